@@ -1,0 +1,2 @@
+//! zctd.
+fn main() {}
