@@ -24,6 +24,11 @@ pub mod attr;
 pub mod build;
 pub mod consts;
 pub mod error;
+pub mod expect;
+pub mod flow;
 pub mod header;
+pub mod proto;
+pub mod stats;
+pub mod tuple;
 
 pub use error::WireError;

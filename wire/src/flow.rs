@@ -1,0 +1,452 @@
+//! A flow as the kernel sends it: indexed once, decoded on demand (spec/ctnetlink.md §3.1).
+
+use crate::attr::{self, ATTR_HDR, AttrHdr, Attrs, NLA_TYPE_MASK};
+use crate::consts::{cta, cta_counters, cta_help, cta_secctx, cta_seqadj, cta_synproxy, cta_timestamp};
+use crate::error::WireError;
+use crate::header::{ATTRS_AT, CtMsg};
+use crate::proto::ProtoInfo;
+use crate::tuple::Tuple;
+use zerocopy::FromBytes;
+
+/// The two directions of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dir {
+    /// The direction of the first packet.
+    Orig,
+    /// The answers.
+    Reply,
+}
+
+/// CTA_COUNTERS_*: what one direction has carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes, layer 3 headers included.
+    pub bytes: u64,
+}
+
+/// CTA_TIMESTAMP, nanoseconds since the epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timestamps {
+    /// When the flow began.
+    pub start_ns: Option<u64>,
+    /// When it ended; only for ended flows.
+    pub stop_ns: Option<u64>,
+}
+
+/// CTA_SEQ_ADJ_*: TCP sequence adjustment of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeqAdj {
+    /// Sequence number of the last correction.
+    pub correction_pos: u32,
+    /// Offset before that position, signed.
+    pub offset_before: i32,
+    /// Offset after it, signed.
+    pub offset_after: i32,
+}
+
+/// CTA_SYNPROXY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Synproxy {
+    /// Initial sequence number.
+    pub isn: u32,
+    /// Initial timestamp.
+    pub its: u32,
+    /// Timestamp offset.
+    pub tsoff: u32,
+}
+
+/// Offsets of the top-level attributes of one message, kept by the caller so that nothing is zeroed twice.
+type Index = [u16; cta::MAX + 1];
+
+/// One flow of a dump, a reply or an event, borrowed from the message.
+///
+/// Absent is `None` everywhere, which is not zero: an event without a mark says nothing of the mark.
+/// Indexing costs one pass over the top-level attributes; accessors decode only what is asked for and
+/// fail with the kernel's name of the attribute that is too short. Allocates nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowView<'a> {
+    msg: CtMsg<'a>,
+    /// Offset of each attribute's header from the start of the message; 0 is absent.
+    at: Index,
+}
+
+impl<'a> FlowView<'a> {
+    /// Indexes the attributes. A duplicate counts with its last value, as in the kernel; unknown ones are
+    /// skipped. A length that lies is an error.
+    #[inline]
+    pub fn index(msg: CtMsg<'a>) -> Result<Self, WireError> {
+        let mut at: Index = [0; cta::MAX + 1];
+        let mut off = ATTRS_AT;
+        while let Some(rest) = msg.bytes.get(off..).filter(|r| !r.is_empty()) {
+            let Ok((hdr, _)) = AttrHdr::ref_from_prefix(rest) else {
+                return Err(WireError::Short { what: "nlattr", need: ATTR_HDR, have: rest.len() });
+            };
+            let claimed = usize::from(hdr.len.get());
+            if claimed < ATTR_HDR || claimed > rest.len() {
+                return Err(WireError::BadLength { what: "nlattr", claimed, room: rest.len() });
+            }
+            if let Some(slot) = at.get_mut(usize::from(hdr.kind.get() & NLA_TYPE_MASK)) {
+                // The kernel never sends a flow of 64 KiB; one that claims to is not a flow.
+                *slot = u16::try_from(off).map_err(|_| WireError::BadLength {
+                    what: "nlmsghdr",
+                    claimed: msg.bytes.len(),
+                    room: usize::from(u16::MAX),
+                })?;
+            }
+            off = off.saturating_add(claimed.next_multiple_of(4));
+        }
+        Ok(FlowView { msg, at })
+    }
+
+    /// The message it was read from.
+    #[inline]
+    pub fn msg(&self) -> &CtMsg<'a> {
+        &self.msg
+    }
+
+    /// AF_INET or AF_INET6, from the message header.
+    #[inline]
+    pub fn family(&self) -> u8 {
+        self.msg.nf.family
+    }
+
+    /// The value of a top-level attribute, undecoded.
+    #[inline]
+    pub fn raw(&self, kind: u16) -> Option<&'a [u8]> {
+        let off = usize::from(*self.at.get(usize::from(kind))?);
+        if off == 0 {
+            return None;
+        }
+        let rest = self.msg.bytes.get(off..)?;
+        let (hdr, _) = AttrHdr::ref_from_prefix(rest).ok()?;
+        rest.get(ATTR_HDR..usize::from(hdr.len.get()))
+    }
+
+    /// True when the message carries the attribute.
+    #[inline]
+    pub fn has(&self, kind: u16) -> bool {
+        self.at.get(usize::from(kind)).is_some_and(|off| *off != 0)
+    }
+
+    #[inline]
+    fn be32(&self, kind: u16, what: &'static str) -> Result<Option<u32>, WireError> {
+        self.raw(kind).map(|v| attr::be32(what, v)).transpose()
+    }
+
+    #[inline]
+    fn tuple(&self, kind: u16) -> Result<Option<Tuple>, WireError> {
+        self.raw(kind).map(Tuple::parse).transpose()
+    }
+
+    /// CTA_TUPLE_ORIG.
+    #[inline]
+    pub fn orig(&self) -> Result<Option<Tuple>, WireError> {
+        self.tuple(cta::TUPLE_ORIG)
+    }
+
+    /// CTA_TUPLE_REPLY.
+    #[inline]
+    pub fn reply(&self) -> Result<Option<Tuple>, WireError> {
+        self.tuple(cta::TUPLE_REPLY)
+    }
+
+    /// CTA_TUPLE_MASTER: the original tuple of the flow this one was expected by.
+    pub fn master(&self) -> Result<Option<Tuple>, WireError> {
+        self.tuple(cta::TUPLE_MASTER)
+    }
+
+    /// CTA_STATUS: IPS_* bits.
+    #[inline]
+    pub fn status(&self) -> Result<Option<u32>, WireError> {
+        self.be32(cta::STATUS, "CTA_STATUS")
+    }
+
+    /// CTA_TIMEOUT: seconds left. Absent for offloaded flows.
+    #[inline]
+    pub fn timeout_s(&self) -> Result<Option<u32>, WireError> {
+        self.be32(cta::TIMEOUT, "CTA_TIMEOUT")
+    }
+
+    /// CTA_MARK. Dumps always carry it; events only when it is not zero or has changed.
+    #[inline]
+    pub fn mark(&self) -> Result<Option<u32>, WireError> {
+        self.be32(cta::MARK, "CTA_MARK")
+    }
+
+    /// CTA_SECMARK, from very old kernels only.
+    pub fn secmark(&self) -> Result<Option<u32>, WireError> {
+        self.be32(cta::SECMARK, "CTA_SECMARK")
+    }
+
+    /// CTA_USE: reference count. Absent in events.
+    #[inline]
+    pub fn use_count(&self) -> Result<Option<u32>, WireError> {
+        self.be32(cta::USE, "CTA_USE")
+    }
+
+    /// CTA_ID: opaque, stable for the life of the flow.
+    #[inline]
+    pub fn id(&self) -> Result<Option<u32>, WireError> {
+        self.be32(cta::ID, "CTA_ID")
+    }
+
+    /// CTA_ZONE: the zone of both directions, when it is not 0.
+    #[inline]
+    pub fn zone(&self) -> Result<Option<u16>, WireError> {
+        self.raw(cta::ZONE).map(|v| attr::be16("CTA_ZONE", v)).transpose()
+    }
+
+    /// CTA_PROTOINFO: TCP, SCTP or DCCP state. Absent in an UPDATE means unchanged.
+    #[inline]
+    pub fn protoinfo(&self) -> Result<Option<ProtoInfo>, WireError> {
+        self.raw(cta::PROTOINFO).map_or(Ok(None), ProtoInfo::parse)
+    }
+
+    /// CTA_COUNTERS_ORIG or CTA_COUNTERS_REPLY, when accounting is on.
+    pub fn counters(&self, dir: Dir) -> Result<Option<Counters>, WireError> {
+        let kind = match dir {
+            Dir::Orig => cta::COUNTERS_ORIG,
+            Dir::Reply => cta::COUNTERS_REPLY,
+        };
+        let Some(nest) = self.raw(kind) else { return Ok(None) };
+        let mut out = Counters::default();
+        for a in Attrs::new(nest) {
+            let a = a?;
+            match a.kind {
+                cta_counters::PACKETS => out.packets = attr::be64("CTA_COUNTERS_PACKETS", a.value)?,
+                cta_counters::BYTES => out.bytes = attr::be64("CTA_COUNTERS_BYTES", a.value)?,
+                _ => {}
+            }
+        }
+        Ok(Some(out))
+    }
+
+    /// CTA_TIMESTAMP, when timestamping is on.
+    pub fn timestamps(&self) -> Result<Option<Timestamps>, WireError> {
+        let Some(nest) = self.raw(cta::TIMESTAMP) else { return Ok(None) };
+        let mut out = Timestamps::default();
+        for a in Attrs::new(nest) {
+            let a = a?;
+            match a.kind {
+                cta_timestamp::START => out.start_ns = Some(attr::be64("CTA_TIMESTAMP_START", a.value)?),
+                cta_timestamp::STOP => out.stop_ns = Some(attr::be64("CTA_TIMESTAMP_STOP", a.value)?),
+                _ => {}
+            }
+        }
+        Ok(Some(out))
+    }
+
+    /// CTA_TIMESTAMP_EVENT: when the kernel reported this event, nanoseconds since the epoch (Linux 6.14+).
+    pub fn event_time_ns(&self) -> Result<Option<u64>, WireError> {
+        self.raw(cta::TIMESTAMP_EVENT).map(|v| attr::be64("CTA_TIMESTAMP_EVENT", v)).transpose()
+    }
+
+    /// CTA_HELP_NAME without its NUL.
+    #[inline]
+    pub fn helper(&self) -> Result<Option<&'a [u8]>, WireError> {
+        self.string(cta::HELP, cta_help::NAME)
+    }
+
+    /// CTA_SECCTX_NAME without its NUL.
+    #[inline]
+    pub fn secctx(&self) -> Result<Option<&'a [u8]>, WireError> {
+        self.string(cta::SECCTX, cta_secctx::NAME)
+    }
+
+    #[inline]
+    fn string(&self, nest: u16, member: u16) -> Result<Option<&'a [u8]>, WireError> {
+        let Some(nest) = self.raw(nest) else { return Ok(None) };
+        let mut out = None;
+        for a in Attrs::new(nest) {
+            let a = a?;
+            if a.kind == member {
+                out = Some(attr::text(a.value));
+            }
+        }
+        Ok(out)
+    }
+
+    /// CTA_LABELS: up to 16 bytes in host word order; [`LabelBits`] reads them.
+    #[inline]
+    pub fn labels(&self) -> Option<LabelBits<'a>> {
+        self.raw(cta::LABELS).map(LabelBits)
+    }
+
+    /// CTA_SEQ_ADJ_ORIG or CTA_SEQ_ADJ_REPLY.
+    pub fn seq_adj(&self, dir: Dir) -> Result<Option<SeqAdj>, WireError> {
+        let kind = match dir {
+            Dir::Orig => cta::SEQ_ADJ_ORIG,
+            Dir::Reply => cta::SEQ_ADJ_REPLY,
+        };
+        let Some(nest) = self.raw(kind) else { return Ok(None) };
+        let mut out = SeqAdj::default();
+        for a in Attrs::new(nest) {
+            let a = a?;
+            let signed = |what| attr::fixed(what, a.value).map(i32::from_be_bytes);
+            match a.kind {
+                cta_seqadj::CORRECTION_POS => {
+                    out.correction_pos = attr::be32("CTA_SEQADJ_CORRECTION_POS", a.value)?;
+                }
+                cta_seqadj::OFFSET_BEFORE => out.offset_before = signed("CTA_SEQADJ_OFFSET_BEFORE")?,
+                cta_seqadj::OFFSET_AFTER => out.offset_after = signed("CTA_SEQADJ_OFFSET_AFTER")?,
+                _ => {}
+            }
+        }
+        Ok(Some(out))
+    }
+
+    /// CTA_SYNPROXY. Every flow made through ctnetlink has one, all zero.
+    pub fn synproxy(&self) -> Result<Option<Synproxy>, WireError> {
+        let Some(nest) = self.raw(cta::SYNPROXY) else { return Ok(None) };
+        let mut out = Synproxy::default();
+        for a in Attrs::new(nest) {
+            let a = a?;
+            match a.kind {
+                cta_synproxy::ISN => out.isn = attr::be32("CTA_SYNPROXY_ISN", a.value)?,
+                cta_synproxy::ITS => out.its = attr::be32("CTA_SYNPROXY_ITS", a.value)?,
+                cta_synproxy::TSOFF => out.tsoff = attr::be32("CTA_SYNPROXY_TSOFF", a.value)?,
+                _ => {}
+            }
+        }
+        Ok(Some(out))
+    }
+}
+
+/// The label bits of a flow: an array of 32-bit words in host order (linux/netfilter/nf_conntrack_labels).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LabelBits<'a>(&'a [u8]);
+
+impl<'a> LabelBits<'a> {
+    /// Reads label words as they come from the kernel.
+    pub fn new(words: &'a [u8]) -> Self {
+        LabelBits(words)
+    }
+
+    /// True when bit `n` is set; bits past the end are clear.
+    pub fn has(&self, n: u16) -> bool {
+        let word = usize::from(n / 32).saturating_mul(4);
+        let bytes = self.0.get(word..).and_then(|w| w.first_chunk::<4>());
+        bytes.is_some_and(|w| u32::from_ne_bytes(*w) >> (n % 32) & 1 == 1)
+    }
+
+    /// The set bits, ascending.
+    pub fn iter(self) -> impl Iterator<Item = u16> + use<'a> {
+        let words = self.0.chunks_exact(4).map(|w| w.first_chunk().copied().map_or(0, u32::from_ne_bytes));
+        words.zip(0u16..).flat_map(|(word, i)| {
+            let base = i.saturating_mul(32);
+            (0u16..32).filter(move |b| word >> b & 1 == 1).map(move |b| base.saturating_add(b))
+        })
+    }
+
+    /// True when no bit is set.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|b| *b == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::Builder;
+    use crate::header::Frames;
+    use std::vec::Vec;
+
+    fn view(bytes: &[u8]) -> Result<FlowView<'_>, WireError> {
+        FlowView::index(CtMsg::parse(Frames::new(bytes).next().unwrap()?)?)
+    }
+
+    /// One flow with every attribute the kernel sends.
+    fn full(buf: &mut [u8]) -> &[u8] {
+        let orig = Tuple { proto: Some(6), src_port: Some(1), dst_port: Some(2), ..Tuple::default() };
+        let mut b = Builder::new(buf, 0x100, 0x600, 0, 2, 0);
+        orig.build(&mut b, cta::TUPLE_ORIG);
+        orig.build(&mut b, cta::TUPLE_REPLY);
+        b.put_be32(cta::STATUS, 0x18e).put_be32(cta::MARK, 0).put_be32(cta::ID, 77).put_be32(cta::USE, 2);
+        b.put_be32(cta::TIMEOUT, 300).put_be16(cta::ZONE, 5);
+        b.nest(cta::COUNTERS_ORIG, |b| {
+            b.put(1, &7u64.to_be_bytes()).put(2, &900u64.to_be_bytes());
+        });
+        b.nest(cta::TIMESTAMP, |b| {
+            b.put(1, &5u64.to_be_bytes()).put(2, &6u64.to_be_bytes());
+        });
+        b.nest(cta::HELP, |b| {
+            b.put_str(1, b"ftp");
+        });
+        let mut labels = [0u8; 16];
+        labels[..4].copy_from_slice(&(1u32 << 3).to_ne_bytes());
+        labels[12..].copy_from_slice(&(1u32 << 31).to_ne_bytes());
+        b.put(cta::LABELS, &labels);
+        b.nest(cta::SEQ_ADJ_ORIG, |b| {
+            b.put_be32(1, 9).put(2, &(-4i32).to_be_bytes()).put(3, &8i32.to_be_bytes());
+        });
+        b.nest(cta::SYNPROXY, |b| {
+            b.put_be32(1, 1).put_be32(2, 2).put_be32(3, 3);
+        });
+        b.put(cta::TIMESTAMP_EVENT, &8u64.to_be_bytes());
+        b.put(900, b"from a newer kernel");
+        b.finish().unwrap()
+    }
+
+    #[test]
+    fn every_accessor_reads_what_was_put() {
+        let mut buf = [0xa5; 1024];
+        let f = view(full(&mut buf)).unwrap();
+        assert_eq!(f.orig().unwrap().unwrap().src_port, Some(1));
+        assert_eq!(f.status(), Ok(Some(0x18e)));
+        assert_eq!((f.mark(), f.id(), f.use_count()), (Ok(Some(0)), Ok(Some(77)), Ok(Some(2))));
+        assert_eq!((f.timeout_s(), f.zone()), (Ok(Some(300)), Ok(Some(5))));
+        assert_eq!(f.counters(Dir::Orig), Ok(Some(Counters { packets: 7, bytes: 900 })));
+        assert_eq!(f.counters(Dir::Reply), Ok(None));
+        assert_eq!(f.timestamps(), Ok(Some(Timestamps { start_ns: Some(5), stop_ns: Some(6) })));
+        assert_eq!(f.helper(), Ok(Some(&b"ftp"[..])));
+        assert_eq!(f.labels().unwrap().iter().collect::<Vec<_>>(), [3, 127]);
+        assert!(f.labels().unwrap().has(127) && !f.labels().unwrap().has(128));
+        let adj = SeqAdj { correction_pos: 9, offset_before: -4, offset_after: 8 };
+        assert_eq!(f.seq_adj(Dir::Orig), Ok(Some(adj)));
+        assert_eq!(f.synproxy(), Ok(Some(Synproxy { isn: 1, its: 2, tsoff: 3 })));
+        assert_eq!(f.event_time_ns(), Ok(Some(8)));
+        assert_eq!((f.secmark(), f.secctx(), f.protoinfo()), (Ok(None), Ok(None), Ok(None)));
+        assert_eq!(f.master(), Ok(None));
+    }
+
+    #[test]
+    fn every_truncation_is_an_error_or_a_shorter_flow() {
+        let mut buf = [0xa5; 1024];
+        let whole = full(&mut buf).to_vec();
+        for n in 0..whole.len() {
+            let mut cut = whole[..n].to_vec();
+            if n >= 4 {
+                cut[..4].copy_from_slice(&(n as u32).to_ne_bytes());
+            }
+            let Some(Ok(frame)) = Frames::new(&cut).next() else { continue };
+            let Ok(msg) = CtMsg::parse(frame) else { continue };
+            if let Ok(f) = FlowView::index(msg) {
+                assert!(matches!(f.status(), Ok(None | Some(0x18e))), "{n}");
+                assert!(matches!(f.timeout_s(), Ok(None | Some(300))), "{n}");
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_that_lie_are_errors_and_the_last_duplicate_counts() {
+        let mut buf = [0; 64];
+        let mut b = Builder::new(&mut buf, 0x100, 0, 0, 2, 0);
+        b.put_be32(cta::MARK, 1).put_be32(cta::MARK, 2);
+        let good = b.finish().unwrap().to_vec();
+        assert_eq!(view(&good).unwrap().mark(), Ok(Some(2)));
+        for claimed in [0u16, 3, 17, 0xffff] {
+            let mut bad = good.clone();
+            bad[20..22].copy_from_slice(&claimed.to_ne_bytes());
+            assert!(view(&bad).is_err(), "length {claimed}");
+        }
+        let mut short = good.clone();
+        short[20..22].copy_from_slice(&7u16.to_ne_bytes());
+        short[28..30].copy_from_slice(&7u16.to_ne_bytes());
+        assert_eq!(
+            view(&short).unwrap().mark(),
+            Err(WireError::BadValue { what: "CTA_MARK", want: 4, have: 3 })
+        );
+    }
+}

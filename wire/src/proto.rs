@@ -1,0 +1,302 @@
+//! Protocol state: CTA_PROTOINFO and the names of the states (spec/ctnetlink.md §3.4, spec/cli.md §2.2).
+
+use crate::attr::{self, Attrs};
+use crate::build::Builder;
+use crate::consts::{
+    cta_protoinfo, cta_protoinfo_dccp, cta_protoinfo_sctp, cta_protoinfo_tcp, ip_ct_tcp_flag,
+};
+use crate::error::WireError;
+
+/// Flags and mask of one TCP direction; mask bits say which flags to change. The kernel sends mask 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpFlags {
+    /// IP_CT_TCP_FLAG_* bits.
+    pub flags: u8,
+    /// Bits of `flags` that count on input.
+    pub mask: u8,
+}
+
+/// CTA_PROTOINFO_TCP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpInfo {
+    /// State number; [`TCP_STATES`] has the names.
+    pub state: Option<u8>,
+    /// Window scale exponents, original and reply.
+    pub wscale: [Option<u8>; 2],
+    /// Tracking flags, original and reply.
+    pub flags: [Option<TcpFlags>; 2],
+}
+
+/// CTA_PROTOINFO_SCTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SctpInfo {
+    /// State number; [`SCTP_STATES`] has the names.
+    pub state: Option<u8>,
+    /// Verification tags, original and reply.
+    pub vtag: [Option<u32>; 2],
+}
+
+/// CTA_PROTOINFO_DCCP. Linux 6.18 no longer tracks DCCP; older kernels do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DccpInfo {
+    /// State number; [`DCCP_STATES`] has the names.
+    pub state: Option<u8>,
+    /// 0 when the original direction is the client, 1 when it is the server.
+    pub role: Option<u8>,
+    /// Sequence number of the handshake.
+    pub handshake_seq: Option<u64>,
+}
+
+/// The protocol part of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtoInfo {
+    /// TCP.
+    Tcp(TcpInfo),
+    /// SCTP.
+    Sctp(SctpInfo),
+    /// DCCP.
+    Dccp(DccpInfo),
+}
+
+/// TCP states in numeric order from 0.
+pub const TCP_STATES: &[&[u8]] = &[
+    b"NONE",
+    b"SYN_SENT",
+    b"SYN_RECV",
+    b"ESTABLISHED",
+    b"FIN_WAIT",
+    b"CLOSE_WAIT",
+    b"LAST_ACK",
+    b"TIME_WAIT",
+    b"CLOSE",
+    b"SYN_SENT2",
+];
+/// SCTP states in numeric order from 0.
+pub const SCTP_STATES: &[&[u8]] = &[
+    b"NONE",
+    b"CLOSED",
+    b"COOKIE_WAIT",
+    b"COOKIE_ECHOED",
+    b"ESTABLISHED",
+    b"SHUTDOWN_SENT",
+    b"SHUTDOWN_RECD",
+    b"SHUTDOWN_ACK_SENT",
+    b"HEARTBEAT_SENT",
+    b"HEARTBEAT_ACKED",
+];
+/// DCCP states in numeric order from 0.
+pub const DCCP_STATES: &[&[u8]] = &[
+    b"NONE",
+    b"REQUEST",
+    b"RESPOND",
+    b"PARTOPEN",
+    b"OPEN",
+    b"CLOSEREQ",
+    b"CLOSING",
+    b"TIMEWAIT",
+    b"IGNORE",
+    b"INVALID",
+];
+
+impl ProtoInfo {
+    /// Reads the value of CTA_PROTOINFO; `None` when no known protocol is in it.
+    pub fn parse(nest: &[u8]) -> Result<Option<ProtoInfo>, WireError> {
+        let mut out = None;
+        for a in Attrs::new(nest) {
+            let a = a?;
+            match a.kind {
+                cta_protoinfo::TCP => out = Some(ProtoInfo::Tcp(TcpInfo::parse(a.value)?)),
+                cta_protoinfo::SCTP => out = Some(ProtoInfo::Sctp(SctpInfo::parse(a.value)?)),
+                cta_protoinfo::DCCP => out = Some(ProtoInfo::Dccp(DccpInfo::parse(a.value)?)),
+                _ => {}
+            }
+        }
+        Ok(out)
+    }
+
+    /// The state number of whatever protocol it is.
+    pub fn state(&self) -> Option<u8> {
+        match self {
+            ProtoInfo::Tcp(i) => i.state,
+            ProtoInfo::Sctp(i) => i.state,
+            ProtoInfo::Dccp(i) => i.state,
+        }
+    }
+
+    /// The state's name, if there is a state and it is one we know.
+    pub fn state_name(&self) -> Option<&'static [u8]> {
+        let names = match self {
+            ProtoInfo::Tcp(_) => TCP_STATES,
+            ProtoInfo::Sctp(_) => SCTP_STATES,
+            ProtoInfo::Dccp(_) => DCCP_STATES,
+        };
+        names.get(usize::from(self.state()?)).copied()
+    }
+
+    /// Writes the value of CTA_PROTOINFO, the nest included, as members of the message.
+    pub fn build(&self, b: &mut Builder<'_>, kind: u16) {
+        b.nest(kind, |b| match self {
+            ProtoInfo::Tcp(i) => _ = b.nest(cta_protoinfo::TCP, |b| i.build(b)),
+            ProtoInfo::Sctp(i) => _ = b.nest(cta_protoinfo::SCTP, |b| i.build(b)),
+            ProtoInfo::Dccp(i) => _ = b.nest(cta_protoinfo::DCCP, |b| i.build(b)),
+        });
+    }
+}
+
+impl TcpInfo {
+    /// A state with window checks relaxed in both directions, as flows made by hand need it: liberal and
+    /// SACK, and CLOSE_INIT from TIME_WAIT on (spec/cli.md §5.4).
+    pub fn created(state: u8) -> TcpInfo {
+        let mut bits = ip_ct_tcp_flag::BE_LIBERAL | ip_ct_tcp_flag::SACK_PERM;
+        if state >= 7 {
+            bits |= ip_ct_tcp_flag::CLOSE_INIT;
+        }
+        let flags = Some(TcpFlags { flags: bits, mask: bits });
+        TcpInfo { state: Some(state), wscale: [None; 2], flags: [flags; 2] }
+    }
+
+    fn parse(nest: &[u8]) -> Result<TcpInfo, WireError> {
+        let mut out = TcpInfo::default();
+        for a in Attrs::new(nest) {
+            let a = a?;
+            let flags = |what| {
+                attr::fixed(what, a.value).map(|[flags, mask]: [u8; 2]| Some(TcpFlags { flags, mask }))
+            };
+            let [wscale_orig, wscale_reply] = &mut out.wscale;
+            let [flags_orig, flags_reply] = &mut out.flags;
+            match a.kind {
+                cta_protoinfo_tcp::STATE => out.state = Some(attr::u8("CTA_PROTOINFO_TCP_STATE", a.value)?),
+                cta_protoinfo_tcp::WSCALE_ORIGINAL => {
+                    *wscale_orig = Some(attr::u8("CTA_PROTOINFO_TCP_WSCALE_ORIGINAL", a.value)?);
+                }
+                cta_protoinfo_tcp::WSCALE_REPLY => {
+                    *wscale_reply = Some(attr::u8("CTA_PROTOINFO_TCP_WSCALE_REPLY", a.value)?);
+                }
+                cta_protoinfo_tcp::FLAGS_ORIGINAL => *flags_orig = flags("CTA_PROTOINFO_TCP_FLAGS_ORIGINAL")?,
+                cta_protoinfo_tcp::FLAGS_REPLY => *flags_reply = flags("CTA_PROTOINFO_TCP_FLAGS_REPLY")?,
+                _ => {}
+            }
+        }
+        Ok(out)
+    }
+
+    fn build(&self, b: &mut Builder<'_>) {
+        if let Some(s) = self.state {
+            b.put_u8(cta_protoinfo_tcp::STATE, s);
+        }
+        let kinds = [cta_protoinfo_tcp::WSCALE_ORIGINAL, cta_protoinfo_tcp::WSCALE_REPLY];
+        for (kind, scale) in kinds.into_iter().zip(self.wscale) {
+            if let Some(s) = scale {
+                b.put_u8(kind, s);
+            }
+        }
+        let kinds = [cta_protoinfo_tcp::FLAGS_ORIGINAL, cta_protoinfo_tcp::FLAGS_REPLY];
+        for (kind, flags) in kinds.into_iter().zip(self.flags) {
+            if let Some(f) = flags {
+                b.put(kind, &[f.flags, f.mask]);
+            }
+        }
+    }
+}
+
+impl SctpInfo {
+    fn parse(nest: &[u8]) -> Result<SctpInfo, WireError> {
+        let mut out = SctpInfo::default();
+        for a in Attrs::new(nest) {
+            let a = a?;
+            let [orig, reply] = &mut out.vtag;
+            match a.kind {
+                cta_protoinfo_sctp::STATE => out.state = Some(attr::u8("CTA_PROTOINFO_SCTP_STATE", a.value)?),
+                cta_protoinfo_sctp::VTAG_ORIGINAL => {
+                    *orig = Some(attr::be32("CTA_PROTOINFO_SCTP_VTAG_ORIGINAL", a.value)?);
+                }
+                cta_protoinfo_sctp::VTAG_REPLY => {
+                    *reply = Some(attr::be32("CTA_PROTOINFO_SCTP_VTAG_REPLY", a.value)?);
+                }
+                _ => {}
+            }
+        }
+        Ok(out)
+    }
+
+    fn build(&self, b: &mut Builder<'_>) {
+        if let Some(s) = self.state {
+            b.put_u8(cta_protoinfo_sctp::STATE, s);
+        }
+        let kinds = [cta_protoinfo_sctp::VTAG_ORIGINAL, cta_protoinfo_sctp::VTAG_REPLY];
+        for (kind, tag) in kinds.into_iter().zip(self.vtag) {
+            if let Some(t) = tag {
+                b.put_be32(kind, t);
+            }
+        }
+    }
+}
+
+impl DccpInfo {
+    fn parse(nest: &[u8]) -> Result<DccpInfo, WireError> {
+        let mut out = DccpInfo::default();
+        for a in Attrs::new(nest) {
+            let a = a?;
+            match a.kind {
+                cta_protoinfo_dccp::STATE => out.state = Some(attr::u8("CTA_PROTOINFO_DCCP_STATE", a.value)?),
+                cta_protoinfo_dccp::ROLE => out.role = Some(attr::u8("CTA_PROTOINFO_DCCP_ROLE", a.value)?),
+                cta_protoinfo_dccp::HANDSHAKE_SEQ => {
+                    out.handshake_seq = Some(attr::be64("CTA_PROTOINFO_DCCP_HANDSHAKE_SEQ", a.value)?);
+                }
+                _ => {}
+            }
+        }
+        Ok(out)
+    }
+
+    fn build(&self, b: &mut Builder<'_>) {
+        if let Some(s) = self.state {
+            b.put_u8(cta_protoinfo_dccp::STATE, s);
+        }
+        if let Some(r) = self.role {
+            b.put_u8(cta_protoinfo_dccp::ROLE, r);
+        }
+        if let Some(s) = self.handshake_seq {
+            b.put(cta_protoinfo_dccp::HANDSHAKE_SEQ, &s.to_be_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consts::cta;
+    use crate::header::{CtMsg, Frames};
+
+    #[test]
+    fn what_is_built_is_read_back_and_truncation_never_invents() {
+        let all = [
+            ProtoInfo::Tcp(TcpInfo { wscale: [Some(7), Some(9)], ..TcpInfo::created(7) }),
+            ProtoInfo::Sctp(SctpInfo { state: Some(4), vtag: [Some(1), Some(0xffff_ffff)] }),
+            ProtoInfo::Dccp(DccpInfo { state: Some(4), role: Some(1), handshake_seq: Some(1 << 40) }),
+        ];
+        for info in all {
+            let mut buf = [0xa5; 128];
+            let mut b = Builder::new(&mut buf, 0x100, 0, 0, 2, 0);
+            info.build(&mut b, cta::PROTOINFO);
+            let m = CtMsg::parse(Frames::new(b.finish().unwrap()).next().unwrap().unwrap()).unwrap();
+            let value = m.attrs().next().unwrap().unwrap().value;
+            assert_eq!(ProtoInfo::parse(value), Ok(Some(info)));
+            for n in 0..value.len() {
+                if let Ok(Some(p)) = ProtoInfo::parse(&value[..n]) {
+                    assert!(p.state().is_none() || p.state() == info.state());
+                }
+            }
+        }
+        assert_eq!(ProtoInfo::parse(&[]), Ok(None));
+    }
+
+    #[test]
+    fn names_follow_the_numbers() {
+        let name = |i: ProtoInfo| i.state_name();
+        assert_eq!(name(ProtoInfo::Tcp(TcpInfo::created(3))), Some(&b"ESTABLISHED"[..]));
+        assert_eq!(name(ProtoInfo::Tcp(TcpInfo::created(10))), None);
+        assert_eq!(TcpInfo::created(6).flags[0], Some(TcpFlags { flags: 0x0a, mask: 0x0a }));
+        assert_eq!(TcpInfo::created(7).flags[1], Some(TcpFlags { flags: 0x0e, mask: 0x0e }));
+    }
+}
