@@ -25,10 +25,14 @@ pub mod build;
 pub mod consts;
 pub mod error;
 pub mod expect;
+pub mod filter;
 pub mod flow;
 pub mod header;
+pub mod nat;
 pub mod proto;
+pub mod request;
 pub mod stats;
+pub mod text;
 pub mod tuple;
 
 pub use error::WireError;

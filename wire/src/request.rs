@@ -1,0 +1,360 @@
+//! The messages we send: dumps, single requests, and the flows and expectations to create.
+//!
+//! Every function writes one message into the caller's buffer and hands out the part it used, or
+//! [`Full`]; [`REQUEST_MAX`] bytes always suffice. Sequence numbers are the caller's. Allocates nothing.
+
+use crate::build::{Builder, Full};
+use crate::consts::{
+    af, cta, cta_expect, cta_help, cta_seqadj, cta_synproxy, ipctnl, ipctnl_exp, ips, nlm_f,
+};
+use crate::filter::{DumpFilter, Masked};
+use crate::flow::{SeqAdj, Synproxy};
+use crate::nat::Nat;
+use crate::proto::ProtoInfo;
+use crate::tuple::Tuple;
+
+/// A buffer of this many bytes holds any message made here.
+pub const REQUEST_MAX: usize = 2048;
+
+/// Which table a dump reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// The flows.
+    Conntrack,
+    /// The flows, with their counters read and reset in one step.
+    ConntrackZero,
+    /// Flows whose DESTROY event waits for delivery.
+    Dying,
+    /// Flows not yet in the table; always empty since Linux 5.19.
+    Unconfirmed,
+    /// The expectations.
+    Expect,
+}
+
+/// A dump of `table`. The dying and unconfirmed lists take no filter but the family.
+pub fn dump<'b>(buf: &'b mut [u8], seq: u32, table: Table, filter: &DumpFilter) -> Result<&'b [u8], Full> {
+    let kind = match table {
+        Table::Conntrack => ipctnl::GET,
+        Table::ConntrackZero => ipctnl::GET_CTRZERO,
+        Table::Dying => ipctnl::GET_DYING,
+        Table::Unconfirmed => ipctnl::GET_UNCONFIRMED,
+        Table::Expect => ipctnl_exp::GET,
+    };
+    let mut b = Builder::new(buf, kind, nlm_f::REQUEST | nlm_f::DUMP, seq, filter.family, 0);
+    if matches!(table, Table::Conntrack | Table::ConntrackZero) {
+        filter.build(&mut b);
+    }
+    b.finish()
+}
+
+/// Asks for the one flow with this tuple; the answer is the flow, then the acknowledgement.
+pub fn get<'b>(
+    buf: &'b mut [u8],
+    seq: u32,
+    family: u8,
+    orig: Option<&Tuple>,
+    reply: Option<&Tuple>,
+    zone: Option<u16>,
+) -> Result<&'b [u8], Full> {
+    let mut b = Builder::new(buf, ipctnl::GET, nlm_f::REQUEST | nlm_f::ACK, seq, family, 0);
+    tuples(&mut b, orig, reply);
+    if let Some(z) = zone {
+        b.put_be16(cta::ZONE, z);
+    }
+    b.finish()
+}
+
+/// Asks for the one expectation with this tuple.
+pub fn get_expect<'b>(buf: &'b mut [u8], seq: u32, family: u8, tuple: &Tuple) -> Result<&'b [u8], Full> {
+    let mut b = Builder::new(buf, ipctnl_exp::GET, nlm_f::REQUEST | nlm_f::ACK, seq, family, 0);
+    tuple.build(&mut b, cta_expect::TUPLE);
+    b.finish()
+}
+
+/// Asks for the number of flows and the limit.
+pub fn stats(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
+    Builder::new(buf, ipctnl::GET_STATS, nlm_f::REQUEST | nlm_f::ACK, seq, af::UNSPEC, 0).finish()
+}
+
+/// Asks for the counters of every CPU: of flows, or of expectations.
+pub fn stats_cpu(buf: &mut [u8], seq: u32, expect: bool) -> Result<&[u8], Full> {
+    let kind = if expect { ipctnl_exp::GET_STATS_CPU } else { ipctnl::GET_STATS_CPU };
+    Builder::new(buf, kind, nlm_f::REQUEST | nlm_f::DUMP, seq, af::UNSPEC, 0).finish()
+}
+
+fn tuples(b: &mut Builder<'_>, orig: Option<&Tuple>, reply: Option<&Tuple>) {
+    if let Some(t) = orig {
+        t.build(b, cta::TUPLE_ORIG);
+    }
+    if let Some(t) = reply {
+        t.build(b, cta::TUPLE_REPLY);
+    }
+}
+
+/// A flow to create, or what to change in one. Every member but the family is optional; the kernel's
+/// rules are in spec/ctnetlink.md §7.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NewFlow<'a> {
+    /// AF_INET or AF_INET6; must fit the tuples.
+    pub family: u8,
+    /// Original direction; finds the flow to change.
+    pub orig: Option<Tuple>,
+    /// Reply direction. The kernel does not infer it; with NAT it has to be the plain inverse.
+    pub reply: Option<Tuple>,
+    /// Zone of both directions.
+    pub zone: Option<u16>,
+    /// Seconds to live; required to create.
+    pub timeout_s: Option<u32>,
+    /// IPS_* bits; CONFIRMED is added, without it the kernel answers EBUSY.
+    pub status: Option<u32>,
+    /// Mark; the mask counts when an existing flow is changed.
+    pub mark: Option<Masked>,
+    /// Protocol state.
+    pub protoinfo: Option<ProtoInfo>,
+    /// Helper to attach; only when creating.
+    pub helper: Option<&'a [u8]>,
+    /// Source translation; only when creating.
+    pub nat_src: Option<Nat>,
+    /// Destination translation; only when creating.
+    pub nat_dst: Option<Nat>,
+    /// Original tuple of the flow this one was expected by; only when creating.
+    pub master: Option<Tuple>,
+    /// Labels as 16 bytes in host word order, and which bits to change. Always all 16: words that are
+    /// left out are cleared.
+    pub labels: Option<([u8; 16], [u8; 16])>,
+    /// Sequence adjustment, original and reply.
+    pub seq_adj: [Option<SeqAdj>; 2],
+    /// SYN proxy state.
+    pub synproxy: Option<Synproxy>,
+}
+
+/// Creates or changes a flow; `flags` are CREATE, EXCL and ACK as wanted (§7.1).
+pub fn new_flow<'b>(buf: &'b mut [u8], seq: u32, flags: u16, flow: &NewFlow<'_>) -> Result<&'b [u8], Full> {
+    let mut b = Builder::new(buf, ipctnl::NEW, nlm_f::REQUEST | flags, seq, flow.family, 0);
+    tuples(&mut b, flow.orig.as_ref(), flow.reply.as_ref());
+    if let Some(z) = flow.zone {
+        b.put_be16(cta::ZONE, z);
+    }
+    if let Some(t) = flow.timeout_s {
+        b.put_be32(cta::TIMEOUT, t);
+    }
+    if let Some(s) = flow.status {
+        b.put_be32(cta::STATUS, s | ips::CONFIRMED);
+    }
+    if let Some(m) = flow.mark {
+        b.put_be32(cta::MARK, m.value);
+        if m.mask != u32::MAX {
+            b.put_be32(cta::MARK_MASK, m.mask);
+        }
+    }
+    if let Some(p) = flow.protoinfo {
+        p.build(&mut b, cta::PROTOINFO);
+    }
+    if let Some(h) = flow.helper {
+        b.nest(cta::HELP, |b| _ = b.put_str(cta_help::NAME, h));
+    }
+    if let Some(n) = flow.nat_src {
+        n.build(&mut b, cta::NAT_SRC);
+    }
+    if let Some(n) = flow.nat_dst {
+        n.build(&mut b, cta::NAT_DST);
+    }
+    if let Some(m) = flow.master {
+        m.build(&mut b, cta::TUPLE_MASTER);
+    }
+    if let Some((labels, mask)) = flow.labels {
+        b.put(cta::LABELS, &labels).put(cta::LABELS_MASK, &mask);
+    }
+    for (kind, adj) in [cta::SEQ_ADJ_ORIG, cta::SEQ_ADJ_REPLY].into_iter().zip(flow.seq_adj) {
+        if let Some(a) = adj {
+            b.nest(kind, |b| {
+                b.put_be32(cta_seqadj::CORRECTION_POS, a.correction_pos)
+                    .put(cta_seqadj::OFFSET_BEFORE, &a.offset_before.to_be_bytes())
+                    .put(cta_seqadj::OFFSET_AFTER, &a.offset_after.to_be_bytes());
+            });
+        }
+    }
+    if let Some(s) = flow.synproxy {
+        b.nest(cta::SYNPROXY, |b| {
+            b.put_be32(cta_synproxy::ISN, s.isn)
+                .put_be32(cta_synproxy::ITS, s.its)
+                .put_be32(cta_synproxy::TSOFF, s.tsoff);
+        });
+    }
+    b.finish()
+}
+
+/// Deletes the one flow with this tuple; with `id`, only if it is still that flow (§7.6).
+///
+/// There is no way here to send a delete without a tuple: that would empty the table (§4.6).
+pub fn delete<'b>(
+    buf: &'b mut [u8],
+    seq: u32,
+    flags: u16,
+    family: u8,
+    orig: &Tuple,
+    zone: Option<u16>,
+    id: Option<u32>,
+) -> Result<&'b [u8], Full> {
+    let mut b = Builder::new(buf, ipctnl::DELETE, nlm_f::REQUEST | flags, seq, family, 0);
+    orig.build(&mut b, cta::TUPLE_ORIG);
+    if let Some(z) = zone {
+        b.put_be16(cta::ZONE, z);
+    }
+    if let Some(id) = id {
+        b.put_be32(cta::ID, id);
+    }
+    b.finish()
+}
+
+/// An expectation to create; tuple, mask and master are all required by the kernel.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NewExpect<'a> {
+    /// AF_INET or AF_INET6.
+    pub family: u8,
+    /// What is expected.
+    pub tuple: Tuple,
+    /// Which bits of it count; only the source part is kept by the kernel.
+    pub mask: Tuple,
+    /// Original tuple of the flow it belongs to, which must have a helper.
+    pub master: Tuple,
+    /// Seconds; on creation the helper's policy wins.
+    pub timeout_s: Option<u32>,
+    /// NF_CT_EXPECT_* bits.
+    pub flags: Option<u32>,
+    /// Policy class of the helper.
+    pub class: Option<u32>,
+    /// Zone of the master.
+    pub zone: Option<u16>,
+    /// Helper name; not used by current kernels on input.
+    pub helper: Option<&'a [u8]>,
+}
+
+/// Creates an expectation; `flags` as for [`new_flow`].
+pub fn new_expect<'b>(buf: &'b mut [u8], seq: u32, flags: u16, e: &NewExpect<'_>) -> Result<&'b [u8], Full> {
+    let mut b = Builder::new(buf, ipctnl_exp::NEW, nlm_f::REQUEST | flags, seq, e.family, 0);
+    e.master.build(&mut b, cta_expect::MASTER);
+    e.tuple.build(&mut b, cta_expect::TUPLE);
+    e.mask.build(&mut b, cta_expect::MASK);
+    if let Some(t) = e.timeout_s {
+        b.put_be32(cta_expect::TIMEOUT, t);
+    }
+    if let Some(f) = e.flags {
+        b.put_be32(cta_expect::FLAGS, f);
+    }
+    if let Some(c) = e.class {
+        b.put_be32(cta_expect::CLASS, c);
+    }
+    if let Some(z) = e.zone {
+        b.put_be16(cta_expect::ZONE, z);
+    }
+    if let Some(h) = e.helper {
+        b.put_str(cta_expect::HELP_NAME, h);
+    }
+    b.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consts::{cta_filter, ipproto};
+    use crate::filter::TupleFilter;
+    use crate::flow::{Dir, FlowView};
+    use crate::header::{CtMsg, Frames};
+    use crate::proto::TcpInfo;
+    use crate::tuple::Addr;
+    use std::vec::Vec;
+
+    fn msg(bytes: &[u8]) -> CtMsg<'_> {
+        CtMsg::parse(Frames::new(bytes).next().unwrap().unwrap()).unwrap()
+    }
+
+    fn tuple() -> Tuple {
+        Tuple {
+            src: Some(Addr::V4([10, 0, 0, 1])),
+            dst: Some(Addr::V4([10, 0, 0, 2])),
+            proto: Some(ipproto::TCP),
+            src_port: Some(1),
+            dst_port: Some(2),
+            ..Tuple::default()
+        }
+    }
+
+    #[test]
+    fn the_largest_flow_fits_and_reads_back() {
+        let t = tuple();
+        let adj = SeqAdj { correction_pos: 1, offset_before: -2, offset_after: 3 };
+        let v6 = Nat { addr: Some(Addr::V6([1; 16])), port: Some(9) };
+        let flow = NewFlow {
+            family: 2,
+            orig: Some(Tuple { zone: Some(8), ..t }),
+            reply: t.inverse(),
+            zone: Some(3),
+            timeout_s: Some(60),
+            status: Some(ips::ASSURED),
+            mark: Some(Masked { value: 7, mask: 0xff }),
+            protoinfo: Some(ProtoInfo::Tcp(TcpInfo::created(3))),
+            helper: Some(b"fifteen-letters"),
+            nat_src: Some(v6),
+            nat_dst: Some(v6),
+            master: Some(t),
+            labels: Some(([1; 16], [0xff; 16])),
+            seq_adj: [Some(adj); 2],
+            synproxy: Some(Synproxy { isn: 1, its: 2, tsoff: 3 }),
+        };
+        let mut buf = [0xa5; REQUEST_MAX];
+        let bytes = new_flow(&mut buf, 5, nlm_f::CREATE, &flow).unwrap();
+        assert!(bytes.len() < REQUEST_MAX / 2, "{}", bytes.len());
+        let f = FlowView::index(msg(bytes)).unwrap();
+        assert_eq!(f.status(), Ok(Some(ips::ASSURED | ips::CONFIRMED)));
+        assert_eq!(f.orig().unwrap().unwrap().zone, Some(8));
+        assert_eq!((f.helper(), f.zone()), (Ok(Some(&b"fifteen-letters"[..])), Ok(Some(3))));
+        assert_eq!(f.seq_adj(Dir::Reply), Ok(Some(adj)));
+        assert_eq!(f.protoinfo(), Ok(flow.protoinfo));
+    }
+
+    #[test]
+    fn a_dump_filter_has_the_nested_bit_and_host_order_flags() {
+        let filter = DumpFilter {
+            family: af::INET,
+            orig: TupleFilter {
+                dst: Some([1, 2, 3, 4]),
+                proto: Some(ipproto::UDP),
+                dst_port: Some(53),
+                ..TupleFilter::default()
+            },
+            ..DumpFilter::default()
+        };
+        let mut buf = [0; REQUEST_MAX];
+        let bytes = dump(&mut buf, 1, Table::Conntrack, &filter).unwrap();
+        let m = msg(bytes);
+        assert_eq!(m.hdr.flags.get(), nlm_f::REQUEST | nlm_f::DUMP);
+        let nest = m.attrs().map(Result::unwrap).find(|a| a.kind == cta::FILTER).unwrap();
+        let mut want = Vec::new();
+        want.extend(8u16.to_ne_bytes());
+        want.extend(cta_filter::ORIG_FLAGS.to_ne_bytes());
+        want.extend((0x2u32 | 0x8 | 0x20).to_ne_bytes());
+        assert_eq!(nest.value, want);
+        let at = bytes.windows(2).position(|w| w == (cta::FILTER | 0x8000).to_ne_bytes());
+        assert!(at.is_some(), "the NESTED bit is missing");
+    }
+
+    #[test]
+    fn ports_are_asked_only_where_the_kernel_honours_them_and_ipv6_addresses_never() {
+        let ports = |proto| TupleFilter { proto: Some(proto), src_port: Some(1), ..TupleFilter::default() };
+        assert_eq!(ports(ipproto::TCP).flags(), 0x18);
+        assert_eq!(ports(ipproto::SCTP).flags(), 0x8);
+        let filter = DumpFilter { family: af::INET6, orig: ports(ipproto::TCP), ..DumpFilter::default() };
+        let mut buf = [0; REQUEST_MAX];
+        let bytes = dump(&mut buf, 1, Table::Conntrack, &filter).unwrap();
+        assert_eq!(msg(bytes).attrs().count(), 0);
+    }
+
+    #[test]
+    fn a_delete_always_carries_its_tuple() {
+        let mut buf = [0; REQUEST_MAX];
+        let bytes = delete(&mut buf, 1, nlm_f::ACK, 2, &tuple(), None, Some(9)).unwrap();
+        let kinds: Vec<_> = msg(bytes).attrs().map(|a| a.unwrap().kind).collect();
+        assert_eq!(kinds, [cta::TUPLE_ORIG, cta::ID]);
+    }
+}

@@ -1,0 +1,278 @@
+//! The conntrack line, and what goes around it in events (spec/cli.md §§3.1, 3.2).
+
+use super::{EventKind, EventTime, Out, Style, TextContext, proto_name};
+use crate::consts::{af, cta, ipproto, ips};
+use crate::error::WireError;
+use crate::flow::{Dir, FlowView, Timestamps};
+use crate::proto::ProtoInfo;
+use crate::tuple::Tuple;
+
+/// Nanoseconds a second.
+const NS: u64 = 1_000_000_000;
+
+/// Appends one flow without a newline.
+#[inline]
+pub fn flow(
+    out: &mut Out<'_>,
+    f: &FlowView<'_>,
+    style: &Style,
+    ctx: &TextContext<'_>,
+) -> Result<(), WireError> {
+    let orig = f.orig()?.unwrap_or_default();
+    let reply = f.reply()?.unwrap_or_default();
+    let status = f.status()?;
+    if style.extended {
+        family(out, f.family());
+    }
+    let proto = orig.proto.unwrap_or(0);
+    protocol(out, proto);
+    if let Some(t) = f.timeout_s()? {
+        out.u32(t);
+        out.byte(b' ');
+    }
+    if f.has(cta::PROTOINFO) {
+        if let Some(info) = f.protoinfo()? {
+            state(out, proto, &info);
+        }
+    }
+    direction(out, &orig, proto, b"zone-orig=");
+    counters(out, f, Dir::Orig)?;
+    if status.is_some_and(|s| s & ips::SEEN_REPLY == 0) {
+        out.lit(b"[UNREPLIED] ");
+    }
+    direction(out, &reply, proto, b"zone-reply=");
+    counters(out, f, Dir::Reply)?;
+    match status.unwrap_or(0) {
+        s if s & ips::HW_OFFLOAD != 0 => out.lit(b"[HW_OFFLOAD] "),
+        s if s & ips::OFFLOAD != 0 => out.lit(b"[OFFLOAD] "),
+        s if s & ips::ASSURED != 0 => out.lit(b"[ASSURED] "),
+        _ => {}
+    }
+    if let Some(m) = f.mark()? {
+        out.lit(b"mark=");
+        out.u32(m);
+        out.byte(b' ');
+    }
+    if f.has(cta::SECMARK) {
+        out.lit(b"secmark=");
+        out.u32(f.secmark()?.unwrap_or(0));
+        out.byte(b' ');
+    }
+    if let Some(name) = f.secctx()? {
+        out.lit(b"secctx=");
+        out.put(name);
+        out.byte(b' ');
+    }
+    if let Some(z) = f.zone()? {
+        out.lit(b"zone=");
+        out.u32(u32::from(z));
+        out.byte(b' ');
+    }
+    if let Some(t) = f.timestamps()? {
+        times(out, &t, style, ctx);
+    }
+    if let Some(name) = f.helper()? {
+        out.lit(b"helper=");
+        out.put(name);
+        out.byte(b' ');
+    }
+    if let Some(u) = f.use_count()? {
+        out.lit(b"use=");
+        out.u32(u);
+        out.byte(b' ');
+    }
+    if style.id {
+        if let Some(id) = f.id()? {
+            out.lit(b"id=");
+            out.u32(id);
+            out.byte(b' ');
+        }
+    }
+    labels(out, f, ctx);
+    out.trim_blank();
+    Ok(())
+}
+
+/// Layer 3 name and number.
+fn family(out: &mut Out<'_>, family: u8) {
+    match family {
+        af::INET => out.lit(b"ipv4     2 "),
+        af::INET6 => out.lit(b"ipv6     10 "),
+        n => {
+            out.lit(b"unknown  ");
+            out.u32(u32::from(n));
+            out.byte(b' ');
+        }
+    }
+}
+
+/// Layer 4 name and number.
+#[inline]
+fn protocol(out: &mut Out<'_>, proto: u8) {
+    match proto {
+        ipproto::TCP => out.lit(b"tcp      6 "),
+        ipproto::UDP => out.lit(b"udp      17 "),
+        ipproto::ICMP => out.lit(b"icmp     1 "),
+        ipproto::ICMPV6 => out.lit(b"icmpv6   58 "),
+        n => {
+            let name = proto_name(n);
+            out.put(name);
+            out.put(b"         ".get(name.len()..).unwrap_or_default());
+            out.u32(u32::from(n));
+            out.byte(b' ');
+        }
+    }
+}
+
+/// The state, if it is one of the flow's own protocol; a number without a name is `NONE`.
+#[inline]
+fn state(out: &mut Out<'_>, proto: u8, info: &ProtoInfo) {
+    let own = matches!(
+        (proto, info),
+        (ipproto::TCP, ProtoInfo::Tcp(_))
+            | (ipproto::SCTP, ProtoInfo::Sctp(_))
+            | (ipproto::DCCP, ProtoInfo::Dccp(_))
+    );
+    if !own || info.state().is_none() {
+        return;
+    }
+    match info {
+        ProtoInfo::Tcp(i) if i.state == Some(3) => return out.lit(b"ESTABLISHED "),
+        _ => out.put(info.state_name().unwrap_or(b"NONE")),
+    }
+    out.byte(b' ');
+}
+
+/// Addresses, ports and zone of one direction.
+#[inline]
+fn direction(out: &mut Out<'_>, t: &Tuple, proto: u8, zone: &[u8]) {
+    addresses(out, t);
+    layer4(out, t, proto);
+    if let Some(z) = t.zone {
+        out.put(zone);
+        out.u32(u32::from(z));
+        out.byte(b' ');
+    }
+}
+
+/// `src=… dst=… `.
+#[inline]
+pub(super) fn addresses(out: &mut Out<'_>, t: &Tuple) {
+    out.lit(b"src=");
+    if let Some(a) = &t.src {
+        out.addr(a);
+    }
+    out.lit(b" dst=");
+    if let Some(a) = &t.dst {
+        out.addr(a);
+    }
+    out.byte(b' ');
+}
+
+/// What identifies the flow above IP; nothing for protocols without ports.
+#[inline]
+pub(super) fn layer4(out: &mut Out<'_>, t: &Tuple, proto: u8) {
+    match proto {
+        ipproto::TCP | ipproto::UDP | ipproto::UDPLITE | ipproto::SCTP | ipproto::DCCP => {
+            out.lit(b"sport=");
+            out.u32(u32::from(t.src_port.unwrap_or(0)));
+            out.lit(b" dport=");
+            out.u32(u32::from(t.dst_port.unwrap_or(0)));
+            out.byte(b' ');
+        }
+        ipproto::GRE => {
+            out.lit(b"srckey=0x");
+            out.hex(u32::from(t.src_port.unwrap_or(0)));
+            out.lit(b" dstkey=0x");
+            out.hex(u32::from(t.dst_port.unwrap_or(0)));
+            out.byte(b' ');
+        }
+        ipproto::ICMP | ipproto::ICMPV6 => {
+            out.lit(b"type=");
+            out.u32(u32::from(t.icmp_type.unwrap_or(0)));
+            out.lit(b" code=");
+            out.u32(u32::from(t.icmp_code.unwrap_or(0)));
+            out.lit(b" id=");
+            out.u32(u32::from(t.icmp_id.unwrap_or(0)));
+            out.byte(b' ');
+        }
+        _ => {}
+    }
+}
+
+#[inline]
+fn counters(out: &mut Out<'_>, f: &FlowView<'_>, dir: Dir) -> Result<(), WireError> {
+    if let Some(c) = f.counters(dir)? {
+        out.lit(b"packets=");
+        out.u64(c.packets);
+        out.lit(b" bytes=");
+        out.u64(c.bytes);
+        out.byte(b' ');
+    }
+    Ok(())
+}
+
+/// Age, and with `ktimestamp` when the flow began and ended.
+fn times(out: &mut Out<'_>, t: &Timestamps, style: &Style, ctx: &TextContext<'_>) {
+    if let Some(start) = t.start_ns {
+        // Both times are cut to seconds before they are subtracted, as the original does.
+        let end_s = t.stop_ns.map_or(ctx.now_s, |ns| ns / NS);
+        out.lit(b"delta-time=");
+        out.u64(end_s.saturating_sub(start / NS));
+        out.byte(b' ');
+    }
+    if !style.ktimestamp {
+        return;
+    }
+    for (name, ns) in [(&b"[start="[..], t.start_ns), (b"[stop=", t.stop_ns)] {
+        if let Some(ns) = ns {
+            out.put(name);
+            out.ctime(&ctx.zone.local((ns / NS) as i64));
+            out.lit(b"] ");
+        }
+    }
+}
+
+/// Names of the set labels, in the order of their bits; bits without a name are left out.
+fn labels(out: &mut Out<'_>, f: &FlowView<'_>, ctx: &TextContext<'_>) {
+    let (Some(names), Some(bits)) = (ctx.labels, f.labels()) else { return };
+    out.lit(b"labels");
+    let mut separator = b'=';
+    for name in bits.iter().filter_map(|bit| names.name(bit)) {
+        out.byte(separator);
+        out.put(name);
+        separator = b',';
+    }
+    out.byte(b' ');
+}
+
+/// The event tag, right-aligned in nine columns and a blank.
+pub fn tag(out: &mut Out<'_>, kind: EventKind) {
+    match kind {
+        EventKind::New => out.lit(b"    [NEW] "),
+        EventKind::Update => out.lit(b" [UPDATE] "),
+        EventKind::Destroy => out.lit(b"[DESTROY] "),
+    }
+}
+
+/// The time before an event (`-o timestamp`), with the tab after it.
+pub fn timestamp(out: &mut Out<'_>, t: EventTime) {
+    out.byte(b'[');
+    out.padded(t.sec, 8);
+    out.byte(b'.');
+    out.padded(u64::from(t.usec), 6);
+    out.lit(b"]\t");
+}
+
+/// What follows an event caused by a program: its netlink port, and its name where it could be found.
+pub fn userspace(out: &mut Out<'_>, portid: u32, program: Option<&[u8]>) {
+    if portid == 0 {
+        return;
+    }
+    out.lit(b" [USERSPACE] portid=");
+    out.u32(portid);
+    if let Some(name) = program {
+        out.lit(b" progname=");
+        out.put(name);
+    }
+}
