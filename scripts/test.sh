@@ -1,0 +1,20 @@
+#!/bin/sh
+# Installs what the tests need and runs them; without root inside a user namespace of their own.
+# With words: only the integration tests of these names.
+set -eu
+cd "$(dirname "$0")/.."
+PATH="$PATH:/usr/sbin:/sbin"
+export PATH
+
+scripts/setup.sh cc:gcc cc:libc6-dev conntrack:conntrack nft:nftables ip:iproute2 unshare:util-linux \
+    bash:bash zsh:zsh fish:fish mandoc:mandoc
+
+if [ "$#" -gt 0 ]; then
+    set -- --package zct-tests $(printf -- '--test %s ' "$@") -- --nocapture
+else
+    set -- --workspace
+fi
+if [ "$(id -u)" = 0 ]; then
+    exec cargo test --locked "$@"
+fi
+exec unshare --user --map-root-user --net --mount cargo test --locked --offline "$@"
