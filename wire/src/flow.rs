@@ -5,7 +5,7 @@ use crate::consts::{cta, cta_counters, cta_help, cta_secctx, cta_seqadj, cta_syn
 use crate::error::WireError;
 use crate::header::{ATTRS_AT, CtMsg};
 use crate::proto::ProtoInfo;
-use crate::tuple::Tuple;
+use crate::tuple::{Shape, Tuple};
 use zerocopy::FromBytes;
 
 /// The two directions of a flow.
@@ -138,6 +138,18 @@ impl<'a> FlowView<'a> {
     #[inline]
     fn tuple(&self, kind: u16) -> Result<Option<Tuple>, WireError> {
         self.raw(kind).map(Tuple::parse).transpose()
+    }
+
+    /// CTA_TUPLE_ORIG as it lies in the message.
+    #[inline]
+    pub fn orig_shape(&self) -> Result<Shape<'a>, WireError> {
+        self.raw(cta::TUPLE_ORIG).map_or(Ok(Shape::Other(Tuple::default())), Shape::parse)
+    }
+
+    /// CTA_TUPLE_REPLY as it lies in the message.
+    #[inline]
+    pub fn reply_shape(&self) -> Result<Shape<'a>, WireError> {
+        self.raw(cta::TUPLE_REPLY).map_or(Ok(Shape::Other(Tuple::default())), Shape::parse)
     }
 
     /// CTA_TUPLE_ORIG.

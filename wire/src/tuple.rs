@@ -119,16 +119,103 @@ impl PortsLayout {
             && self.sport_hdr == const { hdr(6, cta_proto::SRC_PORT) }
             && self.dport_hdr == const { hdr(6, cta_proto::DST_PORT) }
     }
+}
 
-    #[inline]
+/// A tuple nest by its shape: the two layouts that nearly all flows have, recognised by comparing header
+/// words, so that a walk over nine attributes becomes a few compares; or whatever else was sent.
+///
+/// What is in the usual shapes is borrowed and read when asked for. Renderers and filters that look at
+/// every flow start from here; everything else is better off with [`Tuple`].
+#[derive(Clone, Copy, Debug)]
+pub enum Shape<'a> {
+    /// IPv4 addresses and two ports, nothing else.
+    V4(Usual<'a, 4>),
+    /// IPv6 addresses and two ports, nothing else.
+    V6(Usual<'a, 16>),
+    /// Anything else, decoded.
+    Other(Tuple),
+}
+
+/// Addresses of `N` bytes, a protocol number and two ports.
+#[derive(Clone, Copy, Debug)]
+pub struct Usual<'a, const N: usize> {
+    /// Source address.
+    pub src: &'a [u8; N],
+    /// Destination address.
+    pub dst: &'a [u8; N],
+    /// Layer 4 protocol number.
+    pub proto: u8,
+    /// Source port.
+    pub src_port: u16,
+    /// Destination port.
+    pub dst_port: u16,
+}
+
+impl<const N: usize> Usual<'_, N> {
     fn tuple(&self, src: Addr, dst: Addr) -> Tuple {
         Tuple {
             src: Some(src),
             dst: Some(dst),
-            proto: Some(self.num),
-            src_port: Some(self.sport.get()),
-            dst_port: Some(self.dport.get()),
+            proto: Some(self.proto),
+            src_port: Some(self.src_port),
+            dst_port: Some(self.dst_port),
             ..Tuple::default()
+        }
+    }
+}
+
+impl<'a> Shape<'a> {
+    /// Reads the value of a tuple nest; fails as [`Tuple::parse`] does.
+    #[inline]
+    pub fn parse(nest: &'a [u8]) -> Result<Shape<'a>, WireError> {
+        match Shape::usual(nest) {
+            Some(s) => Ok(s),
+            None => Tuple::parse_any(nest).map(Shape::Other),
+        }
+    }
+
+    #[inline]
+    fn usual(nest: &'a [u8]) -> Option<Shape<'a>> {
+        if let Ok(t) = V4Layout::ref_from_bytes(nest) {
+            let ok = t.nest == const { hdr(20, cta_tuple::IP | NLA_F_NESTED) }
+                && t.src_hdr == const { hdr(8, cta_ip::V4_SRC) }
+                && t.dst_hdr == const { hdr(8, cta_ip::V4_DST) }
+                && t.l4.fits();
+            let (src_port, dst_port) = (t.l4.sport.get(), t.l4.dport.get());
+            return ok.then_some(Shape::V4(Usual {
+                src: &t.src,
+                dst: &t.dst,
+                proto: t.l4.num,
+                src_port,
+                dst_port,
+            }));
+        }
+        let t = V6Layout::ref_from_bytes(nest).ok()?;
+        let ok = t.nest == const { hdr(44, cta_tuple::IP | NLA_F_NESTED) }
+            && t.src_hdr == const { hdr(20, cta_ip::V6_SRC) }
+            && t.dst_hdr == const { hdr(20, cta_ip::V6_DST) }
+            && t.l4.fits();
+        let (src_port, dst_port) = (t.l4.sport.get(), t.l4.dport.get());
+        ok.then_some(Shape::V6(Usual { src: &t.src, dst: &t.dst, proto: t.l4.num, src_port, dst_port }))
+    }
+
+    /// Layer 4 protocol number; 0 when none was sent.
+    #[inline]
+    pub fn proto(&self) -> u8 {
+        match self {
+            Shape::V4(t) => t.proto,
+            Shape::V6(t) => t.proto,
+            Shape::Other(t) => t.proto.unwrap_or(0),
+        }
+    }
+
+    /// The same, decoded.
+    #[inline]
+    pub fn tuple(&self) -> Tuple {
+        match self {
+            Shape::V4(t) => t.tuple(Addr::V4(*t.src), Addr::V4(*t.dst)),
+            Shape::V6(t) => t.tuple(Addr::V6(*t.src), Addr::V6(*t.dst)),
+            Shape::Other(t) => *t,
         }
     }
 }
@@ -137,29 +224,7 @@ impl Tuple {
     /// Reads the value of a tuple nest. Unknown members are skipped; a member of the wrong size is an error.
     #[inline]
     pub fn parse(nest: &[u8]) -> Result<Tuple, WireError> {
-        match Tuple::parse_usual(nest) {
-            Some(t) => Ok(t),
-            None => Tuple::parse_any(nest),
-        }
-    }
-
-    /// The two layouts that nearly all flows have, recognised by comparing headers: a walk over nine
-    /// attributes becomes a few word compares. Anything else goes through [`Tuple::parse_any`].
-    #[inline]
-    fn parse_usual(nest: &[u8]) -> Option<Tuple> {
-        if let Ok(t) = V4Layout::ref_from_bytes(nest) {
-            let ok = t.nest == const { hdr(20, cta_tuple::IP | NLA_F_NESTED) }
-                && t.src_hdr == const { hdr(8, cta_ip::V4_SRC) }
-                && t.dst_hdr == const { hdr(8, cta_ip::V4_DST) }
-                && t.l4.fits();
-            return ok.then(|| t.l4.tuple(Addr::V4(t.src), Addr::V4(t.dst)));
-        }
-        let t = V6Layout::ref_from_bytes(nest).ok()?;
-        let ok = t.nest == const { hdr(44, cta_tuple::IP | NLA_F_NESTED) }
-            && t.src_hdr == const { hdr(20, cta_ip::V6_SRC) }
-            && t.dst_hdr == const { hdr(20, cta_ip::V6_DST) }
-            && t.l4.fits();
-        ok.then(|| t.l4.tuple(Addr::V6(t.src), Addr::V6(t.dst)))
+        Shape::parse(nest).map(|s| s.tuple())
     }
 
     /// Reads any order and any set of members.
@@ -359,7 +424,8 @@ mod tests {
             assert_eq!(back, t);
             assert_eq!(Tuple::parse_any(&nest), Ok(t));
             if t.zone.is_none() && t.icmp_id.is_none() && t.src_port.is_some() {
-                assert_eq!(Tuple::parse_usual(&nest), Some(t), "the fast path should know this layout");
+                let fast = Shape::usual(&nest).map(|s| s.tuple());
+                assert_eq!(fast, Some(t), "the fast path should know this layout");
             }
         }
     }
@@ -385,8 +451,8 @@ mod tests {
                 for flip in [1u8, 0x80, 0xff] {
                     let mut n = nest.clone();
                     n[at] ^= flip;
-                    if let Some(fast) = Tuple::parse_usual(&n) {
-                        assert_eq!(Tuple::parse_any(&n), Ok(fast), "byte {at}");
+                    if let Some(fast) = Shape::usual(&n) {
+                        assert_eq!(Tuple::parse_any(&n), Ok(fast.tuple()), "byte {at}");
                     }
                 }
             }

@@ -3,26 +3,37 @@
 use super::out::{Out, hex_digit};
 use crate::tuple::Addr;
 
-/// Each octet with its dot, and how many of the four bytes count.
-static OCTETS: [([u8; 4], u8); 256] = octets();
+/// Each octet as text with its dot: digits from the lowest byte on, and in the highest byte the length.
+static OCTETS: [u64; 256] = octets();
 
 /// Builds the table at compile time. Digits are at most 9, so the sums stay ASCII.
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // const evaluation: a mistake does not compile
-const fn octets() -> [([u8; 4], u8); 256] {
-    let mut table = [([b'.'; 4], 0); 256];
+const fn octets() -> [u64; 256] {
+    let mut table = [0; 256];
     let mut v = 0;
     while v < 256 {
         let (h, t, u) = ((v / 100) as u8 + b'0', (v / 10 % 10) as u8 + b'0', (v % 10) as u8 + b'0');
-        table[v] = if v >= 100 {
+        let (text, len) = if v >= 100 {
             ([h, t, u, b'.'], 4)
         } else if v >= 10 {
-            ([t, u, b'.', b'.'], 3)
+            ([t, u, b'.', 0], 3)
         } else {
-            ([u, b'.', b'.', b'.'], 2)
+            ([u, b'.', 0, 0], 2)
         };
+        table[v] = u32::from_le_bytes(text) as u64 | len << 56;
         v += 1;
     }
     table
+}
+
+/// Two octets with their dots in the low bytes, and their length.
+#[inline]
+fn octet_pair(a: u8, b: u8) -> (u64, u32) {
+    let a = OCTETS.get(usize::from(a)).copied().unwrap_or(0);
+    let b = OCTETS.get(usize::from(b)).copied().unwrap_or(0);
+    let (len_a, len_b) = ((a >> 56) as u32, (b >> 56) as u32);
+    let text = (a & 0xffff_ffff) | (b & 0xffff_ffff).wrapping_shl(len_a.wrapping_mul(8));
+    (text, len_a.wrapping_add(len_b))
 }
 
 impl Out<'_> {
@@ -38,17 +49,11 @@ impl Out<'_> {
     /// Appends a dotted quad.
     #[inline]
     pub fn ipv4(&mut self, [a, b, c, d]: [u8; 4]) {
-        self.octet(a);
-        self.octet(b);
-        self.octet(c);
-        let (text, len) = OCTETS.get(usize::from(d)).copied().unwrap_or_default();
-        self.slot(text, usize::from(len.wrapping_sub(1)));
-    }
-
-    #[inline]
-    fn octet(&mut self, v: u8) {
-        let (text, len) = OCTETS.get(usize::from(v)).copied().unwrap_or_default();
-        self.slot(text, usize::from(len));
+        let (left, left_len) = octet_pair(a, b);
+        let (right, right_len) = octet_pair(c, d);
+        self.slot(left.to_le_bytes(), left_len as usize);
+        // The last dot is not wanted.
+        self.slot(right.to_le_bytes(), right_len.wrapping_sub(1) as usize);
     }
 
     /// Appends an IPv6 address: the first longest run of two or more zero groups becomes `::`, and

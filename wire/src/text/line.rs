@@ -5,7 +5,7 @@ use crate::consts::{af, cta, ipproto, ips};
 use crate::error::WireError;
 use crate::flow::{Dir, FlowView, Timestamps};
 use crate::proto::ProtoInfo;
-use crate::tuple::Tuple;
+use crate::tuple::{Shape, Tuple};
 
 /// Nanoseconds a second.
 const NS: u64 = 1_000_000_000;
@@ -18,13 +18,13 @@ pub fn flow(
     style: &Style,
     ctx: &TextContext<'_>,
 ) -> Result<(), WireError> {
-    let orig = f.orig()?.unwrap_or_default();
-    let reply = f.reply()?.unwrap_or_default();
+    let orig = f.orig_shape()?;
+    let reply = f.reply_shape()?;
     let status = f.status()?;
     if style.extended {
         family(out, f.family());
     }
-    let proto = orig.proto.unwrap_or(0);
+    let proto = orig.proto();
     protocol(out, proto);
     if let Some(t) = f.timeout_s()? {
         out.u32(t);
@@ -145,14 +145,47 @@ fn state(out: &mut Out<'_>, proto: u8, info: &ProtoInfo) {
 
 /// Addresses, ports and zone of one direction.
 #[inline]
-fn direction(out: &mut Out<'_>, t: &Tuple, proto: u8, zone: &[u8]) {
-    addresses(out, t);
-    layer4(out, t, proto);
+fn direction(out: &mut Out<'_>, shape: &Shape<'_>, proto: u8, zone: &[u8]) {
+    let t = match shape {
+        Shape::V4(t) if has_ports(proto) => {
+            out.lit(b"src=");
+            out.ipv4(*t.src);
+            out.lit(b" dst=");
+            out.ipv4(*t.dst);
+            return ports(out, t.src_port, t.dst_port);
+        }
+        Shape::V6(t) if has_ports(proto) => {
+            out.lit(b"src=");
+            out.ipv6(t.src);
+            out.lit(b" dst=");
+            out.ipv6(t.dst);
+            return ports(out, t.src_port, t.dst_port);
+        }
+        other => other.tuple(),
+    };
+    addresses(out, &t);
+    layer4(out, &t, proto);
     if let Some(z) = t.zone {
         out.put(zone);
         out.u32(u32::from(z));
         out.byte(b' ');
     }
+}
+
+/// True for the protocols whose flows are told apart by two ports.
+#[inline]
+fn has_ports(proto: u8) -> bool {
+    matches!(proto, ipproto::TCP | ipproto::UDP | ipproto::UDPLITE | ipproto::SCTP | ipproto::DCCP)
+}
+
+/// ` sport=… dport=… `, after an address.
+#[inline]
+fn ports(out: &mut Out<'_>, src: u16, dst: u16) {
+    out.lit(b" sport=");
+    out.u32(u32::from(src));
+    out.lit(b" dport=");
+    out.u32(u32::from(dst));
+    out.byte(b' ');
 }
 
 /// `src=… dst=… `.
@@ -173,7 +206,7 @@ pub(super) fn addresses(out: &mut Out<'_>, t: &Tuple) {
 #[inline]
 pub(super) fn layer4(out: &mut Out<'_>, t: &Tuple, proto: u8) {
     match proto {
-        ipproto::TCP | ipproto::UDP | ipproto::UDPLITE | ipproto::SCTP | ipproto::DCCP => {
+        p if has_ports(p) => {
             out.lit(b"sport=");
             out.u32(u32::from(t.src_port.unwrap_or(0)));
             out.lit(b" dport=");

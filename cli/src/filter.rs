@@ -1,0 +1,258 @@
+//! Which flows a command is about: the whole selection, applied to what the kernel sends.
+//!
+//! The kernel may have been asked to leave flows out, and may have ignored it; nothing here relies on
+//! that (spec/cli.md §5.2, spec/ctnetlink.md §4.5).
+
+use zct_wire::WireError;
+use zct_wire::consts::{ipproto, ips};
+use zct_wire::filter::{DumpFilter, Masked};
+use zct_wire::flow::FlowView;
+use zct_wire::proto::ProtoInfo;
+use zct_wire::tuple::{Addr, Tuple};
+
+/// An address with the bits of it that count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The address; bits outside the mask are ignored.
+    pub addr: Addr,
+    /// As many bytes as the address.
+    pub mask: Addr,
+}
+
+impl Network {
+    /// True when `addr` is of the same family and agrees in all bits of the mask.
+    pub fn contains(&self, addr: &Addr) -> bool {
+        addr.family() == self.addr.family()
+            && addr
+                .bytes()
+                .iter()
+                .zip(self.addr.bytes())
+                .zip(self.mask.bytes())
+                .all(|((have, want), mask)| (have ^ want) & mask == 0)
+    }
+}
+
+/// Members of one direction that must be there and equal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Direction {
+    /// Source, exact or by mask.
+    pub src: Option<Network>,
+    /// Destination, exact or by mask.
+    pub dst: Option<Network>,
+    /// Source port or GRE source key.
+    pub src_port: Option<u16>,
+    /// Destination port or GRE destination key.
+    pub dst_port: Option<u16>,
+    /// Zone of this direction alone; 0 is also "none".
+    pub zone: Option<u16>,
+}
+
+impl Direction {
+    fn matches(&self, t: &Tuple) -> bool {
+        let net = |want: &Option<Network>, have: &Option<Addr>| {
+            want.as_ref().is_none_or(|n| have.as_ref().is_some_and(|a| n.contains(a)))
+        };
+        net(&self.src, &t.src)
+            && net(&self.dst, &t.dst)
+            && self.src_port.is_none_or(|p| t.src_port == Some(p))
+            && self.dst_port.is_none_or(|p| t.dst_port == Some(p))
+            && self.zone.is_none_or(|z| t.zone.unwrap_or(0) == z)
+    }
+}
+
+/// What a NAT option asks of the translated side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NatMatch {
+    /// The address it was translated to; `None`: any translation.
+    pub addr: Option<Addr>,
+    /// The port it was translated to; only with an address.
+    pub port: Option<u16>,
+}
+
+/// The ICMP members of the original tuple.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Icmp {
+    /// Type.
+    pub kind: Option<u8>,
+    /// Code.
+    pub code: Option<u8>,
+    /// Identifier.
+    pub id: Option<u16>,
+}
+
+/// The whole selection; an absent member admits every flow. All members must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// AF_INET or AF_INET6.
+    pub family: Option<u8>,
+    /// Layer 4 protocol of the original tuple.
+    pub proto: Option<u8>,
+    /// Original direction.
+    pub orig: Direction,
+    /// Reply direction.
+    pub reply: Direction,
+    /// ICMP or ICMPv6 members.
+    pub icmp: Icmp,
+    /// State number of the protocol.
+    pub state: Option<u8>,
+    /// SCTP verification tags, original and reply.
+    pub vtag: [Option<u32>; 2],
+    /// DCCP role: 0 client, 1 server.
+    pub dccp_role: Option<u8>,
+    /// `(mark & mask) == value`, the value not masked: bits outside the mask match nothing (W11). A flow
+    /// without a mark never matches, not even mark 0.
+    pub mark: Option<Masked>,
+    /// `(status & mask) == value`.
+    pub status: Option<Masked>,
+    /// Zone of both directions; 0 is also "none".
+    pub zone: Option<u16>,
+    /// Source translated.
+    pub src_nat: Option<NatMatch>,
+    /// Destination translated.
+    pub dst_nat: Option<NatMatch>,
+    /// Either translated.
+    pub any_nat: Option<NatMatch>,
+    /// Label bits that must all be set.
+    pub labels: Vec<u16>,
+    /// Security mark; compared where the kernel sends one, which only very old ones do (W8).
+    pub secmark: Option<u32>,
+    /// The flow's id.
+    pub id: Option<u32>,
+}
+
+impl Filter {
+    /// What every original asks the kernel for: family, mark and status. The rest is ours.
+    pub fn for_kernel(&self) -> DumpFilter {
+        DumpFilter {
+            family: self.family.unwrap_or(0),
+            mark: self.mark,
+            status: self.status,
+            ..DumpFilter::default()
+        }
+    }
+
+    /// True when the flow is one of those asked for.
+    ///
+    /// # Errors
+    /// The first attribute that is needed and cannot be read. Allocates nothing.
+    pub fn matches(&self, f: &FlowView<'_>) -> Result<bool, WireError> {
+        if self.family.is_some_and(|want| f.family() != want) {
+            return Ok(false);
+        }
+        if let Some(m) = self.mark {
+            if f.mark()?.is_none_or(|have| have & m.mask != m.value) {
+                return Ok(false);
+            }
+        }
+        if let Some(s) = self.status {
+            if f.status()?.is_none_or(|have| have & s.mask != s.value) {
+                return Ok(false);
+            }
+        }
+        if self.zone.is_some() && Some(f.zone()?.unwrap_or(0)) != self.zone {
+            return Ok(false);
+        }
+        if self.id.is_some() && f.id()? != self.id {
+            return Ok(false);
+        }
+        if let (Some(want), Some(have)) = (self.secmark, f.secmark()?) {
+            if want != have {
+                return Ok(false);
+            }
+        }
+        Ok(self.matches_tuples(f)? && self.matches_labels(f) && self.matches_protoinfo(f)?)
+    }
+
+    fn matches_tuples(&self, f: &FlowView<'_>) -> Result<bool, WireError> {
+        let nat = [self.src_nat, self.dst_nat, self.any_nat].iter().any(Option::is_some);
+        let any_orig = self.proto.is_some() || self.orig != Direction::default() || self.icmp != Icmp::default();
+        let any_reply = self.reply != Direction::default();
+        if !(nat || any_orig || any_reply) {
+            return Ok(true);
+        }
+        let orig = f.orig()?.unwrap_or_default();
+        let t = &orig;
+        if self.proto.is_some() && t.proto != self.proto
+            || !self.orig.matches(t)
+            || self.icmp.kind.is_some() && t.icmp_type != self.icmp.kind
+            || self.icmp.code.is_some() && t.icmp_code != self.icmp.code
+            || self.icmp.id.is_some() && t.icmp_id != self.icmp.id
+        {
+            return Ok(false);
+        }
+        if !(nat || any_reply) {
+            return Ok(true);
+        }
+        let reply = f.reply()?.unwrap_or_default();
+        Ok(self.reply.matches(&reply) && (!nat || self.matches_nat(f.status()?, &orig, &reply)))
+    }
+
+    fn matches_nat(&self, status: Option<u32>, orig: &Tuple, reply: &Tuple) -> bool {
+        let src = Translation::of(status, ips::SRC_NAT_DONE, orig, (orig.src, orig.src_port), (reply.dst, reply.dst_port));
+        let dst = Translation::of(status, ips::DST_NAT_DONE, orig, (orig.dst, orig.dst_port), (reply.src, reply.src_port));
+        self.src_nat.is_none_or(|want| src.matches(&want))
+            && self.dst_nat.is_none_or(|want| dst.matches(&want))
+            && self.any_nat.is_none_or(|want| src.matches(&want) || dst.matches(&want))
+    }
+
+    fn matches_labels(&self, f: &FlowView<'_>) -> bool {
+        self.labels.is_empty() || f.labels().is_some_and(|bits| self.labels.iter().all(|l| bits.has(*l)))
+    }
+
+    fn matches_protoinfo(&self, f: &FlowView<'_>) -> Result<bool, WireError> {
+        let [orig_tag, reply_tag] = self.vtag;
+        if self.state.is_none() && orig_tag.is_none() && reply_tag.is_none() && self.dccp_role.is_none() {
+            return Ok(true);
+        }
+        let Some(info) = f.protoinfo()? else { return Ok(false) };
+        if self.state.is_some() && info.state() != self.state {
+            return Ok(false);
+        }
+        Ok(match info {
+            ProtoInfo::Tcp(_) => true,
+            ProtoInfo::Sctp(i) => {
+                let [orig, reply] = i.vtag;
+                (orig_tag.is_none() || orig == orig_tag) && (reply_tag.is_none() || reply == reply_tag)
+            }
+            ProtoInfo::Dccp(i) => self.dccp_role.is_none() || i.role == self.dccp_role,
+        })
+    }
+}
+
+/// One side of a flow before and after translation.
+struct Translation {
+    addr: Option<Addr>,
+    port: Option<u16>,
+    addr_changed: bool,
+    port_changed: bool,
+}
+
+impl Translation {
+    fn of(
+        status: Option<u32>,
+        done: u32,
+        orig: &Tuple,
+        before: (Option<Addr>, Option<u16>),
+        after: (Option<Addr>, Option<u16>),
+    ) -> Translation {
+        let done = status.is_none_or(|s| s & done != 0);
+        // ICMP has no ports: comparing its id with its type and code finds translation in every ping (W33).
+        let ports = !matches!(orig.proto, Some(ipproto::ICMP | ipproto::ICMPV6));
+        Translation {
+            addr: after.0,
+            port: after.1,
+            addr_changed: done && before.0 != after.0,
+            port_changed: done && ports && before.1 != after.1,
+        }
+    }
+
+    fn matches(&self, want: &NatMatch) -> bool {
+        match (want.addr, want.port) {
+            (None, _) => self.addr_changed || self.port_changed,
+            (Some(a), None) => self.addr_changed && self.addr == Some(a),
+            (Some(a), Some(p)) => {
+                self.addr_changed && self.addr == Some(a) && self.port_changed && self.port == Some(p)
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Text rendering alone: `render ROUNDS` renders 32 KiB of dump so often and prints nanoseconds a flow.
+//! Under `valgrind --tool=callgrind` it gives repeatable instruction counts.
+
+use std::time::Instant;
+use zct_perf::mix;
+use zct_wire::flow::FlowView;
+use zct_wire::header::{CtMsg, Frames};
+use zct_wire::text::{LocalTime, Out, Style, TextContext, TimeZone, line, save};
+
+struct Utc;
+
+impl TimeZone for Utc {
+    fn local(&self, _: i64) -> LocalTime {
+        LocalTime::default()
+    }
+}
+
+fn main() {
+    let rounds: u32 = std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(10_000);
+    let mut chunk = vec![0; 32 << 10];
+    let (mut used, mut flows) = (0, 0u32);
+    while let Ok(m) = mix::dumped(flows, &mut chunk[used..]) {
+        used += m.len().next_multiple_of(4);
+        flows += 1;
+    }
+    let ctx = TextContext { now_s: 0, zone: &Utc, labels: None };
+    let style = Style::default();
+    let mut text = vec![0; 128 << 10];
+    for kind in ["index", "line", "save"] {
+        let begin = Instant::now();
+        let mut bytes = 0;
+        for _ in 0..rounds {
+            let mut out = Out::new(&mut text);
+            for frame in Frames::new(&chunk[..used]).flatten() {
+                let Ok(f) = CtMsg::parse(frame).and_then(FlowView::index) else { panic!("unreadable mix") };
+                let done = match kind {
+                    "index" => f.status().map(|s| out.byte(s.unwrap_or(0) as u8)),
+                    "line" => line::flow(&mut out, &f, &style, &ctx).map(|()| out.byte(b'\n')),
+                    _ => save::flow(&mut out, &f, save::Verb::Add).map(|()| out.byte(b'\n')),
+                };
+                assert_eq!(done, Ok(()));
+            }
+            assert!(!out.is_full());
+            bytes = out.len();
+            std::hint::black_box(out.written());
+        }
+        let ns = begin.elapsed().as_nanos() as f64 / f64::from(rounds * flows);
+        println!("{kind}: {ns:.1} ns a flow, {} bytes a flow", bytes as u32 / flows);
+    }
+}

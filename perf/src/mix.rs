@@ -1,0 +1,73 @@
+//! The flows of every measurement: of ten, six established TCP, two UDP, one source-NATed TCP, one TCP over
+//! IPv6. Flow `i` is always the same, so that runs and programs can be compared.
+
+use zct_wire::build::{Builder, Full};
+use zct_wire::consts::{af, cta, ipctnl, ipproto, ips, nlm_f};
+use zct_wire::filter::Masked;
+use zct_wire::nat::Nat;
+use zct_wire::proto::{ProtoInfo, TcpFlags, TcpInfo};
+use zct_wire::request::NewFlow;
+use zct_wire::tuple::{Addr, Tuple};
+
+/// Flow number `i` as a request to create it.
+pub fn flow(i: u32) -> NewFlow<'static> {
+    let udp = matches!(i % 10, 6 | 7);
+    let (v6, snat) = (i % 10 == 9, i % 10 == 8);
+    let last = (1 + i % 250) as u8;
+    let (src, dst) = if v6 {
+        let mut src = [0u8; 16];
+        src[..4].copy_from_slice(&[0x20, 1, 0xd, 0xb8]);
+        let mut dst = src;
+        src[12..].copy_from_slice(&i.to_be_bytes());
+        dst[5] = 1;
+        dst[15] = 1;
+        (Addr::V6(src), Addr::V6(dst))
+    } else {
+        let src = (0x0a00_0000 | i).to_be_bytes();
+        (Addr::V4(src), Addr::V4(if udp { [198, 51, 100, last] } else { [192, 0, 2, last] }))
+    };
+    let orig = Tuple {
+        src: Some(src),
+        dst: Some(dst),
+        proto: Some(if udp { ipproto::UDP } else { ipproto::TCP }),
+        src_port: Some((1024 + i % 60_000) as u16),
+        dst_port: Some(if udp { 53 } else { 443 }),
+        ..Tuple::default()
+    };
+    NewFlow {
+        family: if v6 { af::INET6 } else { af::INET },
+        orig: Some(orig),
+        reply: orig.inverse(),
+        timeout_s: Some(30_000 + i % 1000),
+        status: (!udp).then_some(ips::SEEN_REPLY | ips::ASSURED | ips::CONFIRMED),
+        protoinfo: (!udp).then_some(ProtoInfo::Tcp(TcpInfo { state: Some(3), ..TcpInfo::default() })),
+        nat_src: snat.then_some(Nat { addr: Some(Addr::V4([203, 0, 113, last])), port: None }),
+        ..NewFlow::default()
+    }
+}
+
+/// Flow number `i` as a dump shows it, in the kernel's order of attributes.
+pub fn dumped(i: u32, buf: &mut [u8]) -> Result<&[u8], Full> {
+    let f = flow(i);
+    let mut b = Builder::new(buf, ipctnl::NEW, nlm_f::MULTI, 1, f.family, 0);
+    let (orig, mut reply) = (f.orig.unwrap_or_default(), f.reply.unwrap_or_default());
+    let mut status = f.status.unwrap_or(ips::CONFIRMED);
+    if let Some(nat) = f.nat_src {
+        reply.dst = nat.addr;
+        status |= ips::SRC_NAT | ips::SRC_NAT_DONE | ips::DST_NAT_DONE;
+    }
+    orig.build(&mut b, cta::TUPLE_ORIG);
+    reply.build(&mut b, cta::TUPLE_REPLY);
+    b.put_be32(cta::STATUS, status);
+    b.put_be32(cta::MARK, f.mark.unwrap_or(Masked { value: 0, mask: 0 }).value);
+    b.put_be32(cta::ID, i.wrapping_mul(2_654_435_761));
+    b.put_be32(cta::USE, 1);
+    b.put_be32(cta::TIMEOUT, f.timeout_s.unwrap_or(0));
+    if f.protoinfo.is_some() {
+        let flags = Some(TcpFlags::default());
+        let info = TcpInfo { state: Some(3), wscale: [Some(0); 2], flags: [flags; 2] };
+        ProtoInfo::Tcp(info).build(&mut b, cta::PROTOINFO);
+    }
+    b.nest(cta::SYNPROXY, |b| _ = b.put_be32(1, 0).put_be32(2, 0).put_be32(3, 0));
+    b.finish()
+}
