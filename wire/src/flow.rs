@@ -4,7 +4,7 @@ use crate::attr::{self, ATTR_HDR, AttrHdr, Attrs, NLA_TYPE_MASK};
 use crate::consts::{cta, cta_counters, cta_help, cta_secctx, cta_seqadj, cta_synproxy, cta_timestamp};
 use crate::error::WireError;
 use crate::header::{ATTRS_AT, CtMsg};
-use crate::proto::ProtoInfo;
+use crate::proto::{ProtoInfo, StateOf};
 use crate::tuple::{Shape, Tuple};
 use zerocopy::FromBytes;
 
@@ -57,8 +57,12 @@ pub struct Synproxy {
     pub tsoff: u32,
 }
 
-/// Offsets of the top-level attributes of one message, kept by the caller so that nothing is zeroed twice.
-type Index = [u16; cta::MAX + 1];
+/// Where the value of a top-level attribute lies in the message; all zero when it is absent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    at: u16,
+    len: u16,
+}
 
 /// One flow of a dump, a reply or an event, borrowed from the message.
 ///
@@ -68,8 +72,7 @@ type Index = [u16; cta::MAX + 1];
 #[derive(Clone, Copy, Debug)]
 pub struct FlowView<'a> {
     msg: CtMsg<'a>,
-    /// Offset of each attribute's header from the start of the message; 0 is absent.
-    at: Index,
+    places: [Place; cta::MAX + 1],
 }
 
 impl<'a> FlowView<'a> {
@@ -77,7 +80,7 @@ impl<'a> FlowView<'a> {
     /// skipped. A length that lies is an error.
     #[inline]
     pub fn index(msg: CtMsg<'a>) -> Result<Self, WireError> {
-        let mut at: Index = [0; cta::MAX + 1];
+        let mut places = [Place::default(); cta::MAX + 1];
         let mut off = ATTRS_AT;
         while let Some(rest) = msg.bytes.get(off..).filter(|r| !r.is_empty()) {
             let Ok((hdr, _)) = AttrHdr::ref_from_prefix(rest) else {
@@ -87,17 +90,18 @@ impl<'a> FlowView<'a> {
             if claimed < ATTR_HDR || claimed > rest.len() {
                 return Err(WireError::BadLength { what: "nlattr", claimed, room: rest.len() });
             }
-            if let Some(slot) = at.get_mut(usize::from(hdr.kind.get() & NLA_TYPE_MASK)) {
+            if let Some(place) = places.get_mut(usize::from(hdr.kind.get() & NLA_TYPE_MASK)) {
                 // The kernel never sends a flow of 64 KiB; one that claims to is not a flow.
-                *slot = u16::try_from(off).map_err(|_| WireError::BadLength {
-                    what: "nlmsghdr",
-                    claimed: msg.bytes.len(),
-                    room: usize::from(u16::MAX),
-                })?;
+                let Ok(at) = u16::try_from(off.saturating_add(ATTR_HDR)) else {
+                    let (claimed, room) = (msg.bytes.len(), usize::from(u16::MAX));
+                    return Err(WireError::BadLength { what: "nlmsghdr", claimed, room });
+                };
+                // The header's 16-bit length is at least four.
+                *place = Place { at, len: hdr.len.get().wrapping_sub(ATTR_HDR as u16) };
             }
             off = off.saturating_add(claimed.next_multiple_of(4));
         }
-        Ok(FlowView { msg, at })
+        Ok(FlowView { msg, places })
     }
 
     /// The message it was read from.
@@ -115,19 +119,18 @@ impl<'a> FlowView<'a> {
     /// The value of a top-level attribute, undecoded.
     #[inline]
     pub fn raw(&self, kind: u16) -> Option<&'a [u8]> {
-        let off = usize::from(*self.at.get(usize::from(kind))?);
-        if off == 0 {
+        let place = self.places.get(usize::from(kind))?;
+        if place.at == 0 {
             return None;
         }
-        let rest = self.msg.bytes.get(off..)?;
-        let (hdr, _) = AttrHdr::ref_from_prefix(rest).ok()?;
-        rest.get(ATTR_HDR..usize::from(hdr.len.get()))
+        let at = usize::from(place.at);
+        self.msg.bytes.get(at..at.wrapping_add(usize::from(place.len)))
     }
 
     /// True when the message carries the attribute.
     #[inline]
     pub fn has(&self, kind: u16) -> bool {
-        self.at.get(usize::from(kind)).is_some_and(|off| *off != 0)
+        self.places.get(usize::from(kind)).is_some_and(|p| p.at != 0)
     }
 
     #[inline]
@@ -214,6 +217,13 @@ impl<'a> FlowView<'a> {
     #[inline]
     pub fn protoinfo(&self) -> Result<Option<ProtoInfo>, WireError> {
         self.raw(cta::PROTOINFO).map_or(Ok(None), ProtoInfo::parse)
+    }
+
+    /// The state number alone, and the protocol it belongs to: cheaper than [`FlowView::protoinfo`], and
+    /// all that a line needs. Looks no further than the state.
+    #[inline]
+    pub fn state(&self) -> Result<Option<(StateOf, u8)>, WireError> {
+        self.raw(cta::PROTOINFO).map_or(Ok(None), StateOf::parse)
     }
 
     /// CTA_COUNTERS_ORIG or CTA_COUNTERS_REPLY, when accounting is on.

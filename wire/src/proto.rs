@@ -125,12 +125,12 @@ impl ProtoInfo {
 
     /// The state's name, if there is a state and it is one we know.
     pub fn state_name(&self) -> Option<&'static [u8]> {
-        let names = match self {
-            ProtoInfo::Tcp(_) => TCP_STATES,
-            ProtoInfo::Sctp(_) => SCTP_STATES,
-            ProtoInfo::Dccp(_) => DCCP_STATES,
+        let of = match self {
+            ProtoInfo::Tcp(_) => StateOf::Tcp,
+            ProtoInfo::Sctp(_) => StateOf::Sctp,
+            ProtoInfo::Dccp(_) => StateOf::Dccp,
         };
-        names.get(usize::from(self.state()?)).copied()
+        of.name(self.state()?)
     }
 
     /// Writes the value of CTA_PROTOINFO, the nest included, as members of the message.
@@ -142,6 +142,57 @@ impl ProtoInfo {
         });
     }
 }
+
+/// Which protocol a state number belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateOf {
+    /// TCP.
+    Tcp,
+    /// SCTP.
+    Sctp,
+    /// DCCP.
+    Dccp,
+}
+
+impl StateOf {
+    /// Reads the value of CTA_PROTOINFO as far as the state.
+    #[inline]
+    pub(crate) fn parse(nest: &[u8]) -> Result<Option<(StateOf, u8)>, WireError> {
+        for a in Attrs::new(nest) {
+            let a = a?;
+            let of = match a.kind {
+                cta_protoinfo::TCP => StateOf::Tcp,
+                cta_protoinfo::SCTP => StateOf::Sctp,
+                cta_protoinfo::DCCP => StateOf::Dccp,
+                _ => continue,
+            };
+            // The three nests have their state under the same number.
+            for member in Attrs::new(a.value) {
+                let member = member?;
+                if member.kind == cta_protoinfo_tcp::STATE {
+                    return Ok(Some((of, attr::u8("CTA_PROTOINFO_*_STATE", member.value)?)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The name of a state, if it has one.
+    pub fn name(self, state: u8) -> Option<&'static [u8]> {
+        let names = match self {
+            StateOf::Tcp => TCP_STATES,
+            StateOf::Sctp => SCTP_STATES,
+            StateOf::Dccp => DCCP_STATES,
+        };
+        names.get(usize::from(state)).copied()
+    }
+}
+
+// StateOf::parse relies on it.
+const _: () = assert!(
+    cta_protoinfo_tcp::STATE == cta_protoinfo_sctp::STATE
+        && cta_protoinfo_tcp::STATE == cta_protoinfo_dccp::STATE
+);
 
 impl TcpInfo {
     /// A state with window checks relaxed in both directions, as flows made by hand need it: liberal and
@@ -282,6 +333,9 @@ mod tests {
             let m = CtMsg::parse(Frames::new(b.finish().unwrap()).next().unwrap().unwrap()).unwrap();
             let value = m.attrs().next().unwrap().unwrap().value;
             assert_eq!(ProtoInfo::parse(value), Ok(Some(info)));
+            let quick = StateOf::parse(value).unwrap();
+            assert_eq!(quick.map(|(_, state)| state), info.state());
+            assert_eq!(quick.and_then(|(of, state)| of.name(state)), info.state_name());
             for n in 0..value.len() {
                 if let Ok(Some(p)) = ProtoInfo::parse(&value[..n]) {
                     assert!(p.state().is_none() || p.state() == info.state());

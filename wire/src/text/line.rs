@@ -4,7 +4,7 @@ use super::{EventKind, EventTime, Out, Style, TextContext, proto_name};
 use crate::consts::{af, cta, ipproto, ips};
 use crate::error::WireError;
 use crate::flow::{Dir, FlowView, Timestamps};
-use crate::proto::ProtoInfo;
+use crate::proto::StateOf;
 use crate::tuple::{Shape, Tuple};
 
 /// Nanoseconds a second.
@@ -30,10 +30,8 @@ pub fn flow(
         out.u32(t);
         out.byte(b' ');
     }
-    if f.has(cta::PROTOINFO) {
-        if let Some(info) = f.protoinfo()? {
-            state(out, proto, &info);
-        }
+    if let Some((of, number)) = f.state()? {
+        state(out, proto, of, number);
     }
     direction(out, &orig, proto, b"zone-orig=");
     counters(out, f, Dir::Orig)?;
@@ -49,9 +47,14 @@ pub fn flow(
         _ => {}
     }
     if let Some(m) = f.mark()? {
-        out.lit(b"mark=");
-        out.u32(m);
-        out.byte(b' ');
+        match m {
+            0 => out.lit(b"mark=0 "),
+            m => {
+                out.lit(b"mark=");
+                out.u32(m);
+                out.byte(b' ');
+            }
+        }
     }
     if f.has(cta::SECMARK) {
         out.lit(b"secmark=");
@@ -77,9 +80,14 @@ pub fn flow(
         out.byte(b' ');
     }
     if let Some(u) = f.use_count()? {
-        out.lit(b"use=");
-        out.u32(u);
-        out.byte(b' ');
+        match u {
+            1 => out.lit(b"use=1 "),
+            u => {
+                out.lit(b"use=");
+                out.u32(u);
+                out.byte(b' ');
+            }
+        }
     }
     if style.id {
         if let Some(id) = f.id()? {
@@ -126,20 +134,13 @@ fn protocol(out: &mut Out<'_>, proto: u8) {
 
 /// The state, if it is one of the flow's own protocol; a number without a name is `NONE`.
 #[inline]
-fn state(out: &mut Out<'_>, proto: u8, info: &ProtoInfo) {
-    let own = matches!(
-        (proto, info),
-        (ipproto::TCP, ProtoInfo::Tcp(_))
-            | (ipproto::SCTP, ProtoInfo::Sctp(_))
-            | (ipproto::DCCP, ProtoInfo::Dccp(_))
-    );
-    if !own || info.state().is_none() {
-        return;
+fn state(out: &mut Out<'_>, proto: u8, of: StateOf, number: u8) {
+    match (proto, of) {
+        (ipproto::TCP, StateOf::Tcp) if number == 3 => return out.lit(b"ESTABLISHED "),
+        (ipproto::TCP, StateOf::Tcp) | (ipproto::SCTP, StateOf::Sctp) | (ipproto::DCCP, StateOf::Dccp) => {}
+        _ => return,
     }
-    match info {
-        ProtoInfo::Tcp(i) if i.state == Some(3) => return out.lit(b"ESTABLISHED "),
-        _ => out.put(info.state_name().unwrap_or(b"NONE")),
-    }
+    out.put(of.name(number).unwrap_or(b"NONE"));
     out.byte(b' ');
 }
 
