@@ -1,1 +1,51 @@
-//! Sockets, buffers and the reactor.
+//! Sockets, dumps, requests, events and the reactor: everything between `zct-wire` and the kernel.
+//!
+//! Promises: buffers are owned here and made once; a message costs no allocation; work per turn is bounded
+//! by a budget; what was lost is a value that reaches the caller ([`Lost`]), never a print. The only unsafe
+//! code is in `sys.rs`. Panics only where an argument above the call says it cannot happen.
+//!
+//! ```no_run
+//! use std::ops::ControlFlow;
+//! use zct_engine::{Lost, Requests, Sink};
+//! use zct_wire::filter::DumpFilter;
+//! use zct_wire::header::CtMsg;
+//! use zct_wire::request::{Table, dump};
+//!
+//! struct Count(u64);
+//! impl Sink for Count {
+//!     fn message(&mut self, _: CtMsg<'_>) -> ControlFlow<()> {
+//!         self.0 += 1;
+//!         ControlFlow::Continue(())
+//!     }
+//!     fn lost(&mut self, why: Lost) {
+//!         eprintln!("{why}");
+//!     }
+//! }
+//!
+//! let mut count = Count(0);
+//! let filter = DumpFilter::default();
+//! Requests::open()?.dump_table(|buf, seq| dump(buf, seq, Table::Conntrack, &filter), &mut count)?;
+//! println!("{} flows", count.0);
+//! # Ok::<(), zct_engine::Error>(())
+//! ```
+#![deny(unsafe_code)]
+
+pub mod dump;
+pub mod error;
+pub mod events;
+pub mod reactor;
+pub mod request;
+pub mod sink;
+pub mod socket;
+mod sys;
+pub mod transport;
+pub mod zone;
+
+pub use error::Error;
+pub use events::Subscription;
+pub use reactor::{Handler, Reactor, Signals, Token, Turn};
+pub use request::Requests;
+pub use sink::{Lost, Sink};
+pub use socket::NetlinkSocket;
+pub use sys::{BpfInsn, default_sigpipe, errno_text};
+pub use zone::SystemZone;

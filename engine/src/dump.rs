@@ -1,0 +1,413 @@
+//! Dumps: a request that is answered by many datagrams, until DONE (spec/ctnetlink.md §6).
+//!
+//! The kernel builds each datagram inside the receive call, so a dump costs the kernel's time plus ours.
+//! [`overlapped`] does both at once as soon as a dump is longer than one slab; [`run`] is the plain loop.
+
+use crate::error::Error;
+use crate::sink::{Lost, Sink};
+use crate::socket::CHUNK;
+use crate::transport::Transport;
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use zct_wire::consts::nlmsg;
+use zct_wire::header::{CtMsg, Frame, Frames};
+
+/// How a dump ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The kernel said DONE.
+    Done,
+    /// The sink wanted no more. What is left of the answer stays in the socket, which is then spent.
+    Stopped,
+}
+
+/// Datagrams a slab holds. One slab is about a thousand flows: a dump that fits in it is rendered where it
+/// was received, and never pays for a thread.
+const SLAB_CHUNKS: usize = 8;
+/// Slabs in circulation: one being filled, one being read, one in between.
+const SLABS: usize = 3;
+
+/// Some datagrams of a dump, in order, each in a buffer of [`CHUNK`] bytes.
+struct Slab {
+    bytes: Box<[u8]>,
+    lens: [usize; SLAB_CHUNKS],
+    used: usize,
+}
+
+impl Slab {
+    fn new() -> Slab {
+        Slab { bytes: vec![0; SLAB_CHUNKS * CHUNK].into(), lens: [0; SLAB_CHUNKS], used: 0 }
+    }
+
+    fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
+        let chunks = self.bytes.chunks_exact(CHUNK).zip(self.lens).take(self.used);
+        chunks.map(|(chunk, len)| chunk.get(..len).unwrap_or(chunk))
+    }
+
+    /// Hands every message to the sink.
+    fn deliver(&self, seq: u32, sink: &mut impl Sink) -> ControlFlow<()> {
+        self.datagrams().try_for_each(|d| deliver(d, seq, sink))
+    }
+}
+
+/// Hands the messages of one datagram to the sink: those that answer request `seq`, control messages left
+/// out.
+pub(crate) fn deliver(datagram: &[u8], seq: u32, sink: &mut impl Sink) -> ControlFlow<()> {
+    for frame in Frames::new(datagram) {
+        match frame {
+            Ok(f) if f.hdr.kind.get() <= nlmsg::OVERRUN || f.hdr.seq.get() != seq => {}
+            Ok(f) => match CtMsg::parse(f) {
+                Ok(msg) => sink.message(msg)?,
+                Err(e) => sink.lost(Lost::Damaged(e)),
+            },
+            Err(e) => sink.lost(Lost::Damaged(e)),
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+/// The answer to request `seq` that ends it, if this message is it.
+pub(crate) fn verdict(frame: Frame<'_>, seq: u32) -> Option<Result<(), Error>> {
+    let kind = frame.hdr.kind.get();
+    if frame.hdr.seq.get() != seq || (kind != nlmsg::DONE && kind != nlmsg::ERROR) {
+        return None;
+    }
+    Some(match (frame.code(), frame.error()) {
+        (Ok(0), _) => Ok(()),
+        (Ok(code), error) => {
+            let hint = error.and_then(Result::ok).and_then(|e| e.text);
+            let hint = hint.map(|t| String::from_utf8_lossy(t).into());
+            Err(Error::Refused { errno: code.saturating_neg(), hint })
+        }
+        (Err(e), _) => Err(e.into()),
+    })
+}
+
+/// Receives datagrams into slabs and watches for the end.
+struct Intake<'a, T> {
+    link: &'a mut T,
+    seq: u32,
+    /// False after an overrun: with the end possibly lost, waiting for it could take forever.
+    wait: bool,
+    /// The first loss of each kind; told to the sink at the end, which may be on another thread.
+    truncated: Option<usize>,
+    overrun: bool,
+}
+
+impl<'a, T: Transport> Intake<'a, T> {
+    fn new(link: &'a mut T, seq: u32) -> Self {
+        Intake { link, seq, wait: true, truncated: None, overrun: false }
+    }
+
+    /// Fills the slab; true when the dump ended within it.
+    fn fill(&mut self, slab: &mut Slab) -> Result<bool, Error> {
+        slab.used = 0;
+        for (chunk, len) in slab.bytes.chunks_exact_mut(CHUNK).zip(&mut slab.lens) {
+            *len = self.datagram(chunk)?;
+            slab.used += 1;
+            let whole = chunk.get(..*len).unwrap_or(chunk);
+            // DONE comes in a datagram of its own today, but nothing promises that.
+            let verdict = Frames::new(whole).map_while(Result::ok).find_map(|f| verdict(f, self.seq));
+            if let Some(end) = verdict {
+                return end.map(|()| true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn datagram(&mut self, chunk: &mut [u8]) -> Result<usize, Error> {
+        loop {
+            match self.link.recv(chunk, self.wait) {
+                Ok(n) => {
+                    if n > chunk.len() {
+                        self.truncated.get_or_insert(n);
+                    }
+                    return Ok(n.min(chunk.len()));
+                }
+                Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => {
+                    self.overrun = true;
+                    self.wait = false;
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.overrun => {
+                    return Err(Error::sys("recvfrom", io::Error::from_raw_os_error(libc::ENOBUFS)));
+                }
+                Err(e) => return Err(Error::sys("recvfrom", e)),
+            }
+        }
+    }
+
+    fn tell_losses(&self, sink: &mut impl Sink) {
+        if let Some(len) = self.truncated {
+            sink.lost(Lost::Truncated { len });
+        }
+        if self.overrun {
+            sink.lost(Lost::Overrun { count: None });
+        }
+    }
+}
+
+/// Receives the answer to dump request `seq`, already sent, and hands every message to the sink.
+///
+/// # Errors
+/// What the kernel answered instead of a dump, or what it said in DONE; a failed receive. Messages that
+/// came before the error have been delivered.
+///
+/// # Allocation
+/// One slab of 256 KiB; none a message.
+pub fn run(link: &mut impl Transport, seq: u32, sink: &mut impl Sink) -> Result<End, Error> {
+    let mut slab = Slab::new();
+    let mut intake = Intake::new(link, seq);
+    run_from(&mut intake, &mut slab, sink)
+}
+
+fn run_from(
+    intake: &mut Intake<'_, impl Transport>,
+    slab: &mut Slab,
+    sink: &mut impl Sink,
+) -> Result<End, Error> {
+    loop {
+        let filled = intake.fill(slab);
+        let flow = slab.deliver(intake.seq, sink);
+        if flow.is_break() {
+            return Ok(End::Stopped);
+        }
+        if !matches!(filled, Ok(false)) {
+            intake.tell_losses(sink);
+            return filled.map(|_| End::Done);
+        }
+    }
+}
+
+/// Like [`run`], with the sink on a second thread once the dump is longer than one slab, so that the
+/// kernel's time and ours overlap. With one processor it is [`run`].
+///
+/// # Allocation
+/// Three slabs of 256 KiB, a thread and two channels; none a message.
+pub fn overlapped(
+    link: &mut (impl Transport + Send),
+    seq: u32,
+    sink: &mut (impl Sink + Send),
+) -> Result<End, Error> {
+    let mut slab = Slab::new();
+    let mut intake = Intake::new(link, seq);
+    let filled = intake.fill(&mut slab);
+    if !matches!(filled, Ok(false)) {
+        let flow = slab.deliver(seq, sink);
+        intake.tell_losses(sink);
+        return filled.map(|_| if flow.is_break() { End::Stopped } else { End::Done });
+    }
+    if std::thread::available_parallelism().is_ok_and(|n| n.get() == 1) {
+        if slab.deliver(seq, sink).is_break() {
+            return Ok(End::Stopped);
+        }
+        return run_from(&mut intake, &mut slab, sink);
+    }
+    let (full_in, full_out) = sync_channel(SLABS);
+    let (empty_in, empty_out) = sync_channel(SLABS);
+    // Neither send can fail: both channels have room for every slab there is.
+    _ = full_in.send(slab);
+    for _ in 1..SLABS {
+        _ = empty_in.send(Slab::new());
+    }
+    let sink_there = &mut *sink;
+    let (received, flow) = std::thread::scope(|scope| {
+        // The ends move in, so that each side notices when the other is gone.
+        let reader = scope.spawn(move || read_slabs(&full_out, &empty_in, seq, sink_there));
+        let received = fill_slabs(&mut intake, full_in, &empty_out);
+        // A panic in the sink goes on in this thread.
+        let flow = reader.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
+        (received, flow)
+    });
+    intake.tell_losses(sink);
+    received.map(|()| if flow.is_break() { End::Stopped } else { End::Done })
+}
+
+/// The receiving side; ends with the dump, or when the other side has hung up.
+fn fill_slabs(
+    intake: &mut Intake<'_, impl Transport>,
+    full: SyncSender<Slab>,
+    empty: &Receiver<Slab>,
+) -> Result<(), Error> {
+    while let Ok(mut slab) = empty.recv() {
+        let filled = intake.fill(&mut slab);
+        // What came before an error or the end is delivered too.
+        if full.send(slab).is_err() {
+            return Ok(());
+        }
+        if !matches!(filled, Ok(false)) {
+            return filled.map(drop);
+        }
+    }
+    Ok(())
+}
+
+/// The rendering side; ends when the other side has hung up, or when the sink wants no more.
+fn read_slabs(
+    full: &Receiver<Slab>,
+    empty: &SyncSender<Slab>,
+    seq: u32,
+    sink: &mut impl Sink,
+) -> ControlFlow<()> {
+    while let Ok(slab) = full.recv() {
+        slab.deliver(seq, sink)?;
+        // The receiver may have ended already, and needs no more slabs then.
+        _ = empty.send(slab);
+    }
+    ControlFlow::Continue(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::Replay;
+    use zct_wire::build::Builder;
+    use zct_wire::consts::{cta, nlm_f};
+    use zct_wire::flow::FlowView;
+
+    /// Remembers marks, stops after `stop_at` of them.
+    #[derive(Default)]
+    struct Marks {
+        seen: Vec<u32>,
+        lost: Vec<Lost>,
+        stop_at: Option<usize>,
+    }
+
+    impl Sink for Marks {
+        fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+            self.seen.push(FlowView::index(msg).unwrap().mark().unwrap().unwrap());
+            if self.stop_at == Some(self.seen.len()) {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        }
+
+        fn lost(&mut self, why: Lost) {
+            self.lost.push(why);
+        }
+    }
+
+    fn flows(from: u32, count: u32, seq: u32) -> Vec<u8> {
+        let mut out = Vec::new();
+        for mark in from..from + count {
+            let mut buf = [0; 64];
+            let mut b = Builder::new(&mut buf, 0x100, nlm_f::MULTI, seq, 2, 0);
+            b.put_be32(cta::MARK, mark);
+            out.extend(b.finish().unwrap());
+        }
+        out
+    }
+
+    fn control(kind: u16, seq: u32, code: i32) -> Vec<u8> {
+        let mut out = 36u32.to_ne_bytes().to_vec();
+        out.extend(kind.to_ne_bytes());
+        out.extend([0, 0]);
+        out.extend(seq.to_ne_bytes());
+        out.extend([0; 4]);
+        out.extend(code.to_ne_bytes());
+        out.extend([0; 16]);
+        out
+    }
+
+    fn long(datagrams: u32) -> Replay {
+        (0..datagrams).fold(Replay::default(), |r, i| r.datagram(flows(i * 100, 100, 7)))
+    }
+
+    #[test]
+    fn every_length_arrives_whole_and_in_order_by_both_ways() {
+        for datagrams in [0u32, 1, 7, 8, 9, 16, 24, 25, 100] {
+            let want: Vec<u32> = (0..datagrams * 100).collect();
+            let mut plain = Marks::default();
+            let mut link = long(datagrams).datagram(control(nlmsg::DONE, 7, 0));
+            assert_eq!(run(&mut link, 7, &mut plain).unwrap(), End::Done);
+            assert!(plain.seen == want, "{datagrams}");
+            let mut both = Marks::default();
+            let mut link = long(datagrams).datagram(control(nlmsg::DONE, 7, 0));
+            assert_eq!(overlapped(&mut link, 7, &mut both).unwrap(), End::Done);
+            assert!(both.seen == want && both.lost.is_empty(), "{datagrams}");
+        }
+    }
+
+    #[test]
+    fn done_behind_data_in_one_datagram_ends_the_dump() {
+        let mut last = flows(0, 3, 7);
+        last.extend(control(nlmsg::DONE, 7, 0));
+        let mut sink = Marks::default();
+        assert_eq!(run(&mut Replay::default().datagram(last), 7, &mut sink).unwrap(), End::Done);
+        assert_eq!(sink.seen, [0, 1, 2]);
+    }
+
+    #[test]
+    fn messages_and_ends_of_other_requests_are_passed_over() {
+        let mut link = Replay::default()
+            .datagram(flows(50, 2, 6))
+            .datagram(control(nlmsg::ERROR, 6, -16))
+            .datagram(control(nlmsg::DONE, 5, 0))
+            .datagram(flows(1, 1, 7))
+            .datagram(control(nlmsg::DONE, 7, 0));
+        let mut sink = Marks::default();
+        assert_eq!(run(&mut link, 7, &mut sink).unwrap(), End::Done);
+        assert_eq!(sink.seen, [1]);
+    }
+
+    #[test]
+    fn refusals_and_errors_in_done_are_errors_after_what_came_before() {
+        for (kind, long_first) in [(nlmsg::ERROR, 0), (nlmsg::DONE, 2), (nlmsg::DONE, 60)] {
+            for both in [false, true] {
+                let mut link = long(long_first).datagram(control(kind, 7, -22));
+                let mut sink = Marks::default();
+                let end =
+                    if both { overlapped(&mut link, 7, &mut sink) } else { run(&mut link, 7, &mut sink) };
+                assert!(matches!(end, Err(Error::Refused { errno: 22, .. })), "{end:?}");
+                assert_eq!(sink.seen.len(), long_first as usize * 100);
+            }
+        }
+    }
+
+    #[test]
+    fn a_sink_that_has_enough_ends_the_dump() {
+        for stop_at in [1, 150, 5000] {
+            let mut link = long(100).datagram(control(nlmsg::DONE, 7, 0));
+            let mut sink = Marks { stop_at: Some(stop_at), ..Marks::default() };
+            assert_eq!(overlapped(&mut link, 7, &mut sink).unwrap(), End::Stopped);
+            assert_eq!(sink.seen.len(), stop_at);
+        }
+    }
+
+    #[test]
+    fn losses_are_told() {
+        let mut huge = flows(0, 2, 7);
+        huge.resize(CHUNK + 100, 0);
+        let mut link = Replay::default()
+            .datagram(huge)
+            .errno(libc::ENOBUFS)
+            .datagram(flows(2, 1, 7))
+            .datagram(control(nlmsg::DONE, 7, 0));
+        let mut sink = Marks::default();
+        assert_eq!(run(&mut link, 7, &mut sink).unwrap(), End::Done);
+        assert_eq!(sink.seen, [0, 1, 2]);
+        assert!(sink.lost.contains(&Lost::Truncated { len: CHUNK + 100 }), "{:?}", sink.lost);
+        assert!(sink.lost.contains(&Lost::Overrun { count: None }));
+    }
+
+    #[test]
+    fn a_lost_end_is_an_error_and_not_a_wait_without_end() {
+        let mut link = Replay::default().datagram(flows(0, 1, 7)).errno(libc::ENOBUFS);
+        let mut sink = Marks::default();
+        let end = run(&mut link, 7, &mut sink);
+        assert_eq!(end.unwrap_err().errno(), Some(libc::ENOBUFS));
+        assert_eq!(sink.seen, [0]);
+    }
+
+    #[test]
+    fn damaged_datagrams_are_counted_and_the_rest_is_read() {
+        let mut bad = flows(0, 2, 7);
+        bad.truncate(bad.len() - 5);
+        let mut link =
+            Replay::default().datagram(bad).datagram(flows(2, 1, 7)).datagram(control(nlmsg::DONE, 7, 0));
+        let mut sink = Marks::default();
+        assert_eq!(run(&mut link, 7, &mut sink).unwrap(), End::Done);
+        assert_eq!(sink.seen, [0, 2]);
+        assert!(matches!(sink.lost[..], [Lost::Damaged(_)]));
+    }
+}

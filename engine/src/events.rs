@@ -1,0 +1,134 @@
+//! Events: multicast messages about flows and expectations as they happen (spec/ctnetlink.md §5).
+
+use crate::error::Error;
+use crate::reactor::Turn;
+use crate::sink::{Lost, Sink};
+use crate::socket::NetlinkSocket;
+use crate::sys::{self, RecvSlots};
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use zct_wire::header::{CtMsg, Frames};
+
+/// Datagrams received by one system call: more gains nothing (§5.10).
+const SLOTS: usize = 64;
+/// Bytes for one event. The largest realistic one is below 1 KiB, a security context may be longer. Not a
+/// power of two, so that the slots do not all fall into the same cache sets.
+const SLOT: usize = 4096 - 64;
+
+/// A subscription to some multicast groups.
+///
+/// A full receive buffer drops single events and never fails the socket (NETLINK_NO_ENOBUFS), so fewer are
+/// lost than with the default, which drops everything until the queue has been read empty (§5.7). How many
+/// were lost comes from the socket's drop counter, exactly. One event is one datagram.
+///
+/// # Allocation
+/// The buffers are made once; none an event.
+#[derive(Debug)]
+pub struct Subscription {
+    socket: NetlinkSocket,
+    groups: Vec<u32>,
+    slots: RecvSlots,
+    drops: u32,
+}
+
+impl Subscription {
+    /// Opens a socket and joins `groups` (`nfnlgrp`), in this order.
+    ///
+    /// Flows made before the first listener of the machine joined may never cause events (§5.3), so join
+    /// before anything else, and before a first dump.
+    ///
+    /// # Errors
+    /// EPERM without CAP_NET_ADMIN.
+    pub fn open(groups: &[u32]) -> Result<Subscription, Error> {
+        Subscription::prepare(|_| Ok(()), groups)
+    }
+
+    /// The same, with the socket handed to `set_up` first: buffer size and filter count from the first event on.
+    pub fn prepare(
+        set_up: impl FnOnce(&NetlinkSocket) -> Result<(), Error>,
+        groups: &[u32],
+    ) -> Result<Subscription, Error> {
+        let socket = NetlinkSocket::open()?;
+        socket.set_no_enobufs()?;
+        set_up(&socket)?;
+        for group in groups {
+            socket.join(*group)?;
+        }
+        let drops = socket.drops().unwrap_or(0);
+        Ok(Subscription { socket, groups: groups.to_vec(), slots: RecvSlots::new(SLOTS, SLOT), drops })
+    }
+
+    /// The socket. Never send requests through it: its acknowledgements would compete with the events.
+    pub fn socket(&self) -> &NetlinkSocket {
+        &self.socket
+    }
+
+    /// Hands queued events to the sink until there are none, the sink breaks, or `budget` system calls were
+    /// made; `More` says that there may be more without a new wake-up.
+    ///
+    /// Losses are told when the queue is empty, as one number for everything since the last time.
+    pub fn drain(&mut self, budget: u32, sink: &mut impl Sink) -> Result<(Turn, ControlFlow<()>), Error> {
+        for _ in 0..budget {
+            match sys::recv_many(self.socket.as_fd(), &mut self.slots) {
+                Ok(_) => {
+                    if deliver(&self.slots, sink).is_break() {
+                        return Ok((Turn::More, ControlFlow::Break(())));
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.tell_losses(sink);
+                    return Ok((Turn::Drained, ControlFlow::Continue(())));
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                // Not expected with NO_ENOBUFS; the drop counter tells what it was about.
+                Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => {}
+                Err(e) => return Err(Error::sys("recvmmsg", e)),
+            }
+        }
+        Ok((Turn::More, ControlFlow::Continue(())))
+    }
+
+    fn tell_losses(&mut self, sink: &mut impl Sink) {
+        let Some(now) = self.socket.drops() else { return };
+        let lost = now.wrapping_sub(self.drops);
+        if lost != 0 {
+            self.drops = now;
+            sink.lost(Lost::Overrun { count: Some(u64::from(lost)) });
+        }
+    }
+
+    /// Leaves all groups; what is queued can still be drained, and then nothing more comes.
+    pub fn leave(&mut self) -> Result<(), Error> {
+        for group in std::mem::take(&mut self.groups) {
+            self.socket.leave(group)?;
+        }
+        Ok(())
+    }
+}
+
+impl AsRawFd for Subscription {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+fn deliver(slots: &RecvSlots, sink: &mut impl Sink) -> ControlFlow<()> {
+    for (received, datagram) in slots.datagrams() {
+        // Only the kernel sends events; any root process could send us something that looks like one.
+        if received.from != 0 {
+            continue;
+        }
+        if received.len > datagram.len() {
+            sink.lost(Lost::Truncated { len: received.len });
+            continue;
+        }
+        for frame in Frames::new(datagram) {
+            match frame.and_then(CtMsg::parse) {
+                Ok(msg) => sink.message(msg)?,
+                Err(e) => sink.lost(Lost::Damaged(e)),
+            }
+        }
+    }
+    ControlFlow::Continue(())
+}

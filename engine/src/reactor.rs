@@ -1,0 +1,260 @@
+//! One thread, one poll: sources that are ready, timers that are due, signals that came.
+
+use crate::error::Error;
+use crate::sys;
+use libc::c_int;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+pub use mio::Token;
+
+/// What a source says after its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Read (or written) until it would have blocked: wake me when it is ready again.
+    Drained,
+    /// The budget ran out first: give the others a turn, then call again without waiting.
+    More,
+}
+
+/// The program behind a [`Reactor`].
+pub trait Handler {
+    /// A source is ready. Readiness is a hint: there may be nothing to do. Work is bounded by a budget of
+    /// the handler's own.
+    fn ready(&mut self, token: Token, reactor: &mut Reactor) -> Result<Turn, Error>;
+
+    /// A timer is due. Timers fire once; set another one to go on.
+    fn timer(&mut self, token: Token, now: Instant, reactor: &mut Reactor) -> Result<(), Error>;
+}
+
+/// Poll loop with edge-triggered sources, one-shot timers, and turns for sources that are not drained.
+///
+/// The clock is the caller's: [`Reactor::turn`] is told what time it is, so that a test can decide.
+///
+/// # Allocation
+/// Grows with the number of sources and timers, never with messages.
+#[derive(Debug)]
+pub struct Reactor {
+    poll: Poll,
+    events: Events,
+    /// Sources that said [`Turn::More`]; edge-triggered polling would not name them again.
+    more: Vec<Token>,
+    turn: Vec<Token>,
+    timers: BinaryHeap<Reverse<(Instant, usize)>>,
+    stopped: bool,
+}
+
+impl Reactor {
+    /// An empty reactor.
+    pub fn new() -> Result<Reactor, Error> {
+        let poll = Poll::new().map_err(|e| Error::sys("epoll_create1", e))?;
+        Ok(Reactor {
+            poll,
+            events: Events::with_capacity(64),
+            more: Vec::new(),
+            turn: Vec::new(),
+            timers: BinaryHeap::new(),
+            stopped: false,
+        })
+    }
+
+    /// Watches a descriptor for reading. It must stay open until [`Reactor::forget`] or the end.
+    pub fn watch(&mut self, fd: &impl AsRawFd, token: Token) -> Result<(), Error> {
+        self.watch_for(fd, token, Interest::READABLE)
+    }
+
+    /// Watches a descriptor for what `interest` says.
+    pub fn watch_for(&mut self, fd: &impl AsRawFd, token: Token, interest: Interest) -> Result<(), Error> {
+        let fd: RawFd = fd.as_raw_fd();
+        let registry = self.poll.registry();
+        registry.register(&mut SourceFd(&fd), token, interest).map_err(|e| Error::sys("epoll_ctl", e))
+    }
+
+    /// Stops watching a descriptor.
+    pub fn forget(&mut self, fd: &impl AsRawFd, token: Token) -> Result<(), Error> {
+        let fd: RawFd = fd.as_raw_fd();
+        self.more.retain(|t| *t != token);
+        self.poll.registry().deregister(&mut SourceFd(&fd)).map_err(|e| Error::sys("epoll_ctl", e))
+    }
+
+    /// Calls [`Handler::timer`] with `token` at `when`, once.
+    pub fn set_timer(&mut self, when: Instant, token: Token) {
+        self.timers.push(Reverse((when, token.0)));
+    }
+
+    /// Makes [`Reactor::run`] return after the current turn.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// True after [`Reactor::stop`].
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// One turn: waits for something to do, but not past the next timer and not at all when a source has
+    /// more; then gives every source that is ready one call, and every timer that is due.
+    pub fn turn(&mut self, clock: &impl Fn() -> Instant, handler: &mut impl Handler) -> Result<(), Error> {
+        let wait = if self.more.is_empty() {
+            let next = self.timers.peek().map(|Reverse((when, _))| *when);
+            next.map(|when| when.saturating_duration_since(clock()))
+        } else {
+            Some(Duration::ZERO)
+        };
+        match self.poll.poll(&mut self.events, wait) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::sys("epoll_wait", e)),
+        }
+        let mut turn = std::mem::take(&mut self.turn);
+        turn.clear();
+        turn.append(&mut self.more);
+        for event in &self.events {
+            if !turn.contains(&event.token()) {
+                turn.push(event.token());
+            }
+        }
+        for token in &turn {
+            if handler.ready(*token, self)? == Turn::More {
+                self.more.push(*token);
+            }
+        }
+        self.turn = turn;
+        let now = clock();
+        while self.timers.peek().is_some_and(|Reverse((when, _))| *when <= now) {
+            if let Some(Reverse((_, token))) = self.timers.pop() {
+                handler.timer(Token(token), now, self)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns until [`Reactor::stop`].
+    pub fn run(&mut self, clock: impl Fn() -> Instant, handler: &mut impl Handler) -> Result<(), Error> {
+        while !self.stopped {
+            self.turn(&clock, handler)?;
+        }
+        Ok(())
+    }
+}
+
+/// Signals as a source: blocked for the whole program, read when there is time for them.
+///
+/// Make it before any thread is started: threads inherit the mask.
+#[derive(Debug)]
+pub struct Signals {
+    fd: OwnedFd,
+    blocked: Vec<c_int>,
+}
+
+impl Signals {
+    /// Takes over `signals` (libc numbers) from their default action.
+    pub fn take(signals: &[c_int]) -> Result<Signals, Error> {
+        let fd = sys::signal_fd(signals).map_err(|e| Error::sys("signalfd", e))?;
+        Ok(Signals { fd, blocked: signals.to_vec() })
+    }
+
+    /// The next signal that has come, if any.
+    pub fn pending(&mut self) -> Result<Option<c_int>, Error> {
+        match sys::next_signal(self.fd.as_fd()) {
+            Ok(signal) => Ok(Some(signal)),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(e) => Err(Error::sys("read", e)),
+        }
+    }
+
+    /// Gives the signals their default action back: the next one ends the program.
+    pub fn release(&mut self) -> Result<(), Error> {
+        sys::unblock_signals(&std::mem::take(&mut self.blocked)).map_err(|e| Error::sys("sigmask", e))
+    }
+}
+
+impl AsRawFd for Signals {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+
+    #[derive(Default)]
+    struct Log {
+        stream: Option<UnixStream>,
+        bytes: Vec<u8>,
+        turns: Vec<Token>,
+        timers: Vec<usize>,
+    }
+
+    impl Handler for Log {
+        /// Reads one byte a turn: the smallest budget.
+        fn ready(&mut self, token: Token, reactor: &mut Reactor) -> Result<Turn, Error> {
+            self.turns.push(token);
+            if token == Token(9) {
+                reactor.stop();
+                return Ok(Turn::Drained);
+            }
+            let mut byte = [0];
+            match self.stream.as_mut().unwrap().read(&mut byte) {
+                Ok(1) => {
+                    self.bytes.push(byte[0]);
+                    Ok(Turn::More)
+                }
+                _ => Ok(Turn::Drained),
+            }
+        }
+
+        fn timer(&mut self, token: Token, now: Instant, reactor: &mut Reactor) -> Result<(), Error> {
+            self.timers.push(token.0);
+            if token == Token(3) {
+                reactor.set_timer(now + Duration::from_secs(5), Token(4));
+                reactor.stop();
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_source_with_more_is_called_again_and_others_get_their_turn() {
+        let (mut near, far) = UnixStream::pair().unwrap();
+        let (mut other, stop) = UnixStream::pair().unwrap();
+        far.set_nonblocking(true).unwrap();
+        let mut reactor = Reactor::new().unwrap();
+        reactor.watch(&far, Token(1)).unwrap();
+        reactor.watch(&stop, Token(9)).unwrap();
+        near.write_all(b"abc").unwrap();
+        let mut log = Log { stream: Some(far), ..Log::default() };
+        for _ in 0..4 {
+            reactor.turn(&Instant::now, &mut log).unwrap();
+        }
+        assert_eq!(log.bytes, b"abc");
+        near.write_all(b"de").unwrap();
+        other.write_all(b"!").unwrap();
+        reactor.run(Instant::now, &mut log).unwrap();
+        assert!(log.turns.contains(&Token(9)) && reactor.is_stopped());
+    }
+
+    #[test]
+    fn timers_fire_in_order_once_by_the_given_clock() {
+        let start = Instant::now();
+        let mut reactor = Reactor::new().unwrap();
+        let mut log = Log::default();
+        reactor.set_timer(start + Duration::from_secs(20), Token(2));
+        reactor.set_timer(start + Duration::from_secs(10), Token(1));
+        reactor.set_timer(start + Duration::from_secs(20), Token(3));
+        let late = start + Duration::from_secs(20);
+        reactor.turn(&|| late, &mut log).unwrap();
+        assert_eq!(log.timers, [1, 2, 3]);
+        assert!(reactor.is_stopped());
+        reactor.turn(&|| late + Duration::from_secs(5), &mut log).unwrap();
+        assert_eq!(log.timers, [1, 2, 3, 4]);
+    }
+}

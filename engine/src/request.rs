@@ -1,0 +1,115 @@
+//! Single requests: sent with the ACK flag, answered by messages and an acknowledgement or a refusal.
+
+use crate::dump::{End, deliver, overlapped, run, verdict};
+use crate::error::Error;
+use crate::sink::{Lost, Sink};
+use crate::socket::{CHUNK, NetlinkSocket};
+use crate::transport::Transport;
+use zct_wire::build::Full;
+use zct_wire::header::{Frames, NlHdr};
+use zct_wire::request::REQUEST_MAX;
+
+/// A socket for requests and dumps, with its sequence numbers and buffers.
+///
+/// # Allocation
+/// The buffers are made once.
+#[derive(Debug)]
+pub struct Requests {
+    socket: NetlinkSocket,
+    seq: u32,
+    out: Box<[u8]>,
+    into: Box<[u8]>,
+}
+
+impl Requests {
+    /// Opens a socket of its own in the caller's network namespace.
+    pub fn open() -> Result<Requests, Error> {
+        Ok(Requests::over(NetlinkSocket::open()?))
+    }
+
+    /// Uses a socket that has joined no group.
+    pub fn over(socket: NetlinkSocket) -> Requests {
+        Requests { socket, seq: 0, out: vec![0; REQUEST_MAX].into(), into: vec![0; CHUNK].into() }
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &NetlinkSocket {
+        &self.socket
+    }
+
+    /// Sends what `build` makes in the given buffer with the given sequence number.
+    fn send(&mut self, build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>) -> Result<u32, Error> {
+        // 0 is what events carry.
+        self.seq = self.seq.checked_add(1).unwrap_or(1);
+        let request = build(&mut self.out, self.seq)?;
+        debug_assert!(request.len() > size_of::<NlHdr>(), "not a message");
+        self.socket.send(request)?;
+        Ok(self.seq)
+    }
+
+    /// Sends one request that asks for an acknowledgement, hands what answers it to the sink, and returns
+    /// when it is acknowledged.
+    ///
+    /// # Errors
+    /// The kernel's refusal, or a failed system call.
+    pub fn ask(
+        &mut self,
+        build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>,
+        sink: &mut impl Sink,
+    ) -> Result<(), Error> {
+        let seq = self.send(build)?;
+        answer(&mut &self.socket, seq, &mut self.into, sink)
+    }
+
+    /// Sends a dump request and hands every message of the answer to the sink.
+    ///
+    /// # Errors
+    /// As [`crate::dump::run`].
+    pub fn dump(
+        &mut self,
+        build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>,
+        sink: &mut impl Sink,
+    ) -> Result<End, Error> {
+        let seq = self.send(build)?;
+        run(&mut &self.socket, seq, sink)
+    }
+
+    /// The same for the flow table: with the sink on a second thread when the dump is long, and with
+    /// [`Lost::Resized`] when the table was resized meanwhile.
+    pub fn dump_table(
+        &mut self,
+        build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>,
+        sink: &mut (impl Sink + Send),
+    ) -> Result<End, Error> {
+        let before = buckets();
+        let seq = self.send(build)?;
+        let end = overlapped(&mut &self.socket, seq, sink)?;
+        if before != buckets() {
+            sink.lost(Lost::Resized);
+        }
+        Ok(end)
+    }
+}
+
+/// Receives the answer to request `seq` up to its acknowledgement.
+fn answer(link: &mut impl Transport, seq: u32, into: &mut [u8], sink: &mut impl Sink) -> Result<(), Error> {
+    loop {
+        let len = link.recv(into, true).map_err(|e| Error::sys("recvfrom", e))?;
+        if len > into.len() {
+            sink.lost(Lost::Truncated { len });
+        }
+        let datagram = into.get(..len).unwrap_or(into);
+        // A sink that wants no more still gets its acknowledgement read: the socket stays in step.
+        _ = deliver(datagram, seq, sink);
+        let end = Frames::new(datagram).map_while(Result::ok).find_map(|f| verdict(f, seq));
+        if let Some(end) = end {
+            return end;
+        }
+    }
+}
+
+/// How many buckets the hash table has. Read from `/proc`; `None` where it is not shown.
+pub fn buckets() -> Option<u64> {
+    let text = std::fs::read("/proc/sys/net/netfilter/nf_conntrack_buckets").ok()?;
+    std::str::from_utf8(&text).ok()?.trim_ascii().parse().ok()
+}

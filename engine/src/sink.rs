@@ -1,0 +1,49 @@
+//! Where messages go, and what is said when some did not arrive.
+
+use std::ops::ControlFlow;
+use zct_wire::WireError;
+use zct_wire::header::CtMsg;
+
+/// Takes the messages of a dump, of an answer, or of an event subscription.
+///
+/// The message is borrowed from the receive buffer for the one call.
+pub trait Sink {
+    /// One message. `Break` ends the operation early, for instance because the output is gone.
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()>;
+
+    /// Something did not arrive or could not be read; called as soon as it is known, never left out.
+    fn lost(&mut self, why: Lost);
+}
+
+/// What is missing from what a [`Sink`] was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lost {
+    /// The receive buffer was full. `count` messages were dropped, if the kernel tells how many.
+    Overrun {
+        /// From the socket's drop counter.
+        count: Option<u64>,
+    },
+    /// A datagram was longer than the buffer; the rest of it is gone.
+    Truncated {
+        /// Its true length in bytes.
+        len: usize,
+    },
+    /// A message that cannot be read; the rest of its datagram is skipped.
+    Damaged(WireError),
+    /// The hash table was resized during the dump: flows may be missing or come twice, and nothing else
+    /// tells (spec/ctnetlink.md §6.3).
+    Resized,
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Lost::Overrun { count: Some(n) } => write!(f, "{n} messages did not fit the receive buffer"),
+            Lost::Overrun { count: None } => f.write_str("messages did not fit the receive buffer"),
+            Lost::Truncated { len } => write!(f, "a datagram of {len} bytes was cut short"),
+            Lost::Damaged(e) => write!(f, "a message cannot be read: {e}"),
+            Lost::Resized => f.write_str("the table was resized while it was read"),
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The system calls that std has no safe form of: netlink sockets, signals, local time.
+//!
+//! The only unsafe code of the shipped programs. Each function does one call, owns no state, and hands
+//! out owned or borrowed descriptors; what the calls mean is decided by the modules above.
+#![allow(unsafe_code)] // the one place; every block carries its argument
+
+use libc::{c_int, c_void, socklen_t};
+use std::io;
+use std::mem::{MaybeUninit, size_of, zeroed};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use zct_wire::text::LocalTime;
+
+/// NETLINK_NETFILTER (linux/netlink.h), which every conntrack message goes through.
+const NETLINK_NETFILTER: c_int = 12;
+
+/// Turns the -1 of a system call into its errno.
+fn check(ret: isize) -> io::Result<usize> {
+    usize::try_from(ret).map_err(|_| io::Error::last_os_error())
+}
+
+/// The length of a C structure as the system calls want it.
+const fn len_of<T>() -> socklen_t {
+    size_of::<T>() as socklen_t
+}
+
+/// Opens a close-on-exec NETLINK_NETFILTER socket in the caller's network namespace.
+pub(crate) fn netlink_socket() -> io::Result<OwnedFd> {
+    // SAFETY: no pointers are passed.
+    let fd =
+        unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, NETLINK_NETFILTER) };
+    check(fd as isize)?;
+    // SAFETY: the call above succeeded, so `fd` is open and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn netlink_addr() -> libc::sockaddr_nl {
+    // SAFETY: sockaddr_nl is plain integers, for which all zeros is a value.
+    let mut addr: libc::sockaddr_nl = unsafe { zeroed() };
+    addr.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+    addr
+}
+
+/// Binds to a port that the kernel chooses, and to no multicast group.
+pub(crate) fn netlink_bind(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let addr = netlink_addr();
+    // SAFETY: the address lives over the call and the length is its own.
+    let ret = unsafe { libc::bind(fd.as_raw_fd(), (&raw const addr).cast(), len_of::<libc::sockaddr_nl>()) };
+    check(ret as isize).map(drop)
+}
+
+/// The netlink port the kernel chose in [`netlink_bind`].
+pub(crate) fn netlink_port(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut addr = netlink_addr();
+    let mut len = len_of::<libc::sockaddr_nl>();
+    // SAFETY: both pointers are to locals; the kernel writes at most `len` bytes.
+    let ret = unsafe { libc::getsockname(fd.as_raw_fd(), (&raw mut addr).cast(), &raw mut len) };
+    check(ret as isize)?;
+    Ok(addr.nl_pid)
+}
+
+/// Sets an integer socket option.
+pub(crate) fn set_option(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+    let at: *const c_void = (&raw const value).cast();
+    // SAFETY: `value` lives over the call and the length is its own.
+    let ret = unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, at, len_of::<c_int>()) };
+    check(ret as isize).map(drop)
+}
+
+/// Reads a socket option that is an array of 32-bit words; returns how many words were written.
+pub(crate) fn option_words(
+    fd: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+    words: &mut [u32],
+) -> io::Result<usize> {
+    let mut len = socklen_t::try_from(size_of_val(words)).unwrap_or(0);
+    let at: *mut c_void = words.as_mut_ptr().cast();
+    // SAFETY: the kernel writes at most `len` bytes, which is the size of `words`; any bits are a u32.
+    let ret = unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, at, &raw mut len) };
+    check(ret as isize)?;
+    Ok(len as usize / size_of::<u32>())
+}
+
+/// One instruction of a classic BPF program (linux/filter.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BpfInsn {
+    /// Operation.
+    pub code: u16,
+    /// Instructions to skip when a jump's test holds.
+    pub jt: u8,
+    /// Instructions to skip when it does not.
+    pub jf: u8,
+    /// Operand.
+    pub k: u32,
+}
+
+/// Attaches a classic BPF program to a socket (SO_ATTACH_FILTER).
+pub(crate) fn attach_filter(fd: BorrowedFd<'_>, program: &[BpfInsn]) -> io::Result<()> {
+    let mut code: Vec<libc::sock_filter> =
+        program.iter().map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect();
+    let len = u16::try_from(code.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let prog = libc::sock_fprog { len, filter: code.as_mut_ptr() };
+    let (at, size) = ((&raw const prog).cast(), len_of::<libc::sock_fprog>());
+    // SAFETY: `prog` and the instructions it points to live over the call, and the kernel copies them.
+    let ret = unsafe { libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, at, size) };
+    check(ret as isize).map(drop)
+}
+
+/// Sends one datagram to the kernel (netlink port 0).
+pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let addr = netlink_addr();
+    let (at, size) = ((&raw const addr).cast(), len_of::<libc::sockaddr_nl>());
+    // SAFETY: buffer and address are borrowed over the call and their lengths are their own.
+    check(unsafe { libc::sendto(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0, at, size) })
+}
+
+/// A datagram as it came: its true length, which may be more than the buffer took, and who sent it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Received {
+    /// Length of the datagram, as with MSG_TRUNC.
+    pub(crate) len: usize,
+    /// Netlink port of the sender; 0 is the kernel.
+    pub(crate) from: u32,
+}
+
+/// Receives one datagram; `wait` says whether to sleep until there is one.
+pub(crate) fn recv(fd: BorrowedFd<'_>, into: &mut [u8], wait: bool) -> io::Result<Received> {
+    let mut addr = netlink_addr();
+    let mut size = len_of::<libc::sockaddr_nl>();
+    let flags = libc::MSG_TRUNC | if wait { 0 } else { libc::MSG_DONTWAIT };
+    let (buf, len) = (into.as_mut_ptr().cast(), into.len());
+    // SAFETY: the kernel writes at most `len` bytes to the buffer and `size` bytes to the address.
+    let got =
+        unsafe { libc::recvfrom(fd.as_raw_fd(), buf, len, flags, (&raw mut addr).cast(), &raw mut size) };
+    Ok(Received { len: check(got)?, from: addr.nl_pid })
+}
+
+/// Buffers and headers for receiving many datagrams with one system call.
+///
+/// # Allocation
+/// Everything is made by [`RecvSlots::new`] and kept.
+#[derive(Debug)]
+pub(crate) struct RecvSlots {
+    room: usize,
+    buffers: Vec<u8>,
+    received: Vec<Received>,
+    headers: Headers,
+}
+
+/// The C side of [`RecvSlots`]. The pointers in `headers` go to the other vectors and are renewed before
+/// each call, so that moving a `RecvSlots` is harmless.
+struct Headers {
+    headers: Vec<libc::mmsghdr>,
+    vectors: Vec<libc::iovec>,
+    addrs: Vec<libc::sockaddr_nl>,
+}
+
+impl std::fmt::Debug for Headers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Headers({})", self.headers.len())
+    }
+}
+
+// SAFETY: the raw pointers inside are written and followed only within one call of `recv_many`, which has
+// the value borrowed exclusively; between calls nothing reads them.
+unsafe impl Send for Headers {}
+
+impl RecvSlots {
+    /// `slots` buffers of `room` bytes each.
+    pub(crate) fn new(slots: usize, room: usize) -> RecvSlots {
+        // SAFETY: mmsghdr is integers and pointers, for which all zeros is a value.
+        let header: libc::mmsghdr = unsafe { zeroed() };
+        RecvSlots {
+            room,
+            buffers: vec![0; slots.saturating_mul(room)],
+            received: Vec::with_capacity(slots),
+            headers: Headers {
+                headers: vec![header; slots],
+                vectors: vec![libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; slots],
+                addrs: vec![netlink_addr(); slots],
+            },
+        }
+    }
+
+    /// The datagrams of the last call with what is known of each; a truncated one is cut to its slot.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (Received, &[u8])> {
+        let slots = self.buffers.chunks_exact(self.room);
+        self.received.iter().zip(slots).map(|(r, slot)| (*r, slot.get(..r.len).unwrap_or(slot)))
+    }
+}
+
+/// Receives as many datagrams as there are, up to the number of slots, without waiting; at least one, or
+/// an error. See [`RecvSlots::datagrams`].
+pub(crate) fn recv_many(fd: BorrowedFd<'_>, slots: &mut RecvSlots) -> io::Result<usize> {
+    slots.received.clear();
+    let Headers { headers, vectors, addrs } = &mut slots.headers;
+    let parts = headers.iter_mut().zip(vectors.iter_mut()).zip(addrs.iter_mut());
+    for (((header, vector), addr), slot) in parts.zip(slots.buffers.chunks_exact_mut(slots.room)) {
+        *vector = libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: slot.len() };
+        header.msg_hdr.msg_name = (&raw mut *addr).cast();
+        header.msg_hdr.msg_namelen = len_of::<libc::sockaddr_nl>();
+        header.msg_hdr.msg_iov = &raw mut *vector;
+        header.msg_hdr.msg_iovlen = 1;
+    }
+    let count = u32::try_from(headers.len()).unwrap_or(u32::MAX);
+    // The flags are an int in glibc and unsigned in musl.
+    let flags = (libc::MSG_DONTWAIT | libc::MSG_TRUNC) as _;
+    // SAFETY: every header was just pointed at its own vector, address and buffer, all of which stay
+    // borrowed over the call; `count` is the number of headers.
+    let got =
+        unsafe { libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags, std::ptr::null_mut()) };
+    let got = check(got as isize)?;
+    let filled = headers.iter().zip(addrs.iter()).take(got);
+    slots.received.extend(filled.map(|(h, a)| Received { len: h.msg_len as usize, from: a.nl_pid }));
+    Ok(got)
+}
+
+/// Blocks `signals` for this thread and those it starts, and returns a descriptor that becomes readable
+/// when one of them arrives (signalfd(2)).
+pub(crate) fn signal_fd(signals: &[c_int]) -> io::Result<OwnedFd> {
+    let set = signal_set(signals);
+    // SAFETY: the set is initialised and lives over the call; the old mask is not asked for.
+    let ret = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+    if ret != 0 {
+        return Err(io::Error::from_raw_os_error(ret));
+    }
+    // SAFETY: the set lives over the call; -1 asks for a new descriptor.
+    let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    check(fd as isize)?;
+    // SAFETY: the call above succeeded, so `fd` is open and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn signal_set(signals: &[c_int]) -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises all of the set it is given and cannot fail.
+    let mut set = unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        set.assume_init()
+    };
+    for s in signals {
+        // SAFETY: the set is initialised. A number that is no signal leaves it as it is.
+        unsafe { libc::sigaddset(&raw mut set, *s) };
+    }
+    set
+}
+
+/// Lets `signals` through again with whatever action they have.
+pub(crate) fn unblock_signals(signals: &[c_int]) -> io::Result<()> {
+    let set = signal_set(signals);
+    // SAFETY: the set is initialised and lives over the call; the old mask is not asked for.
+    let ret = unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
+    if ret != 0 { Err(io::Error::from_raw_os_error(ret)) } else { Ok(()) }
+}
+
+/// Takes one signal off a [`signal_fd`]; `WouldBlock` when there is none.
+pub(crate) fn next_signal(fd: BorrowedFd<'_>) -> io::Result<c_int> {
+    // SAFETY: signalfd_siginfo is plain integers, for which all zeros is a value.
+    let mut info: libc::signalfd_siginfo = unsafe { zeroed() };
+    let (at, size) = ((&raw mut info).cast(), size_of::<libc::signalfd_siginfo>());
+    // SAFETY: the kernel writes at most `size` bytes, which is the size of `info`.
+    check(unsafe { libc::read(fd.as_raw_fd(), at, size) })?;
+    Ok(c_int::try_from(info.ssi_signo).unwrap_or(0))
+}
+
+/// Gives SIGPIPE its default action again, which the Rust runtime takes away: a command whose reader is
+/// gone ends like every other command of the system.
+pub fn default_sigpipe() {
+    // SAFETY: SIG_DFL runs no code of ours; the call cannot fail for a valid signal number.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+/// The local time of a moment in seconds since the epoch (localtime_r(3), so `TZ` counts).
+pub(crate) fn local_time(unix_s: i64) -> LocalTime {
+    let mut tm = MaybeUninit::<libc::tm>::zeroed();
+    // A 32-bit time_t ends in 2038; later moments show as its last one rather than wrap around.
+    let time = libc::time_t::try_from(unix_s).unwrap_or(libc::time_t::MAX);
+    // SAFETY: both pointers are to locals that live over the call. `tm` was zeroed, so it is initialised
+    // even when the call fails for a year that does not fit.
+    let tm = unsafe {
+        libc::localtime_r(&raw const time, tm.as_mut_ptr());
+        tm.assume_init()
+    };
+    let small = |v: c_int| u8::try_from(v).unwrap_or(0);
+    LocalTime {
+        year: tm.tm_year.saturating_add(1900),
+        month: small(tm.tm_mon),
+        day: small(tm.tm_mday),
+        hour: small(tm.tm_hour),
+        min: small(tm.tm_min),
+        sec: small(tm.tm_sec),
+        wday: small(tm.tm_wday),
+    }
+}
+
+/// The text of an errno in the C locale (strerror(3)), as scripts know it: `Operation not permitted`.
+pub fn errno_text(errno: i32) -> String {
+    let mut buf = [0u8; 128];
+    // SAFETY: the buffer lives over the call and its length is its own; the XSI form, which the libc crate
+    // binds, writes a NUL-terminated text into it even for unknown numbers.
+    unsafe { libc::strerror_r(errno, buf.as_mut_ptr().cast(), buf.len()) };
+    let text = buf.split(|b| *b == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text).into_owned()
+}
