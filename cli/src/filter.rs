@@ -3,6 +3,7 @@
 //! The kernel may have been asked to leave flows out, and may have ignored it; nothing here relies on
 //! that (spec/cli.md §5.2, spec/ctnetlink.md §4.5).
 
+use crate::values::list::Status;
 use zct_wire::WireError;
 use zct_wire::consts::{ipproto, ips};
 use zct_wire::filter::{DumpFilter, Masked};
@@ -102,8 +103,8 @@ pub struct Filter {
     /// `(mark & mask) == value`, the value not masked: bits outside the mask match nothing (W11). A flow
     /// without a mark never matches, not even mark 0.
     pub mark: Option<Masked>,
-    /// `(status & mask) == value`.
-    pub status: Option<Masked>,
+    /// Bits that must be set, and bits that must be clear.
+    pub status: Status,
     /// Zone of both directions; 0 is also "none".
     pub zone: Option<u16>,
     /// Source translated.
@@ -114,7 +115,7 @@ pub struct Filter {
     pub any_nat: Option<NatMatch>,
     /// Label bits that must all be set.
     pub labels: Vec<u16>,
-    /// Security mark; compared where the kernel sends one, which only very old ones do (W8).
+    /// Security mark; compared where the kernel sends one, which only very old ones do.
     pub secmark: Option<u32>,
     /// The flow's id.
     pub id: Option<u32>,
@@ -123,10 +124,12 @@ pub struct Filter {
 impl Filter {
     /// What every original asks the kernel for: family, mark and status. The rest is ours.
     pub fn for_kernel(&self) -> DumpFilter {
+        let Status { set, clear } = self.status;
         DumpFilter {
             family: self.family.unwrap_or(0),
             mark: self.mark,
-            status: self.status,
+            // Nothing asked is no filter: the kernel refuses an empty one.
+            status: (set | clear != 0).then_some(Masked { value: set, mask: set | clear }),
             ..DumpFilter::default()
         }
     }
@@ -144,8 +147,9 @@ impl Filter {
                 return Ok(false);
             }
         }
-        if let Some(s) = self.status {
-            if f.status()?.is_none_or(|have| have & s.mask != s.value) {
+        if self.status != Status::default() {
+            let Status { set, clear } = self.status;
+            if f.status()?.is_none_or(|have| have & set != set || have & clear != 0) {
                 return Ok(false);
             }
         }
@@ -165,7 +169,8 @@ impl Filter {
 
     fn matches_tuples(&self, f: &FlowView<'_>) -> Result<bool, WireError> {
         let nat = [self.src_nat, self.dst_nat, self.any_nat].iter().any(Option::is_some);
-        let any_orig = self.proto.is_some() || self.orig != Direction::default() || self.icmp != Icmp::default();
+        let any_orig =
+            self.proto.is_some() || self.orig != Direction::default() || self.icmp != Icmp::default();
         let any_reply = self.reply != Direction::default();
         if !(nat || any_orig || any_reply) {
             return Ok(true);
@@ -188,8 +193,20 @@ impl Filter {
     }
 
     fn matches_nat(&self, status: Option<u32>, orig: &Tuple, reply: &Tuple) -> bool {
-        let src = Translation::of(status, ips::SRC_NAT_DONE, orig, (orig.src, orig.src_port), (reply.dst, reply.dst_port));
-        let dst = Translation::of(status, ips::DST_NAT_DONE, orig, (orig.dst, orig.dst_port), (reply.src, reply.src_port));
+        let src = Translation::of(
+            status,
+            ips::SRC_NAT_DONE,
+            orig,
+            (orig.src, orig.src_port),
+            (reply.dst, reply.dst_port),
+        );
+        let dst = Translation::of(
+            status,
+            ips::DST_NAT_DONE,
+            orig,
+            (orig.dst, orig.dst_port),
+            (reply.src, reply.src_port),
+        );
         self.src_nat.is_none_or(|want| src.matches(&want))
             && self.dst_nat.is_none_or(|want| dst.matches(&want))
             && self.any_nat.is_none_or(|want| src.matches(&want) || dst.matches(&want))

@@ -1,1 +1,79 @@
-//! The conntrack command line.
+//! The conntrack command line: everything but `main`, so that tests, fuzz targets and benches reach it.
+#![forbid(unsafe_code)]
+
+pub mod commands;
+pub mod fail;
+pub mod filter;
+pub mod flags;
+pub mod output;
+pub mod present;
+pub mod program;
+pub mod selection;
+pub mod values;
+
+use commands::{Invocation, count, event, get, list, stats};
+use event::Subject;
+use fail::{Fail, Name};
+use flags::args::Args;
+use flags::command::{Cmd, Table};
+use flags::{help, legal, parse};
+use std::io::Write as _;
+use zct_wire::text::stats::Counters;
+
+/// Runs the command line, the program's name first, and returns the exit code.
+pub fn run(words: &[Vec<u8>]) -> u8 {
+    let (argv0, rest) = words.split_first().map_or((&[][..], &[][..]), |(a, r)| (&a[..], r));
+    let name = Name::of(argv0);
+    match command(name, rest) {
+        Ok(()) => 0,
+        Err(fail) => {
+            fail.report(&name);
+            fail.code()
+        }
+    }
+}
+
+fn command(name: Name, words: &[Vec<u8>]) -> Result<(), Fail> {
+    // Not an option like the others: only here, and only with a file.
+    if let [first, file, ..] = words {
+        if first == b"-R" || first == b"--load-file" {
+            let shown = String::from_utf8_lossy(file);
+            return Err(Fail::runtime(format!("Reading commands from {shown} is not available yet")));
+        }
+    }
+    let mut args = Args::default();
+    let parsed = parse::parse(words, &mut args);
+    for warning in &args.warnings {
+        fail::warn(warning.as_bytes());
+    }
+    parsed?;
+    let call = Invocation::new(name, args)?;
+    legal::check(&call.args)?;
+    dispatch(&call)
+}
+
+fn dispatch(call: &Invocation) -> Result<(), Fail> {
+    let Some((cmd, table)) = call.args.action else { return print(&help::text(call.name, None)) };
+    match (cmd, table) {
+        (Cmd::List, Table::Expect) => list::expectations(call),
+        (Cmd::List, table) => list::flows(call, table),
+        (Cmd::Get, Table::Expect) => get::expectation(call),
+        (Cmd::Get, _) => get::flow(call),
+        (Cmd::Count, Table::Expect) => count::expectations(call),
+        (Cmd::Count, _) => count::flows(call),
+        (Cmd::Stats, Table::Expect) => stats::show(call, Counters::Expectations),
+        (Cmd::Stats, _) => stats::show(call, Counters::Flows),
+        (Cmd::Event, Table::Expect) => event::listen(call, Subject::Expectations),
+        (Cmd::Event, _) => event::listen(call, Subject::Flows),
+        (Cmd::Help, _) => print(&help::text(call.name, call.args.protocol)),
+        (Cmd::Version, _) => print(&format!("{}\n", call.name.version())),
+        (Cmd::Create | Cmd::Add | Cmd::Update | Cmd::Delete | Cmd::Flush, _) => {
+            Err(Fail::runtime("Commands that change the table are not available yet"))
+        }
+    }
+}
+
+fn print(text: &str) -> Result<(), Fail> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| commands::output_failed(&e))
+}

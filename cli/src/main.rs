@@ -1,2 +1,11 @@
-//! zct.
-fn main() {}
+//! `zct`: the conntrack command line.
+#![forbid(unsafe_code)]
+
+use std::os::unix::ffi::OsStringExt;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    zct_engine::default_sigpipe();
+    let words: Vec<Vec<u8>> = std::env::args_os().map(OsStringExt::into_vec).collect();
+    ExitCode::from(zct::run(&words))
+}

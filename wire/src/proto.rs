@@ -32,7 +32,9 @@ pub struct TcpInfo {
 pub struct SctpInfo {
     /// State number; [`SCTP_STATES`] has the names.
     pub state: Option<u8>,
-    /// Verification tags, original and reply.
+    /// Verification tags, original and reply. The kernel hands over the four bytes of the packet; the
+    /// original reads and writes them in host byte order, and so does everything here: what its scripts
+    /// give and get is that number.
     pub vtag: [Option<u32>; 2],
 }
 
@@ -259,10 +261,12 @@ impl SctpInfo {
             match a.kind {
                 cta_protoinfo_sctp::STATE => out.state = Some(attr::u8("CTA_PROTOINFO_SCTP_STATE", a.value)?),
                 cta_protoinfo_sctp::VTAG_ORIGINAL => {
-                    *orig = Some(attr::be32("CTA_PROTOINFO_SCTP_VTAG_ORIGINAL", a.value)?);
+                    let tag = attr::fixed("CTA_PROTOINFO_SCTP_VTAG_ORIGINAL", a.value)?;
+                    *orig = Some(u32::from_ne_bytes(tag));
                 }
                 cta_protoinfo_sctp::VTAG_REPLY => {
-                    *reply = Some(attr::be32("CTA_PROTOINFO_SCTP_VTAG_REPLY", a.value)?);
+                    let tag = attr::fixed("CTA_PROTOINFO_SCTP_VTAG_REPLY", a.value)?;
+                    *reply = Some(u32::from_ne_bytes(tag));
                 }
                 _ => {}
             }
@@ -277,7 +281,7 @@ impl SctpInfo {
         let kinds = [cta_protoinfo_sctp::VTAG_ORIGINAL, cta_protoinfo_sctp::VTAG_REPLY];
         for (kind, tag) in kinds.into_iter().zip(self.vtag) {
             if let Some(t) = tag {
-                b.put_be32(kind, t);
+                b.put(kind, &t.to_ne_bytes());
             }
         }
     }

@@ -132,16 +132,28 @@ fn protocol(out: &mut Out<'_>, proto: u8) {
     }
 }
 
-/// The state, if it is one of the flow's own protocol; a number without a name is `NONE`.
+/// The state, if it is one of the flow's own protocol.
 #[inline]
 fn state(out: &mut Out<'_>, proto: u8, of: StateOf, number: u8) {
-    match (proto, of) {
-        (ipproto::TCP, StateOf::Tcp) if number == 3 => return out.lit(b"ESTABLISHED "),
-        (ipproto::TCP, StateOf::Tcp) | (ipproto::SCTP, StateOf::Sctp) | (ipproto::DCCP, StateOf::Dccp) => {}
-        _ => return,
+    if (proto, number) == (ipproto::TCP, 3) && of == StateOf::Tcp {
+        return out.lit(b"ESTABLISHED ");
     }
-    out.put(of.name(number).unwrap_or(b"NONE"));
-    out.byte(b' ');
+    if let Some(name) = state_name(proto, Some((of, number))) {
+        out.put(name);
+        out.byte(b' ');
+    }
+}
+
+/// The name of a state of the flow's own protocol; a number without a name is `NONE`.
+#[inline]
+pub(super) fn state_name(proto: u8, state: Option<(StateOf, u8)>) -> Option<&'static [u8]> {
+    let (of, number) = state?;
+    match (proto, of) {
+        (ipproto::TCP, StateOf::Tcp) | (ipproto::SCTP, StateOf::Sctp) | (ipproto::DCCP, StateOf::Dccp) => {
+            Some(of.name(number).unwrap_or(b"NONE"))
+        }
+        _ => None,
+    }
 }
 
 /// Addresses, ports and zone of one direction.
@@ -175,7 +187,7 @@ fn direction(out: &mut Out<'_>, shape: &Shape<'_>, proto: u8, zone: &[u8]) {
 
 /// True for the protocols whose flows are told apart by two ports.
 #[inline]
-fn has_ports(proto: u8) -> bool {
+pub(super) fn has_ports(proto: u8) -> bool {
     matches!(proto, ipproto::TCP | ipproto::UDP | ipproto::UDPLITE | ipproto::SCTP | ipproto::DCCP)
 }
 
@@ -191,7 +203,7 @@ fn ports(out: &mut Out<'_>, src: u16, dst: u16) {
 
 /// `src=… dst=… `.
 #[inline]
-pub(super) fn addresses(out: &mut Out<'_>, t: &Tuple) {
+fn addresses(out: &mut Out<'_>, t: &Tuple) {
     out.lit(b"src=");
     if let Some(a) = &t.src {
         out.addr(a);

@@ -5,9 +5,14 @@
 //! attribute that cannot be read; the caller rewinds the [`Out`] and counts the message as damaged.
 
 pub mod addr;
+pub mod escape;
+pub mod expect;
+pub mod json;
 pub mod line;
 pub mod out;
 pub mod save;
+pub mod stats;
+pub mod xml;
 
 pub use out::Out;
 

@@ -1,0 +1,145 @@
+//! `-L`: the table, as far as it matches.
+
+use super::{Invocation, Outcome, output_failed};
+use crate::fail::{Doing, Fail, operation_failed, warn};
+use crate::filter::Filter;
+use crate::flags::command::Table;
+use crate::flags::table::Id;
+use crate::present::{Document, Presenter};
+use crate::selection;
+use std::ops::ControlFlow;
+use zct_engine::dump::End;
+use zct_engine::{Lost, Requests, Sink};
+use zct_wire::consts::{af, cta};
+use zct_wire::expect::ExpectView;
+use zct_wire::filter::DumpFilter;
+use zct_wire::flow::FlowView;
+use zct_wire::header::CtMsg;
+use zct_wire::request;
+use zct_wire::text::save::Verb;
+
+/// Prints the flows that match.
+pub(super) struct Flows {
+    pub(super) filter: Filter,
+    pub(super) presenter: Presenter,
+    pub(super) outcome: Outcome,
+    /// Whether any flow carried a security mark that could be compared.
+    secmark_seen: bool,
+}
+
+impl Flows {
+    pub(super) fn new(call: &Invocation) -> Result<Flows, Fail> {
+        let args = &call.args;
+        let presenter = Presenter::stdout(&args.output, Document::Conntrack, call.labels.clone())
+            .map_err(|e| output_failed(&e))?;
+        let filter = selection::filter(args, call.label_bits.clone());
+        Ok(Flows { filter, presenter, outcome: Outcome::default(), secmark_seen: false })
+    }
+
+    /// Writes what is left, with the end of the document if it has one.
+    pub(super) fn finish(&mut self, footer: bool) {
+        if footer {
+            if let Err(e) = self.presenter.close() {
+                self.outcome.note(Err(e));
+            }
+        }
+        if let Err(e) = self.presenter.flush() {
+            self.outcome.note(Err(crate::output::PrintError::Io(e)));
+        }
+    }
+}
+
+impl Sink for Flows {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        let matched = FlowView::index(msg).and_then(|f| Ok((f, self.filter.matches(&f)?)));
+        match matched {
+            Ok((f, true)) => {
+                self.secmark_seen |= f.has(cta::SECMARK);
+                if !self.outcome.note(self.presenter.flow(&f, Verb::Add)) {
+                    return ControlFlow::Break(());
+                }
+            }
+            Ok((_, false)) => {}
+            Err(e) => self.outcome.lost(Lost::Damaged(e)),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, why: Lost) {
+        self.outcome.lost(why);
+    }
+}
+
+/// `-L`, `-L dying`, `-L unconfirmed`.
+pub fn flows(call: &Invocation, table: Table) -> Result<(), Fail> {
+    let mut sink = Flows::new(call)?;
+    let which = match table {
+        Table::Dying => request::Table::Dying,
+        Table::Unconfirmed => request::Table::Unconfirmed,
+        _ if call.args.given.has(Id::Zero) => request::Table::ConntrackZero,
+        _ => request::Table::Conntrack,
+    };
+    let ask = sink.filter.for_kernel();
+    let ended = Requests::open()
+        .and_then(|mut r| r.dump_table(|buf, seq| request::dump(buf, seq, which, &ask), &mut sink));
+    sink.finish(matches!(ended, Ok(End::Done)) && table == Table::Conntrack);
+    ended.map_err(|e| operation_failed(Doing::List, &e))?;
+    let unmarked = !sink.secmark_seen && sink.outcome.shown > 0;
+    let shown = sink.outcome.check()?;
+    if call.args.secmark.is_some() && unmarked {
+        warn(b"WARNING: --secmark selected nothing: this kernel reports no security marks");
+    }
+    call.name.say(format!("{shown} flow entries have been shown.").as_bytes());
+    Ok(())
+}
+
+/// Prints every expectation of one family.
+struct Expectations {
+    family: u8,
+    presenter: Presenter,
+    outcome: Outcome,
+}
+
+impl Sink for Expectations {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        match ExpectView::index(msg) {
+            Ok(e) if e.family() == self.family => {
+                if !self.outcome.note(self.presenter.expect(&e, None)) {
+                    return ControlFlow::Break(());
+                }
+            }
+            Ok(_) => {}
+            Err(e) => self.outcome.lost(Lost::Damaged(e)),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, why: Lost) {
+        self.outcome.lost(why);
+    }
+}
+
+/// `-L expect`.
+pub fn expectations(call: &Invocation) -> Result<(), Fail> {
+    let presenter =
+        Presenter::stdout(&call.args.output, Document::Expect, None).map_err(|e| output_failed(&e))?;
+    // Unlike flows, expectations are listed for IPv4 unless told otherwise (§5.1).
+    let family = call.args.family.unwrap_or(af::INET);
+    let mut sink = Expectations { family, presenter, outcome: Outcome::default() };
+    let ask = DumpFilter { family, ..DumpFilter::default() };
+    let ended = Requests::open().and_then(|mut r| {
+        r.dump(|buf, seq| request::dump(buf, seq, request::Table::Expect, &ask), &mut sink)
+    });
+    if matches!(ended, Ok(End::Done)) {
+        if let Err(e) = sink.presenter.close() {
+            sink.outcome.note(Err(e));
+        }
+    }
+    if let Err(e) = sink.presenter.flush() {
+        sink.outcome.note(Err(crate::output::PrintError::Io(e)));
+    }
+    ended.map_err(|e| operation_failed(Doing::Other, &e))?;
+    let shown = sink.outcome.check()?;
+    call.name.say(format!("{shown} expectations have been shown.").as_bytes());
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! What each command does; one file a command.
+
+pub mod count;
+pub mod event;
+pub mod get;
+pub mod list;
+pub mod stats;
+
+use crate::fail::{Fail, Name};
+use crate::flags::args::Args;
+use crate::output::PrintError;
+use crate::values::label::{self, LabelMap};
+use std::io;
+use zct_engine::{Lost, errno_text};
+
+/// A checked command line, ready to be carried out.
+#[derive(Debug)]
+pub struct Invocation {
+    /// What the program was called as.
+    pub name: Name,
+    /// The options.
+    pub args: Args,
+    /// The label file, when an option made us read it.
+    pub labels: Option<LabelMap>,
+    /// The bits of `-l`.
+    pub label_bits: Vec<u16>,
+}
+
+impl Invocation {
+    /// Reads the label file if an option needs it, and looks up the names of `-l`.
+    pub fn new(name: Name, args: Args) -> Result<Invocation, Fail> {
+        use crate::flags::table::Id;
+        let needs = args.output.labels || args.given.any(&[Id::Label, Id::LabelAdd, Id::LabelDel]);
+        let labels = if needs { LabelMap::load(args.labelmap.as_deref()) } else { None };
+        let label_bits = label::bits(labels.as_ref(), &args.labels)?;
+        for names in [&args.label_add, &args.label_del] {
+            label::bits(labels.as_ref(), names)?;
+        }
+        Ok(Invocation { name, args, labels, label_bits })
+    }
+}
+
+/// What happened to the entries between the kernel and the output.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Entries printed.
+    pub shown: u64,
+    /// The first thing that was lost.
+    lost: Option<Lost>,
+    /// Why the output failed; nothing more is printed then.
+    output: Option<io::Error>,
+}
+
+impl Outcome {
+    /// Counts an entry, or remembers why it was not printed. True when the output still works.
+    pub fn note(&mut self, printed: Result<(), PrintError>) -> bool {
+        match printed {
+            Ok(()) => self.shown += 1,
+            Err(PrintError::Wire(e)) => self.lost(Lost::Damaged(e)),
+            Err(PrintError::Io(e)) => self.output = Some(e),
+        }
+        self.output.is_none()
+    }
+
+    /// Remembers a loss.
+    pub fn lost(&mut self, why: Lost) {
+        self.lost.get_or_insert(why);
+    }
+
+    /// A failed output or an incomplete answer as a failure.
+    ///
+    /// A list that is not complete must not look like one: it is said, and the exit code is 1.
+    pub fn check(self) -> Result<u64, Fail> {
+        if let Some(e) = self.output {
+            return Err(output_failed(&e));
+        }
+        match self.lost {
+            None => Ok(self.shown),
+            Some(why) => {
+                Err(Fail::runtime(format!("The list is incomplete ({} shown): {why}; try again", self.shown)))
+            }
+        }
+    }
+}
+
+/// The output cannot be written: a full disk, say. A reader that has gone away ends the program by SIGPIPE.
+pub fn output_failed(error: &io::Error) -> Fail {
+    let words = error.raw_os_error().map_or_else(|| error.to_string(), errno_text);
+    Fail::runtime(format!("Cannot write to standard output: {words}"))
+}

@@ -1,0 +1,110 @@
+//! `-S`: the kernel's counters, one line a CPU.
+
+use super::{Invocation, output_failed};
+use crate::fail::{Doing, Fail, operation_failed};
+use crate::output::{PrintError, Printer};
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use zct_engine::{Error, Lost, Requests, Sink};
+use zct_wire::header::CtMsg;
+use zct_wire::request;
+use zct_wire::stats::CpuStats;
+use zct_wire::text::stats::{self, Counters};
+
+/// Where the kernel tells its counters without being asked by netlink.
+const PROC_STATS: &str = "/proc/net/stat/nf_conntrack";
+
+struct Lines {
+    which: Counters,
+    out: Printer<io::StdoutLock<'static>>,
+    failed: Option<PrintError>,
+    lost: Option<Lost>,
+}
+
+impl Sink for Lines {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        let cpu = CpuStats::new(msg);
+        let printed = self.out.print(|out| {
+            stats::line(out, &cpu, self.which)?;
+            out.byte(b'\n');
+            Ok(())
+        });
+        match printed {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(e) => {
+                self.failed = Some(e);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn lost(&mut self, why: Lost) {
+        self.lost = Some(why);
+    }
+}
+
+/// `-S`, `-S expect`.
+pub fn show(_: &Invocation, which: Counters) -> Result<(), Fail> {
+    let mut sink = Lines { which, out: Printer::new(io::stdout().lock()), failed: None, lost: None };
+    let expect = which == Counters::Expectations;
+    let asked =
+        Requests::open().and_then(|mut r| r.dump(|buf, seq| request::stats_cpu(buf, seq, expect), &mut sink));
+    let flushed = sink.out.flush();
+    let (failed, lost) = (sink.failed, sink.lost);
+    // Standard output is wanted again below.
+    drop(sink.out);
+    if let Err(e) = asked {
+        return stats_from_proc(which, &e);
+    }
+    match (flushed, failed, lost) {
+        (Err(e), ..) | (_, Some(PrintError::Io(e)), _) => Err(output_failed(&e)),
+        (_, Some(PrintError::Wire(e)), _) => Err(Fail::runtime(format!("Unreadable statistics: {e}"))),
+        (_, _, Some(why)) => Err(Fail::runtime(format!("The statistics are incomplete: {why}"))),
+        (Ok(()), None, None) => Ok(()),
+    }
+}
+
+/// Without netlink the counters of flows come from `/proc`; what went wrong is said all the same, with
+/// exit 1.
+fn stats_from_proc(which: Counters, error: &Error) -> Result<(), Fail> {
+    let doing = if which == Counters::Flows { Doing::Other } else { Doing::Statistics };
+    let failed = operation_failed(doing, error);
+    if which == Counters::Flows {
+        let Ok(text) = std::fs::read_to_string(PROC_STATS) else {
+            return Err(Fail::runtime("Can't open /proc interface"));
+        };
+        let mut out = io::stdout().lock();
+        out.write_all(proc_lines(&text).as_bytes())
+            .and_then(|()| out.flush())
+            .map_err(|e| output_failed(&e))?;
+    }
+    Err(failed)
+}
+
+/// The table of `/proc` in the form of our lines: a header of names, then a row of hexadecimal numbers a
+/// CPU.
+fn proc_lines(text: &str) -> String {
+    let mut rows = text.lines();
+    let names: Vec<&str> = rows.next().unwrap_or_default().split_ascii_whitespace().collect();
+    let mut lines = String::new();
+    for (cpu, row) in rows.enumerate() {
+        lines += &format!("cpu={cpu:<4}\t");
+        for (name, value) in names.iter().zip(row.split_ascii_whitespace()) {
+            let value = u64::from_str_radix(value, 16).unwrap_or(0);
+            lines += &format!("{name}={value} ");
+        }
+        lines.push('\n');
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_proc_as_lines() {
+        let text = "entries  found\n0000000a 00000001\n0000000a 000000ff\n";
+        assert_eq!(proc_lines(text), "cpu=0   \tentries=10 found=1 \ncpu=1   \tentries=10 found=255 \n");
+    }
+}

@@ -1,0 +1,123 @@
+//! `--help`, from the table.
+
+use super::command::{COMMANDS, Command};
+use super::table::{FLAGS, Flag, PROTOCOLS, Section, Takes, protocol_flags};
+use crate::fail::{Name, ORIGINAL, VERSION};
+use crate::values::protocol::{Protocol, database_name};
+use std::fmt::Write as _;
+
+/// Where the descriptions start.
+const COLUMN: usize = 34;
+/// Where they are broken.
+const WIDTH: usize = 100;
+
+const SECTIONS: [(Section, &str); 4] = [
+    (Section::Selection, "Which entries:"),
+    (Section::Change, "What to change:"),
+    (Section::Display, "What to show:"),
+    (Section::Expectation, "Expectations to create:"),
+];
+
+/// The whole text.
+pub fn text(name: Name, protocol: Option<Protocol>) -> String {
+    let command = name.command();
+    let mut out = format!(
+        "{command}: shows and changes the kernel's connection tracking table. Version {}\n\n\
+         Usage: {command} COMMAND [TABLE] [OPTIONS]\n\nCommands:\n",
+        version(name)
+    );
+    for c in COMMANDS {
+        row(&mut out, &command_label(c), c.brief);
+    }
+    row(&mut out, "  -R, --load-file FILE", "run the commands of a file, or of standard input (-)");
+    for (section, title) in SECTIONS {
+        _ = write!(out, "\n{title}\n");
+        for f in FLAGS.iter().filter(|f| f.section == section) {
+            row(&mut out, &flag_label(f), f.brief);
+        }
+    }
+    out.push_str("\nOptions of protocols, known after -p:\n");
+    for p in PROTOCOLS {
+        let names: Vec<String> = p.flags.iter().map(|f| format!("--{}", f.names[0])).collect();
+        row(&mut out, &format!("  {}", p.name), &names.join(" "));
+    }
+    if let Some(p) = protocol {
+        protocol_text(&mut out, p);
+    }
+    out
+}
+
+fn version(name: Name) -> &'static str {
+    match name {
+        Name::Zct => VERSION,
+        Name::Conntrack => ORIGINAL,
+    }
+}
+
+/// The options of one protocol, after its name.
+fn protocol_text(out: &mut String, p: Protocol) {
+    let known = protocol_flags(p.num);
+    let name = match known {
+        Some(k) if p.has_options => k.name.to_owned(),
+        _ => database_name(p.num)
+            .map_or_else(|| "unknown".to_owned(), |n| String::from_utf8_lossy(&n).into_owned()),
+    };
+    _ = write!(out, "\nProto `{name}' help:\n");
+    match known.filter(|_| p.has_options) {
+        Some(k) => {
+            for f in k.flags {
+                row(out, &flag_label(f), f.brief);
+            }
+        }
+        None => out.push_str("  no options (unsupported)\n"),
+    }
+}
+
+fn command_label(c: &Command) -> String {
+    format!("  -{}, --{} {}", char::from(c.short), c.long, c.tables).trim_end().to_owned()
+}
+
+/// Names and value of an option.
+pub fn flag_label(f: &Flag) -> String {
+    let mut label = match f.short() {
+        Some(letter) => format!("  -{}, ", char::from(letter)),
+        None => "      ".to_owned(),
+    };
+    let names: Vec<String> = f.names.iter().map(|n| format!("--{n}")).collect();
+    label += &names.join(", ");
+    match f.takes {
+        Takes::Nothing(_) => {}
+        Takes::Value(value, _) => _ = write!(label, " {value}"),
+        Takes::Maybe(value, _) => _ = write!(label, " [{value}]"),
+    }
+    label
+}
+
+/// One line or, when the label or the text is long, several.
+fn row(out: &mut String, label: &str, text: &str) {
+    out.push_str(label);
+    let mut at = label.len();
+    if at + 2 > COLUMN {
+        out.push('\n');
+        at = 0;
+    }
+    let mut first = true;
+    for word in text.split(' ') {
+        if !first && at + 1 + word.len() > WIDTH {
+            out.push('\n');
+            at = 0;
+            first = true;
+        }
+        if first {
+            out.push_str(&" ".repeat(COLUMN - at));
+            at = COLUMN;
+        } else {
+            out.push(' ');
+            at += 1;
+        }
+        out.push_str(word);
+        at += word.len();
+        first = false;
+    }
+    out.push('\n');
+}

@@ -1,0 +1,161 @@
+//! Which options a command takes, must have, or refuses (spec/cli.md §1.3).
+
+use super::args::Args;
+use super::command::{Cmd, Table};
+use super::table::{COLUMNS, FLAGS, Flag, Id, ProtocolFlags, protocol_flags};
+use crate::fail::Fail;
+
+/// Checks everything that is wrong with the combination of options, in the order in which the original
+/// finds it.
+pub fn check(args: &Args) -> Result<(), Fail> {
+    if args.src_nat.or(args.dst_nat).is_some() && args.any_nat.is_some() {
+        return Err(Fail::usage("cannot specify `--src-nat' or `--dst-nat' with `--any-nat'"));
+    }
+    let column = args.action.and_then(|action| COLUMNS.iter().position(|c| same_column(*c, action)));
+    check_rows(FLAGS, column, args)?;
+    if column.is_some_and(|c| is_pair(FLAGS, c)) {
+        check_pair(
+            args,
+            [Id::Src, Id::Dst, Id::ReplySrc, Id::ReplyDst],
+            [
+                "you have to specify `--src' and `--dst'",
+                "you have to specify `--reply-src' and `--reply-dst'",
+            ],
+        )?;
+    }
+    if !matches!(args.action, Some((Cmd::Help, _))) {
+        check_protocol(args, column)?;
+    }
+    check_meaning(args)
+}
+
+/// The dying and unconfirmed lists take the options of the conntrack table.
+fn same_column(column: (Cmd, Table), (cmd, table): (Cmd, Table)) -> bool {
+    let table = if matches!(table, Table::Dying | Table::Unconfirmed) { Table::Conntrack } else { table };
+    column == (cmd, table)
+}
+
+fn check_rows(flags: &[Flag], column: Option<usize>, args: &Args) -> Result<(), Fail> {
+    for flag in flags {
+        let (given, name) = (args.given.has(flag.id), flag.names[0]);
+        match column.and_then(|c| flag.legal.as_bytes().get(c)) {
+            None | Some(b'-') if given => {
+                return Err(Fail::usage(format!("Illegal option `--{name}' with this command")));
+            }
+            Some(b'R') if !given => {
+                let text = format!("You need to supply the `--{name}' option for this command");
+                return Err(Fail::usage(text));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn is_pair(flags: &[Flag], column: usize) -> bool {
+    flags.iter().any(|f| f.legal.as_bytes().get(column) == Some(&b'P'))
+}
+
+/// One of two pairs must be complete; which message comes depends on what is there.
+fn check_pair(args: &Args, [a, b, c, d]: [Id; 4], messages: [&'static str; 2]) -> Result<(), Fail> {
+    let all = |x, y| args.given.has(x) && args.given.has(y);
+    if all(a, b) || all(c, d) {
+        return Ok(());
+    }
+    let only_reply = args.given.any(&[c, d]) && !args.given.any(&[a, b]);
+    Err(Fail::usage(messages[usize::from(only_reply)]))
+}
+
+fn check_protocol(args: &Args, column: Option<usize>) -> Result<(), Fail> {
+    let Some(p) = args.protocol.filter(|p| p.has_options) else { return Ok(()) };
+    let Some(ProtocolFlags { flags, pairs, .. }) = protocol_flags(p.num) else { return Ok(()) };
+    check_rows(flags, column, args)?;
+    if column.is_some_and(|c| is_pair(flags, c)) {
+        check_pair(args, [Id::Sport, Id::Dport, Id::ReplyPortSrc, Id::ReplyPortDst], *pairs)?;
+    }
+    Ok(())
+}
+
+/// Combinations that each command finds out for itself.
+fn check_meaning(args: &Args) -> Result<(), Fail> {
+    const SELECTORS: [Id; 13] = [
+        Id::Src,
+        Id::Dst,
+        Id::ReplySrc,
+        Id::ReplyDst,
+        Id::Protonum,
+        Id::Mark,
+        Id::Secmark,
+        Id::Status,
+        Id::EntryId,
+        Id::Zone,
+        Id::OrigZone,
+        Id::ReplyZone,
+        Id::Label,
+    ];
+    if args.given.has(Id::Zero) && args.given.any(&SELECTORS) {
+        return Err(Fail::usage("Can't use -z with filtering parameters"));
+    }
+    // An expectation's mask belongs to its tuple.
+    if !matches!(args.action, Some((_, Table::Expect))) {
+        for (mask, with, name) in [(Id::MaskSrc, Id::Src, "src"), (Id::MaskDst, Id::Dst, "dst")] {
+            if args.given.has(mask) && !args.given.has(with) {
+                return Err(Fail::usage(format!("Can't use --mask-{name} without --{name}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::parse::parse;
+
+    fn of(line: &str) -> Result<(), String> {
+        let words: Vec<Vec<u8>> = line.split(' ').map(|w| w.as_bytes().to_vec()).collect();
+        let mut args = Args::default();
+        let done = parse(&words, &mut args).and_then(|()| check(&args));
+        done.map_err(|f| String::from_utf8(f.text).unwrap())
+    }
+
+    #[test]
+    fn the_first_row_decides() {
+        for (line, want) in [
+            ("-L -t 10", "Illegal option `--timeout' with this command"),
+            ("-E -u ASSURED -t 1", "Illegal option `--timeout' with this command"),
+            ("-C -f ipv4", "Illegal option `--family' with this command"),
+            ("-I -s 1.1.1.1 -d 2.2.2.2", "You need to supply the `--protonum' option for this command"),
+            (
+                "-I -s 10.0.0.1/24 -d 1.1.1.1 -p udp --sport 1 --dport 2 -t 1",
+                "Illegal option `--mask-src' with this command",
+            ),
+            ("-G -p tcp", "you have to specify `--src' and `--dst'"),
+            ("-G -p tcp -r 1.1.1.1", "you have to specify `--reply-src' and `--reply-dst'"),
+            ("-G -p tcp -r 1.1.1.1 -s 1.1.1.1", "you have to specify `--src' and `--dst'"),
+            ("-I -s 1.1.1.1 -d 2.2.2.2 -p udp -t 3", "you have to specify `--sport' and `--dport'"),
+            (
+                "-I -s 1.1.1.1 -d 2.2.2.2 -p tcp --sport 1 --dport 2 -t 3",
+                "You need to supply the `--state' option for this command",
+            ),
+            ("-L -z -s 1.1.1.1", "Can't use -z with filtering parameters"),
+            ("-L --mask-src 255.0.0.0", "Can't use --mask-src without --src"),
+            ("-L -n -j", "cannot specify `--src-nat' or `--dst-nat' with `--any-nat'"),
+            ("-L -p tcp --tuple-port-src 1", "Illegal option `--tuple-port-src' with this command"),
+            ("-f ipv4", "Illegal option `--family' with this command"),
+        ] {
+            assert_eq!(of(line), Err(want.to_owned()), "{line}");
+        }
+        for line in [
+            "-L",
+            "-L -a x",
+            "-h -p tcp --sport 1",
+            "-E -e NEW",
+            "-L -z -n -f ipv4",
+            "-L dying -s 1.1.1.1",
+            "stray",
+        ] {
+            assert_eq!(of(line), Ok(()), "{line}");
+        }
+    }
+}

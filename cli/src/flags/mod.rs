@@ -1,0 +1,8 @@
+//! The command line: one table of what there is, and what is made from it.
+
+pub mod args;
+pub mod command;
+pub mod help;
+pub mod legal;
+pub mod parse;
+pub mod table;

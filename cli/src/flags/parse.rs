@@ -1,0 +1,241 @@
+//! From words to [`Args`], the way GNU `getopt_long` goes about it (spec/cli.md §1.2).
+//!
+//! Written here and not taken from a library: scripts rely on abbreviations whose ambiguity depends on the
+//! protocol seen so far, on words that are table names after a command letter, and on values that are only
+//! taken when they do not look like options.
+
+use super::args::Args;
+use super::command::{COMMANDS, Command, Table};
+use super::table::{FLAGS, Flag, Id, Takes, protocol_flags};
+use crate::fail::Fail;
+
+/// Something a word can mean.
+#[derive(Clone, Copy, Debug)]
+enum Meaning {
+    Command(&'static Command),
+    Flag(&'static Flag),
+}
+
+impl Meaning {
+    fn same(self, other: Meaning) -> bool {
+        match (self, other) {
+            (Meaning::Command(a), Meaning::Command(b)) => a.cmd == b.cmd,
+            (Meaning::Flag(a), Meaning::Flag(b)) => a.id == b.id,
+            _ => false,
+        }
+    }
+}
+
+/// The words of a command line, and how far we are.
+struct Words<'a> {
+    words: &'a [Vec<u8>],
+    next: usize,
+}
+
+impl<'a> Words<'a> {
+    fn take(&mut self) -> Option<&'a [u8]> {
+        let word = self.words.get(self.next)?;
+        self.next += 1;
+        Some(word)
+    }
+
+    /// The next word, when it does not look like an option.
+    fn take_plain(&mut self) -> Option<&'a [u8]> {
+        let word = self.words.get(self.next)?;
+        if matches!(word.first(), Some(b'-' | b'!')) {
+            return None;
+        }
+        self.take()
+    }
+}
+
+/// Reads the words after the program's name into `args`. On failure `args` holds what came before, its
+/// warnings among it.
+pub fn parse(words: &[Vec<u8>], args: &mut Args) -> Result<(), Fail> {
+    let mut words = Words { words, next: 0 };
+    while let Some(word) = words.take() {
+        match word {
+            b"--" => return Ok(()),
+            [b'-', b'-', long @ ..] => parse_long(word, long, &mut words, args)?,
+            [b'-', cluster @ ..] if !cluster.is_empty() => parse_cluster(word, cluster, &mut words, args)?,
+            // Stray words are ignored.
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn parse_long(word: &[u8], long: &[u8], words: &mut Words<'_>, args: &mut Args) -> Result<(), Fail> {
+    let equals = long.iter().position(|b| *b == b'=');
+    let (name, value) = match equals {
+        Some(at) => (&long[..at], Some(&long[at + 1..])),
+        None => (long, None),
+    };
+    let meaning = find_long(name, args).ok_or_else(|| unknown(word))?;
+    apply(meaning, value, word, words, args)
+}
+
+fn parse_cluster(word: &[u8], cluster: &[u8], words: &mut Words<'_>, args: &mut Args) -> Result<(), Fail> {
+    for (at, letter) in cluster.iter().enumerate() {
+        let rest = Some(&cluster[at + 1..]).filter(|r| !r.is_empty());
+        let meaning = find_short(*letter).ok_or_else(|| unknown(word))?;
+        match meaning {
+            // -C takes what is glued to it, the others leave it to be read as letters.
+            Meaning::Command(c) if rest.is_some() && c.short != b'C' => {
+                // A table name is the next word, and this word goes on.
+                set_command(c, None, args)?;
+            }
+            Meaning::Flag(Flag { takes: Takes::Nothing(_), .. }) => apply(meaning, None, word, words, args)?,
+            _ => return apply(meaning, rest, word, words, args),
+        }
+    }
+    Ok(())
+}
+
+fn unknown(word: &[u8]) -> Fail {
+    Fail::word("unknown option `", word, "'")
+}
+
+fn find_short(letter: u8) -> Option<Meaning> {
+    let command = COMMANDS.iter().find(|c| c.short == letter).map(Meaning::Command);
+    command.or_else(|| FLAGS.iter().find(|f| f.short() == Some(letter)).map(Meaning::Flag))
+}
+
+/// An exact name, or the beginning of names that all mean the same.
+fn find_long(name: &[u8], args: &Args) -> Option<Meaning> {
+    let protocol = args.protocol.filter(|p| p.has_options).and_then(|p| protocol_flags(p.num));
+    let own = FLAGS.iter().chain(protocol.into_iter().flat_map(|p| p.flags));
+    let own = own.flat_map(|f| f.names.iter().map(move |n| (*n, Meaning::Flag(f))));
+    let all = COMMANDS.iter().map(|c| (c.long, Meaning::Command(c))).chain(own);
+    let mut found: Option<Meaning> = None;
+    for (candidate, meaning) in all {
+        if candidate.as_bytes() == name {
+            return Some(meaning);
+        }
+        if candidate.as_bytes().starts_with(name) {
+            if found.is_some_and(|f| !f.same(meaning)) {
+                // Ambiguous, unless an exact name follows.
+                return exact(name, protocol.map_or(&[], |p| p.flags));
+            }
+            found = Some(meaning);
+        }
+    }
+    found
+}
+
+fn exact(name: &[u8], protocol: &'static [Flag]) -> Option<Meaning> {
+    let command = COMMANDS.iter().find(|c| c.long.as_bytes() == name).map(Meaning::Command);
+    command.or_else(|| {
+        let mut own = FLAGS.iter().chain(protocol);
+        own.find(|f| f.names.iter().any(|n| n.as_bytes() == name)).map(Meaning::Flag)
+    })
+}
+
+fn apply(
+    meaning: Meaning,
+    attached: Option<&[u8]>,
+    word: &[u8],
+    words: &mut Words<'_>,
+    args: &mut Args,
+) -> Result<(), Fail> {
+    let flag = match meaning {
+        Meaning::Command(c) if c.takes_table || attached.is_none() => {
+            let table = attached.or_else(|| words.take_plain());
+            return set_command(c, table, args);
+        }
+        Meaning::Command(_) => return Err(unknown(word)),
+        Meaning::Flag(f) => f,
+    };
+    match flag.takes {
+        Takes::Nothing(_) if attached.is_some() => return Err(unknown(word)),
+        Takes::Nothing(set) => set(args),
+        Takes::Value(_, set) => {
+            let value = attached.or_else(|| words.take());
+            let Some(value) = value else {
+                return Err(Fail::word("option `", word, "' requires an argument"));
+            };
+            set(args, value)?;
+        }
+        Takes::Maybe(_, set) => set(args, attached.or_else(|| words.take_plain()))?,
+    }
+    if flag.id != Id::NatRange {
+        args.given.add(flag.id);
+    }
+    Ok(())
+}
+
+fn set_command(command: &Command, table: Option<&[u8]>, args: &mut Args) -> Result<(), Fail> {
+    if args.action.is_some() {
+        return Err(Fail::usage("Invalid commands combination"));
+    }
+    let table = table.map_or(Ok(Table::Conntrack), Table::parse)?;
+    table.check(command.cmd)?;
+    args.action = Some((command.cmd, table));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::command::Cmd;
+
+    fn of(line: &str) -> Result<Args, Fail> {
+        let words: Vec<Vec<u8>> = line.split(' ').map(|w| w.as_bytes().to_vec()).collect();
+        let mut args = Args::default();
+        parse(&words, &mut args).map(|()| args)
+    }
+
+    fn message(line: &str) -> String {
+        String::from_utf8(of(line).unwrap_err().text).unwrap()
+    }
+
+    #[test]
+    fn commands_and_their_tables() {
+        for (line, want) in [
+            ("-L", (Cmd::List, Table::Conntrack)),
+            ("--dump exp", (Cmd::List, Table::Expect)),
+            ("--dump=expect", (Cmd::List, Table::Expect)),
+            ("-zL d", (Cmd::List, Table::Dying)),
+            ("-Lz", (Cmd::List, Table::Conntrack)),
+            ("-L -o xml expect", (Cmd::List, Table::Conntrack)),
+            ("-Cexpect", (Cmd::Count, Table::Expect)),
+            ("--count", (Cmd::Count, Table::Conntrack)),
+            ("stray -S -- -D", (Cmd::Stats, Table::Conntrack)),
+        ] {
+            assert_eq!(of(line).unwrap().action, Some(want), "{line}");
+        }
+        assert_eq!(message("-L -D"), "Invalid commands combination");
+        assert_eq!(message("-L foo"), "unknown type `foo'");
+        assert_eq!(message("--stats=foo"), "unknown option `--stats=foo'");
+    }
+
+    #[test]
+    fn abbreviations_depend_on_the_protocol() {
+        assert!(of("-L --sta").is_err(), "stats or status");
+        assert!(of("-L --stat").is_err());
+        assert_eq!(of("-L --statu ASSURED").unwrap().status.unwrap().set, 4);
+        assert!(of("-L --state ESTABLISHED").is_err(), "unknown before -p");
+        assert_eq!(of("-L -p tcp --state ESTABLISHED").unwrap().state, Some(3));
+        assert_eq!(of("-L -p tcp --orig-port-s 5").unwrap().orig_ports.src, Some(5));
+        assert_eq!(message("-L -p 6x"), "`6x' unsupported protocol");
+        assert!(of("-L -p ipv6-icmp --icmpv6-type 1").is_err(), "a name of the database has no options");
+        assert_eq!(of("-L --label x").unwrap().labels, [b"x"]);
+    }
+
+    #[test]
+    fn values() {
+        assert!(of("-L -oxml").unwrap().output.xml);
+        assert_eq!(of("-L -n 1.2.3.4").unwrap().src_nat.flatten().unwrap().port, None);
+        assert_eq!(of("-L -n -f ipv4").unwrap().src_nat, Some(None));
+        assert_eq!(of("-L --src-nat=1.2.3.4:5").unwrap().src_nat.flatten().unwrap().port, Some(5));
+        assert_eq!(of("-U -n1.2.3.4").unwrap().src_nat.flatten().unwrap().port, None);
+        assert_eq!(of("-U --label-del=a,b").unwrap().label_del, [b"a", b"b"]);
+        assert_eq!(message("-L -s"), "option `-s' requires an argument");
+        assert_eq!(message("-Ls"), "option `-Ls' requires an argument");
+        assert_eq!(message("-L -s 1.1.1.1 -s 2001::1"), "mismatched address family");
+        assert_eq!(message("-xL"), "unknown option `-xL'");
+        assert_eq!(of("-L -s 1.1.1.1 -s 2.2.2.2").unwrap().orig_src.unwrap().addr.bytes(), [2, 2, 2, 2]);
+        assert_eq!(of("-L -e").unwrap_err().code(), 2);
+        assert!(!of("-L -a foo").unwrap().given.has(Id::NatRange));
+    }
+}

@@ -1,0 +1,979 @@
+//! The one definition of the options: names, values, where they are legal, and their texts.
+//!
+//! Parsing, legality, `--help`, man page and completions read this table. A row is data; what an option
+//! does is to record itself in [`Args`].
+
+use super::args::Args;
+use super::command::{Cmd, Table};
+use crate::fail::Fail;
+use crate::values::{list, number, protocol};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use zct_wire::consts::ipproto;
+
+/// Every option by a name of its own. The order is that of the rows, and of legality checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the rows below say what they are
+pub enum Id {
+    Src,
+    Dst,
+    ReplySrc,
+    ReplyDst,
+    Protonum,
+    Timeout,
+    Status,
+    Zero,
+    EventMask,
+    TupleSrc,
+    TupleDst,
+    MaskSrc,
+    MaskDst,
+    NatRange,
+    Mark,
+    EntryId,
+    Family,
+    SrcNat,
+    DstNat,
+    Output,
+    Secmark,
+    BufferSize,
+    AnyNat,
+    Zone,
+    Label,
+    LabelAdd,
+    LabelDel,
+    OrigZone,
+    ReplyZone,
+    Labelmap,
+    // What follows belongs to protocols.
+    Sport,
+    Dport,
+    ReplyPortSrc,
+    ReplyPortDst,
+    MaskPortSrc,
+    MaskPortDst,
+    TuplePortSrc,
+    TuplePortDst,
+    State,
+    OrigVtag,
+    ReplyVtag,
+    Role,
+    IcmpType,
+    IcmpCode,
+    IcmpId,
+}
+
+/// Whether an option takes a value, and what to do with it. The text is what help calls the value.
+#[derive(Clone, Copy, Debug)]
+pub enum Takes {
+    /// No value.
+    Nothing(fn(&mut Args)),
+    /// A value, attached or as the next word.
+    Value(&'static str, fn(&mut Args, &[u8]) -> Result<(), Fail>),
+    /// A value if one is attached, or if the next word starts with neither `-` nor `!`.
+    Maybe(&'static str, fn(&mut Args, Option<&[u8]>) -> Result<(), Fail>),
+}
+
+/// What completions offer for a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Complete {
+    /// Nothing can be guessed.
+    Nothing,
+    /// File names.
+    File,
+    /// These words.
+    Words(&'static [&'static str]),
+}
+
+/// Under which heading help shows an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// Which entries the command is about.
+    Selection,
+    /// What is written to an entry.
+    Change,
+    /// What is printed, and how.
+    Display,
+    /// Members of an expectation.
+    Expectation,
+}
+
+/// One option.
+#[derive(Debug)]
+pub struct Flag {
+    /// Which one.
+    pub id: Id,
+    /// What messages about its value call it; also its short form when it is a letter.
+    pub letter: u8,
+    /// Long names. The first is the one that messages use.
+    pub names: &'static [&'static str],
+    /// Its value.
+    pub takes: Takes,
+    /// One character a column of [`COLUMNS`]: `o` may, `R` must, `P` one complete pair must, `-` illegal.
+    pub legal: &'static str,
+    /// Where help shows it.
+    pub section: Section,
+    /// One line for `--help` and completions.
+    pub brief: &'static str,
+    /// More for the man page; empty when the line says it all.
+    pub manual: &'static str,
+    /// What completions offer.
+    pub complete: Complete,
+}
+
+impl Flag {
+    /// The letter to type, if it has one: long-only options have letters that only messages use.
+    pub fn short(&self) -> Option<u8> {
+        self.letter.is_ascii_alphabetic().then_some(self.letter)
+    }
+}
+
+/// The options of one protocol, known once `-p` has named it.
+#[derive(Debug)]
+pub struct ProtocolFlags {
+    /// IPPROTO_* number.
+    pub num: u8,
+    /// Its name.
+    pub name: &'static str,
+    /// Its options, in the order of the checks.
+    pub flags: &'static [Flag],
+    /// What is said when neither pair is complete: original side, reply side.
+    pub pairs: [&'static str; 2],
+}
+
+/// The columns of [`Flag::legal`]. Commands that are not here take no options.
+pub const COLUMNS: [(Cmd, Table); 14] = [
+    (Cmd::List, Table::Conntrack),
+    (Cmd::Create, Table::Conntrack),
+    (Cmd::Add, Table::Conntrack),
+    (Cmd::Update, Table::Conntrack),
+    (Cmd::Delete, Table::Conntrack),
+    (Cmd::Get, Table::Conntrack),
+    (Cmd::Flush, Table::Conntrack),
+    (Cmd::Event, Table::Conntrack),
+    (Cmd::Help, Table::Conntrack),
+    (Cmd::List, Table::Expect),
+    (Cmd::Create, Table::Expect),
+    (Cmd::Delete, Table::Expect),
+    (Cmd::Get, Table::Expect),
+    (Cmd::Event, Table::Expect),
+];
+
+const ADDR: &str = "ADDR";
+const NET: &str = "ADDR[/LEN]";
+const NAT: &str = "ADDR[:PORT]";
+
+/// The options that do not depend on a protocol, in the order of the legality checks (spec/cli.md §1.3).
+pub static FLAGS: &[Flag] = &[
+    Flag {
+        id: Id::Src,
+        letter: b's',
+        names: &["src", "orig-src"],
+        takes: Takes::Value(NET, |a, v| {
+            let arg = a.network(v, Id::MaskSrc)?;
+            a.orig_src = Some(arg);
+            Ok(())
+        }),
+        //     LIAUDGFEh then L I D G E of expectations
+        legal: "oPPooP-o--RRR-",
+        section: Section::Selection,
+        brief: "source address of the original direction",
+        manual: "With a prefix length, a network.",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::Dst,
+        letter: b'd',
+        names: &["dst", "orig-dst"],
+        takes: Takes::Value(NET, |a, v| {
+            let arg = a.network(v, Id::MaskDst)?;
+            a.orig_dst = Some(arg);
+            Ok(())
+        }),
+        legal: "oPPooP-o--RRR-",
+        section: Section::Selection,
+        brief: "destination address of the original direction",
+        manual: "With a prefix length, a network.",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::ReplySrc,
+        letter: b'r',
+        names: &["reply-src"],
+        takes: Takes::Value(ADDR, |a, v| a.address(v, "reply-src").map(|x| a.reply_src = Some(x))),
+        legal: "oPPooP-o--ooo-",
+        section: Section::Selection,
+        brief: "source address of the reply direction",
+        manual: "",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::ReplyDst,
+        letter: b'q',
+        names: &["reply-dst"],
+        takes: Takes::Value(ADDR, |a, v| a.address(v, "reply-dst").map(|x| a.reply_dst = Some(x))),
+        legal: "oPPooP-o--ooo-",
+        section: Section::Selection,
+        brief: "destination address of the reply direction",
+        manual: "",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::Protonum,
+        letter: b'p',
+        names: &["protonum"],
+        takes: Takes::Value("PROTO", |a, v| protocol::parse(v).map(|p| a.protocol = Some(p))),
+        legal: "oRRooR-oo-RRR-",
+        section: Section::Selection,
+        brief: "layer 4 protocol, by name or number",
+        manual: "Names in any case: tcp, udp, udplite, icmp, icmpv6, sctp, gre, dccp; else a name of \
+                 /etc/protocols or a number from 0 to 255. The options of the protocol are known from here \
+                 on, so -p comes before them.",
+        complete: Complete::Words(&["tcp", "udp", "udplite", "icmp", "icmpv6", "sctp", "gre", "dccp"]),
+    },
+    Flag {
+        id: Id::Timeout,
+        letter: b't',
+        names: &["timeout"],
+        // Wraps to 32 bits, as the original's assignment does.
+        takes: Takes::Value("SECONDS", |a, v| {
+            a.timeout = Some(a.decimal(v, "timeout") as u32);
+            Ok(())
+        }),
+        legal: "-RRoo-----R---",
+        section: Section::Change,
+        brief: "time until the entry expires, in seconds",
+        manual: "",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::Status,
+        letter: b'u',
+        names: &["status"],
+        takes: Takes::Value("STATUS[,...]", |a, v| {
+            let warnings = list::status(v, a.status.get_or_insert_default())?;
+            a.warnings.extend(warnings);
+            Ok(())
+        }),
+        legal: "ooooo-----o---",
+        section: Section::Selection,
+        brief: "status: ASSURED, SEEN_REPLY, FIXED_TIMEOUT, EXPECTED, OFFLOAD, HW_OFFLOAD, UNREPLIED, UNSET; ! negates",
+        manual: "Words in any case, which may be cut short. All of them must hold; !NAME must not, and \
+                 UNREPLIED is !SEEN_REPLY. UNSET selects nothing in particular. With -I, -A and -U the bits \
+                 to set.",
+        complete: Complete::Words(&[
+            "ASSURED",
+            "SEEN_REPLY",
+            "UNREPLIED",
+            "FIXED_TIMEOUT",
+            "EXPECTED",
+            "OFFLOAD",
+            "HW_OFFLOAD",
+            "UNSET",
+        ]),
+    },
+    Flag {
+        id: Id::Zero,
+        letter: b'z',
+        names: &["zero"],
+        takes: Takes::Nothing(|_| ()),
+        legal: "o-------------",
+        section: Section::Display,
+        brief: "read the counters and reset them in the same step",
+        manual: "Cannot be combined with a selection other than the family and NAT. With a NAT option the \
+                 counters of all flows of the family are reset, also of those that are not shown.",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::EventMask,
+        letter: b'e',
+        names: &["event-mask"],
+        takes: Takes::Value("EVENT[,...]", |a, v| list::events(v, a.events.get_or_insert_default())),
+        legal: "-------o------",
+        section: Section::Selection,
+        brief: "events to show: NEW, UPDATES, DESTROY, ALL",
+        manual: "Words in any case, which may be cut short. Only the groups asked for are joined: each \
+                 costs the kernel time for every flow.",
+        complete: Complete::Words(&["ALL", "NEW", "UPDATES", "DESTROY"]),
+    },
+    Flag {
+        id: Id::TupleSrc,
+        letter: b'[',
+        names: &["tuple-src"],
+        takes: Takes::Value(NET, |a, v| {
+            let arg = a.network(v, Id::MaskSrc)?;
+            a.tuple_src = Some(arg);
+            Ok(())
+        }),
+        legal: "----------R---",
+        section: Section::Expectation,
+        brief: "source address of the expected flow",
+        manual: "With a prefix length, the mask comes from it.",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::TupleDst,
+        letter: b']',
+        names: &["tuple-dst"],
+        takes: Takes::Value(NET, |a, v| {
+            let arg = a.network(v, Id::MaskDst)?;
+            a.tuple_dst = Some(arg);
+            Ok(())
+        }),
+        legal: "----------R---",
+        section: Section::Expectation,
+        brief: "destination address of the expected flow",
+        manual: "With a prefix length, the mask comes from it.",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::MaskSrc,
+        letter: b'{',
+        names: &["mask-src"],
+        takes: Takes::Value(ADDR, |a, v| a.address(v, "mask-src").map(|x| a.mask_src = Some(x))),
+        legal: "o--oo--o--R---",
+        section: Section::Selection,
+        brief: "bits of the source address that count; with --src",
+        manual: "",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::MaskDst,
+        letter: b'}',
+        names: &["mask-dst"],
+        takes: Takes::Value(ADDR, |a, v| a.address(v, "mask-dst").map(|x| a.mask_dst = Some(x))),
+        legal: "o--oo--o--R---",
+        section: Section::Selection,
+        brief: "bits of the destination address that count; with --dst",
+        manual: "",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::NatRange,
+        letter: b'a',
+        names: &["nat-range"],
+        takes: Takes::Value("ANY", |a, _| {
+            a.warnings.push("WARNING: ignoring -a, deprecated option.".to_owned());
+            Ok(())
+        }),
+        // Accepted everywhere: it never counts as given.
+        legal: "oooooooooooooo",
+        section: Section::Change,
+        brief: "ignored, with a warning; use --src-nat and --dst-nat",
+        manual: "",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::Mark,
+        letter: b'm',
+        names: &["mark"],
+        takes: Takes::Value("MARK[/MASK]", |a, v| number::mark(v).map(|m| a.mark = Some(m))),
+        legal: "ooooo--o------",
+        section: Section::Selection,
+        brief: "mark of the flow",
+        manual: "Selects flows with (mark & MASK) == MARK; bits of MARK outside MASK match nothing. With -U \
+                 the new mark is (old & ~MASK) ^ MARK.",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::EntryId,
+        letter: b'i',
+        names: &["id"],
+        takes: Takes::Value("ID", |a, v| {
+            a.id = Some(number::checked(v, u32::MAX.into(), b'i')? as u32);
+            Ok(())
+        }),
+        legal: "---ooo--------",
+        section: Section::Selection,
+        brief: "id of the flow, as -o id shows it",
+        manual: "",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::Family,
+        letter: b'f',
+        names: &["family"],
+        takes: Takes::Value("FAMILY", |a, v| a.set_family_name(v)),
+        legal: "o--oo-oo-o----",
+        section: Section::Selection,
+        brief: "ipv4 or ipv6",
+        manual: "Without it, both; expectations of IPv4.",
+        complete: Complete::Words(&["ipv4", "ipv6"]),
+    },
+    Flag {
+        id: Id::SrcNat,
+        letter: b'n',
+        names: &["src-nat"],
+        takes: Takes::Maybe(NAT, |a, v| a.nat(v, "src-nat").map(|n| a.src_nat = n)),
+        legal: "ooooo--o------",
+        section: Section::Selection,
+        brief: "source NAT, to that address if given; [ADDR6]:PORT for IPv6",
+        manual: "Selects flows whose source is translated. With -I and -A the translation to set up.",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::DstNat,
+        letter: b'g',
+        names: &["dst-nat"],
+        takes: Takes::Maybe(NAT, |a, v| a.nat(v, "dst-nat").map(|n| a.dst_nat = n)),
+        legal: "ooooo--o------",
+        section: Section::Selection,
+        brief: "destination NAT, likewise",
+        manual: "",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::Output,
+        letter: b'o',
+        names: &["output"],
+        takes: Takes::Value("WORD[,...]", |a, v| {
+            list::output(v, &mut a.output)?;
+            a.output.check()
+        }),
+        legal: "o--ooo-o-o---o",
+        section: Section::Display,
+        brief: "output: xml, json, save, extended, id, timestamp, ktimestamp, labels, userspace",
+        manual: "Words in any case, which may be cut short. xml and json write one element or object an \
+                 entry; save writes lines that -R reads again; extended shows the layer 3 protocol; id the \
+                 flow's id; timestamp when an event was reported; ktimestamp when a flow began and ended; \
+                 labels the names of its labels. userspace is accepted: events caused by a program are \
+                 always shown with it.",
+        complete: Complete::Words(&list::OUTPUT),
+    },
+    Flag {
+        id: Id::Secmark,
+        letter: b'c',
+        names: &["secmark"],
+        takes: Takes::Value("MARK", |a, v| {
+            a.secmark = Some(number::checked(v, u32::MAX.into(), b'c')? as u32);
+            Ok(())
+        }),
+        legal: "o------o------",
+        section: Section::Selection,
+        brief: "security mark, where the kernel reports it",
+        manual: "Current kernels report a security context instead, which this does not select by; it is \
+                 said when nothing could be compared.",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::BufferSize,
+        letter: b'b',
+        names: &["buffer-size"],
+        takes: Takes::Value("BYTES", |a, v| {
+            a.buffer_size = Some(usize::try_from(a.decimal(v, "buffer-size")).unwrap_or(0));
+            Ok(())
+        }),
+        legal: "-------o------",
+        section: Section::Display,
+        brief: "receive buffer for events; 1280 bytes of it hold one event",
+        manual: "The kernel doubles the value. Without CAP_NET_ADMIN in the first user namespace it is \
+                 limited by net.core.rmem_max.",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::AnyNat,
+        letter: b'j',
+        names: &["any-nat"],
+        takes: Takes::Maybe(NAT, |a, v| a.nat(v, "any-nat").map(|n| a.any_nat = n)),
+        legal: "o------o------",
+        section: Section::Selection,
+        brief: "source or destination NAT, likewise",
+        manual: "",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::Zone,
+        letter: b'w',
+        names: &["zone"],
+        takes: Takes::Value("ZONE", |a, v| zone(v, b'w').map(|z| a.zone = Some(z))),
+        legal: "ooo-o--o------",
+        section: Section::Selection,
+        brief: "conntrack zone of both directions",
+        manual: "0 also selects flows with a zone in one direction only.",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::Label,
+        letter: b'l',
+        names: &["label"],
+        takes: Takes::Value("NAME[,...]", |a, v| {
+            a.labels.extend(names(v));
+            Ok(())
+        }),
+        legal: "o--ooo-o------",
+        section: Section::Selection,
+        brief: "labels that must all be set",
+        manual: "Names come from /etc/xtables/connlabel.conf or --labelmap.",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::LabelAdd,
+        letter: b'<',
+        names: &["label-add"],
+        takes: Takes::Value("NAME[,...]", |a, v| {
+            a.label_add.extend(names(v));
+            one_label_change(a, Id::LabelDel)
+        }),
+        legal: "-ooo----------",
+        section: Section::Change,
+        brief: "labels to set",
+        manual: "The kernel keeps labels once a rule uses them.",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::LabelDel,
+        letter: b'>',
+        names: &["label-del"],
+        takes: Takes::Maybe("NAME[,...]", |a, v| {
+            // Without a name it is all of them, whatever was named before.
+            match v {
+                Some(v) => a.label_del.extend(names(v)),
+                None => a.label_del.clear(),
+            }
+            one_label_change(a, Id::LabelAdd)
+        }),
+        legal: "---o----------",
+        section: Section::Change,
+        brief: "labels to clear; without a name all of them",
+        manual: "",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::OrigZone,
+        letter: b'(',
+        names: &["orig-zone"],
+        takes: Takes::Value("ZONE", |a, v| zone(v, b'(').map(|z| a.orig_zone = Some(z))),
+        legal: "ooo-o--o------",
+        section: Section::Selection,
+        brief: "zone of the original direction alone",
+        manual: "",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::ReplyZone,
+        letter: b')',
+        names: &["reply-zone"],
+        takes: Takes::Value("ZONE", |a, v| zone(v, b')').map(|z| a.reply_zone = Some(z))),
+        legal: "ooo-o--o------",
+        section: Section::Selection,
+        brief: "zone of the reply direction alone",
+        manual: "",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::Labelmap,
+        letter: b'M',
+        names: &["labelmap"],
+        takes: Takes::Value("FILE", |a, v| {
+            if a.labelmap.is_some() {
+                return Err(Fail::usage("option `--labelmap' can only be specified once"));
+            }
+            a.labelmap = Some(OsString::from_vec(v.to_vec()));
+            Ok(())
+        }),
+        legal: "o--oo--o------",
+        section: Section::Selection,
+        brief: "file with the names of labels",
+        manual: "One line a label: its bit and its name.",
+        complete: Complete::File,
+    },
+];
+
+/// A zone number.
+fn zone(text: &[u8], letter: u8) -> Result<u16, Fail> {
+    number::checked(text, u16::MAX.into(), letter).map(|v| v as u16)
+}
+
+/// The names of a comma list, as they are.
+fn names(list: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    list.split(|b| *b == b',').map(<[u8]>::to_vec)
+}
+
+/// Labels are set or cleared, not both. Exit 1, as in the original.
+fn one_label_change(a: &Args, other: Id) -> Result<(), Fail> {
+    if a.given.has(other) {
+        return Err(Fail::runtime("cannot use --label-add and --label-del at the same time"));
+    }
+    Ok(())
+}
+
+/// A row for one of two ports or keys.
+macro_rules! port {
+    ($id:ident, $names:expr, $member:ident.$side:ident, $read:expr, $legal:expr, $section:ident, $brief:expr) => {
+        Flag {
+            id: Id::$id,
+            letter: 0,
+            names: &$names,
+            takes: Takes::Value("PORT", |a, v| {
+                a.$member.$side = Some($read(a, v, $names[0]));
+                Ok(())
+            }),
+            legal: $legal,
+            section: Section::$section,
+            brief: $brief,
+            manual: "",
+            complete: Complete::Nothing,
+        }
+    };
+}
+
+/// A port is decimal and wraps to 16 bits, as in the original.
+fn port(a: &mut Args, text: &[u8], option: &str) -> u16 {
+    a.decimal(text, option) as u16
+}
+
+/// A GRE key may be of any base.
+fn key(a: &mut Args, text: &[u8], option: &str) -> u16 {
+    match number::any_base(text) {
+        Some((v, b"")) => v as u16,
+        other => {
+            let v = other.map_or(0, |(v, _)| v as u16);
+            let shown = String::from_utf8_lossy(text);
+            a.warnings.push(format!("WARNING: `{shown}' with --{option} is not a number, using {v}"));
+            v
+        }
+    }
+}
+
+/// The rows of the four port pairs; a macro, since every protocol with ports has the same eight.
+macro_rules! ports {
+    ($($more:expr),* $(,)?) => {
+        &[
+            port!(Sport, ["sport", "orig-port-src"], orig_ports.src, port, "oPPooP-o--RRR-", Selection,
+                "source port of the original direction"),
+            port!(Dport, ["dport", "orig-port-dst"], orig_ports.dst, port, "oPPooP-o--RRR-", Selection,
+                "destination port of the original direction"),
+            port!(ReplyPortSrc, ["reply-port-src"], reply_ports.src, port, "oPPooP-o---RR-", Selection,
+                "source port of the reply direction"),
+            port!(ReplyPortDst, ["reply-port-dst"], reply_ports.dst, port, "oPPooP-o---RR-", Selection,
+                "destination port of the reply direction"),
+            port!(MaskPortSrc, ["mask-port-src"], mask_ports.src, port, "----------R---", Expectation,
+                "bits of the expected source port that count"),
+            port!(MaskPortDst, ["mask-port-dst"], mask_ports.dst, port, "----------R---", Expectation,
+                "bits of the expected destination port that count"),
+            port!(TuplePortSrc, ["tuple-port-src"], tuple_ports.src, port, "----------R---", Expectation,
+                "expected source port"),
+            port!(TuplePortDst, ["tuple-port-dst"], tuple_ports.dst, port, "----------R---", Expectation,
+                "expected destination port"),
+            $($more),*
+        ]
+    };
+}
+
+const GRE_FLAGS: &[Flag] = &[
+    port!(
+        Sport,
+        ["srckey", "orig-key-src"],
+        orig_ports.src,
+        key,
+        "oPPooP-o--RRR-",
+        Selection,
+        "source key of the original direction"
+    ),
+    port!(
+        Dport,
+        ["dstkey", "orig-key-dst"],
+        orig_ports.dst,
+        key,
+        "oPPooP-o--RRR-",
+        Selection,
+        "destination key of the original direction"
+    ),
+    port!(
+        ReplyPortSrc,
+        ["reply-key-src"],
+        reply_ports.src,
+        key,
+        "oPPooP-o--RRR-",
+        Selection,
+        "source key of the reply direction"
+    ),
+    port!(
+        ReplyPortDst,
+        ["reply-key-dst"],
+        reply_ports.dst,
+        key,
+        "oPPooP-o--RRR-",
+        Selection,
+        "destination key of the reply direction"
+    ),
+    port!(
+        MaskPortSrc,
+        ["mask-key-src"],
+        mask_ports.src,
+        key,
+        "----------R---",
+        Expectation,
+        "bits of the expected source key that count"
+    ),
+    port!(
+        MaskPortDst,
+        ["mask-key-dst"],
+        mask_ports.dst,
+        key,
+        "----------R---",
+        Expectation,
+        "bits of the expected destination key that count"
+    ),
+    port!(
+        TuplePortSrc,
+        ["tuple-key-src"],
+        tuple_ports.src,
+        key,
+        "----------R---",
+        Expectation,
+        "expected source key"
+    ),
+    port!(
+        TuplePortDst,
+        ["tuple-key-dst"],
+        tuple_ports.dst,
+        key,
+        "----------R---",
+        Expectation,
+        "expected destination key"
+    ),
+];
+
+/// `--state` of a protocol.
+const fn state(
+    names: &'static [&'static str],
+    legal: &'static str,
+    set: fn(&mut Args, &[u8]) -> Result<(), Fail>,
+) -> Flag {
+    Flag {
+        id: Id::State,
+        letter: 0,
+        names: &["state"],
+        takes: Takes::Value("STATE", set),
+        legal,
+        section: Section::Selection,
+        brief: "state of the connection",
+        manual: "In upper case, as -L shows it.",
+        complete: Complete::Words(names),
+    }
+}
+
+const fn vtag(id: Id, names: &'static [&'static str], set: fn(&mut Args, &[u8]) -> Result<(), Fail>) -> Flag {
+    Flag {
+        id,
+        letter: 0,
+        names,
+        takes: Takes::Value("TAG", set),
+        legal: "-RRo-o----R---",
+        section: Section::Selection,
+        brief: "SCTP verification tag of that direction, decimal",
+        manual: "",
+        complete: Complete::Nothing,
+    }
+}
+
+const fn icmp(
+    id: Id,
+    names: &'static [&'static str],
+    legal: &'static str,
+    brief: &'static str,
+    set: fn(&mut Args, &[u8]) -> Result<(), Fail>,
+) -> Flag {
+    Flag {
+        id,
+        letter: 0,
+        names,
+        takes: Takes::Value("NUMBER", set),
+        legal,
+        section: Section::Selection,
+        brief,
+        manual: "",
+        complete: Complete::Nothing,
+    }
+}
+
+const PORT_PAIRS: [&str; 2] = [
+    "you have to specify `--sport' and `--dport'",
+    "you have to specify `--reply-src-port' and `--reply-dst-port'",
+];
+
+/// The options of each protocol that has any.
+pub static PROTOCOLS: &[ProtocolFlags] = &[
+    ProtocolFlags {
+        num: ipproto::TCP,
+        name: "tcp",
+        flags: ports![state(
+            &[
+                "NONE",
+                "SYN_SENT",
+                "SYN_RECV",
+                "ESTABLISHED",
+                "FIN_WAIT",
+                "CLOSE_WAIT",
+                "LAST_ACK",
+                "TIME_WAIT",
+                "CLOSE",
+                "SYN_SENT2",
+                "LISTEN"
+            ],
+            "oRRooo-o------",
+            |a, v| protocol::state(ipproto::TCP, v).map(|s| a.state = Some(s)),
+        )],
+        pairs: PORT_PAIRS,
+    },
+    ProtocolFlags { num: ipproto::UDP, name: "udp", flags: ports![], pairs: PORT_PAIRS },
+    ProtocolFlags { num: ipproto::UDPLITE, name: "udplite", flags: ports![], pairs: PORT_PAIRS },
+    ProtocolFlags {
+        num: ipproto::SCTP,
+        name: "sctp",
+        flags: ports![
+            state(
+                &[
+                    "NONE",
+                    "CLOSED",
+                    "COOKIE_WAIT",
+                    "COOKIE_ECHOED",
+                    "ESTABLISHED",
+                    "SHUTDOWN_SENT",
+                    "SHUTDOWN_RECD",
+                    "SHUTDOWN_ACK_SENT"
+                ],
+                "oRRooo-o------",
+                |a, v| protocol::state(ipproto::SCTP, v).map(|s| a.state = Some(s)),
+            ),
+            vtag(Id::OrigVtag, &["orig-vtag"], |a, v| {
+                a.vtag[0] = Some(a.decimal(v, "orig-vtag") as u32);
+                Ok(())
+            }),
+            vtag(Id::ReplyVtag, &["reply-vtag"], |a, v| {
+                a.vtag[1] = Some(a.decimal(v, "reply-vtag") as u32);
+                Ok(())
+            }),
+        ],
+        pairs: PORT_PAIRS,
+    },
+    ProtocolFlags {
+        num: ipproto::DCCP,
+        name: "dccp",
+        flags: ports![
+            state(
+                &[
+                    "NONE", "REQUEST", "RESPOND", "PARTOPEN", "OPEN", "CLOSEREQ", "CLOSING", "TIMEWAIT",
+                    "IGNORE", "INVALID"
+                ],
+                "oRRooo-o------",
+                |a, v| protocol::state(ipproto::DCCP, v).map(|s| a.state = Some(s)),
+            ),
+            Flag {
+                id: Id::Role,
+                letter: 0,
+                names: &["role"],
+                takes: Takes::Value("ROLE", |a, v| protocol::dccp_role(v).map(|r| a.role = Some(r))),
+                legal: "-RR-------R---",
+                section: Section::Selection,
+                brief: "who opened the connection: client or server",
+                manual: "",
+                complete: Complete::Words(&["client", "server"]),
+            },
+        ],
+        pairs: [
+            "you have to specify `--sport' and `--dport'",
+            "you have to specify `--reply-port-src' and `--report-port-dst'",
+        ],
+    },
+    ProtocolFlags {
+        num: ipproto::GRE,
+        name: "gre",
+        flags: GRE_FLAGS,
+        pairs: [
+            "you have to specify `--srckey' and `--dstkey'",
+            "you have to specify `--reply-src-key' and `--reply-dst-key'",
+        ],
+    },
+    ProtocolFlags {
+        num: ipproto::ICMP,
+        name: "icmp",
+        flags: &[
+            icmp(Id::IcmpType, &["icmp-type"], "oRRooR-o------", "ICMP type, a number", |a, v| {
+                a.icmp_type = Some(a.decimal(v, "icmp-type") as u8);
+                Ok(())
+            }),
+            icmp(Id::IcmpCode, &["icmp-code"], "oRRooR-o------", "ICMP code, a number", |a, v| {
+                a.icmp_code = Some(a.decimal(v, "icmp-code") as u8);
+                Ok(())
+            }),
+            icmp(Id::IcmpId, &["icmp-id"], "oooooo-o------", "ICMP identifier", |a, v| {
+                a.icmp_id = Some(a.decimal(v, "icmp-id") as u16);
+                Ok(())
+            }),
+        ],
+        pairs: ["", ""],
+    },
+    ProtocolFlags {
+        num: ipproto::ICMPV6,
+        name: "icmpv6",
+        flags: &[
+            icmp(Id::IcmpType, &["icmpv6-type"], "oRRooR-o------", "ICMPv6 type, a number", |a, v| {
+                a.icmp_type = Some(a.decimal(v, "icmpv6-type") as u8);
+                Ok(())
+            }),
+            icmp(Id::IcmpCode, &["icmpv6-code"], "oRRooR-o------", "ICMPv6 code, a number", |a, v| {
+                a.icmp_code = Some(a.decimal(v, "icmpv6-code") as u8);
+                Ok(())
+            }),
+            icmp(Id::IcmpId, &["icmpv6-id"], "oooooo-o------", "ICMPv6 identifier", |a, v| {
+                a.icmp_id = Some(a.decimal(v, "icmpv6-id") as u16);
+                Ok(())
+            }),
+        ],
+        pairs: ["", ""],
+    },
+];
+
+/// The options of a protocol, if it has any.
+pub fn protocol_flags(num: u8) -> Option<&'static ProtocolFlags> {
+    PROTOCOLS.iter().find(|p| p.num == num)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::args::Ports;
+    use crate::flags::command::COMMANDS;
+
+    fn check(flags: &[Flag]) {
+        for (i, f) in flags.iter().enumerate() {
+            assert_eq!(f.legal.len(), COLUMNS.len(), "{:?}", f.id);
+            assert!(f.legal.bytes().all(|b| b"oRP-".contains(&b)), "{:?}", f.id);
+            assert!(!f.names.is_empty() && !f.brief.is_empty() && !f.brief.ends_with('.'));
+            for other in &flags[..i] {
+                assert!(other.id != f.id && !f.names.iter().any(|n| other.names.contains(n)));
+                assert!(f.letter == 0 || f.letter != other.letter);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_complete_and_names_unique() {
+        check(FLAGS);
+        for (i, f) in FLAGS.iter().enumerate() {
+            assert_eq!(f.id as usize, i, "rows and ids are in one order");
+            assert!(COMMANDS.iter().all(|c| Some(c.short) != f.short() && !f.names.contains(&c.long)));
+        }
+        for p in PROTOCOLS {
+            check(p.flags);
+            assert!(
+                p.flags.iter().all(|f| f.names.iter().all(|n| FLAGS.iter().all(|g| !g.names.contains(n))))
+            );
+        }
+    }
+
+    #[test]
+    fn ports_member_is_plain() {
+        // The macro writes into these; a renamed member would be a compile error, a swapped one is not.
+        let mut a = Args::default();
+        for (at, f) in protocol_flags(ipproto::TCP).unwrap().flags[..8].iter().enumerate() {
+            let Takes::Value(_, set) = f.takes else { panic!("ports take values") };
+            set(&mut a, at.to_string().as_bytes()).unwrap();
+        }
+        let pair = |src, dst| Ports { src: Some(src), dst: Some(dst) };
+        assert_eq!((a.orig_ports, a.reply_ports), (pair(0, 1), pair(2, 3)));
+        assert_eq!((a.mask_ports, a.tuple_ports), (pair(4, 5), pair(6, 7)));
+    }
+}

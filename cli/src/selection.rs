@@ -1,0 +1,50 @@
+//! From what the options said to which flows are meant.
+
+use crate::filter::{Direction, Filter, Icmp, NatMatch, Network};
+use crate::flags::args::{Args, NatOption, Ports};
+use crate::values::addr::AddrArg;
+use zct_wire::tuple::Addr;
+
+/// The selection of `-L`, `-D`, `-E` and `-G`: every option that says something about a flow.
+pub fn filter(args: &Args, labels: Vec<u16>) -> Filter {
+    let direction =
+        |src, dst, ports: Ports, zone| Direction { src, dst, src_port: ports.src, dst_port: ports.dst, zone };
+    let exact = |addr: Option<Addr>| addr.map(|addr| network(AddrArg { addr, mask: None }, None));
+    Filter {
+        family: args.family,
+        proto: args.protocol.map(|p| p.num),
+        orig: direction(
+            args.orig_src.map(|a| network(a, args.mask_src)),
+            args.orig_dst.map(|a| network(a, args.mask_dst)),
+            args.orig_ports,
+            args.orig_zone,
+        ),
+        reply: direction(exact(args.reply_src), exact(args.reply_dst), args.reply_ports, args.reply_zone),
+        icmp: Icmp { kind: args.icmp_type, code: args.icmp_code, id: args.icmp_id },
+        state: args.state,
+        vtag: args.vtag,
+        dccp_role: args.role,
+        mark: args.mark,
+        status: args.status.unwrap_or_default(),
+        zone: args.zone,
+        src_nat: nat(args.src_nat),
+        dst_nat: nat(args.dst_nat),
+        any_nat: nat(args.any_nat),
+        labels,
+        secmark: args.secmark,
+        id: args.id,
+    }
+}
+
+/// An address with the mask of its option, else of its prefix length, else all of it.
+fn network(arg: AddrArg, mask: Option<Addr>) -> Network {
+    let whole = match arg.addr {
+        Addr::V4(_) => Addr::V4([0xff; 4]),
+        Addr::V6(_) => Addr::V6([0xff; 16]),
+    };
+    Network { addr: arg.addr, mask: mask.or(arg.mask).unwrap_or(whole) }
+}
+
+fn nat(option: NatOption) -> Option<NatMatch> {
+    option.map(|arg| NatMatch { addr: arg.map(|a| a.addr), port: arg.and_then(|a| a.port) })
+}

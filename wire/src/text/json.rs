@@ -1,0 +1,356 @@
+//! `-o json`: one object an entry; `docs/json-schema.json` describes it.
+//!
+//! Valid for any input: text is escaped, numbers are plain integers (counters may exceed 2^53), addresses
+//! are text, and what the kernel did not send is absent. The original has no such output.
+
+use super::{EventKind, EventTime, Out, Style, TextContext, escape, family_name, line, proto_name};
+use crate::consts::{ipproto, ips};
+use crate::error::WireError;
+use crate::expect::ExpectView;
+use crate::flow::{Counters, Dir, FlowView};
+use crate::tuple::{Shape, Tuple};
+
+/// Nanoseconds a second.
+const NS: u64 = 1_000_000_000;
+
+/// Status bits by name, without the kernel's IPS_.
+const STATUS: [(u32, &[u8]); 16] = [
+    (ips::EXPECTED, b"EXPECTED"),
+    (ips::SEEN_REPLY, b"SEEN_REPLY"),
+    (ips::ASSURED, b"ASSURED"),
+    (ips::CONFIRMED, b"CONFIRMED"),
+    (ips::SRC_NAT, b"SRC_NAT"),
+    (ips::DST_NAT, b"DST_NAT"),
+    (ips::SEQ_ADJUST, b"SEQ_ADJUST"),
+    (ips::SRC_NAT_DONE, b"SRC_NAT_DONE"),
+    (ips::DST_NAT_DONE, b"DST_NAT_DONE"),
+    (ips::DYING, b"DYING"),
+    (ips::FIXED_TIMEOUT, b"FIXED_TIMEOUT"),
+    (ips::TEMPLATE, b"TEMPLATE"),
+    (ips::UNTRACKED, b"UNTRACKED"),
+    (ips::HELPER, b"HELPER"),
+    (ips::OFFLOAD, b"OFFLOAD"),
+    (ips::HW_OFFLOAD, b"HW_OFFLOAD"),
+];
+
+/// What an object says about the event it is part of.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// New, changed or gone.
+    pub kind: EventKind,
+    /// Netlink port of the program that caused it; 0 is none.
+    pub portid: u32,
+    /// The program's name, if it was found.
+    pub program: Option<&'a [u8]>,
+    /// When, if it is to be shown.
+    pub time: Option<EventTime>,
+}
+
+/// Appends one flow as an object, without a newline.
+pub fn flow(
+    out: &mut Out<'_>,
+    f: &FlowView<'_>,
+    event: Option<&Event<'_>>,
+    style: &Style,
+    ctx: &TextContext<'_>,
+) -> Result<(), WireError> {
+    let orig = f.orig_shape()?;
+    let proto = orig.proto();
+    out.byte(b'{');
+    if let Some(e) = event {
+        head(out, e);
+    }
+    protocols(out, f.family(), proto);
+    if let Some(t) = f.timeout_s()? {
+        number(out, b",\"timeout\":", u64::from(t));
+    }
+    if let Some(name) = line::state_name(proto, f.state()?) {
+        out.lit(b",\"state\":\"");
+        out.put(name);
+        out.byte(b'"');
+    }
+    out.lit(b",\"orig\":{");
+    direction(out, &orig, proto, f.counters(Dir::Orig)?);
+    out.lit(b"},\"reply\":{");
+    direction(out, &f.reply_shape()?, proto, f.counters(Dir::Reply)?);
+    out.byte(b'}');
+    if let Some(s) = f.status()? {
+        status(out, s);
+    }
+    if let Some(m) = f.mark()? {
+        number(out, b",\"mark\":", u64::from(m));
+    }
+    if let Some(m) = f.secmark()? {
+        number(out, b",\"secmark\":", u64::from(m));
+    }
+    if let Some(name) = f.secctx()? {
+        string(out, b",\"secctx\":", name);
+    }
+    if let Some(z) = f.zone()? {
+        number(out, b",\"zone\":", u64::from(z));
+    }
+    times(out, f, style, ctx)?;
+    if let Some(name) = f.helper()? {
+        string(out, b",\"helper\":", name);
+    }
+    if let Some(t) = f.master()? {
+        out.lit(b",\"master\":{");
+        tuple(out, &t, t.proto.unwrap_or(0), None);
+        out.byte(b'}');
+    }
+    if let Some(u) = f.use_count()? {
+        number(out, b",\"use\":", u64::from(u));
+    }
+    if style.id {
+        if let Some(id) = f.id()? {
+            number(out, b",\"id\":", u64::from(id));
+        }
+    }
+    if let (Some(names), Some(bits)) = (ctx.labels, f.labels()) {
+        out.lit(b",\"labels\":");
+        list(out, bits.iter().filter_map(|bit| names.name(bit)));
+    }
+    out.byte(b'}');
+    Ok(())
+}
+
+/// Appends one expectation as an object, without a newline.
+pub fn expect(
+    out: &mut Out<'_>,
+    e: &ExpectView<'_>,
+    event: Option<&Event<'_>>,
+    style: &Style,
+) -> Result<(), WireError> {
+    let expected = e.tuple_expected()?.unwrap_or_default();
+    let proto = expected.proto.unwrap_or(0);
+    out.byte(b'{');
+    if let Some(event) = event {
+        head(out, event);
+    }
+    protocols(out, e.family(), proto);
+    if let Some(t) = e.timeout_s()? {
+        number(out, b",\"timeout\":", u64::from(t));
+    }
+    let parts: [(&[u8], Option<Tuple>); 3] =
+        [(b",\"expected\":{", Some(expected)), (b",\"mask\":{", e.mask()?), (b",\"master\":{", e.master()?)];
+    for (key, t) in parts {
+        if let Some(t) = t {
+            out.put(key);
+            tuple(out, &t, proto, None);
+            out.byte(b'}');
+        }
+    }
+    if let Some(z) = e.zone()? {
+        number(out, b",\"zone\":", u64::from(z));
+    }
+    if e.flags()?.is_some() {
+        out.lit(b",\"flags\":");
+        list(out, super::expect::flags(e)?.into_iter().filter(|(_, set)| *set).map(|(name, _)| name));
+    }
+    if let Some(c) = e.class()? {
+        number(out, b",\"class\":", u64::from(c));
+    }
+    if let Some(name) = e.helper() {
+        string(out, b",\"helper\":", name);
+    }
+    if let Some(name) = e.function() {
+        string(out, b",\"function\":", name);
+    }
+    if style.id {
+        if let Some(id) = e.id()? {
+            number(out, b",\"id\":", u64::from(id));
+        }
+    }
+    out.byte(b'}');
+    Ok(())
+}
+
+/// Appends the object that says how many events the kernel had to drop, and when that was found.
+pub fn lost(out: &mut Out<'_>, count: u64, time: EventTime) {
+    out.lit(b"{\"event\":\"lost\",\"count\":");
+    out.u64(count);
+    out.lit(b",\"timestamp\":");
+    seconds(out, time);
+    out.byte(b'}');
+}
+
+/// Appends the object of `-C`.
+pub fn count(out: &mut Out<'_>, entries: u64, max: Option<u64>) {
+    out.lit(b"{\"count\":");
+    out.u64(entries);
+    if let Some(max) = max {
+        number(out, b",\"max\":", max);
+    }
+    out.byte(b'}');
+}
+
+/// The members of an event, each with the comma after it: more always follows.
+fn head(out: &mut Out<'_>, e: &Event<'_>) {
+    match e.kind {
+        EventKind::New => out.lit(b"\"event\":\"new\","),
+        EventKind::Update => out.lit(b"\"event\":\"update\","),
+        EventKind::Destroy => out.lit(b"\"event\":\"destroy\","),
+    }
+    if let Some(t) = e.time {
+        out.lit(b"\"timestamp\":");
+        seconds(out, t);
+        out.byte(b',');
+    }
+    if e.portid != 0 {
+        out.lit(b"\"portid\":");
+        out.u32(e.portid);
+        out.byte(b',');
+    }
+    if let Some(name) = e.program {
+        string(out, b"\"program\":", name);
+        out.byte(b',');
+    }
+}
+
+/// A time as a number of seconds.
+fn seconds(out: &mut Out<'_>, t: EventTime) {
+    out.u64(t.sec);
+    out.byte(b'.');
+    out.padded(u64::from(t.usec), 6);
+}
+
+fn number(out: &mut Out<'_>, key: &[u8], value: u64) {
+    out.put(key);
+    out.u64(value);
+}
+
+fn string(out: &mut Out<'_>, key: &[u8], text: &[u8]) {
+    out.put(key);
+    escape::json(out, text);
+}
+
+fn list<'a>(out: &mut Out<'_>, names: impl Iterator<Item = &'a [u8]>) {
+    let mut separator = b'[';
+    for name in names {
+        out.byte(separator);
+        escape::json(out, name);
+        separator = b',';
+    }
+    if separator == b'[' {
+        out.byte(b'[');
+    }
+    out.byte(b']');
+}
+
+/// Layer 3 and layer 4 protocol. The name of a protocol we have none for is left out.
+fn protocols(out: &mut Out<'_>, family: u8, proto: u8) {
+    out.lit(b"\"family\":\"");
+    out.put(family_name(family));
+    match proto {
+        ipproto::TCP => out.lit(b"\",\"protonum\":6,\"protocol\":\"tcp\""),
+        ipproto::UDP => out.lit(b"\",\"protonum\":17,\"protocol\":\"udp\""),
+        other => {
+            out.lit(b"\",\"protonum\":");
+            out.u32(u32::from(other));
+            let name = proto_name(other);
+            if name != b"unknown" {
+                out.lit(b",\"protocol\":\"");
+                out.put(name);
+                out.byte(b'"');
+            }
+        }
+    }
+}
+
+/// The members of one direction. The two usual shapes are written as they lie in the message.
+#[inline]
+fn direction(out: &mut Out<'_>, shape: &Shape<'_>, proto: u8, carried: Option<Counters>) {
+    let (src_port, dst_port) = match shape {
+        Shape::V4(t) if line::has_ports(proto) => {
+            out.lit(b"\"src\":\"");
+            out.ipv4(*t.src);
+            out.lit(b"\",\"dst\":\"");
+            out.ipv4(*t.dst);
+            (t.src_port, t.dst_port)
+        }
+        Shape::V6(t) if line::has_ports(proto) => {
+            out.lit(b"\"src\":\"");
+            out.ipv6(t.src);
+            out.lit(b"\",\"dst\":\"");
+            out.ipv6(t.dst);
+            (t.src_port, t.dst_port)
+        }
+        other => return tuple(out, &other.tuple(), proto, carried),
+    };
+    out.lit(b"\",\"sport\":");
+    out.u32(u32::from(src_port));
+    out.lit(b",\"dport\":");
+    out.u32(u32::from(dst_port));
+    if let Some(c) = carried {
+        number(out, b",\"packets\":", c.packets);
+        number(out, b",\"bytes\":", c.bytes);
+    }
+}
+
+/// The members of any tuple that are there.
+fn tuple(out: &mut Out<'_>, t: &Tuple, proto: u8, carried: Option<Counters>) {
+    let mut comma = false;
+    let mut key = |out: &mut Out<'_>, name: &[u8]| {
+        if comma {
+            out.byte(b',');
+        }
+        comma = true;
+        out.put(name);
+    };
+    for (name, addr) in [(&b"\"src\":\""[..], t.src), (b"\"dst\":\"", t.dst)] {
+        if let Some(a) = addr {
+            key(out, name);
+            out.addr(&a);
+            out.byte(b'"');
+        }
+    }
+    let (src, dst): (&[u8], &[u8]) = match proto {
+        ipproto::GRE => (b"\"srckey\":", b"\"dstkey\":"),
+        _ => (b"\"sport\":", b"\"dport\":"),
+    };
+    let numbers: [(&[u8], Option<u64>); 8] = [
+        (src, t.src_port.map(u64::from)),
+        (dst, t.dst_port.map(u64::from)),
+        (b"\"icmp_type\":", t.icmp_type.map(u64::from)),
+        (b"\"icmp_code\":", t.icmp_code.map(u64::from)),
+        (b"\"icmp_id\":", t.icmp_id.map(u64::from)),
+        (b"\"zone\":", t.zone.map(u64::from)),
+        (b"\"packets\":", carried.map(|c| c.packets)),
+        (b"\"bytes\":", carried.map(|c| c.bytes)),
+    ];
+    for (name, value) in numbers {
+        if let Some(v) = value {
+            key(out, name);
+            out.u64(v);
+        }
+    }
+}
+
+/// The names of the set bits; bits without a name are left out.
+fn status(out: &mut Out<'_>, status: u32) {
+    match status {
+        // What most flows of a firewall have, in one piece.
+        0xe => return out.lit(b",\"status\":[\"SEEN_REPLY\",\"ASSURED\",\"CONFIRMED\"]"),
+        8 => return out.lit(b",\"status\":[\"CONFIRMED\"]"),
+        _ => {}
+    }
+    out.lit(b",\"status\":");
+    list(out, STATUS.iter().filter(|(bit, _)| status & bit != 0).map(|(_, name)| *name));
+}
+
+/// When the flow began and ended (with `ktimestamp`), and its age in seconds.
+fn times(out: &mut Out<'_>, f: &FlowView<'_>, style: &Style, ctx: &TextContext<'_>) -> Result<(), WireError> {
+    let Some(t) = f.timestamps()? else { return Ok(()) };
+    if style.ktimestamp {
+        for (key, ns) in [(&b",\"start_ns\":"[..], t.start_ns), (b",\"stop_ns\":", t.stop_ns)] {
+            if let Some(ns) = ns {
+                number(out, key, ns);
+            }
+        }
+    }
+    if let Some(start) = t.start_ns {
+        let end_s = t.stop_ns.map_or(ctx.now_s, |ns| ns / NS);
+        number(out, b",\"delta_time\":", end_s.saturating_sub(start / NS));
+    }
+    Ok(())
+}

@@ -1,0 +1,303 @@
+//! `-o xml` (spec/cli.md §4): one element an entry, in the byte shape of the original.
+//!
+//! Two things are different: states of SCTP and DCCP have their own names, not those of TCP with the same
+//! number, and text is escaped, so that the document is always well formed.
+
+use super::{EventKind, LocalTime, Out, Style, TextContext, escape, family_name, line, proto_name};
+use crate::consts::{ipproto, ips};
+use crate::error::WireError;
+use crate::expect::ExpectView;
+use crate::flow::{Dir, FlowView, Timestamps};
+use crate::tuple::Tuple;
+
+/// What comes before the first flow.
+pub const HEADER: &[u8] = b"<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<conntrack>\n";
+/// What comes after the last flow.
+pub const FOOTER: &[u8] = b"</conntrack>\n";
+/// What comes before the first expectation.
+pub const EXPECT_HEADER: &[u8] = b"<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<expect>\n";
+/// What comes after the last expectation.
+pub const EXPECT_FOOTER: &[u8] = b"</expect>\n";
+
+/// Nanoseconds a second.
+const NS: u64 = 1_000_000_000;
+
+/// `<name>number</name>`.
+fn number(out: &mut Out<'_>, open: &[u8], value: u64, close: &[u8]) {
+    out.put(open);
+    out.u64(value);
+    out.put(close);
+}
+
+fn open_flow(out: &mut Out<'_>, kind: Option<EventKind>) {
+    out.lit(b"<flow");
+    match kind {
+        None => {}
+        Some(EventKind::New) => out.lit(b" type=\"new\""),
+        Some(EventKind::Update) => out.lit(b" type=\"update\""),
+        Some(EventKind::Destroy) => out.lit(b" type=\"destroy\""),
+    }
+    out.byte(b'>');
+}
+
+/// Appends one flow without a newline. `when_s` is the time of an event in seconds since the epoch, if it
+/// is to be shown.
+pub fn flow(
+    out: &mut Out<'_>,
+    f: &FlowView<'_>,
+    kind: Option<EventKind>,
+    when_s: Option<i64>,
+    style: &Style,
+    ctx: &TextContext<'_>,
+) -> Result<(), WireError> {
+    let orig = f.orig()?.unwrap_or_default();
+    let reply = f.reply()?.unwrap_or_default();
+    let proto = orig.proto.unwrap_or(0);
+    open_flow(out, kind);
+    out.lit(b"<meta direction=\"original\">");
+    direction(out, f, &orig, proto, Dir::Orig)?;
+    out.lit(b"<meta direction=\"reply\">");
+    direction(out, f, &reply, proto, Dir::Reply)?;
+    independent(out, f, proto, style, ctx)?;
+    if let Some(when) = when_s {
+        time(out, &ctx.zone.local(when));
+    }
+    if let Some(name) = f.helper()? {
+        element(out, b"<helper>", name, b"</helper>");
+    }
+    out.lit(b"</flow>");
+    Ok(())
+}
+
+/// One element with text from outside.
+fn element(out: &mut Out<'_>, open: &[u8], text: &[u8], close: &[u8]) {
+    out.put(open);
+    escape::xml(out, text);
+    out.put(close);
+}
+
+fn open_layer3(out: &mut Out<'_>, family: u8) {
+    out.lit(b"<layer3 protonum=\"");
+    out.u32(u32::from(family));
+    out.lit(b"\" protoname=\"");
+    out.put(family_name(family));
+    out.lit(b"\">");
+}
+
+fn open_layer4(out: &mut Out<'_>, proto: u8) {
+    match proto {
+        ipproto::TCP => out.lit(b"<layer4 protonum=\"6\" protoname=\"tcp\">"),
+        ipproto::UDP => out.lit(b"<layer4 protonum=\"17\" protoname=\"udp\">"),
+        other => {
+            out.lit(b"<layer4 protonum=\"");
+            out.u32(u32::from(other));
+            out.lit(b"\" protoname=\"");
+            out.put(proto_name(other));
+            out.lit(b"\">");
+        }
+    }
+}
+
+fn addresses(out: &mut Out<'_>, t: &Tuple) {
+    out.lit(b"<src>");
+    if let Some(a) = &t.src {
+        out.addr(a);
+    }
+    out.lit(b"</src><dst>");
+    if let Some(a) = &t.dst {
+        out.addr(a);
+    }
+    out.lit(b"</dst>");
+}
+
+/// Ports or keys; nothing for ICMP and unknown protocols, as in the original.
+fn ports(out: &mut Out<'_>, t: &Tuple, proto: u8) {
+    let (src, dst) = (u32::from(t.src_port.unwrap_or(0)), u32::from(t.dst_port.unwrap_or(0)));
+    if line::has_ports(proto) {
+        out.lit(b"<sport>");
+        out.u32(src);
+        out.lit(b"</sport><dport>");
+        out.u32(dst);
+        out.lit(b"</dport>");
+    } else if proto == ipproto::GRE {
+        out.lit(b"<srckey>0x");
+        out.hex(src);
+        out.lit(b"</srckey><dstkey>0x");
+        out.hex(dst);
+        out.lit(b"</dstkey>");
+    }
+}
+
+/// The rest of a direction's `<meta>`, its end included.
+fn direction(out: &mut Out<'_>, f: &FlowView<'_>, t: &Tuple, proto: u8, dir: Dir) -> Result<(), WireError> {
+    open_layer3(out, f.family());
+    addresses(out, t);
+    out.lit(b"</layer3>");
+    open_layer4(out, proto);
+    ports(out, t, proto);
+    out.lit(b"</layer4>");
+    if let Some(z) = t.zone {
+        number(out, b"<zone>", u64::from(z), b"</zone>");
+    }
+    if let Some(c) = f.counters(dir)? {
+        number(out, b"<counters><packets>", c.packets, b"</packets>");
+        number(out, b"<bytes>", c.bytes, b"</bytes></counters>");
+    }
+    out.lit(b"</meta>");
+    Ok(())
+}
+
+/// What belongs to both directions; nothing at all when there is nothing in it.
+fn independent(
+    out: &mut Out<'_>,
+    f: &FlowView<'_>,
+    proto: u8,
+    style: &Style,
+    ctx: &TextContext<'_>,
+) -> Result<(), WireError> {
+    let before = out.len();
+    out.lit(b"<meta direction=\"independent\">");
+    let opened = out.len();
+    if let Some(name) = line::state_name(proto, f.state()?) {
+        element(out, b"<state>", name, b"</state>");
+    }
+    if let Some(t) = f.timeout_s()? {
+        number(out, b"<timeout>", u64::from(t), b"</timeout>");
+    }
+    if let Some(m) = f.mark()? {
+        number(out, b"<mark>", u64::from(m), b"</mark>");
+    }
+    if let (Some(names), Some(bits)) = (ctx.labels, f.labels()) {
+        out.lit(b"<labels>");
+        for name in bits.iter().filter_map(|bit| names.name(bit)) {
+            element(out, b"<label>", name, b"</label>");
+        }
+        out.lit(b"</labels>");
+    }
+    if let Some(m) = f.secmark()? {
+        number(out, b"<secmark>", u64::from(m), b"</secmark>");
+    }
+    if let Some(name) = f.secctx()? {
+        element(out, b"<secctx>", name, b"</secctx>");
+    }
+    if let Some(z) = f.zone()? {
+        number(out, b"<zone>", u64::from(z), b"</zone>");
+    }
+    if let Some(u) = f.use_count()? {
+        number(out, b"<use>", u64::from(u), b"</use>");
+    }
+    if let Some(id) = f.id()? {
+        number(out, b"<id>", u64::from(id), b"</id>");
+    }
+    if let Some(s) = f.status()? {
+        if s & ips::ASSURED != 0 {
+            out.lit(b"<assured/>");
+        }
+        if s & ips::SEEN_REPLY == 0 {
+            out.lit(b"<unreplied/>");
+        }
+    }
+    if let Some(t) = f.timestamps()? {
+        times(out, &t, style, ctx);
+    }
+    if out.len() == opened {
+        out.rewind(before);
+    } else {
+        out.lit(b"</meta>");
+    }
+    Ok(())
+}
+
+fn times(out: &mut Out<'_>, t: &Timestamps, style: &Style, ctx: &TextContext<'_>) {
+    if style.ktimestamp {
+        out.lit(b"<timestamp>");
+        if let Some(ns) = t.start_ns {
+            number(out, b"<start>", ns, b"</start>");
+        }
+        if let Some(ns) = t.stop_ns {
+            number(out, b"<stop>", ns, b"</stop>");
+        }
+        out.lit(b"</timestamp>");
+    }
+    if let Some(start) = t.start_ns {
+        // An ended flow's age is cut to seconds after the subtraction; the line cuts both times first.
+        let age = match t.stop_ns {
+            Some(stop) => stop.saturating_sub(start) / NS,
+            None => ctx.now_s.saturating_sub(start / NS),
+        };
+        number(out, b"<deltatime>", age, b"</deltatime>");
+    }
+}
+
+/// `<when>`: a local time, Sunday is day 1 and January month 1.
+fn time(out: &mut Out<'_>, t: &LocalTime) {
+    number(out, b"<when><hour>", u64::from(t.hour), b"</hour><min>");
+    out.padded(u64::from(t.min), 2);
+    out.lit(b"</min><sec>");
+    out.padded(u64::from(t.sec), 2);
+    out.lit(b"</sec>");
+    number(out, b"<wday>", u64::from(t.wday).saturating_add(1), b"</wday>");
+    number(out, b"<day>", u64::from(t.day), b"</day>");
+    number(out, b"<month>", u64::from(t.month).saturating_add(1), b"</month><year>");
+    out.i64(i64::from(t.year));
+    out.lit(b"</year></when>");
+}
+
+/// Appends one expectation without a newline; `when_s` as for [`flow`].
+pub fn expect(
+    out: &mut Out<'_>,
+    e: &ExpectView<'_>,
+    kind: Option<EventKind>,
+    when_s: Option<i64>,
+    ctx: &TextContext<'_>,
+) -> Result<(), WireError> {
+    let expected = e.tuple_expected()?.unwrap_or_default();
+    let mask = e.mask()?.unwrap_or_default();
+    let master = e.master()?.unwrap_or_default();
+    let parts: [(&[u8], &Tuple, &[u8]); 3] = [
+        (b"<expected>", &expected, b"</expected>"),
+        (b"<mask>", &mask, b"</mask>"),
+        (b"<master>", &master, b"</master>"),
+    ];
+    let proto = expected.proto.unwrap_or(0);
+    open_flow(out, kind);
+    open_layer3(out, e.family());
+    for (open, t, close) in parts {
+        out.put(open);
+        addresses(out, t);
+        out.put(close);
+    }
+    out.lit(b"</layer3>");
+    open_layer4(out, proto);
+    for (open, t, close) in parts {
+        out.put(open);
+        ports(out, t, proto);
+        out.put(close);
+    }
+    out.lit(b"</layer4><meta>");
+    if let Some(name) = e.helper() {
+        element(out, b"<helper-name>", name, b"</helper-name>");
+    }
+    if let Some(t) = e.timeout_s()? {
+        number(out, b"<timeout>", u64::from(t), b"</timeout>");
+    }
+    if let Some(c) = e.class()? {
+        number(out, b"<class>", u64::from(c), b"</class>");
+    }
+    if let Some(z) = e.zone()? {
+        number(out, b"<zone>", u64::from(z), b"</zone>");
+    }
+    if let Some(when) = when_s {
+        time(out, &ctx.zone.local(when));
+    }
+    for (name, set) in super::expect::flags(e)? {
+        if set {
+            out.byte(b'<');
+            // The flag in lower case.
+            name.iter().for_each(|b| out.byte(b.to_ascii_lowercase()));
+            out.lit(b"/>");
+        }
+    }
+    out.lit(b"</meta></flow>");
+    Ok(())
+}
