@@ -1,1 +1,8 @@
-//! Test harness.
+//! What the tests on the real kernel share: private network namespaces, the programs under test, ways to
+//! fill a table, masks for what varies, and the table of intended differences.
+//!
+//! Nothing is skipped: what a test needs and does not find is a failure that names the package.
+
+pub mod listener;
+pub mod netns;
+pub mod program;
