@@ -7,3 +7,5 @@ pub mod etc;
 pub mod listener;
 pub mod netns;
 pub mod program;
+pub mod seed;
+pub mod traffic;

@@ -26,11 +26,33 @@ fn enter_new() {
     unshare(CloneFlags::CLONE_NEWNET).unwrap_or_else(|e| {
         panic!("no network namespace ({e}): run as root, or through scripts/test.sh in a user namespace")
     });
-    tool("ip", &["link", "set", "lo", "up"]);
+    ip("link set lo up");
     // With the default, flows made while nobody listens would never cause events.
     sysctl("nf_conntrack_events", "1");
     sysctl("nf_conntrack_acct", "0");
     sysctl("nf_conntrack_timestamp", "0");
+}
+
+/// Runs `ip` with these words.
+fn ip(words: &str) {
+    tool("ip", &words.split_ascii_whitespace().collect::<Vec<_>>());
+}
+
+fn link_address(end: u8) -> String {
+    format!("02:00:00:00:00:0{end}")
+}
+
+/// Gives this end of the link its addresses, and those of the other end: looking for a neighbour takes a
+/// second when the first question comes before the other side is up.
+fn up(link: &str, end: u8, other: u8) {
+    let there = link_address(other);
+    ip(&format!("addr add 10.9.0.{end}/24 dev {link}"));
+    // No duplicate address detection: the address works at once.
+    ip(&format!("addr add fd09::{end}/64 dev {link} nodad"));
+    ip(&format!("link set {link} up"));
+    for address in [format!("10.9.0.{other}"), format!("fd09::{other}")] {
+        ip(&format!("neigh add {address} lladdr {there} dev {link} nud permanent"));
+    }
 }
 
 /// Writes one of `/proc/sys/net/netfilter` in the namespace of this thread.
@@ -74,16 +96,14 @@ impl Netns {
         });
         let peer = Peer { ns: ns.join().expect("the peer's namespace") };
         let there = format!("/proc/{}/fd/{}", std::process::id(), peer.ns.as_raw_fd());
-        tool("ip", &["link", "add", "v0", "type", "veth", "peer", "name", "v1", "netns", &there]);
-        let up = |link: &str, last: u8| {
-            let (v4, v6) = (format!("10.9.0.{last}/24"), format!("fd09::{last}/64"));
-            tool("ip", &["addr", "add", &v4, "dev", link]);
-            // No duplicate address detection: the address works at once.
-            tool("ip", &["addr", "add", &v6, "dev", link, "nodad"]);
-            tool("ip", &["link", "set", link, "up"]);
-        };
-        up("v0", 1);
-        peer.inside(|| up("v1", 2));
+        let veth = format!(
+            "link add v0 address {} type veth peer name v1 address {} netns {there}",
+            link_address(1),
+            link_address(2)
+        );
+        ip(&veth);
+        up("v0", 1, 2);
+        peer.inside(|| up("v1", 2, 1));
         peer
     }
 }
