@@ -26,7 +26,8 @@ impl PrivateEtc {
     /// Gives this thread an `/etc` with these label names: lines of `BIT NAME`. `None`: no such file.
     pub fn with_labels(labels: Option<&str>) -> PrivateEtc {
         let before = File::open("/proc/thread-self/ns/mnt").expect("/proc is mounted");
-        let base = tempfile::Builder::new().prefix("zct-etc-").tempdir().expect("a temporary directory").keep();
+        let base =
+            tempfile::Builder::new().prefix("zct-etc-").tempdir().expect("a temporary directory").keep();
         unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
         // From here on nothing we mount is seen elsewhere, and everything is gone with this thread.
         mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).expect("private mounts");

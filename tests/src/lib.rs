@@ -5,6 +5,7 @@
 
 pub mod etc;
 pub mod listener;
+pub mod mask;
 pub mod netns;
 pub mod program;
 pub mod seed;

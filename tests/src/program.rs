@@ -89,7 +89,9 @@ pub fn zct() -> &'static PathBuf {
         let this = std::env::current_exe().expect("the path of this test");
         // TARGET/PROFILE/deps/test, or one lower with --target.
         let found = this.ancestors().skip(2).map(|dir| dir.join("release/zct")).find(|p| p.is_file());
-        found.unwrap_or_else(|| panic!("no release/zct beside {}: cargo build --release -p zct", this.display()))
+        found.unwrap_or_else(|| {
+            panic!("no release/zct beside {}: cargo build --release -p zct", this.display())
+        })
     })
 }
 
