@@ -3,10 +3,12 @@
 //!
 //! Nothing is skipped: what a test needs and does not find is a failure that names the package.
 
+pub mod entries;
 pub mod etc;
 pub mod listener;
 pub mod mask;
 pub mod netns;
+pub mod options;
 pub mod program;
 pub mod seed;
 pub mod traffic;
