@@ -3,6 +3,8 @@
 //!
 //! Nothing is skipped: what a test needs and does not find is a failure that names the package.
 
+pub mod compare;
+pub mod differences;
 pub mod entries;
 pub mod etc;
 pub mod listener;
@@ -10,5 +12,6 @@ pub mod mask;
 pub mod netns;
 pub mod options;
 pub mod program;
+pub mod rules;
 pub mod seed;
 pub mod traffic;

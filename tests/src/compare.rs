@@ -1,0 +1,135 @@
+//! One command line by both programs on the same table: byte for byte, with the intended differences and
+//! nothing else.
+//!
+//! Timeouts and ages tick, so the original runs twice, before and after ours: what it prints the same both
+//! times was true in between as well. Nothing is masked.
+
+use crate::differences::{DIFFERENCES, Expected, Ledger};
+use crate::options::Line;
+use crate::program::{Exit, Output, Tool};
+
+/// A comparison that agreed.
+#[derive(Clone, Debug)]
+pub struct Agreed {
+    /// What zct printed.
+    pub ours: Output,
+    /// The differences that made the expectation another one than the original's output.
+    pub differences: Vec<&'static str>,
+}
+
+/// How often a comparison is repeated while the table ticks under it.
+const TICKS_MAX: u32 = 200;
+/// How often zct has to disagree, with the table at rest, before it counts: a flow may tick between the
+/// original's answers to two questions of one rule, or be looked at by the kernel's own worker.
+const DISAGREEMENTS: u32 = 3;
+
+/// Compares one command line; the report of a disagreement has everything to repeat it.
+pub fn compare<S: AsRef<str>>(args: &[S], ledger: &mut Ledger) -> Result<Agreed, String> {
+    let args: Vec<String> = args.iter().map(|a| a.as_ref().to_owned()).collect();
+    let mut disagreed = 0;
+    let mut report = String::new();
+    for _ in 0..TICKS_MAX {
+        match once(&args) {
+            None => {}
+            Some(Ok((agreed, seen))) => {
+                seen.iter().for_each(|id| ledger.saw(id));
+                return Ok(agreed);
+            }
+            Some(Err(text)) => {
+                report = text;
+                disagreed += 1;
+                if disagreed == DISAGREEMENTS {
+                    return Err(report);
+                }
+            }
+        }
+    }
+    Err(format!("{args:?}: the table never stood still for the original\n{report}"))
+}
+
+/// Runs the original; its release is replaced by the one that zct follows.
+pub fn ask_reference(line: &[String]) -> (Output, bool) {
+    let mut output = Tool::Reference.run(line);
+    let mut replaced = false;
+    for text in [&mut output.stdout, &mut output.stderr] {
+        let new =
+            String::from_utf8_lossy(text).replace("conntrack v1.4.7 ", "conntrack v1.4.9 ").into_bytes();
+        replaced |= new != *text;
+        *text = new;
+    }
+    (output, replaced)
+}
+
+type Once = Option<Result<(Agreed, Vec<&'static str>), String>>;
+
+fn once(args: &[String]) -> Once {
+    let (before, replaced) = ask_reference(args);
+    let ours = Tool::Zct.run(args);
+    let mut expected = Expected {
+        line: Line::parse(args),
+        output: before.clone(),
+        ours: &ours,
+        ask: &mut |line| ask_reference(&line.args()).0,
+    };
+    let mut changed = Vec::new();
+    for difference in DIFFERENCES {
+        let Some(rule) = difference.rule else { continue };
+        let was = expected.output.clone();
+        if rule(&mut expected) && expected.output != was {
+            changed.push(difference.id);
+        }
+    }
+    let expected = expected.output;
+    let (after, _) = ask_reference(args);
+    if before != after {
+        return None;
+    }
+    if expected != ours {
+        return Some(Err(report(args, &before, &expected, &ours, &changed)));
+    }
+    let mut seen = changed.clone();
+    if replaced {
+        seen.push("1.4.9 release");
+    }
+    Some(Ok((Agreed { ours, differences: changed }, seen)))
+}
+
+fn report(args: &[String], theirs: &Output, expected: &Output, ours: &Output, changed: &[&str]) -> String {
+    let mut text = format!("conntrack {}\n", args.join(" "));
+    if !changed.is_empty() {
+        text += &format!(
+            "intended differences: {changed:?}; the original itself: {:?}, stderr:\n{}",
+            theirs.exit,
+            theirs.err()
+        );
+    }
+    if expected.exit != ours.exit {
+        text += &format!("exit: expected {:?}, zct {:?}\n", expected.exit, ours.exit);
+    }
+    for (name, want, have) in [("stdout", expected.out(), ours.out()), ("stderr", expected.err(), ours.err())]
+    {
+        if want != have {
+            text += &format!("{name}, - expected, + zct:\n{}", first_difference(&want, &have));
+        }
+    }
+    text
+}
+
+/// The first lines that differ.
+fn first_difference(want: &str, have: &str) -> String {
+    let (want, have): (Vec<&str>, Vec<&str>) =
+        (want.split_inclusive('\n').collect(), have.split_inclusive('\n').collect());
+    let at = want.iter().zip(&have).take_while(|(a, b)| a == b).count();
+    let show = |sign: char, lines: &[&str]| {
+        let some = lines.iter().skip(at).take(3);
+        some.map(|l| format!("{sign} {l:?}\n")).collect::<String>()
+    };
+    format!("line {}, of {} and {}\n{}{}", at + 1, want.len(), have.len(), show('-', &want), show('+', &have))
+}
+
+/// The class of a result: its exit and, for errors, the message without what it repeats of the words.
+pub fn class(output: &Output) -> (Exit, String) {
+    let err = output.err();
+    let message = err.lines().find_map(|l| l.split_once("(conntrack-tools): ")).map_or("", |(_, m)| m);
+    (output.exit, message.to_owned())
+}
