@@ -3,6 +3,7 @@
 //!
 //! Nothing is skipped: what a test needs and does not find is a failure that names the package.
 
+pub mod cases;
 pub mod compare;
 pub mod differences;
 pub mod entries;
@@ -15,3 +16,4 @@ pub mod program;
 pub mod rules;
 pub mod seed;
 pub mod traffic;
+pub mod world;
