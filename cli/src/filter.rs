@@ -119,12 +119,14 @@ pub struct Filter {
     pub secmark: Option<u32>,
     /// The flow's id.
     pub id: Option<u32>,
+    /// Seconds the flow has left, exactly.
+    pub timeout: Option<u32>,
 }
 
 impl Filter {
     /// What every original asks the kernel for: family, mark and status. The rest is ours.
     pub fn for_kernel(&self) -> DumpFilter {
-        let Status { set, clear } = self.status;
+        let Status { set, clear, .. } = self.status;
         DumpFilter {
             family: self.family.unwrap_or(0),
             mark: self.mark,
@@ -148,7 +150,7 @@ impl Filter {
             }
         }
         if self.status != Status::default() {
-            let Status { set, clear } = self.status;
+            let Status { set, clear, .. } = self.status;
             if f.status()?.is_none_or(|have| have & set != set || have & clear != 0) {
                 return Ok(false);
             }
@@ -156,7 +158,8 @@ impl Filter {
         if self.zone.is_some() && Some(f.zone()?.unwrap_or(0)) != self.zone {
             return Ok(false);
         }
-        if self.id.is_some() && f.id()? != self.id {
+        if self.id.is_some() && f.id()? != self.id || self.timeout.is_some() && f.timeout_s()? != self.timeout
+        {
             return Ok(false);
         }
         if let (Some(want), Some(have)) = (self.secmark, f.secmark()?) {

@@ -11,7 +11,8 @@ pub mod program;
 pub mod selection;
 pub mod values;
 
-use commands::{Invocation, count, event, get, list, stats};
+use commands::create::Mode;
+use commands::{Invocation, count, create, delete, event, flush, get, list, stats, update};
 use event::Subject;
 use fail::{Fail, Name};
 use flags::args::Args;
@@ -67,9 +68,13 @@ fn dispatch(call: &Invocation) -> Result<(), Fail> {
         (Cmd::Event, _) => event::listen(call, Subject::Flows),
         (Cmd::Help, _) => print(&help::text(call.name, call.args.protocol)),
         (Cmd::Version, _) => print(&format!("{}\n", call.name.version())),
-        (Cmd::Create | Cmd::Add | Cmd::Update | Cmd::Delete | Cmd::Flush, _) => {
-            Err(Fail::runtime("Commands that change the table are not available yet"))
-        }
+        (Cmd::Create, Table::Expect) => create::expectation(call),
+        (Cmd::Create, _) => create::flow(call, Mode::Create),
+        (Cmd::Add, _) => create::flow(call, Mode::Add),
+        (Cmd::Update, _) => update::flows(call),
+        (Cmd::Delete, Table::Expect) => delete::expectation(call),
+        (Cmd::Delete, _) => delete::flows(call),
+        (Cmd::Flush, table) => flush::table(call, table),
     }
 }
 

@@ -1,8 +1,10 @@
 //! From what the options said to which flows are meant.
 
+use crate::fail::Fail;
 use crate::filter::{Direction, Filter, Icmp, NatMatch, Network};
 use crate::flags::args::{Args, NatOption, Ports};
 use crate::values::addr::AddrArg;
+use crate::values::list::Status;
 use zct_wire::tuple::Addr;
 
 /// The selection of `-L`, `-D`, `-E` and `-G`: every option that says something about a flow.
@@ -33,7 +35,25 @@ pub fn filter(args: &Args, labels: Vec<u16>) -> Filter {
         labels,
         secmark: args.secmark,
         id: args.id,
+        timeout: None,
     }
+}
+
+/// The selection of `-L` and `-D`, where a `-u` that says nothing must not mean everything: its words were
+/// SRC_NAT or DST_NAT, which have options of their own.
+///
+/// # Errors
+/// The words of the original's `-L`, exit 1.
+pub fn checked_filter(args: &Args, labels: Vec<u16>) -> Result<Filter, Fail> {
+    if args.status.is_some_and(|s| s.ignored && s.set | s.clear == 0) {
+        return Err(Fail::runtime("Operation failed: invalid parameters"));
+    }
+    Ok(filter(args, labels))
+}
+
+/// The selection of `-U`, where mark, status and state say what to write.
+pub fn update_filter(args: &Args, labels: Vec<u16>) -> Filter {
+    Filter { mark: None, status: Status::default(), state: None, vtag: [None; 2], ..filter(args, labels) }
 }
 
 /// An address with the mask of its option, else of its prefix length, else all of it.

@@ -32,7 +32,7 @@ impl Flows {
         let args = &call.args;
         let presenter = Presenter::stdout(&args.output, Document::Conntrack, call.labels.clone())
             .map_err(|e| output_failed(&e))?;
-        let filter = selection::filter(args, call.label_bits.clone());
+        let filter = selection::checked_filter(args, call.label_bits.clone())?;
         Ok(Flows { filter, presenter, outcome: Outcome::default(), secmark_seen: false })
     }
 

@@ -1,17 +1,24 @@
 //! What each command does; one file a command.
 
 pub mod count;
+pub mod create;
+pub mod delete;
 pub mod event;
+pub mod flush;
 pub mod get;
 pub mod list;
+mod pending;
 pub mod stats;
+pub mod update;
 
 use crate::fail::{Fail, Name};
 use crate::flags::args::Args;
 use crate::output::PrintError;
 use crate::values::label::{self, LabelMap};
 use std::io;
-use zct_engine::{Lost, errno_text};
+use std::ops::ControlFlow;
+use zct_engine::{Lost, Sink, errno_text};
+use zct_wire::header::CtMsg;
 
 /// A checked command line, ready to be carried out.
 #[derive(Debug)]
@@ -38,6 +45,17 @@ impl Invocation {
         }
         Ok(Invocation { name, args, labels, label_bits })
     }
+}
+
+/// For requests that are answered by nothing but an acknowledgement.
+struct Silent;
+
+impl Sink for Silent {
+    fn message(&mut self, _: CtMsg<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, _: Lost) {}
 }
 
 /// What happened to the entries between the kernel and the output.

@@ -45,6 +45,8 @@ pub enum Id {
     OrigZone,
     ReplyZone,
     Labelmap,
+    // What the original does not have.
+    DryRun,
     // What follows belongs to protocols.
     Sport,
     Dport,
@@ -576,6 +578,17 @@ pub static FLAGS: &[Flag] = &[
         brief: "file with the names of labels",
         manual: "One line a label: its bit and its name.",
         complete: Complete::File,
+    },
+    Flag {
+        id: Id::DryRun,
+        letter: 0,
+        names: &["dry-run"],
+        takes: Takes::Nothing(|_| ()),
+        legal: "---oo-o-------",
+        section: Section::Display,
+        brief: "show what would be deleted or updated, and change nothing",
+        manual: "Shows the entries as they are now. The summary says how many would be changed.",
+        complete: Complete::Nothing,
     },
 ];
 
