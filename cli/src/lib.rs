@@ -5,6 +5,7 @@ pub mod commands;
 pub mod fail;
 pub mod filter;
 pub mod flags;
+pub mod load;
 pub mod output;
 pub mod present;
 pub mod program;
@@ -22,8 +23,8 @@ use std::io::Write as _;
 use zct_wire::text::stats::Counters;
 
 /// Runs the command line, the program's name first, and returns the exit code.
-pub fn run(words: &[Vec<u8>]) -> u8 {
-    let (argv0, rest) = words.split_first().map_or((&[][..], &[][..]), |(a, r)| (&a[..], r));
+pub fn run(words: &[&[u8]]) -> u8 {
+    let (argv0, rest) = words.split_first().map_or((&[][..], &[][..]), |(a, r)| (*a, r));
     let name = Name::of(argv0);
     match command(name, rest) {
         Ok(()) => 0,
@@ -34,13 +35,10 @@ pub fn run(words: &[Vec<u8>]) -> u8 {
     }
 }
 
-fn command(name: Name, words: &[Vec<u8>]) -> Result<(), Fail> {
+fn command(name: Name, words: &[&[u8]]) -> Result<(), Fail> {
     // Not an option like the others: only here, and only with a file.
-    if let [first, file, ..] = words {
-        if first == b"-R" || first == b"--load-file" {
-            let shown = String::from_utf8_lossy(file);
-            return Err(Fail::runtime(format!("Reading commands from {shown} is not available yet")));
-        }
+    if let [b"-R" | b"--load-file", file, rest @ ..] = words {
+        return load::run(name, file, load::Options::of(rest));
     }
     let mut args = Args::default();
     let parsed = parse::parse(words, &mut args);
@@ -48,7 +46,8 @@ fn command(name: Name, words: &[Vec<u8>]) -> Result<(), Fail> {
         fail::warn(warning.as_bytes());
     }
     parsed?;
-    let call = Invocation::new(name, args)?;
+    let labels = Invocation::load_labels(&args);
+    let call = Invocation::new(name, args, labels)?;
     legal::check(&call.args)?;
     dispatch(&call)
 }

@@ -62,7 +62,7 @@ pub fn new_flow(call: &Invocation) -> Result<NewFlow<'static>, Fail> {
     let args = &call.args;
     let (orig, reply) = tuples(args)?;
     let (nat_src, nat_dst) = nat(args);
-    let labels = label::bits(call.labels.as_ref(), &args.label_add)?;
+    let labels = label::bits(call.labels.as_deref(), &args.label_add)?;
     Ok(NewFlow {
         family: args.family.unwrap_or(af::INET),
         orig: Some(Tuple { zone: args.orig_zone, ..orig }),

@@ -13,83 +13,160 @@ use crate::flags::table::Id;
 use crate::output::PrintError;
 use crate::present::{Document, Presenter};
 use crate::selection;
+use crate::values::list::Output;
 use std::ops::ControlFlow;
 use zct_engine::{Answer, Batch, Error, Lost, Requests, Sink};
+use zct_wire::WireError;
 use zct_wire::consts::{af, ipproto};
+use zct_wire::filter::DumpFilter;
 use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
 use zct_wire::request;
 use zct_wire::text::save::Verb;
 
-/// Selects flows, deletes them in batches, and prints those that are gone.
-pub(super) struct Deleter {
-    filter: Filter,
-    pub(super) presenter: Option<Presenter>,
-    pub(super) outcome: Outcome,
-    batch: Batch,
-    pending: Pending,
-    /// What the kernel said that is not "no such flow".
-    pub(super) refused: Option<Error>,
-    /// Only show what would be deleted.
-    dry_run: bool,
+/// Which flows to delete, and how each is printed.
+pub(crate) trait Selection {
+    /// What the kernel is asked for; it may answer with more.
+    fn ask(&self) -> DumpFilter;
+    /// The number of the selection that the flow belongs to, if any.
+    fn find(&self, f: &FlowView<'_>) -> Result<Option<u32>, WireError>;
+    /// The output of that selection; `None`: as the presenter was made.
+    fn output(&self, index: u32) -> Option<Output>;
 }
 
-impl Deleter {
-    pub(super) fn new(filter: Filter, presenter: Option<Presenter>, dry_run: bool) -> Result<Deleter, Error> {
+impl Selection for Filter {
+    fn ask(&self) -> DumpFilter {
+        self.for_kernel()
+    }
+
+    fn find(&self, f: &FlowView<'_>) -> Result<Option<u32>, WireError> {
+        Ok(self.matches(f)?.then_some(0))
+    }
+
+    fn output(&self, _: u32) -> Option<Output> {
+        None
+    }
+}
+
+/// What is done with the flows that are found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Plan {
+    /// Only show them.
+    pub(crate) dry_run: bool,
+    /// Go on after a refusal.
+    pub(crate) keep_going: bool,
+}
+
+/// Selects flows, deletes them in batches, and prints those that are gone.
+pub(crate) struct Deleter<S> {
+    selection: S,
+    presenter: Option<Presenter>,
+    outcome: Outcome,
+    batch: Batch,
+    pending: Pending,
+    /// What the kernel said that is not "no such flow", once a selection.
+    refused: Vec<(u32, Error)>,
+    /// What went wrong on our side.
+    broken: Option<Error>,
+    plan: Plan,
+}
+
+/// What a deletion came to.
+#[derive(Debug)]
+pub(crate) struct Deleted {
+    /// How many flows are gone.
+    pub(crate) count: u64,
+    /// Which selections had flows that could not be deleted, and why.
+    pub(crate) refused: Vec<(u32, Error)>,
+}
+
+impl<S: Selection + Send> Deleter<S> {
+    /// Without a presenter, flows are counted and not shown.
+    pub(crate) fn new(selection: S, presenter: Option<Presenter>, plan: Plan) -> Result<Deleter<S>, Error> {
         Ok(Deleter {
-            filter,
+            selection,
             presenter,
             outcome: Outcome::default(),
             batch: Batch::open()?,
             pending: Pending::default(),
-            refused: None,
-            dry_run,
+            refused: Vec::new(),
+            broken: None,
+            plan,
         })
     }
 
     fn select(&mut self, msg: CtMsg<'_>) -> Result<bool, Error> {
         let f = FlowView::index(msg)?;
-        if !self.filter.matches(&f)? {
-            return Ok(true);
-        }
-        if self.dry_run {
-            return Ok(print(&mut self.presenter, &mut self.outcome, &f));
+        let Some(index) = self.selection.find(&f)? else { return Ok(true) };
+        if self.plan.dry_run {
+            return Ok(print(&self.selection, &mut self.presenter, &mut self.outcome, index, &f));
         }
         let key = f.key()?;
         self.batch.add(|buf, seq| request::delete(buf, seq, 0, &key))?;
-        self.pending.push(&f);
+        self.pending.push(&f, index);
         if self.batch.is_full() { self.settle() } else { Ok(true) }
     }
 
     /// Sends the batch and prints what was deleted; false when it is not to go on.
-    pub(super) fn settle(&mut self) -> Result<bool, Error> {
+    fn settle(&mut self) -> Result<bool, Error> {
         let (pending, refused) = (&mut self.pending, &mut self.refused);
-        self.batch.send(|index, answer| {
+        self.batch.send(|at, answer| {
             if let Answer::Refused(e) = answer {
-                pending.refuse(index);
+                let index = pending.refuse(at);
                 // Gone meanwhile, or another flow has its tuple: nothing to delete.
-                if e.errno() != Some(libc::ENOENT) {
-                    refused.get_or_insert(e);
+                if e.errno() != Some(libc::ENOENT) && refused.iter().all(|(i, _)| *i != index) {
+                    refused.push((index, e));
                 }
             }
         })?;
-        let (presenter, outcome) = (&mut self.presenter, &mut self.outcome);
+        let (selection, presenter, outcome) = (&self.selection, &mut self.presenter, &mut self.outcome);
         let mut goes_on = true;
-        self.pending.settle(|f| {
-            goes_on = print(presenter, outcome, f);
+        self.pending.settle(|f, index| {
+            goes_on = print(selection, presenter, outcome, index, f);
             goes_on
         })?;
-        Ok(goes_on && self.refused.is_none())
+        Ok(goes_on && (self.refused.is_empty() || self.plan.keep_going))
+    }
+
+    /// Deletes what is found. What has been deleted is printed, also when it ends in an error.
+    pub(crate) fn run(mut self, doing: Doing) -> Result<Deleted, Fail> {
+        let ask = self.selection.ask();
+        let ended = Requests::open().and_then(|mut r| {
+            r.dump_table(|buf, seq| request::dump(buf, seq, request::Table::Conntrack, &ask), &mut self)
+        });
+        // The last batch, unless something is wrong already.
+        let goes_on = self.broken.is_none() && (self.refused.is_empty() || self.plan.keep_going);
+        let settled = if goes_on { self.settle().map(drop) } else { Ok(()) };
+        if let Some(presenter) = &mut self.presenter {
+            if let Err(e) = presenter.flush() {
+                self.outcome.note(Err(PrintError::Io(e)));
+            }
+        }
+        if let Some(e) = self.broken.or(ended.err()).or(settled.err()) {
+            return Err(operation_failed(doing, &e));
+        }
+        Ok(Deleted { count: self.outcome.check()?, refused: self.refused })
     }
 }
 
-/// Prints and counts one deleted flow; without a presenter it only counts.
-fn print(presenter: &mut Option<Presenter>, outcome: &mut Outcome, f: &FlowView<'_>) -> bool {
-    let printed = presenter.as_mut().map_or(Ok(()), |p| p.flow(f, Verb::Delete));
+/// Prints and counts one flow; false when the output no longer works.
+fn print(
+    selection: &impl Selection,
+    presenter: &mut Option<Presenter>,
+    outcome: &mut Outcome,
+    index: u32,
+    f: &FlowView<'_>,
+) -> bool {
+    let printed = presenter.as_mut().map_or(Ok(()), |p| {
+        if let Some(output) = selection.output(index) {
+            p.set_output(&output);
+        }
+        p.flow(f, Verb::Delete)
+    });
     outcome.note(printed)
 }
 
-impl Sink for Deleter {
+impl<S: Selection + Send> Sink for Deleter<S> {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
         match self.select(msg) {
             Ok(true) => ControlFlow::Continue(()),
@@ -99,7 +176,7 @@ impl Sink for Deleter {
                 ControlFlow::Continue(())
             }
             Err(e) => {
-                self.refused.get_or_insert(e);
+                self.broken.get_or_insert(e);
                 ControlFlow::Break(())
             }
         }
@@ -110,24 +187,20 @@ impl Sink for Deleter {
     }
 }
 
-/// Deletes what matches; returns how many. What has been deleted is printed, also when it ends in an error.
-pub(super) fn run(mut sink: Deleter, doing: Doing) -> Result<u64, Fail> {
-    let ask = sink.filter.for_kernel();
-    let ended = Requests::open().and_then(|mut r| {
-        r.dump_table(|buf, seq| request::dump(buf, seq, request::Table::Conntrack, &ask), &mut sink)
-    });
-    // The last batch; after a failure too, so that nothing that was collected is half done.
-    let settled = if sink.refused.is_none() { sink.settle().map(drop) } else { Ok(()) };
-    if let Some(presenter) = &mut sink.presenter {
-        if let Err(e) = presenter.flush() {
-            sink.outcome.note(Err(PrintError::Io(e)));
-        }
+/// Deletes what one filter matches; the first refusal is the failure.
+pub(super) fn run(
+    filter: Filter,
+    presenter: Option<Presenter>,
+    dry_run: bool,
+    doing: Doing,
+) -> Result<u64, Fail> {
+    let plan = Plan { dry_run, keep_going: false };
+    let deleter = Deleter::new(filter, presenter, plan).map_err(|e| operation_failed(doing, &e))?;
+    let deleted = deleter.run(doing)?;
+    match deleted.refused.first() {
+        Some((_, e)) => Err(operation_failed(doing, e)),
+        None => Ok(deleted.count),
     }
-    let failed = sink.refused.or(ended.err()).or(settled.err());
-    if let Some(e) = failed {
-        return Err(operation_failed(doing, &e));
-    }
-    sink.outcome.check()
 }
 
 /// `-D`.
@@ -136,9 +209,7 @@ pub fn flows(call: &Invocation) -> Result<(), Fail> {
     let presenter =
         Presenter::stdout(&call.args.output, Document::Bare, None).map_err(|e| output_failed(&e))?;
     let dry_run = call.args.given.has(Id::DryRun);
-    let sink =
-        Deleter::new(filter, Some(presenter), dry_run).map_err(|e| operation_failed(Doing::Delete, &e))?;
-    let count = run(sink, Doing::Delete)?;
+    let count = run(filter, Some(presenter), dry_run, Doing::Delete)?;
     let what = if dry_run { "would be deleted" } else { "have been deleted" };
     call.name.say(format!("{count} flow entries {what}.").as_bytes());
     if count == 0 { Err(Fail::silent()) } else { Ok(()) }

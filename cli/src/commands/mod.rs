@@ -17,6 +17,7 @@ use crate::output::PrintError;
 use crate::values::label::{self, LabelMap};
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use zct_engine::{Lost, Sink, errno_text};
 use zct_wire::header::CtMsg;
 
@@ -28,20 +29,22 @@ pub struct Invocation {
     /// The options.
     pub args: Args,
     /// The label file, when an option made us read it.
-    pub labels: Option<LabelMap>,
+    pub labels: Option<Arc<LabelMap>>,
     /// The bits of `-l`.
     pub label_bits: Vec<u16>,
 }
 
 impl Invocation {
-    /// Reads the label file if an option needs it, and looks up the names of `-l`.
-    pub fn new(name: Name, args: Args) -> Result<Invocation, Fail> {
-        use crate::flags::table::Id;
-        let needs = args.output.labels || args.given.any(&[Id::Label, Id::LabelAdd, Id::LabelDel]);
-        let labels = if needs { LabelMap::load(args.labelmap.as_deref()) } else { None };
-        let label_bits = label::bits(labels.as_ref(), &args.labels)?;
+    /// Reads the label file if an option needs it.
+    pub fn load_labels(args: &Args) -> Option<Arc<LabelMap>> {
+        if args.needs_labels() { LabelMap::load(args.labelmap.as_deref()).map(Arc::new) } else { None }
+    }
+
+    /// Looks up the names of labels in what was loaded.
+    pub fn new(name: Name, args: Args, labels: Option<Arc<LabelMap>>) -> Result<Invocation, Fail> {
+        let label_bits = label::bits(labels.as_deref(), &args.labels)?;
         for names in [&args.label_add, &args.label_del] {
-            label::bits(labels.as_ref(), names)?;
+            label::bits(labels.as_deref(), names)?;
         }
         Ok(Invocation { name, args, labels, label_bits })
     }

@@ -45,14 +45,14 @@ impl Change {
         let nat = |option: crate::flags::args::NatOption| {
             option.flatten().map(|a| Nat { addr: Some(a.addr), port: a.port })
         };
-        let del = label::bits(call.labels.as_ref(), &args.label_del)?;
+        let del = label::bits(call.labels.as_deref(), &args.label_del)?;
         Ok(Change {
             mark: args.mark,
             timeout_s: args.timeout,
             status: args.status.map(|s| s.set),
             state: args.state,
             vtag: args.vtag,
-            label_add: label::bits(call.labels.as_ref(), &args.label_add)?,
+            label_add: label::bits(call.labels.as_deref(), &args.label_add)?,
             label_del: args.given.has(Id::LabelDel).then_some(del),
             nat: [nat(args.src_nat), nat(args.dst_nat)],
         })
@@ -144,7 +144,7 @@ impl Updater {
         // Nothing is asked of the kernel about a flow without a tuple.
         f.key()?;
         self.updates.add(|buf, seq| request::new_flow(buf, seq, 0, &new))?;
-        self.pending.push(&f);
+        self.pending.push(&f, 0);
         if self.updates.is_full() { self.settle() } else { Ok(true) }
     }
 
@@ -164,7 +164,7 @@ impl Updater {
             }
         })?;
         let (gets, mut asked) = (&mut self.gets, Ok(()));
-        self.pending.settle(|f| {
+        self.pending.settle(|f, _| {
             asked = f
                 .key()
                 .map_err(Error::Wire)

@@ -134,6 +134,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// True when an option makes us read the label file.
+    pub fn needs_labels(&self) -> bool {
+        self.output.labels || self.given.any(&[Id::Label, Id::LabelAdd, Id::LabelDel])
+    }
+
     /// Notes the family of an address or of `-f`: all of them must agree.
     pub fn set_family(&mut self, family: u8) -> Result<(), Fail> {
         match self.family {

@@ -113,7 +113,7 @@ mod tests {
     use crate::flags::parse::parse;
 
     fn of(line: &str) -> Result<(), String> {
-        let words: Vec<Vec<u8>> = line.split(' ').map(|w| w.as_bytes().to_vec()).collect();
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         let mut args = Args::default();
         let done = parse(&words, &mut args).and_then(|()| check(&args));
         done.map_err(|f| String::from_utf8(f.text).unwrap())
