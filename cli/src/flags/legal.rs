@@ -78,6 +78,13 @@ fn check_protocol(args: &Args, column: Option<usize>) -> Result<(), Fail> {
 
 /// Combinations that each command finds out for itself.
 fn check_meaning(args: &Args) -> Result<(), Fail> {
+    let selects = matches!(
+        args.action,
+        Some((Cmd::List | Cmd::Delete | Cmd::Update | Cmd::Event, table)) if table != Table::Expect
+    );
+    if let (false, Some(name)) = (selects, args.listed()) {
+        return Err(Fail::usage(format!("`--{name}' takes one value with this command")));
+    }
     const SELECTORS: [Id; 13] = [
         Id::Src,
         Id::Dst,
@@ -142,6 +149,14 @@ mod tests {
             ("-L --mask-src 255.0.0.0", "Can't use --mask-src without --src"),
             ("-L -n -j", "cannot specify `--src-nat' or `--dst-nat' with `--any-nat'"),
             ("-L -p tcp --tuple-port-src 1", "Illegal option `--tuple-port-src' with this command"),
+            (
+                "-G -p tcp -s 1.1.1.1,2.2.2.2 -d 1.1.1.1 --sport 1 --dport 2",
+                "`--src' takes one value with this command",
+            ),
+            (
+                "-G -p tcp -s 1.1.1.1 -d 1.1.1.1 --sport 1:2 --dport 2",
+                "`--sport' takes one value with this command",
+            ),
             ("-f ipv4", "Illegal option `--family' with this command"),
         ] {
             assert_eq!(of(line), Err(want.to_owned()), "{line}");

@@ -36,22 +36,18 @@ impl Shape {
         Shape {
             family: f.family.is_some(),
             proto: f.proto.is_some(),
-            orig: [f.orig.src.map(|n| n.mask), f.orig.dst.map(|n| n.mask)],
-            reply: [f.reply.src.map(|n| n.mask), f.reply.dst.map(|n| n.mask)],
-            ports: [f.orig.src_port, f.orig.dst_port, f.reply.src_port, f.reply.dst_port]
-                .map(|p| p.is_some()),
+            orig: [&f.orig.src, &f.orig.dst].map(|n| only(n).map(|n| n.mask)),
+            reply: [&f.reply.src, &f.reply.dst].map(|n| only(n).map(|n| n.mask)),
+            ports: ports(f).map(|p| p.is_some()),
         }
     }
 
     /// The key of a selection of this shape.
     fn key_of_filter(&self, f: &Filter) -> Key {
-        let nets = |a: Option<crate::filter::Network>, b: Option<crate::filter::Network>| {
-            [a.map(|n| n.addr), b.map(|n| n.addr)]
-        };
-        let ports = [f.orig.src_port, f.orig.dst_port, f.reply.src_port, f.reply.dst_port];
-        let (orig, reply) = (nets(f.orig.src, f.orig.dst), nets(f.reply.src, f.reply.dst));
+        let orig = [&f.orig.src, &f.orig.dst].map(|n| only(n).map(|n| n.addr));
+        let reply = [&f.reply.src, &f.reply.dst].map(|n| only(n).map(|n| n.addr));
         // A shape names exactly the members that are there, so no key of a filter lacks one.
-        self.key(f.family, f.proto, orig, reply, ports).unwrap_or_default()
+        self.key(f.family, f.proto, orig, reply, ports(f)).unwrap_or_default()
     }
 
     /// The key of a flow; `None` when it lacks a member, and so cannot match.
@@ -92,6 +88,17 @@ impl Shape {
         }
         Some(key)
     }
+}
+
+/// The one element of a list; lists of several are left to the filter.
+fn only<T: Copy>(list: &[T]) -> Option<T> {
+    if let [one] = list { Some(*one) } else { None }
+}
+
+/// The ports that are given exactly.
+fn ports(f: &Filter) -> [Option<u16>; 4] {
+    [&f.orig.src_port, &f.orig.dst_port, &f.reply.src_port, &f.reply.dst_port]
+        .map(|p| only(p).filter(|r| r.first == r.last).map(|r| r.first))
 }
 
 /// The bits of an address that count, in front; `None` when the families differ.
@@ -170,7 +177,7 @@ impl Selectors {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filter::{Direction, Network};
+    use crate::filter::{Direction, Network, PortRange};
     use zct_wire::consts::ipproto;
     use zct_wire::header::{CtMsg, Frames};
     use zct_wire::request::{NewFlow, new_flow};
@@ -199,14 +206,22 @@ mod tests {
         (r & 16 != 0).then(|| Network { addr, mask: crate::values::addr::prefix_mask(&addr, len) })
     }
 
+    /// None, one, or two: only one can be looked up.
+    fn networks(x: &mut u64) -> crate::filter::Networks {
+        let second = if random(x) & 7 == 0 { network(x) } else { None };
+        network(x).into_iter().chain(second).collect()
+    }
+
     fn filter(x: &mut u64) -> Filter {
         let port = |x: &mut u64| {
             let r = random(x);
-            (r & 4 != 0).then_some((r >> 8) as u16 % 3)
+            let first = (r >> 8) as u16 % 3;
+            let last = if r & 0x70000 == 0 { first + 1 } else { first };
+            (r & 4 != 0).then_some(PortRange { first, last }).into_iter().collect()
         };
         let side = |x: &mut u64| Direction {
-            src: network(x),
-            dst: network(x),
+            src: networks(x),
+            dst: networks(x),
             src_port: port(x),
             dst_port: port(x),
             zone: None,
