@@ -7,6 +7,7 @@ pub mod filter;
 pub mod flags;
 pub mod load;
 pub mod output;
+pub mod plan;
 pub mod present;
 pub mod program;
 pub mod selection;

@@ -11,6 +11,7 @@ use crate::filter::Filter;
 use crate::flags::args::Args;
 use crate::flags::table::Id;
 use crate::output::PrintError;
+use crate::plan;
 use crate::present::{Document, Presenter};
 use crate::selection;
 use crate::values::list::Output;
@@ -18,7 +19,6 @@ use std::ops::ControlFlow;
 use zct_engine::{Answer, Batch, Error, Lost, Requests, Sink};
 use zct_wire::WireError;
 use zct_wire::consts::{af, ipproto};
-use zct_wire::filter::DumpFilter;
 use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
 use zct_wire::request;
@@ -26,21 +26,34 @@ use zct_wire::text::save::Verb;
 
 /// Which flows to delete, and how each is printed.
 pub(crate) trait Selection {
-    /// What the kernel is asked for; it may answer with more.
-    fn ask(&self) -> DumpFilter;
+    /// What the kernel is asked for, as a filter and the plan made of it; it may answer with more.
+    fn plan(&self) -> (Filter, plan::Plan);
     /// The number of the selection that the flow belongs to, if any.
     fn find(&self, f: &FlowView<'_>) -> Result<Option<u32>, WireError>;
     /// The output of that selection; `None`: as the presenter was made.
     fn output(&self, index: u32) -> Option<Output>;
 }
 
-impl Selection for Filter {
-    fn ask(&self) -> DumpFilter {
-        self.for_kernel()
+/// One filter and how the kernel is asked for it.
+pub(super) struct One {
+    pub(super) filter: Filter,
+    pub(super) plan: plan::Plan,
+}
+
+impl One {
+    /// A filter that needs no plan.
+    pub(super) fn plain(filter: Filter) -> One {
+        One { plan: plan::Plan::plain(&filter), filter }
+    }
+}
+
+impl Selection for One {
+    fn plan(&self) -> (Filter, plan::Plan) {
+        (self.filter.clone(), self.plan.clone())
     }
 
     fn find(&self, f: &FlowView<'_>) -> Result<Option<u32>, WireError> {
-        Ok(self.matches(f)?.then_some(0))
+        Ok(self.filter.matches(f)?.then_some(0))
     }
 
     fn output(&self, _: u32) -> Option<Output> {
@@ -130,10 +143,8 @@ impl<S: Selection + Send> Deleter<S> {
 
     /// Deletes what is found. What has been deleted is printed, also when it ends in an error.
     pub(crate) fn run(mut self, doing: Doing) -> Result<Deleted, Fail> {
-        let ask = self.selection.ask();
-        let ended = Requests::open().and_then(|mut r| {
-            r.dump_table(|buf, seq| request::dump(buf, seq, request::Table::Conntrack, &ask), &mut self)
-        });
+        let (filter, plan) = self.selection.plan();
+        let ended = plan.run(&filter, request::Table::Conntrack, &mut self);
         // The last batch, unless something is wrong already.
         let goes_on = self.broken.is_none() && (self.refused.is_empty() || self.plan.keep_going);
         let settled = if goes_on { self.settle().map(drop) } else { Ok(()) };
@@ -189,13 +200,13 @@ impl<S: Selection + Send> Sink for Deleter<S> {
 
 /// Deletes what one filter matches; the first refusal is the failure.
 pub(super) fn run(
-    filter: Filter,
+    selection: One,
     presenter: Option<Presenter>,
     dry_run: bool,
     doing: Doing,
 ) -> Result<u64, Fail> {
     let plan = Plan { dry_run, keep_going: false };
-    let deleter = Deleter::new(filter, presenter, plan).map_err(|e| operation_failed(doing, &e))?;
+    let deleter = Deleter::new(selection, presenter, plan).map_err(|e| operation_failed(doing, &e))?;
     let deleted = deleter.run(doing)?;
     match deleted.refused.first() {
         Some((_, e)) => Err(operation_failed(doing, e)),
@@ -209,7 +220,11 @@ pub fn flows(call: &Invocation) -> Result<(), Fail> {
     let presenter =
         Presenter::stdout(&call.args.output, Document::Bare, None).map_err(|e| output_failed(&e))?;
     let dry_run = call.args.given.has(Id::DryRun);
-    let count = run(filter, Some(presenter), dry_run, Doing::Delete)?;
+    if super::explained(&call.args, &filter)? {
+        return Ok(());
+    }
+    let plan = super::plan(&call.args, &filter);
+    let count = run(One { filter, plan }, Some(presenter), dry_run, Doing::Delete)?;
     let what = if dry_run { "would be deleted" } else { "have been deleted" };
     call.name.say(format!("{count} flow entries {what}.").as_bytes());
     if count == 0 { Err(Fail::silent()) } else { Ok(()) }

@@ -1,5 +1,6 @@
 //! `-F`: everything, or everything of one family.
 
+use super::delete::One;
 use super::{Invocation, Silent, delete};
 use crate::fail::{Doing, Fail, operation_failed};
 use crate::filter::Filter;
@@ -20,7 +21,7 @@ pub fn table(call: &Invocation, table: Table) -> Result<(), Fail> {
         // the older ones take for a plain flush. So the flows of one family are deleted one by one.
         Some(family) if !expect => {
             let filter = Filter { family: Some(family), ..Filter::default() };
-            delete::run(filter, None, false, Doing::Other)?;
+            delete::run(One::plain(filter), None, false, Doing::Other)?;
         }
         _ => Requests::open()
             .and_then(|mut r| r.ask(|buf, seq| request::flush(buf, seq, expect), &mut Silent))
@@ -36,7 +37,7 @@ fn dry_run(call: &Invocation) -> Result<(), Fail> {
     let filter = Filter { family: call.args.family, ..Filter::default() };
     let presenter =
         Presenter::stdout(&call.args.output, Document::Bare, None).map_err(|e| super::output_failed(&e))?;
-    let count = delete::run(filter, Some(presenter), true, Doing::Other)?;
+    let count = delete::run(One::plain(filter), Some(presenter), true, Doing::Other)?;
     call.name.say(format!("{count} flow entries would be deleted.").as_bytes());
     Ok(())
 }

@@ -6,16 +6,20 @@ pub mod delete;
 pub mod event;
 pub mod flush;
 pub mod get;
+pub mod jobs;
 pub mod list;
 mod pending;
 pub mod stats;
 pub mod update;
 
 use crate::fail::{Fail, Name};
+use crate::filter::Filter;
 use crate::flags::args::Args;
+use crate::flags::table::Id;
 use crate::output::PrintError;
+use crate::plan::{self, Plan, TableSize};
 use crate::values::label::{self, LabelMap};
-use std::io;
+use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use zct_engine::{Lost, Sink, errno_text};
@@ -48,6 +52,22 @@ impl Invocation {
         }
         Ok(Invocation { name, args, labels, label_bits })
     }
+}
+
+/// What the kernel is to be asked for, as the options have it.
+fn plan(args: &Args, filter: &Filter) -> Plan {
+    Plan::new(filter, args.kernel_filter, TableSize::read(), plan::has_tuple_filter)
+}
+
+/// `--explain`: the plan in words. True when that was asked for, and nothing is to be done.
+fn explained(args: &Args, filter: &Filter) -> Result<bool, Fail> {
+    if !args.given.has(Id::Explain) {
+        return Ok(false);
+    }
+    let text = plan(args, filter).explain(filter);
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| output_failed(&e))?;
+    Ok(true)
 }
 
 /// For requests that are answered by nothing but an acknowledgement.
@@ -86,6 +106,13 @@ impl Outcome {
     /// Remembers a loss.
     pub fn lost(&mut self, why: Lost) {
         self.lost.get_or_insert(why);
+    }
+
+    /// Adds what happened in another part of the table.
+    fn add(&mut self, other: Outcome) {
+        self.shown += other.shown;
+        self.lost = self.lost.or(other.lost);
+        self.output = self.output.take().or(other.output);
     }
 
     /// A failed output or an incomplete answer as a failure.

@@ -10,7 +10,7 @@ use crate::present::{Document, Presenter};
 use crate::selection;
 use crate::values::label;
 use std::ops::ControlFlow;
-use zct_engine::{Answer, Batch, Error, Lost, Requests, Sink};
+use zct_engine::{Answer, Batch, Error, Lost, Sink};
 use zct_wire::consts::ipproto;
 use zct_wire::filter::Masked;
 use zct_wire::flow::FlowView;
@@ -227,10 +227,8 @@ pub fn run(call: &Invocation) -> Result<u64, Fail> {
         refused: None,
         dry_run: call.args.given.has(Id::DryRun),
     };
-    let ask = sink.filter.for_kernel();
-    let ended = Requests::open().and_then(|mut r| {
-        r.dump_table(|buf, seq| request::dump(buf, seq, request::Table::Conntrack, &ask), &mut sink)
-    });
+    let filter = sink.filter.clone();
+    let ended = super::plan(&call.args, &filter).run(&filter, request::Table::Conntrack, &mut sink);
     let settled = if sink.refused.is_none() { sink.settle().map(drop) } else { Ok(()) };
     if let Err(e) = sink.presenter.flush() {
         sink.outcome.note(Err(PrintError::Io(e)));
@@ -243,6 +241,10 @@ pub fn run(call: &Invocation) -> Result<u64, Fail> {
 
 /// `-U` on its own.
 pub fn flows(call: &Invocation) -> Result<(), Fail> {
+    let filter = selection::update_filter(&call.args, call.label_bits.clone());
+    if super::explained(&call.args, &filter)? {
+        return Ok(());
+    }
     let count = run(call)?;
     let what = if call.args.given.has(Id::DryRun) { "would be updated" } else { "have been updated" };
     call.name.say(format!("{count} flow entries {what}.").as_bytes());

@@ -4,6 +4,7 @@ use super::command::{Cmd, Table};
 use super::table::Id;
 use crate::fail::Fail;
 use crate::filter::PortRange;
+use crate::plan::KernelFilter;
 use crate::values::addr::{self, AddrArg};
 use crate::values::list::{EventMask, Output, Status};
 use crate::values::nat::NatArg;
@@ -162,6 +163,10 @@ pub struct Args {
     pub labelmap: Option<OsString>,
     /// `-b`, bytes
     pub buffer_size: Option<usize>,
+    /// `--kernel-filter`
+    pub kernel_filter: KernelFilter,
+    /// `--jobs`; 0 when it was not given
+    pub jobs: usize,
 }
 
 impl Args {

@@ -78,6 +78,9 @@ fn check_protocol(args: &Args, column: Option<usize>) -> Result<(), Fail> {
 
 /// Combinations that each command finds out for itself.
 fn check_meaning(args: &Args) -> Result<(), Fail> {
+    if args.jobs > 0 && (args.output.xml || args.given.has(Id::Zero)) {
+        return Err(Fail::usage("--jobs cannot be combined with xml output or --zero"));
+    }
     let selects = matches!(
         args.action,
         Some((Cmd::List | Cmd::Delete | Cmd::Update | Cmd::Event, table)) if table != Table::Expect

@@ -6,6 +6,7 @@
 use super::args::{Args, Side};
 use super::command::{Cmd, Table};
 use crate::fail::Fail;
+use crate::plan::KernelFilter;
 use crate::values::{list, number, protocol};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
@@ -47,6 +48,9 @@ pub enum Id {
     Labelmap,
     // What the original does not have.
     DryRun,
+    KernelFilter,
+    Explain,
+    Jobs,
     // What follows belongs to protocols.
     Sport,
     Dport,
@@ -598,6 +602,59 @@ pub static FLAGS: &[Flag] = &[
         section: Section::Display,
         brief: "show what would be deleted or updated, and change nothing",
         manual: "Shows the entries as they are now. The summary says how many would be changed.",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::KernelFilter,
+        letter: 0,
+        names: &["kernel-filter"],
+        takes: Takes::Value("WHEN", |a, v| {
+            a.kernel_filter = match v {
+                b"auto" => KernelFilter::Auto,
+                b"always" => KernelFilter::Always,
+                b"never" => KernelFilter::Never,
+                _ => return Err(Fail::word("`", v, "' is not one of auto, always, never")),
+            };
+            Ok(())
+        }),
+        legal: "o--oo---------",
+        section: Section::Selection,
+        brief: "let the kernel select by tuple and zone: auto, always, never",
+        manual: "The kernel walks the whole table for a selection that matches little, and handles no packets on \
+                 that processor meanwhile: about 240 ms with a million flows in a million buckets. auto, the \
+                 default, asks for it only while that is estimated to take less than 50 ms. What is selected \
+                 is the same in every case. Without a family, a selection by protocol becomes one dump a \
+                 family, and the output is in that order.",
+        complete: Complete::Words(&["auto", "always", "never"]),
+    },
+    Flag {
+        id: Id::Explain,
+        letter: 0,
+        names: &["explain"],
+        takes: Takes::Nothing(|_| ()),
+        legal: "o--oo---------",
+        section: Section::Display,
+        brief: "say what the kernel would be asked for and what not, and do nothing",
+        manual: "",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::Jobs,
+        letter: 0,
+        names: &["jobs"],
+        takes: Takes::Value("N", |a, v| {
+            let n = number::any_base(v).filter(|(n, rest)| rest.is_empty() && (1..=64).contains(n));
+            let (n, _) = n.ok_or_else(|| Fail::word("`", v, "' is not a number of jobs from 1 to 64"))?;
+            a.jobs = n as usize;
+            Ok(())
+        }),
+        legal: "o-------------",
+        section: Section::Display,
+        brief: "read the table in parts, N at a time",
+        manual: "The parts are the two families; where one has most of the flows, it is divided into the flows \
+                 that are ASSURED and those that are not. A flow that becomes assured while the table is read \
+                 may then be shown twice or not at all. The order of the output is that in which the parts \
+                 come in. At most four parts.",
         complete: Complete::Nothing,
     },
 ];

@@ -4,18 +4,19 @@ use super::Options;
 use super::selectors::Selectors;
 use super::source::Line;
 use crate::commands::create::{self, Mode};
-use crate::commands::delete::{self, Deleter, Plan, Selection};
+use crate::commands::delete::{self, Deleter, Selection};
 use crate::commands::{Invocation, flush, output_failed, update};
 use crate::fail::{Doing, Fail, Name, operation_failed};
+use crate::filter::Filter;
 use crate::flags::command::{Cmd, Table};
 use crate::flags::table::Id;
+use crate::plan::Plan;
 use crate::present::{Document, Presenter};
 use crate::values::list::Output;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 use zct_engine::{Answer, Batch, Error};
 use zct_wire::WireError;
-use zct_wire::filter::DumpFilter;
 use zct_wire::flow::FlowView;
 use zct_wire::header::{CtMsg, Frames};
 use zct_wire::request::{self, REQUEST_MAX};
@@ -43,8 +44,11 @@ struct Deletions {
 }
 
 impl Selection for &Deletions {
-    fn ask(&self) -> DumpFilter {
-        DumpFilter { family: self.selectors.family().unwrap_or(0), ..DumpFilter::default() }
+    fn plan(&self) -> (Filter, Plan) {
+        // What all lines have in common; the rest is looked up flow by flow.
+        let filter = Filter { family: self.selectors.family(), ..Filter::default() };
+        let plan = Plan::plain(&filter);
+        (filter, plan)
     }
 
     fn find(&self, f: &FlowView<'_>) -> Result<Option<u32>, WireError> {
@@ -270,7 +274,7 @@ impl Runner {
         let presenter = Presenter::stdout(&Output::default(), Document::Bare, None);
         let presenter = presenter.map_err(|e| output_failed(&e))?;
         let deletions = std::mem::take(&mut self.deletions);
-        let plan = Plan { dry_run: self.options.dry_run, keep_going: self.options.keep_going };
+        let plan = delete::Plan { dry_run: self.options.dry_run, keep_going: self.options.keep_going };
         let deleted = Deleter::new(&deletions, Some(presenter), plan)
             .map_err(|e| operation_failed(Doing::Delete, &e))
             .and_then(|d| d.run(Doing::Delete));
