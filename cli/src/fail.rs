@@ -49,6 +49,16 @@ impl Fail {
         Fail { text: Vec::new(), kind: Kind::Runtime }
     }
 
+    /// The same, with where it was behind it: the words themselves are what scripts look for.
+    pub fn at(mut self, place: &str) -> Fail {
+        if !self.text.is_empty() {
+            self.text.extend(b" (");
+            self.text.extend(place.as_bytes());
+            self.text.push(b')');
+        }
+        self
+    }
+
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self.kind {

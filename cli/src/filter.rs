@@ -4,6 +4,7 @@
 //! that (spec/cli.md §5.2, spec/ctnetlink.md §4.5).
 
 use crate::values::list::Status;
+use smallvec::SmallVec;
 use zct_wire::WireError;
 use zct_wire::consts::{ipproto, ips};
 use zct_wire::filter::{DumpFilter, Masked};
@@ -33,30 +34,66 @@ impl Network {
     }
 }
 
-/// Members of one direction that must be there and equal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Ports from the first to the last, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// Lowest port.
+    pub first: u16,
+    /// Highest port.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// One port.
+    pub fn one(port: u16) -> PortRange {
+        PortRange { first: port, last: port }
+    }
+
+    fn contains(self, port: u16) -> bool {
+        self.first <= port && port <= self.last
+    }
+}
+
+/// Networks of which one must contain the address; nearly always one, and then nothing is allocated.
+pub type Networks = SmallVec<[Network; 1]>;
+/// Ranges of which one must contain the port.
+pub type PortRanges = SmallVec<[PortRange; 1]>;
+
+/// Members of one direction that must be there and fit; an empty list admits everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Direction {
     /// Source, exact or by mask.
-    pub src: Option<Network>,
+    pub src: Networks,
     /// Destination, exact or by mask.
-    pub dst: Option<Network>,
+    pub dst: Networks,
     /// Source port or GRE source key.
-    pub src_port: Option<u16>,
+    pub src_port: PortRanges,
     /// Destination port or GRE destination key.
-    pub dst_port: Option<u16>,
+    pub dst_port: PortRanges,
     /// Zone of this direction alone; 0 is also "none".
     pub zone: Option<u16>,
 }
 
 impl Direction {
+    fn is_any(&self) -> bool {
+        self.zone.is_none()
+            && self.src.is_empty()
+            && self.dst.is_empty()
+            && self.src_port.is_empty()
+            && self.dst_port.is_empty()
+    }
+
     fn matches(&self, t: &Tuple) -> bool {
-        let net = |want: &Option<Network>, have: &Option<Addr>| {
-            want.as_ref().is_none_or(|n| have.as_ref().is_some_and(|a| n.contains(a)))
+        let net = |want: &Networks, have: Option<Addr>| {
+            want.is_empty() || have.is_some_and(|a| want.iter().any(|n| n.contains(&a)))
         };
-        net(&self.src, &t.src)
-            && net(&self.dst, &t.dst)
-            && self.src_port.is_none_or(|p| t.src_port == Some(p))
-            && self.dst_port.is_none_or(|p| t.dst_port == Some(p))
+        let port = |want: &PortRanges, have: Option<u16>| {
+            want.is_empty() || have.is_some_and(|p| want.iter().any(|r| r.contains(p)))
+        };
+        net(&self.src, t.src)
+            && net(&self.dst, t.dst)
+            && port(&self.src_port, t.src_port)
+            && port(&self.dst_port, t.dst_port)
             && self.zone.is_none_or(|z| t.zone.unwrap_or(0) == z)
     }
 }
@@ -119,12 +156,14 @@ pub struct Filter {
     pub secmark: Option<u32>,
     /// The flow's id.
     pub id: Option<u32>,
+    /// Seconds the flow has left, exactly.
+    pub timeout: Option<u32>,
 }
 
 impl Filter {
     /// What every original asks the kernel for: family, mark and status. The rest is ours.
     pub fn for_kernel(&self) -> DumpFilter {
-        let Status { set, clear } = self.status;
+        let Status { set, clear, .. } = self.status;
         DumpFilter {
             family: self.family.unwrap_or(0),
             mark: self.mark,
@@ -148,7 +187,7 @@ impl Filter {
             }
         }
         if self.status != Status::default() {
-            let Status { set, clear } = self.status;
+            let Status { set, clear, .. } = self.status;
             if f.status()?.is_none_or(|have| have & set != set || have & clear != 0) {
                 return Ok(false);
             }
@@ -156,7 +195,8 @@ impl Filter {
         if self.zone.is_some() && Some(f.zone()?.unwrap_or(0)) != self.zone {
             return Ok(false);
         }
-        if self.id.is_some() && f.id()? != self.id {
+        if self.id.is_some() && f.id()? != self.id || self.timeout.is_some() && f.timeout_s()? != self.timeout
+        {
             return Ok(false);
         }
         if let (Some(want), Some(have)) = (self.secmark, f.secmark()?) {
@@ -169,9 +209,8 @@ impl Filter {
 
     fn matches_tuples(&self, f: &FlowView<'_>) -> Result<bool, WireError> {
         let nat = [self.src_nat, self.dst_nat, self.any_nat].iter().any(Option::is_some);
-        let any_orig =
-            self.proto.is_some() || self.orig != Direction::default() || self.icmp != Icmp::default();
-        let any_reply = self.reply != Direction::default();
+        let any_orig = self.proto.is_some() || !self.orig.is_any() || self.icmp != Icmp::default();
+        let any_reply = !self.reply.is_any();
         if !(nat || any_orig || any_reply) {
             return Ok(true);
         }

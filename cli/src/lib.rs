@@ -5,13 +5,16 @@ pub mod commands;
 pub mod fail;
 pub mod filter;
 pub mod flags;
+pub mod load;
 pub mod output;
+pub mod plan;
 pub mod present;
 pub mod program;
 pub mod selection;
 pub mod values;
 
-use commands::{Invocation, count, event, get, list, stats};
+use commands::create::Mode;
+use commands::{Invocation, count, create, delete, event, flush, get, list, stats, update};
 use event::Subject;
 use fail::{Fail, Name};
 use flags::args::Args;
@@ -21,8 +24,8 @@ use std::io::Write as _;
 use zct_wire::text::stats::Counters;
 
 /// Runs the command line, the program's name first, and returns the exit code.
-pub fn run(words: &[Vec<u8>]) -> u8 {
-    let (argv0, rest) = words.split_first().map_or((&[][..], &[][..]), |(a, r)| (&a[..], r));
+pub fn run(words: &[&[u8]]) -> u8 {
+    let (argv0, rest) = words.split_first().map_or((&[][..], &[][..]), |(a, r)| (*a, r));
     let name = Name::of(argv0);
     match command(name, rest) {
         Ok(()) => 0,
@@ -33,13 +36,10 @@ pub fn run(words: &[Vec<u8>]) -> u8 {
     }
 }
 
-fn command(name: Name, words: &[Vec<u8>]) -> Result<(), Fail> {
+fn command(name: Name, words: &[&[u8]]) -> Result<(), Fail> {
     // Not an option like the others: only here, and only with a file.
-    if let [first, file, ..] = words {
-        if first == b"-R" || first == b"--load-file" {
-            let shown = String::from_utf8_lossy(file);
-            return Err(Fail::runtime(format!("Reading commands from {shown} is not available yet")));
-        }
+    if let [b"-R" | b"--load-file", file, rest @ ..] = words {
+        return load::run(name, file, load::Options::of(rest));
     }
     let mut args = Args::default();
     let parsed = parse::parse(words, &mut args);
@@ -47,7 +47,8 @@ fn command(name: Name, words: &[Vec<u8>]) -> Result<(), Fail> {
         fail::warn(warning.as_bytes());
     }
     parsed?;
-    let call = Invocation::new(name, args)?;
+    let labels = Invocation::load_labels(&args);
+    let call = Invocation::new(name, args, labels)?;
     legal::check(&call.args)?;
     dispatch(&call)
 }
@@ -67,9 +68,13 @@ fn dispatch(call: &Invocation) -> Result<(), Fail> {
         (Cmd::Event, _) => event::listen(call, Subject::Flows),
         (Cmd::Help, _) => print(&help::text(call.name, call.args.protocol)),
         (Cmd::Version, _) => print(&format!("{}\n", call.name.version())),
-        (Cmd::Create | Cmd::Add | Cmd::Update | Cmd::Delete | Cmd::Flush, _) => {
-            Err(Fail::runtime("Commands that change the table are not available yet"))
-        }
+        (Cmd::Create, Table::Expect) => create::expectation(call),
+        (Cmd::Create, _) => create::flow(call, Mode::Create),
+        (Cmd::Add, _) => create::flow(call, Mode::Add),
+        (Cmd::Update, _) => update::flows(call),
+        (Cmd::Delete, Table::Expect) => delete::expectation(call),
+        (Cmd::Delete, _) => delete::flows(call),
+        (Cmd::Flush, table) => flush::table(call, table),
     }
 }
 

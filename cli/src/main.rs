@@ -7,5 +7,6 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     zct_engine::default_sigpipe();
     let words: Vec<Vec<u8>> = std::env::args_os().map(OsStringExt::into_vec).collect();
+    let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
     ExitCode::from(zct::run(&words))
 }

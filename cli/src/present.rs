@@ -6,6 +6,7 @@ use crate::values::list::Output;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use zct_engine::SystemZone;
 use zct_wire::WireError;
@@ -63,7 +64,7 @@ pub struct Presenter<W: Write = File> {
     out: Printer<W>,
     format: Format,
     style: Style,
-    labels: Option<LabelMap>,
+    labels: Option<Arc<LabelMap>>,
     zone: SystemZone,
     document: Document,
     opened: bool,
@@ -71,7 +72,11 @@ pub struct Presenter<W: Write = File> {
 
 impl Presenter {
     /// Writes to standard output.
-    pub fn stdout(output: &Output, document: Document, labels: Option<LabelMap>) -> io::Result<Presenter> {
+    pub fn stdout(
+        output: &Output,
+        document: Document,
+        labels: Option<Arc<LabelMap>>,
+    ) -> io::Result<Presenter> {
         // Not std's Stdout: its line buffering looks for newlines in all we write.
         let to = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         Ok(Presenter::over(to, output, document, labels))
@@ -80,22 +85,35 @@ impl Presenter {
 
 impl<W: Write> Presenter<W> {
     /// Writes to `to`.
-    pub fn over(to: W, output: &Output, document: Document, labels: Option<LabelMap>) -> Presenter<W> {
-        let format = match output {
+    pub fn over(to: W, output: &Output, document: Document, labels: Option<Arc<LabelMap>>) -> Presenter<W> {
+        let mut presenter = Presenter {
+            out: Printer::new(to),
+            format: Format::Line,
+            style: Style::default(),
+            labels,
+            zone: SystemZone::default(),
+            document,
+            opened: false,
+        };
+        presenter.set_output(output);
+        presenter
+    }
+
+    /// Writes what follows in this format.
+    pub fn set_output(&mut self, output: &Output) {
+        self.format = match output {
             Output { json: true, .. } => Format::Json,
             Output { xml: true, .. } => Format::Xml,
             // Expectations have no saved form; -o save is ignored there.
-            Output { save: true, .. } if document != Document::Expect => Format::Save,
+            Output { save: true, .. } if self.document != Document::Expect => Format::Save,
             _ => Format::Line,
         };
-        let style = Style {
+        self.style = Style {
             extended: output.extended,
             id: output.id,
             ktimestamp: output.ktimestamp,
             timestamp: output.timestamp,
         };
-        let zone = SystemZone::default();
-        Presenter { out: Printer::new(to), format, style, labels, zone, document, opened: false }
     }
 
     /// The format in use.
@@ -124,7 +142,7 @@ impl<W: Write> Presenter<W> {
         mut render: impl FnMut(&mut Out<'_>, &Style, &TextContext<'_>) -> Result<(), WireError>,
     ) -> Result<(), PrintError> {
         self.open()?;
-        let labels = self.labels.as_ref().map(|l| l as _);
+        let labels = self.labels.as_deref().map(|l| l as _);
         let context = TextContext { now_s, zone: &self.zone, labels };
         self.out.print(|out| {
             render(out, &self.style, &context)?;

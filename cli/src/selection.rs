@@ -1,25 +1,34 @@
 //! From what the options said to which flows are meant.
 
-use crate::filter::{Direction, Filter, Icmp, NatMatch, Network};
-use crate::flags::args::{Args, NatOption, Ports};
+use crate::fail::Fail;
+use crate::filter::{Direction, Filter, Icmp, NatMatch, Network, Networks, PortRange, PortRanges};
+use crate::flags::args::{Args, NatOption};
 use crate::values::addr::AddrArg;
+use crate::values::list::Status;
 use zct_wire::tuple::Addr;
 
 /// The selection of `-L`, `-D`, `-E` and `-G`: every option that says something about a flow.
 pub fn filter(args: &Args, labels: Vec<u16>) -> Filter {
-    let direction =
-        |src, dst, ports: Ports, zone| Direction { src, dst, src_port: ports.src, dst_port: ports.dst, zone };
-    let exact = |addr: Option<Addr>| addr.map(|addr| network(AddrArg { addr, mask: None }, None));
+    let [orig_src, orig_dst, reply_src, reply_dst] = &args.more_addrs;
+    let [orig_sport, orig_dport, reply_sport, reply_dport] = &args.port_lists;
+    let exact = |addr: Option<Addr>| addr.map(|addr| AddrArg { addr, mask: None });
     Filter {
         family: args.family,
         proto: args.protocol.map(|p| p.num),
-        orig: direction(
-            args.orig_src.map(|a| network(a, args.mask_src)),
-            args.orig_dst.map(|a| network(a, args.mask_dst)),
-            args.orig_ports,
-            args.orig_zone,
-        ),
-        reply: direction(exact(args.reply_src), exact(args.reply_dst), args.reply_ports, args.reply_zone),
+        orig: Direction {
+            src: networks(args.orig_src, orig_src, args.mask_src),
+            dst: networks(args.orig_dst, orig_dst, args.mask_dst),
+            src_port: ports(args.orig_ports.src, orig_sport),
+            dst_port: ports(args.orig_ports.dst, orig_dport),
+            zone: args.orig_zone,
+        },
+        reply: Direction {
+            src: networks(exact(args.reply_src), reply_src, None),
+            dst: networks(exact(args.reply_dst), reply_dst, None),
+            src_port: ports(args.reply_ports.src, reply_sport),
+            dst_port: ports(args.reply_ports.dst, reply_dport),
+            zone: args.reply_zone,
+        },
         icmp: Icmp { kind: args.icmp_type, code: args.icmp_code, id: args.icmp_id },
         state: args.state,
         vtag: args.vtag,
@@ -33,7 +42,39 @@ pub fn filter(args: &Args, labels: Vec<u16>) -> Filter {
         labels,
         secmark: args.secmark,
         id: args.id,
+        timeout: None,
     }
+}
+
+/// The first address and those after its commas.
+fn networks(first: Option<AddrArg>, more: &[AddrArg], mask: Option<Addr>) -> Networks {
+    first.into_iter().chain(more.iter().copied()).map(|a| network(a, mask)).collect()
+}
+
+/// One port, or a list of ranges.
+fn ports(one: Option<u16>, list: &[PortRange]) -> PortRanges {
+    if list.is_empty() {
+        one.into_iter().map(PortRange::one).collect()
+    } else {
+        list.iter().copied().collect()
+    }
+}
+
+/// The selection of `-L` and `-D`, where a `-u` that says nothing must not mean everything: its words were
+/// SRC_NAT or DST_NAT, which have options of their own.
+///
+/// # Errors
+/// The words of the original's `-L`, exit 1.
+pub fn checked_filter(args: &Args, labels: Vec<u16>) -> Result<Filter, Fail> {
+    if args.status.is_some_and(|s| s.ignored && s.set | s.clear == 0) {
+        return Err(Fail::runtime("Operation failed: invalid parameters"));
+    }
+    Ok(filter(args, labels))
+}
+
+/// The selection of `-U`, where mark, status and state say what to write.
+pub fn update_filter(args: &Args, labels: Vec<u16>) -> Filter {
+    Filter { mark: None, status: Status::default(), state: None, vtag: [None; 2], ..filter(args, labels) }
 }
 
 /// An address with the mask of its option, else of its prefix length, else all of it.

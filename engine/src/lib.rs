@@ -30,6 +30,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub mod batch;
 pub mod dump;
 pub mod error;
 pub mod events;
@@ -41,6 +42,7 @@ mod sys;
 pub mod transport;
 pub mod zone;
 
+pub use batch::{Answer, Batch};
 pub use error::Error;
 pub use events::Subscription;
 pub use reactor::{Handler, Reactor, Signals, Token, Turn};

@@ -57,6 +57,10 @@ impl TupleFilter {
         *self == TupleFilter::default()
     }
 
+    fn has_addresses(&self) -> bool {
+        self.src.is_some() || self.dst.is_some()
+    }
+
     /// CTA_FILTER_*_FLAGS for the members that are there.
     pub(crate) fn flags(&self) -> u32 {
         let ports = matches!(self.proto, Some(ipproto::TCP | ipproto::UDP));
@@ -82,6 +86,11 @@ impl TupleFilter {
 }
 
 impl DumpFilter {
+    /// True when members of a tuple are asked for (CTA_FILTER, Linux 5.8).
+    pub fn has_tuple_filter(&self) -> bool {
+        !self.orig.is_empty() || !self.reply.is_empty()
+    }
+
     /// Appends the attributes; the family is in the message header already.
     pub(crate) fn build(&self, b: &mut Builder<'_>) {
         if let Some(m) = self.mark {
@@ -93,8 +102,10 @@ impl DumpFilter {
         if let Some(z) = self.zone {
             b.put_be16(cta::ZONE, z);
         }
-        // CTA_FILTER needs a family, and addresses of another family would be misread.
-        if self.family != af::INET || (self.orig.is_empty() && self.reply.is_empty()) {
+        // CTA_FILTER needs a family, and IPv4 addresses would be misread under another one.
+        let addresses = self.orig.has_addresses() || self.reply.has_addresses();
+        let family = self.family == af::INET || (self.family == af::INET6 && !addresses);
+        if !family || !self.has_tuple_filter() {
             return;
         }
         if !self.orig.is_empty() {

@@ -5,6 +5,7 @@ use crate::consts::{cta, cta_counters, cta_help, cta_secctx, cta_seqadj, cta_syn
 use crate::error::WireError;
 use crate::header::{ATTRS_AT, CtMsg};
 use crate::proto::{ProtoInfo, StateOf};
+use crate::request::FlowKey;
 use crate::tuple::{Shape, Tuple};
 use zerocopy::FromBytes;
 
@@ -141,6 +142,23 @@ impl<'a> FlowView<'a> {
     #[inline]
     fn tuple(&self, kind: u16) -> Result<Option<Tuple>, WireError> {
         self.raw(kind).map(Tuple::parse).transpose()
+    }
+
+    /// What finds this flow again.
+    ///
+    /// # Errors
+    /// When there is no original tuple with both addresses and a protocol: nothing may be asked of the
+    /// kernel about such a flow, a delete least of all.
+    pub fn key(&self) -> Result<FlowKey<'a>, WireError> {
+        let missing = |what| WireError::Short { what, need: 1, have: 0 };
+        let orig = self.raw(cta::TUPLE_ORIG).ok_or_else(|| missing("CTA_TUPLE_ORIG"))?;
+        let tuple = Shape::parse(orig)?;
+        if let Shape::Other(t) = tuple {
+            if t.src.is_none() || t.dst.is_none() || t.proto.is_none() {
+                return Err(missing("CTA_TUPLE_ORIG"));
+            }
+        }
+        Ok(FlowKey { family: self.family(), orig, zone: self.zone()?, id: self.id()? })
     }
 
     /// CTA_TUPLE_ORIG as it lies in the message.

@@ -3,9 +3,10 @@
 //! Every function writes one message into the caller's buffer and hands out the part it used, or
 //! [`Full`]; [`REQUEST_MAX`] bytes always suffice. Sequence numbers are the caller's. Allocates nothing.
 
+use crate::attr::NLA_F_NESTED;
 use crate::build::{Builder, Full};
 use crate::consts::{
-    af, cta, cta_expect, cta_help, cta_seqadj, cta_synproxy, ipctnl, ipctnl_exp, ips, nlm_f,
+    af, cta, cta_expect, cta_filter, cta_help, cta_seqadj, cta_synproxy, ipctnl, ipctnl_exp, ips, nlm_f,
 };
 use crate::filter::{DumpFilter, Masked};
 use crate::flow::{SeqAdj, Synproxy};
@@ -44,6 +45,14 @@ pub fn dump<'b>(buf: &'b mut [u8], seq: u32, table: Table, filter: &DumpFilter) 
     if matches!(table, Table::Conntrack | Table::ConntrackZero) {
         filter.build(&mut b);
     }
+    b.finish()
+}
+
+/// A dump that a kernel with CTA_FILTER refuses with EINVAL, for its flag that does not exist; an older
+/// one ignores the filter and starts to dump (§4.5). For a socket that is thrown away.
+pub fn probe_tuple_filter(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
+    let mut b = Builder::new(buf, ipctnl::GET, nlm_f::REQUEST | nlm_f::DUMP, seq, af::INET, 0);
+    b.nest(cta::FILTER | NLA_F_NESTED, |b| _ = b.put(cta_filter::ORIG_FLAGS, &0x8000_0000u32.to_ne_bytes()));
     b.finish()
 }
 
@@ -184,26 +193,63 @@ pub fn new_flow<'b>(buf: &'b mut [u8], seq: u32, flags: u16, flow: &NewFlow<'_>)
     b.finish()
 }
 
-/// Deletes the one flow with this tuple; with `id`, only if it is still that flow (§7.6).
+/// What finds one flow again: its original tuple as it came, its zone, and its id.
 ///
-/// There is no way here to send a delete without a tuple: that would empty the table (§4.6).
-pub fn delete<'b>(
-    buf: &'b mut [u8],
-    seq: u32,
-    flags: u16,
-    family: u8,
-    orig: &Tuple,
-    zone: Option<u16>,
-    id: Option<u32>,
-) -> Result<&'b [u8], Full> {
-    let mut b = Builder::new(buf, ipctnl::DELETE, nlm_f::REQUEST | flags, seq, family, 0);
-    orig.build(&mut b, cta::TUPLE_ORIG);
-    if let Some(z) = zone {
-        b.put_be16(cta::ZONE, z);
+/// Made from a flow that was dumped ([`crate::flow::FlowView::key`]), so it always has a tuple: there is no
+/// way here to send a delete without one, which would empty the table (§4.6).
+#[derive(Clone, Copy, Debug)]
+pub struct FlowKey<'a> {
+    /// AF_INET or AF_INET6.
+    pub(crate) family: u8,
+    /// Value of CTA_TUPLE_ORIG, the zone of that direction included.
+    pub(crate) orig: &'a [u8],
+    /// Zone of both directions.
+    pub(crate) zone: Option<u16>,
+    /// The kernel's id.
+    pub(crate) id: Option<u32>,
+}
+
+impl FlowKey<'_> {
+    fn tuple_and_zone(&self, b: &mut Builder<'_>) {
+        b.put(cta::TUPLE_ORIG | NLA_F_NESTED, self.orig);
+        if let Some(z) = self.zone {
+            b.put_be16(cta::ZONE, z);
+        }
     }
-    if let Some(id) = id {
+}
+
+/// Deletes one flow, if it is still the flow that was dumped: the kernel compares the id, and answers
+/// ENOENT when another flow has taken over the tuple (§7.6).
+pub fn delete<'b>(buf: &'b mut [u8], seq: u32, flags: u16, key: &FlowKey<'_>) -> Result<&'b [u8], Full> {
+    let mut b = Builder::new(buf, ipctnl::DELETE, nlm_f::REQUEST | flags, seq, key.family, 0);
+    key.tuple_and_zone(&mut b);
+    if let Some(id) = key.id {
         b.put_be32(cta::ID, id);
     }
+    b.finish()
+}
+
+/// Asks for a flow that was dumped; the answer is the flow as it is now.
+pub fn get_again<'b>(buf: &'b mut [u8], seq: u32, key: &FlowKey<'_>) -> Result<&'b [u8], Full> {
+    let mut b = Builder::new(buf, ipctnl::GET, nlm_f::REQUEST, seq, key.family, 0);
+    key.tuple_and_zone(&mut b);
+    b.finish()
+}
+
+/// Deletes every flow of both families, or every expectation: the one delete without a tuple.
+pub fn flush(buf: &mut [u8], seq: u32, expect: bool) -> Result<&[u8], Full> {
+    let kind = if expect { ipctnl_exp::DELETE } else { ipctnl::DELETE };
+    Builder::new(buf, kind, nlm_f::REQUEST | nlm_f::ACK, seq, af::UNSPEC, 0).finish()
+}
+
+/// Deletes the one expectation with this tuple. A tuple without an address is refused as [`Full`]: without
+/// a tuple the kernel would delete all of them.
+pub fn delete_expect<'b>(buf: &'b mut [u8], seq: u32, family: u8, tuple: &Tuple) -> Result<&'b [u8], Full> {
+    if tuple.src.is_none() || tuple.dst.is_none() {
+        return Err(Full);
+    }
+    let mut b = Builder::new(buf, ipctnl_exp::DELETE, nlm_f::REQUEST | nlm_f::ACK, seq, family, 0);
+    tuple.build(&mut b, cta_expect::TUPLE);
     b.finish()
 }
 
@@ -257,7 +303,7 @@ pub fn new_expect<'b>(buf: &'b mut [u8], seq: u32, flags: u16, e: &NewExpect<'_>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::consts::{cta_filter, ipproto};
+    use crate::consts::ipproto;
     use crate::filter::TupleFilter;
     use crate::flow::{Dir, FlowView};
     use crate::header::{CtMsg, Frames};
@@ -344,17 +390,31 @@ mod tests {
         let ports = |proto| TupleFilter { proto: Some(proto), src_port: Some(1), ..TupleFilter::default() };
         assert_eq!(ports(ipproto::TCP).flags(), 0x18);
         assert_eq!(ports(ipproto::SCTP).flags(), 0x8);
-        let filter = DumpFilter { family: af::INET6, orig: ports(ipproto::TCP), ..DumpFilter::default() };
         let mut buf = [0; REQUEST_MAX];
-        let bytes = dump(&mut buf, 1, Table::Conntrack, &filter).unwrap();
-        assert_eq!(msg(bytes).attrs().count(), 0);
+        for (orig, attrs) in
+            [(ports(ipproto::TCP), 2), (TupleFilter { dst: Some([1, 2, 3, 4]), ..ports(ipproto::TCP) }, 0)]
+        {
+            let filter = DumpFilter { family: af::INET6, orig, ..DumpFilter::default() };
+            let bytes = dump(&mut buf, 1, Table::Conntrack, &filter).unwrap();
+            assert_eq!(msg(bytes).attrs().count(), attrs);
+        }
     }
 
     #[test]
     fn a_delete_always_carries_its_tuple() {
         let mut buf = [0; REQUEST_MAX];
-        let bytes = delete(&mut buf, 1, nlm_f::ACK, 2, &tuple(), None, Some(9)).unwrap();
-        let kinds: Vec<_> = msg(bytes).attrs().map(|a| a.unwrap().kind).collect();
-        assert_eq!(kinds, [cta::TUPLE_ORIG, cta::ID]);
+        let mut dumped = [0; REQUEST_MAX];
+        let flow = NewFlow { family: 2, orig: Some(tuple()), zone: Some(3), ..NewFlow::default() };
+        let view = FlowView::index(msg(new_flow(&mut dumped, 1, 0, &flow).unwrap())).unwrap();
+        let bytes = delete(&mut buf, 1, nlm_f::ACK, &view.key().unwrap()).unwrap();
+        let sent = FlowView::index(msg(bytes)).unwrap();
+        assert_eq!((sent.orig(), sent.zone(), sent.family()), (Ok(Some(tuple())), Ok(Some(3)), 2));
+        let flow = NewFlow { orig: None, ..flow };
+        let view = FlowView::index(msg(new_flow(&mut dumped, 1, 0, &flow).unwrap())).unwrap();
+        assert!(view.key().is_err());
+        let flow = NewFlow { orig: Some(Tuple { src: None, ..tuple() }), ..flow };
+        let view = FlowView::index(msg(new_flow(&mut dumped, 1, 0, &flow).unwrap())).unwrap();
+        assert!(view.key().is_err());
+        assert!(delete_expect(&mut buf, 1, 2, &Tuple::default()).is_err());
     }
 }

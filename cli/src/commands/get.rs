@@ -15,7 +15,7 @@ use zct_wire::request;
 use zct_wire::tuple::{Addr, Tuple};
 
 /// The original tuple of the command line.
-fn orig_tuple(args: &Args) -> Tuple {
+pub(super) fn orig_tuple(args: &Args) -> Tuple {
     tuple(args, args.orig_src.map(|a| a.addr), args.orig_dst.map(|a| a.addr), args.orig_ports)
 }
 

@@ -5,8 +5,12 @@ use crate::fail::{Doing, Fail, operation_failed, warn};
 use crate::filter::Filter;
 use crate::flags::command::Table;
 use crate::flags::table::Id;
+use crate::output::PrintError;
+use crate::plan::Plan;
 use crate::present::{Document, Presenter};
 use crate::selection;
+use std::fs::File;
+use std::io::Write;
 use std::ops::ControlFlow;
 use zct_engine::dump::End;
 use zct_engine::{Lost, Requests, Sink};
@@ -19,9 +23,9 @@ use zct_wire::request;
 use zct_wire::text::save::Verb;
 
 /// Prints the flows that match.
-pub(super) struct Flows {
+pub(super) struct Flows<W: Write = File> {
     pub(super) filter: Filter,
-    pub(super) presenter: Presenter,
+    pub(super) presenter: Presenter<W>,
     pub(super) outcome: Outcome,
     /// Whether any flow carried a security mark that could be compared.
     secmark_seen: bool,
@@ -32,8 +36,14 @@ impl Flows {
         let args = &call.args;
         let presenter = Presenter::stdout(&args.output, Document::Conntrack, call.labels.clone())
             .map_err(|e| output_failed(&e))?;
-        let filter = selection::filter(args, call.label_bits.clone());
-        Ok(Flows { filter, presenter, outcome: Outcome::default(), secmark_seen: false })
+        let filter = selection::checked_filter(args, call.label_bits.clone())?;
+        Ok(Flows::over(filter, presenter))
+    }
+}
+
+impl<W: Write> Flows<W> {
+    pub(super) fn over(filter: Filter, presenter: Presenter<W>) -> Flows<W> {
+        Flows { filter, presenter, outcome: Outcome::default(), secmark_seen: false }
     }
 
     /// Writes what is left, with the end of the document if it has one.
@@ -44,12 +54,12 @@ impl Flows {
             }
         }
         if let Err(e) = self.presenter.flush() {
-            self.outcome.note(Err(crate::output::PrintError::Io(e)));
+            self.outcome.note(Err(PrintError::Io(e)));
         }
     }
 }
 
-impl Sink for Flows {
+impl<W: Write> Sink for Flows<W> {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
         let matched = FlowView::index(msg).and_then(|f| Ok((f, self.filter.matches(&f)?)));
         match matched {
@@ -79,9 +89,18 @@ pub fn flows(call: &Invocation, table: Table) -> Result<(), Fail> {
         _ if call.args.given.has(Id::Zero) => request::Table::ConntrackZero,
         _ => request::Table::Conntrack,
     };
-    let ask = sink.filter.for_kernel();
-    let ended = Requests::open()
-        .and_then(|mut r| r.dump_table(|buf, seq| request::dump(buf, seq, which, &ask), &mut sink));
+    if super::explained(&call.args, &sink.filter)? {
+        return Ok(());
+    }
+    if call.args.jobs > 1 && which == request::Table::Conntrack {
+        return super::jobs::flows(call, sink.filter);
+    }
+    let plan = match which {
+        request::Table::Conntrack => super::plan(&call.args, &sink.filter),
+        _ => Plan::plain(&sink.filter),
+    };
+    let filter = sink.filter.clone();
+    let ended = plan.run(&filter, which, &mut sink);
     sink.finish(matches!(ended, Ok(End::Done)) && table == Table::Conntrack);
     ended.map_err(|e| operation_failed(Doing::List, &e))?;
     let unmarked = !sink.secmark_seen && sink.outcome.shown > 0;
@@ -136,7 +155,7 @@ pub fn expectations(call: &Invocation) -> Result<(), Fail> {
         }
     }
     if let Err(e) = sink.presenter.flush() {
-        sink.outcome.note(Err(crate::output::PrintError::Io(e)));
+        sink.outcome.note(Err(PrintError::Io(e)));
     }
     ended.map_err(|e| operation_failed(Doing::Other, &e))?;
     let shown = sink.outcome.check()?;

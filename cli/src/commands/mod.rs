@@ -1,17 +1,29 @@
 //! What each command does; one file a command.
 
 pub mod count;
+pub mod create;
+pub mod delete;
 pub mod event;
+pub mod flush;
 pub mod get;
+pub mod jobs;
 pub mod list;
+mod pending;
 pub mod stats;
+pub mod update;
 
 use crate::fail::{Fail, Name};
+use crate::filter::Filter;
 use crate::flags::args::Args;
+use crate::flags::table::Id;
 use crate::output::PrintError;
+use crate::plan::{self, Plan, TableSize};
 use crate::values::label::{self, LabelMap};
-use std::io;
-use zct_engine::{Lost, errno_text};
+use std::io::{self, Write as _};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use zct_engine::{Lost, Sink, errno_text};
+use zct_wire::header::CtMsg;
 
 /// A checked command line, ready to be carried out.
 #[derive(Debug)]
@@ -21,23 +33,52 @@ pub struct Invocation {
     /// The options.
     pub args: Args,
     /// The label file, when an option made us read it.
-    pub labels: Option<LabelMap>,
+    pub labels: Option<Arc<LabelMap>>,
     /// The bits of `-l`.
     pub label_bits: Vec<u16>,
 }
 
 impl Invocation {
-    /// Reads the label file if an option needs it, and looks up the names of `-l`.
-    pub fn new(name: Name, args: Args) -> Result<Invocation, Fail> {
-        use crate::flags::table::Id;
-        let needs = args.output.labels || args.given.any(&[Id::Label, Id::LabelAdd, Id::LabelDel]);
-        let labels = if needs { LabelMap::load(args.labelmap.as_deref()) } else { None };
-        let label_bits = label::bits(labels.as_ref(), &args.labels)?;
+    /// Reads the label file if an option needs it.
+    pub fn load_labels(args: &Args) -> Option<Arc<LabelMap>> {
+        if args.needs_labels() { LabelMap::load(args.labelmap.as_deref()).map(Arc::new) } else { None }
+    }
+
+    /// Looks up the names of labels in what was loaded.
+    pub fn new(name: Name, args: Args, labels: Option<Arc<LabelMap>>) -> Result<Invocation, Fail> {
+        let label_bits = label::bits(labels.as_deref(), &args.labels)?;
         for names in [&args.label_add, &args.label_del] {
-            label::bits(labels.as_ref(), names)?;
+            label::bits(labels.as_deref(), names)?;
         }
         Ok(Invocation { name, args, labels, label_bits })
     }
+}
+
+/// What the kernel is to be asked for, as the options have it.
+fn plan(args: &Args, filter: &Filter) -> Plan {
+    Plan::new(filter, args.kernel_filter, TableSize::read(), plan::has_tuple_filter)
+}
+
+/// `--explain`: the plan in words. True when that was asked for, and nothing is to be done.
+fn explained(args: &Args, filter: &Filter) -> Result<bool, Fail> {
+    if !args.given.has(Id::Explain) {
+        return Ok(false);
+    }
+    let text = plan(args, filter).explain(filter);
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| output_failed(&e))?;
+    Ok(true)
+}
+
+/// For requests that are answered by nothing but an acknowledgement.
+struct Silent;
+
+impl Sink for Silent {
+    fn message(&mut self, _: CtMsg<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, _: Lost) {}
 }
 
 /// What happened to the entries between the kernel and the output.
@@ -65,6 +106,13 @@ impl Outcome {
     /// Remembers a loss.
     pub fn lost(&mut self, why: Lost) {
         self.lost.get_or_insert(why);
+    }
+
+    /// Adds what happened in another part of the table.
+    fn add(&mut self, other: Outcome) {
+        self.shown += other.shown;
+        self.lost = self.lost.or(other.lost);
+        self.output = self.output.take().or(other.output);
     }
 
     /// A failed output or an incomplete answer as a failure.

@@ -3,6 +3,8 @@
 use super::command::{Cmd, Table};
 use super::table::Id;
 use crate::fail::Fail;
+use crate::filter::PortRange;
+use crate::plan::KernelFilter;
 use crate::values::addr::{self, AddrArg};
 use crate::values::list::{EventMask, Output, Status};
 use crate::values::nat::NatArg;
@@ -41,6 +43,32 @@ pub struct Ports {
     pub src: Option<u16>,
     /// Destination.
     pub dst: Option<u16>,
+}
+
+/// Which member of a flow a list is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Source of the original direction.
+    OrigSrc,
+    /// Destination of the original direction.
+    OrigDst,
+    /// Source of the reply direction.
+    ReplySrc,
+    /// Destination of the reply direction.
+    ReplyDst,
+}
+
+/// `PORT` or `FIRST:LAST`.
+fn port_range(text: &[u8]) -> Option<PortRange> {
+    let port = |t: &[u8]| -> Option<u16> {
+        let digits = std::str::from_utf8(t).ok().filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?;
+        digits.parse().ok()
+    };
+    let range = match text.iter().position(|b| *b == b':') {
+        Some(at) => PortRange { first: port(&text[..at])?, last: port(&text[at + 1..])? },
+        None => PortRange::one(port(text)?),
+    };
+    (range.first <= range.last).then_some(range)
 }
 
 /// A NAT option: given, and with an address if it has one.
@@ -83,6 +111,10 @@ pub struct Args {
     pub mask_ports: Ports,
     /// `--tuple-port-src` and the like
     pub tuple_ports: Ports,
+    /// Addresses after the first of a comma list: original source and destination, reply likewise.
+    pub more_addrs: [Vec<AddrArg>; 4],
+    /// Ports given as a list or a range, in the same order. The first of them is in the members above too.
+    pub port_lists: [Vec<PortRange>; 4],
     /// `--icmp-type`, `--icmpv6-type`
     pub icmp_type: Option<u8>,
     /// `--icmp-code`, `--icmpv6-code`
@@ -131,9 +163,18 @@ pub struct Args {
     pub labelmap: Option<OsString>,
     /// `-b`, bytes
     pub buffer_size: Option<usize>,
+    /// `--kernel-filter`
+    pub kernel_filter: KernelFilter,
+    /// `--jobs`; 0 when it was not given
+    pub jobs: usize,
 }
 
 impl Args {
+    /// True when an option makes us read the label file.
+    pub fn needs_labels(&self) -> bool {
+        self.output.labels || self.given.any(&[Id::Label, Id::LabelAdd, Id::LabelDel])
+    }
+
     /// Notes the family of an address or of `-f`: all of them must agree.
     pub fn set_family(&mut self, family: u8) -> Result<(), Fail> {
         match self.family {
@@ -155,6 +196,44 @@ impl Args {
         self.set_family(family)
     }
 
+    /// Addresses with optional prefix lengths; a length other than all of an address counts as `mask`.
+    /// Those after the first go to `more`.
+    pub fn networks(&mut self, list: &[u8], mask: Id, more: Side) -> Result<AddrArg, Fail> {
+        self.addresses(list, more, |a, text| {
+            let arg = addr::network(text)?;
+            if arg.mask.is_some() {
+                a.given.add(mask);
+            }
+            Ok(arg)
+        })
+    }
+
+    /// Addresses without a length; `option` is their long name.
+    pub fn exact_addresses(&mut self, list: &[u8], option: &str, more: Side) -> Result<Addr, Fail> {
+        self.addresses(list, more, |_, text| Ok(AddrArg { addr: addr::exact(text, option)?, mask: None }))
+            .map(|a| a.addr)
+    }
+
+    fn addresses(
+        &mut self,
+        list: &[u8],
+        more: Side,
+        parse: impl Fn(&mut Args, &[u8]) -> Result<AddrArg, Fail>,
+    ) -> Result<AddrArg, Fail> {
+        self.more_addrs[more as usize].clear();
+        let mut first = None;
+        for text in list.split(|b| *b == b',') {
+            let arg = parse(self, text)?;
+            self.set_family(arg.addr.family())?;
+            match first {
+                None => first = Some(arg),
+                Some(_) => self.more_addrs[more as usize].push(arg),
+            }
+        }
+        // Splitting yields at least one piece, however empty.
+        first.ok_or_else(|| addr::invalid(list))
+    }
+
     /// An address with an optional prefix length; a length other than all of it counts as `mask`.
     pub fn network(&mut self, text: &[u8], mask: Id) -> Result<AddrArg, Fail> {
         let arg = addr::network(text)?;
@@ -170,6 +249,28 @@ impl Args {
         let addr = addr::exact(text, option)?;
         self.set_family(addr.family())?;
         Ok(addr)
+    }
+
+    /// A port as the original reads it, decimal and cut to 16 bits; or, which is ours, a list of ports and
+    /// of ranges `FIRST:LAST`.
+    pub fn port(&mut self, text: &[u8], option: &str, side: Side) -> Result<u16, Fail> {
+        self.port_lists[side as usize].clear();
+        if !text.iter().any(|b| matches!(b, b',' | b':')) {
+            return Ok(self.decimal(text, option) as u16);
+        }
+        for piece in text.split(|b| *b == b',') {
+            let range = port_range(piece).ok_or_else(|| Fail::word("Invalid port list `", text, "'"))?;
+            self.port_lists[side as usize].push(range);
+        }
+        Ok(self.port_lists[side as usize].first().map_or(0, |r| r.first))
+    }
+
+    /// The name of an option that was given more than one value, if there is one.
+    pub fn listed(&self) -> Option<&'static str> {
+        let names = ["src", "dst", "reply-src", "reply-dst"];
+        let ports = ["sport", "dport", "reply-port-src", "reply-port-dst"];
+        let addr = self.more_addrs.iter().zip(names).find(|(l, _)| !l.is_empty()).map(|(_, n)| n);
+        addr.or_else(|| self.port_lists.iter().zip(ports).find(|(l, _)| !l.is_empty()).map(|(_, n)| n))
     }
 
     /// A decimal number as `atoi` reads it, cut to its type by the caller. Text that is no number is taken

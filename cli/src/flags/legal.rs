@@ -78,6 +78,16 @@ fn check_protocol(args: &Args, column: Option<usize>) -> Result<(), Fail> {
 
 /// Combinations that each command finds out for itself.
 fn check_meaning(args: &Args) -> Result<(), Fail> {
+    if args.jobs > 0 && (args.output.xml || args.given.has(Id::Zero)) {
+        return Err(Fail::usage("--jobs cannot be combined with xml output or --zero"));
+    }
+    let selects = matches!(
+        args.action,
+        Some((Cmd::List | Cmd::Delete | Cmd::Update | Cmd::Event, table)) if table != Table::Expect
+    );
+    if let (false, Some(name)) = (selects, args.listed()) {
+        return Err(Fail::usage(format!("`--{name}' takes one value with this command")));
+    }
     const SELECTORS: [Id; 13] = [
         Id::Src,
         Id::Dst,
@@ -113,7 +123,7 @@ mod tests {
     use crate::flags::parse::parse;
 
     fn of(line: &str) -> Result<(), String> {
-        let words: Vec<Vec<u8>> = line.split(' ').map(|w| w.as_bytes().to_vec()).collect();
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         let mut args = Args::default();
         let done = parse(&words, &mut args).and_then(|()| check(&args));
         done.map_err(|f| String::from_utf8(f.text).unwrap())
@@ -142,6 +152,14 @@ mod tests {
             ("-L --mask-src 255.0.0.0", "Can't use --mask-src without --src"),
             ("-L -n -j", "cannot specify `--src-nat' or `--dst-nat' with `--any-nat'"),
             ("-L -p tcp --tuple-port-src 1", "Illegal option `--tuple-port-src' with this command"),
+            (
+                "-G -p tcp -s 1.1.1.1,2.2.2.2 -d 1.1.1.1 --sport 1 --dport 2",
+                "`--src' takes one value with this command",
+            ),
+            (
+                "-G -p tcp -s 1.1.1.1 -d 1.1.1.1 --sport 1:2 --dport 2",
+                "`--sport' takes one value with this command",
+            ),
             ("-f ipv4", "Illegal option `--family' with this command"),
         ] {
             assert_eq!(of(line), Err(want.to_owned()), "{line}");

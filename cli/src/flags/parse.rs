@@ -28,13 +28,13 @@ impl Meaning {
 
 /// The words of a command line, and how far we are.
 struct Words<'a> {
-    words: &'a [Vec<u8>],
+    words: &'a [&'a [u8]],
     next: usize,
 }
 
 impl<'a> Words<'a> {
     fn take(&mut self) -> Option<&'a [u8]> {
-        let word = self.words.get(self.next)?;
+        let word = self.words.get(self.next).copied()?;
         self.next += 1;
         Some(word)
     }
@@ -51,7 +51,7 @@ impl<'a> Words<'a> {
 
 /// Reads the words after the program's name into `args`. On failure `args` holds what came before, its
 /// warnings among it.
-pub fn parse(words: &[Vec<u8>], args: &mut Args) -> Result<(), Fail> {
+pub fn parse(words: &[&[u8]], args: &mut Args) -> Result<(), Fail> {
     let mut words = Words { words, next: 0 };
     while let Some(word) = words.take() {
         match word {
@@ -180,7 +180,7 @@ mod tests {
     use crate::flags::command::Cmd;
 
     fn of(line: &str) -> Result<Args, Fail> {
-        let words: Vec<Vec<u8>> = line.split(' ').map(|w| w.as_bytes().to_vec()).collect();
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         let mut args = Args::default();
         parse(&words, &mut args).map(|()| args)
     }

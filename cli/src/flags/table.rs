@@ -3,9 +3,10 @@
 //! Parsing, legality, `--help`, man page and completions read this table. A row is data; what an option
 //! does is to record itself in [`Args`].
 
-use super::args::Args;
+use super::args::{Args, Side};
 use super::command::{Cmd, Table};
 use crate::fail::Fail;
+use crate::plan::KernelFilter;
 use crate::values::{list, number, protocol};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
@@ -45,6 +46,11 @@ pub enum Id {
     OrigZone,
     ReplyZone,
     Labelmap,
+    // What the original does not have.
+    DryRun,
+    KernelFilter,
+    Explain,
+    Jobs,
     // What follows belongs to protocols.
     Sport,
     Dport,
@@ -161,6 +167,8 @@ pub const COLUMNS: [(Cmd, Table); 14] = [
 
 const ADDR: &str = "ADDR";
 const NET: &str = "ADDR[/LEN]";
+const NETS: &str = "ADDR[/LEN][,...]";
+const ADDRS: &str = "ADDR[,...]";
 const NAT: &str = "ADDR[:PORT]";
 
 /// The options that do not depend on a protocol, in the order of the legality checks (spec/cli.md §1.3).
@@ -169,38 +177,39 @@ pub static FLAGS: &[Flag] = &[
         id: Id::Src,
         letter: b's',
         names: &["src", "orig-src"],
-        takes: Takes::Value(NET, |a, v| {
-            let arg = a.network(v, Id::MaskSrc)?;
-            a.orig_src = Some(arg);
+        takes: Takes::Value(NETS, |a, v| {
+            a.orig_src = Some(a.networks(v, Id::MaskSrc, Side::OrigSrc)?);
             Ok(())
         }),
         //     LIAUDGFEh then L I D G E of expectations
         legal: "oPPooP-o--RRR-",
         section: Section::Selection,
         brief: "source address of the original direction",
-        manual: "With a prefix length, a network.",
+        manual: "With a prefix length, a network. -L, -D, -U and -E take a comma list, of which one must fit.",
         complete: Complete::Nothing,
     },
     Flag {
         id: Id::Dst,
         letter: b'd',
         names: &["dst", "orig-dst"],
-        takes: Takes::Value(NET, |a, v| {
-            let arg = a.network(v, Id::MaskDst)?;
-            a.orig_dst = Some(arg);
+        takes: Takes::Value(NETS, |a, v| {
+            a.orig_dst = Some(a.networks(v, Id::MaskDst, Side::OrigDst)?);
             Ok(())
         }),
         legal: "oPPooP-o--RRR-",
         section: Section::Selection,
         brief: "destination address of the original direction",
-        manual: "With a prefix length, a network.",
+        manual: "With a prefix length, a network. -L, -D, -U and -E take a comma list, of which one must fit.",
         complete: Complete::Nothing,
     },
     Flag {
         id: Id::ReplySrc,
         letter: b'r',
         names: &["reply-src"],
-        takes: Takes::Value(ADDR, |a, v| a.address(v, "reply-src").map(|x| a.reply_src = Some(x))),
+        takes: Takes::Value(ADDRS, |a, v| {
+            a.reply_src = Some(a.exact_addresses(v, "reply-src", Side::ReplySrc)?);
+            Ok(())
+        }),
         legal: "oPPooP-o--ooo-",
         section: Section::Selection,
         brief: "source address of the reply direction",
@@ -211,7 +220,10 @@ pub static FLAGS: &[Flag] = &[
         id: Id::ReplyDst,
         letter: b'q',
         names: &["reply-dst"],
-        takes: Takes::Value(ADDR, |a, v| a.address(v, "reply-dst").map(|x| a.reply_dst = Some(x))),
+        takes: Takes::Value(ADDRS, |a, v| {
+            a.reply_dst = Some(a.exact_addresses(v, "reply-dst", Side::ReplyDst)?);
+            Ok(())
+        }),
         legal: "oPPooP-o--ooo-",
         section: Section::Selection,
         brief: "destination address of the reply direction",
@@ -301,8 +313,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'[',
         names: &["tuple-src"],
         takes: Takes::Value(NET, |a, v| {
-            let arg = a.network(v, Id::MaskSrc)?;
-            a.tuple_src = Some(arg);
+            a.tuple_src = Some(a.network(v, Id::MaskSrc)?);
             Ok(())
         }),
         legal: "----------R---",
@@ -316,8 +327,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b']',
         names: &["tuple-dst"],
         takes: Takes::Value(NET, |a, v| {
-            let arg = a.network(v, Id::MaskDst)?;
-            a.tuple_dst = Some(arg);
+            a.tuple_dst = Some(a.network(v, Id::MaskDst)?);
             Ok(())
         }),
         legal: "----------R---",
@@ -330,7 +340,10 @@ pub static FLAGS: &[Flag] = &[
         id: Id::MaskSrc,
         letter: b'{',
         names: &["mask-src"],
-        takes: Takes::Value(ADDR, |a, v| a.address(v, "mask-src").map(|x| a.mask_src = Some(x))),
+        takes: Takes::Value(ADDR, |a, v| {
+            a.mask_src = Some(a.address(v, "mask-src")?);
+            Ok(())
+        }),
         legal: "o--oo--o--R---",
         section: Section::Selection,
         brief: "bits of the source address that count; with --src",
@@ -341,7 +354,10 @@ pub static FLAGS: &[Flag] = &[
         id: Id::MaskDst,
         letter: b'}',
         names: &["mask-dst"],
-        takes: Takes::Value(ADDR, |a, v| a.address(v, "mask-dst").map(|x| a.mask_dst = Some(x))),
+        takes: Takes::Value(ADDR, |a, v| {
+            a.mask_dst = Some(a.address(v, "mask-dst")?);
+            Ok(())
+        }),
         legal: "o--oo--o--R---",
         section: Section::Selection,
         brief: "bits of the destination address that count; with --dst",
@@ -577,6 +593,70 @@ pub static FLAGS: &[Flag] = &[
         manual: "One line a label: its bit and its name.",
         complete: Complete::File,
     },
+    Flag {
+        id: Id::DryRun,
+        letter: 0,
+        names: &["dry-run"],
+        takes: Takes::Nothing(|_| ()),
+        legal: "---oo-o-------",
+        section: Section::Display,
+        brief: "show what would be deleted or updated, and change nothing",
+        manual: "Shows the entries as they are now. The summary says how many would be changed.",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::KernelFilter,
+        letter: 0,
+        names: &["kernel-filter"],
+        takes: Takes::Value("WHEN", |a, v| {
+            a.kernel_filter = match v {
+                b"auto" => KernelFilter::Auto,
+                b"always" => KernelFilter::Always,
+                b"never" => KernelFilter::Never,
+                _ => return Err(Fail::word("`", v, "' is not one of auto, always, never")),
+            };
+            Ok(())
+        }),
+        legal: "o--oo---------",
+        section: Section::Selection,
+        brief: "let the kernel select by tuple and zone: auto, always, never",
+        manual: "The kernel walks the whole table for a selection that matches little, and handles no packets on \
+                 that processor meanwhile: about 240 ms with a million flows in a million buckets. auto, the \
+                 default, asks for it only while that is estimated to take less than 50 ms. What is selected \
+                 is the same in every case. Without a family, a selection by protocol becomes one dump a \
+                 family, and the output is in that order.",
+        complete: Complete::Words(&["auto", "always", "never"]),
+    },
+    Flag {
+        id: Id::Explain,
+        letter: 0,
+        names: &["explain"],
+        takes: Takes::Nothing(|_| ()),
+        legal: "o--oo---------",
+        section: Section::Display,
+        brief: "say what the kernel would be asked for and what not, and do nothing",
+        manual: "",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::Jobs,
+        letter: 0,
+        names: &["jobs"],
+        takes: Takes::Value("N", |a, v| {
+            let n = number::any_base(v).filter(|(n, rest)| rest.is_empty() && (1..=64).contains(n));
+            let (n, _) = n.ok_or_else(|| Fail::word("`", v, "' is not a number of jobs from 1 to 64"))?;
+            a.jobs = n as usize;
+            Ok(())
+        }),
+        legal: "o-------------",
+        section: Section::Display,
+        brief: "read the table in parts, N at a time",
+        manual: "The parts are the two families; where one has most of the flows, it is divided into the flows \
+                 that are ASSURED and those that are not. A flow that becomes assured while the table is read \
+                 may then be shown twice or not at all. The order of the output is that in which the parts \
+                 come in. At most four parts.",
+        complete: Complete::Nothing,
+    },
 ];
 
 /// A zone number.
@@ -599,38 +679,42 @@ fn one_label_change(a: &Args, other: Id) -> Result<(), Fail> {
 
 /// A row for one of two ports or keys.
 macro_rules! port {
-    ($id:ident, $names:expr, $member:ident.$side:ident, $read:expr, $legal:expr, $section:ident, $brief:expr) => {
+    ($id:ident, $names:expr, $member:ident.$side:ident, $value:expr, $read:expr, $legal:expr, $section:ident, $brief:expr) => {
         Flag {
             id: Id::$id,
             letter: 0,
             names: &$names,
-            takes: Takes::Value("PORT", |a, v| {
-                a.$member.$side = Some($read(a, v, $names[0]));
+            takes: Takes::Value($value, |a, v| {
+                a.$member.$side = Some($read(a, v, $names[0])?);
                 Ok(())
             }),
             legal: $legal,
             section: Section::$section,
             brief: $brief,
-            manual: "",
+            manual: if $value.as_bytes().len() > 4 {
+                "-L, -D, -U and -E take lists and ranges: 80,443,8000:8099."
+            } else {
+                ""
+            },
             complete: Complete::Nothing,
         }
     };
 }
 
-/// A port is decimal and wraps to 16 bits, as in the original.
-fn port(a: &mut Args, text: &[u8], option: &str) -> u16 {
-    a.decimal(text, option) as u16
+/// A port of an expectation is decimal and wraps to 16 bits, as in the original.
+fn port(a: &mut Args, text: &[u8], option: &str) -> Result<u16, Fail> {
+    Ok(a.decimal(text, option) as u16)
 }
 
 /// A GRE key may be of any base.
-fn key(a: &mut Args, text: &[u8], option: &str) -> u16 {
+fn key(a: &mut Args, text: &[u8], option: &str) -> Result<u16, Fail> {
     match number::any_base(text) {
-        Some((v, b"")) => v as u16,
+        Some((v, b"")) => Ok(v as u16),
         other => {
             let v = other.map_or(0, |(v, _)| v as u16);
             let shown = String::from_utf8_lossy(text);
             a.warnings.push(format!("WARNING: `{shown}' with --{option} is not a number, using {v}"));
-            v
+            Ok(v)
         }
     }
 }
@@ -639,21 +723,21 @@ fn key(a: &mut Args, text: &[u8], option: &str) -> u16 {
 macro_rules! ports {
     ($($more:expr),* $(,)?) => {
         &[
-            port!(Sport, ["sport", "orig-port-src"], orig_ports.src, port, "oPPooP-o--RRR-", Selection,
+            port!(Sport, ["sport", "orig-port-src"], orig_ports.src, "PORT[:LAST][,...]", |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigSrc), "oPPooP-o--RRR-", Selection,
                 "source port of the original direction"),
-            port!(Dport, ["dport", "orig-port-dst"], orig_ports.dst, port, "oPPooP-o--RRR-", Selection,
+            port!(Dport, ["dport", "orig-port-dst"], orig_ports.dst, "PORT[:LAST][,...]", |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigDst), "oPPooP-o--RRR-", Selection,
                 "destination port of the original direction"),
-            port!(ReplyPortSrc, ["reply-port-src"], reply_ports.src, port, "oPPooP-o---RR-", Selection,
+            port!(ReplyPortSrc, ["reply-port-src"], reply_ports.src, "PORT[:LAST][,...]", |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplySrc), "oPPooP-o---RR-", Selection,
                 "source port of the reply direction"),
-            port!(ReplyPortDst, ["reply-port-dst"], reply_ports.dst, port, "oPPooP-o---RR-", Selection,
+            port!(ReplyPortDst, ["reply-port-dst"], reply_ports.dst, "PORT[:LAST][,...]", |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplyDst), "oPPooP-o---RR-", Selection,
                 "destination port of the reply direction"),
-            port!(MaskPortSrc, ["mask-port-src"], mask_ports.src, port, "----------R---", Expectation,
+            port!(MaskPortSrc, ["mask-port-src"], mask_ports.src, "PORT", port, "----------R---", Expectation,
                 "bits of the expected source port that count"),
-            port!(MaskPortDst, ["mask-port-dst"], mask_ports.dst, port, "----------R---", Expectation,
+            port!(MaskPortDst, ["mask-port-dst"], mask_ports.dst, "PORT", port, "----------R---", Expectation,
                 "bits of the expected destination port that count"),
-            port!(TuplePortSrc, ["tuple-port-src"], tuple_ports.src, port, "----------R---", Expectation,
+            port!(TuplePortSrc, ["tuple-port-src"], tuple_ports.src, "PORT", port, "----------R---", Expectation,
                 "expected source port"),
-            port!(TuplePortDst, ["tuple-port-dst"], tuple_ports.dst, port, "----------R---", Expectation,
+            port!(TuplePortDst, ["tuple-port-dst"], tuple_ports.dst, "PORT", port, "----------R---", Expectation,
                 "expected destination port"),
             $($more),*
         ]
@@ -665,6 +749,7 @@ const GRE_FLAGS: &[Flag] = &[
         Sport,
         ["srckey", "orig-key-src"],
         orig_ports.src,
+        "KEY",
         key,
         "oPPooP-o--RRR-",
         Selection,
@@ -674,6 +759,7 @@ const GRE_FLAGS: &[Flag] = &[
         Dport,
         ["dstkey", "orig-key-dst"],
         orig_ports.dst,
+        "KEY",
         key,
         "oPPooP-o--RRR-",
         Selection,
@@ -683,6 +769,7 @@ const GRE_FLAGS: &[Flag] = &[
         ReplyPortSrc,
         ["reply-key-src"],
         reply_ports.src,
+        "KEY",
         key,
         "oPPooP-o--RRR-",
         Selection,
@@ -692,6 +779,7 @@ const GRE_FLAGS: &[Flag] = &[
         ReplyPortDst,
         ["reply-key-dst"],
         reply_ports.dst,
+        "KEY",
         key,
         "oPPooP-o--RRR-",
         Selection,
@@ -701,6 +789,7 @@ const GRE_FLAGS: &[Flag] = &[
         MaskPortSrc,
         ["mask-key-src"],
         mask_ports.src,
+        "KEY",
         key,
         "----------R---",
         Expectation,
@@ -710,6 +799,7 @@ const GRE_FLAGS: &[Flag] = &[
         MaskPortDst,
         ["mask-key-dst"],
         mask_ports.dst,
+        "KEY",
         key,
         "----------R---",
         Expectation,
@@ -719,6 +809,7 @@ const GRE_FLAGS: &[Flag] = &[
         TuplePortSrc,
         ["tuple-key-src"],
         tuple_ports.src,
+        "KEY",
         key,
         "----------R---",
         Expectation,
@@ -728,6 +819,7 @@ const GRE_FLAGS: &[Flag] = &[
         TuplePortDst,
         ["tuple-key-dst"],
         tuple_ports.dst,
+        "KEY",
         key,
         "----------R---",
         Expectation,

@@ -94,6 +94,22 @@ pub fn bits(map: Option<&LabelMap>, names: &[Vec<u8>]) -> Result<Vec<u16>, Fail>
     names.iter().map(bit).collect()
 }
 
+/// The bits as the kernel wants them: 16 bytes, 32-bit words in host order. Bits past the end, which the
+/// kernel does not have, are left out.
+pub fn words(bits: &[u16]) -> [u8; 16] {
+    let mut words = [0u32; 4];
+    for bit in bits {
+        if let Some(word) = words.get_mut(usize::from(bit / 32)) {
+            *word |= 1 << (bit % 32);
+        }
+    }
+    let mut bytes = [0; 16];
+    for (to, word) in bytes.chunks_exact_mut(4).zip(words) {
+        to.copy_from_slice(&word.to_ne_bytes());
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

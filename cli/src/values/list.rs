@@ -10,6 +10,8 @@ pub struct Status {
     pub set: u32,
     /// Bits that must be clear: `!NAME`, `UNREPLIED`.
     pub clear: u32,
+    /// A word was ignored, with a warning.
+    pub ignored: bool,
 }
 
 /// Which output to write, and what goes into it; the words of `-o`.
@@ -98,6 +100,7 @@ pub fn status(list: &[u8], status: &mut Status) -> Result<Vec<String>, Fail> {
         let negated = word.len() != whole.len();
         let bits = if let Some((name, option)) = NAT_STATUS.iter().find(|(name, _)| is_prefix(word, name)) {
             warnings.push(format!("WARNING: ignoring {name}, use {option} instead"));
+            status.ignored = true;
             Some(0)
         } else if word.starts_with(b"UNREPLIED") && !negated {
             status.clear |= ips::SEEN_REPLY;

@@ -1,0 +1,291 @@
+//! `-D`: dump, select, delete each one (spec/cli.md §5.5).
+//!
+//! A flow is deleted by its own tuple, zone and id, taken from the dump. The kernel's filters only make the
+//! dump shorter; what comes back is always checked again, so a kernel that ignores a filter costs time and
+//! never a flow.
+
+use super::pending::Pending;
+use super::{Invocation, Outcome, output_failed};
+use crate::fail::{Doing, Fail, operation_failed};
+use crate::filter::Filter;
+use crate::flags::args::Args;
+use crate::flags::table::Id;
+use crate::output::PrintError;
+use crate::plan;
+use crate::present::{Document, Presenter};
+use crate::selection;
+use crate::values::list::Output;
+use std::ops::ControlFlow;
+use zct_engine::{Answer, Batch, Error, Lost, Requests, Sink};
+use zct_wire::WireError;
+use zct_wire::consts::{af, ipproto};
+use zct_wire::flow::FlowView;
+use zct_wire::header::CtMsg;
+use zct_wire::request;
+use zct_wire::text::save::Verb;
+
+/// Which flows to delete, and how each is printed.
+pub(crate) trait Selection {
+    /// What the kernel is asked for, as a filter and the plan made of it; it may answer with more.
+    fn plan(&self) -> (Filter, plan::Plan);
+    /// The number of the selection that the flow belongs to, if any.
+    fn find(&self, f: &FlowView<'_>) -> Result<Option<u32>, WireError>;
+    /// The output of that selection; `None`: as the presenter was made.
+    fn output(&self, index: u32) -> Option<Output>;
+}
+
+/// One filter and how the kernel is asked for it.
+pub(super) struct One {
+    pub(super) filter: Filter,
+    pub(super) plan: plan::Plan,
+}
+
+impl One {
+    /// A filter that needs no plan.
+    pub(super) fn plain(filter: Filter) -> One {
+        One { plan: plan::Plan::plain(&filter), filter }
+    }
+}
+
+impl Selection for One {
+    fn plan(&self) -> (Filter, plan::Plan) {
+        (self.filter.clone(), self.plan.clone())
+    }
+
+    fn find(&self, f: &FlowView<'_>) -> Result<Option<u32>, WireError> {
+        Ok(self.filter.matches(f)?.then_some(0))
+    }
+
+    fn output(&self, _: u32) -> Option<Output> {
+        None
+    }
+}
+
+/// What is done with the flows that are found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Plan {
+    /// Only show them.
+    pub(crate) dry_run: bool,
+    /// Go on after a refusal.
+    pub(crate) keep_going: bool,
+}
+
+/// Selects flows, deletes them in batches, and prints those that are gone.
+pub(crate) struct Deleter<S> {
+    selection: S,
+    presenter: Option<Presenter>,
+    outcome: Outcome,
+    batch: Batch,
+    pending: Pending,
+    /// What the kernel said that is not "no such flow", once a selection.
+    refused: Vec<(u32, Error)>,
+    /// What went wrong on our side.
+    broken: Option<Error>,
+    plan: Plan,
+}
+
+/// What a deletion came to.
+#[derive(Debug)]
+pub(crate) struct Deleted {
+    /// How many flows are gone.
+    pub(crate) count: u64,
+    /// Which selections had flows that could not be deleted, and why.
+    pub(crate) refused: Vec<(u32, Error)>,
+}
+
+impl<S: Selection + Send> Deleter<S> {
+    /// Without a presenter, flows are counted and not shown.
+    pub(crate) fn new(selection: S, presenter: Option<Presenter>, plan: Plan) -> Result<Deleter<S>, Error> {
+        Ok(Deleter {
+            selection,
+            presenter,
+            outcome: Outcome::default(),
+            batch: Batch::open()?,
+            pending: Pending::default(),
+            refused: Vec::new(),
+            broken: None,
+            plan,
+        })
+    }
+
+    fn select(&mut self, msg: CtMsg<'_>) -> Result<bool, Error> {
+        let f = FlowView::index(msg)?;
+        let Some(index) = self.selection.find(&f)? else { return Ok(true) };
+        if self.plan.dry_run {
+            return Ok(print(&self.selection, &mut self.presenter, &mut self.outcome, index, &f));
+        }
+        let key = f.key()?;
+        self.batch.add(|buf, seq| request::delete(buf, seq, 0, &key))?;
+        self.pending.push(&f, index);
+        if self.batch.is_full() { self.settle() } else { Ok(true) }
+    }
+
+    /// Sends the batch and prints what was deleted; false when it is not to go on.
+    fn settle(&mut self) -> Result<bool, Error> {
+        let (pending, refused) = (&mut self.pending, &mut self.refused);
+        self.batch.send(|at, answer| {
+            if let Answer::Refused(e) = answer {
+                let index = pending.refuse(at);
+                // Gone meanwhile, or another flow has its tuple: nothing to delete.
+                if e.errno() != Some(libc::ENOENT) && refused.iter().all(|(i, _)| *i != index) {
+                    refused.push((index, e));
+                }
+            }
+        })?;
+        let (selection, presenter, outcome) = (&self.selection, &mut self.presenter, &mut self.outcome);
+        let mut goes_on = true;
+        self.pending.settle(|f, index| {
+            goes_on = print(selection, presenter, outcome, index, f);
+            goes_on
+        })?;
+        Ok(goes_on && (self.refused.is_empty() || self.plan.keep_going))
+    }
+
+    /// Deletes what is found. What has been deleted is printed, also when it ends in an error.
+    pub(crate) fn run(mut self, doing: Doing) -> Result<Deleted, Fail> {
+        let (filter, plan) = self.selection.plan();
+        let ended = plan.run(&filter, request::Table::Conntrack, &mut self);
+        // The last batch, unless something is wrong already.
+        let goes_on = self.broken.is_none() && (self.refused.is_empty() || self.plan.keep_going);
+        let settled = if goes_on { self.settle().map(drop) } else { Ok(()) };
+        if let Some(presenter) = &mut self.presenter {
+            if let Err(e) = presenter.flush() {
+                self.outcome.note(Err(PrintError::Io(e)));
+            }
+        }
+        if let Some(e) = self.broken.or(ended.err()).or(settled.err()) {
+            return Err(operation_failed(doing, &e));
+        }
+        Ok(Deleted { count: self.outcome.check()?, refused: self.refused })
+    }
+}
+
+/// Prints and counts one flow; false when the output no longer works.
+fn print(
+    selection: &impl Selection,
+    presenter: &mut Option<Presenter>,
+    outcome: &mut Outcome,
+    index: u32,
+    f: &FlowView<'_>,
+) -> bool {
+    let printed = presenter.as_mut().map_or(Ok(()), |p| {
+        if let Some(output) = selection.output(index) {
+            p.set_output(&output);
+        }
+        p.flow(f, Verb::Delete)
+    });
+    outcome.note(printed)
+}
+
+impl<S: Selection + Send> Sink for Deleter<S> {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        match self.select(msg) {
+            Ok(true) => ControlFlow::Continue(()),
+            Ok(false) => ControlFlow::Break(()),
+            Err(Error::Wire(e)) => {
+                self.outcome.lost(Lost::Damaged(e));
+                ControlFlow::Continue(())
+            }
+            Err(e) => {
+                self.broken.get_or_insert(e);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn lost(&mut self, why: Lost) {
+        self.outcome.lost(why);
+    }
+}
+
+/// Deletes what one filter matches; the first refusal is the failure.
+pub(super) fn run(
+    selection: One,
+    presenter: Option<Presenter>,
+    dry_run: bool,
+    doing: Doing,
+) -> Result<u64, Fail> {
+    let plan = Plan { dry_run, keep_going: false };
+    let deleter = Deleter::new(selection, presenter, plan).map_err(|e| operation_failed(doing, &e))?;
+    let deleted = deleter.run(doing)?;
+    match deleted.refused.first() {
+        Some((_, e)) => Err(operation_failed(doing, e)),
+        None => Ok(deleted.count),
+    }
+}
+
+/// `-D`.
+pub fn flows(call: &Invocation) -> Result<(), Fail> {
+    let filter = deletion_filter(call)?;
+    let presenter =
+        Presenter::stdout(&call.args.output, Document::Bare, None).map_err(|e| output_failed(&e))?;
+    let dry_run = call.args.given.has(Id::DryRun);
+    if super::explained(&call.args, &filter)? {
+        return Ok(());
+    }
+    let plan = super::plan(&call.args, &filter);
+    let count = run(One { filter, plan }, Some(presenter), dry_run, Doing::Delete)?;
+    let what = if dry_run { "would be deleted" } else { "have been deleted" };
+    call.name.say(format!("{count} flow entries {what}.").as_bytes());
+    if count == 0 { Err(Fail::silent()) } else { Ok(()) }
+}
+
+/// The selection of a `-D` line.
+pub fn deletion_filter(call: &Invocation) -> Result<Filter, Fail> {
+    let mut filter = selection::checked_filter(&call.args, call.label_bits.clone())?;
+    filter.timeout = call.args.timeout.filter(|_| timeout_counts(&call.args));
+    Ok(filter)
+}
+
+/// Whether `-t` is compared with the time a flow has left. The original does so as soon as anything else is
+/// compared, which makes lines that it saved itself match nothing; with a complete tuple there is one flow
+/// that can be meant, and its time does not matter.
+fn timeout_counts(args: &Args) -> bool {
+    const COMPARED: [Id; 14] = [
+        Id::Src,
+        Id::Dst,
+        Id::ReplySrc,
+        Id::ReplyDst,
+        Id::MaskSrc,
+        Id::MaskDst,
+        Id::Protonum,
+        Id::Mark,
+        Id::Status,
+        Id::EntryId,
+        Id::Label,
+        Id::Zone,
+        Id::OrigZone,
+        Id::ReplyZone,
+    ];
+    args.given.any(&COMPARED) && !is_complete(args)
+}
+
+/// True when the original direction, or the reply direction, is given to the last port.
+fn is_complete(args: &Args) -> bool {
+    let Some(protocol) = args.protocol else { return false };
+    let has = |ids: [Id; 2]| ids.iter().all(|id| args.given.has(*id));
+    let masked = args.given.any(&[Id::MaskSrc, Id::MaskDst]);
+    let (orig, reply) = match protocol.num {
+        ipproto::ICMP | ipproto::ICMPV6 => {
+            let icmp = has([Id::IcmpType, Id::IcmpCode]) && args.given.has(Id::IcmpId);
+            (icmp, icmp)
+        }
+        _ if protocol.has_options => (has([Id::Sport, Id::Dport]), has([Id::ReplyPortSrc, Id::ReplyPortDst])),
+        _ => (true, true),
+    };
+    !masked && (has([Id::Src, Id::Dst]) && orig || has([Id::ReplySrc, Id::ReplyDst]) && reply)
+}
+
+/// `-D expect`: the key is the expected tuple, given as the original direction.
+pub fn expectation(call: &Invocation) -> Result<(), Fail> {
+    let key = super::get::orig_tuple(&call.args);
+    let family = call.args.family.unwrap_or(af::INET);
+    Requests::open()
+        .and_then(|mut r| {
+            r.ask(|buf, seq| request::delete_expect(buf, seq, family, &key), &mut super::Silent)
+        })
+        .map_err(|e| operation_failed(Doing::Other, &e))?;
+    // Success looks like this in the original, exit code included, and scripts have learnt it.
+    call.name.say(b"0 expectations have been shown.");
+    Err(Fail::silent())
+}

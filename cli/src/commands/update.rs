@@ -1,0 +1,252 @@
+//! `-U`: dump, select, change what is different (spec/cli.md §5.6).
+
+use super::pending::Pending;
+use super::{Invocation, Outcome, output_failed};
+use crate::fail::{Doing, Fail, operation_failed};
+use crate::filter::Filter;
+use crate::flags::table::Id;
+use crate::output::PrintError;
+use crate::present::{Document, Presenter};
+use crate::selection;
+use crate::values::label;
+use std::ops::ControlFlow;
+use zct_engine::{Answer, Batch, Error, Lost, Sink};
+use zct_wire::consts::ipproto;
+use zct_wire::filter::Masked;
+use zct_wire::flow::FlowView;
+use zct_wire::header::CtMsg;
+use zct_wire::nat::Nat;
+use zct_wire::proto::{DccpInfo, ProtoInfo, SctpInfo, TcpInfo};
+use zct_wire::request::{self, NewFlow};
+use zct_wire::text::save::Verb;
+
+/// Room for the answers to a batch of requests for flows: each takes up to a page and more.
+const ANSWERS_BYTES: usize = 1 << 20;
+
+/// What to write, as the options said it.
+#[derive(Clone, Debug, Default)]
+struct Change {
+    mark: Option<Masked>,
+    timeout_s: Option<u32>,
+    /// Bits to set; none can be cleared.
+    status: Option<u32>,
+    state: Option<u8>,
+    vtag: [Option<u32>; 2],
+    label_add: Vec<u16>,
+    /// `None`: leave them; an empty list: clear all.
+    label_del: Option<Vec<u16>>,
+    /// Translations that were given with an address. The kernel refuses them for a flow that exists.
+    nat: [Option<Nat>; 2],
+}
+
+impl Change {
+    fn of(call: &Invocation) -> Result<Change, Fail> {
+        let args = &call.args;
+        let nat = |option: crate::flags::args::NatOption| {
+            option.flatten().map(|a| Nat { addr: Some(a.addr), port: a.port })
+        };
+        let del = label::bits(call.labels.as_deref(), &args.label_del)?;
+        Ok(Change {
+            mark: args.mark,
+            timeout_s: args.timeout,
+            status: args.status.map(|s| s.set),
+            state: args.state,
+            vtag: args.vtag,
+            label_add: label::bits(call.labels.as_deref(), &args.label_add)?,
+            label_del: args.given.has(Id::LabelDel).then_some(del),
+            nat: [nat(args.src_nat), nat(args.dst_nat)],
+        })
+    }
+
+    /// The request that makes the flow what it should be; `None` when it is so already.
+    fn request(&self, f: &FlowView<'_>) -> Result<Option<NewFlow<'static>>, Error> {
+        let mut changed = false;
+        let mut new = NewFlow { family: f.family(), orig: f.orig()?, zone: f.zone()?, ..NewFlow::default() };
+        if let Some(m) = self.mark {
+            let old = f.mark()?.unwrap_or(0);
+            let value = old & !m.mask ^ m.value;
+            changed |= value != old;
+            new.mark = Some(Masked { value, mask: u32::MAX });
+        }
+        if let Some(t) = self.timeout_s {
+            changed |= f.timeout_s()? != Some(t);
+            new.timeout_s = Some(t);
+        }
+        if let Some(bits) = self.status {
+            let old = f.status()?.unwrap_or(0);
+            changed |= old & bits != bits;
+            new.status = Some(old | bits);
+        }
+        if let Some(s) = self.state {
+            changed |= f.state()?.map(|(_, state)| state) != Some(s);
+        }
+        new.protoinfo = self.protoinfo(f.orig()?.and_then(|t| t.proto));
+        if let Some(labels) = self.labels(f) {
+            changed = true;
+            new.labels = Some((labels, [0xff; 16]));
+        }
+        let [nat_src, nat_dst] = self.nat;
+        (new.nat_src, new.nat_dst) = (nat_src, nat_dst);
+        Ok(changed.then_some(new))
+    }
+
+    /// State and tags, when they were given. Window tracking of TCP stays as it is.
+    fn protoinfo(&self, proto: Option<u8>) -> Option<ProtoInfo> {
+        let tags = self.vtag.iter().any(Option::is_some);
+        if self.state.is_none() && !tags {
+            return None;
+        }
+        match proto? {
+            ipproto::TCP => Some(ProtoInfo::Tcp(TcpInfo { state: self.state, ..TcpInfo::default() })),
+            ipproto::SCTP => Some(ProtoInfo::Sctp(SctpInfo { state: self.state, vtag: self.vtag })),
+            ipproto::DCCP => Some(ProtoInfo::Dccp(DccpInfo { state: self.state, ..DccpInfo::default() })),
+            _ => None,
+        }
+    }
+
+    /// The labels the flow should have, when they are not what it has.
+    fn labels(&self, f: &FlowView<'_>) -> Option<[u8; 16]> {
+        let old: Vec<u16> = f.labels().map(|bits| bits.iter().collect()).unwrap_or_default();
+        let mut new = old.clone();
+        match &self.label_del {
+            Some(gone) if gone.is_empty() => new.clear(),
+            Some(gone) => new.retain(|bit| !gone.contains(bit)),
+            None => {}
+        }
+        new.extend(self.label_add.iter().filter(|bit| !old.contains(bit)));
+        (new != old).then(|| label::words(&new))
+    }
+}
+
+struct Updater {
+    filter: Filter,
+    change: Change,
+    presenter: Presenter,
+    outcome: Outcome,
+    updates: Batch,
+    gets: Batch,
+    pending: Pending,
+    refused: Option<Error>,
+    dry_run: bool,
+}
+
+impl Updater {
+    fn select(&mut self, msg: CtMsg<'_>) -> Result<bool, Error> {
+        let f = FlowView::index(msg)?;
+        if !self.filter.matches(&f)? {
+            return Ok(true);
+        }
+        let Some(new) = self.change.request(&f)? else { return Ok(true) };
+        if self.dry_run {
+            let printed = self.presenter.flow(&f, Verb::Add);
+            return Ok(self.outcome.note(printed));
+        }
+        // Nothing is asked of the kernel about a flow without a tuple.
+        f.key()?;
+        self.updates.add(|buf, seq| request::new_flow(buf, seq, 0, &new))?;
+        self.pending.push(&f, 0);
+        if self.updates.is_full() { self.settle() } else { Ok(true) }
+    }
+
+    /// Sends the updates, then asks for what has become of the flows and prints it.
+    fn settle(&mut self) -> Result<bool, Error> {
+        let (pending, refused) = (&mut self.pending, &mut self.refused);
+        let labels = self.change.label_del.is_some() || !self.change.label_add.is_empty();
+        self.updates.send(|index, answer| {
+            if let Answer::Refused(e) = answer {
+                pending.refuse(index);
+                // Gone meanwhile; or a flow from before the rules used labels, which has no room for them.
+                let passed_over =
+                    e.errno() == Some(libc::ENOENT) || labels && e.errno() == Some(libc::ENOSPC);
+                if !passed_over {
+                    refused.get_or_insert(e);
+                }
+            }
+        })?;
+        let (gets, mut asked) = (&mut self.gets, Ok(()));
+        self.pending.settle(|f, _| {
+            asked = f
+                .key()
+                .map_err(Error::Wire)
+                .and_then(|key| gets.add(|buf, seq| request::get_again(buf, seq, &key)));
+            asked.is_ok()
+        })?;
+        asked?;
+        let (presenter, outcome) = (&mut self.presenter, &mut self.outcome);
+        let mut goes_on = true;
+        self.gets.send(|_, answer| match answer {
+            Answer::Message(msg) => match FlowView::index(msg) {
+                Ok(f) => goes_on &= outcome.note(presenter.flow(&f, Verb::Add)),
+                Err(e) => outcome.lost(Lost::Damaged(e)),
+            },
+            // It has ended since: not shown and not counted, as in the original.
+            Answer::Refused(e) if e.errno() == Some(libc::ENOENT) => {}
+            Answer::Refused(e) => _ = refused.get_or_insert(e),
+        })?;
+        Ok(goes_on && self.refused.is_none())
+    }
+}
+
+impl Sink for Updater {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        match self.select(msg) {
+            Ok(true) => ControlFlow::Continue(()),
+            Ok(false) => ControlFlow::Break(()),
+            Err(Error::Wire(e)) => {
+                self.outcome.lost(Lost::Damaged(e));
+                ControlFlow::Continue(())
+            }
+            Err(e) => {
+                self.refused.get_or_insert(e);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn lost(&mut self, why: Lost) {
+        self.outcome.lost(why);
+    }
+}
+
+/// `-U`: updates and counts; says nothing.
+pub fn run(call: &Invocation) -> Result<u64, Fail> {
+    let failed = |e: Error| operation_failed(Doing::Update, &e);
+    let presenter = Presenter::stdout(&call.args.output, Document::Bare, call.labels.clone())
+        .map_err(|e| output_failed(&e))?;
+    let gets = Batch::open().map_err(failed)?;
+    // Without the privilege it gets what is allowed, which is enough for smaller batches' answers.
+    _ = gets.socket().set_receive_buffer(ANSWERS_BYTES);
+    let mut sink = Updater {
+        filter: selection::update_filter(&call.args, call.label_bits.clone()),
+        change: Change::of(call)?,
+        presenter,
+        outcome: Outcome::default(),
+        updates: Batch::open().map_err(failed)?,
+        gets,
+        pending: Pending::default(),
+        refused: None,
+        dry_run: call.args.given.has(Id::DryRun),
+    };
+    let filter = sink.filter.clone();
+    let ended = super::plan(&call.args, &filter).run(&filter, request::Table::Conntrack, &mut sink);
+    let settled = if sink.refused.is_none() { sink.settle().map(drop) } else { Ok(()) };
+    if let Err(e) = sink.presenter.flush() {
+        sink.outcome.note(Err(PrintError::Io(e)));
+    }
+    if let Some(e) = sink.refused.or(ended.err()).or(settled.err()) {
+        return Err(failed(e));
+    }
+    sink.outcome.check()
+}
+
+/// `-U` on its own.
+pub fn flows(call: &Invocation) -> Result<(), Fail> {
+    let filter = selection::update_filter(&call.args, call.label_bits.clone());
+    if super::explained(&call.args, &filter)? {
+        return Ok(());
+    }
+    let count = run(call)?;
+    let what = if call.args.given.has(Id::DryRun) { "would be updated" } else { "have been updated" };
+    call.name.say(format!("{count} flow entries {what}.").as_bytes());
+    if count == 0 { Err(Fail::silent()) } else { Ok(()) }
+}

@@ -1,0 +1,174 @@
+//! `-R FILE`: the commands of a file (spec/cli.md §6).
+//!
+//! The whole file is checked before anything is carried out. Then every line behaves as if run alone, in
+//! order, only faster: creations travel in batches, and a run of deletions is one pass over the table.
+
+pub mod carry_out;
+pub mod selectors;
+pub mod source;
+pub mod words;
+
+use crate::commands::Invocation;
+use crate::fail::{Fail, Name, warn};
+use crate::flags::args::Args;
+use crate::flags::command::{Cmd, Table};
+use crate::flags::{legal, parse};
+use crate::values::label::LabelMap;
+use carry_out::Runner;
+use smallvec::SmallVec;
+use source::Source;
+use std::ffi::OsString;
+use std::sync::Arc;
+use words::Splitter;
+
+/// The options after the file name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Report every line that fails and go on.
+    pub keep_going: bool,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+impl Options {
+    /// Other words are ignored, as in the original.
+    pub fn of(words: &[&[u8]]) -> Options {
+        Options {
+            keep_going: words.contains(&&b"--keep-going"[..]),
+            dry_run: words.contains(&&b"--dry-run"[..]),
+        }
+    }
+}
+
+/// Runs the commands of `file`; `-` is standard input.
+pub fn run(name: Name, file: &[u8], options: Options) -> Result<(), Fail> {
+    let mut source = Source::open(file)?;
+    let mut lines = LineParser::new(name);
+    let total = check(&mut source, &mut lines)?;
+    let mut runner = Runner::new(name, source.name.clone(), options, total)?;
+    let ended = source.each_line(|line| {
+        if Splitter::is_blank(line.text) {
+            return Ok(());
+        }
+        let call = lines.parse(line.text, false)?;
+        runner.line(call, line)
+    });
+    runner.finish(ended)
+}
+
+/// Reads the whole file and finds the first usage error; returns the number of commands. Commands that have
+/// no place in a file come second: they are looked for when everything else is right.
+fn check(source: &mut Source, lines: &mut LineParser) -> Result<u64, Fail> {
+    let name = source.name.clone();
+    let (mut total, mut forbidden) = (0, None);
+    source.each_line(|line| {
+        if Splitter::is_blank(line.text) {
+            return Ok(());
+        }
+        let at = |f: Fail| f.at(&format!("{name}:{}", line.number));
+        let call = lines.parse(line.text, true).map_err(at)?;
+        total += 1;
+        if forbidden.is_none() {
+            forbidden = allowed(call.args.action).err().map(at);
+        }
+        Ok(())
+    })?;
+    forbidden.map_or(Ok(total), Err)
+}
+
+/// Refuses commands that have no place in a file.
+fn allowed(action: Option<(Cmd, Table)>) -> Result<(), Fail> {
+    let command = match action {
+        Some((Cmd::Create | Cmd::Add | Cmd::Update | Cmd::Delete | Cmd::Flush, Table::Conntrack)) => {
+            return Ok(());
+        }
+        None => "unknown".to_owned(),
+        Some((cmd, table)) => {
+            // The original calls a creation of an expectation by another letter.
+            let letter = match (cmd, table) {
+                (Cmd::Create, Table::Expect) => 'C',
+                _ => letter(cmd),
+            };
+            format!("-{letter}{}", if table == Table::Expect { " expect" } else { "" })
+        }
+    };
+    Err(Fail::usage(format!("Cannot use command `{command}' with --load-file")))
+}
+
+fn letter(cmd: Cmd) -> char {
+    let command = crate::flags::command::COMMANDS.iter().find(|c| c.cmd == cmd);
+    command.map_or('?', |c| char::from(c.short))
+}
+
+/// Turns lines into commands. Label files are read once.
+struct LineParser {
+    name: Name,
+    splitter: Splitter,
+    labels: Vec<(Option<OsString>, Option<Arc<LabelMap>>)>,
+}
+
+impl LineParser {
+    fn new(name: Name) -> LineParser {
+        LineParser { name, splitter: Splitter::default(), labels: Vec::new() }
+    }
+
+    /// Reads and checks one line; `first` says whether its warnings are still to be shown.
+    fn parse(&mut self, line: &[u8], first: bool) -> Result<Invocation, Fail> {
+        let mut args = Args::default();
+        let words: SmallVec<[&[u8]; 32]> = self.splitter.split(line)?.collect();
+        let parsed = parse::parse(&words, &mut args);
+        if first {
+            args.warnings.iter().for_each(|w| warn(w.as_bytes()));
+        }
+        parsed?;
+        drop(words);
+        let labels = if args.needs_labels() { self.labels_of(&args) } else { None };
+        let call = Invocation::new(self.name, args, labels)?;
+        legal::check(&call.args)?;
+        Ok(call)
+    }
+
+    fn labels_of(&mut self, args: &Args) -> Option<Arc<LabelMap>> {
+        if let Some((_, map)) = self.labels.iter().find(|(file, _)| *file == args.labelmap) {
+            return map.clone();
+        }
+        let map = Invocation::load_labels(args);
+        self.labels.push((args.labelmap.clone(), map.clone()));
+        map
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(words: &str) -> String {
+        let mut lines = LineParser::new(Name::Conntrack);
+        let call = lines.parse(words.as_bytes(), false).unwrap();
+        match allowed(call.args.action) {
+            Ok(()) => "allowed".to_owned(),
+            Err(f) => String::from_utf8(f.text).unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_has_a_place_in_a_file() {
+        assert_eq!(command("conntrack -D -s 1.1.1.1\n"), "allowed");
+        for (line, shown) in [
+            ("-L", "-L"),
+            ("-L expect", "-L expect"),
+            ("-S", "-S"),
+            ("stray", "unknown"),
+            ("\"\"", "unknown"),
+            ("-F expect", "-F expect"),
+        ] {
+            assert_eq!(command(line), format!("Cannot use command `{shown}' with --load-file"));
+        }
+    }
+
+    #[test]
+    fn options_after_the_file() {
+        assert_eq!(Options::of(&[b"x", b"--keep-going"]), Options { keep_going: true, dry_run: false });
+        assert_eq!(Options::of(&[b"--dry-run"]), Options { keep_going: false, dry_run: true });
+    }
+}

@@ -1,0 +1,181 @@
+//! A batch file, read twice: once to check it, once to carry it out.
+
+use crate::fail::Fail;
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+
+/// Longest line, without its newline; the original cuts longer ones into several, each a command.
+const LINE_MAX: usize = 10_238;
+/// Bytes read at a time.
+const ROOM: usize = 64 << 10;
+
+/// The lines of a file, any number of times. A pipe is copied into a temporary file without a name while it
+/// is read for the first time.
+#[derive(Debug)]
+pub struct Source {
+    /// What messages call it.
+    pub name: String,
+    input: Input,
+}
+
+#[derive(Debug)]
+enum Input {
+    /// Can be read again, from this position.
+    Seekable(File, u64),
+    /// Everything that was read so far is in the second file.
+    Piped { pipe: File, copy: File },
+}
+
+/// One line and its number, from 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// The line with its newline, if it has one.
+    pub text: &'a [u8],
+    /// Its number.
+    pub number: u64,
+}
+
+impl Source {
+    /// Opens `file`; `-` is standard input.
+    ///
+    /// # Errors
+    /// The words of the original, exit 2.
+    pub fn open(file: &[u8]) -> Result<Source, Fail> {
+        let name = String::from_utf8_lossy(file).into_owned();
+        let failed = |_| Fail::word("Failed to open file ", file, " for reading");
+        let opened = if file == b"-" {
+            io::stdin().as_fd().try_clone_to_owned().map(File::from)
+        } else {
+            File::open(OsStr::from_bytes(file))
+        };
+        let mut input = opened.map_err(failed)?;
+        if input.metadata().map_err(failed)?.is_dir() {
+            return Err(Fail::word("Failed to open file ", file, " for reading"));
+        }
+        let input = match input.stream_position() {
+            Ok(start) => Input::Seekable(input, start),
+            Err(_) => Input::Piped { pipe: input, copy: unnamed_file()? },
+        };
+        Ok(Source { name, input })
+    }
+
+    /// Hands every line to `take`, from the first.
+    pub fn each_line(&mut self, mut take: impl FnMut(Line<'_>) -> Result<(), Fail>) -> Result<(), Fail> {
+        let name = self.name.clone();
+        let failed = |e: io::Error| Fail::runtime(format!("Cannot read {name}: {e}"));
+        match &mut self.input {
+            Input::Seekable(file, start) => {
+                file.seek(SeekFrom::Start(*start)).map_err(failed)?;
+                lines(&mut *file, &name, take)
+            }
+            Input::Piped { pipe, copy } => {
+                let both = Tee { from: pipe, to: &*copy };
+                lines(both, &name, &mut take)?;
+                // From now on it is a file like any other.
+                let copy = copy.try_clone().map_err(failed)?;
+                self.input = Input::Seekable(copy, 0);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn lines(
+    input: impl Read,
+    name: &str,
+    mut take: impl FnMut(Line<'_>) -> Result<(), Fail>,
+) -> Result<(), Fail> {
+    let mut input = BufReader::with_capacity(ROOM, input);
+    let (mut text, mut number) = (Vec::new(), 0);
+    loop {
+        text.clear();
+        // One byte more than allowed is enough to see that a line is too long.
+        let limit = (LINE_MAX + 2) as u64;
+        let read = (&mut input).take(limit).read_until(b'\n', &mut text);
+        if read.map_err(|e| Fail::runtime(format!("Cannot read {name}: {e}")))? == 0 {
+            return Ok(());
+        }
+        number += 1;
+        if text.strip_suffix(b"\n").unwrap_or(&text).len() > LINE_MAX {
+            return Err(Fail::usage(format!("line too long: more than {LINE_MAX} bytes ({name}:{number})")));
+        }
+        take(Line { text: &text, number })?;
+    }
+}
+
+/// Reads, and copies what was read.
+struct Tee<'a> {
+    from: &'a mut File,
+    to: &'a File,
+}
+
+impl Read for Tee<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.from.read(buf)?;
+        self.to.write_all(&buf[..n])?;
+        Ok(n)
+    }
+}
+
+/// A file in the directory for temporary files that has lost its name already.
+fn unnamed_file() -> Result<File, Fail> {
+    let dir = std::env::temp_dir();
+    let failed = |e: io::Error| {
+        Fail::runtime(format!("Cannot make a temporary file in {} (see TMPDIR): {e}", dir.display()))
+    };
+    for attempt in 0..100u32 {
+        let path = dir.join(format!("zct-{}-{attempt}", std::process::id()));
+        match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+            Ok(file) => {
+                std::fs::remove_file(&path).map_err(failed)?;
+                return Ok(file);
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(failed(e)),
+        }
+    }
+    Err(failed(io::ErrorKind::AlreadyExists.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_have_numbers_and_a_limit() {
+        let mut seen = Vec::new();
+        lines(&b"a\n\nb"[..], "x", |l| {
+            seen.push((l.text.to_vec(), l.number));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, [(b"a\n".to_vec(), 1), (b"\n".to_vec(), 2), (b"b".to_vec(), 3)]);
+        let ok = [vec![b'x'; LINE_MAX], b"\n".to_vec()].concat();
+        assert!(lines(&ok[..], "x", |_| Ok(())).is_ok());
+        let long = [vec![b'x'; LINE_MAX + 1], b"\n".to_vec()].concat();
+        assert_eq!(lines(&long[..], "x", |_| Ok(())).unwrap_err().code(), 2);
+    }
+
+    #[test]
+    fn a_pipe_is_read_twice() {
+        let (reader, mut writer) = std::os::unix::net::UnixStream::pair().unwrap();
+        writer.write_all(b"one\ntwo\n").unwrap();
+        drop(writer);
+        let pipe = File::from(std::os::fd::OwnedFd::from(reader));
+        let mut source =
+            Source { name: "p".into(), input: Input::Piped { pipe, copy: unnamed_file().unwrap() } };
+        for _ in 0..3 {
+            let mut seen = Vec::new();
+            source
+                .each_line(|l| {
+                    seen.extend_from_slice(l.text);
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(seen, b"one\ntwo\n");
+        }
+    }
+}
