@@ -230,6 +230,11 @@ mod tests {
         assert_eq!(of("-L --src-nat=1.2.3.4:5").unwrap().src_nat.flatten().unwrap().port, Some(5));
         assert_eq!(of("-U -n1.2.3.4").unwrap().src_nat.flatten().unwrap().port, None);
         assert_eq!(of("-U --label-del=a,b").unwrap().label_del, [b"a", b"b"]);
+        assert_eq!(of("-L -n 1.2.3.4 -n").unwrap().src_nat.flatten().unwrap().addr.bytes(), [1, 2, 3, 4]);
+        let masks = |line| of(line).unwrap().mask_src.map(|m| m.bytes().to_vec());
+        assert_eq!(masks("-L -s 1.1.1.1/8 -s 2.2.2.2"), Some(vec![255, 0, 0, 0]));
+        assert_eq!(masks("-L --mask-src 255.0.0.0 -s 1.1.1.1/16"), Some(vec![255, 255, 0, 0]));
+        assert_eq!(masks("-L -s 1.1.1.1/8,2.2.2.2"), None);
         assert_eq!(message("-L -s"), "option `-s' requires an argument");
         assert_eq!(message("-Ls"), "option `-Ls' requires an argument");
         assert_eq!(message("-L -s 1.1.1.1 -s 2001::1"), "mismatched address family");
