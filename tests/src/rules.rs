@@ -162,6 +162,15 @@ pub fn sctp_state(e: &mut Expected<'_>) -> bool {
     unknown.is_some_and(|name| e.fails(&format!("unknown SCTP state `{name}'"), 2))
 }
 
+/// A number in C's notation.
+fn any_base(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None if text.starts_with('0') => u64::from_str_radix(text, 8).ok(),
+        None => text.parse().ok(),
+    }
+}
+
 /// The first bad number ends the command.
 pub fn numbers(e: &mut Expected<'_>) -> bool {
     let is_bad = |text: &str, max: u64| {
@@ -169,12 +178,7 @@ pub fn numbers(e: &mut Expected<'_>) -> bool {
             Some(digits) => (true, digits),
             None => (false, text),
         };
-        let value = match digits.strip_prefix("0x") {
-            Some(hex) => u64::from_str_radix(hex, 16),
-            None if digits.starts_with('0') => u64::from_str_radix(digits, 8),
-            None => digits.parse(),
-        };
-        !value.is_ok_and(|v| v <= max && (!negative || v == 0))
+        !any_base(digits).is_some_and(|v| v <= max && (!negative || v == 0))
     };
     let bad = e.line.words.iter().find_map(|w| {
         let value = w.value.as_deref()?;
@@ -314,12 +318,8 @@ pub fn gre_keys(e: &mut Expected<'_>) -> bool {
         return false;
     }
     let names = ["srckey", "dstkey", "reply-key-src", "reply-key-dst"];
-    let number = |v: &str| match v.strip_prefix("0x") {
-        Some(hex) => u32::from_str_radix(hex, 16).unwrap_or(0),
-        None => v.parse().unwrap_or(0),
-    };
-    let keys = names.map(|n| e.line.value(n).map(number));
-    e.retain(|f| keys.iter().zip(f.ports).all(|(want, have)| want.is_none() || *want == have))
+    let keys = names.map(|n| e.line.value(n).map(|v| any_base(v).unwrap_or(0)));
+    e.retain(|f| keys.iter().zip(f.ports).all(|(want, have)| want.is_none() || *want == have.map(u64::from)))
 }
 
 /// The end of a line that the original cut is taken from ours; everything before it has to agree.

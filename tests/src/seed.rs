@@ -6,12 +6,13 @@ use crate::program::{Exit, Tool};
 use fastrand::Rng;
 use std::ops::ControlFlow;
 use zct_engine::{Error, Lost, NetlinkSocket, Requests, Sink};
-use zct_wire::consts::{af, ipproto, ips, nlm_f, nlmsg};
+use zct_wire::build::{Builder, Full};
+use zct_wire::consts::{af, cta, ipctnl, ipproto, ips, nlm_f, nlmsg};
 use zct_wire::filter::Masked;
 use zct_wire::header::{CtMsg, Frames};
 use zct_wire::nat::Nat;
 use zct_wire::proto::{ProtoInfo, SctpInfo, TcpInfo};
-use zct_wire::request::{NewFlow, REQUEST_MAX, delete, new_flow};
+use zct_wire::request::{NewFlow, REQUEST_MAX, new_flow};
 use zct_wire::tuple::{Addr, Tuple};
 
 /// Rules that make this namespace track real packets and keep room for labels.
@@ -64,9 +65,19 @@ impl Kernel {
 
     /// Deletes a flow.
     pub fn delete(&mut self, flow: &NewFlow<'_>) -> Result<(), Error> {
-        let orig = flow.orig.expect("a tuple");
-        self.0.ask(|b, s| delete(b, s, nlm_f::ACK, flow.family, &orig, flow.zone, None), &mut Nothing)
+        self.0.ask(|buf, seq| delete(buf, seq, nlm_f::ACK, flow), &mut Nothing)
     }
+}
+
+/// Deletes the flow with this tuple, whatever its id.
+fn delete<'b>(buf: &'b mut [u8], seq: u32, flags: u16, flow: &NewFlow<'_>) -> Result<&'b [u8], Full> {
+    let mut b = Builder::new(buf, ipctnl::DELETE, nlm_f::REQUEST | flags, seq, flow.family, 0);
+    // Without a tuple the kernel would empty the table.
+    flow.orig.expect("a tuple").build(&mut b, cta::TUPLE_ORIG);
+    if let Some(zone) = flow.zone {
+        b.put_be16(cta::ZONE, zone);
+    }
+    b.finish()
 }
 
 /// An IPv4 flow with ports and nothing special: a start for struct updates.
@@ -129,15 +140,13 @@ impl Storm {
 
     /// Deletes these flows; each has to be there.
     pub fn delete<'f>(&mut self, flows: impl IntoIterator<Item = NewFlow<'f>>) {
-        self.send(flows, |buf, seq, ack, flow| {
-            delete(buf, seq, ack, flow.family, &flow.orig.expect("a tuple"), flow.zone, None)
-        });
+        self.send(flows, |buf, seq, ack, flow| delete(buf, seq, ack, flow));
     }
 
     fn send<'f>(
         &mut self,
         flows: impl IntoIterator<Item = NewFlow<'f>>,
-        build: impl for<'b> Fn(&'b mut [u8], u32, u16, &NewFlow<'f>) -> Result<&'b [u8], zct_wire::build::Full>,
+        build: impl for<'b> Fn(&'b mut [u8], u32, u16, &NewFlow<'f>) -> Result<&'b [u8], Full>,
     ) {
         let mut flows = flows.into_iter().peekable();
         let mut batch = Vec::new();
