@@ -302,11 +302,13 @@ impl Args {
     }
 
     /// `-n`, `-g`, `-j`: an address makes the dump one of its family.
-    /// Given again without one, `before` stays.
+    /// What is left out when the option is given again stays as it was `before`.
     pub fn nat(&mut self, text: Option<&[u8]>, option: &str, before: NatOption) -> Result<NatOption, Fail> {
-        let Some(text) = text else { return Ok(Some(before.flatten())) };
-        let arg = crate::values::nat::parse(text, option)?;
+        let before = before.flatten();
+        let Some(text) = text else { return Ok(Some(before)) };
+        let mut arg = crate::values::nat::parse(text, option)?;
         self.set_family(arg.addr.family())?;
+        arg.port = arg.port.or(before.and_then(|b| b.port));
         Ok(Some(Some(arg)))
     }
 }

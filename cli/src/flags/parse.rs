@@ -231,6 +231,8 @@ mod tests {
         assert_eq!(of("-U -n1.2.3.4").unwrap().src_nat.flatten().unwrap().port, None);
         assert_eq!(of("-U --label-del=a,b").unwrap().label_del, [b"a", b"b"]);
         assert_eq!(of("-L -n 1.2.3.4 -n").unwrap().src_nat.flatten().unwrap().addr.bytes(), [1, 2, 3, 4]);
+        let twice = of("-L -g 1.2.3.4:5 -g 2.2.2.2").unwrap().dst_nat.flatten().unwrap();
+        assert_eq!((twice.addr.bytes(), twice.port), (&[2, 2, 2, 2][..], Some(5)));
         let masks = |line| of(line).unwrap().mask_src.map(|m| m.bytes().to_vec());
         assert_eq!(masks("-L -s 1.1.1.1/8 -s 2.2.2.2"), Some(vec![255, 0, 0, 0]));
         assert_eq!(masks("-L --mask-src 255.0.0.0 -s 1.1.1.1/16"), Some(vec![255, 255, 0, 0]));
