@@ -103,6 +103,38 @@ pub static DIFFERENCES: &[Difference] = &[
         ],
     ),
     read(
+        "Z kernel-filter",
+        Differential,
+        Some(rules::kernel_filter),
+        [
+            "`--kernel-filter=WHEN`; a selection by protocol or port without a family on a large table",
+            "unknown option; one dump in table order",
+            "whether the kernel selects; then IPv4 comes before IPv6",
+        ],
+    ),
+    read(
+        "Z jobs",
+        Differential,
+        Some(rules::jobs),
+        ["`--jobs N`", "unknown option", "reads the table in parts at a time, in no order"],
+    ),
+    read(
+        "Z explain",
+        Differential,
+        Some(rules::explain),
+        ["`--explain`", "unknown option", "says what the kernel would be asked for"],
+    ),
+    read(
+        "Z lists",
+        Differential,
+        Some(rules::lists),
+        [
+            "comma lists of addresses or ports, port ranges `8000:8099`",
+            "an error for addresses; the first number alone for ports",
+            "one of them has to fit",
+        ],
+    ),
+    read(
         "1.4.9 clusters",
         Getopt,
         Some(rules::clusters),
@@ -360,6 +392,7 @@ pub static DIFFERENCES: &[Difference] = &[
     ),
     write("W25", ["an entry that vanishes during `-D`", "ends the command", "is passed over, as in 1.4.9"]),
     write("W26", ["`-D` when the tuple was reused meanwhile", "deletes the new flow", "the id is checked"]),
+    write("Z dry-run", ["`--dry-run`", "unknown option", "`-D -U -F` say what they would do"]),
     write(
         "W35",
         [

@@ -4,11 +4,12 @@
 //! It is gone when the last of them is. Runs inside a user namespace too (`scripts/test.sh` makes one for
 //! people who are not root).
 
-use crate::program::{tool, tool_with_stdin};
+use crate::program::{DEADLINE, tool, tool_with_stdin};
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::{self, File};
 use std::marker::PhantomData;
 use std::os::fd::AsRawFd as _;
+use std::time::Instant;
 
 /// The network namespace of this thread, until it is dropped.
 #[derive(Debug)]
@@ -52,6 +53,14 @@ fn up(link: &str, end: u8, other: u8) {
     ip(&format!("link set {link} up"));
     for address in [format!("10.9.0.{other}"), format!("fd09::{other}")] {
         ip(&format!("neigh add {address} lladdr {there} dev {link} nud permanent"));
+    }
+}
+
+/// The kernel notices later that the other end is up, and drops what is sent before.
+fn await_carrier(link: &str) {
+    let end = Instant::now() + DEADLINE;
+    while !tool("ip", &["-o", "link", "show", "dev", link]).contains("state UP") {
+        assert!(Instant::now() < end, "{link} never came up");
     }
 }
 
@@ -103,7 +112,11 @@ impl Netns {
         );
         ip(&veth);
         up("v0", 1, 2);
-        peer.inside(|| up("v1", 2, 1));
+        peer.inside(|| {
+            up("v1", 2, 1);
+            await_carrier("v1");
+        });
+        await_carrier("v0");
         peer
     }
 }

@@ -83,6 +83,14 @@ pub const OPTIONS: &[Opt] = &[
     opt('M', &["labelmap"], Value),
 ];
 
+/// What the original does not have.
+pub const OURS: &[Opt] = &[
+    long(&["dry-run"], Nothing),
+    long(&["kernel-filter"], Value),
+    long(&["explain"], Nothing),
+    long(&["jobs"], Value),
+];
+
 const PORTS: &[Opt] = &[
     long(&["sport", "orig-port-src"], Value),
     long(&["dport", "orig-port-dst"], Value),
@@ -148,6 +156,11 @@ pub struct Word {
 }
 
 impl Word {
+    /// Whether it is a command.
+    pub fn is_command(&self) -> bool {
+        COMMANDS.iter().any(|c| c.names[0] == self.name())
+    }
+
     /// The name of its option.
     pub fn name(&self) -> &'static str {
         self.opt.map_or("", |o| o.names[0])
@@ -198,9 +211,9 @@ impl Line {
         self.words.iter().filter(move |w| w.name() == name)
     }
 
-    /// The value that counts, which is the last.
+    /// The value that counts, which is the last; an optional one stays when it is left out later.
     pub fn value<'a>(&'a self, name: &'a str) -> Option<&'a str> {
-        self.all(name).next_back()?.value.as_deref()
+        self.all(name).filter_map(|w| w.value.as_deref()).next_back()
     }
 
     /// The same without these options.
@@ -215,9 +228,10 @@ impl Line {
 
     /// The command with its table, and how it prints; no selection.
     pub fn unselective(&self) -> Line {
-        self.only(|w| {
-            w.opt.is_some_and(|o| COMMANDS.iter().any(|c| std::ptr::eq(c, o)) || o.names[0] == "output")
-        })
+        let line = self.only(|w| w.is_command() || w.name() == "output");
+        // A selection by label makes labels printed too.
+        let saves = self.outputs().iter().any(|o| o.to_ascii_lowercase().starts_with("sa"));
+        if self.has("label") && !saves { line.with(&["-o", "labels"]) } else { line }
     }
 
     /// The same with more words behind.
@@ -235,7 +249,8 @@ impl Line {
 
 /// The option a word names, and the value attached to it.
 fn find(word: &str) -> (Option<&'static Opt>, Option<&str>) {
-    let all = || COMMANDS.iter().chain(OPTIONS).chain(PORTS).chain(KEYS).chain(ICMP).chain(ICMPV6);
+    let all =
+        || COMMANDS.iter().chain(OPTIONS).chain(OURS).chain(PORTS).chain(KEYS).chain(ICMP).chain(ICMPV6);
     if let Some(long) = word.strip_prefix("--") {
         let (name, value) = match long.split_once('=') {
             Some((name, value)) => (name, Some(value)),

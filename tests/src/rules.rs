@@ -5,7 +5,7 @@
 
 use crate::differences::Expected;
 use crate::entries::{Entries, Facts};
-use crate::options::{COMMANDS, Line};
+use crate::options::Line;
 use crate::program::{Exit, Output};
 
 /// The start of every message.
@@ -50,6 +50,105 @@ impl Expected<'_> {
     }
 }
 
+/// Lines in the order in which one dump a family has them, if that is how ours are.
+fn by_family(e: &mut Expected<'_>) -> bool {
+    let Some(mut entries) = Entries::of(&e.output) else { return false };
+    let ours = e.ours.lines();
+    entries.lines.sort_by_key(|l| Facts::of(l).addrs[0].contains(':'));
+    let same = entries.lines.iter().all(|l| ours.contains(l)) && entries.lines.len() <= ours.len();
+    if same {
+        e.output = entries.into_output(&e.output);
+    }
+    same
+}
+
+/// What is selected does not depend on who selects.
+pub fn kernel_filter(e: &mut Expected<'_>) -> bool {
+    if e.line.has("kernel-filter") {
+        let always = e.line.value("kernel-filter") == Some("always");
+        e.retry(e.line.without(&["kernel-filter"]));
+        if always && !e.line.has("family") && e.output.stdout != e.ours.stdout {
+            by_family(e);
+        }
+        return true;
+    }
+    false
+}
+
+/// The same entries in any order.
+pub fn jobs(e: &mut Expected<'_>) -> bool {
+    if !e.line.has("jobs") {
+        return false;
+    }
+    e.retry(e.line.without(&["jobs"]));
+    let sorted = |o: &Output| {
+        let mut lines = o.lines();
+        lines.sort();
+        lines
+    };
+    if sorted(&e.output) == sorted(e.ours) {
+        e.output.stdout = e.ours.stdout.clone();
+    }
+    true
+}
+
+/// Words about the question instead of the answer.
+pub fn explain(e: &mut Expected<'_>) -> bool {
+    let explained = e.ours.out().starts_with("asked of the kernel: ");
+    if !e.line.has("explain") || !explained {
+        return false;
+    }
+    e.output = Output { stdout: e.ours.stdout.clone(), stderr: Vec::new(), exit: Exit::Code(0) };
+    true
+}
+
+/// Every entry that one of the values selects.
+pub fn lists(e: &mut Expected<'_>) -> bool {
+    let addrs = ["src", "dst", "reply-src", "reply-dst"];
+    let ports = ["sport", "dport", "reply-port-src", "reply-port-dst"];
+    let line = e.line.clone();
+    let list =
+        |name: &str| line.value(name).filter(|v| v.contains(',') || v.contains(':')).map(str::to_owned);
+    let named: Vec<(usize, String)> =
+        ports.iter().enumerate().filter_map(|(i, n)| Some((i, list(n)?))).collect();
+    let networks: Vec<(&str, String)> =
+        addrs.iter().filter_map(|n| Some((*n, list(n).filter(|v| v.contains(','))?))).collect();
+    if named.is_empty() && networks.is_empty() || !line.has("dump") {
+        return false;
+    }
+    let rest = line.without(&[&addrs[..], &ports[..]].concat());
+    let keep = |w: &crate::options::Word| {
+        !networks.iter().any(|(n, _)| w.name() == *n) && !named.iter().any(|(i, _)| w.name() == ports[*i])
+    };
+    let single = line.only(keep);
+    e.retry(if single.words.is_empty() { rest } else { single });
+    let Some(mut entries) = Entries::of(&e.output) else { return true };
+    for (i, ranges) in named {
+        let fits = |p: u32| {
+            ranges.split(',').any(|r| {
+                let (first, last) = r.split_once(':').unwrap_or((r, r));
+                first.parse().is_ok_and(|f: u32| f <= p) && last.parse().is_ok_and(|l: u32| p <= l)
+            })
+        };
+        entries.lines.retain(|l| Facts::of(l).ports[i].is_some_and(fits));
+    }
+    for (name, values) in networks {
+        let mut any: Option<Entries> = None;
+        for value in values.split(',') {
+            let option = format!("--{name}");
+            let one = (e.ask)(&e.line.unselective().with(&[option.as_str(), value]));
+            let one = Entries::of(&one).expect("one address is fine with the original");
+            match &mut any {
+                None => any = Some(one),
+                Some(all) => all.lines.extend(one.lines),
+            }
+        }
+        entries.keep(&any.expect("a list has pieces"));
+    }
+    e.output = entries.into_output(&e.output);
+    true
+}
+
 /// Words to the original's parser that are options to ours: `-Lz` is `-L -z`.
 pub fn clusters(e: &mut Expected<'_>) -> bool {
     let glued = e.line.words.iter().position(|w| {
@@ -76,10 +175,9 @@ pub fn clusters(e: &mut Expected<'_>) -> bool {
 /// The same values in words of their own.
 pub fn attached(e: &mut Expected<'_>) -> bool {
     let takes = |name| ["src-nat", "dst-nat", "any-nat", "label-del"].contains(&name);
-    let table = |w: &crate::options::Word| w.opt.is_some_and(|o| COMMANDS.iter().any(|c| std::ptr::eq(c, o)));
     let mut line = e.line.clone();
     let mut changed = false;
-    for word in line.words.iter_mut().filter(|w| w.attached && (takes(w.name()) || table(w))) {
+    for word in line.words.iter_mut().filter(|w| w.attached && (takes(w.name()) || w.is_command())) {
         let value = word.value.clone().unwrap_or_default();
         word.text = vec![format!("--{}", word.name()), value];
         word.attached = false;
@@ -211,13 +309,14 @@ pub fn status_lists(e: &mut Expected<'_>) -> bool {
     let words: Vec<&str> = lists.iter().flat_map(|l| l.split(',')).collect();
     let negated = |w: &&&str| w.starts_with('!') || w.starts_with("UNREPLIED");
     let some = words.iter().filter(negated).count();
-    let nothing = |w: &str| {
-        let word = w.to_ascii_uppercase();
-        ["UNSET", "SRC_NAT", "DST_NAT"].iter().any(|n| n.starts_with(&word))
-    };
+    let begins = |w: &str, name: &str| name.starts_with(&w.to_ascii_uppercase());
+    let nat = |w: &str| begins(w, "SRC_NAT") || begins(w, "DST_NAT");
+    let nothing = |w: &str| nat(w) || begins(w, "UNSET");
     let mixed = some > 0 && some < words.len() || lists.len() > 1;
     let only_nothing = words.iter().all(|w| nothing(w));
-    if e.output.exit == Exit::Code(2) || !(mixed || only_nothing) {
+    // Words that were all taken away are no selection of everything: that stays an error.
+    let nat_alone = only_nothing && words.iter().any(|w| nat(w));
+    if e.output.exit == Exit::Code(2) || !(mixed || only_nothing) || nat_alone {
         return false;
     }
     let line = e.line.without(&["status"]);
@@ -245,14 +344,17 @@ pub fn status_lists(e: &mut Expected<'_>) -> bool {
 
 /// What both halves list.
 pub fn any_nat_with_more(e: &mut Expected<'_>) -> bool {
-    let Some(address) = e.line.value("any-nat").map(str::to_owned) else { return false };
-    let spoilt = ["src", "dst", "reply-src", "reply-dst", "protonum", "mark", "secmark", "zone", "orig-zone"];
-    let more = spoilt.iter().chain(&["reply-zone", "label"]).any(|name| e.line.has(name));
+    if e.line.value("any-nat").is_none() {
+        return false;
+    }
+    let spoilt = ["src", "dst", "reply-src", "reply-dst", "protonum", "mark", "secmark", "status", "zone"];
+    let more = spoilt.iter().chain(&["orig-zone", "reply-zone", "label"]).any(|name| e.line.has(name));
     if !more || e.output.exit != Exit::Code(0) {
         return false;
     }
     let rest = (e.ask)(&e.line.without(&["any-nat"]));
-    let nat = (e.ask)(&e.line.unselective().with(&["-j", &address]));
+    let option = e.line.only(|w| w.name() == "any-nat").args();
+    let nat = (e.ask)(&e.line.unselective().with(&option));
     let (Some(mut entries), Some(other)) = (Entries::of(&rest), Entries::of(&nat)) else { return false };
     entries.keep(&other);
     e.output = entries.into_output(&rest);
@@ -463,8 +565,7 @@ pub fn secmark(e: &mut Expected<'_>) -> bool {
 
 /// Any text that looks like help.
 pub fn help(e: &mut Expected<'_>) -> bool {
-    let command =
-        e.line.words.iter().any(|w| w.opt.is_some_and(|o| COMMANDS.iter().any(|c| std::ptr::eq(c, o))));
+    let command = e.line.words.iter().any(|w| w.is_command());
     let wanted = (e.line.has("help") || !command) && e.output.exit == Exit::Code(0);
     if wanted && e.ours.out().contains("Usage: conntrack COMMAND") {
         e.output.stdout = e.ours.stdout.clone();

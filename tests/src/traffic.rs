@@ -5,6 +5,7 @@
 
 use crate::netns::{Netns, Peer};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6};
+use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -46,10 +47,15 @@ table ip nat {
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Makes connections and keeps them open.
+///
+/// Servers are kept as well: a program that another test starts holds copies of all sockets for a moment,
+/// and an address is in use as long as one of them is there.
 #[derive(Debug)]
 pub struct Traffic {
     peer: Peer,
     streams: Vec<TcpStream>,
+    udp: HashMap<SocketAddr, UdpSocket>,
+    tcp: HashMap<SocketAddr, TcpListener>,
 }
 
 impl Traffic {
@@ -58,21 +64,23 @@ impl Traffic {
         let peer = ns.peer();
         crate::program::tool("ip", &["addr", "add", "10.9.0.11/24", "dev", "v0"]);
         ns.nft(RULES);
-        Traffic { peer, streams: Vec::new() }
+        Traffic { peer, streams: Vec::new(), udp: HashMap::new(), tcp: HashMap::new() }
     }
 
     /// UDP from `src_port` here to `dst_port` there: so many datagrams, so many replies.
-    pub fn udp(&self, here: IpAddr, src_port: u16, dst_port: u16, datagrams: u32, replies: u32) {
+    pub fn udp(&mut self, here: IpAddr, src_port: u16, dst_port: u16, datagrams: u32, replies: u32) {
         let there: IpAddr = if here.is_ipv4() { THERE.into() } else { THERE6.into() };
-        let server = self.peer.inside(|| UdpSocket::bind((there, dst_port)).expect("bind"));
+        let at = SocketAddr::new(there, dst_port);
+        let bind = || self.peer.inside(|| UdpSocket::bind(at).expect("bind"));
+        let server = &*self.udp.entry(at).or_insert_with(bind);
         let client = UdpSocket::bind((here, src_port)).expect("bind");
         let mut buf = [0; 100];
         let mut from = None;
-        for socket in [&server, &client] {
+        for socket in [server, &client] {
             socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         }
         for _ in 0..datagrams {
-            client.send_to(b"ten bytes.", (there, dst_port)).expect("send");
+            client.send_to(b"ten bytes.", at).expect("send");
             from = Some(server.recv_from(&mut buf).expect("the datagram arrives").1);
         }
         for _ in 0..replies {
@@ -83,7 +91,8 @@ impl Traffic {
 
     /// A TCP connection from `src_port` here to `dst`, which the server sees at `listen`; stays open.
     fn connect(&mut self, src_port: u16, dst: SocketAddr, listen: SocketAddr) -> (TcpStream, TcpStream) {
-        let listener = self.peer.inside(|| TcpListener::bind(listen).expect("bind"));
+        let bind = || self.peer.inside(|| TcpListener::bind(listen).expect("bind"));
+        let listener = &*self.tcp.entry(listen).or_insert_with(bind);
         let client = connect_from(src_port, dst);
         let (server, _) = listener.accept().expect("accept");
         server.set_read_timeout(Some(PATIENCE)).expect("a timeout");
