@@ -29,9 +29,10 @@ pub fn check(args: &Args) -> Result<(), Fail> {
     check_meaning(args)
 }
 
-/// The dying and unconfirmed lists take the options of the conntrack table.
+/// The dying and unconfirmed lists take the options of the conntrack table, and help those of any.
 fn same_column(column: (Cmd, Table), (cmd, table): (Cmd, Table)) -> bool {
-    let table = if matches!(table, Table::Dying | Table::Unconfirmed) { Table::Conntrack } else { table };
+    let any = matches!(table, Table::Dying | Table::Unconfirmed) || cmd == Cmd::Help;
+    let table = if any { Table::Conntrack } else { table };
     column == (cmd, table)
 }
 
@@ -103,7 +104,9 @@ fn check_meaning(args: &Args) -> Result<(), Fail> {
         Id::ReplyZone,
         Id::Label,
     ];
-    if args.given.has(Id::Zero) && args.given.any(&SELECTORS) {
+    // The dying and unconfirmed lists have nothing to reset, and do not mind.
+    let resets = args.given.has(Id::Zero) && args.action == Some((Cmd::List, Table::Conntrack));
+    if resets && args.given.any(&SELECTORS) {
         return Err(Fail::usage("Can't use -z with filtering parameters"));
     }
     // An expectation's mask belongs to its tuple.
@@ -168,6 +171,8 @@ mod tests {
             "-L",
             "-L -a x",
             "-h -p tcp --sport 1",
+            "-h expect -p tcp --sport 1",
+            "-L dying -z -p tcp",
             "-E -e NEW",
             "-L -z -n -f ipv4",
             "-L dying -s 1.1.1.1",
