@@ -7,7 +7,7 @@
 use crate::differences::{DIFFERENCES, Expected, Ledger};
 use crate::mask::Mask;
 use crate::options::Line;
-use crate::program::{Exit, Output, Tool};
+use crate::program::{Output, Tool};
 
 /// A comparison that agreed.
 #[derive(Clone, Debug)]
@@ -48,9 +48,14 @@ pub fn compare<S: AsRef<str>>(args: &[S], ledger: &mut Ledger) -> Result<Agreed,
     Err(format!("{args:?}: the table never stood still for the original\n{report}"))
 }
 
-/// Runs the original; its release is replaced by the one that zct follows.
-pub fn ask_reference(line: &[String]) -> (Output, bool) {
-    let mut output = Tool::Reference.run(line);
+/// Runs the original.
+fn ask_reference(line: &[String]) -> (Output, bool) {
+    let (output, replaced) = with_release(Tool::Reference.run(line));
+    (without_clock(output), replaced)
+}
+
+/// The release of the original replaced by the one that zct follows, and whether there was one.
+fn with_release(mut output: Output) -> (Output, bool) {
     let mut replaced = false;
     for text in [&mut output.stdout, &mut output.stderr] {
         let new =
@@ -58,7 +63,7 @@ pub fn ask_reference(line: &[String]) -> (Output, bool) {
         replaced |= new != *text;
         *text = new;
     }
-    (without_clock(output), replaced)
+    (output, replaced)
 }
 
 /// `-o timestamp` shows the clock with expectations, and nobody reads it twice at the same time.
@@ -72,21 +77,8 @@ type Once = Option<Result<(Agreed, Vec<&'static str>), String>>;
 fn once(args: &[String]) -> Once {
     let (before, replaced) = ask_reference(args);
     let ours = without_clock(Tool::Zct.run(args));
-    let mut expected = Expected {
-        line: Line::parse(args),
-        output: before.clone(),
-        ours: &ours,
-        ask: &mut |line| ask_reference(&line.args()).0,
-    };
-    let mut changed = Vec::new();
-    for difference in DIFFERENCES {
-        let Some(rule) = difference.rule else { continue };
-        let was = expected.output.clone();
-        if rule(&mut expected) && expected.output != was {
-            changed.push(difference.id);
-        }
-    }
-    let expected = expected.output;
+    let (expected, changed) =
+        expectation(args, before.clone(), &ours, &mut |line| ask_reference(&line.args()).0);
     let (after, _) = ask_reference(args);
     if before != after {
         return None;
@@ -99,6 +91,54 @@ fn once(args: &[String]) -> Once {
         seen.push("1.4.9 release");
     }
     Some(Ok((Agreed { ours, differences: changed }, seen)))
+}
+
+/// What ours has to be, and the differences that make it another than the original's.
+fn expectation(
+    args: &[String],
+    theirs: Output,
+    ours: &Output,
+    ask: &mut dyn FnMut(&Line) -> Output,
+) -> (Output, Vec<&'static str>) {
+    let mut expected = Expected { line: Line::parse(args), output: theirs, ours, ask };
+    let mut changed = Vec::new();
+    for difference in DIFFERENCES {
+        let Some(rule) = difference.rule else { continue };
+        let was = expected.output.clone();
+        if rule(&mut expected) && expected.output != was {
+            changed.push(difference.id);
+        }
+    }
+    (expected.output, changed)
+}
+
+/// Compares a command that may change the table: `reset` brings it to the same state before each run, and
+/// what varies between two such tables is masked.
+pub fn compare_from<S: AsRef<str>>(
+    args: &[S],
+    ledger: &mut Ledger,
+    mut reset: impl FnMut(),
+    mut run: impl FnMut(Tool, &[String]) -> Output,
+) -> Result<Agreed, String> {
+    let args: Vec<String> = args.iter().map(|a| a.as_ref().to_owned()).collect();
+    reset();
+    let ours = masked(run(Tool::Zct, &args));
+    let mut ask = |words: &[String]| {
+        reset();
+        masked(with_release(run(Tool::Reference, words)).0)
+    };
+    let theirs = ask(&args);
+    let (expected, changed) = expectation(&args, theirs.clone(), &ours, &mut |line| ask(&line.args()));
+    if expected != ours {
+        return Err(report(&args, &theirs, &expected, &ours, &changed));
+    }
+    changed.iter().for_each(|id| ledger.saw(id));
+    Ok(Agreed { ours, differences: changed })
+}
+
+fn masked(mut output: Output) -> Output {
+    output.stdout = Mask::ALL.apply(&output.out()).into();
+    output
 }
 
 fn report(args: &[String], theirs: &Output, expected: &Output, ours: &Output, changed: &[&str]) -> String {
@@ -132,11 +172,4 @@ fn first_difference(want: &str, have: &str) -> String {
         some.map(|l| format!("{sign} {l:?}\n")).collect::<String>()
     };
     format!("line {}, of {} and {}\n{}{}", at + 1, want.len(), have.len(), show('-', &want), show('+', &have))
-}
-
-/// The class of a result: its exit and, for errors, the message without what it repeats of the words.
-pub fn class(output: &Output) -> (Exit, String) {
-    let err = output.err();
-    let message = err.lines().find_map(|l| l.split_once("(conntrack-tools): ")).map_or("", |(_, m)| m);
-    (output.exit, message.to_owned())
 }

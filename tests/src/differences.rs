@@ -28,6 +28,8 @@ pub enum SeenIn {
     Differential,
     /// `tests/getopt.rs`.
     Getopt,
+    /// `tests/legality.rs`.
+    Legality,
     /// `tests/events.rs`.
     Events,
     /// `tests/overrun.rs`.
@@ -86,7 +88,12 @@ const fn write(id: &'static str, [when, original, ours]: [&'static str; 3]) -> D
     Difference { id, side: Side::Write, when, original, ours, seen_in: SeenIn::Writes, rule: None }
 }
 
-use SeenIn::{Differential, Events, Getopt, Json, Overrun, Pipes};
+/// The same with a rule, for command lines that are compared one by one.
+const fn write_ruled(id: &'static str, rule: Rule, words: [&'static str; 3]) -> Difference {
+    Difference { rule: Some(rule), ..write(id, words) }
+}
+
+use SeenIn::{Differential, Events, Getopt, Json, Legality, Overrun, Pipes};
 
 /// All of them. Rules run in this order: first those that replace the command line, then those that change
 /// which entries are listed, then those that change texts.
@@ -276,6 +283,36 @@ pub static DIFFERENCES: &[Difference] = &[
             "selects nothing, with a warning on stderr",
         ],
     ),
+    read(
+        "Z get",
+        Legality,
+        Some(rules::get_reply_port),
+        [
+            "`-G` with a port of the reply direction and no reply addresses",
+            "fails with a message about something else (`Success`, `No data available`)",
+            "the port has to fit as well",
+        ],
+    ),
+    read(
+        "Z mask",
+        Legality,
+        Some(rules::lone_mask),
+        [
+            "`--mask-src` without `--src`, or dst, with `-E`, `-L dying` and `-L unconfirmed`",
+            "matches nothing, silently",
+            "the error that `-L` gives",
+        ],
+    ),
+    read(
+        "Z reply-zone",
+        Legality,
+        Some(rules::lone_reply_zone),
+        [
+            "`--reply-zone` without a command",
+            "help, exit 0",
+            "refused like every other option without a command",
+        ],
+    ),
     read("Z help", Getopt, Some(rules::help), ["`-h`, or no command", "its text", "a text of its own"]),
     read(
         "W28",
@@ -365,16 +402,18 @@ pub static DIFFERENCES: &[Difference] = &[
     ),
     write("W13", ["`-U` and entries in a zone", "cannot change them", "changes them"]),
     write("W14", ["`-U -p tcp`", "also switches to liberal window tracking", "changes what was asked for"]),
-    write(
+    write_ruled(
         "W15",
+        rules::update_lines,
         [
             "`-U` with several matches, or IPv6",
             "half of the lines are missing; fails",
             "all lines, as in 1.4.9",
         ],
     ),
-    write(
+    write_ruled(
         "1.4.9 -A",
+        rules::add_updates,
         [
             "`-A` of an entry that exists",
             "no change, `0 … added`, exit 0",

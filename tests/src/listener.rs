@@ -90,21 +90,29 @@ impl Listener {
 
     /// The same for any command.
     pub fn spawn(command: &mut Command, groups: u32) -> Listener {
+        Listener::attempt(command, Some(groups))
+            .unwrap_or_else(|output| panic!("{command:?} ended before it listened: {output:?}"))
+    }
+
+    /// Starts a command that may refuse to listen, which is then what it wrote. `groups` of `None` are any.
+    pub fn attempt(command: &mut Command, groups: Option<u32>) -> Result<Listener, Output> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let stdout = Stream::follow(child.stdout.take());
         let stderr = Stream::follow(child.stderr.take());
         let mut listener = Listener { child, stdout, stderr };
         let end = Instant::now() + DEADLINE;
-        while joined(listener.pid()) != Some(groups) {
-            if let Ok(Some(status)) = listener.child.try_wait() {
-                let err = String::from_utf8_lossy(&listener.stderr.closed()).into_owned();
-                panic!("{command:?} ended with {status} before it listened:\n{err}");
+        loop {
+            let is = joined(listener.pid());
+            if groups.is_none() && is.is_some_and(|g| g != 0) || groups.is_some() && is == groups {
+                return Ok(listener);
             }
-            assert!(Instant::now() < end, "{command:?} never joined {groups:#x}");
+            if let Ok(Some(_)) = listener.child.try_wait() {
+                return Err(listener.ended());
+            }
+            assert!(Instant::now() < end, "{command:?} never joined {groups:x?}");
             std::thread::yield_now();
         }
-        listener
     }
 
     /// Its process id.

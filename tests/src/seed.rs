@@ -12,7 +12,8 @@ use zct_wire::filter::Masked;
 use zct_wire::header::{CtMsg, Frames};
 use zct_wire::nat::Nat;
 use zct_wire::proto::{ProtoInfo, SctpInfo, TcpInfo};
-use zct_wire::request::{NewFlow, REQUEST_MAX, new_flow};
+use zct_wire::request::{NewFlow, REQUEST_MAX, flush, new_flow, stats};
+use zct_wire::stats::GlobalStats;
 use zct_wire::tuple::{Addr, Tuple};
 
 /// Rules that make this namespace track real packets and keep room for labels.
@@ -63,6 +64,18 @@ impl Kernel {
         self.0.ask(|buf, seq| new_flow(buf, seq, nlm_f::ACK, flow), &mut Nothing)
     }
 
+    /// Empties the table.
+    pub fn flush(&mut self) {
+        self.0.ask(|buf, seq| flush(buf, seq, false), &mut Nothing).expect("a flush");
+    }
+
+    /// How many flows there are.
+    pub fn count(&mut self) -> u32 {
+        let mut count = Count::default();
+        self.0.ask(stats, &mut count).expect("statistics");
+        count.0.expect("a number")
+    }
+
     /// Deletes a flow.
     pub fn delete(&mut self, flow: &NewFlow<'_>) -> Result<(), Error> {
         self.0.ask(|buf, seq| delete(buf, seq, nlm_f::ACK, flow), &mut Nothing)
@@ -78,6 +91,20 @@ fn delete<'b>(buf: &'b mut [u8], seq: u32, flags: u16, flow: &NewFlow<'_>) -> Re
         b.put_be16(cta::ZONE, zone);
     }
     b.finish()
+}
+
+#[derive(Default)]
+struct Count(Option<u32>);
+
+impl Sink for Count {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        self.0 = GlobalStats::parse(msg).expect("statistics").entries;
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, why: Lost) {
+        panic!("an answer was lost: {why}");
+    }
 }
 
 /// An IPv4 flow with ports and nothing special: a start for struct updates.
