@@ -98,7 +98,8 @@ fn unknown(word: &[u8]) -> Fail {
 
 fn find_short(letter: u8) -> Option<Meaning> {
     let command = COMMANDS.iter().find(|c| c.short == letter).map(Meaning::Command);
-    command.or_else(|| FLAGS.iter().find(|f| f.short() == Some(letter)).map(Meaning::Flag))
+    // Options without a letter of their own answer to the sign that messages call them.
+    command.or_else(|| FLAGS.iter().find(|f| f.letter == letter && letter != 0).map(Meaning::Flag))
 }
 
 /// An exact name, or the beginning of names that all mean the same.
@@ -165,11 +166,12 @@ fn apply(
 }
 
 fn set_command(command: &Command, table: Option<&[u8]>, args: &mut Args) -> Result<(), Fail> {
+    let table = table.map_or(Ok(Table::Conntrack), Table::parse)?;
+    table.check(command.cmd)?;
+    // In this order in the original too: a bad table word is named first.
     if args.action.is_some() {
         return Err(Fail::usage("Invalid commands combination"));
     }
-    let table = table.map_or(Ok(Table::Conntrack), Table::parse)?;
-    table.check(command.cmd)?;
     args.action = Some((command.cmd, table));
     Ok(())
 }
@@ -206,6 +208,7 @@ mod tests {
         }
         assert_eq!(message("-L -D"), "Invalid commands combination");
         assert_eq!(message("-L foo"), "unknown type `foo'");
+        assert_eq!(message("-L -D foo"), "unknown type `foo'");
         assert_eq!(message("--stats=foo"), "unknown option `--stats=foo'");
     }
 
@@ -237,6 +240,7 @@ mod tests {
         assert_eq!(masks("-L -s 1.1.1.1/8 -s 2.2.2.2"), Some(vec![255, 0, 0, 0]));
         assert_eq!(masks("-L --mask-src 255.0.0.0 -s 1.1.1.1/16"), Some(vec![255, 255, 0, 0]));
         assert_eq!(masks("-L -s 1.1.1.1/8,2.2.2.2"), None);
+        assert_eq!(of("-L -( 7").unwrap().orig_zone, Some(7));
         assert_eq!(message("-L -s"), "option `-s' requires an argument");
         assert_eq!(message("-Ls"), "option `-Ls' requires an argument");
         assert_eq!(message("-L -s 1.1.1.1 -s 2001::1"), "mismatched address family");

@@ -128,7 +128,7 @@ pub struct Flag {
 }
 
 impl Flag {
-    /// The letter to type, if it has one: long-only options have letters that only messages use.
+    /// The letter to type, if it has one: long-only options answer to signs that only messages show.
     pub fn short(&self) -> Option<u8> {
         self.letter.is_ascii_alphabetic().then_some(self.letter)
     }
