@@ -9,7 +9,7 @@
 
 use crate::options::Line;
 use crate::program::Output;
-use crate::rules;
+use crate::rules::{listing, words};
 use std::collections::BTreeMap;
 
 /// Whether a difference shows when the table is read, or only when it is changed.
@@ -50,6 +50,9 @@ pub struct Expected<'a> {
     pub output: Output,
     /// What zct printed: for what cannot be known from the original, such as the end of a line that it cut.
     pub ours: &'a Output,
+    /// How many words are read before a mistake ends the command, where a rule knows better than the
+    /// original.
+    pub read: Option<usize>,
     /// Runs the original with other words.
     pub ask: &'a mut dyn FnMut(&Line) -> Output,
 }
@@ -112,7 +115,7 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "Z kernel-filter",
         Differential,
-        Some(rules::kernel_filter),
+        Some(listing::kernel_filter),
         [
             "`--kernel-filter=WHEN`; a selection by protocol or port without a family on a large table",
             "unknown option; one dump in table order",
@@ -122,19 +125,19 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "Z jobs",
         Differential,
-        Some(rules::jobs),
+        Some(listing::jobs),
         ["`--jobs N`", "unknown option", "reads the table in parts at a time, in no order"],
     ),
     read(
         "Z explain",
         Differential,
-        Some(rules::explain),
+        Some(listing::explain),
         ["`--explain`", "unknown option", "says what the kernel would be asked for"],
     ),
     read(
         "Z lists",
         Differential,
-        Some(rules::lists),
+        Some(listing::lists),
         [
             "comma lists of addresses or ports, port ranges `8000:8099`",
             "an error for addresses; the first number alone for ports",
@@ -144,13 +147,13 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "1.4.9 clusters",
         Getopt,
-        Some(rules::clusters),
+        Some(words::clusters),
         ["letters glued to `-L -I -U -D -G -E -F -A`: `-Lz`", "ignored", "read as options, as by 1.4.9"],
     ),
     read(
         "W10",
         Differential,
-        Some(rules::attached),
+        Some(words::attached),
         [
             "an attached NAT address or table: `--src-nat=1.2.3.4`, `-n1.2.3.4`, `--dump=expect`",
             "the value is dropped: every NAT flow, the flow table",
@@ -160,13 +163,13 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "1.4.9 --id",
         Differential,
-        Some(rules::long_id),
+        Some(words::long_id),
         ["`--id N` as two words", "crashes", "takes the value, as 1.4.9"],
     ),
     read(
         "W21",
         Differential,
-        Some(rules::beginnings),
+        Some(words::beginnings),
         [
             "`-o s`, `-o d`, `-e D`",
             "taken for SRC_NAT and DST_NAT: ignored with a warning",
@@ -176,25 +179,35 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "1.4.9 mark",
         Differential,
-        Some(rules::mark_then_status),
+        Some(words::mark_then_status),
         ["`-m` before `-u`", "the status overwrites the mark", "both count, as in 1.4.9"],
     ),
     read(
         "1.4.9 labelmap",
         Differential,
-        Some(rules::labelmap),
+        Some(words::labelmap),
         ["`--labelmap FILE`, `-M FILE`", "unknown option", "label names from that file, as in 1.4.9"],
     ),
     read(
         "W6",
         Differential,
-        Some(rules::sctp_state),
+        Some(words::sctp_state),
         ["`-p sctp --state` with an unknown name", "crashes", "``unknown SCTP state `…'``, exit 2"],
+    ),
+    read(
+        "1.4.9 labels",
+        Getopt,
+        Some(words::labels_late),
+        [
+            "an unknown label name and a second mistake behind it",
+            "the label is named, while options are read",
+            "label names are looked up after all options, as in 1.4.9",
+        ],
     ),
     read(
         "1.4.9 numbers",
         Differential,
-        Some(rules::numbers),
+        Some(words::numbers),
         [
             "`-w -i -c -m --orig-zone --reply-zone` with what is no number, or too large",
             "0, or cut to its lowest bits",
@@ -204,7 +217,7 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "W12",
         Differential,
-        Some(rules::status_lists),
+        Some(listing::status_lists),
         [
             "`-L -u` with plain and negated words, or several `-u`; `-u UNSET` alone",
             "matches nothing; `invalid parameters`",
@@ -214,7 +227,7 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "W34",
         Differential,
-        Some(rules::any_nat_with_more),
+        Some(listing::any_nat_with_more),
         [
             "`-j ADDRESS` with another selector",
             "matches nothing, depending on the order",
@@ -224,13 +237,13 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "W9",
         Differential,
-        Some(rules::nat_ipv6),
+        Some(listing::nat_ipv6),
         ["an IPv6 address with `-n -g -j`", "not compared: every translated IPv6 flow", "compared"],
     ),
     read(
         "W33",
         Differential,
-        Some(rules::nat_ping),
+        Some(listing::nat_ping),
         [
             "`-n -g -j` without an address, or with a port, and ICMP flows",
             "pings that nobody translates are taken for NAT",
@@ -240,7 +253,7 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "W8 gre",
         Differential,
-        Some(rules::gre_keys),
+        Some(listing::gre_keys),
         [
             "GRE keys as filters",
             "ignored",
@@ -250,13 +263,13 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "W29",
         Differential,
-        Some(rules::long_lines),
+        Some(listing::long_lines),
         ["a line longer than 4095 bytes (1023 with `-D -U -E` and expectations)", "cut short", "whole"],
     ),
     read(
         "W16",
         Differential,
-        Some(rules::sctp_xml),
+        Some(listing::sctp_xml),
         [
             "`<state>` of SCTP and DCCP in XML; names with `<` or `&`",
             "the TCP name of the number; not escaped",
@@ -266,7 +279,7 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "W22",
         Differential,
-        Some(rules::not_a_number),
+        Some(words::not_a_number),
         [
             "text that is no number for ports, ICMP fields, keys, tags or `-t`",
             "taken as 0 without a word",
@@ -276,7 +289,7 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "W8 secmark",
         Differential,
-        Some(rules::secmark),
+        Some(listing::secmark),
         [
             "`-c` where the kernel sends no security marks",
             "selects nothing, silently",
@@ -286,7 +299,7 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "Z get",
         Legality,
-        Some(rules::get_reply_port),
+        Some(listing::get_reply_port),
         [
             "`-G` with a port of the reply direction and no reply addresses",
             "fails with a message about something else (`Success`, `No data available`)",
@@ -296,7 +309,7 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "Z mask",
         Legality,
-        Some(rules::lone_mask),
+        Some(words::lone_mask),
         [
             "`--mask-src` without `--src`, or dst, with `-E`, `-L dying` and `-L unconfirmed`",
             "matches nothing, silently",
@@ -306,32 +319,32 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "Z reply-zone",
         Legality,
-        Some(rules::lone_reply_zone),
+        Some(words::lone_reply_zone),
         [
             "`--reply-zone` without a command",
             "help, exit 0",
             "refused like every other option without a command",
         ],
     ),
-    read("Z help", Getopt, Some(rules::help), ["`-h`, or no command", "its text", "a text of its own"]),
+    read(
+        "Z second -p",
+        Getopt,
+        Some(words::second_protocol),
+        [
+            "an option of one `-p` and then another `-p`",
+            "taken for another option of the second protocol, and refused",
+            "both have to hold, which nothing does",
+        ],
+    ),
+    read("Z help", Getopt, Some(words::help), ["`-h`, or no command", "its text", "a text of its own"]),
     read(
         "W28",
         Getopt,
-        Some(rules::blamed_word),
+        Some(words::blamed_word),
         [
             "an unknown letter inside a cluster: `-xL`",
             "the word before it is blamed",
             "the word itself is blamed",
-        ],
-    ),
-    read(
-        "1.4.9 labels",
-        Getopt,
-        None,
-        [
-            "an unknown label name and a second mistake behind it",
-            "the label is named, while options are read",
-            "label names are looked up after all options, as in 1.4.9",
         ],
     ),
     read("Z json", Json, None, ["`-o json`", "an error", "one JSON object a line (docs/json-schema.json)"]),
@@ -404,7 +417,7 @@ pub static DIFFERENCES: &[Difference] = &[
     write("W14", ["`-U -p tcp`", "also switches to liberal window tracking", "changes what was asked for"]),
     write_ruled(
         "W15",
-        rules::update_lines,
+        listing::update_lines,
         [
             "`-U` with several matches, or IPv6",
             "half of the lines are missing; fails",
@@ -413,7 +426,7 @@ pub static DIFFERENCES: &[Difference] = &[
     ),
     write_ruled(
         "1.4.9 -A",
-        rules::add_updates,
+        listing::add_updates,
         [
             "`-A` of an entry that exists",
             "no change, `0 … added`, exit 0",

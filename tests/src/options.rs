@@ -175,12 +175,14 @@ pub struct Line {
 }
 
 impl Line {
-    /// Takes a command line apart. Long names have to be whole.
+    /// Takes a command line apart. Long names may be cut short, but for those of protocols.
     pub fn parse<S: AsRef<str>>(args: &[S]) -> Line {
         let mut words = Vec::new();
         let mut rest = args.iter().map(|a| a.as_ref()).peekable();
+        let mut ended = false;
         while let Some(word) = rest.next() {
-            let (opt, attached) = find(word);
+            let (opt, attached) = if ended { (None, None) } else { find(word) };
+            ended |= word == "--";
             let mut text = vec![word.to_owned()];
             let mut value = attached.map(str::to_owned);
             let takes = opt.map_or(Nothing, |o| o.takes);
@@ -204,6 +206,11 @@ impl Line {
     /// Whether the option is there.
     pub fn has(&self, name: &str) -> bool {
         self.words.iter().any(|w| w.name() == name)
+    }
+
+    /// Whether two protocols are named.
+    pub fn has_two_protocols(&self) -> bool {
+        self.all("protonum").count() > 1
     }
 
     /// The words of this option.
@@ -256,7 +263,11 @@ fn find(word: &str) -> (Option<&'static Opt>, Option<&str>) {
             Some((name, value)) => (name, Some(value)),
             None => (long, None),
         };
-        return (all().find(|o| o.names.contains(&name)), value);
+        let exact = all().find(|o| o.names.contains(&name));
+        let begins = |o: &&Opt| o.names.iter().any(|n| n.starts_with(name));
+        let mut some = COMMANDS.iter().chain(OPTIONS).filter(begins);
+        let one = some.next().filter(|_| some.next().is_none() && !name.is_empty());
+        return (exact.or(one), value);
     }
     let mut letters = word.chars();
     if letters.next() != Some('-') {

@@ -1,54 +1,10 @@
-//! What zct has to print instead, one function a difference that shows in commands that end by themselves.
-//!
-//! A rule never repeats zct's logic. Either it finds a command line that makes the original do what zct is
-//! to do, or it combines several answers of the original, or it reads the printed entries.
+//! Rules about what is listed, and how an entry is written.
 
+use super::{SCTP, any_base, warnings};
 use crate::differences::Expected;
 use crate::entries::{Entries, Facts};
-use crate::options::Line;
+use crate::options::Word;
 use crate::program::{Exit, Output};
-
-/// The start of every message.
-pub const PREFIX: &str = "conntrack v1.4.9 (conntrack-tools): ";
-/// The line after every usage error.
-pub const TRY: &str = "Try `conntrack -h' or 'conntrack --help' for more information.\n";
-
-impl Expected<'_> {
-    /// Asks the original again, for what this line says.
-    fn retry(&mut self, line: Line) -> bool {
-        self.output = (self.ask)(&line);
-        self.line = line;
-        true
-    }
-
-    fn fails(&mut self, text: &str, code: i32) -> bool {
-        let more = if code == 2 { TRY } else { "" };
-        let stderr = format!("{PREFIX}{text}\n{more}").into();
-        self.output = Output { stdout: Vec::new(), stderr, exit: Exit::Code(code) };
-        true
-    }
-
-    /// Drops entries; false when none is dropped.
-    fn retain(&mut self, keep: impl Fn(&Facts) -> bool) -> bool {
-        let Some(mut entries) = Entries::of(&self.output) else { return false };
-        let before = entries.lines.len();
-        entries.lines.retain(|l| keep(&Facts::of(l)));
-        if entries.lines.len() == before {
-            return false;
-        }
-        let mut output = entries.clone().into_output(&self.output);
-        // -G and the like fail when nothing is left.
-        if entries.lines.is_empty() && self.line.has("get") {
-            output.exit = Exit::Code(1);
-        }
-        self.output = output;
-        true
-    }
-
-    fn lists_flows(&self) -> bool {
-        self.line.has("dump") || self.line.has("get")
-    }
-}
 
 /// Lines in the order in which one dump a family has them, if that is how ours are.
 fn by_family(e: &mut Expected<'_>) -> bool {
@@ -113,11 +69,12 @@ pub fn lists(e: &mut Expected<'_>) -> bool {
         ports.iter().enumerate().filter_map(|(i, n)| Some((i, list(n)?))).collect();
     let networks: Vec<(&str, String)> =
         addrs.iter().filter_map(|n| Some((*n, list(n).filter(|v| v.contains(','))?))).collect();
-    if named.is_empty() && networks.is_empty() || !line.has("dump") {
+    let refused = e.output.exit != Exit::Code(0) && !e.output.err().contains("Invalid IP address `");
+    if named.is_empty() && networks.is_empty() || !line.has("dump") || refused {
         return false;
     }
     let rest = line.without(&[&addrs[..], &ports[..]].concat());
-    let keep = |w: &crate::options::Word| {
+    let keep = |w: &Word| {
         !networks.iter().any(|(n, _)| w.name() == *n) && !named.iter().any(|(i, _)| w.name() == ports[*i])
     };
     let single = line.only(keep);
@@ -149,157 +106,6 @@ pub fn lists(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// Words to the original's parser that are options to ours: `-Lz` is `-L -z`.
-pub fn clusters(e: &mut Expected<'_>) -> bool {
-    let glued = e.line.words.iter().position(|w| {
-        let word = w.text[0].as_bytes();
-        w.opt.is_none() && word.len() > 2 && word[0] == b'-' && b"LIUDGEFA".contains(&word[1])
-    });
-    let Some(at) = glued else { return false };
-    let args: Vec<String> = e.line.words.iter().enumerate().fold(Vec::new(), |mut args, (i, w)| {
-        if i == at {
-            args.extend([w.text[0][..2].to_owned(), format!("-{}", &w.text[0][2..])]);
-        } else {
-            args.extend(w.text.iter().cloned());
-        }
-        args
-    });
-    let word = e.line.words[at].text[0].clone();
-    e.retry(Line::parse(&args));
-    // Messages repeat the word as it was typed.
-    let ours = e.output.err().replace(&format!("`-{}'", &word[2..]), &format!("`{word}'"));
-    e.output.stderr = ours.into();
-    true
-}
-
-/// The same values in words of their own.
-pub fn attached(e: &mut Expected<'_>) -> bool {
-    let takes = |name| ["src-nat", "dst-nat", "any-nat", "label-del"].contains(&name);
-    let mut line = e.line.clone();
-    let mut changed = false;
-    for word in line.words.iter_mut().filter(|w| w.attached && (takes(w.name()) || w.is_command())) {
-        let value = word.value.clone().unwrap_or_default();
-        word.text = vec![format!("--{}", word.name()), value];
-        word.attached = false;
-        changed = true;
-    }
-    // `-Cexpect`: the only letter that still takes what is glued to it.
-    for word in &mut line.words {
-        if let Some(table) = word.text[0].strip_prefix("-C").filter(|t| !t.is_empty()) {
-            word.text = vec!["-C".into(), table.into()];
-            changed = true;
-        }
-    }
-    changed && e.retry(line)
-}
-
-/// `--id N` as `--id=N`.
-pub fn long_id(e: &mut Expected<'_>) -> bool {
-    let mut line = e.line.clone();
-    let mut changed = false;
-    for word in line.words.iter_mut().filter(|w| w.text.len() == 2 && w.text[0] == "--id") {
-        word.text = vec![format!("--id={}", word.text[1])];
-        changed = true;
-    }
-    changed && e.retry(line)
-}
-
-/// Beginnings of `SRC_NAT` and `DST_NAT` as what else they begin.
-pub fn beginnings(e: &mut Expected<'_>) -> bool {
-    let is_nat = |word: &str| {
-        let word = word.to_ascii_uppercase();
-        !word.is_empty() && ["SRC_NAT", "DST_NAT"].iter().any(|n| n.starts_with(&word))
-    };
-    let mut line = e.line.clone();
-    let mut changed = false;
-    for word in &mut line.words {
-        let Some(whole) = word.value.clone().filter(|_| ["output", "event-mask"].contains(&word.name()))
-        else {
-            continue;
-        };
-        let mut from = 0;
-        for part in whole.split(',') {
-            if is_nat(part) {
-                changed = true;
-                let is_save = word.name() == "output" && part.eq_ignore_ascii_case("s");
-                if !is_save {
-                    return e.fails(&format!("Bad parameter `{}'", &whole[from..]), 2);
-                }
-            }
-            from += part.len() + 1;
-        }
-        let parts: Vec<&str> = whole.split(',').map(|p| if is_nat(p) { "save" } else { p }).collect();
-        let value = parts.join(",");
-        word.text = vec!["-o".into(), value.clone()];
-        word.value = Some(value);
-    }
-    changed && e.retry(line)
-}
-
-/// `-u` before `-m`.
-pub fn mark_then_status(e: &mut Expected<'_>) -> bool {
-    let at = |name| e.line.words.iter().position(|w| w.name() == name);
-    let (Some(mark), Some(status)) = (at("mark"), at("status")) else { return false };
-    if status < mark {
-        return false;
-    }
-    let (first, rest): (Vec<_>, Vec<_>) = e.line.words.iter().cloned().partition(|w| w.name() == "status");
-    e.retry(Line { words: [first, rest].concat() })
-}
-
-/// The file given is the one the original reads anyway.
-pub fn labelmap(e: &mut Expected<'_>) -> bool {
-    e.line.has("labelmap") && e.retry(e.line.without(&["labelmap"]))
-}
-
-/// The error that the original means to give.
-pub fn sctp_state(e: &mut Expected<'_>) -> bool {
-    const NAMES: [&str; 8] = SCTP;
-    let sctp = e.line.value("protonum").is_some_and(|p| p.eq_ignore_ascii_case("sctp") || p == "132");
-    let unknown = e.line.value("state").filter(|s| sctp && !NAMES.contains(s)).map(str::to_owned);
-    unknown.is_some_and(|name| e.fails(&format!("unknown SCTP state `{name}'"), 2))
-}
-
-/// A number in C's notation.
-fn any_base(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x") {
-        Some(hex) => u64::from_str_radix(hex, 16).ok(),
-        None if text.starts_with('0') => u64::from_str_radix(text, 8).ok(),
-        None => text.parse().ok(),
-    }
-}
-
-/// The first bad number ends the command.
-pub fn numbers(e: &mut Expected<'_>) -> bool {
-    let is_bad = |text: &str, max: u64| {
-        let (negative, digits) = match text.strip_prefix('-') {
-            Some(digits) => (true, digits),
-            None => (false, text),
-        };
-        !any_base(digits).is_some_and(|v| v <= max && (!negative || v == 0))
-    };
-    let bad = e.line.words.iter().find_map(|w| {
-        let value = w.value.as_deref()?;
-        let (letter, max) = match w.name() {
-            "zone" => ('w', 0xffff),
-            "orig-zone" => ('(', 0xffff),
-            "reply-zone" => (')', 0xffff),
-            "id" => ('i', 0xffff_ffff),
-            "secmark" => ('c', 0xffff_ffff),
-            // The mask may be anything.
-            "mark" => {
-                let number = value.split('/').next().unwrap_or(value);
-                return is_bad(number, 0xffff_ffff).then(|| (value.to_owned(), 'm'));
-            }
-            _ => return None,
-        };
-        is_bad(value, max).then(|| (value.to_owned(), letter))
-    });
-    bad.is_some_and(|(value, letter)| {
-        e.fails(&format!("unexpected value '{value}' with -{letter} option"), 1)
-    })
-}
-
 /// Every word of every `-u` on its own, and the entries that all of them list.
 pub fn status_lists(e: &mut Expected<'_>) -> bool {
     if !e.line.has("dump") || !e.line.has("status") {
@@ -316,16 +122,11 @@ pub fn status_lists(e: &mut Expected<'_>) -> bool {
     let only_nothing = words.iter().all(|w| nothing(w));
     // Words that were all taken away are no selection of everything: that stays an error.
     let nat_alone = only_nothing && words.iter().any(|w| nat(w));
-    if e.output.exit == Exit::Code(2) || !(mixed || only_nothing) || nat_alone {
+    if e.output.exit == Exit::Code(2) || !(mixed || only_nothing) || nat_alone || e.read.is_some() {
         return false;
     }
     let line = e.line.without(&["status"]);
-    let warnings: String = e
-        .output
-        .err()
-        .lines()
-        .filter(|l| l.starts_with("WARNING"))
-        .fold(String::new(), |all, l| all + l + "\n");
+    let warned = warnings(&e.output);
     let mut output = (e.ask)(&line);
     if let Some(mut entries) = Entries::of(&output) {
         for word in words.iter().filter(|w| !nothing(w)) {
@@ -337,7 +138,7 @@ pub fn status_lists(e: &mut Expected<'_>) -> bool {
     // They came with the list, before anything was done.
     let rest: String =
         output.err().lines().filter(|l| !l.starts_with("WARNING")).map(|l| format!("{l}\n")).collect();
-    output.stderr = (warnings + &rest).into();
+    output.stderr = (warned + &rest).into();
     e.output = output;
     true
 }
@@ -453,17 +254,6 @@ const TCP: [&str; 10] = [
     "CLOSE",
     "SYN_SENT2",
 ];
-/// The names that can be given; two more can be shown.
-const SCTP: [&str; 8] = [
-    "NONE",
-    "CLOSED",
-    "COOKIE_WAIT",
-    "COOKIE_ECHOED",
-    "ESTABLISHED",
-    "SHUTDOWN_SENT",
-    "SHUTDOWN_RECD",
-    "SHUTDOWN_ACK_SENT",
-];
 
 /// The SCTP name of the number whose TCP name is shown.
 pub fn sctp_xml(e: &mut Expected<'_>) -> bool {
@@ -486,66 +276,6 @@ pub fn sctp_xml(e: &mut Expected<'_>) -> bool {
     }
     if changed {
         e.output.stdout = text.into();
-    }
-    changed
-}
-
-/// A warning for each text that is no number, where it stands between the original's own warnings.
-pub fn not_a_number(e: &mut Expected<'_>) -> bool {
-    let decimal = [
-        "timeout",
-        "sport",
-        "dport",
-        "reply-port-src",
-        "reply-port-dst",
-        "mask-port-src",
-        "mask-port-dst",
-        "tuple-port-src",
-        "tuple-port-dst",
-        "orig-vtag",
-        "reply-vtag",
-        "icmp-type",
-        "icmp-code",
-        "icmp-id",
-        "icmpv6-type",
-        "icmpv6-code",
-        "icmpv6-id",
-    ];
-    let keys = [
-        "srckey",
-        "dstkey",
-        "reply-key-src",
-        "reply-key-dst",
-        "mask-key-src",
-        "mask-key-dst",
-        "tuple-key-src",
-        "tuple-key-dst",
-    ];
-    let err = e.output.err();
-    let (warnings, rest): (Vec<&str>, Vec<&str>) =
-        err.lines().partition(|l| l.starts_with("WARNING: ignoring"));
-    let mut warnings = warnings.into_iter();
-    let mut lines: Vec<String> = Vec::new();
-    let mut changed = false;
-    for word in &e.line.words {
-        let (name, value) = (word.name(), word.value.as_deref().unwrap_or(""));
-        if name == "nat-range" {
-            lines.extend(warnings.next().map(str::to_owned));
-        } else if decimal.contains(&name) || keys.contains(&name) {
-            let hex = keys.contains(&name) && value.starts_with("0x");
-            let body = if hex { &value[2..] } else { value.trim_start().trim_start_matches(['-', '+']) };
-            let is_digit = |c: char| if hex { c.is_ascii_hexdigit() } else { c.is_ascii_digit() };
-            let digits = body.chars().take_while(|c| is_digit(*c)).count();
-            if digits != body.len() || digits == 0 {
-                let number = if digits == 0 { "0" } else { &value[..value.len() - body.len() + digits] };
-                lines.push(format!("WARNING: `{value}' with --{name} is not a number, using {number}"));
-                changed = true;
-            }
-        }
-    }
-    lines.extend(warnings.chain(rest).map(str::to_owned));
-    if changed {
-        e.output.stderr = lines.iter().fold(String::new(), |all, l| all + l + "\n").into();
     }
     changed
 }
@@ -580,27 +310,6 @@ pub fn get_reply_port(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// What `-L` says about it.
-pub fn lone_mask(e: &mut Expected<'_>) -> bool {
-    let other = e.line.has("event") || matches!(e.line.value("dump"), Some("dying" | "unconfirmed"));
-    let lone = [("mask-src", "src"), ("mask-dst", "dst")]
-        .into_iter()
-        .find(|(mask, address)| e.line.has(mask) && !e.line.has(address));
-    match lone {
-        Some((mask, address)) if other && e.output.exit == Exit::Code(0) => {
-            e.fails(&format!("Can't use --{mask} without --{address}"), 2)
-        }
-        _ => false,
-    }
-}
-
-/// What is said about every other option.
-pub fn lone_reply_zone(e: &mut Expected<'_>) -> bool {
-    let command = e.line.words.iter().any(|w| w.is_command());
-    let lone = !command && e.line.has("reply-zone") && e.output.exit == Exit::Code(0);
-    lone && e.fails("Illegal option `--reply-zone' with this command", 2)
-}
-
 /// 1.4.7 has to be told the family, and leaves out lines of the entries it has updated.
 pub fn update_lines(e: &mut Expected<'_>) -> bool {
     if !e.line.has("update") || e.output.exit == Exit::Code(2) {
@@ -627,32 +336,4 @@ pub fn add_updates(e: &mut Expected<'_>) -> bool {
         e.output.stderr = err.replace(": 0 flow", ": 1 flow").into();
     }
     there
-}
-
-/// Any text that looks like help.
-pub fn help(e: &mut Expected<'_>) -> bool {
-    let command = e.line.words.iter().any(|w| w.is_command());
-    let wanted = (e.line.has("help") || !command) && e.output.exit == Exit::Code(0);
-    if wanted && e.ours.out().contains("Usage: conntrack COMMAND") {
-        e.output.stdout = e.ours.stdout.clone();
-    }
-    wanted
-}
-
-/// The whole cluster is blamed for any of its letters.
-pub fn blamed_word(e: &mut Expected<'_>) -> bool {
-    let err = e.output.err();
-    let blamed = err.split_once("unknown option `").and_then(|(_, rest)| rest.split_once('\''));
-    let ours = e.ours.err();
-    let by_us = ours.split_once("unknown option `").and_then(|(_, rest)| rest.split_once('\''));
-    let (Some((theirs, _)), Some((ours, _))) = (blamed, by_us) else { return false };
-    // Ours has to be a word of several letters that was given, theirs the word before it.
-    let args: Vec<String> = std::iter::once("conntrack".to_owned()).chain(e.line.args()).collect();
-    let cluster = |w: &str| w.len() > 2 && w.starts_with('-') && !w.starts_with("--");
-    let mut pairs = args.windows(2);
-    if !pairs.any(|p| p[1] == ours && cluster(&p[1]) && (p[0] == theirs || theirs.ends_with("conntrack"))) {
-        return false;
-    }
-    e.output.stderr = err.replace(&format!("`{theirs}'"), &format!("`{ours}'")).into();
-    true
 }
