@@ -34,6 +34,7 @@ pub mod batch;
 pub mod dump;
 pub mod error;
 pub mod events;
+mod handoff;
 pub mod reactor;
 pub mod request;
 pub mod sink;

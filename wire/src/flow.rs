@@ -79,7 +79,6 @@ pub struct FlowView<'a> {
 impl<'a> FlowView<'a> {
     /// Indexes the attributes. A duplicate counts with its last value, as in the kernel; unknown ones are
     /// skipped. A length that lies is an error.
-    #[inline]
     pub fn index(msg: CtMsg<'a>) -> Result<Self, WireError> {
         let mut places = [Place::default(); cta::MAX + 1];
         let mut off = ATTRS_AT;
@@ -139,7 +138,6 @@ impl<'a> FlowView<'a> {
         self.raw(kind).map(|v| attr::be32(what, v)).transpose()
     }
 
-    #[inline]
     fn tuple(&self, kind: u16) -> Result<Option<Tuple>, WireError> {
         self.raw(kind).map(Tuple::parse).transpose()
     }
@@ -174,13 +172,11 @@ impl<'a> FlowView<'a> {
     }
 
     /// CTA_TUPLE_ORIG.
-    #[inline]
     pub fn orig(&self) -> Result<Option<Tuple>, WireError> {
         self.tuple(cta::TUPLE_ORIG)
     }
 
     /// CTA_TUPLE_REPLY.
-    #[inline]
     pub fn reply(&self) -> Result<Option<Tuple>, WireError> {
         self.tuple(cta::TUPLE_REPLY)
     }

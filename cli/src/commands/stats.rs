@@ -16,7 +16,7 @@ const PROC_STATS: &str = "/proc/net/stat/nf_conntrack";
 
 struct Lines {
     which: Counters,
-    out: Printer<io::StdoutLock<'static>>,
+    out: Printer,
     failed: Option<PrintError>,
     lost: Option<Lost>,
 }
@@ -24,7 +24,7 @@ struct Lines {
 impl Sink for Lines {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
         let cpu = CpuStats::new(msg);
-        let printed = self.out.print(|out| {
+        let printed = self.out.print(&mut |out| {
             stats::line(out, &cpu, self.which)?;
             out.byte(b'\n');
             Ok(())
@@ -45,14 +45,12 @@ impl Sink for Lines {
 
 /// `-S`, `-S expect`.
 pub fn show(_: &Invocation, which: Counters) -> Result<(), Fail> {
-    let mut sink = Lines { which, out: Printer::new(io::stdout().lock()), failed: None, lost: None };
+    let mut sink = Lines { which, out: Printer::new(io::stdout()), failed: None, lost: None };
     let expect = which == Counters::Expectations;
     let asked =
         Requests::open().and_then(|mut r| r.dump(|buf, seq| request::stats_cpu(buf, seq, expect), &mut sink));
     let flushed = sink.out.flush();
     let (failed, lost) = (sink.failed, sink.lost);
-    // Standard output is wanted again below.
-    drop(sink.out);
     if let Err(e) = asked {
         return stats_from_proc(which, &e);
     }

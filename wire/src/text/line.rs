@@ -11,7 +11,6 @@ use crate::tuple::{Shape, Tuple};
 const NS: u64 = 1_000_000_000;
 
 /// Appends one flow without a newline.
-#[inline]
 pub fn flow(
     out: &mut Out<'_>,
     f: &FlowView<'_>,
