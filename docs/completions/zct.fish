@@ -36,7 +36,7 @@ complete -c zct -s n -l src-nat -d 'source NAT, to that address if given; [ADDR6
 complete -c zct -s g -l dst-nat -d 'destination NAT, likewise'
 complete -c zct -s o -l output -x -a 'xml extended timestamp id ktimestamp labels userspace save json' -d 'output: xml, json, save, extended, id, timestamp, ktimestamp, labels, userspace'
 complete -c zct -s c -l secmark -x -d 'security mark, where the kernel reports it'
-complete -c zct -s b -l buffer-size -x -d 'receive buffer for events; 1280 bytes of it hold one event'
+complete -c zct -s b -l buffer-size -x -d 'receive buffer for events; 1280 bytes hold one. Else room for 100,000, in 1/64 of the memory'
 complete -c zct -s j -l any-nat -d 'source or destination NAT, likewise'
 complete -c zct -s w -l zone -x -d 'conntrack zone of both directions'
 complete -c zct -s l -l label -x -d 'labels that must all be set'

@@ -31,6 +31,7 @@
 #![deny(unsafe_code)]
 
 pub mod batch;
+pub mod bpf;
 pub mod dump;
 pub mod error;
 pub mod events;
