@@ -122,12 +122,11 @@ pub fn expect(
     style: &Style,
 ) -> Result<(), WireError> {
     let expected = e.tuple_expected()?.unwrap_or_default();
-    let proto = expected.proto.unwrap_or(0);
     out.byte(b'{');
     if let Some(event) = event {
         head(out, event);
     }
-    protocols(out, e.family(), proto);
+    protocols(out, e.family(), expected.proto.unwrap_or(0));
     if let Some(t) = e.timeout_s()? {
         number(out, b",\"timeout\":", u64::from(t));
     }
@@ -136,7 +135,8 @@ pub fn expect(
     for (key, t) in parts {
         if let Some(t) = t {
             out.put(key);
-            tuple(out, &t, proto, None);
+            // Keys or ports by the tuple's own protocol: PPTP, over TCP, expects GRE.
+            tuple(out, &t, t.proto.unwrap_or(0), None);
             out.byte(b'}');
         }
     }
