@@ -10,8 +10,6 @@ pub mod expect;
 pub mod json;
 pub mod line;
 pub mod out;
-#[cfg(test)]
-mod sample;
 pub mod save;
 pub mod stats;
 pub mod xml;

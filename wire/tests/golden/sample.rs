@@ -1,15 +1,13 @@
-//! What the renderers' tests share: a clock, label names, and messages built and rendered in one call.
+//! A clock, label names, and messages that are built and rendered in one call.
 
-use super::{LabelNames, LocalTime, Out, TextContext, TimeZone};
-use crate::build::Builder;
-use crate::consts::{af, cta, cta_expect, ipctnl, ipctnl_exp, ipproto};
-use crate::error::WireError;
-use crate::expect::ExpectView;
-use crate::flow::FlowView;
-use crate::header::{CtMsg, Frames};
-use crate::tuple::{Addr, Tuple};
-use std::string::String;
-use std::vec::Vec;
+use zct_wire::build::Builder;
+use zct_wire::consts::{af, cta, cta_expect, ipctnl, ipctnl_exp, ipproto};
+use zct_wire::error::WireError;
+use zct_wire::expect::ExpectView;
+use zct_wire::flow::FlowView;
+use zct_wire::header::{CtMsg, Frames};
+use zct_wire::text::{LabelNames, LocalTime, Out, TextContext, TimeZone};
+use zct_wire::tuple::{Addr, Tuple};
 
 /// Always the same Wednesday; only the second of the minute is that of the moment asked for.
 struct Wednesday;
@@ -33,14 +31,14 @@ impl LabelNames for Names {
 }
 
 /// Some seconds after the flows of these tests began, with label names.
-pub(super) const CTX: TextContext<'_> =
+pub(crate) const CTX: TextContext<'_> =
     TextContext { now_s: 1_795_452_160, zone: &Wednesday, labels: Some(&Names) };
 
 /// The same without label names.
-pub(super) const UNLABELLED: TextContext<'_> = TextContext { labels: None, ..CTX };
+pub(crate) const UNLABELLED: TextContext<'_> = TextContext { labels: None, ..CTX };
 
 /// An IPv4 tuple.
-pub(super) fn v4(proto: u8, src: ([u8; 4], u16), dst: ([u8; 4], u16)) -> Tuple {
+pub(crate) fn v4(proto: u8, src: ([u8; 4], u16), dst: ([u8; 4], u16)) -> Tuple {
     Tuple {
         src: Some(Addr::V4(src.0)),
         dst: Some(Addr::V4(dst.0)),
@@ -52,20 +50,20 @@ pub(super) fn v4(proto: u8, src: ([u8; 4], u16), dst: ([u8; 4], u16)) -> Tuple {
 }
 
 /// Both directions of a flow without address translation.
-pub(super) fn tuples(b: &mut Builder<'_>, orig: Tuple) {
+pub(crate) fn tuples(b: &mut Builder<'_>, orig: Tuple) {
     orig.build(b, cta::TUPLE_ORIG);
     orig.inverse().unwrap_or_default().build(b, cta::TUPLE_REPLY);
 }
 
 /// Packets and bytes of both directions.
-pub(super) fn counters(b: &mut Builder<'_>, orig: [u64; 2], reply: [u64; 2]) {
+pub(crate) fn counters(b: &mut Builder<'_>, orig: [u64; 2], reply: [u64; 2]) {
     for (kind, [packets, bytes]) in [(cta::COUNTERS_ORIG, orig), (cta::COUNTERS_REPLY, reply)] {
         b.nest(kind, |b| _ = b.put(1, &packets.to_be_bytes()).put(2, &bytes.to_be_bytes()));
     }
 }
 
 /// When a flow began, and when it ended.
-pub(super) fn times(b: &mut Builder<'_>, start_ns: u64, stop_ns: Option<u64>) {
+pub(crate) fn times(b: &mut Builder<'_>, start_ns: u64, stop_ns: Option<u64>) {
     b.nest(cta::TIMESTAMP, |b| {
         b.put(1, &start_ns.to_be_bytes());
         if let Some(ns) = stop_ns {
@@ -76,7 +74,7 @@ pub(super) fn times(b: &mut Builder<'_>, start_ns: u64, stop_ns: Option<u64>) {
 
 /// The expectation of an FTP data connection: master, what is expected, and the mask, each with the
 /// protocol given.
-pub(super) fn expected(b: &mut Builder<'_>, master: u8, expected: u8, mask: u8) {
+pub(crate) fn expected(b: &mut Builder<'_>, master: u8, expected: u8, mask: u8) {
     let here = [127, 0, 0, 1];
     v4(master, (here, 40_001), (here, 21)).build(b, cta_expect::MASTER);
     v4(expected, (here, 0), (here, 1026)).build(b, cta_expect::TUPLE);
@@ -84,7 +82,7 @@ pub(super) fn expected(b: &mut Builder<'_>, master: u8, expected: u8, mask: u8) 
 }
 
 /// What the FTP helper makes of a PORT command, with 299 seconds left.
-pub(super) fn ftp(b: &mut Builder<'_>) {
+pub(crate) fn ftp(b: &mut Builder<'_>) {
     expected(b, ipproto::TCP, ipproto::TCP, ipproto::TCP);
     b.put_be32(cta_expect::TIMEOUT, 299).put_be32(cta_expect::CLASS, 0);
     b.put_str(cta_expect::HELP_NAME, b"ftp");
@@ -106,7 +104,7 @@ fn text(render: impl FnOnce(&mut Out<'_>) -> Result<(), WireError>) -> String {
 }
 
 /// The text `render` makes of an IPv4 flow with the attributes `fill` gives it.
-pub(super) fn flow(
+pub(crate) fn flow(
     fill: impl FnOnce(&mut Builder<'_>),
     render: impl FnOnce(&mut Out<'_>, &FlowView<'_>) -> Result<(), WireError>,
 ) -> String {
@@ -114,7 +112,7 @@ pub(super) fn flow(
 }
 
 /// The same for any family.
-pub(super) fn flow_of(
+pub(crate) fn flow_of(
     family: u8,
     fill: impl FnOnce(&mut Builder<'_>),
     render: impl FnOnce(&mut Out<'_>, &FlowView<'_>) -> Result<(), WireError>,
@@ -125,7 +123,7 @@ pub(super) fn flow_of(
 }
 
 /// The text `render` makes of an IPv4 expectation with the attributes `fill` gives it.
-pub(super) fn expectation(
+pub(crate) fn expectation(
     fill: impl FnOnce(&mut Builder<'_>),
     render: impl FnOnce(&mut Out<'_>, &ExpectView<'_>) -> Result<(), WireError>,
 ) -> String {
