@@ -1,5 +1,5 @@
-//! Text rendering alone: `render ROUNDS` renders 32 KiB of dump so often and prints nanoseconds a flow.
-//! Under `valgrind --tool=callgrind` it gives repeatable instruction counts.
+//! Text rendering alone: `render ROUNDS [FORMAT]` renders 32 KiB of dump so often and prints nanoseconds a
+//! flow. Under `valgrind --tool=callgrind` it gives repeatable instruction counts, of one format alone too.
 
 use std::time::Instant;
 use zct_perf::mix;
@@ -23,10 +23,14 @@ fn main() {
         used += m.len().next_multiple_of(4);
         flows += 1;
     }
+    let only = std::env::args().nth(2);
     let ctx = TextContext { now_s: 0, zone: &Utc, labels: None };
     let style = Style::default();
     let mut text = vec![0; 128 << 10];
     for kind in ["index", "line", "save", "xml", "json"] {
+        if only.as_ref().is_some_and(|only| only != kind) {
+            continue;
+        }
         let begin = Instant::now();
         let mut bytes = 0;
         for _ in 0..rounds {
