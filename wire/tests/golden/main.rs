@@ -4,4 +4,6 @@
 mod expect;
 mod json;
 mod sample;
+mod save;
+mod shapes;
 mod xml;
