@@ -78,7 +78,10 @@ pub fn flow(
         status(out, s);
     }
     if let Some(m) = f.mark()? {
-        number(out, b",\"mark\":", u64::from(m));
+        match m {
+            0 => out.lit(b",\"mark\":0"),
+            m => number(out, b",\"mark\":", u64::from(m)),
+        }
     }
     if let Some(m) = f.secmark()? {
         number(out, b",\"secmark\":", u64::from(m));
@@ -99,7 +102,10 @@ pub fn flow(
         out.byte(b'}');
     }
     if let Some(u) = f.use_count()? {
-        number(out, b",\"use\":", u64::from(u));
+        match u {
+            1 => out.lit(b",\"use\":1"),
+            u => number(out, b",\"use\":", u64::from(u)),
+        }
     }
     if style.id {
         if let Some(id) = f.id()? {

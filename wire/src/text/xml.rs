@@ -198,7 +198,10 @@ fn independent(
         number(out, b"<timeout>", u64::from(t), b"</timeout>");
     }
     if let Some(m) = f.mark()? {
-        number(out, b"<mark>", u64::from(m), b"</mark>");
+        match m {
+            0 => out.lit(b"<mark>0</mark>"),
+            m => number(out, b"<mark>", u64::from(m), b"</mark>"),
+        }
     }
     if let (Some(names), Some(bits)) = (ctx.labels, f.labels()) {
         out.lit(b"<labels>");
@@ -217,7 +220,10 @@ fn independent(
         number(out, b"<zone>", u64::from(z), b"</zone>");
     }
     if let Some(u) = f.use_count()? {
-        number(out, b"<use>", u64::from(u), b"</use>");
+        match u {
+            1 => out.lit(b"<use>1</use>"),
+            u => number(out, b"<use>", u64::from(u), b"</use>"),
+        }
     }
     if let Some(id) = f.id()? {
         number(out, b"<id>", u64::from(id), b"</id>");
