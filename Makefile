@@ -6,13 +6,28 @@ CARGO ?= cargo
 N ?= 5000
 FUZZ_SECONDS ?= 60
 
-.PHONY: run test lint bench bench-quick differential fuzz soak release
+# Where `make install` puts things; LINKS are further names of zct, LINKS= for none.
+DESTDIR ?=
+PREFIX ?= /usr/local
+LINKS ?= conntrack nfct
+# What `make static` builds for.
+STATIC_TARGET ?= $(shell uname -m)-unknown-linux-gnu
+
+.PHONY: run test lint bench bench-quick differential fuzz soak release static install
 
 run:
 	@scripts/run.sh
 
 release:
 	$(CARGO) build --release --workspace
+
+# One file that needs nothing else: glibc linked in.
+static:
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --target $(STATIC_TARGET) --package zct --package zctd
+	@ls -l target/$(STATIC_TARGET)/release/zct target/$(STATIC_TARGET)/release/zctd
+
+install: release
+	@scripts/install.sh "$(DESTDIR)" "$(PREFIX)" "$(LINKS)"
 
 test: release
 	@scripts/test.sh

@@ -8,6 +8,7 @@ pub mod flags;
 pub mod load;
 pub mod output;
 pub mod plan;
+pub mod prefilter;
 pub mod present;
 pub mod program;
 pub mod selection;

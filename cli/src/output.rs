@@ -13,26 +13,31 @@ pub enum PrintError {
     Io(io::Error),
 }
 
+impl std::fmt::Debug for Printer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Printer").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
 /// Collects rendered text and writes it in pieces of up to [`Printer::ROOM`] bytes.
 ///
 /// # Allocation
 /// The buffer is made once. Only a single line longer than it makes it grow, up to [`Printer::ROOM_MAX`].
-#[derive(Debug)]
-pub struct Printer<W> {
-    to: W,
+pub struct Printer {
+    to: Box<dyn Write + Send>,
     buf: Vec<u8>,
     len: usize,
 }
 
-impl<W: Write> Printer<W> {
+impl Printer {
     /// Bytes collected before they are written: large enough that the system calls do not show.
     pub const ROOM: usize = 128 << 10;
     /// The longest line there can be. A message is at most 64 KiB, and escaping makes six bytes of one.
     pub const ROOM_MAX: usize = 1 << 20;
 
     /// Prints to `to`.
-    pub fn new(to: W) -> Self {
-        Printer { to, buf: vec![0; Self::ROOM], len: 0 }
+    pub fn new(to: impl Write + Send + 'static) -> Printer {
+        Printer { to: Box::new(to), buf: vec![0; Self::ROOM], len: 0 }
     }
 
     /// Appends what `render` writes: all of it or, when it fails, nothing.
@@ -40,7 +45,7 @@ impl<W: Write> Printer<W> {
     /// `render` runs again after a flush when the buffer was too full for it.
     pub fn print(
         &mut self,
-        mut render: impl FnMut(&mut Out<'_>) -> Result<(), WireError>,
+        render: &mut dyn FnMut(&mut Out<'_>) -> Result<(), WireError>,
     ) -> Result<(), PrintError> {
         loop {
             let mut out = Out::resume(&mut self.buf, self.len);
@@ -66,7 +71,7 @@ impl<W: Write> Printer<W> {
 
     /// Appends text that needs no rendering.
     pub fn text(&mut self, text: &[u8]) -> io::Result<()> {
-        self.print(|out| {
+        self.print(&mut |out| {
             out.put(text);
             Ok(())
         })
@@ -87,10 +92,26 @@ impl<W: Write> Printer<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{Arc, Mutex};
+
+    /// What was written, for the test to look at.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(buf)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 
     #[test]
     fn everything_arrives_in_order_whatever_its_size() {
-        let mut p = Printer::new(Vec::new());
+        let to = Kept::default();
+        let mut p = Printer::new(to.clone());
         let mut want = Vec::new();
         for i in 0..3000usize {
             let line = vec![b'a' + (i % 26) as u8; i * 7 % 5000];
@@ -101,22 +122,23 @@ mod tests {
         want.extend(&long);
         p.text(&long).unwrap();
         p.flush().unwrap();
-        assert!(p.to == want);
-        assert!(p.text(&vec![b'y'; Printer::<Vec<u8>>::ROOM_MAX + 1]).is_err());
+        assert!(*to.0.lock().unwrap() == want);
+        assert!(p.text(&vec![b'y'; Printer::ROOM_MAX + 1]).is_err());
     }
 
     #[test]
     fn a_failed_line_leaves_nothing_behind() {
-        let mut p = Printer::new(Vec::new());
+        let to = Kept::default();
+        let mut p = Printer::new(to.clone());
         p.text(b"one\n").unwrap();
         let bad = WireError::Short { what: "x", need: 1, have: 0 };
-        let failed = p.print(|out| {
+        let failed = p.print(&mut |out| {
             out.lit(b"half a li");
             Err(bad)
         });
         assert!(matches!(failed, Err(PrintError::Wire(e)) if e == bad));
         p.text(b"two\n").unwrap();
         p.flush().unwrap();
-        assert_eq!(p.to, b"one\ntwo\n");
+        assert_eq!(*to.0.lock().unwrap(), b"one\ntwo\n");
     }
 }

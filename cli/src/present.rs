@@ -60,8 +60,8 @@ pub struct Happened<'a> {
 /// # Allocation
 /// None an entry.
 #[derive(Debug)]
-pub struct Presenter<W: Write = File> {
-    out: Printer<W>,
+pub struct Presenter {
+    out: Printer,
     format: Format,
     style: Style,
     labels: Option<Arc<LabelMap>>,
@@ -81,11 +81,14 @@ impl Presenter {
         let to = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         Ok(Presenter::over(to, output, document, labels))
     }
-}
 
-impl<W: Write> Presenter<W> {
     /// Writes to `to`.
-    pub fn over(to: W, output: &Output, document: Document, labels: Option<Arc<LabelMap>>) -> Presenter<W> {
+    pub fn over(
+        to: impl Write + Send + 'static,
+        output: &Output,
+        document: Document,
+        labels: Option<Arc<LabelMap>>,
+    ) -> Presenter {
         let mut presenter = Presenter {
             out: Printer::new(to),
             format: Format::Line,
@@ -139,12 +142,12 @@ impl<W: Write> Presenter<W> {
     fn entry(
         &mut self,
         now_s: u64,
-        mut render: impl FnMut(&mut Out<'_>, &Style, &TextContext<'_>) -> Result<(), WireError>,
+        render: &mut dyn FnMut(&mut Out<'_>, &Style, &TextContext<'_>) -> Result<(), WireError>,
     ) -> Result<(), PrintError> {
         self.open()?;
         let labels = self.labels.as_deref().map(|l| l as _);
         let context = TextContext { now_s, zone: &self.zone, labels };
-        self.out.print(|out| {
+        self.out.print(&mut |out| {
             render(out, &self.style, &context)?;
             out.byte(b'\n');
             Ok(())
@@ -154,7 +157,7 @@ impl<W: Write> Presenter<W> {
     /// Writes a flow of the table; `verb` is for the saved form.
     pub fn flow(&mut self, f: &FlowView<'_>, verb: Verb) -> Result<(), PrintError> {
         let format = self.format;
-        self.entry(now_for(f), |out, style, context| match format {
+        self.entry(now_for(f), &mut |out, style, context| match format {
             Format::Line => line::flow(out, f, style, context),
             Format::Save => save::flow(out, f, verb),
             Format::Xml => xml::flow(out, f, None, None, style, context),
@@ -165,7 +168,7 @@ impl<W: Write> Presenter<W> {
     /// Writes an event about a flow.
     pub fn flow_event(&mut self, f: &FlowView<'_>, what: &Happened<'_>) -> Result<(), PrintError> {
         let format = self.format;
-        self.entry(now_for(f), |out, style, context| {
+        self.entry(now_for(f), &mut |out, style, context| {
             match format {
                 Format::Xml => return xml::flow(out, f, Some(what.kind), style.when(what), style, context),
                 Format::Json => return json::flow(out, f, Some(&what.json(style)), style, context),
@@ -189,7 +192,7 @@ impl<W: Write> Presenter<W> {
     pub fn expect(&mut self, e: &ExpectView<'_>, what: Option<&Happened<'_>>) -> Result<(), PrintError> {
         let format = self.format;
         let time = what.map_or_else(now, |w| w.time);
-        self.entry(time.sec, |out, style, context| {
+        self.entry(time.sec, &mut |out, style, context| {
             let kind = what.map(|w| w.kind);
             match format {
                 Format::Xml => {
@@ -217,7 +220,7 @@ impl<W: Write> Presenter<W> {
         if self.format != Format::Json {
             return Ok(());
         }
-        self.out.print(|out| {
+        self.out.print(&mut |out| {
             json::lost(out, count, time);
             out.byte(b'\n');
             Ok(())

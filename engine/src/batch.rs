@@ -97,7 +97,7 @@ impl Batch {
     /// # Errors
     /// A failed system call. ENOBUFS means that answers were lost: the requests have been carried out or
     /// refused, nobody knows which.
-    pub fn send(&mut self, mut answer: impl FnMut(usize, Answer<'_>)) -> Result<(), Error> {
+    pub fn send(&mut self, answer: &mut dyn FnMut(usize, Answer<'_>)) -> Result<(), Error> {
         let (count, first) = (std::mem::take(&mut self.count), self.first_seq);
         let used = std::mem::take(&mut self.used);
         if count == 0 {

@@ -1,15 +1,18 @@
 //! Dumps: a request that is answered by many datagrams, until DONE (spec/ctnetlink.md §6).
 //!
+//! Sinks and transports are trait objects here: one call more a message, and one copy of this code in the
+//! program instead of one a command.
+//!
 //! The kernel builds each datagram inside the receive call, so a dump costs the kernel's time plus ours.
 //! [`overlapped`] does both at once as soon as a dump is longer than one slab; [`run`] is the plain loop.
 
 use crate::error::Error;
+use crate::handoff::{Closing, Handoff};
 use crate::sink::{Lost, Sink};
 use crate::socket::CHUNK;
 use crate::transport::Transport;
 use std::io;
 use std::ops::ControlFlow;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use zct_wire::consts::nlmsg;
 use zct_wire::header::{CtMsg, Frame, Frames};
 
@@ -46,14 +49,14 @@ impl Slab {
     }
 
     /// Hands every message to the sink.
-    fn deliver(&self, seq: u32, sink: &mut impl Sink) -> ControlFlow<()> {
+    fn deliver(&self, seq: u32, sink: &mut dyn Sink) -> ControlFlow<()> {
         self.datagrams().try_for_each(|d| deliver(d, seq, sink))
     }
 }
 
 /// Hands the messages of one datagram to the sink: those that answer request `seq`, control messages left
 /// out.
-pub(crate) fn deliver(datagram: &[u8], seq: u32, sink: &mut impl Sink) -> ControlFlow<()> {
+pub(crate) fn deliver(datagram: &[u8], seq: u32, sink: &mut dyn Sink) -> ControlFlow<()> {
     for frame in Frames::new(datagram) {
         match frame {
             Ok(f) if f.hdr.kind.get() <= nlmsg::OVERRUN || f.hdr.seq.get() != seq => {}
@@ -85,8 +88,8 @@ pub(crate) fn verdict(frame: Frame<'_>, seq: u32) -> Option<Result<(), Error>> {
 }
 
 /// Receives datagrams into slabs and watches for the end.
-struct Intake<'a, T> {
-    link: &'a mut T,
+struct Intake<'a> {
+    link: &'a mut dyn Transport,
     seq: u32,
     /// False after an overrun: with the end possibly lost, waiting for it could take forever.
     wait: bool,
@@ -95,8 +98,8 @@ struct Intake<'a, T> {
     overrun: bool,
 }
 
-impl<'a, T: Transport> Intake<'a, T> {
-    fn new(link: &'a mut T, seq: u32) -> Self {
+impl<'a> Intake<'a> {
+    fn new(link: &'a mut dyn Transport, seq: u32) -> Self {
         Intake { link, seq, wait: true, truncated: None, overrun: false }
     }
 
@@ -137,7 +140,7 @@ impl<'a, T: Transport> Intake<'a, T> {
         }
     }
 
-    fn tell_losses(&self, sink: &mut impl Sink) {
+    fn tell_losses(&self, sink: &mut dyn Sink) {
         if let Some(len) = self.truncated {
             sink.lost(Lost::Truncated { len });
         }
@@ -155,17 +158,13 @@ impl<'a, T: Transport> Intake<'a, T> {
 ///
 /// # Allocation
 /// One slab of 256 KiB; none a message.
-pub fn run(link: &mut impl Transport, seq: u32, sink: &mut impl Sink) -> Result<End, Error> {
+pub fn run(link: &mut dyn Transport, seq: u32, sink: &mut dyn Sink) -> Result<End, Error> {
     let mut slab = Slab::new();
     let mut intake = Intake::new(link, seq);
     run_from(&mut intake, &mut slab, sink)
 }
 
-fn run_from(
-    intake: &mut Intake<'_, impl Transport>,
-    slab: &mut Slab,
-    sink: &mut impl Sink,
-) -> Result<End, Error> {
+fn run_from(intake: &mut Intake<'_>, slab: &mut Slab, sink: &mut dyn Sink) -> Result<End, Error> {
     loop {
         let filled = intake.fill(slab);
         let flow = slab.deliver(intake.seq, sink);
@@ -183,12 +182,8 @@ fn run_from(
 /// kernel's time and ours overlap. With one processor it is [`run`].
 ///
 /// # Allocation
-/// Three slabs of 256 KiB, a thread and two channels; none a message.
-pub fn overlapped(
-    link: &mut (impl Transport + Send),
-    seq: u32,
-    sink: &mut (impl Sink + Send),
-) -> Result<End, Error> {
+/// Three slabs of 256 KiB, a thread and two queues; none a message.
+pub fn overlapped(link: &mut dyn Transport, seq: u32, sink: &mut (dyn Sink + Send)) -> Result<End, Error> {
     let mut slab = Slab::new();
     let mut intake = Intake::new(link, seq);
     let filled = intake.fill(&mut slab);
@@ -197,24 +192,26 @@ pub fn overlapped(
         intake.tell_losses(sink);
         return filled.map(|_| if flow.is_break() { End::Stopped } else { End::Done });
     }
-    if std::thread::available_parallelism().is_ok_and(|n| n.get() == 1) {
+    if crate::sys::processors() == 1 {
         if slab.deliver(seq, sink).is_break() {
             return Ok(End::Stopped);
         }
         return run_from(&mut intake, &mut slab, sink);
     }
-    let (full_in, full_out) = sync_channel(SLABS);
-    let (empty_in, empty_out) = sync_channel(SLABS);
-    // Neither send can fail: both channels have room for every slab there is.
-    _ = full_in.send(slab);
+    let (full, empty) = (Handoff::new(SLABS), Handoff::new(SLABS));
+    // Nobody has closed them yet.
+    full.give(slab);
     for _ in 1..SLABS {
-        _ = empty_in.send(Slab::new());
+        empty.give(Slab::new());
     }
     let sink_there = &mut *sink;
     let (received, flow) = std::thread::scope(|scope| {
-        // The ends move in, so that each side notices when the other is gone.
-        let reader = scope.spawn(move || read_slabs(&full_out, &empty_in, seq, sink_there));
-        let received = fill_slabs(&mut intake, full_in, &empty_out);
+        let reader = scope.spawn(|| {
+            let _closing = (Closing(&full), Closing(&empty));
+            read_slabs(&full, &empty, seq, sink_there)
+        });
+        let received = fill_slabs(&mut intake, &full, &empty);
+        full.close();
         // A panic in the sink goes on in this thread.
         let flow = reader.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
         (received, flow)
@@ -223,16 +220,12 @@ pub fn overlapped(
     received.map(|()| if flow.is_break() { End::Stopped } else { End::Done })
 }
 
-/// The receiving side; ends with the dump, or when the other side has hung up.
-fn fill_slabs(
-    intake: &mut Intake<'_, impl Transport>,
-    full: SyncSender<Slab>,
-    empty: &Receiver<Slab>,
-) -> Result<(), Error> {
-    while let Ok(mut slab) = empty.recv() {
+/// The receiving side; ends with the dump, or when the other side has closed.
+fn fill_slabs(intake: &mut Intake<'_>, full: &Handoff<Slab>, empty: &Handoff<Slab>) -> Result<(), Error> {
+    while let Some(mut slab) = empty.take() {
         let filled = intake.fill(&mut slab);
         // What came before an error or the end is delivered too.
-        if full.send(slab).is_err() {
+        if !full.give(slab) {
             return Ok(());
         }
         if !matches!(filled, Ok(false)) {
@@ -242,17 +235,11 @@ fn fill_slabs(
     Ok(())
 }
 
-/// The rendering side; ends when the other side has hung up, or when the sink wants no more.
-fn read_slabs(
-    full: &Receiver<Slab>,
-    empty: &SyncSender<Slab>,
-    seq: u32,
-    sink: &mut impl Sink,
-) -> ControlFlow<()> {
-    while let Ok(slab) = full.recv() {
+/// The rendering side; ends when the other side has closed, or when the sink wants no more.
+fn read_slabs(full: &Handoff<Slab>, empty: &Handoff<Slab>, seq: u32, sink: &mut dyn Sink) -> ControlFlow<()> {
+    while let Some(slab) = full.take() {
         slab.deliver(seq, sink)?;
-        // The receiver may have ended already, and needs no more slabs then.
-        _ = empty.send(slab);
+        empty.give(slab);
     }
     ControlFlow::Continue(())
 }

@@ -68,7 +68,7 @@ impl Subscription {
     /// made; `More` says that there may be more without a new wake-up.
     ///
     /// Losses are told when the queue is empty, as one number for everything since the last time.
-    pub fn drain(&mut self, budget: u32, sink: &mut impl Sink) -> Result<(Turn, ControlFlow<()>), Error> {
+    pub fn drain(&mut self, budget: u32, sink: &mut dyn Sink) -> Result<(Turn, ControlFlow<()>), Error> {
         for _ in 0..budget {
             match sys::recv_many(self.socket.as_fd(), &mut self.slots) {
                 Ok(_) => {
@@ -89,7 +89,7 @@ impl Subscription {
         Ok((Turn::More, ControlFlow::Continue(())))
     }
 
-    fn tell_losses(&mut self, sink: &mut impl Sink) {
+    fn tell_losses(&mut self, sink: &mut dyn Sink) {
         let Some(now) = self.socket.drops() else { return };
         let lost = now.wrapping_sub(self.drops);
         if lost != 0 {
@@ -113,7 +113,7 @@ impl AsRawFd for Subscription {
     }
 }
 
-fn deliver(slots: &RecvSlots, sink: &mut impl Sink) -> ControlFlow<()> {
+fn deliver(slots: &RecvSlots, sink: &mut dyn Sink) -> ControlFlow<()> {
     for (received, datagram) in slots.datagrams() {
         // Only the kernel sends events; any root process could send us something that looks like one.
         if received.from != 0 {

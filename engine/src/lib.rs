@@ -31,9 +31,11 @@
 #![deny(unsafe_code)]
 
 pub mod batch;
+pub mod bpf;
 pub mod dump;
 pub mod error;
 pub mod events;
+pub mod handoff;
 pub mod reactor;
 pub mod request;
 pub mod sink;
@@ -49,5 +51,5 @@ pub use reactor::{Handler, Reactor, Signals, Token, Turn};
 pub use request::Requests;
 pub use sink::{Lost, Sink};
 pub use socket::NetlinkSocket;
-pub use sys::{BpfInsn, default_sigpipe, errno_text};
+pub use sys::{BpfInsn, default_sigpipe, errno_text, processors};
 pub use zone::SystemZone;

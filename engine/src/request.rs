@@ -55,7 +55,7 @@ impl Requests {
     pub fn ask(
         &mut self,
         build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>,
-        sink: &mut impl Sink,
+        sink: &mut dyn Sink,
     ) -> Result<(), Error> {
         let seq = self.send(build)?;
         answer(&mut &self.socket, seq, &mut self.into, sink)
@@ -68,7 +68,7 @@ impl Requests {
     pub fn dump(
         &mut self,
         build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>,
-        sink: &mut impl Sink,
+        sink: &mut dyn Sink,
     ) -> Result<End, Error> {
         let seq = self.send(build)?;
         run(&mut &self.socket, seq, sink)
@@ -79,10 +79,19 @@ impl Requests {
     pub fn dump_table(
         &mut self,
         build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>,
-        sink: &mut (impl Sink + Send),
+        sink: &mut (dyn Sink + Send),
     ) -> Result<End, Error> {
         let before = buckets();
         let seq = self.send(build)?;
+        self.finish_table(before, seq, sink)
+    }
+
+    fn finish_table(
+        &mut self,
+        before: Option<u64>,
+        seq: u32,
+        sink: &mut (dyn Sink + Send),
+    ) -> Result<End, Error> {
         let end = overlapped(&mut &self.socket, seq, sink)?;
         if before != buckets() {
             sink.lost(Lost::Resized);
@@ -92,7 +101,7 @@ impl Requests {
 }
 
 /// Receives the answer to request `seq` up to its acknowledgement.
-fn answer(link: &mut impl Transport, seq: u32, into: &mut [u8], sink: &mut impl Sink) -> Result<(), Error> {
+fn answer(link: &mut dyn Transport, seq: u32, into: &mut [u8], sink: &mut dyn Sink) -> Result<(), Error> {
     loop {
         let len = link.recv(into, true).map_err(|e| Error::sys("recvfrom", e))?;
         if len > into.len() {

@@ -293,6 +293,19 @@ pub(crate) fn local_time(unix_s: i64) -> LocalTime {
     }
 }
 
+/// How many processors this process may run on; 1 when that cannot be told.
+pub fn processors() -> usize {
+    // SAFETY: cpu_set_t is plain integers, for which all zeros is a value.
+    let mut set: libc::cpu_set_t = unsafe { zeroed() };
+    // SAFETY: the kernel writes at most the given size to the set.
+    let ret = unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) };
+    if ret != 0 {
+        return 1;
+    }
+    // SAFETY: the set is initialised.
+    usize::try_from(unsafe { libc::CPU_COUNT(&set) }).unwrap_or(1)
+}
+
 /// The text of an errno in the C locale (strerror(3)), as scripts know it: `Operation not permitted`.
 pub fn errno_text(errno: i32) -> String {
     let mut buf = [0u8; 128];

@@ -222,7 +222,6 @@ impl<'a> Shape<'a> {
 
 impl Tuple {
     /// Reads the value of a tuple nest. Unknown members are skipped; a member of the wrong size is an error.
-    #[inline]
     pub fn parse(nest: &[u8]) -> Result<Tuple, WireError> {
         Shape::parse(nest).map(|s| s.tuple())
     }

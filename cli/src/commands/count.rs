@@ -10,6 +10,7 @@ use zct_wire::filter::DumpFilter;
 use zct_wire::header::CtMsg;
 use zct_wire::request;
 use zct_wire::stats::GlobalStats;
+use zct_wire::text::{Out, json};
 
 /// Where the kernel tells the number without being asked by netlink, and without privilege.
 const PROC_COUNT: &str = "/proc/sys/net/netfilter/nf_conntrack_count";
@@ -35,21 +36,21 @@ impl Sink for Global {
 }
 
 /// `-C`.
-pub fn flows(_: &Invocation) -> Result<(), Fail> {
+pub fn flows(call: &Invocation) -> Result<(), Fail> {
     let mut sink = Global::default();
     let asked = Requests::open().and_then(|mut r| r.ask(request::stats, &mut sink));
     if let Err(e) = asked {
-        return count_from_proc(&e);
+        return count_from_proc(call, &e);
     }
     match (sink.stats.entries, sink.lost) {
-        (Some(n), None) => print(u64::from(n)),
+        (Some(n), None) => print(call, u64::from(n), sink.stats.max_entries.map(u64::from)),
         (_, Some(why)) => Err(Fail::runtime(format!("The answer is incomplete: {why}"))),
         (None, None) => Err(Fail::runtime("The kernel did not say how many entries there are")),
     }
 }
 
 /// Without netlink the number comes from `/proc`; what went wrong is said all the same, with exit 1.
-fn count_from_proc(error: &Error) -> Result<(), Fail> {
+fn count_from_proc(call: &Invocation, error: &Error) -> Result<(), Fail> {
     let failed = operation_failed(Doing::Other, error);
     let Ok(text) = std::fs::read_to_string(PROC_COUNT) else {
         return Err(Fail::runtime(format!("Can't open {PROC_COUNT}")));
@@ -57,7 +58,7 @@ fn count_from_proc(error: &Error) -> Result<(), Fail> {
     let Ok(count) = text.trim_ascii().parse() else {
         return Err(Fail::runtime(format!("Can't read {PROC_COUNT}")));
     };
-    print(count)?;
+    print(call, count, None)?;
     Err(failed)
 }
 
@@ -78,13 +79,13 @@ impl Sink for Tally {
 }
 
 /// `-C expect`: IPv4 expectations only, as in the original.
-pub fn expectations(_: &Invocation) -> Result<(), Fail> {
+pub fn expectations(call: &Invocation) -> Result<(), Fail> {
     let ask = DumpFilter { family: af::INET, ..DumpFilter::default() };
     let mut sink = Tally { count: 0, lost: None };
     let asked = Requests::open().and_then(|mut r| {
         r.dump(|buf, seq| request::dump(buf, seq, request::Table::Expect, &ask), &mut sink)
     });
-    print(sink.count)?;
+    print(call, sink.count, None)?;
     asked.map_err(|e| operation_failed(Doing::Statistics, &e))?;
     match sink.lost {
         None => Ok(()),
@@ -92,7 +93,15 @@ pub fn expectations(_: &Invocation) -> Result<(), Fail> {
     }
 }
 
-fn print(count: u64) -> Result<(), Fail> {
+fn print(call: &Invocation, count: u64, max: Option<u64>) -> Result<(), Fail> {
+    let mut room = [0; 64];
+    let mut text = Out::new(&mut room);
+    if call.args.output.json {
+        json::count(&mut text, count, max);
+    } else {
+        text.u64(count);
+    }
+    text.byte(b'\n');
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{count}").and_then(|()| out.flush()).map_err(|e| output_failed(&e))
+    out.write_all(text.written()).and_then(|()| out.flush()).map_err(|e| output_failed(&e))
 }

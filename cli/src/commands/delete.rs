@@ -123,7 +123,7 @@ impl<S: Selection + Send> Deleter<S> {
     /// Sends the batch and prints what was deleted; false when it is not to go on.
     fn settle(&mut self) -> Result<bool, Error> {
         let (pending, refused) = (&mut self.pending, &mut self.refused);
-        self.batch.send(|at, answer| {
+        self.batch.send(&mut |at, answer| {
             if let Answer::Refused(e) = answer {
                 let index = pending.refuse(at);
                 // Gone meanwhile, or another flow has its tuple: nothing to delete.

@@ -4,6 +4,7 @@ use super::{Invocation, Outcome, output_failed};
 use crate::fail::{Doing, Fail, Name, operation_failed, warn};
 use crate::filter::Filter;
 use crate::output::PrintError;
+use crate::prefilter;
 use crate::present::{Document, Format, Happened, Presenter, now};
 use crate::program::Programs;
 use crate::selection;
@@ -23,6 +24,10 @@ const SIGNALS: Token = Token(1);
 const BURST: Token = Token(2);
 /// Receive calls a turn, of up to 64 events each; then signals are looked at.
 const BUDGET: u32 = 64;
+/// Events that should fit the receive buffer when nothing is said.
+const BURST_EVENTS: usize = 100_000;
+/// What one event takes of it, however long it is (spec/ctnetlink.md §5.6).
+const EVENT_BYTES: usize = 1280;
 /// Losses closer together than this are one burst.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -224,13 +229,17 @@ pub fn listen(call: &Invocation, subject: Subject) -> Result<(), Fail> {
     let args = &call.args;
     let signals =
         Signals::take(&[libc::SIGINT, libc::SIGTERM]).map_err(|e| operation_failed(Doing::Other, &e))?;
+    let filter = selection::filter(args, call.label_bits.clone());
+    let prefilter = if subject == Subject::Flows { prefilter::program(&filter) } else { None };
     let mut buffer = None;
     let events = Subscription::prepare(
         |socket| {
-            if let Some(bytes) = args.buffer_size {
-                buffer = Some(socket.set_receive_buffer(bytes)?);
+            match args.buffer_size {
+                Some(bytes) => buffer = Some(socket.set_receive_buffer(bytes)?),
+                // What the kernel grants is enough to go on with.
+                None => _ = socket.set_receive_buffer(default_buffer()),
             }
-            Ok(())
+            prefilter.as_deref().map_or(Ok(()), |program| socket.attach_filter(program))
         },
         &groups(call, subject),
     )
@@ -242,7 +251,7 @@ pub fn listen(call: &Invocation, subject: Subject) -> Result<(), Fail> {
     let presenter = Presenter::stdout(&args.output, document, call.labels.clone());
     let sink = Printed {
         subject,
-        filter: selection::filter(args, call.label_bits.clone()),
+        filter,
         presenter: presenter.map_err(|e| output_failed(&e))?,
         programs: Programs::default(),
         outcome: Outcome::default(),
@@ -270,6 +279,17 @@ fn run(listener: &mut Listener) -> Result<(), Error> {
     reactor.watch(&listener.signals, SIGNALS)?;
     reactor.run(Instant::now, listener)?;
     listener.finish()
+}
+
+/// Half of what a burst of events needs, since the kernel doubles it; but no more than half of 1/64 of the
+/// machine's memory, which matters on small routers.
+fn default_buffer() -> usize {
+    let kib = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
+        line.split_ascii_whitespace().next()?.parse::<usize>().ok()
+    });
+    let share = kib.map_or(usize::MAX, |k| k.saturating_mul(1024) / 64);
+    (BURST_EVENTS * EVENT_BYTES).min(share) / 2
 }
 
 /// The multicast groups to join: only those asked for, since each costs the kernel time for every flow.

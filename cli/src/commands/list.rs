@@ -9,8 +9,6 @@ use crate::output::PrintError;
 use crate::plan::Plan;
 use crate::present::{Document, Presenter};
 use crate::selection;
-use std::fs::File;
-use std::io::Write;
 use std::ops::ControlFlow;
 use zct_engine::dump::End;
 use zct_engine::{Lost, Requests, Sink};
@@ -23,9 +21,9 @@ use zct_wire::request;
 use zct_wire::text::save::Verb;
 
 /// Prints the flows that match.
-pub(super) struct Flows<W: Write = File> {
+pub(super) struct Flows {
     pub(super) filter: Filter,
-    pub(super) presenter: Presenter<W>,
+    pub(super) presenter: Presenter,
     pub(super) outcome: Outcome,
     /// Whether any flow carried a security mark that could be compared.
     secmark_seen: bool,
@@ -39,10 +37,8 @@ impl Flows {
         let filter = selection::checked_filter(args, call.label_bits.clone())?;
         Ok(Flows::over(filter, presenter))
     }
-}
 
-impl<W: Write> Flows<W> {
-    pub(super) fn over(filter: Filter, presenter: Presenter<W>) -> Flows<W> {
+    pub(super) fn over(filter: Filter, presenter: Presenter) -> Flows {
         Flows { filter, presenter, outcome: Outcome::default(), secmark_seen: false }
     }
 
@@ -59,7 +55,7 @@ impl<W: Write> Flows<W> {
     }
 }
 
-impl<W: Write> Sink for Flows<W> {
+impl Sink for Flows {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
         let matched = FlowView::index(msg).and_then(|f| Ok((f, self.filter.matches(&f)?)));
         match matched {

@@ -16,7 +16,8 @@ const PROC_STATS: &str = "/proc/net/stat/nf_conntrack";
 
 struct Lines {
     which: Counters,
-    out: Printer<io::StdoutLock<'static>>,
+    json: bool,
+    out: Printer,
     failed: Option<PrintError>,
     lost: Option<Lost>,
 }
@@ -24,8 +25,11 @@ struct Lines {
 impl Sink for Lines {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
         let cpu = CpuStats::new(msg);
-        let printed = self.out.print(|out| {
-            stats::line(out, &cpu, self.which)?;
+        let printed = self.out.print(&mut |out| {
+            match self.json {
+                true => stats::json(out, &cpu, self.which)?,
+                false => stats::line(out, &cpu, self.which)?,
+            }
             out.byte(b'\n');
             Ok(())
         });
@@ -44,17 +48,16 @@ impl Sink for Lines {
 }
 
 /// `-S`, `-S expect`.
-pub fn show(_: &Invocation, which: Counters) -> Result<(), Fail> {
-    let mut sink = Lines { which, out: Printer::new(io::stdout().lock()), failed: None, lost: None };
+pub fn show(call: &Invocation, which: Counters) -> Result<(), Fail> {
+    let (json, out) = (call.args.output.json, Printer::new(io::stdout()));
+    let mut sink = Lines { which, json, out, failed: None, lost: None };
     let expect = which == Counters::Expectations;
     let asked =
         Requests::open().and_then(|mut r| r.dump(|buf, seq| request::stats_cpu(buf, seq, expect), &mut sink));
     let flushed = sink.out.flush();
     let (failed, lost) = (sink.failed, sink.lost);
-    // Standard output is wanted again below.
-    drop(sink.out);
     if let Err(e) = asked {
-        return stats_from_proc(which, &e);
+        return stats_from_proc(which, json, &e);
     }
     match (flushed, failed, lost) {
         (Err(e), ..) | (_, Some(PrintError::Io(e)), _) => Err(output_failed(&e)),
@@ -66,10 +69,11 @@ pub fn show(_: &Invocation, which: Counters) -> Result<(), Fail> {
 
 /// Without netlink the counters of flows come from `/proc`; what went wrong is said all the same, with
 /// exit 1.
-fn stats_from_proc(which: Counters, error: &Error) -> Result<(), Fail> {
+fn stats_from_proc(which: Counters, json: bool, error: &Error) -> Result<(), Fail> {
     let doing = if which == Counters::Flows { Doing::Other } else { Doing::Statistics };
     let failed = operation_failed(doing, error);
-    if which == Counters::Flows {
+    // There is no JSON of what the names in /proc may mean.
+    if which == Counters::Flows && !json {
         let Ok(text) = std::fs::read_to_string(PROC_STATS) else {
             return Err(Fail::runtime("Can't open /proc interface"));
         };

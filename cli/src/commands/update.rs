@@ -152,7 +152,7 @@ impl Updater {
     fn settle(&mut self) -> Result<bool, Error> {
         let (pending, refused) = (&mut self.pending, &mut self.refused);
         let labels = self.change.label_del.is_some() || !self.change.label_add.is_empty();
-        self.updates.send(|index, answer| {
+        self.updates.send(&mut |index, answer| {
             if let Answer::Refused(e) = answer {
                 pending.refuse(index);
                 // Gone meanwhile; or a flow from before the rules used labels, which has no room for them.
@@ -174,7 +174,7 @@ impl Updater {
         asked?;
         let (presenter, outcome) = (&mut self.presenter, &mut self.outcome);
         let mut goes_on = true;
-        self.gets.send(|_, answer| match answer {
+        self.gets.send(&mut |_, answer| match answer {
             Answer::Message(msg) => match FlowView::index(msg) {
                 Ok(f) => goes_on &= outcome.note(presenter.flow(&f, Verb::Add)),
                 Err(e) => outcome.lost(Lost::Damaged(e)),

@@ -30,6 +30,16 @@ impl Given {
         self.0 >> id as u32 & 1 == 1
     }
 
+    /// True when every option of the other set was given.
+    pub fn has_all(self, other: Given) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// True when some option of the other set was given.
+    pub fn has_some(self, other: Given) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// True when any of them was given.
     pub fn any(self, ids: &[Id]) -> bool {
         ids.iter().any(|id| self.has(*id))

@@ -11,6 +11,12 @@ const COLUMN: usize = 34;
 /// Where they are broken.
 const WIDTH: usize = 100;
 
+/// The options of `-R`, which come after the file.
+pub const LOAD_FLAGS: [(&str, &str); 2] = [
+    ("keep-going", "report every line that fails and go on with the next"),
+    ("dry-run", "show what the lines would do to the table as it is now, and change nothing"),
+];
+
 const SECTIONS: [(Section, &str); 4] = [
     (Section::Selection, "Which entries:"),
     (Section::Change, "What to change:"),
@@ -30,6 +36,9 @@ pub fn text(name: Name, protocol: Option<Protocol>) -> String {
         row(&mut out, &command_label(c), c.brief);
     }
     row(&mut out, "  -R, --load-file FILE", "run the commands of a file, or of standard input (-)");
+    for (name, brief) in LOAD_FLAGS {
+        row(&mut out, &format!("      --{name} (after -R FILE)"), brief);
+    }
     for (section, title) in SECTIONS {
         _ = write!(out, "\n{title}\n");
         for f in FLAGS.iter().filter(|f| f.section == section) {
@@ -120,4 +129,43 @@ fn row(out: &mut String, label: &str, text: &str) {
         first = false;
     }
     out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::{complete, man};
+
+    /// The texts made from the table are files of the repository, so that a change of them is seen.
+    /// `ZCT_GOLDEN=write` renews them.
+    #[test]
+    fn texts_are_those_of_the_repository() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/");
+        let text = |name| text(name, None).replace(VERSION, "VERSION").replace(ORIGINAL, "VERSION");
+        for (file, made) in [
+            ("help.txt", text(Name::Zct)),
+            ("zct.8", man::page()),
+            ("completions/zct.bash", complete::bash()),
+            ("completions/_zct", complete::zsh()),
+            ("completions/zct.fish", complete::fish()),
+        ] {
+            let path = format!("{root}{file}");
+            if std::env::var_os("ZCT_GOLDEN").is_some_and(|v| v == "write") {
+                std::fs::create_dir_all(format!("{root}completions")).unwrap();
+                std::fs::write(&path, &made).unwrap();
+            }
+            let golden = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(made == golden, "{file} is not what the table says: ZCT_GOLDEN=write cargo test -p zct");
+        }
+    }
+
+    #[test]
+    fn every_option_is_in_the_help_and_the_man_page() {
+        let (help, page) = (text(Name::Conntrack, None), man::page());
+        for f in FLAGS.iter().chain(PROTOCOLS.iter().flat_map(|p| p.flags)) {
+            assert!(help.contains(&format!("--{}", f.names[0])), "{}", f.names[0]);
+            assert!(page.contains(&man::escape(f.names[0])), "{}", f.names[0]);
+        }
+        assert!(help.lines().all(|l| l.len() <= 160 && !l.ends_with(' ')));
+    }
 }

@@ -1,9 +1,11 @@
 //! Which options a command takes, must have, or refuses (spec/cli.md §1.3).
 
-use super::args::Args;
-use super::command::{Cmd, Table};
-use super::table::{COLUMNS, FLAGS, Flag, Id, ProtocolFlags, protocol_flags};
+use super::args::{Args, Given};
+use super::command::{Cmd, Table as Entries};
+use super::table::{COLUMNS, FLAGS, Flag, Id, PROTOCOLS, ProtocolFlags};
 use crate::fail::Fail;
+use crate::values::list::Output;
+use std::sync::OnceLock;
 
 /// Checks everything that is wrong with the combination of options, in the order in which the original
 /// finds it.
@@ -12,7 +14,7 @@ pub fn check(args: &Args) -> Result<(), Fail> {
         return Err(Fail::usage("cannot specify `--src-nat' or `--dst-nat' with `--any-nat'"));
     }
     let column = args.action.and_then(|action| COLUMNS.iter().position(|c| same_column(*c, action)));
-    check_rows(FLAGS, column, args)?;
+    check_rows(0, column, args)?;
     if column.is_some_and(|c| is_pair(FLAGS, c)) {
         check_pair(
             args,
@@ -30,16 +32,57 @@ pub fn check(args: &Args) -> Result<(), Fail> {
 }
 
 /// The dying and unconfirmed lists take the options of the conntrack table, and help those of any.
-fn same_column(column: (Cmd, Table), (cmd, table): (Cmd, Table)) -> bool {
-    let any = matches!(table, Table::Dying | Table::Unconfirmed) || cmd == Cmd::Help;
-    let table = if any { Table::Conntrack } else { table };
+fn same_column(column: (Cmd, Entries), (cmd, table): (Cmd, Entries)) -> bool {
+    let any = matches!(table, Entries::Dying | Entries::Unconfirmed) || cmd == Cmd::Help;
+    let table = if any { Entries::Conntrack } else { table };
     column == (cmd, table)
 }
 
-fn check_rows(flags: &[Flag], column: Option<usize>, args: &Args) -> Result<(), Fail> {
+/// What a command says of some options, as sets.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rules {
+    must: Given,
+    illegal: Given,
+}
+
+/// The rules of every column, and of commands without one; made once, since every line of a batch file asks.
+type Table = [Rules; COLUMNS.len() + 1];
+
+fn table_of(flags: &[Flag]) -> Table {
+    let mut table = [Rules::default(); COLUMNS.len() + 1];
+    for (column, rules) in table.iter_mut().enumerate() {
+        for flag in flags {
+            match flag.legal.as_bytes().get(column) {
+                None | Some(b'-') => rules.illegal.add(flag.id),
+                Some(b'R') => rules.must.add(flag.id),
+                Some(_) => {}
+            }
+        }
+    }
+    table
+}
+
+/// The rules for the options that need no protocol, then those of each protocol.
+fn tables() -> &'static [Table] {
+    static TABLES: OnceLock<Vec<Table>> = OnceLock::new();
+    TABLES.get_or_init(|| {
+        let protocols = PROTOCOLS.iter().map(|p| table_of(p.flags));
+        std::iter::once(table_of(FLAGS)).chain(protocols).collect()
+    })
+}
+
+/// Checks the options of one table; `which` is its place among [`tables`].
+fn check_rows(which: usize, column: Option<usize>, args: &Args) -> Result<(), Fail> {
+    let rules = tables()[which][column.unwrap_or(COLUMNS.len())];
+    if args.given.has_all(rules.must) && !args.given.has_some(rules.illegal) {
+        return Ok(());
+    }
+    // Something is wrong: the first row decides which message it is.
+    let flags = if which == 0 { FLAGS } else { PROTOCOLS[which - 1].flags };
     for flag in flags {
         let (given, name) = (args.given.has(flag.id), flag.names[0]);
         match column.and_then(|c| flag.legal.as_bytes().get(c)) {
+            None if flag.id == Id::Output && counts_as_json(args) => {}
             None | Some(b'-') if given => {
                 return Err(Fail::usage(format!("Illegal option `--{name}' with this command")));
             }
@@ -51,6 +94,12 @@ fn check_rows(flags: &[Flag], column: Option<usize>, args: &Args) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Numbers have one output besides the original's, which has no column: `-C` and `-S` take `-o json`.
+fn counts_as_json(args: &Args) -> bool {
+    let json = Output { json: true, ..Output::default() };
+    matches!(args.action, Some((Cmd::Count | Cmd::Stats, _))) && args.output == json
 }
 
 fn is_pair(flags: &[Flag], column: usize) -> bool {
@@ -69,8 +118,9 @@ fn check_pair(args: &Args, [a, b, c, d]: [Id; 4], messages: [&'static str; 2]) -
 
 fn check_protocol(args: &Args, column: Option<usize>) -> Result<(), Fail> {
     let Some(p) = args.protocol.filter(|p| p.has_options) else { return Ok(()) };
-    let Some(ProtocolFlags { flags, pairs, .. }) = protocol_flags(p.num) else { return Ok(()) };
-    check_rows(flags, column, args)?;
+    let Some(at) = PROTOCOLS.iter().position(|f| f.num == p.num) else { return Ok(()) };
+    let ProtocolFlags { flags, pairs, .. } = &PROTOCOLS[at];
+    check_rows(at + 1, column, args)?;
     if column.is_some_and(|c| is_pair(flags, c)) {
         check_pair(args, [Id::Sport, Id::Dport, Id::ReplyPortSrc, Id::ReplyPortDst], *pairs)?;
     }
@@ -84,7 +134,7 @@ fn check_meaning(args: &Args) -> Result<(), Fail> {
     }
     let selects = matches!(
         args.action,
-        Some((Cmd::List | Cmd::Delete | Cmd::Update | Cmd::Event, table)) if table != Table::Expect
+        Some((Cmd::List | Cmd::Delete | Cmd::Update | Cmd::Event, table)) if table != Entries::Expect
     );
     if let (false, Some(name)) = (selects, args.listed()) {
         return Err(Fail::usage(format!("`--{name}' takes one value with this command")));
@@ -105,12 +155,12 @@ fn check_meaning(args: &Args) -> Result<(), Fail> {
         Id::Label,
     ];
     // The dying and unconfirmed lists have nothing to reset, and do not mind.
-    let resets = args.given.has(Id::Zero) && args.action == Some((Cmd::List, Table::Conntrack));
+    let resets = args.given.has(Id::Zero) && args.action == Some((Cmd::List, Entries::Conntrack));
     if resets && args.given.any(&SELECTORS) {
         return Err(Fail::usage("Can't use -z with filtering parameters"));
     }
     // An expectation's mask belongs to its tuple.
-    if !matches!(args.action, Some((_, Table::Expect))) {
+    if !matches!(args.action, Some((_, Entries::Expect))) {
         for (mask, with, name) in [(Id::MaskSrc, Id::Src, "src"), (Id::MaskDst, Id::Dst, "dst")] {
             if args.given.has(mask) && !args.given.has(with) {
                 return Err(Fail::usage(format!("Can't use --mask-{name} without --{name}")));
@@ -137,6 +187,8 @@ mod tests {
         for (line, want) in [
             ("-L -t 10", "Illegal option `--timeout' with this command"),
             ("-E -u ASSURED -t 1", "Illegal option `--timeout' with this command"),
+            ("-C -o xml", "Illegal option `--output' with this command"),
+            ("-S -o json,id", "Illegal option `--output' with this command"),
             ("-C -f ipv4", "Illegal option `--family' with this command"),
             ("-I -s 1.1.1.1 -d 2.2.2.2", "You need to supply the `--protonum' option for this command"),
             (
@@ -176,6 +228,8 @@ mod tests {
             "-E -e NEW",
             "-L -z -n -f ipv4",
             "-L dying -s 1.1.1.1",
+            "-C -o json",
+            "-S expect -o json",
             "stray",
         ] {
             assert_eq!(of(line), Ok(()), "{line}");

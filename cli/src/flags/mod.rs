@@ -2,7 +2,9 @@
 
 pub mod args;
 pub mod command;
+pub mod complete;
 pub mod help;
 pub mod legal;
+pub mod man;
 pub mod parse;
 pub mod table;

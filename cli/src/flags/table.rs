@@ -453,7 +453,7 @@ pub static FLAGS: &[Flag] = &[
                  entry; save writes lines that -R reads again; extended shows the layer 3 protocol; id the \
                  flow's id; timestamp when an event was reported; ktimestamp when a flow began and ended; \
                  labels the names of its labels. userspace is accepted: events caused by a program are \
-                 always shown with it.",
+                 always shown with it. -C and -S take json.",
         complete: Complete::Words(&list::OUTPUT),
     },
     Flag {
@@ -481,9 +481,10 @@ pub static FLAGS: &[Flag] = &[
         }),
         legal: "-------o------",
         section: Section::Display,
-        brief: "receive buffer for events; 1280 bytes of it hold one event",
+        brief: "receive buffer for events; 1280 bytes hold one. Else room for 100,000, in 1/64 of the memory",
         manual: "The kernel doubles the value. Without CAP_NET_ADMIN in the first user namespace it is \
-                 limited by net.core.rmem_max.",
+                 limited by net.core.rmem_max. Without this option there is room for a burst of 100,000 \
+                 events, but never more than 1/64 of the machine's memory is asked for.",
         complete: Complete::Nothing,
     },
     Flag {

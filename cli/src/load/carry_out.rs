@@ -189,7 +189,7 @@ impl Runner {
         }
         let mut refused: Vec<(usize, Error)> = Vec::new();
         let mut found = vec![false; self.creations.len()];
-        let sent = self.creates.send(|index, answer| match answer {
+        let sent = self.creates.send(&mut |index, answer| match answer {
             Answer::Refused(e) => refused.push((index, e)),
             Answer::Message(_) => found[index] = true,
         });

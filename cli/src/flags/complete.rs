@@ -1,0 +1,219 @@
+//! Completions for bash, zsh and fish, from the table. Each serves `zct` and `conntrack`.
+
+use super::command::COMMANDS;
+use super::help::LOAD_FLAGS;
+use super::table::{Complete, FLAGS, Flag, PROTOCOLS, Takes};
+use std::fmt::Write as _;
+
+const HEAD: &str = "# Made from the table of options: ZCT_GOLDEN=write cargo test -p zct\n";
+const TABLES: &str = "conntrack expect dying unconfirmed";
+
+/// All options, those of protocols once each.
+fn all_flags() -> Vec<&'static Flag> {
+    let mut flags: Vec<&Flag> = FLAGS.iter().collect();
+    for f in PROTOCOLS.iter().flat_map(|p| p.flags) {
+        if flags.iter().all(|g| g.names[0] != f.names[0]) {
+            flags.push(f);
+        }
+    }
+    flags
+}
+
+/// The words offered for the value of an option; of options with the same name, all of them.
+fn words_of(flag: &Flag) -> Vec<&'static str> {
+    let same =
+        FLAGS.iter().chain(PROTOCOLS.iter().flat_map(|p| p.flags)).filter(|f| f.names[0] == flag.names[0]);
+    let mut words: Vec<&str> = Vec::new();
+    for f in same {
+        if let Complete::Words(list) = f.complete {
+            words.extend(list.iter().filter(|w| !words.contains(*w)).copied().collect::<Vec<_>>());
+        }
+    }
+    words
+}
+
+fn short(flag: &Flag) -> Option<char> {
+    flag.short().map(char::from)
+}
+
+/// `-x` and every `--name`.
+fn spellings(flag: &Flag) -> Vec<String> {
+    let short = short(flag).map(|c| format!("-{c}"));
+    short.into_iter().chain(flag.names.iter().map(|n| format!("--{n}"))).collect()
+}
+
+/// For bash.
+pub fn bash() -> String {
+    let mut out = format!(
+        "{HEAD}_zct() {{\n    local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}}\n    local proto= i\n    COMPREPLY=()\n"
+    );
+    out += "    for ((i = 1; i < COMP_CWORD; i++)); do\n        case ${COMP_WORDS[i]} in\n            -p|--protonum) proto=${COMP_WORDS[i+1]} ;;\n        esac\n    done\n    case $prev in\n";
+    let commands: Vec<String> = COMMANDS
+        .iter()
+        .filter(|c| !c.tables.is_empty())
+        .map(|c| format!("-{}|--{}", char::from(c.short), c.long))
+        .collect();
+    _ = writeln!(
+        out,
+        "        {})\n            [[ $cur == -* ]] || {{ COMPREPLY=($(compgen -W \"{TABLES}\" -- \"$cur\")); return; }} ;;",
+        commands.join("|")
+    );
+    out += "        -R|--load-file) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n";
+    for f in all_flags() {
+        let names = spellings(f).join("|");
+        let words = words_of(f);
+        match (f.takes, f.complete) {
+            (Takes::Nothing(_), _) => {}
+            (_, Complete::File) => {
+                _ = writeln!(out, "        {names}) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;");
+            }
+            _ if !words.is_empty() => {
+                _ = writeln!(
+                    out,
+                    "        {names}) COMPREPLY=($(compgen -W \"{}\" -- \"$cur\")); return ;;",
+                    words.join(" ")
+                );
+            }
+            (Takes::Value(..), _) => _ = writeln!(out, "        {names}) return ;;"),
+            (Takes::Maybe(..), _) => {}
+        }
+    }
+    out += "    esac\n    local words=\"";
+    for c in COMMANDS {
+        _ = write!(out, "-{} --{} ", char::from(c.short), c.long);
+    }
+    out += "-R --load-file";
+    for (name, _) in LOAD_FLAGS {
+        _ = write!(out, " --{name}");
+    }
+    for f in FLAGS.iter().filter(|f| !LOAD_FLAGS.iter().any(|(n, _)| *n == f.names[0])) {
+        _ = write!(out, " {}", spellings(f).join(" "));
+    }
+    out += "\"\n    case ${proto,,} in\n";
+    for p in PROTOCOLS {
+        let names: Vec<String> = p.flags.iter().flat_map(spellings).collect();
+        _ = writeln!(out, "        {}|{}) words+=\" {}\" ;;", p.name, p.num, names.join(" "));
+    }
+    out +=
+        "    esac\n    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\ncomplete -F _zct zct conntrack\n";
+    out
+}
+
+/// Text inside single quotes of a zsh specification.
+fn zsh_text(text: &str) -> String {
+    text.replace('\'', "'\\''").replace('[', "\\[").replace(']', "\\]").replace(':', "\\:")
+}
+
+fn zsh_spec(f: &Flag, spelling: &str) -> String {
+    let action = match (f.takes, f.complete) {
+        (Takes::Nothing(_), _) => String::new(),
+        (takes, complete) => {
+            let (value, colon) = match takes {
+                Takes::Maybe(v, _) => (v, "::"),
+                Takes::Value(v, _) => (v, ":"),
+                Takes::Nothing(_) => ("", ""),
+            };
+            let words = words_of(f);
+            let offered = match complete {
+                Complete::File => "_files".to_owned(),
+                _ if !words.is_empty() => format!("({})", words.join(" ")),
+                _ => " ".to_owned(),
+            };
+            format!("{colon}{}:{offered}", zsh_text(value))
+        }
+    };
+    format!("'*{spelling}[{}]{action}'", zsh_text(f.brief))
+}
+
+/// For zsh.
+pub fn zsh() -> String {
+    let mut out = format!(
+        "#compdef zct conntrack\n{HEAD}\nlocal proto\nlocal -a specs\nproto=${{words[(i)-p]}}\nproto=${{(L)words[proto+1]}}\nspecs=(\n"
+    );
+    for c in COMMANDS {
+        let table = if c.tables.is_empty() { String::new() } else { format!("::table:({TABLES})") };
+        for spelling in [format!("-{}", char::from(c.short)), format!("--{}", c.long)] {
+            _ = writeln!(out, "    '{spelling}[{}]{table}'", zsh_text(c.brief));
+        }
+    }
+    for spelling in ["-R", "--load-file"] {
+        _ = writeln!(out, "    '{spelling}[run the commands of a file]:file:_files'");
+    }
+    for (name, brief) in LOAD_FLAGS.iter().filter(|(n, _)| FLAGS.iter().all(|f| f.names[0] != *n)) {
+        _ = writeln!(out, "    '--{name}[{}]'", zsh_text(brief));
+    }
+    for f in FLAGS {
+        for spelling in spellings(f) {
+            _ = writeln!(out, "    {}", zsh_spec(f, &spelling));
+        }
+    }
+    out += ")\ncase $proto in\n";
+    for p in PROTOCOLS {
+        _ = writeln!(out, "    {}|{}) specs+=(", p.name, p.num);
+        for f in p.flags {
+            for spelling in spellings(f) {
+                _ = writeln!(out, "        {}", zsh_spec(f, &spelling));
+            }
+        }
+        out += "    ) ;;\n";
+    }
+    out += "esac\n_arguments -s $specs\n";
+    out
+}
+
+/// Text inside single quotes for fish.
+fn fish_text(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\'', "\\'")
+}
+
+/// For fish.
+pub fn fish() -> String {
+    let mut out = HEAD.to_owned();
+    out += "complete -c zct -f\n";
+    for c in COMMANDS {
+        _ = writeln!(
+            out,
+            "complete -c zct -s {} -l {} -d '{}'",
+            char::from(c.short),
+            c.long,
+            fish_text(c.brief)
+        );
+    }
+    let with_tables: Vec<String> = COMMANDS
+        .iter()
+        .filter(|c| !c.tables.is_empty())
+        .map(|c| format!("-s {} {}", char::from(c.short), c.long))
+        .collect();
+    _ = writeln!(out, "complete -c zct -n '__fish_contains_opt {}' -a '{TABLES}'", with_tables.join(" "));
+    out += "complete -c zct -s R -l load-file -r -F -d 'run the commands of a file'\n";
+    for (name, brief) in LOAD_FLAGS.iter().filter(|(n, _)| FLAGS.iter().all(|f| f.names[0] != *n)) {
+        _ = writeln!(out, "complete -c zct -l {name} -d '{}'", fish_text(brief));
+    }
+    FLAGS.iter().for_each(|f| fish_flag(&mut out, f, ""));
+    for p in PROTOCOLS {
+        let only = format!(
+            " -n 'string match -qir -- \"-p *{}|--protonum[= ]{}\" (commandline -p)'",
+            p.name, p.name
+        );
+        p.flags.iter().for_each(|f| fish_flag(&mut out, f, &only));
+    }
+    out += "complete -c conntrack -w zct\n";
+    out
+}
+
+fn fish_flag(out: &mut String, f: &Flag, only: &str) {
+    _ = write!(out, "complete -c zct{only}");
+    if let Some(c) = short(f) {
+        _ = write!(out, " -s {c}");
+    }
+    f.names.iter().for_each(|n| _ = write!(out, " -l {n}"));
+    let words = words_of(f);
+    match (f.takes, f.complete) {
+        (Takes::Nothing(_), _) => {}
+        (_, Complete::File) => out.push_str(" -r -F"),
+        (Takes::Value(..), _) if words.is_empty() => out.push_str(" -x"),
+        (Takes::Value(..), _) => _ = write!(out, " -x -a '{}'", words.join(" ")),
+        (Takes::Maybe(..), _) => {}
+    }
+    _ = writeln!(out, " -d '{}'", fish_text(f.brief));
+}

@@ -1,0 +1,165 @@
+//! The manual page `zct.8`, from the table.
+
+use super::command::{COMMANDS, Command};
+use super::help::LOAD_FLAGS;
+use super::table::{FLAGS, Flag, PROTOCOLS, Section, Takes};
+use crate::fail::{ORIGINAL, VERSION};
+use std::fmt::Write as _;
+
+const SECTIONS: [(Section, &str); 4] = [
+    (Section::Selection, "SELECTION"),
+    (Section::Change, "CHANGES"),
+    (Section::Display, "OUTPUT AND RUNNING"),
+    (Section::Expectation, "EXPECTATIONS"),
+];
+
+/// What the options cannot say.
+const TOPICS: &str = r#".SH OUTPUT FORMATS
+Without
+.B \-o
+an entry is one line. In events it starts with [NEW], [UPDATE] or [DESTROY] and ends with the netlink port of the program that caused it, and its name where that could be found.
+.PP
+.B \-o json
+writes one object a line; docs/json\-schema.json in the source describes it. Members that the kernel did not send are absent. Events have the member event (new, update, destroy). When the kernel had to drop events, an object with event lost, count and timestamp stands where that was noticed.
+.PP
+.B \-o save
+writes lines that
+.B \-R
+reads again. Marks, labels, helpers and counters are not in them.
+.SH BATCH FILES
+.B \-R
+runs the commands of a file, one a line:
+.BR \-I ", " \-A ", " \-U ", " \-D " and " \-F
+on the conntrack table. Empty lines and lines that begin with # are skipped; double quotes group words. The whole file is checked before the first line is carried out. Every line behaves as if it were run alone, in order. Creations are sent in batches of up to 128: when one is refused the run ends, and the message names the line and says which later lines of its batch took effect. Consecutive
+.B \-D
+lines are one pass over the table; what they delete is shown in the table's order. Memory does not grow with the file.
+.SH EVENTS
+The kernel drops events when the receive buffer is full. A warning is shown once a burst, then the number of events lost, and at the end their total. An event takes 1280 bytes of the buffer.
+.PP
+Which flows cause events is decided by the sysctl net.netfilter.nf_conntrack_events: with 2, the default, only those that were created while something was listening.
+.SH EXIT STATUS
+.TP
+0
+Success. Also for
+.B \-E
+with events lost.
+.TP
+1
+Something failed, the list is incomplete, or nothing matched
+.RB ( \-D ", " \-U ", " \-G ).
+Also for
+.B \-D expect
+when it succeeded, as in the original.
+.TP
+2
+The command line makes no sense; nothing was done.
+.SH FILES
+.TP
+/etc/xtables/connlabel.conf
+Names of labels.
+.TP
+/etc/protocols
+Names of layer 4 protocols.
+.SH NOTES
+Everything but
+.B \-h
+and
+.B \-V
+needs CAP_NET_ADMIN in the network namespace, and a kernel with nf_conntrack_netlink.
+.PP
+A deletion without a tuple is sent for
+.B \-F
+alone. With
+.B \-f
+the flows of one family are deleted one by one, since kernels differ in what they flush.
+.SH EXAMPLES
+.nf
+zct \-L \-p tcp \-\-state ESTABLISHED \-\-dport 443 \-o json
+zct \-D \-p udp \-d 10.96.0.10 \-\-dport 53
+zct \-U \-s 192.0.2.0/24 \-m 0x10/0xf0
+zct \-E \-e NEW,DESTROY \-o timestamp
+zct \-L \-o save > flows; zct \-R flows
+.fi
+.SH SEE ALSO
+.BR zct\-nfct (8),
+.BR nft (8),
+.BR ip\-netns (8)
+"#;
+
+/// The whole page.
+pub fn page() -> String {
+    let mut out = format!(
+        ".\\\" Made from the table of options: ZCT_GOLDEN=write cargo test -p zct\n\
+         .TH ZCT 8 \"\" \"zct {VERSION}\" \"System Administration\"\n\
+         .SH NAME\nzct \\- list, change and watch the kernel's connection tracking table\n\
+         .SH SYNOPSIS\n"
+    );
+    for c in COMMANDS {
+        _ = writeln!(out, ".B zct \\-{}\n{}\n.br", char::from(c.short), escape(&synopsis(c)));
+    }
+    out += ".B zct \\-R\n\\fIFILE\\fR [\\fB\\-\\-keep\\-going\\fR] [\\fB\\-\\-dry\\-run\\fR]\n";
+    _ = write!(
+        out,
+        ".SH DESCRIPTION\n.B zct\nshows and changes the flows and expectations that the kernel tracks. It \
+         takes the place of conntrack {ORIGINAL}: linked as\n.BR conntrack ,\nit answers to that name with the \
+         same messages.\n.PP\nLong options may be cut short as long as they stay unambiguous. An option of a \
+         protocol is known once\n.B \\-p\nhas named the protocol.\n.SH COMMANDS\n"
+    );
+    for c in COMMANDS {
+        let label = format!(
+            "\\fB\\-{}\\fR, \\fB\\-\\-{}\\fR {}",
+            char::from(c.short),
+            escape(c.long),
+            escape(c.tables)
+        );
+        _ = write!(out, ".TP\n{}\n{}\n", label.trim_end(), escape(c.manual));
+    }
+    out += ".TP\n\\fB\\-R\\fR, \\fB\\-\\-load\\-file\\fR FILE\nRuns the commands of a file; \\- is standard input. \
+            See BATCH FILES. It has to be the first word.\n";
+    for (name, brief) in LOAD_FLAGS {
+        _ = write!(out, ".TP\n\\fB\\-\\-{}\\fR (with \\fB\\-R\\fR)\n{}\n", escape(name), sentence(brief));
+    }
+    for (section, title) in SECTIONS {
+        _ = writeln!(out, ".SH {title}");
+        FLAGS.iter().filter(|f| f.section == section).for_each(|f| flag(&mut out, f));
+    }
+    for p in PROTOCOLS {
+        _ = writeln!(out, ".SH OPTIONS OF {}", p.name.to_uppercase());
+        p.flags.iter().for_each(|f| flag(&mut out, f));
+    }
+    out += TOPICS;
+    out
+}
+
+fn synopsis(c: &Command) -> String {
+    format!("{} [OPTIONS]", c.tables).trim_start().to_owned()
+}
+
+fn flag(out: &mut String, f: &Flag) {
+    out.push_str(".TP\n");
+    let short = f.short().map(|s| format!("\\fB\\-{}\\fR", char::from(s)));
+    let names = f.names.iter().map(|n| format!("\\fB\\-\\-{}\\fR", escape(n)));
+    let all: Vec<String> = short.into_iter().chain(names).collect();
+    out.push_str(&all.join(", "));
+    match f.takes {
+        Takes::Nothing(_) => {}
+        Takes::Value(v, _) => _ = write!(out, " \\fI{}\\fR", escape(v)),
+        Takes::Maybe(v, _) => _ = write!(out, " [\\fI{}\\fR]", escape(v)),
+    }
+    _ = writeln!(out, "\n{}", sentence(f.brief));
+    if !f.manual.is_empty() {
+        _ = writeln!(out, "{}", escape(f.manual));
+    }
+}
+
+/// A brief as a sentence.
+fn sentence(brief: &str) -> String {
+    let mut chars = brief.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    format!("{}.", escape(&format!("{first}{}", chars.as_str())))
+}
+
+/// Text that roff takes as it is.
+pub fn escape(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq")
+}

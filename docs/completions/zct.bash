@@ -1,0 +1,82 @@
+# Made from the table of options: ZCT_GOLDEN=write cargo test -p zct
+_zct() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+    local proto= i
+    COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+            -p|--protonum) proto=${COMP_WORDS[i+1]} ;;
+        esac
+    done
+    case $prev in
+        -L|--dump|-G|--get|-D|--delete|-I|--create|-A|--add|-U|--update|-E|--event|-F|--flush|-C|--counter|-S|--stats)
+            [[ $cur == -* ]] || { COMPREPLY=($(compgen -W "conntrack expect dying unconfirmed" -- "$cur")); return; } ;;
+        -R|--load-file) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        -s|--src|--orig-src) return ;;
+        -d|--dst|--orig-dst) return ;;
+        -r|--reply-src) return ;;
+        -q|--reply-dst) return ;;
+        -p|--protonum) COMPREPLY=($(compgen -W "tcp udp udplite icmp icmpv6 sctp gre dccp" -- "$cur")); return ;;
+        -t|--timeout) return ;;
+        -u|--status) COMPREPLY=($(compgen -W "ASSURED SEEN_REPLY UNREPLIED FIXED_TIMEOUT EXPECTED OFFLOAD HW_OFFLOAD UNSET" -- "$cur")); return ;;
+        -e|--event-mask) COMPREPLY=($(compgen -W "ALL NEW UPDATES DESTROY" -- "$cur")); return ;;
+        --tuple-src) return ;;
+        --tuple-dst) return ;;
+        --mask-src) return ;;
+        --mask-dst) return ;;
+        -a|--nat-range) return ;;
+        -m|--mark) return ;;
+        -i|--id) return ;;
+        -f|--family) COMPREPLY=($(compgen -W "ipv4 ipv6" -- "$cur")); return ;;
+        -o|--output) COMPREPLY=($(compgen -W "xml extended timestamp id ktimestamp labels userspace save json" -- "$cur")); return ;;
+        -c|--secmark) return ;;
+        -b|--buffer-size) return ;;
+        -w|--zone) return ;;
+        -l|--label) return ;;
+        --label-add) return ;;
+        --orig-zone) return ;;
+        --reply-zone) return ;;
+        -M|--labelmap) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        --kernel-filter) COMPREPLY=($(compgen -W "auto always never" -- "$cur")); return ;;
+        --jobs) return ;;
+        --sport|--orig-port-src) return ;;
+        --dport|--orig-port-dst) return ;;
+        --reply-port-src) return ;;
+        --reply-port-dst) return ;;
+        --mask-port-src) return ;;
+        --mask-port-dst) return ;;
+        --tuple-port-src) return ;;
+        --tuple-port-dst) return ;;
+        --state) COMPREPLY=($(compgen -W "NONE SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSE SYN_SENT2 LISTEN CLOSED COOKIE_WAIT COOKIE_ECHOED SHUTDOWN_SENT SHUTDOWN_RECD SHUTDOWN_ACK_SENT REQUEST RESPOND PARTOPEN OPEN CLOSEREQ CLOSING TIMEWAIT IGNORE INVALID" -- "$cur")); return ;;
+        --orig-vtag) return ;;
+        --reply-vtag) return ;;
+        --role) COMPREPLY=($(compgen -W "client server" -- "$cur")); return ;;
+        --srckey|--orig-key-src) return ;;
+        --dstkey|--orig-key-dst) return ;;
+        --reply-key-src) return ;;
+        --reply-key-dst) return ;;
+        --mask-key-src) return ;;
+        --mask-key-dst) return ;;
+        --tuple-key-src) return ;;
+        --tuple-key-dst) return ;;
+        --icmp-type) return ;;
+        --icmp-code) return ;;
+        --icmp-id) return ;;
+        --icmpv6-type) return ;;
+        --icmpv6-code) return ;;
+        --icmpv6-id) return ;;
+    esac
+    local words="-L --dump -G --get -D --delete -I --create -A --add -U --update -E --event -F --flush -C --counter -S --stats -h --help -V --version -R --load-file --keep-going --dry-run -s --src --orig-src -d --dst --orig-dst -r --reply-src -q --reply-dst -p --protonum -t --timeout -u --status -z --zero -e --event-mask --tuple-src --tuple-dst --mask-src --mask-dst -a --nat-range -m --mark -i --id -f --family -n --src-nat -g --dst-nat -o --output -c --secmark -b --buffer-size -j --any-nat -w --zone -l --label --label-add --label-del --orig-zone --reply-zone -M --labelmap --kernel-filter --explain --jobs"
+    case ${proto,,} in
+        tcp|6) words+=" --sport --orig-port-src --dport --orig-port-dst --reply-port-src --reply-port-dst --mask-port-src --mask-port-dst --tuple-port-src --tuple-port-dst --state" ;;
+        udp|17) words+=" --sport --orig-port-src --dport --orig-port-dst --reply-port-src --reply-port-dst --mask-port-src --mask-port-dst --tuple-port-src --tuple-port-dst" ;;
+        udplite|136) words+=" --sport --orig-port-src --dport --orig-port-dst --reply-port-src --reply-port-dst --mask-port-src --mask-port-dst --tuple-port-src --tuple-port-dst" ;;
+        sctp|132) words+=" --sport --orig-port-src --dport --orig-port-dst --reply-port-src --reply-port-dst --mask-port-src --mask-port-dst --tuple-port-src --tuple-port-dst --state --orig-vtag --reply-vtag" ;;
+        dccp|33) words+=" --sport --orig-port-src --dport --orig-port-dst --reply-port-src --reply-port-dst --mask-port-src --mask-port-dst --tuple-port-src --tuple-port-dst --state --role" ;;
+        gre|47) words+=" --srckey --orig-key-src --dstkey --orig-key-dst --reply-key-src --reply-key-dst --mask-key-src --mask-key-dst --tuple-key-src --tuple-key-dst" ;;
+        icmp|1) words+=" --icmp-type --icmp-code --icmp-id" ;;
+        icmpv6|58) words+=" --icmpv6-type --icmpv6-code --icmpv6-id" ;;
+    esac
+    COMPREPLY=($(compgen -W "$words" -- "$cur"))
+}
+complete -F _zct zct conntrack
