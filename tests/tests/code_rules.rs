@@ -1,0 +1,226 @@
+//! Rules about the code itself: which room may use which, where unsafe code is, what the programs depend on,
+//! and that README tells the differences as they are.
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use zct_tests::differences::markdown;
+use zct_tests::program::run;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+/// What cargo knows about the workspace and everything it depends on, for the machines it is built for.
+fn metadata() -> &'static Value {
+    static METADATA: OnceLock<Value> = OnceLock::new();
+    METADATA.get_or_init(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+        let args =
+            "metadata --format-version 1 --locked --offline --filter-platform x86_64-unknown-linux-gnu";
+        let output = run(Command::new(cargo).args(args.split(' ')).current_dir(root()), b"");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("cargo metadata: {e}\n{output:?}"))
+    })
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a string")
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn member(name: &str) -> &'static Value {
+    let packages = list(&metadata()["packages"]);
+    packages.iter().find(|p| p["name"] == name).unwrap_or_else(|| panic!("no package {name}"))
+}
+
+/// The names of what a package depends on, tests left out.
+fn dependencies(package: &Value) -> BTreeSet<&str> {
+    let used = list(&package["dependencies"]).iter().filter(|d| d["kind"] != "dev");
+    used.map(|d| text(&d["name"])).collect()
+}
+
+#[test]
+fn no_arrow_goes_back() {
+    let allowed: [(&str, &[&str]); 4] = [
+        ("zct-wire", &[]),
+        ("zct-engine", &["zct-wire"]),
+        ("zct", &["zct-engine", "zct-wire"]),
+        ("zctd", &["zct-engine", "zct-wire"]),
+    ];
+    let rooms: BTreeSet<&str> =
+        list(&metadata()["workspace_members"]).iter().map(|id| text(&named(id)["name"])).collect();
+    assert_eq!(rooms, ["zct", "zct-engine", "zct-perf", "zct-tests", "zct-wire", "zctd"].into());
+    for (room, may) in allowed {
+        let uses = dependencies(member(room));
+        let wrong: Vec<_> = uses.iter().filter(|u| rooms.contains(**u) && !may.contains(u)).collect();
+        assert!(wrong.is_empty(), "{room} uses {wrong:?}");
+    }
+}
+
+fn named(id: &Value) -> &'static Value {
+    list(&metadata()["packages"]).iter().find(|p| p["id"] == *id).expect("every id is a package")
+}
+
+/// What the programs may depend on, and what that depends on in turn.
+const ALLOWED: [&str; 19] = [
+    "mio",
+    "zerocopy",
+    "memchr",
+    "smallvec",
+    "lexopt",
+    "crossbeam-channel",
+    "libc",
+    "hashbrown",
+    "log",
+    "cfg-if",
+    // Of crossbeam-channel.
+    "crossbeam-utils",
+    // Of hashbrown.
+    "allocator-api2",
+    "equivalent",
+    "foldhash",
+    // The derives of zerocopy, which run when it is built.
+    "zerocopy-derive",
+    "proc-macro2",
+    "quote",
+    "syn",
+    "unicode-ident",
+];
+
+#[test]
+fn programs_depend_on_what_is_listed_only() {
+    let nodes = list(&metadata()["resolve"]["nodes"]);
+    let mut todo: Vec<&Value> = ["zct", "zctd"].iter().map(|n| &member(n)["id"]).collect();
+    let mut seen: Vec<&Value> = Vec::new();
+    while let Some(id) = todo.pop() {
+        if seen.contains(&id) {
+            continue;
+        }
+        seen.push(id);
+        let node = nodes.iter().find(|n| n["id"] == *id).expect("every package is resolved");
+        let runtime = |dep: &&Value| list(&dep["dep_kinds"]).iter().any(|k| k["kind"] != "dev");
+        todo.extend(list(&node["deps"]).iter().filter(runtime).map(|d| &d["pkg"]));
+    }
+    let names: BTreeSet<&str> = seen.iter().map(|id| text(&named(id)["name"])).collect();
+    let others: Vec<_> = names.iter().filter(|n| !n.starts_with("zct") && !ALLOWED.contains(n)).collect();
+    assert!(others.is_empty(), "not on the list of runtime dependencies: {others:?}");
+    assert!(names.contains("mio") && names.contains("zerocopy"), "the walk saw {names:?}");
+}
+
+#[test]
+fn every_room_names_the_oldest_rust() {
+    for id in list(&metadata()["workspace_members"]) {
+        let package = named(id);
+        assert_eq!(package["rust_version"], "1.85", "{}", package["name"]);
+        assert_eq!(package["edition"], "2024", "{}", package["name"]);
+    }
+}
+
+fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())).flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Lines with unsafe code; comments do not count.
+fn unsafe_lines(source: &str) -> Vec<&str> {
+    let code = |line: &&str| {
+        let line = line.split("//").next().unwrap_or("");
+        let mut words = line.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+        words.any(|w| w == "unsafe") || line.contains("allow(unsafe_code")
+    };
+    source.lines().filter(code).collect()
+}
+
+#[test]
+fn unsafe_code_is_in_one_file() {
+    assert_eq!(unsafe_lines("// unsafe {\nunsafe { x }\nforbid(unsafe_code)"), ["unsafe { x }"]);
+    let root = root();
+    let mut files = Vec::new();
+    for room in ["wire/src", "engine/src", "cli/src", "syncd/src"] {
+        rust_files(&root.join(room), &mut files);
+    }
+    assert!(files.len() > 40, "only {} files", files.len());
+    let only = root.join("engine/src/sys.rs");
+    for file in files.iter().filter(|f| **f != only) {
+        let source = fs::read_to_string(file).expect("a source file");
+        let lines = unsafe_lines(&source);
+        assert!(lines.is_empty(), "{}: {lines:?}", file.display());
+    }
+    assert!(!unsafe_lines(&fs::read_to_string(&only).expect("sys.rs")).is_empty());
+    for (file, lint) in [
+        ("wire/src/lib.rs", "#![forbid(unsafe_code)]"),
+        ("cli/src/lib.rs", "#![forbid(unsafe_code)]"),
+        ("cli/src/main.rs", "#![forbid(unsafe_code)]"),
+        ("syncd/src/main.rs", "#![forbid(unsafe_code)]"),
+        ("engine/src/lib.rs", "#![deny(unsafe_code)]"),
+    ] {
+        assert!(fs::read_to_string(root.join(file)).expect(file).contains(lint), "{file}: {lint}");
+    }
+}
+
+/// The files under version control, or all of them where there is none.
+fn tracked() -> Vec<PathBuf> {
+    let root = root();
+    let output = run(Command::new("git").args(["ls-files", "-z"]).current_dir(&root), b"");
+    let listed: Vec<PathBuf> =
+        output.out().split('\0').filter(|f| !f.is_empty()).map(|f| root.join(f)).collect();
+    if !listed.is_empty() {
+        return listed;
+    }
+    let mut files = Vec::new();
+    for room in ["wire", "engine", "cli", "syncd", "perf/src", "tests/src", "tests/tests"] {
+        rust_files(&root.join(room), &mut files);
+    }
+    files
+}
+
+#[test]
+fn files_say_nothing_about_one_machine_or_about_tools() {
+    // In halves, so that this file does not say it either.
+    let words = [
+        ["/ro", "ot/"],
+        ["/wo", "rk/"],
+        ["/ho", "me/"],
+        ["cla", "ude"],
+        ["anth", "ropic"],
+        ["open", "ai"],
+        ["co", "pilot"],
+        ["chat", "gpt"],
+        ["language ", "model"],
+        ["sub", "agent"],
+    ]
+    .map(|halves| halves.concat());
+    let mut read = 0;
+    for file in tracked() {
+        let Ok(source) = fs::read_to_string(&file) else { continue };
+        read += 1;
+        let source = source.to_ascii_lowercase();
+        let found: Vec<_> = words.iter().filter(|w| source.contains(w.as_str())).collect();
+        assert!(found.is_empty(), "{}: {found:?}", file.display());
+    }
+    assert!(read > 60, "only {read} files were read");
+}
+
+#[test]
+fn readme_tells_the_differences_as_they_are() {
+    let Ok(readme) = fs::read_to_string(root().join("README.md")) else { return };
+    let Some((_, section)) = readme.split_once("\n## Differences") else { return };
+    let table: String = section
+        .lines()
+        .skip_while(|l| !l.starts_with('|'))
+        .take_while(|l| l.starts_with('|'))
+        .fold(String::new(), |all, line| all + line + "\n");
+    assert_eq!(table, markdown(), "cargo run -p zct-tests --bin differences prints the table");
+}
