@@ -141,6 +141,16 @@ impl Listener {
         assert!(self.stderr.wait(|err| contains(err, text.as_bytes())), "never said on stderr: {text}");
     }
 
+    /// Waits until it has read everything that was queued for it, and sleeps again: what it had to print is
+    /// printed then. The cause has to be over: a request that was acknowledged, a packet that has arrived.
+    pub fn settle(&self) {
+        let end = Instant::now() + DEADLINE;
+        while !(queued(self.pid()) == 0 && sleeps(self.pid()) && queued(self.pid()) == 0) {
+            assert!(Instant::now() < end, "the listener does not come to rest");
+            std::thread::yield_now();
+        }
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).expect("pids are small");
@@ -173,23 +183,35 @@ fn contains(text: &[u8], what: &[u8]) -> bool {
     text.windows(what.len()).any(|w| w == what)
 }
 
-/// The groups the netfilter netlink sockets of a process have joined, as the kernel sees it; `None` when it
-/// has no such socket or has ended.
-fn joined(pid: u32) -> Option<u32> {
+/// The lines of `/proc/net/netlink` about netfilter sockets of a process, as words.
+fn sockets(pid: u32) -> Option<Vec<Vec<String>>> {
     let fds = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
     let links: Vec<_> = fds.flatten().filter_map(|e| fs::read_link(e.path()).ok()).collect();
     let table = fs::read_to_string(format!("/proc/{pid}/net/netlink")).ok()?;
     // sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode
-    table
-        .lines()
-        .skip(1)
-        .filter_map(|line| {
-            let words: Vec<&str> = line.split_ascii_whitespace().collect();
-            let inode = format!("socket:[{}]", words.last()?);
-            if words.get(1) != Some(&"12") || !links.iter().any(|l| l.as_os_str() == inode.as_str()) {
-                return None;
-            }
-            u32::from_str_radix(words.get(3)?, 16).ok()
-        })
-        .reduce(|a, b| a | b)
+    let lines = table.lines().skip(1).map(|l| l.split_ascii_whitespace().map(str::to_owned).collect());
+    let own = |words: &Vec<String>| {
+        let inode = format!("socket:[{}]", words.last().map_or("", String::as_str));
+        words.get(1).is_some_and(|p| p == "12") && links.iter().any(|l| l.as_os_str() == inode.as_str())
+    };
+    Some(lines.filter(own).collect())
+}
+
+/// The groups the netfilter netlink sockets of a process have joined, as the kernel sees it; `None` when it
+/// has no such socket or has ended.
+pub fn joined(pid: u32) -> Option<u32> {
+    let groups = |words: &Vec<String>| u32::from_str_radix(words.get(3)?, 16).ok();
+    sockets(pid)?.iter().filter_map(groups).reduce(|a, b| a | b)
+}
+
+/// Bytes waiting in its sockets; 0 when it has ended.
+fn queued(pid: u32) -> u64 {
+    let bytes = |words: &Vec<String>| words.get(4)?.parse::<u64>().ok();
+    sockets(pid).unwrap_or_default().iter().filter_map(bytes).sum()
+}
+
+/// Whether the process waits for something, or has ended.
+fn sleeps(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_none_or(|rest| !rest.starts_with('R'))
 }

@@ -56,11 +56,18 @@ fn up(link: &str, end: u8, other: u8) {
     }
 }
 
-/// The kernel notices later that the other end is up, and drops what is sent before.
-fn await_carrier(link: &str) {
-    let end = Instant::now() + DEADLINE;
-    while !tool("ip", &["-o", "link", "show", "dev", link]).contains("state UP") {
-        assert!(Instant::now() < end, "{link} never came up");
+/// Waits until this end of the link works: the kernel notices later that the other end is up, sets up the
+/// queue after that, and the IPv6 address from a work queue, and drops what comes before.
+fn await_link(link: &str, end: u8) {
+    let local = format!("local fd09::{end} dev {link}");
+    let up = || {
+        let state = tool("ip", &["-o", "link", "show", "dev", link]);
+        let routes = tool("ip", &["-6", "route", "show", "table", "local"]);
+        state.contains("state UP") && !state.contains("qdisc noop ") && routes.contains(&local)
+    };
+    let until = Instant::now() + DEADLINE;
+    while !up() {
+        assert!(Instant::now() < until, "{link} never came up");
     }
 }
 
@@ -114,9 +121,9 @@ impl Netns {
         up("v0", 1, 2);
         peer.inside(|| {
             up("v1", 2, 1);
-            await_carrier("v1");
+            await_link("v1", 2);
         });
-        await_carrier("v0");
+        await_link("v0", 1);
         peer
     }
 }

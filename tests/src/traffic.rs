@@ -4,12 +4,13 @@
 //! the other: a step is over when the other end has its bytes, and the table has seen them by then.
 
 use crate::netns::{Netns, Peer};
+use crate::program::Tool;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6};
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// This end of the link.
 pub const HERE: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
@@ -166,6 +167,19 @@ impl Traffic {
         }
     }
 
+    /// Closes every TCP connection and waits until the table has noticed: the last acknowledgements have
+    /// nobody waiting for them.
+    pub fn close_and_settle(&mut self) {
+        self.close();
+        let end = Instant::now() + PATIENCE;
+        while Tool::Reference.run(&["-L", "-p", "tcp", "--state", "ESTABLISHED"]).out().contains("10.9.0.1")
+            || Tool::Reference.run(&["-L", "-p", "tcp", "--state", "LAST_ACK"]).out().contains("10.9.0.1")
+            || Tool::Reference.run(&["-L", "-p", "tcp", "--state", "FIN_WAIT"]).out().contains("10.9.0.1")
+        {
+            assert!(Instant::now() < end, "connections that were closed do not end");
+        }
+    }
+
     /// One of everything: what a namespace that sees real packets has.
     pub fn everything(&mut self) {
         let (v4, v6) = (IpAddr::from(HERE), IpAddr::from(HERE6));
@@ -239,7 +253,6 @@ fn checksum(bytes: &[u8]) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::Tool;
 
     #[test]
     fn every_step_is_in_the_table() {

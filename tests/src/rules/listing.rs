@@ -255,11 +255,10 @@ const TCP: [&str; 10] = [
     "SYN_SENT2",
 ];
 
-/// The SCTP name of the number whose TCP name is shown.
-pub fn sctp_xml(e: &mut Expected<'_>) -> bool {
-    let mut changed = false;
+/// XML with the SCTP name of the number whose TCP name is shown.
+pub fn sctp_names(xml: &str) -> String {
     let mut text = String::new();
-    for line in e.output.lines() {
+    for line in xml.split_inclusive('\n') {
         let sctp = line.contains("protoname=\"sctp\"");
         let state = line.split_once("<state>").and_then(|(_, rest)| rest.split_once("</state>"));
         match state {
@@ -267,15 +266,21 @@ pub fn sctp_xml(e: &mut Expected<'_>) -> bool {
                 let number = TCP.iter().position(|n| *n == name).unwrap_or(0);
                 let more = ["HEARTBEAT_SENT", "HEARTBEAT_ACKED"];
                 let right = SCTP.iter().chain(&more).nth(number).unwrap_or(&"NONE");
-                changed |= *right != name;
                 text += &line.replace(&format!("<state>{name}<"), &format!("<state>{right}<"));
             }
-            _ => text += &line,
+            _ => text += line,
         }
-        text.push('\n');
     }
+    text
+}
+
+/// The names of SCTP.
+pub fn sctp_xml(e: &mut Expected<'_>) -> bool {
+    let before = e.output.out();
+    let after = sctp_names(&before);
+    let changed = before != after;
     if changed {
-        e.output.stdout = text.into();
+        e.output.stdout = after.into();
     }
     changed
 }
