@@ -200,7 +200,8 @@ fn independent(
     if let Some(t) = f.timestamps()? {
         times(out, &t, style, ctx);
     }
-    if out.len() == opened {
+    // After an overflow the lengths say nothing, and rewinding would forget it.
+    if out.len() == opened && !out.is_full() {
         out.rewind(before);
     } else {
         out.lit(b"</meta>");
