@@ -31,10 +31,10 @@ pub fn check(args: &Args) -> Result<(), Fail> {
     check_meaning(args)
 }
 
-/// The dying and unconfirmed lists take the options of the conntrack table.
+/// The dying and unconfirmed lists take the options of the conntrack table, and help those of any.
 fn same_column(column: (Cmd, Entries), (cmd, table): (Cmd, Entries)) -> bool {
-    let table =
-        if matches!(table, Entries::Dying | Entries::Unconfirmed) { Entries::Conntrack } else { table };
+    let any = matches!(table, Entries::Dying | Entries::Unconfirmed) || cmd == Cmd::Help;
+    let table = if any { Entries::Conntrack } else { table };
     column == (cmd, table)
 }
 
@@ -154,7 +154,9 @@ fn check_meaning(args: &Args) -> Result<(), Fail> {
         Id::ReplyZone,
         Id::Label,
     ];
-    if args.given.has(Id::Zero) && args.given.any(&SELECTORS) {
+    // The dying and unconfirmed lists have nothing to reset, and do not mind.
+    let resets = args.given.has(Id::Zero) && args.action == Some((Cmd::List, Entries::Conntrack));
+    if resets && args.given.any(&SELECTORS) {
         return Err(Fail::usage("Can't use -z with filtering parameters"));
     }
     // An expectation's mask belongs to its tuple.
@@ -221,6 +223,8 @@ mod tests {
             "-L",
             "-L -a x",
             "-h -p tcp --sport 1",
+            "-h expect -p tcp --sport 1",
+            "-L dying -z -p tcp",
             "-E -e NEW",
             "-L -z -n -f ipv4",
             "-L dying -s 1.1.1.1",

@@ -157,7 +157,8 @@ impl Index {
             let mut letters = [None; 128];
             let mut set = |letter: u8, meaning| letters[usize::from(letter & 127)] = Some(meaning);
             COMMANDS.iter().for_each(|c| set(c.short, Meaning::Command(c)));
-            FLAGS.iter().for_each(|f| _ = f.short().map(|s| set(s, Meaning::Flag(f))));
+            // Options without a letter of their own answer to the sign that messages call them.
+            FLAGS.iter().filter(|f| f.letter != 0).for_each(|f| set(f.letter, Meaning::Flag(f)));
             let commands = COMMANDS.iter().map(|c| (c.long.as_bytes(), Meaning::Command(c)));
             let names = Names::new(commands.chain(flag_names(FLAGS)));
             let protocols = PROTOCOLS.iter().map(|p| (p.num, Names::new(flag_names(p.flags)))).collect();
@@ -228,11 +229,12 @@ fn apply(
 }
 
 fn set_command(command: &Command, table: Option<&[u8]>, args: &mut Args) -> Result<(), Fail> {
+    let table = table.map_or(Ok(Table::Conntrack), Table::parse)?;
+    table.check(command.cmd)?;
+    // In this order in the original too: a bad table word is named first.
     if args.action.is_some() {
         return Err(Fail::usage("Invalid commands combination"));
     }
-    let table = table.map_or(Ok(Table::Conntrack), Table::parse)?;
-    table.check(command.cmd)?;
     args.action = Some((command.cmd, table));
     Ok(())
 }
@@ -269,6 +271,7 @@ mod tests {
         }
         assert_eq!(message("-L -D"), "Invalid commands combination");
         assert_eq!(message("-L foo"), "unknown type `foo'");
+        assert_eq!(message("-L -D foo"), "unknown type `foo'");
         assert_eq!(message("--stats=foo"), "unknown option `--stats=foo'");
     }
 
@@ -293,6 +296,14 @@ mod tests {
         assert_eq!(of("-L --src-nat=1.2.3.4:5").unwrap().src_nat.flatten().unwrap().port, Some(5));
         assert_eq!(of("-U -n1.2.3.4").unwrap().src_nat.flatten().unwrap().port, None);
         assert_eq!(of("-U --label-del=a,b").unwrap().label_del, [b"a", b"b"]);
+        assert_eq!(of("-L -n 1.2.3.4 -n").unwrap().src_nat.flatten().unwrap().addr.bytes(), [1, 2, 3, 4]);
+        let twice = of("-L -g 1.2.3.4:5 -g 2.2.2.2").unwrap().dst_nat.flatten().unwrap();
+        assert_eq!((twice.addr.bytes(), twice.port), (&[2, 2, 2, 2][..], Some(5)));
+        let masks = |line| of(line).unwrap().mask_src.map(|m| m.bytes().to_vec());
+        assert_eq!(masks("-L -s 1.1.1.1/8 -s 2.2.2.2"), Some(vec![255, 0, 0, 0]));
+        assert_eq!(masks("-L --mask-src 255.0.0.0 -s 1.1.1.1/16"), Some(vec![255, 255, 0, 0]));
+        assert_eq!(masks("-L -s 1.1.1.1/8,2.2.2.2"), None);
+        assert_eq!(of("-L -( 7").unwrap().orig_zone, Some(7));
         assert_eq!(message("-L -s"), "option `-s' requires an argument");
         assert_eq!(message("-Ls"), "option `-Ls' requires an argument");
         assert_eq!(message("-L -s 1.1.1.1 -s 2001::1"), "mismatched address family");

@@ -128,7 +128,7 @@ pub struct Flag {
 }
 
 impl Flag {
-    /// The letter to type, if it has one: long-only options have letters that only messages use.
+    /// The letter to type, if it has one: long-only options answer to signs that only messages show.
     pub fn short(&self) -> Option<u8> {
         self.letter.is_ascii_alphabetic().then_some(self.letter)
     }
@@ -420,7 +420,7 @@ pub static FLAGS: &[Flag] = &[
         id: Id::SrcNat,
         letter: b'n',
         names: &["src-nat"],
-        takes: Takes::Maybe(NAT, |a, v| a.nat(v, "src-nat").map(|n| a.src_nat = n)),
+        takes: Takes::Maybe(NAT, |a, v| a.nat(v, "src-nat", a.src_nat).map(|n| a.src_nat = n)),
         legal: "ooooo--o------",
         section: Section::Selection,
         brief: "source NAT, to that address if given; [ADDR6]:PORT for IPv6",
@@ -431,7 +431,7 @@ pub static FLAGS: &[Flag] = &[
         id: Id::DstNat,
         letter: b'g',
         names: &["dst-nat"],
-        takes: Takes::Maybe(NAT, |a, v| a.nat(v, "dst-nat").map(|n| a.dst_nat = n)),
+        takes: Takes::Maybe(NAT, |a, v| a.nat(v, "dst-nat", a.dst_nat).map(|n| a.dst_nat = n)),
         legal: "ooooo--o------",
         section: Section::Selection,
         brief: "destination NAT, likewise",
@@ -491,7 +491,7 @@ pub static FLAGS: &[Flag] = &[
         id: Id::AnyNat,
         letter: b'j',
         names: &["any-nat"],
-        takes: Takes::Maybe(NAT, |a, v| a.nat(v, "any-nat").map(|n| a.any_nat = n)),
+        takes: Takes::Maybe(NAT, |a, v| a.nat(v, "any-nat", a.any_nat).map(|n| a.any_nat = n)),
         legal: "o------o------",
         section: Section::Selection,
         brief: "source or destination NAT, likewise",
