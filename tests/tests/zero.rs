@@ -47,7 +47,8 @@ fn counters_are_shown_and_reset_alike() {
                     let ping = |l: &String| l.contains("icmp");
                     assert!(!b.0.iter().any(ping), "{line:?}: {b:?}");
                     a.0.retain(|l| !ping(l));
-                    (a.1.clear(), b.1.clear());
+                    a.1.clear();
+                    b.1.clear();
                 }
                 assert_eq!(a, b, "{line:?}");
             }

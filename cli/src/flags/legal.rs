@@ -2,7 +2,8 @@
 
 use super::args::{Args, Given};
 use super::command::{Cmd, Table as Entries};
-use super::table::{COLUMNS, FLAGS, Flag, Id, PROTOCOLS, ProtocolFlags};
+use super::protocol::{PROTOCOLS, ProtocolFlags};
+use super::table::{COLUMNS, FLAGS, Flag, Id};
 use crate::fail::Fail;
 use crate::values::list::Output;
 use std::sync::OnceLock;
@@ -15,7 +16,7 @@ pub fn check(args: &Args) -> Result<(), Fail> {
     }
     let column = args.action.and_then(|action| COLUMNS.iter().position(|c| same_column(*c, action)));
     check_rows(0, column, args)?;
-    if column.is_some_and(|c| is_pair(FLAGS, c)) {
+    if column.is_some_and(|c| is_pair(FLAGS.iter(), c)) {
         check_pair(
             args,
             [Id::Src, Id::Dst, Id::ReplySrc, Id::ReplyDst],
@@ -48,10 +49,10 @@ struct Rules {
 /// The rules of every column, and of commands without one; made once, since every line of a batch file asks.
 type Table = [Rules; COLUMNS.len() + 1];
 
-fn table_of(flags: &[Flag]) -> Table {
+fn table_of(flags: impl Iterator<Item = &'static Flag> + Clone) -> Table {
     let mut table = [Rules::default(); COLUMNS.len() + 1];
     for (column, rules) in table.iter_mut().enumerate() {
-        for flag in flags {
+        for flag in flags.clone() {
             match flag.legal.as_bytes().get(column) {
                 None | Some(b'-') => rules.illegal.add(flag.id),
                 Some(b'R') => rules.must.add(flag.id),
@@ -66,8 +67,8 @@ fn table_of(flags: &[Flag]) -> Table {
 fn tables() -> &'static [Table] {
     static TABLES: OnceLock<Vec<Table>> = OnceLock::new();
     TABLES.get_or_init(|| {
-        let protocols = PROTOCOLS.iter().map(|p| table_of(p.flags));
-        std::iter::once(table_of(FLAGS)).chain(protocols).collect()
+        let protocols = PROTOCOLS.iter().map(|p| table_of(p.flags()));
+        std::iter::once(table_of(FLAGS.iter())).chain(protocols).collect()
     })
 }
 
@@ -78,8 +79,9 @@ fn check_rows(which: usize, column: Option<usize>, args: &Args) -> Result<(), Fa
         return Ok(());
     }
     // Something is wrong: the first row decides which message it is.
-    let flags = if which == 0 { FLAGS } else { PROTOCOLS[which - 1].flags };
-    for flag in flags {
+    let protocol = which.checked_sub(1).and_then(|at| PROTOCOLS.get(at));
+    let general = if protocol.is_none() { FLAGS } else { &[] };
+    for flag in general.iter().chain(protocol.into_iter().flat_map(ProtocolFlags::flags)) {
         let (given, name) = (args.given.has(flag.id), flag.names[0]);
         match column.and_then(|c| flag.legal.as_bytes().get(c)) {
             None if flag.id == Id::Output && counts_as_json(args) => {}
@@ -102,8 +104,8 @@ fn counts_as_json(args: &Args) -> bool {
     matches!(args.action, Some((Cmd::Count | Cmd::Stats, _))) && args.output == json
 }
 
-fn is_pair(flags: &[Flag], column: usize) -> bool {
-    flags.iter().any(|f| f.legal.as_bytes().get(column) == Some(&b'P'))
+fn is_pair(mut flags: impl Iterator<Item = &'static Flag>, column: usize) -> bool {
+    flags.any(|f| f.legal.as_bytes().get(column) == Some(&b'P'))
 }
 
 /// One of two pairs must be complete; which message comes depends on what is there.
@@ -119,10 +121,10 @@ fn check_pair(args: &Args, [a, b, c, d]: [Id; 4], messages: [&'static str; 2]) -
 fn check_protocol(args: &Args, column: Option<usize>) -> Result<(), Fail> {
     let Some(p) = args.protocol.filter(|p| p.has_options) else { return Ok(()) };
     let Some(at) = PROTOCOLS.iter().position(|f| f.num == p.num) else { return Ok(()) };
-    let ProtocolFlags { flags, pairs, .. } = &PROTOCOLS[at];
+    let protocol = &PROTOCOLS[at];
     check_rows(at + 1, column, args)?;
-    if column.is_some_and(|c| is_pair(flags, c)) {
-        check_pair(args, [Id::Sport, Id::Dport, Id::ReplyPortSrc, Id::ReplyPortDst], *pairs)?;
+    if column.is_some_and(|c| is_pair(protocol.flags(), c)) {
+        check_pair(args, [Id::Sport, Id::Dport, Id::ReplyPortSrc, Id::ReplyPortDst], protocol.pairs)?;
     }
     Ok(())
 }

@@ -6,7 +6,8 @@
 
 use super::args::Args;
 use super::command::{COMMANDS, Command, Table};
-use super::table::{FLAGS, Flag, Id, PROTOCOLS, Takes};
+use super::protocol::PROTOCOLS;
+use super::table::{FLAGS, Flag, Id, Takes};
 use crate::fail::Fail;
 use std::sync::OnceLock;
 
@@ -160,8 +161,8 @@ impl Index {
             // Options without a letter of their own answer to the sign that messages call them.
             FLAGS.iter().filter(|f| f.letter != 0).for_each(|f| set(f.letter, Meaning::Flag(f)));
             let commands = COMMANDS.iter().map(|c| (c.long.as_bytes(), Meaning::Command(c)));
-            let names = Names::new(commands.chain(flag_names(FLAGS)));
-            let protocols = PROTOCOLS.iter().map(|p| (p.num, Names::new(flag_names(p.flags)))).collect();
+            let names = Names::new(commands.chain(flag_names(FLAGS.iter())));
+            let protocols = PROTOCOLS.iter().map(|p| (p.num, Names::new(flag_names(p.flags())))).collect();
             Index { letters, names, protocols }
         })
     }
@@ -171,8 +172,8 @@ impl Index {
     }
 }
 
-fn flag_names(flags: &'static [Flag]) -> impl Iterator<Item = Name> {
-    flags.iter().flat_map(|f| f.names.iter().map(move |n| (n.as_bytes(), Meaning::Flag(f))))
+fn flag_names(flags: impl Iterator<Item = &'static Flag>) -> impl Iterator<Item = Name> {
+    flags.flat_map(|f| f.names.iter().map(move |n| (n.as_bytes(), Meaning::Flag(f))))
 }
 
 fn find_short(letter: u8) -> Option<Meaning> {
