@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 use zct_tests::differences::{DIFFERENCES, Ledger, SeenIn};
 use zct_tests::etc::PrivateEtc;
-use zct_tests::listener::{EXPECT_GROUPS, FLOW_GROUPS, Listener};
+use zct_tests::listener::{EXPECT_GROUPS, FLOW_GROUPS, Listener, kernel_stamps_events};
 use zct_tests::mask::Mask;
 use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool};
@@ -336,11 +336,4 @@ fn the_time_is_that_of_the_event() {
     // Older kernels do not tell.
     let right = if kernel_stamps_events() { by_kernel } else { by_clock };
     assert!(right, "{before} to {after}: {ours:?}");
-}
-
-/// Linux 6.14 and newer send the time with each event.
-fn kernel_stamps_events() -> bool {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc");
-    let mut numbers = release.split(['.', '-']).map(|n| n.trim().parse::<u32>().unwrap_or(0));
-    (numbers.next(), numbers.next()) >= (Some(6), Some(14))
 }
