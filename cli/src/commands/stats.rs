@@ -67,13 +67,13 @@ pub fn show(call: &Invocation, which: Counters) -> Result<(), Fail> {
     }
 }
 
-/// Without netlink the counters of flows come from `/proc`; what went wrong is said all the same, with
-/// exit 1.
+/// Without netlink the counters come from `/proc`, those of flows and of expectations in one table; what went
+/// wrong is said all the same, with exit 1.
 fn stats_from_proc(which: Counters, json: bool, error: &Error) -> Result<(), Fail> {
     let doing = if which == Counters::Flows { Doing::Other } else { Doing::Statistics };
     let failed = operation_failed(doing, error);
     // There is no JSON of what the names in /proc may mean.
-    if which == Counters::Flows && !json {
+    if !json {
         let Ok(text) = std::fs::read_to_string(PROC_STATS) else {
             return Err(Fail::runtime("Can't open /proc interface"));
         };
