@@ -3,6 +3,7 @@
 //!
 //! Nothing is skipped: what a test needs and does not find is a failure that names the package.
 
+pub mod alloc;
 pub mod cases;
 pub mod compare;
 pub mod differences;

@@ -166,7 +166,8 @@ fn a_signal_ends_a_listing_at_once() {
         let mut child = listing(tool);
         // It has begun, and nobody reads on: without the signal it would wait forever.
         child.stdout.as_mut().expect("a pipe").read_exact(&mut [0; 4096]).expect("the beginning");
-        kill(Pid::from_raw(i32::try_from(child.id()).expect("pids are small")), Signal::SIGINT).expect("kill");
+        kill(Pid::from_raw(i32::try_from(child.id()).expect("pids are small")), Signal::SIGINT)
+            .expect("kill");
         let exit: Exit = child.wait().expect("wait").into();
         assert_eq!(exit, Exit::Signal(Signal::SIGINT as i32), "{tool:?}");
     }

@@ -1,0 +1,143 @@
+//! A message costs no allocation: a listing of many flows allocates as often as one of few, in the whole
+//! process and for every kind of output, and events none at all.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::ops::ControlFlow;
+use std::os::fd::AsFd as _;
+use zct::flags::args::Args;
+use zct::present::{Document, Happened, Presenter, now};
+use zct::selection;
+use zct::values::list;
+use zct_engine::{Lost, Sink, Subscription, Turn};
+use zct_tests::alloc::{Counting, allocs_during};
+use zct_tests::netns::Netns;
+use zct_tests::seed::{Storm, TRACKING, label_bytes, tcp};
+use zct_tests::world::label_file;
+use zct_wire::consts::nfnlgrp;
+use zct_wire::filter::Masked;
+use zct_wire::flow::FlowView;
+use zct_wire::header::CtMsg;
+use zct_wire::request::NewFlow;
+use zct_wire::text::EventKind;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// More than one slab of receive buffers, so that both listings use the second thread.
+const FEW: u32 = 3_000;
+const MANY: u32 = 12_000;
+
+/// Flows with everything a line can show: helper, labels, mark, state.
+fn flow(n: u32) -> NewFlow<'static> {
+    let [_, hi, mid, lo] = n.to_be_bytes();
+    NewFlow {
+        mark: Some(Masked { value: n, mask: u32::MAX }),
+        labels: Some((label_bytes(&[1, 5]), [0xff; 16])),
+        helper: Some(b"ftp"),
+        ..tcp([10, hi, mid, lo], [192, 0, 2, 1], 1000, 80, 3)
+    }
+}
+
+/// Runs zct in this process with its output thrown away, and returns how often it allocated.
+fn allocations_of(words: &[&str]) -> u64 {
+    let words: Vec<&[u8]> = words.iter().map(|w| w.as_bytes()).collect();
+    let null = OpenOptions::new().write(true).open("/dev/null").expect("/dev/null");
+    io::stdout().flush().expect("flush");
+    let before = io::stdout().as_fd().try_clone_to_owned().expect("standard output");
+    nix::unistd::dup2_stdout(&null).expect("dup2");
+    let (count, code) = allocs_during(|| zct::run(&words));
+    nix::unistd::dup2_stdout(&before).expect("dup2");
+    assert_eq!(code, 0, "{words:?}");
+    count
+}
+
+/// Prints events as `-E` does, but for the names of programs, which are looked up once each.
+struct Events {
+    presenter: Presenter,
+    filter: zct::filter::Filter,
+    seen: u32,
+}
+
+impl Sink for Events {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        let kind = EventKind::of(&msg).expect("an event");
+        let flow = FlowView::index(msg).expect("a flow");
+        if self.filter.matches(&flow).expect("it can be read") {
+            let happened = Happened { kind, time: now(), portid: msg.hdr.portid.get(), program: None };
+            self.presenter.flow_event(&flow, &happened).expect("it is printed");
+            self.seen += 1;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, why: Lost) {
+        panic!("the buffer is large enough: {why}");
+    }
+}
+
+fn allocations_of_events(output: &str) -> u64 {
+    let groups = [nfnlgrp::CONNTRACK_NEW, nfnlgrp::CONNTRACK_UPDATE, nfnlgrp::CONNTRACK_DESTROY];
+    let set_up = |socket: &zct_engine::NetlinkSocket| socket.set_receive_buffer(32 << 20).map(drop);
+    let mut events = Subscription::prepare(set_up, &groups).expect("a subscription");
+    let mut words = list::Output::default();
+    list::output(output.as_bytes(), &mut words).expect("words of -o");
+    let mut sink = Events {
+        presenter: Presenter::over(io::sink(), &words, Document::Conntrack, None),
+        filter: selection::filter(&Args::default(), Vec::new()),
+        seen: 0,
+    };
+    let mut storm = Storm::open();
+    let round = |events: &mut Subscription, sink: &mut Events, storm: &mut Storm| {
+        storm.create((MANY..MANY + 2000).map(flow));
+        storm.delete((MANY..MANY + 2000).map(flow));
+        let (count, ()) = allocs_during(|| {
+            while events.drain(16, sink).expect("events").0 == Turn::More {}
+            sink.presenter.flush().expect("flush");
+        });
+        count
+    };
+    // The first round makes what is made once: the header, the time zone.
+    round(&mut events, &mut sink, &mut storm);
+    let count = round(&mut events, &mut sink, &mut storm);
+    assert_eq!(sink.seen, 8000, "every event of both rounds");
+    count
+}
+
+#[test]
+fn a_message_costs_no_allocation() {
+    // The counter counts.
+    assert!(allocs_during(|| Vec::<u8>::with_capacity(100)).0 >= 1);
+    let ns = Netns::fresh().accounting().timestamps();
+    ns.nft(TRACKING);
+    let labels = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(labels.path(), label_file()).expect("it can be written");
+    let file = labels.path().to_str().expect("a path");
+    let listings: [&[&str]; 8] = [
+        &["-L"],
+        &["-L", "-o", "xml,ktimestamp"],
+        &["-L", "-o", "save"],
+        &["-L", "-o", "json,id,ktimestamp"],
+        &["-L", "-o", "extended,id,ktimestamp,labels", "-M", file],
+        &["-L", "-o", "json,labels", "-M", file],
+        &["-L", "-s", "10.0.0.0/9", "-p", "tcp", "--state", "ESTABLISHED", "--kernel-filter", "never"],
+        &["-L", "-l", "five", "-M", file, "-n", "-m", "0/0x1"],
+    ];
+    let run = |words: &&[&str]| {
+        let words = [&["conntrack"], *words].concat();
+        // Once before, for what the process makes once.
+        allocations_of(&words);
+        allocations_of(&words)
+    };
+    let mut storm = Storm::open();
+    storm.create((0..FEW).map(flow));
+    let few: Vec<u64> = listings.iter().map(run).collect();
+    storm.create((FEW..MANY).map(flow));
+    let many: Vec<u64> = listings.iter().map(run).collect();
+    assert!(few.iter().all(|n| *n > 0), "nothing was counted: {few:?}");
+    assert_eq!(few, many, "allocations of {FEW} and of {MANY} flows: {listings:?}");
+    for output in ["extended,id", "xml,ktimestamp,timestamp", "save", "json,id,timestamp"] {
+        assert_eq!(allocations_of_events(output), 0, "events as {output}");
+    }
+    eprintln!("allocations a listing, whatever its length: {few:?}");
+}
