@@ -136,9 +136,11 @@ impl Listener {
         }
     }
 
-    /// Waits until standard error contains `text`.
-    pub fn wait_for_err(&self, text: &str) {
+    /// Waits until standard error contains `text`, and returns all of it so far.
+    pub fn wait_for_err(&self, text: &str) -> String {
         assert!(self.stderr.wait(|err| contains(err, text.as_bytes())), "never said on stderr: {text}");
+        let err = self.stderr.0.0.lock().expect("no panic while locked");
+        String::from_utf8_lossy(&err.bytes).into_owned()
     }
 
     /// Waits until it has read everything that was queued for it, and sleeps again: what it had to print is

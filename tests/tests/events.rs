@@ -282,24 +282,28 @@ fn the_buffer_is_that_of_the_events() {
     let _ns = Netns::fresh();
     let words = ["-E", "-b", "4000000"];
     let pair = [Tool::Reference, Tool::Zct].map(|tool| Listener::start(tool, &words, FLOW_GROUPS));
-    // Neither reads while two thousand events come in, which take 1280 bytes each.
+    let notice = "NOTICE: Netlink socket buffer size has been set to ";
+    let size = |err: &str| -> usize {
+        let rest = err.strip_prefix(notice).unwrap_or_else(|| panic!("{err}"));
+        rest.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{err}"))
+    };
+    let [of_theirs, of_ours] = pair.each_ref().map(|l| size(&l.wait_for_err(" bytes.\n")));
+    assert_eq!(of_ours, of_theirs);
+    // Without privilege it is less than asked for. An event takes 1280 bytes.
+    let events = (of_ours / 1280 * 9 / 10).min(2000);
+    assert!(events > 200, "net.core.rmem_max is too small for this test: {of_ours}");
+    // Neither reads while they come in.
     pair.iter().for_each(|l| l.signal(Signal::SIGSTOP));
     let mut storm = Storm::open();
-    storm.create((0..2000).map(|n| udp([10, 0, 0, 1], [10, 0, 0, 2], n, 53)));
+    let flow = |n: usize| udp([10, 0, 0, 1], [10, 0, 0, 2], n as u16, 53);
+    storm.create((0..events).map(flow));
     pair.iter().for_each(|l| l.signal(Signal::SIGCONT));
     let [theirs, ours] = pair.map(|listener| {
         listener.settle();
         listener.stop(Signal::SIGINT)
     });
-    let notice = "NOTICE: Netlink socket buffer size has been set to 8000000 bytes.\n";
-    assert!(
-        ours.err().starts_with(notice) && theirs.err().starts_with(notice),
-        "{}{}",
-        ours.err(),
-        theirs.err()
-    );
-    assert_eq!(ours.lines().len(), 2000, "{}", ours.err());
-    assert!(theirs.lines().len() < 1000, "the original has got a larger buffer as well");
+    assert_eq!(ours.lines().len(), events, "{}", ours.err());
+    assert!(theirs.lines().len() < events, "the original has got a larger buffer as well");
 }
 
 /// Seconds since the epoch, as `-o timestamp` shows them.
