@@ -112,21 +112,16 @@ fn expectation(
     (expected.output, changed)
 }
 
-/// Compares a command that may change the table: `reset` brings it to the same state before each run, and
-/// what varies between two such tables is masked.
+/// Compares a command that may change the table: `run` has to bring it to the same state before each run,
+/// and what varies between two such tables is masked.
 pub fn compare_from<S: AsRef<str>>(
     args: &[S],
     ledger: &mut Ledger,
-    mut reset: impl FnMut(),
     mut run: impl FnMut(Tool, &[String]) -> Output,
 ) -> Result<Agreed, String> {
     let args: Vec<String> = args.iter().map(|a| a.as_ref().to_owned()).collect();
-    reset();
     let ours = masked(run(Tool::Zct, &args));
-    let mut ask = |words: &[String]| {
-        reset();
-        masked(with_release(run(Tool::Reference, words)).0)
-    };
+    let mut ask = |words: &[String]| masked(with_release(run(Tool::Reference, words)).0);
     let theirs = ask(&args);
     let (expected, changed) = expectation(&args, theirs.clone(), &ours, &mut |line| ask(&line.args()));
     if expected != ours {

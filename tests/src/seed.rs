@@ -9,10 +9,11 @@ use zct_engine::{Error, Lost, NetlinkSocket, Requests, Sink};
 use zct_wire::build::{Builder, Full};
 use zct_wire::consts::{af, cta, ipctnl, ipproto, ips, nlm_f, nlmsg};
 use zct_wire::filter::Masked;
+use zct_wire::flow::FlowView;
 use zct_wire::header::{CtMsg, Frames};
 use zct_wire::nat::Nat;
 use zct_wire::proto::{ProtoInfo, SctpInfo, TcpInfo};
-use zct_wire::request::{NewFlow, REQUEST_MAX, flush, new_flow, stats};
+use zct_wire::request::{NewFlow, REQUEST_MAX, flush, get, new_flow, stats};
 use zct_wire::stats::GlobalStats;
 use zct_wire::tuple::{Addr, Tuple};
 
@@ -69,6 +70,20 @@ impl Kernel {
         self.0.ask(|buf, seq| flush(buf, seq, false), &mut Nothing).expect("a flush");
     }
 
+    /// What can be changed about a flow, and its id, which is another one when it was made again. Nothing
+    /// when it is gone.
+    pub fn facts(&mut self, flow: &NewFlow<'_>) -> Option<Facts> {
+        let mut facts = OneFlow::default();
+        let asked = self
+            .0
+            .ask(|buf, seq| get(buf, seq, flow.family, flow.orig.as_ref(), None, flow.zone), &mut facts);
+        match asked {
+            Ok(()) => facts.0,
+            Err(Error::Refused { .. }) => None,
+            Err(e) => panic!("{e}"),
+        }
+    }
+
     /// How many flows there are.
     pub fn count(&mut self) -> u32 {
         let mut count = Count::default();
@@ -91,6 +106,27 @@ fn delete<'b>(buf: &'b mut [u8], seq: u32, flags: u16, flow: &NewFlow<'_>) -> Re
         b.put_be16(cta::ZONE, zone);
     }
     b.finish()
+}
+
+/// Id, mark, status, state and labels of a flow.
+pub type Facts = (Option<u32>, Option<u32>, Option<u32>, Option<u8>, Option<Vec<u8>>);
+
+#[derive(Default)]
+struct OneFlow(Option<Facts>);
+
+impl Sink for OneFlow {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        let f = FlowView::index(msg).expect("a flow");
+        let state = f.state().expect("readable").map(|(_, state)| state);
+        let labels = f.raw(cta::LABELS).map(<[u8]>::to_vec);
+        let [id, mark, status] = [f.id(), f.mark(), f.status()].map(|v| v.expect("readable"));
+        self.0 = Some((id, mark, status, state, labels));
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, why: Lost) {
+        panic!("an answer was lost: {why}");
+    }
 }
 
 #[derive(Default)]
