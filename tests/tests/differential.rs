@@ -21,6 +21,9 @@ const PER_WORLD: usize = 150;
 /// How often a target is tried again when both programs refuse its command line.
 const TRIES: u32 = 20;
 
+/// Disagreements of one table that say enough.
+const ENOUGH: usize = 5;
+
 /// What a comparison is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Target {
@@ -335,6 +338,9 @@ fn one_world(seed: u64, number: usize, targets: &[Target]) -> Coverage {
     let mut cases = Cases { rng, samples: &world.samples };
     for target in targets {
         meet(*target, &mut cases, &world, &mut coverage);
+        if coverage.failures.len() >= ENOUGH {
+            break;
+        }
     }
     coverage
 }

@@ -201,6 +201,7 @@ fn the_original_has_none() {
 fn what_was_not_asked_for_is_absent() {
     let _world = World::new(7, 0, 50);
     let plain = objects(&Tool::Zct.run(&["-L", "-o", "json"]));
+    assert!(!plain.is_empty());
     for member in ["id", "labels", "start_ns", "stop_ns", "event", "timestamp"] {
         assert!(plain.iter().all(|o| o[member].is_null()), "{member}");
     }
