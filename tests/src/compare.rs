@@ -1,13 +1,15 @@
 //! One command line by both programs on the same table: byte for byte, with the intended differences and
 //! nothing else.
 //!
-//! Timeouts and ages tick, so the original runs twice, before and after ours: what it prints the same both
-//! times was true in between as well. Nothing is masked but the clock.
+//! Where they disagree the original runs again: what it prints the same before and after was true in between
+//! as well. Seconds that tick are compared as such; nothing is masked but the clock.
 
 use crate::differences::{DIFFERENCES, Expected, Ledger};
 use crate::mask::Mask;
 use crate::options::Line;
 use crate::program::{Output, Tool};
+use crate::ticks::{still, too_far};
+use std::time::Instant;
 
 /// A comparison that agreed.
 #[derive(Clone, Debug)]
@@ -18,10 +20,10 @@ pub struct Agreed {
     pub differences: Vec<&'static str>,
 }
 
-/// How often a comparison is repeated while the table ticks under it.
-const TICKS_MAX: u32 = 200;
-/// How often zct has to disagree, with the table at rest, before it counts: a flow may tick between the
-/// original's answers to two questions of one rule, or be looked at by the kernel's own worker.
+/// How often a comparison is repeated because the table changed under it: short-lived flows end.
+const CHANGES_MAX: u32 = 50;
+/// How often zct has to disagree, with the table at rest, before it counts: the kernel's own worker may just
+/// look at a flow, which shows in its use count.
 const DISAGREEMENTS: u32 = 3;
 
 /// Compares one command line; the report of a disagreement has everything to repeat it.
@@ -29,7 +31,7 @@ pub fn compare<S: AsRef<str>>(args: &[S], ledger: &mut Ledger) -> Result<Agreed,
     let args: Vec<String> = args.iter().map(|a| a.as_ref().to_owned()).collect();
     let mut disagreed = 0;
     let mut report = String::new();
-    for _ in 0..TICKS_MAX {
+    for _ in 0..CHANGES_MAX {
         match once(&args) {
             None => {}
             Some(Ok((agreed, seen))) => {
@@ -45,13 +47,7 @@ pub fn compare<S: AsRef<str>>(args: &[S], ledger: &mut Ledger) -> Result<Agreed,
             }
         }
     }
-    Err(format!("{args:?}: the table never stood still for the original\n{report}"))
-}
-
-/// Runs the original.
-fn ask_reference(line: &[String]) -> (Output, bool) {
-    let (output, replaced) = with_release(Tool::Reference.run(line));
-    (without_clock(output), replaced)
+    Err(format!("{args:?}: the table never stayed the same\n{report}"))
 }
 
 /// The release of the original replaced by the one that zct follows, and whether there was one.
@@ -66,31 +62,36 @@ fn with_release(mut output: Output) -> (Output, bool) {
     (output, replaced)
 }
 
-/// `-o timestamp` shows the clock with expectations, and nobody reads it twice at the same time.
-fn without_clock(mut output: Output) -> Output {
-    output.stdout = Mask::EVENT_TIME.apply(&output.out()).into();
-    output
+/// Without the clock, which `-o timestamp` shows with expectations and nobody reads twice at the same time,
+/// and without seconds that tick.
+fn at_rest(output: &Output) -> Output {
+    let text = still(&Mask::EVENT_TIME.apply(&output.out()));
+    Output { stdout: text.into(), ..output.clone() }
 }
 
 type Once = Option<Result<(Agreed, Vec<&'static str>), String>>;
 
 fn once(args: &[String]) -> Once {
-    let (before, replaced) = ask_reference(args);
-    let ours = without_clock(Tool::Zct.run(args));
-    let (expected, changed) =
-        expectation(args, before.clone(), &ours, &mut |line| ask_reference(&line.args()).0);
-    let (after, _) = ask_reference(args);
-    if before != after {
-        return None;
+    let began = Instant::now();
+    let (theirs, replaced) = with_release(Tool::Reference.run(args));
+    let ours = Tool::Zct.run(args);
+    let passed = began.elapsed();
+    let (before, now) = (at_rest(&theirs), at_rest(&ours));
+    let mut ask = |line: &Line| at_rest(&with_release(Tool::Reference.run(&line.args())).0);
+    let (expected, mut changed) = expectation(args, before.clone(), &now, &mut ask);
+    if expected != now {
+        // Unless the table has changed meanwhile.
+        let disagree = before == ask(&Line::parse(args));
+        return disagree.then(|| Err(report(args, &before, &expected, &now, &changed)));
     }
-    if expected != ours {
-        return Some(Err(report(args, &before, &expected, &ours, &changed)));
+    if let Some(line) = too_far(&ours.out(), &theirs.out(), passed) {
+        return Some(Err(format!("conntrack {}\n{line}\n", args.join(" "))));
     }
-    let mut seen = changed.clone();
+    let differences = changed.clone();
     if replaced {
-        seen.push("1.4.9 release");
+        changed.push("1.4.9 release");
     }
-    Some(Ok((Agreed { ours, differences: changed }, seen)))
+    Some(Ok((Agreed { ours, differences }, changed)))
 }
 
 /// What ours has to be, and the differences that make it another than the original's.

@@ -16,5 +16,6 @@ pub mod options;
 pub mod program;
 pub mod rules;
 pub mod seed;
+pub mod ticks;
 pub mod traffic;
 pub mod world;

@@ -4,11 +4,13 @@
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 use zct_tests::etc::PrivateEtc;
 use zct_tests::listener::{EXPECT_GROUPS, FLOW_GROUPS, Listener, kernel_stamps_events};
 use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool};
 use zct_tests::seed::{Kernel, Mix, TRACKING};
+use zct_tests::ticks::{still, too_far};
 use zct_tests::traffic::Traffic;
 use zct_tests::world::World;
 
@@ -149,17 +151,22 @@ fn line_of_expectation(o: &Value) -> String {
     line + &field("class", &o["class"]) + &field("helper", &o["helper"])
 }
 
-/// Both outputs of one command while nothing ticked in between.
-fn line_and_json(args: &[&str], words: &str) -> (Output, Output) {
-    for _ in 0..200 {
-        let as_line = || Tool::Zct.run(&[args, &["-o", words]].concat());
-        let before = as_line();
-        let json = Tool::Zct.run(&[args, &["-o", &format!("json,{words}")]].concat());
-        if before == as_line() {
-            return (before, json);
-        }
+/// Both outputs of one command, and how long that took.
+fn line_and_json(args: &[&str], words: &str) -> (Output, Output, Duration) {
+    let began = Instant::now();
+    let line = Tool::Zct.run(&[args, &["-o", words]].concat());
+    let json = Tool::Zct.run(&[args, &["-o", &format!("json,{words}")]].concat());
+    (line, json, began.elapsed())
+}
+
+/// The same entries in the same order, but for seconds that tick.
+fn assert_agree(line: &Output, json: &Output, passed: Duration, of: impl Fn(&Value) -> String) {
+    let by_json: String = objects(json).iter().map(|o| of(o) + "\n").collect();
+    for (a, b) in still(&line.out()).lines().zip(still(&by_json).lines()) {
+        assert_eq!(a, b);
     }
-    panic!("{args:?}: the table never stood still");
+    assert_eq!(line.lines().len(), by_json.lines().count());
+    assert_eq!(too_far(&by_json, &line.out(), passed), None);
 }
 
 fn assert_same(lines: &[String], objects: &[Value], of: impl Fn(&Value) -> String) {
@@ -174,16 +181,16 @@ fn listings_say_what_the_lines_say() {
     for number in 0..4 {
         let _world = World::new(7, number, 150);
         for args in [&["-L"][..], &["-L", "-p", "sctp"], &["-L", "-n"], &["-L", "-l", "five"]] {
-            let (line, json) = line_and_json(args, ALL);
+            let (line, json, passed) = line_and_json(args, ALL);
             assert_eq!((json.exit, json.err()), (Exit::Code(0), line.err()));
-            assert_same(&line.lines(), &objects(&json), line_of_flow);
+            assert_agree(&line, &json, passed, line_of_flow);
             assert!(!json.stdout.is_empty(), "{args:?} lists nothing");
         }
         let get = "-G -p udp -s 10.9.0.1 -d 10.9.0.2 --sport 5001 --dport 7000";
-        let (line, json) = line_and_json(&get.split(' ').collect::<Vec<_>>(), ALL);
-        assert_same(&line.lines(), &objects(&json), line_of_flow);
-        let (line, json) = line_and_json(&["-L", "expect"], "userspace");
-        assert_same(&line.lines(), &objects(&json), line_of_expectation);
+        let (line, json, passed) = line_and_json(&get.split(' ').collect::<Vec<_>>(), ALL);
+        assert_agree(&line, &json, passed, line_of_flow);
+        let (line, json, passed) = line_and_json(&["-L", "expect"], "userspace");
+        assert_agree(&line, &json, passed, line_of_expectation);
         assert_eq!(line.lines().len(), 2);
     }
 }
