@@ -61,6 +61,9 @@ fn no_arrow_goes_back() {
         let wrong: Vec<_> = uses.iter().filter(|u| rooms.contains(**u) && !may.contains(u)).collect();
         assert!(wrong.is_empty(), "{room} uses {wrong:?}");
     }
+    // Bytes and meaning: no system behind it.
+    let wire = dependencies(member("zct-wire"));
+    assert!(wire.is_subset(&["zerocopy", "memchr"].into()), "zct-wire uses {wire:?}");
 }
 
 fn named(id: &Value) -> &'static Value {
