@@ -51,7 +51,7 @@ impl Invocation {
 }
 
 /// For requests that are answered by nothing but an acknowledgement.
-struct Silent;
+pub(crate) struct Silent;
 
 impl Sink for Silent {
     fn message(&mut self, _: CtMsg<'_>) -> ControlFlow<()> {
