@@ -1,12 +1,13 @@
 //! `helper`: the stubs of userspace helpers (spec/helpers-nfct.md §4).
 
 use super::Call;
+use super::kernel::dump;
 use super::known::Helper;
 use super::values::{family, helper_name, helper_protocol};
 use crate::commands::Outcome;
 use crate::fail::Fail;
 use std::ops::ControlFlow;
-use zct_engine::{Lost, Requests, Sink};
+use zct_engine::{Lost, Sink};
 use zct_wire::cthelper::{self, HelperView, NewHelper};
 use zct_wire::header::CtMsg;
 
@@ -36,7 +37,7 @@ pub(super) fn add(call: &Call<'_>) -> Result<(), Fail> {
         priv_data_len: Some(helper.priv_data_len),
         policies: &[helper.policy()],
     };
-    call.ask(|buf, seq| cthelper::add(buf, seq, &new), &|errno| {
+    call.ask(&|buf, seq| cthelper::add(buf, seq, &new), &|errno| {
         let module = format!("Maybe unload nf_conntrack_{}.ko first?", helper.name);
         (errno == libc::EBUSY).then(|| module.into_bytes())
     })
@@ -46,7 +47,7 @@ pub(super) fn add(call: &Call<'_>) -> Result<(), Fail> {
 pub(super) fn disable(call: &Call<'_>) -> Result<(), Fail> {
     let (helper, l3) = known(call)?;
     call.ask(
-        |buf, seq| cthelper::disable(buf, seq, helper.name.as_bytes(), l3, helper.l4),
+        &|buf, seq| cthelper::disable(buf, seq, helper.name.as_bytes(), l3, helper.l4),
         // A stub that is not there would be created, and that takes more than a status.
         &|errno| if errno == libc::EINVAL { missing(call, libc::ENOENT) } else { missing(call, errno) },
     )
@@ -57,7 +58,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<(), Fail> {
     let hint = |errno| missing(call, errno);
     let mut shown = 0;
     for which in selected(call)? {
-        shown += call.show(|buf, seq| cthelper::get(buf, seq, call.words[0], which), &hint)?;
+        shown += call.show(&|buf, seq| cthelper::get(buf, seq, call.words[0], which), &hint)?;
     }
     // A name that exists for another family or protocol gets no answer but an acknowledgement; the
     // original takes that for success and shows nothing.
@@ -77,13 +78,13 @@ pub(super) fn delete(call: &Call<'_>) -> Result<(), Fail> {
     // One that is in use is no reason to keep the others.
     let deleted = selected
         .into_iter()
-        .map(|which| call.ask(|buf, seq| cthelper::delete(buf, seq, call.words[0], which), &hint));
+        .map(|which| call.ask(&|buf, seq| cthelper::delete(buf, seq, call.words[0], which), &hint));
     deleted.fold(Ok(()), Result::and)
 }
 
 /// `flush helper`.
 pub(super) fn flush(call: &Call<'_>) -> Result<(), Fail> {
-    call.ask(cthelper::flush, &|_| None)
+    call.ask(&cthelper::flush, &|_| None)
 }
 
 /// The stubs that the words select, as the kernel is asked for them: by name alone, or by name, family and
@@ -128,8 +129,7 @@ impl Sink for Protocols<'_> {
 impl Protocols<'_> {
     fn look_up(call: &Call<'_>, name: &[u8], l3: u16) -> Result<Vec<u8>, Fail> {
         let mut sink = Protocols { name, l3, found: Vec::new(), outcome: Outcome::default() };
-        let asked = Requests::open().and_then(|mut r| r.dump(cthelper::list, &mut sink));
-        asked.map_err(|e| call.refused(&e, &|_| None))?;
+        dump(&cthelper::list, &mut sink).map_err(|e| call.refused(&e, &|_| None))?;
         // Half a list is not taken for all there are.
         sink.outcome.check()?;
         Ok(sink.found)

@@ -42,9 +42,36 @@ impl Subsystem {
     /// True when the kernel does not know it. EINVAL has many meanings, but a plain list has nothing else
     /// that could be wrong with it.
     fn is_missing(self) -> bool {
-        let listed = Requests::open().and_then(|mut r| r.dump(|buf, seq| self.list(buf, seq), &mut Silent));
+        let listed = dump(&|buf, seq| self.list(buf, seq), &mut Silent);
         listed.is_err_and(|e| e.errno() == Some(libc::EINVAL))
     }
+}
+
+/// Makes a request in the given buffer with the given sequence number.
+///
+/// A pointer, as is the sink: nfct is in no hurry, and each type of its own would be one more copy of the
+/// engine's loops in a program that has to be small.
+pub(super) type Build<'a> = &'a dyn for<'b> Fn(&'b mut [u8], u32) -> Result<&'b [u8], Full>;
+
+struct AnySink<'a>(&'a mut dyn Sink);
+
+impl Sink for AnySink<'_> {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        self.0.message(msg)
+    }
+
+    fn lost(&mut self, why: Lost) {
+        self.0.lost(why);
+    }
+}
+
+fn ask(build: Build<'_>, sink: &mut dyn Sink) -> Result<(), Error> {
+    Requests::open()?.ask(|buf, seq| build(buf, seq), &mut AnySink(sink))
+}
+
+/// Sends a dump request and hands every message of the answer to the sink.
+pub(super) fn dump(build: Build<'_>, sink: &mut dyn Sink) -> Result<(), Error> {
+    Requests::open()?.dump(|buf, seq| build(buf, seq), &mut AnySink(sink)).map(drop)
 }
 
 /// Prints what comes.
@@ -89,33 +116,24 @@ impl Call<'_> {
     pub(super) fn show_list(&self) -> Result<(), Fail> {
         let subsystem = self.row.subsystem;
         let mut show = Show::stdout(subsystem)?;
-        let asked = Requests::open().and_then(|mut r| r.dump(|buf, seq| subsystem.list(buf, seq), &mut show));
+        let asked = dump(&|buf, seq| subsystem.list(buf, seq), &mut show);
         let shown = show.finish();
         asked.map_err(|e| self.refused(&e, &|_| None))?;
         shown.map(drop)
     }
 
     /// Shows what answers one request, and returns how many there were.
-    pub(super) fn show(
-        &self,
-        build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>,
-        hint: Hint<'_>,
-    ) -> Result<u64, Fail> {
+    pub(super) fn show(&self, build: Build<'_>, hint: Hint<'_>) -> Result<u64, Fail> {
         let mut show = Show::stdout(self.row.subsystem)?;
-        let asked = Requests::open().and_then(|mut r| r.ask(build, &mut show));
+        let asked = ask(build, &mut show);
         let shown = show.finish();
         asked.map_err(|e| self.refused(&e, hint))?;
         shown
     }
 
     /// Sends one request that is answered by nothing but an acknowledgement.
-    pub(super) fn ask(
-        &self,
-        build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>,
-        hint: Hint<'_>,
-    ) -> Result<(), Fail> {
-        let asked = Requests::open().and_then(|mut r| r.ask(build, &mut Silent));
-        asked.map_err(|e| self.refused(&e, hint))
+    pub(super) fn ask(&self, build: Build<'_>, hint: Hint<'_>) -> Result<(), Fail> {
+        ask(build, &mut Silent).map_err(|e| self.refused(&e, hint))
     }
 
     /// The words of the original, and on a line of its own what they mean here and the way out.

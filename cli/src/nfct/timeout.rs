@@ -16,7 +16,7 @@ pub(super) fn add(call: &Call<'_>) -> Result<(), Fail> {
     let (l3, number) = (family(l3)?, protocol(l4)?);
     let timeouts = timeouts(number, l4, pairs)?;
     let name = policy_name(name)?;
-    call.ask(|buf, seq| cttimeout::add(buf, seq, name, l3, number, &timeouts), &|errno| match errno {
+    call.ask(&|buf, seq| cttimeout::add(buf, seq, name, l3, number, &timeouts), &|errno| match errno {
         libc::EBUSY | libc::EEXIST => {
             let again = [b"': ", call.name.nfct().as_bytes(), b" delete timeout ", name].concat();
             Some([b"There is already a policy `", name, &again].concat())
@@ -32,7 +32,7 @@ pub(super) fn add(call: &Call<'_>) -> Result<(), Fail> {
 pub(super) fn get(call: &Call<'_>) -> Result<(), Fail> {
     let name = policy_name(call.words[0])?;
     let hint = |errno| missing(call, errno, name);
-    match call.show(|buf, seq| cttimeout::get(buf, seq, name), &hint)? {
+    match call.show(&|buf, seq| cttimeout::get(buf, seq, name), &hint)? {
         0 => Err(call.not_there(&hint)),
         _ => Ok(()),
     }
@@ -41,7 +41,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<(), Fail> {
 /// `delete timeout name`.
 pub(super) fn delete(call: &Call<'_>) -> Result<(), Fail> {
     let name = policy_name(call.words[0])?;
-    call.ask(|buf, seq| cttimeout::delete(buf, seq, name), &|errno| match errno {
+    call.ask(&|buf, seq| cttimeout::delete(buf, seq, name), &|errno| match errno {
         libc::EBUSY => Some([b"A rule uses policy `", name, b"': delete the rule first"].concat()),
         errno => missing(call, errno, name),
     })
@@ -49,7 +49,7 @@ pub(super) fn delete(call: &Call<'_>) -> Result<(), Fail> {
 
 /// `flush timeout`.
 pub(super) fn flush(call: &Call<'_>) -> Result<(), Fail> {
-    call.ask(cttimeout::flush, &|_| None)
+    call.ask(&cttimeout::flush, &|_| None)
 }
 
 /// `default-set timeout family protocol state1 timeout1...`.
@@ -57,7 +57,7 @@ pub(super) fn default_set(call: &Call<'_>) -> Result<(), Fail> {
     let [l3, l4, pairs @ ..] = call.words else { unreachable!("the table asks for three words") };
     let (l3, number) = (family(l3)?, protocol(l4)?);
     let timeouts = timeouts(number, l4, pairs)?;
-    call.ask(|buf, seq| cttimeout::default_set(buf, seq, l3, number, &timeouts), &|errno| {
+    call.ask(&|buf, seq| cttimeout::default_set(buf, seq, l3, number, &timeouts), &|errno| {
         no_timeouts(errno, l4)
     })
 }
@@ -67,7 +67,7 @@ pub(super) fn default_get(call: &Call<'_>) -> Result<(), Fail> {
     let [l3, l4, ..] = call.words else { unreachable!("the table asks for two words") };
     let (l3, number) = (family(l3)?, protocol(l4)?);
     let hint = |errno| no_timeouts(errno, l4);
-    call.show(|buf, seq| cttimeout::default_get(buf, seq, l3, number), &hint).map(drop)
+    call.show(&|buf, seq| cttimeout::default_get(buf, seq, l3, number), &hint).map(drop)
 }
 
 fn missing(call: &Call<'_>, errno: i32, name: &[u8]) -> Option<Vec<u8>> {
