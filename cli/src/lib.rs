@@ -28,7 +28,7 @@ pub fn run(words: &[&[u8]]) -> u8 {
     let (argv0, rest) = words.split_first().map_or((&[][..], &[][..]), |(a, r)| (*a, r));
     let name = Name::of(argv0);
     let outcome = match (name, rest) {
-        (Name::Nfct, words) | (Name::Zct, [b"nfct", words @ ..]) => nfct::run(name, words),
+        (Name::Nfct, words) | (Name::Zct, [b"nfct", words @ ..]) => nfct::run(name, argv0, words),
         _ => command(name, rest),
     };
     match outcome {

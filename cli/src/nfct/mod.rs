@@ -26,9 +26,9 @@ pub struct Call<'a> {
     pub words: &'a [&'a [u8]],
 }
 
-/// Runs the words after the program's name.
-pub fn run(name: Name, words: &[&[u8]]) -> Result<(), Fail> {
-    match parse::parse(name, words)? {
+/// Runs the words after the program's name, which is `argv0`.
+pub fn run(name: Name, argv0: &[u8], words: &[&[u8]]) -> Result<(), Fail> {
+    match parse::parse(name, argv0, words)? {
         Wanted::Help => print(&help::text(name)),
         Wanted::Version => print(&help::version(name)),
         Wanted::Run(call) => (call.row.run)(&call),

@@ -15,14 +15,20 @@ pub(super) enum Wanted<'a> {
     Run(Call<'a>),
 }
 
+/// The program's name as it was called, path and all: some of the original's messages have it so, others
+/// plain.
+fn called(name: Name, argv0: &[u8]) -> &[u8] {
+    if name == Name::Nfct { argv0 } else { name.nfct().as_bytes() }
+}
+
 /// The line that ends most refusals.
-fn usage(name: Name) -> String {
-    format!("Usage: {} command subsystem [parameters]...", name.nfct())
+fn usage(name: Name, argv0: &[u8]) -> Vec<u8> {
+    [b"Usage: ", called(name, argv0), b" command subsystem [parameters]..."].concat()
 }
 
 /// Reads the words after the program's name. Command and subsystem come in either order; the command is
 /// looked for first.
-pub(super) fn parse<'a>(name: Name, words: &'a [&'a [u8]]) -> Result<Wanted<'a>, Fail> {
+pub(super) fn parse<'a>(name: Name, argv0: &[u8], words: &'a [&'a [u8]]) -> Result<Wanted<'a>, Fail> {
     // The original has no help, although its table does: the word is taken for the beginning of "helper".
     let start = words.get(..2).unwrap_or(words);
     if start.iter().any(|w| matches!(*w, b"help" | b"--help" | b"-h")) {
@@ -32,14 +38,13 @@ pub(super) fn parse<'a>(name: Name, words: &'a [&'a [u8]]) -> Result<Wanted<'a>,
         [first, second, params @ ..] => (*first, *second, params),
         [b"version" | b"--version" | b"-V"] => return Ok(Wanted::Version),
         _ => {
-            warn(usage(name).as_bytes());
+            warn(&usage(name, argv0));
             return Err(Fail::silent());
         }
     };
     // Messages name the first word, also where the second is the wrong one, as in the original.
     let unknown = |what: &str| {
-        let text = [b"Unknown ", what.as_bytes(), b": ", first, b"\n", usage(name).as_bytes()].concat();
-        Fail::runtime(text)
+        Fail::runtime([b"Unknown ", what.as_bytes(), b": ", first, b"\n", &usage(name, argv0)].concat())
     };
     let (cmd, what) = match (command(first), subsystem(first)) {
         (Some(cmd), _) => (cmd, subsystem(second).ok_or_else(|| unknown("subsystem"))?),
@@ -49,23 +54,21 @@ pub(super) fn parse<'a>(name: Name, words: &'a [&'a [u8]]) -> Result<Wanted<'a>,
     if what == Subsystem::Version {
         return Ok(Wanted::Version);
     }
-    let Some(row) = Row::find(cmd, what) else { return Err(no_such(name, what, second)) };
+    let Some(row) = Row::find(cmd, what) else { return Err(no_such(name, argv0, what, second)) };
     let call = Call { name, row, words: params };
     call.check_count()?;
     Ok(Wanted::Run(call))
 }
 
 /// A command that this subsystem does not have.
-fn no_such(name: Name, what: Subsystem, second: &[u8]) -> Fail {
-    let nfct = name.nfct();
-    if what == Subsystem::Timeout {
-        return Fail::runtime(format!(
-            "Missing command\n{nfct} <list|add|delete|get|default-set|default-get|flush> timeout \
-             [<parameters>, ...]"
-        ));
-    }
-    name.say(&[b"Unknown command: ", second].concat());
-    Fail::runtime(format!("Missing command\n{nfct} helper list|add|delete|disable|get|flush [parameters...]"))
+fn no_such(name: Name, argv0: &[u8], what: Subsystem, second: &[u8]) -> Fail {
+    let list: &[u8] = if what == Subsystem::Timeout {
+        b" <list|add|delete|get|default-set|default-get|flush> timeout [<parameters>, ...]"
+    } else {
+        name.say(&[b"Unknown command: ", second].concat());
+        b" helper list|add|delete|disable|get|flush [parameters...]"
+    };
+    Fail::runtime([b"Missing command\n", called(name, argv0), list].concat())
 }
 
 impl Call<'_> {
@@ -98,7 +101,7 @@ mod tests {
 
     /// What a line asks for, in a few words, or its message.
     fn read(line: &str) -> String {
-        match parse(Name::Nfct, &words(line)) {
+        match parse(Name::Nfct, b"./nfct", &words(line)) {
             Ok(Wanted::Help) => "help".to_owned(),
             Ok(Wanted::Version) => "version".to_owned(),
             Ok(Wanted::Run(call)) => {
@@ -111,7 +114,7 @@ mod tests {
         }
     }
 
-    const USAGE: &str = "Usage: nfct command subsystem [parameters]...";
+    const USAGE: &str = "Usage: ./nfct command subsystem [parameters]...";
 
     #[test]
     fn either_order_and_shortened() {
@@ -156,7 +159,7 @@ mod tests {
         ] {
             assert_eq!(read(line), want, "{line}");
         }
-        assert!(read("disable timeout").starts_with("Missing command\nnfct <list|"));
-        assert!(read("default-get helper").starts_with("Missing command\nnfct helper list|"));
+        assert!(read("disable timeout").starts_with("Missing command\n./nfct <list|"));
+        assert!(read("default-get helper").starts_with("Missing command\n./nfct helper list|"));
     }
 }
