@@ -182,7 +182,7 @@ pub fn disable<'b>(buf: &'b mut [u8], seq: u32, name: &[u8], l3: u16, l4: u8) ->
 
 /// Asks for the first stub with this name and, if given, this family and protocol.
 ///
-/// A name that exists with another family or protocol is answered by the acknowledgement alone, not by ENOENT.
+/// With family and protocol the kernel does not refuse what is not there: it sends the acknowledgement alone.
 pub fn get<'b>(buf: &'b mut [u8], seq: u32, name: &[u8], which: Option<(u16, u8)>) -> Result<&'b [u8], Full> {
     named(buf, nfnl_cthelper::GET, seq, name, which)
 }

@@ -60,7 +60,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<(), Fail> {
     for which in selected(call)? {
         shown += call.show(&|buf, seq| cthelper::get(buf, seq, call.words[0], which), &hint)?;
     }
-    // A name that exists for another family or protocol gets no answer but an acknowledgement; the
+    // Asked for with family and protocol, what is not there gets no answer but an acknowledgement; the
     // original takes that for success and shows nothing.
     if shown == 0 { Err(call.not_there(&hint)) } else { Ok(()) }
 }
