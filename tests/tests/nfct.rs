@@ -510,11 +510,13 @@ fn refusals_name_the_way_out() {
         assert_eq!(said.lines().nth(1).unwrap_or_default(), hint, "{line}");
     }
     let list = ns.run(ours(), &words("list helper"));
-    if ns.run(reference(), &words("list helper")).code == 0 {
-        assert_eq!(list.code, 0, "{list:#?}");
-    } else {
-        assert!(list.stderr.contains("modprobe nfnetlink_cthelper"), "{list:#?}");
-    }
+    let theirs = ns.run(reference(), &words("list helper"));
+    assert_eq!(list.code, theirs.code, "{list:#?}");
+    assert_eq!(
+        list.stderr.contains("modprobe nfnetlink_cthelper"),
+        theirs.stderr.contains("Invalid argument"),
+        "{list:#?}"
+    );
 }
 
 /// Goal: a full disk is no success; the original ends with 0. Method: /dev/full.
@@ -529,6 +531,28 @@ fn output_that_cannot_be_written_is_a_failure() {
         let want = "nfct v1.4.9: Cannot write to standard output: No space left on device\n";
         assert_eq!((out.code, out.stderr.as_str()), (1, want), "{line}");
     }
+}
+
+/// Goal: small systems without `/etc/protocols` can set timeouts too (Z-no-protocols); the original knows
+/// only icmpv6 and generic there. Method: an empty file over it, in a mount namespace.
+#[test]
+fn protocols_are_known_without_their_file() {
+    let ns = Netns::fresh();
+    let without = |program: &Path, line: &str| {
+        let mut command = ns.command(&find("unshare", "util-linux"));
+        let script = "mount --bind /dev/null /etc/protocols && exec \"$@\"";
+        command.args(["--mount", "sh", "-c", script, "sh"]).arg(program);
+        output(command.args(words(line).iter().map(|w| OsStr::from_bytes(w))))
+    };
+    for protocol in ["tcp", "udp", "udplite", "icmp", "sctp", "gre", "icmpv6", "generic"] {
+        let line = format!("default-get timeout inet {protocol}");
+        let with = ns.run(reference(), &words(&line));
+        assert_eq!((without(ours(), &line), with.code), (with, 0), "{line}");
+        let theirs = without(reference(), &line);
+        let special = ["icmpv6", "generic"].contains(&protocol);
+        assert_eq!(theirs.stderr.contains("unknown layer 4 protocol"), !special, "{line}: {theirs:#?}");
+    }
+    assert!(without(ours(), "default-get timeout inet TCP").stderr.ends_with(": unknown layer 4 protocol\n"));
 }
 
 /// Goal: `zct nfct` is nfct, with its own name in what it says. Method: some lines of each kind.
