@@ -39,6 +39,15 @@ impl Subsystem {
         }
     }
 
+    /// What the kernel asks for. Helpers have no namespaces, so a container's root has no say in them.
+    fn rights(self) -> &'static str {
+        if self == Subsystem::Helper {
+            "It takes root, or the capability CAP_NET_ADMIN, and not in a user namespace"
+        } else {
+            "It takes root, or the capability CAP_NET_ADMIN"
+        }
+    }
+
     /// True when the kernel does not know it. EINVAL has many meanings, but a plain list has nothing else
     /// that could be wrong with it.
     fn is_missing(self) -> bool {
@@ -140,10 +149,14 @@ impl Call<'_> {
     pub(super) fn refused(&self, error: &Error, hint: Hint<'_>) -> Fail {
         let Some(errno) = error.errno() else { return Fail::runtime(format!("netlink error: {error}")) };
         let subsystem = self.row.subsystem;
-        let more = if matches!(error, Error::Sys { op: "socket", .. }) {
-            Some(b"Is this kernel's netfilter there? modprobe nfnetlink".to_vec())
-        } else if errno == libc::EPERM {
-            Some(b"It takes root, or the capability CAP_NET_ADMIN".to_vec())
+        if matches!(error, Error::Sys { op: "socket", .. }) {
+            return Fail::runtime(format!(
+                "cannot open netlink: {}\nIs this kernel's netfilter there? modprobe nfnetlink",
+                errno_text(errno)
+            ));
+        }
+        let more = if errno == libc::EPERM {
+            Some(subsystem.rights().into())
         } else if errno == libc::EINVAL && subsystem.is_missing() {
             Some(subsystem.way_out().into())
         } else {
