@@ -59,7 +59,7 @@ fn find(program: &str, package: &str) -> PathBuf {
 
 fn reference() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| find("nfct", "conntrack"))
+    PATH.get_or_init(|| find("nfct", "nfct"))
 }
 
 /// The release binary next to this test, or `ZCT_BIN`.
