@@ -86,7 +86,7 @@ pub(super) fn dump(build: Build<'_>, sink: &mut dyn Sink) -> Result<(), Error> {
 /// Prints what comes.
 struct Show {
     subsystem: Subsystem,
-    to: Printer<File>,
+    to: Printer,
     outcome: Outcome,
 }
 
@@ -94,7 +94,7 @@ impl Show {
     fn stdout(subsystem: Subsystem) -> Result<Show, Fail> {
         // Not std's Stdout: its line buffering looks for newlines in all we write.
         let to = io::stdout().as_fd().try_clone_to_owned().map_err(|e| output_failed(&e))?;
-        Ok(Show { subsystem, to: Printer::new(to.into()), outcome: Outcome::default() })
+        Ok(Show { subsystem, to: Printer::new(File::from(to)), outcome: Outcome::default() })
     }
 
     /// Writes out what was collected and returns how many there were, unless some are missing.
@@ -108,7 +108,7 @@ impl Show {
 
 impl Sink for Show {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
-        let printed = self.to.print(|out| self.subsystem.render(out, msg));
+        let printed = self.to.print(&mut |out| self.subsystem.render(out, msg));
         if self.outcome.note(printed) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
