@@ -18,6 +18,8 @@ const INCLUDES: &str = "
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tcp.h>
+#include <linux/netfilter/nfnetlink_cttimeout.h>
+#include <linux/netfilter/nfnetlink_cthelper.h>
 ";
 
 /// Compiles a program and returns what it prints, or the compiler's complaints.
