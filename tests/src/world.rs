@@ -4,7 +4,7 @@ use crate::entries::Facts;
 use crate::etc::PrivateEtc;
 use crate::netns::Netns;
 use crate::program::Tool;
-use crate::seed::{Kernel, Mix, label_bytes, tcp};
+use crate::seed::{Kernel, Mix, by_reference, label_bytes, tcp};
 use crate::traffic::Traffic;
 use fastrand::Rng;
 use zct_wire::request::NewFlow;
@@ -25,6 +25,15 @@ pub fn label_file() -> String {
 const LONG_LABELS: std::ops::Range<u8> = 100..128;
 /// Names in [`label_file`] that flows have.
 pub const LABEL_NAMES: [&str; 5] = ["zero", "one", "two words", "five", "eleven-b"];
+
+/// What the original itself makes: its TCP flags, its way with NAT.
+const BY_REFERENCE: [&str; 5] = [
+    "-I -p tcp -s 10.1.0.1 -d 10.0.0.2 --sport 1000 --dport 443 -t 90000 --state ESTABLISHED -u SEEN_REPLY,ASSURED -m 5",
+    "-I -p sctp -s 10.1.0.2 -d 10.0.0.2 --sport 1000 --dport 443 -t 90000 --state ESTABLISHED --orig-vtag 1 --reply-vtag 2",
+    "-I -p udp -s 10.1.0.3 -d 10.0.0.2 --sport 1000 --dport 53 -t 90000 -n 198.51.100.1 -w 9",
+    "-I -s 10.1.0.4 -d 10.0.0.2 -p icmp --icmp-type 8 --icmp-code 0 --icmp-id 3 -t 90000",
+    "-I -p gre -s 2001:db8::9 -d 2001:db8::1 --srckey 53 --dstkey 80 -t 90000",
+];
 
 /// One flow as the original lists it.
 #[derive(Clone, Debug, Default)]
@@ -106,6 +115,7 @@ impl World {
         std::fs::write(labels.path(), label_file()).expect("it can be written");
         let mut traffic = Traffic::start(&ns);
         traffic.everything();
+        by_reference(&BY_REFERENCE);
         let mut kernel = Kernel::open();
         let mut mix = Mix { rng: Rng::with_seed(seed ^ (number as u64) << 32), labels: true };
         mix.fill(&mut kernel, flows);

@@ -2,13 +2,14 @@
 //! ambiguity, repeats, table words; and random vectors of such words. By both programs, with an empty table.
 
 use fastrand::Rng;
+use std::process::Command;
 use std::sync::Mutex;
 use zct_tests::compare::compare;
 use zct_tests::differences::{Ledger, SeenIn};
 use zct_tests::etc::PrivateEtc;
 use zct_tests::netns::Netns;
 use zct_tests::options::{COMMANDS, OPTIONS, protocol_options};
-use zct_tests::program::Exit;
+use zct_tests::program::{Exit, Tool, run, zct};
 use zct_tests::seed::{Kernel, udp};
 
 fn split(words: &str) -> Vec<String> {
@@ -369,6 +370,20 @@ fn words_mean_what_they_mean_to_the_original() {
     assert!(failures.is_empty(), "{} disagreements:\n{}", failures.len(), failures.join("\n"));
     let missing = ledger.missing(SeenIn::Getopt);
     assert!(missing.is_empty(), "intended differences that were not seen: {missing:?}");
+}
+
+#[test]
+fn the_name_it_is_called_by_decides_how_messages_start() {
+    let _ns = Netns::fresh();
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let link = dir.path().join("conntrack");
+    std::os::unix::fs::symlink(zct(), &link).expect("a link");
+    let version = run(Command::new(&link).arg("-V"), b"");
+    assert_eq!(version.out(), "conntrack v1.4.9 (conntrack-tools)\n");
+    let wrong = run(Command::new(&link).arg("-x"), b"");
+    assert_eq!(wrong.err(), Tool::Zct.run(&["-x"]).err());
+    let by_name = Tool::ZctByName.run(&["-L"]);
+    assert!(by_name.err().starts_with("zct v") && by_name.err().contains(" (conntrack-tools 1.4.9): 0 flow"));
 }
 
 /// Words that random lines are made of.
