@@ -62,7 +62,7 @@ impl Expected<'_> {
         // What is wrong with the combination is found when all words have been read.
         let combination = LATER.iter().any(|l| self.output.err().contains(l));
         let label = self.output.err().contains("unknown label '");
-        if self.output.exit != Exit::Code(2) || combination || label {
+        if !ends_reading(&self.output) || combination || label {
             return all;
         }
         let mistake = (1..all).find(|n| {
@@ -75,6 +75,11 @@ impl Expected<'_> {
     fn lists_flows(&self) -> bool {
         self.line.has("dump") || self.line.has("get")
     }
+}
+
+/// Whether this is a mistake that is found while options are read, or with their combination.
+fn ends_reading(output: &Output) -> bool {
+    output.exit == Exit::Code(2) || output.err().contains("cannot use --label-add and --label-del")
 }
 
 /// What was said before anything was done.

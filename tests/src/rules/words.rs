@@ -1,6 +1,6 @@
 //! Rules about command lines: what words mean, and which mistake is named.
 
-use super::{LATER, PREFIX, SCTP, any_base, warnings};
+use super::{LATER, PREFIX, SCTP, any_base, ends_reading, warnings};
 use crate::differences::Expected;
 use crate::options::{Line, Word};
 use crate::program::Exit;
@@ -134,11 +134,12 @@ pub fn labels_late(e: &mut Expected<'_>) -> bool {
     }
     // A name that is there, since without the option a stray word might get another meaning.
     let mut line = e.line.clone();
-    for word in line.words.iter_mut().filter(|w| ["label", "label-add", "label-del"].contains(&w.name())) {
+    let labels = |w: &&mut Word| ["label", "label-add", "label-del"].contains(&w.name()) && w.value.is_some();
+    for word in line.words.iter_mut().filter(labels) {
         word.text = vec![format!("--{}", word.name()), "one".to_owned()];
     }
     let rest = (e.ask)(&line);
-    let early = rest.exit == Exit::Code(2) && !LATER.iter().any(|l| rest.err().contains(l));
+    let early = ends_reading(&rest) && !LATER.iter().any(|l| rest.err().contains(l));
     if early {
         (e.output, e.line) = (rest, line);
     } else {
