@@ -101,7 +101,8 @@ fn expectation(
     ours: &Output,
     ask: &mut dyn FnMut(&Line) -> Output,
 ) -> (Output, Vec<&'static str>) {
-    let mut expected = Expected { line: Line::parse(args), output: theirs, ours, read: None, ask };
+    let mut expected =
+        Expected { line: Line::parse(args), output: theirs, ours, read: None, renamed: None, ask };
     let mut changed = Vec::new();
     for difference in DIFFERENCES {
         let Some(rule) = difference.rule else { continue };

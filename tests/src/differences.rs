@@ -53,6 +53,8 @@ pub struct Expected<'a> {
     /// How many words are read before a mistake ends the command, where a rule knows better than the
     /// original.
     pub read: Option<usize>,
+    /// A word that was taken apart for the original, as its messages and as ours name it.
+    pub renamed: Option<(String, String)>,
     /// Runs the original with other words.
     pub ask: &'a mut dyn FnMut(&Line) -> Output,
 }

@@ -24,6 +24,9 @@ impl Expected<'_> {
     /// Asks the original again, for what this line says.
     fn retry(&mut self, line: Line) -> bool {
         self.output = (self.ask)(&line);
+        if let Some((theirs, ours)) = &self.renamed {
+            self.output.stderr = self.output.err().replace(theirs, ours).into();
+        }
         self.line = line;
         true
     }

@@ -25,11 +25,9 @@ pub fn clusters(e: &mut Expected<'_>) -> bool {
         }
         args
     });
-    e.retry(Line::parse(&args));
     // Messages repeat the word as it was typed.
-    let ours = e.output.err().replace(&format!("option `-{}'", &word[cut..]), &format!("option `{word}'"));
-    e.output.stderr = ours.into();
-    true
+    e.renamed = Some((format!("option `-{}'", &word[cut..]), format!("option `{word}'")));
+    e.retry(Line::parse(&args))
 }
 
 /// The same values in words of their own.
