@@ -93,7 +93,7 @@ pub fn lists(e: &mut Expected<'_>) -> bool {
         let mut any: Option<Entries> = None;
         for value in values.split(',') {
             let option = format!("--{name}");
-            let one = (e.ask)(&e.line.unselective().with(&[option.as_str(), value]));
+            let one = e.asked(&e.line.unselective().with(&[option.as_str(), value]));
             let one = Entries::of(&one).expect("one address is fine with the original");
             match &mut any {
                 None => any = Some(one),
@@ -153,9 +153,9 @@ pub fn any_nat_with_more(e: &mut Expected<'_>) -> bool {
     if !more || e.output.exit != Exit::Code(0) {
         return false;
     }
-    let rest = (e.ask)(&e.line.without(&["any-nat"]));
+    let rest = e.asked(&e.line.without(&["any-nat"]));
     let option = e.line.only(|w| w.name() == "any-nat").args();
-    let nat = (e.ask)(&e.line.unselective().with(&option));
+    let nat = e.asked(&e.line.unselective().with(&option));
     let (Some(mut entries), Some(other)) = (Entries::of(&rest), Entries::of(&nat)) else { return false };
     entries.keep(&other);
     e.output = entries.into_output(&rest);

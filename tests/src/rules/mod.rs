@@ -21,12 +21,18 @@ const LATER: [&str; 5] =
     ["Illegal option", "You need to supply", "cannot specify", "you have to specify", "Can't use"];
 
 impl Expected<'_> {
+    /// What the original says to this line, with words named as they were typed.
+    fn asked(&mut self, line: &Line) -> Output {
+        let mut output = (self.ask)(line);
+        if let Some((theirs, ours)) = &self.renamed {
+            output.stderr = output.err().replace(theirs, ours).into();
+        }
+        output
+    }
+
     /// Asks the original again, for what this line says.
     fn retry(&mut self, line: Line) -> bool {
-        self.output = (self.ask)(&line);
-        if let Some((theirs, ours)) = &self.renamed {
-            self.output.stderr = self.output.err().replace(theirs, ours).into();
-        }
+        self.output = self.asked(&line);
         self.line = line;
         true
     }
@@ -70,7 +76,7 @@ impl Expected<'_> {
         }
         let mistake = (1..all).find(|n| {
             let line = Line { words: self.line.words[..*n].to_vec() };
-            (self.ask)(&line.with(&["--no-such-option"])).err() == self.output.err()
+            self.asked(&line.with(&["--no-such-option"])).err() == self.output.err()
         });
         mistake.unwrap_or(all) - 1
     }

@@ -1,6 +1,6 @@
 //! Rules about command lines: what words mean, and which mistake is named.
 
-use super::{LATER, PREFIX, SCTP, any_base, ends_reading, warnings};
+use super::{LATER, PREFIX, SCTP, TRY, any_base, ends_reading, warnings};
 use crate::differences::Expected;
 use crate::options::{Line, Word};
 use crate::program::Exit;
@@ -26,7 +26,10 @@ pub fn clusters(e: &mut Expected<'_>) -> bool {
         args
     });
     // Messages repeat the word as it was typed.
-    e.renamed = Some((format!("option `-{}'", &word[cut..]), format!("option `{word}'")));
+    let part = format!("-{}", &word[cut..]);
+    if !e.line.words.iter().any(|w| w.text[0] == part) {
+        e.renamed = Some((format!("option `{part}'"), format!("option `{word}'")));
+    }
     e.retry(Line::parse(&args))
 }
 
@@ -136,15 +139,27 @@ pub fn labels_late(e: &mut Expected<'_>) -> bool {
     for word in line.words.iter_mut().filter(labels) {
         word.text = vec![format!("--{}", word.name()), "one".to_owned()];
     }
-    let rest = (e.ask)(&line);
+    let rest = e.asked(&line);
     let early = ends_reading(&rest) && !LATER.iter().any(|l| rest.err().contains(l));
-    if early {
+    // Without a name it is all labels, and names before it are not looked up.
+    let all = e.line.all("label-del").next_back().is_some_and(|w| w.value.is_none());
+    let looked_up = e.line.has("label") || e.line.has("label-add") || !all;
+    if early || !looked_up {
         (e.output, e.line) = (rest, line);
-    } else {
-        // All words have been read by then, with what there was to warn of.
-        let label = e.output.err();
-        e.output.stderr = (warnings(&rest) + &label[label.find(PREFIX).unwrap_or(0)..]).into();
+        return true;
     }
+    // All words have been read by then, with what there was to warn of. Of two unknown names either may be
+    // named: the order of looking them up is not that of the words.
+    let label = e.output.err();
+    let mut message = label[label.find(PREFIX).unwrap_or(0)..].to_owned();
+    let unknown =
+        |w: &&Word| w.value.as_ref().is_some_and(|v| e.ours.err().contains(&format!("unknown label '{v}'")));
+    let kinds = ["label", "label-add", "label-del"];
+    if let Some(other) = e.line.words.iter().filter(|w| kinds.contains(&w.name())).find(unknown) {
+        let name = other.value.as_deref().unwrap_or("");
+        message = format!("{PREFIX}unknown label '{name}'\n{TRY}");
+    }
+    e.output.stderr = (warnings(&rest) + &message).into();
     true
 }
 
@@ -197,7 +212,7 @@ pub fn numbers(e: &mut Expected<'_>) -> bool {
     let Some((at, value, letter)) = bad else { return false };
     e.read = Some(at);
     let before = Line { words: e.line.words[..at].to_vec() };
-    let warnings = warnings(&(e.ask)(&before.with(&["--no-such-option"])));
+    let warnings = warnings(&e.asked(&before.with(&["--no-such-option"])));
     e.fails(&format!("unexpected value '{value}' with -{letter} option"), 1);
     e.output.stderr = (warnings + &e.output.err()).into();
     true
