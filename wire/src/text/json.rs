@@ -354,3 +354,189 @@ fn times(out: &mut Out<'_>, f: &FlowView<'_>, style: &Style, ctx: &TextContext<'
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::Builder;
+    use crate::consts::{af, cta, cta_expect, cta_help, cta_secctx, cta_timestamp, ipctnl, ipctnl_exp};
+    use crate::header::{CtMsg, Frames};
+    use crate::proto::{ProtoInfo, TcpInfo};
+    use crate::text::{LabelNames, LocalTime, TimeZone};
+    use crate::tuple::Addr;
+    use std::string::String;
+
+    struct World;
+
+    impl TimeZone for World {
+        fn local(&self, _: i64) -> LocalTime {
+            panic!("JSON has no local times");
+        }
+    }
+
+    impl LabelNames for World {
+        fn name(&self, bit: u16) -> Option<&[u8]> {
+            (bit < 2).then_some(if bit == 0 { b"bar" } else { b"a\"b" })
+        }
+    }
+
+    fn v4(proto: u8) -> Tuple {
+        Tuple {
+            src: Some(Addr::V4([10, 0, 0, 10])),
+            dst: Some(Addr::V4([10, 0, 0, 3])),
+            proto: Some(proto),
+            src_port: Some(16),
+            dst_port: Some(53),
+            ..Tuple::default()
+        }
+    }
+
+    fn text(
+        kind: u16,
+        family: u8,
+        fill: impl FnOnce(&mut Builder<'_>),
+        write: impl FnOnce(&mut Out<'_>, CtMsg<'_>, &TextContext<'_>) -> Result<(), WireError>,
+    ) -> String {
+        let mut buf = [0xa5; 1024];
+        let mut b = Builder::new(&mut buf, kind, 0, 0, family, 0);
+        fill(&mut b);
+        let frame = Frames::new(b.finish().unwrap()).next().unwrap().unwrap();
+        let mut room = [0xa5; 2048];
+        let mut out = Out::new(&mut room);
+        let labels: &dyn LabelNames = &World;
+        let ctx = TextContext { now_s: 1100, zone: &World, labels: Some(labels) };
+        write(&mut out, CtMsg::parse(frame).unwrap(), &ctx).unwrap();
+        String::from_utf8(out.written().to_vec()).unwrap()
+    }
+
+    fn flow_text(family: u8, style: Style, fill: impl FnOnce(&mut Builder<'_>)) -> String {
+        text(ipctnl::NEW, family, fill, |out, msg, ctx| {
+            flow(out, &FlowView::index(msg)?, None, &style, &TextContext { labels: None, ..*ctx })
+        })
+    }
+
+    #[test]
+    fn a_listed_flow() {
+        let got = flow_text(af::INET, Style::default(), |b| {
+            v4(ipproto::TCP).build(b, cta::TUPLE_ORIG);
+            v4(ipproto::TCP).inverse().unwrap().build(b, cta::TUPLE_REPLY);
+            b.put_be32(cta::STATUS, 0xe).put_be32(cta::MARK, 0).put_be32(cta::ID, 9).put_be32(cta::USE, 1);
+            b.put_be32(cta::TIMEOUT, 99);
+            let state = ProtoInfo::Tcp(TcpInfo { state: Some(3), ..TcpInfo::default() });
+            state.build(b, cta::PROTOINFO);
+        });
+        let want = concat!(
+            r#"{"family":"ipv4","protonum":6,"protocol":"tcp","timeout":99,"state":"ESTABLISHED","#,
+            r#""orig":{"src":"10.0.0.10","dst":"10.0.0.3","sport":16,"dport":53},"#,
+            r#""reply":{"src":"10.0.0.3","dst":"10.0.0.10","sport":53,"dport":16},"#,
+            r#""status":["SEEN_REPLY","ASSURED","CONFIRMED"],"mark":0,"use":1}"#,
+        );
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn an_event_with_everything() {
+        let fill = |b: &mut Builder<'_>| {
+            Tuple { zone: Some(8), ..v4(ipproto::UDP) }.build(b, cta::TUPLE_ORIG);
+            v4(ipproto::UDP).build(b, cta::TUPLE_REPLY);
+            b.put_be16(cta::ZONE, 3).put_be32(cta::STATUS, 0x1_0011).put_be32(cta::MARK, u32::MAX);
+            b.nest(cta::SECCTX, |b| _ = b.put_str(cta_secctx::NAME, b"a\\b\n\xff"));
+            b.put_be32(cta::ID, 9).put_be32(cta::SECMARK, 5);
+            v4(ipproto::ICMP).build(b, cta::TUPLE_MASTER);
+            for (kind, packets) in [(cta::COUNTERS_ORIG, u64::MAX), (cta::COUNTERS_REPLY, 0)] {
+                b.nest(kind, |b| _ = b.put(1, &packets.to_be_bytes()).put(2, &7u64.to_be_bytes()));
+            }
+            b.nest(cta::TIMESTAMP, |b| {
+                b.put(cta_timestamp::START, &1_000_900_000_000u64.to_be_bytes());
+                b.put(cta_timestamp::STOP, &1_002_100_000_000u64.to_be_bytes());
+            });
+            b.nest(cta::HELP, |b| _ = b.put_str(cta_help::NAME, b"ftp"));
+            b.put(cta::LABELS, &7u32.to_ne_bytes());
+        };
+        let got = text(ipctnl::NEW, af::INET, fill, |out, msg, ctx| {
+            let time = Some(EventTime { sec: 1_795_452_143, usec: 4211 });
+            let event = Event { kind: EventKind::Destroy, portid: 77, program: Some(b"a\tb"), time };
+            let style = Style { id: true, ktimestamp: true, ..Style::default() };
+            flow(out, &FlowView::index(msg)?, Some(&event), &style, ctx)
+        });
+        let want = concat!(
+            r#"{"event":"destroy","timestamp":1795452143.004211,"portid":77,"program":"a\u0009b","#,
+            r#""family":"ipv4","protonum":17,"protocol":"udp","#,
+            r#""orig":{"src":"10.0.0.10","dst":"10.0.0.3","sport":16,"dport":53,"zone":8,"#,
+            r#""packets":18446744073709551615,"bytes":7},"#,
+            r#""reply":{"src":"10.0.0.10","dst":"10.0.0.3","sport":16,"dport":53,"packets":0,"bytes":7},"#,
+            // Bit 16 has no name.
+            r#""status":["EXPECTED","SRC_NAT"],"mark":4294967295,"secmark":5,"#,
+            "\"secctx\":\"a\\\\b\\u000a\u{fffd}\",",
+            r#""zone":3,"start_ns":1000900000000,"stop_ns":1002100000000,"delta_time":2,"helper":"ftp","#,
+            r#""master":{"src":"10.0.0.10","dst":"10.0.0.3","sport":16,"dport":53},"#,
+            r#""id":9,"labels":["bar","a\"b"]}"#,
+        );
+        assert_eq!(got, want);
+    }
+
+    /// The usual shapes and the general writer say the same; what is absent is left out.
+    #[test]
+    fn other_protocols_and_families() {
+        let v6 = |last| Some(Addr::V6([0x20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]));
+        let one = |family, t: Tuple| {
+            let all = flow_text(family, Style::default(), |b| {
+                t.build(b, cta::TUPLE_ORIG);
+                t.build(b, cta::TUPLE_REPLY);
+            });
+            let (head, reply) = all.split_once(",\"reply\":").unwrap();
+            assert!(head.ends_with(reply.strip_suffix('}').unwrap()), "the directions differ: {all}");
+            head.replace("\"family\":", "")
+        };
+        let t = Tuple { src: v6(1), dst: v6(2), ..v4(ipproto::TCP) };
+        let want = r#"{"ipv6","protonum":6,"protocol":"tcp","orig":{"src":"2001::1","dst":"2001::2","sport":16,"dport":53}"#;
+        assert_eq!(one(af::INET6, t), want);
+        let want = r#"{"ipv4","protonum":47,"protocol":"gre","orig":{"src":"10.0.0.10","dst":"10.0.0.3","srckey":16,"dstkey":53}"#;
+        assert_eq!(one(af::INET, v4(ipproto::GRE)), want);
+        let query = Tuple {
+            src_port: None,
+            dst_port: None,
+            icmp_type: Some(8),
+            icmp_code: Some(0),
+            icmp_id: Some(1234),
+            ..v4(ipproto::ICMP)
+        };
+        let want = concat!(
+            r#"{"ipv4","protonum":1,"protocol":"icmp","orig":{"src":"10.0.0.10","dst":"10.0.0.3","#,
+            r#""icmp_type":8,"icmp_code":0,"icmp_id":1234}"#,
+        );
+        assert_eq!(one(af::INET, query), want);
+        assert_eq!(one(77, Tuple::default()), r#"{"unknown","protonum":0,"orig":{}"#);
+    }
+
+    #[test]
+    fn an_expectation_loss_and_count() {
+        let fill = |b: &mut Builder<'_>| {
+            v4(ipproto::TCP).build(b, cta_expect::TUPLE);
+            v4(ipproto::TCP).build(b, cta_expect::MASTER);
+            b.put_be32(cta_expect::TIMEOUT, 299).put_be32(cta_expect::ID, 5).put_be32(cta_expect::FLAGS, 9);
+            b.put_be32(cta_expect::CLASS, 0).put_str(cta_expect::HELP_NAME, b"ftp");
+            b.put_str(cta_expect::FN, b"nat-follow-master");
+        };
+        let got = text(ipctnl_exp::NEW, af::INET, fill, |out, msg, _| {
+            expect(out, &ExpectView::index(msg)?, None, &Style { id: true, ..Style::default() })?;
+            out.byte(b'\n');
+            lost(out, 3, EventTime { sec: 5, usec: 1 });
+            out.byte(b'\n');
+            count(out, 7, None);
+            count(out, 7, Some(262_144));
+            Ok(())
+        });
+        let want = concat!(
+            r#"{"family":"ipv4","protonum":6,"protocol":"tcp","timeout":299,"#,
+            r#""expected":{"src":"10.0.0.10","dst":"10.0.0.3","sport":16,"dport":53},"#,
+            r#""master":{"src":"10.0.0.10","dst":"10.0.0.3","sport":16,"dport":53},"#,
+            r#""flags":["PERMANENT"],"class":0,"helper":"ftp","function":"nat-follow-master","id":5}"#,
+            "\n",
+            r#"{"event":"lost","count":3,"timestamp":5.000001}"#,
+            "\n",
+            r#"{"count":7}{"count":7,"max":262144}"#,
+        );
+        assert_eq!(got, want);
+    }
+}
