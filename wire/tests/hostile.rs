@@ -7,7 +7,7 @@
 mod common;
 
 use common::message::{self, Sample};
-use common::{check, render, view};
+use common::{agree, check, render, view};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -45,6 +45,8 @@ fn every_truncation_of_every_message_is_read_and_rendered() {
             let cut = framed(sample.bytes[..n].to_vec());
             view::frames(&cut);
             for msg in check::messages(&cut) {
+                agree::flow(msg);
+                agree::expect(msg);
                 for r in render::all() {
                     check::text(r, msg, |len| [len / 3, len]);
                 }
@@ -180,6 +182,8 @@ fn config() -> ProptestConfig {
 fn all_of(datagram: &[u8]) {
     view::frames(datagram);
     for msg in check::messages(datagram) {
+        agree::flow(msg);
+        agree::expect(msg);
         for r in render::all() {
             check::text(r, msg, around);
         }
