@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::message::{self, Sample};
+use common::message::{self, Sample, framed};
 use common::{agree, check, render, view};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -19,15 +19,6 @@ fn samples() -> Vec<Sample> {
     all.extend(message::statistics());
     all.extend(message::errors());
     all
-}
-
-/// Makes the length of the first message that of the bytes, so that what is in it gets read.
-fn framed(mut bytes: Vec<u8>) -> Vec<u8> {
-    let len = (bytes.len() as u32).to_ne_bytes();
-    if let Some(field) = bytes.get_mut(..4) {
-        field.copy_from_slice(&len);
-    }
-    bytes
 }
 
 /// A few buffers around the sizes where a text may or may not fit.
