@@ -194,11 +194,8 @@ pub(super) fn has_ports(proto: u8) -> bool {
 /// ` sport=… dport=… `, after an address.
 #[inline]
 fn ports(out: &mut Out<'_>, src: u16, dst: u16) {
-    out.lit(b" sport=");
-    out.u32(u32::from(src));
-    out.lit(b" dport=");
-    out.u32(u32::from(dst));
-    out.byte(b' ');
+    out.keyed(b" sport=", src);
+    out.keyed_blank(b" dport=", dst);
 }
 
 /// `src=… dst=… `.
