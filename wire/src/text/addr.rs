@@ -56,6 +56,16 @@ impl Out<'_> {
         self.slot(right.to_le_bytes(), right_len.wrapping_sub(1) as usize);
     }
 
+    /// Appends `src=` or the like and a dotted quad in two pieces.
+    #[inline]
+    pub(crate) fn keyed_ipv4<const N: usize>(&mut self, key: &[u8; N], [a, b, c, d]: [u8; 4]) {
+        const { assert!(N <= 8, "two octets with their dots are eight bytes of 16") }
+        let (left, left_len) = octet_pair(a, b);
+        let (right, right_len) = octet_pair(c, d);
+        self.joined(key, left, left_len);
+        self.slot(right.to_le_bytes(), right_len.wrapping_sub(1) as usize);
+    }
+
     /// Appends an IPv6 address: the first longest run of two or more zero groups becomes `::`, and
     /// `::ffff:0:0/96` and `::/96` (but not `::` and `::1`) end in a dotted quad.
     pub fn ipv6(&mut self, bytes: &[u8; 16]) {

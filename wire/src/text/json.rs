@@ -262,10 +262,9 @@ fn protocols(out: &mut Out<'_>, family: u8, proto: u8) {
 fn direction(out: &mut Out<'_>, shape: &Shape<'_>, proto: u8, carried: Option<Counters>) {
     let (src_port, dst_port) = match shape {
         Shape::V4(t) if line::has_ports(proto) => {
-            out.lit(b"\"src\":\"");
-            out.ipv4(*t.src);
-            out.lit(b"\",\"dst\":\"");
-            out.ipv4(*t.dst);
+            out.keyed_ipv4(b"\"src\":\"", *t.src);
+            out.lit(b"\",");
+            out.keyed_ipv4(b"\"dst\":\"", *t.dst);
             (t.src_port, t.dst_port)
         }
         Shape::V6(t) if line::has_ports(proto) => {
@@ -277,10 +276,8 @@ fn direction(out: &mut Out<'_>, shape: &Shape<'_>, proto: u8, carried: Option<Co
         }
         other => return tuple(out, &other.tuple(), proto, carried),
     };
-    out.lit(b"\",\"sport\":");
-    out.u32(u32::from(src_port));
-    out.lit(b",\"dport\":");
-    out.u32(u32::from(dst_port));
+    out.keyed(b"\",\"sport\":", src_port);
+    out.keyed(b",\"dport\":", dst_port);
     if let Some(c) = carried {
         number(out, b",\"packets\":", c.packets);
         number(out, b",\"bytes\":", c.bytes);

@@ -161,10 +161,8 @@ pub(super) fn state_name(proto: u8, state: Option<(StateOf, u8)>) -> Option<&'st
 fn direction(out: &mut Out<'_>, shape: &Shape<'_>, proto: u8, zone: &[u8]) {
     let t = match shape {
         Shape::V4(t) if has_ports(proto) => {
-            out.lit(b"src=");
-            out.ipv4(*t.src);
-            out.lit(b" dst=");
-            out.ipv4(*t.dst);
+            out.keyed_ipv4(b"src=", *t.src);
+            out.keyed_ipv4(b" dst=", *t.dst);
             return ports(out, t.src_port, t.dst_port);
         }
         Shape::V6(t) if has_ports(proto) => {

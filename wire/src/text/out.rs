@@ -166,10 +166,11 @@ impl<'b> Out<'b> {
         self.joined(key, ascii | blank, n.wrapping_add(1));
     }
 
-    /// Appends a constant piece and the low `n` bytes of `tail`, whose other bytes are zero.
+    /// Appends a constant piece and the low `n` bytes of `tail`, whose other bytes are zero; together they are
+    /// at most 16.
     #[inline]
     pub(crate) fn joined<const N: usize>(&mut self, key: &[u8; N], tail: u64, n: u32) {
-        const { assert!(N <= 8, "a piece has 16 bytes") }
+        const { assert!(N <= 10, "a port and a blank are six bytes of 16") }
         let mut low = [0; 16];
         for (to, from) in low.iter_mut().zip(key) {
             *to = *from;
