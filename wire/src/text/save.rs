@@ -4,8 +4,8 @@ use super::{Out, proto_name};
 use crate::consts::{ipproto, ips};
 use crate::error::WireError;
 use crate::flow::FlowView;
-use crate::proto::{DCCP_STATES, ProtoInfo, SCTP_STATES, TCP_STATES};
-use crate::tuple::Tuple;
+use crate::proto::{DCCP_STATES, ProtoInfo, SCTP_STATES, StateOf, TCP_STATES};
+use crate::tuple::{Addr, Tuple};
 
 /// What a saved line does when it is loaded again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,28 +61,62 @@ pub fn flow(out: &mut Out<'_>, f: &FlowView<'_>, verb: Verb) -> Result<(), WireE
     let nat_done = |bit| status.is_none_or(|s| s & bit != 0);
     let dnat = nat_done(ips::DST_NAT_DONE) && reply.src != orig.dst;
     let snat = nat_done(ips::SRC_NAT_DONE) && reply.dst != orig.src;
-    let addresses: [(&[u8], _); 4] = [
-        (b"-s ", orig.src),
-        (b"-d ", orig.dst),
-        (if dnat { b"-g " } else { b"-r " }, reply.src),
-        (if snat { b"-n " } else { b"-q " }, reply.dst),
-    ];
-    for (option, addr) in addresses {
-        if let Some(a) = addr {
-            out.put(option);
-            out.addr(&a);
-            out.byte(b' ');
-        }
-    }
+    address(out, b"-s ", &orig.src);
+    address(out, b"-d ", &orig.dst);
+    address(out, if dnat { b"-g " } else { b"-r " }, &reply.src);
+    address(out, if snat { b"-n " } else { b"-q " }, &reply.dst);
     protocol(out, f, &orig, &reply)?;
     out.trim_blank();
     Ok(())
 }
 
-fn number(out: &mut Out<'_>, option: &[u8], value: u32) {
-    out.put(option);
+fn number<const N: usize>(out: &mut Out<'_>, option: &[u8; N], value: u32) {
+    out.lit(option);
     out.u32(value);
     out.byte(b' ');
+}
+
+fn address(out: &mut Out<'_>, option: &[u8; 3], addr: &Option<Addr>) {
+    match addr {
+        Some(Addr::V4(a)) => out.keyed_ipv4(option, *a),
+        Some(Addr::V6(a)) => {
+            out.lit(option);
+            out.ipv6(a);
+        }
+        None => return,
+    }
+    out.byte(b' ');
+}
+
+/// Ports or keys that were sent.
+fn ports<const A: usize, const B: usize>(
+    out: &mut Out<'_>,
+    (src_option, dst_option): (&[u8; A], &[u8; B]),
+    (src, dst): (Option<u16>, Option<u16>),
+) {
+    if let Some(p) = src {
+        number(out, src_option, u32::from(p));
+    }
+    if let Some(p) = dst {
+        number(out, dst_option, u32::from(p));
+    }
+}
+
+/// What identifies a query.
+fn icmp<const T: usize, const C: usize, const I: usize>(
+    out: &mut Out<'_>,
+    (ty, code, id): (&[u8; T], &[u8; C], &[u8; I]),
+    t: &Tuple,
+) {
+    if let Some(v) = t.icmp_type {
+        number(out, ty, u32::from(v));
+    }
+    if let Some(v) = t.icmp_code {
+        number(out, code, u32::from(v));
+    }
+    if let Some(v) = t.icmp_id {
+        number(out, id, u32::from(v));
+    }
 }
 
 fn status_list(out: &mut Out<'_>, status: u32) {
@@ -109,53 +143,49 @@ fn status_list(out: &mut Out<'_>, status: u32) {
 
 fn protocol(out: &mut Out<'_>, f: &FlowView<'_>, orig: &Tuple, reply: &Tuple) -> Result<(), WireError> {
     let Some(proto) = orig.proto else { return Ok(()) };
-    out.lit(b"-p ");
-    match proto_name(proto) {
-        b"unknown" => out.u32(u32::from(proto)),
-        name => out.put(name),
-    }
-    out.byte(b' ');
-    let ports: [(&[u8], _); 4] = match proto {
-        ipproto::TCP | ipproto::UDP | ipproto::UDPLITE | ipproto::SCTP | ipproto::DCCP => [
-            (b"--sport ", orig.src_port),
-            (b"--dport ", orig.dst_port),
-            (b"--reply-port-src ", reply.src_port),
-            (b"--reply-port-dst ", reply.dst_port),
-        ],
-        ipproto::GRE => [
-            (b"--srckey ", orig.src_port),
-            (b"--dstkey ", orig.dst_port),
-            (b"--reply-key-src ", reply.src_port),
-            (b"--reply-key-dst ", reply.dst_port),
-        ],
-        ipproto::ICMP => [
-            (b"--icmp-type ", orig.icmp_type.map(u16::from)),
-            (b"--icmp-code ", orig.icmp_code.map(u16::from)),
-            (b"--icmp-id ", orig.icmp_id),
-            (b"", None),
-        ],
-        ipproto::ICMPV6 => [
-            (b"--icmpv6-type ", orig.icmp_type.map(u16::from)),
-            (b"--icmpv6-code ", orig.icmp_code.map(u16::from)),
-            (b"--icmpv6-id ", orig.icmp_id),
-            (b"", None),
-        ],
-        _ => return Ok(()),
-    };
-    for (option, value) in ports {
-        if let Some(v) = value {
-            number(out, option, u32::from(v));
+    match proto {
+        ipproto::TCP => out.lit(b"-p tcp "),
+        ipproto::UDP => out.lit(b"-p udp "),
+        other => {
+            out.lit(b"-p ");
+            match proto_name(other) {
+                b"unknown" => out.u32(u32::from(other)),
+                name => out.put(name),
+            }
+            out.byte(b' ');
         }
     }
+    let (of_orig, of_reply) = ((orig.src_port, orig.dst_port), (reply.src_port, reply.dst_port));
+    match proto {
+        ipproto::TCP | ipproto::UDP | ipproto::UDPLITE | ipproto::SCTP | ipproto::DCCP => {
+            ports(out, (b"--sport ", b"--dport "), of_orig);
+            ports(out, (b"--reply-port-src ", b"--reply-port-dst "), of_reply);
+        }
+        ipproto::GRE => {
+            ports(out, (b"--srckey ", b"--dstkey "), of_orig);
+            ports(out, (b"--reply-key-src ", b"--reply-key-dst "), of_reply);
+        }
+        ipproto::ICMP => icmp(out, (b"--icmp-type ", b"--icmp-code ", b"--icmp-id "), orig),
+        ipproto::ICMPV6 => icmp(out, (b"--icmpv6-type ", b"--icmpv6-code ", b"--icmpv6-id "), orig),
+        _ => return Ok(()),
+    }
+    if proto == ipproto::TCP {
+        // The rest of the protocol's information is not saved.
+        if let Some((StateOf::Tcp, number)) = f.state()? {
+            state(out, Some(number), TCP_STATES);
+        }
+        return Ok(());
+    }
     match (proto, f.protoinfo()?) {
-        (ipproto::TCP, Some(ProtoInfo::Tcp(i))) => state(out, i.state, TCP_STATES),
         (ipproto::SCTP, Some(ProtoInfo::Sctp(i))) => {
             // The original knows no name for the heartbeat states here, 8 and 9.
             state(out, i.state, SCTP_STATES.get(..8).unwrap_or_default());
-            for (option, tag) in [&b"--orig-vtag "[..], b"--reply-vtag "].into_iter().zip(i.vtag) {
-                if let Some(t) = tag {
-                    number(out, option, t);
-                }
+            let [orig_tag, reply_tag] = i.vtag;
+            if let Some(t) = orig_tag {
+                number(out, b"--orig-vtag ", t);
+            }
+            if let Some(t) = reply_tag {
+                number(out, b"--reply-vtag ", t);
             }
         }
         (ipproto::DCCP, Some(ProtoInfo::Dccp(i))) => {
