@@ -214,8 +214,9 @@ fn seconds(out: &mut Out<'_>, t: EventTime) {
     out.padded(u64::from(t.usec), 6);
 }
 
-fn number(out: &mut Out<'_>, key: &[u8], value: u64) {
-    out.put(key);
+#[inline]
+fn number<const N: usize>(out: &mut Out<'_>, key: &[u8; N], value: u64) {
+    out.lit(key);
     out.u64(value);
 }
 
@@ -339,10 +340,11 @@ fn status(out: &mut Out<'_>, status: u32) {
 fn times(out: &mut Out<'_>, f: &FlowView<'_>, style: &Style, ctx: &TextContext<'_>) -> Result<(), WireError> {
     let Some(t) = f.timestamps()? else { return Ok(()) };
     if style.ktimestamp {
-        for (key, ns) in [(&b",\"start_ns\":"[..], t.start_ns), (b",\"stop_ns\":", t.stop_ns)] {
-            if let Some(ns) = ns {
-                number(out, key, ns);
-            }
+        if let Some(ns) = t.start_ns {
+            number(out, b",\"start_ns\":", ns);
+        }
+        if let Some(ns) = t.stop_ns {
+            number(out, b",\"stop_ns\":", ns);
         }
     }
     if let Some(start) = t.start_ns {

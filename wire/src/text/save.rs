@@ -91,14 +91,17 @@ fn address(out: &mut Out<'_>, option: &[u8; 3], addr: &Option<Addr>) {
 /// Ports or keys that were sent.
 fn ports<const A: usize, const B: usize>(
     out: &mut Out<'_>,
-    (src_option, dst_option): (&[u8; A], &[u8; B]),
+    prefix: &[u8; A],
+    (src_option, dst_option): (&[u8; B], &[u8; B]),
     (src, dst): (Option<u16>, Option<u16>),
 ) {
     if let Some(p) = src {
-        number(out, src_option, u32::from(p));
+        out.lit(prefix);
+        out.keyed_blank(src_option, p);
     }
     if let Some(p) = dst {
-        number(out, dst_option, u32::from(p));
+        out.lit(prefix);
+        out.keyed_blank(dst_option, p);
     }
 }
 
@@ -126,7 +129,14 @@ fn status_list(out: &mut Out<'_>, status: u32) {
         (ips::ASSURED, b"ASSURED"),
         (ips::FIXED_TIMEOUT, b"FIXED_TIMEOUT"),
     ];
-    out.lit(b"-u ");
+    const LISTED: u32 = ips::EXPECTED | ips::SEEN_REPLY | ips::ASSURED | ips::FIXED_TIMEOUT;
+    const ANSWERED: u32 = ips::SEEN_REPLY | ips::ASSURED;
+    match status & LISTED {
+        // What nearly all flows have, in one piece.
+        ANSWERED => return out.lit(b"-u SEEN_REPLY,ASSURED "),
+        0 => return out.lit(b"-u UNSET "),
+        _ => out.lit(b"-u "),
+    }
     let mut first = true;
     for (_, name) in NAMES.into_iter().filter(|(bit, _)| status & bit != 0) {
         if !first {
@@ -134,9 +144,6 @@ fn status_list(out: &mut Out<'_>, status: u32) {
         }
         out.put(name);
         first = false;
-    }
-    if first {
-        out.lit(b"UNSET");
     }
     out.byte(b' ');
 }
@@ -158,12 +165,12 @@ fn protocol(out: &mut Out<'_>, f: &FlowView<'_>, orig: &Tuple, reply: &Tuple) ->
     let (of_orig, of_reply) = ((orig.src_port, orig.dst_port), (reply.src_port, reply.dst_port));
     match proto {
         ipproto::TCP | ipproto::UDP | ipproto::UDPLITE | ipproto::SCTP | ipproto::DCCP => {
-            ports(out, (b"--sport ", b"--dport "), of_orig);
-            ports(out, (b"--reply-port-src ", b"--reply-port-dst "), of_reply);
+            ports(out, b"", (b"--sport ", b"--dport "), of_orig);
+            ports(out, b"--reply-port", (b"-src ", b"-dst "), of_reply);
         }
         ipproto::GRE => {
-            ports(out, (b"--srckey ", b"--dstkey "), of_orig);
-            ports(out, (b"--reply-key-src ", b"--reply-key-dst "), of_reply);
+            ports(out, b"", (b"--srckey ", b"--dstkey "), of_orig);
+            ports(out, b"--reply-key", (b"-src ", b"-dst "), of_reply);
         }
         ipproto::ICMP => icmp(out, (b"--icmp-type ", b"--icmp-code ", b"--icmp-id "), orig),
         ipproto::ICMPV6 => icmp(out, (b"--icmpv6-type ", b"--icmpv6-code ", b"--icmpv6-id "), orig),

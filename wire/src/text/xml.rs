@@ -4,7 +4,7 @@
 //! number, and text is escaped, so that the document is always well formed.
 
 use super::{EventKind, LocalTime, Out, Style, TextContext, escape, family_name, line, proto_name};
-use crate::consts::{ipproto, ips};
+use crate::consts::{af, ipproto, ips};
 use crate::error::WireError;
 use crate::expect::ExpectView;
 use crate::flow::{Dir, FlowView, Timestamps};
@@ -23,10 +23,11 @@ pub const EXPECT_FOOTER: &[u8] = b"</expect>\n";
 const NS: u64 = 1_000_000_000;
 
 /// `<name>number</name>`.
-fn number(out: &mut Out<'_>, open: &[u8], value: u64, close: &[u8]) {
-    out.put(open);
+#[inline]
+fn number<const A: usize, const B: usize>(out: &mut Out<'_>, open: &[u8; A], value: u64, close: &[u8; B]) {
+    out.lit(open);
     out.u64(value);
-    out.put(close);
+    out.lit(close);
 }
 
 fn open_flow(out: &mut Out<'_>, kind: Option<EventKind>) {
@@ -77,11 +78,17 @@ fn element(out: &mut Out<'_>, open: &[u8], text: &[u8], close: &[u8]) {
 }
 
 fn open_layer3(out: &mut Out<'_>, family: u8) {
-    out.lit(b"<layer3 protonum=\"");
-    out.u32(u32::from(family));
-    out.lit(b"\" protoname=\"");
-    out.put(family_name(family));
-    out.lit(b"\">");
+    match family {
+        af::INET => out.lit(b"<layer3 protonum=\"2\" protoname=\"ipv4\">"),
+        af::INET6 => out.lit(b"<layer3 protonum=\"10\" protoname=\"ipv6\">"),
+        other => {
+            out.lit(b"<layer3 protonum=\"");
+            out.u32(u32::from(other));
+            out.lit(b"\" protoname=\"");
+            out.put(family_name(other));
+            out.lit(b"\">");
+        }
+    }
 }
 
 fn open_layer4(out: &mut Out<'_>, proto: u8) {
@@ -114,8 +121,7 @@ fn addresses(out: &mut Out<'_>, t: &Tuple) {
 fn ports(out: &mut Out<'_>, t: &Tuple, proto: u8) {
     let (src, dst) = (u32::from(t.src_port.unwrap_or(0)), u32::from(t.dst_port.unwrap_or(0)));
     if line::has_ports(proto) {
-        out.lit(b"<sport>");
-        out.u32(src);
+        out.keyed(b"<sport>", t.src_port.unwrap_or(0));
         out.lit(b"</sport><dport>");
         out.u32(dst);
         out.lit(b"</dport>");
@@ -307,7 +313,7 @@ pub fn expect(
 mod tests {
     use super::*;
     use crate::build::Builder;
-    use crate::consts::{af, cta, cta_expect, cta_help, cta_secctx, cta_timestamp, ipctnl, ipctnl_exp};
+    use crate::consts::{cta, cta_expect, cta_help, cta_secctx, cta_timestamp, ipctnl, ipctnl_exp};
     use crate::header::{CtMsg, Frames};
     use crate::proto::{ProtoInfo, SctpInfo, TcpInfo};
     use crate::text::{LabelNames, TimeZone};
