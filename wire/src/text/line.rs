@@ -27,8 +27,7 @@ pub fn flow(
     let proto = orig.proto();
     protocol(out, proto);
     if let Some(t) = f.timeout_s()? {
-        out.u32(t);
-        out.byte(b' ');
+        out.u32_blank(t);
     }
     if let Some((of, number)) = f.state()? {
         state(out, proto, of, number);

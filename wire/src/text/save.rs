@@ -72,8 +72,7 @@ pub fn flow(out: &mut Out<'_>, f: &FlowView<'_>, verb: Verb) -> Result<(), WireE
 
 fn number<const N: usize>(out: &mut Out<'_>, option: &[u8; N], value: u32) {
     out.lit(option);
-    out.u32(value);
-    out.byte(b' ');
+    out.u32_blank(value);
 }
 
 fn address(out: &mut Out<'_>, option: &[u8; 3], addr: &Option<Addr>) {
