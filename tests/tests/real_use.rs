@@ -204,7 +204,7 @@ fn an_expectation_is_listed_deleted_and_made_again() {
          --tuple-src 10.9.0.2 --tuple-dst 10.9.0.1 --tuple-port-src 0 --tuple-port-dst 1026 \
          --mask-src 255.255.255.255 --mask-dst 255.255.255.255 --mask-port-src 0 --mask-port-dst 65535",
     );
-    let timeout = |line: &str| line.splitn(2, " proto").nth(1).expect("a line").to_owned();
+    let timeout = |line: &str| line.split_once(" proto").expect("a line").1.to_owned();
     let made = done("-L expect").out();
     assert_eq!(timeout(&made), timeout(&listed));
 
