@@ -153,7 +153,12 @@ pub fn any_nat_with_more(e: &mut Expected<'_>) -> bool {
     if !more || e.output.exit != Exit::Code(0) {
         return false;
     }
-    let rest = e.asked(&e.line.without(&["any-nat"]));
+    // The rest may itself be something the original gets wrong.
+    let line = e.line.without(&["any-nat"]);
+    let output = e.asked(&line);
+    let mut rest = Expected { line, output, ours: e.ours, read: None, renamed: None, ask: &mut *e.ask };
+    status_lists(&mut rest);
+    let rest = rest.output;
     let option = e.line.only(|w| w.name() == "any-nat").args();
     let nat = e.asked(&e.line.unselective().with(&option));
     let (Some(mut entries), Some(other)) = (Entries::of(&rest), Entries::of(&nat)) else { return false };
