@@ -30,15 +30,14 @@ printf ' %q' exec "$@" >"$root/run/command"
 # -no-reboot ends qemu.
 timeout -k 5 "${ZCT_KERNELS_SECONDS:-300}" qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m 512 \
     -no-user-config -nodefaults -display none -no-reboot \
-    -serial "file:$work/log" -serial "file:$work/out" -serial "file:$work/err" -serial "file:$work/status" \
+    -serial "file:$work/log" -serial stdio -serial "file:$work/err" -serial "file:$work/status" \
     -kernel "$kernel/vmlinuz" -initrd "$work/initrd" \
     -append "console=ttyS0 loglevel=5 panic=-1 oops=panic no_timer_check mitigations=off nokaslr ${ZCT_KERNELS_APPEND:-}" \
-    </dev/null >"$work/qemu" 2>&1 &
+    </dev/null 2>"$work/qemu" &
 qemu=$!
 ended=0
 wait "$qemu" || ended=$?
 qemu=
-cat "$work/out"
 cat "$work/err" >&2
 if [ -s "$work/status" ]; then
     exit "$(tr -d '\r' <"$work/status")"

@@ -18,9 +18,8 @@ target=${CARGO_TARGET_DIR:-target}
 "${CARGO:-cargo}" build --release --locked --quiet --package zct --package zct-tests --bin zct --bin kernel-guest
 zct=${ZCT:-$target/release/zct}
 
-root=$(mktemp -d)
-# The guests in boot.sh end with it.
-trap 'rm -rf "$root"' EXIT
+work=$(mktemp -d) root=$work/root
+trap 'rm -rf "$work"' EXIT
 mkdir -p "$root"/{zct,usr/sbin,etc/xtables}
 cp "$zct" "$root/zct/zct"
 cp "$target/release/kernel-guest" "$root/zct/"
@@ -40,15 +39,19 @@ if [ -e tests/kernels/nfct.sh ]; then
     [ -n "${SUITES:-}" ] && [[ " $SUITES " != *" nfct "* ]] || nfct='sh /zct/nfct.sh'
 fi
 
-failed=()
+# All at a time, each guest on a processor of its own; lines begin with their kernel.
+guests=()
 for version in "$@"; do
     kernel=$(tests/kernels/kernel.sh "$version")
-    echo "== ${kernel##*/}"
+    cp -a "$root" "$work/$version"
     # selinux without a policy gives every packet the same security context, which secmark rules can use.
-    ZCT_KERNELS_APPEND=security=selinux tests/kernels/boot.sh "$kernel" "$root" \
-        sh -c "/zct/kernel-guest ${SUITES:-}; a=\$?; $nfct; b=\$?; exit \$((a | b))" || failed+=("$version")
+    (set -o pipefail; ZCT_KERNELS_APPEND=security=selinux tests/kernels/boot.sh "$kernel" "$work/$version" \
+        sh -c "/zct/kernel-guest ${SUITES:-}; a=\$?; $nfct; b=\$?; exit \$((a | b))" 2>&1 |
+        sed -u "s/^/$version  /") &
+    guests+=($!)
 done
-if [ ${#failed[@]} -gt 0 ]; then
-    echo "bad: ${failed[*]}" >&2
-    exit 1
-fi
+bad=0
+for guest in "${guests[@]}"; do
+    wait "$guest" || bad=1
+done
+exit $bad

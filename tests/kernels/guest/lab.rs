@@ -113,12 +113,11 @@ pub(crate) fn sysctl(name: &str, value: &str) -> Result<(), String> {
     fs::write(&path, value).map_err(|e| format!("{path}: {e}"))
 }
 
-/// Empties the table and fills it with these `-I` lines, by the original.
+/// Empties the table and fills it with these `-I` lines, by the original in one go; but for lines with labels,
+/// which crash it unless they are alone.
 pub(crate) fn seed(lines: &[&str]) -> Result<(), String> {
-    must(By::Original.path(), "-F", "")?;
     let (labelled, plain): (Vec<&str>, Vec<&str>) = lines.iter().partition(|l| l.contains("--label-add"));
-    must(By::Original.path(), "-R -", &plain.join("\n"))?;
-    // One by one: the original crashes on a file with two of them.
+    must(By::Original.path(), "-R -", &format!("-F\n{}\n", plain.join("\n")))?;
     for line in labelled {
         must(By::Original.path(), line, "")?;
     }

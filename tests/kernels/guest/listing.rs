@@ -141,5 +141,5 @@ const GETS: &[&str] = &[
     "-G -p 50 -s 10.0.0.1 -d 10.0.0.2",
     "-G -p udp -s 10.0.0.7 -d 10.0.0.2 --sport 5000 --dport 53",
     "-G -p udp -s 10.0.0.6 -d 10.0.0.2 --sport 7000 --dport 53 -l one",
-    "-G -p udp -s 10.0.0.6 -d 10.0.0.2 --sport 7000 --dport 53 -l seven",
+    "-G -p udp -s 10.0.0.6 -d 10.0.0.2 --sport 7000 --dport 53 -l seventy",
 ];

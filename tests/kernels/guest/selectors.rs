@@ -42,9 +42,8 @@ pub(crate) const MIXED: &[&str] = &[
     "-I -t 5301 -p udp -s fd00::1 -d fd00::2 --sport 5000 --dport 53 -w 7",
     "-I -t 5401 -p udp -s fd00::5 -d fd00::2 --sport 5001 --dport 53 -n fd00::99",
     "-I -t 5501 -p udp -s fd00::6 -d fd00::2 --sport 5001 --dport 53 -n fd00::98",
-    // Lines with labels are loaded one by one: the original crashes on a file with two.
-    "-I -t 5601 -p udp -s 10.0.0.6 -d 10.0.0.2 --sport 7000 --dport 53 --label-add one",
-    "-I -t 5701 -p udp -s fd00::7 -d fd00::2 --sport 7000 --dport 53 --label-add one,seven",
+    "-I -t 5601 -p udp -s fd00::7 -d fd00::2 --sport 7000 --dport 53",
+    "-I -t 5701 -p udp -s 10.0.0.6 -d 10.0.0.2 --sport 7000 --dport 53 --label-add one,seven",
 ];
 
 /// How the original compares.
