@@ -47,6 +47,11 @@ impl Flow {
         if addresses == 2 { Ok(flow) } else { Err(wrong()) }
     }
 
+    /// The flow under another line.
+    pub(crate) fn with_line(&self, line: String) -> Flow {
+        Flow { line, ..self.clone() }
+    }
+
     /// Reads a listing.
     pub(crate) fn all(text: &str) -> Result<Vec<Flow>, String> {
         text.split_inclusive('\n').map(Flow::parse).collect()

@@ -2,6 +2,7 @@
 //!
 //! `kernel-guest [SUITE...]` runs the checks; `serve` and `talk` are the two ends of a TCP connection.
 
+mod changing;
 mod compare;
 mod deleting;
 mod flow;
@@ -15,7 +16,8 @@ use std::time::Instant;
 
 type Suite = fn(&mut Verdicts) -> Result<(), String>;
 
-const SUITES: &[(&str, Suite)] = &[("listing", listing::check), ("deleting", deleting::check)];
+const SUITES: &[(&str, Suite)] =
+    &[("listing", listing::check), ("deleting", deleting::check), ("changing", changing::check)];
 
 /// A rule with labels, in a chain that nothing reaches: the kernel keeps labels only where one exists.
 const LABELS: &str = "table inet labels {\n chain unused {\n ct label set 1\n }\n}\n";
