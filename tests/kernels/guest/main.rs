@@ -5,10 +5,12 @@
 mod changing;
 mod compare;
 mod deleting;
+mod events;
 mod flow;
 mod lab;
 mod listing;
 mod selectors;
+mod traffic;
 
 use lab::Verdicts;
 use std::process::ExitCode;
@@ -16,8 +18,12 @@ use std::time::Instant;
 
 type Suite = fn(&mut Verdicts) -> Result<(), String>;
 
-const SUITES: &[(&str, Suite)] =
-    &[("listing", listing::check), ("deleting", deleting::check), ("changing", changing::check)];
+const SUITES: &[(&str, Suite)] = &[
+    ("listing", listing::check),
+    ("deleting", deleting::check),
+    ("changing", changing::check),
+    ("events", events::check),
+];
 
 /// A rule with labels, in a chain that nothing reaches: the kernel keeps labels only where one exists.
 const LABELS: &str = "table inet labels {\n chain unused {\n ct label set 1\n }\n}\n";
