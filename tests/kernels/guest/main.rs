@@ -1,14 +1,16 @@
 //! What runs inside the guest: checks of zct beside the original on this kernel, a verdict a line.
 //!
-//! `kernel-guest [SUITE...]` runs the checks; `serve` and `talk` are the two ends of a TCP connection.
+//! `kernel-guest [SUITE...]` runs the checks; `serve` and `talk ADDRESS` are the two ends of a TCP connection.
 
 mod changing;
 mod compare;
 mod deleting;
 mod events;
+mod facts;
 mod flow;
 mod lab;
 mod listing;
+mod offload;
 mod selectors;
 mod traffic;
 
@@ -19,10 +21,12 @@ use std::time::Instant;
 type Suite = fn(&mut Verdicts) -> Result<(), String>;
 
 const SUITES: &[(&str, Suite)] = &[
+    ("facts", facts::check),
     ("listing", listing::check),
     ("deleting", deleting::check),
     ("changing", changing::check),
     ("events", events::check),
+    ("offload", offload::check),
 ];
 
 /// A rule with labels, in a chain that nothing reaches: the kernel keeps labels only where one exists.
@@ -51,5 +55,16 @@ fn checks(wanted: &[String]) -> ExitCode {
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    checks(&words)
+    let ended = match words.as_slice() {
+        [word] if word == "serve" => offload::serve(),
+        [word, address] if word == "talk" => offload::talk(address),
+        _ => return checks(&words),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("kernel-guest: {e}");
+            ExitCode::FAILURE
+        }
+    }
 }
