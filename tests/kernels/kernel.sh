@@ -14,7 +14,7 @@ want=${1:?usage: kernel.sh VERSION}
 # built in or unknown to it. crc32c comes first because libcrc32c asks for an implementation by its algorithm,
 # which no dependency shows.
 names=(crc32c_generic crc32c-intel nf_conntrack nf_conntrack_netlink nfnetlink_cttimeout nfnetlink_cthelper
-    nfnetlink_queue nf_nat nf_tables nft_ct nft_nat nft_chain_nat nft_queue nf_flow_table
+    nfnetlink_queue nf_nat nf_tables nft_objref nft_ct nft_nat nft_chain_nat nft_queue nf_flow_table
     nf_flow_table_inet nft_flow_offload nf_conntrack_ftp nf_conntrack_tftp veth)
 
 # The highest of the versions on standard input that is $want, or $want and more after a separator.

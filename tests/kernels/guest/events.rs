@@ -98,7 +98,7 @@ impl Drop for Listener {
 }
 
 /// Sockets that have joined groups, and bytes that wait in them.
-fn subscribed() -> (usize, usize) {
+pub(crate) fn subscribed() -> (usize, usize) {
     let text = fs::read_to_string("/proc/net/netlink").unwrap_or_default();
     let rows = text.lines().skip(1).map(|l| l.split_whitespace().collect::<Vec<_>>());
     // Columns: sk, protocol (12 is netfilter), port, groups, bytes to be read.

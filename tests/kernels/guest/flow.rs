@@ -92,9 +92,17 @@ impl Flow {
         self.orig(sent) != self.reply(answered) || self.orig(ports[0]) != self.reply(ports[1])
     }
 
-    /// The line without what is new each time the flow is made.
+    /// The line without what is new each time the flow is made: timeout, id and users.
     pub(crate) fn lasting(&self) -> String {
-        without_value(&without_value(&without_timeout(&self.line), "id="), "use=")
+        let line = without_timeout(&self.line);
+        // The first id may be that of a ping.
+        match line.rsplit_once(" use=") {
+            Some((head, tail)) => {
+                let tail = tail.trim_start_matches(|c: char| c.is_ascii_digit());
+                format!("{head} use=…{}", without_value(tail, "id="))
+            }
+            None => line,
+        }
     }
 }
 
@@ -128,6 +136,7 @@ mod tests {
         assert!(f.lasting().contains(" T SYN_SENT ") && f.lasting().contains("id=… labels=one"));
         let f = Flow::parse("ipv6     10 icmpv6   58 30 src=::1 dst=::2 type=128 code=0 id=7 src=::2 dst=::1 type=129 code=0 id=7 mark=0 use=1 id=123\n").expect("a flow");
         assert_eq!((f.family, f.orig("id"), f.get("id"), f.state.as_str()), (10, "7", "123", ""));
+        assert!(f.lasting().contains("code=0 id=7 src=") && f.lasting().ends_with("mark=0 use=… id=…\n"));
         assert!(Flow::parse("nonsense\n").is_err());
     }
 }

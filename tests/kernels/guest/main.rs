@@ -5,7 +5,9 @@
 mod changing;
 mod compare;
 mod deleting;
+mod dying;
 mod events;
+mod expects;
 mod facts;
 mod flow;
 mod lab;
@@ -13,6 +15,7 @@ mod listing;
 mod offload;
 mod selectors;
 mod traffic;
+mod traits;
 
 use lab::Verdicts;
 use std::process::ExitCode;
@@ -27,6 +30,10 @@ const SUITES: &[(&str, Suite)] = &[
     ("changing", changing::check),
     ("events", events::check),
     ("offload", offload::check),
+    ("secctx", traits::secctx),
+    ("counters", traits::counters),
+    ("expects", expects::check),
+    ("dying", dying::check),
 ];
 
 /// A rule with labels, in a chain that nothing reaches: the kernel keeps labels only where one exists.
