@@ -55,14 +55,14 @@ const CHANGES: &str = "\
 ";
 
 /// A program that listens, with its output in files; ended when dropped.
-struct Listener {
+pub(crate) struct Listener {
     child: Child,
     out: String,
     err: String,
 }
 
 impl Listener {
-    fn start(by: By, line: &str, n: usize) -> Result<Listener, String> {
+    pub(crate) fn start(by: By, line: &str, n: usize) -> Result<Listener, String> {
         let [out, err] = ["out", "err"].map(|s| format!("/tmp/listener-{by:?}-{n}.{s}"));
         let file = |path: &str| File::create(path).map_err(|e| format!("{path}: {e}"));
         let child = Command::new(by.path())
@@ -76,12 +76,12 @@ impl Listener {
     }
 
     /// Waiting for events: the scheduler shows it asleep.
-    fn sleeps(&self) -> bool {
+    pub(crate) fn sleeps(&self) -> bool {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
     }
 
-    fn stop(mut self) -> Result<Output, String> {
+    pub(crate) fn stop(mut self) -> Result<Output, String> {
         lab::signal("INT", self.child.id())?;
         let code = self.child.wait().map_err(|e| e.to_string())?.code();
         let read = |path: &str| mask_release(&fs::read_to_string(path).unwrap_or_default());

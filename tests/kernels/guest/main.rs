@@ -11,6 +11,7 @@ mod expects;
 mod facts;
 mod flow;
 mod lab;
+mod large;
 mod listing;
 mod offload;
 mod selectors;
@@ -34,6 +35,7 @@ const SUITES: &[(&str, Suite)] = &[
     ("counters", traits::counters),
     ("expects", expects::check),
     ("dying", dying::check),
+    ("large", large::check),
 ];
 
 /// A rule with labels, in a chain that nothing reaches: the kernel keeps labels only where one exists.
