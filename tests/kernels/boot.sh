@@ -3,7 +3,7 @@
 # root, and passes on its standard output, standard error and exit status. KERNEL is what kernel.sh printed.
 # ROOT gets busybox, init and the modules besides. Emulated, so that it works on every machine; the guest is
 # some 35 times as slow as its host.
-#   ZCT_KERNELS_SECONDS  ends the guest after so long, with status 124 (300)
+#   ZCT_KERNELS_SECONDS  ends the guest after so long, with status 124 (1200)
 #   ZCT_KERNELS_APPEND   more words for the kernel's command line
 # 125: the guest ended before its command did; the end of its log is shown.
 set -euo pipefail
@@ -28,7 +28,7 @@ printf ' %q' exec "$@" >"$root/run/command"
 
 # An oops is a failure, not a line in a log. no_timer_check: the check fails on a busy host. panic=-1 with
 # -no-reboot ends qemu.
-timeout -k 5 "${ZCT_KERNELS_SECONDS:-300}" qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m 512 \
+timeout -k 5 "${ZCT_KERNELS_SECONDS:-1200}" qemu-system-x86_64 -accel tcg -cpu Nehalem -smp 1 -m 512 \
     -no-user-config -nodefaults -display none -no-reboot \
     -serial "file:$work/log" -serial stdio -serial "file:$work/err" -serial "file:$work/status" \
     -kernel "$kernel/vmlinuz" -initrd "$work/initrd" \
@@ -45,7 +45,7 @@ fi
 tail -n 40 "$work/log" >&2
 grep -v "TCG doesn't support requested feature" "$work/qemu" >&2 || true
 if [ "$ended" = 124 ] || [ "$ended" = 137 ]; then
-    echo "boot.sh: no end after ${ZCT_KERNELS_SECONDS:-300} s" >&2
+    echo "boot.sh: no end after ${ZCT_KERNELS_SECONDS:-1200} s" >&2
     exit 124
 fi
 echo "boot.sh: the guest ended before its command did" >&2

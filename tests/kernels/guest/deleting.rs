@@ -11,35 +11,43 @@ const FORMATS: &[&str] = &["", "-o extended", "-o xml", "-o save", "-o id", "-o 
 /// A command on a fresh table, and the flows it leaves.
 struct Ran {
     output: Output,
+    /// Whether flows with labels were there.
+    labels: bool,
     after: Vec<Flow>,
 }
 
 impl Ran {
     fn new(by: By, line: &str) -> Result<Ran, String> {
-        lab::seed(MIXED)?;
+        let labels = lab::seed_for(line, MIXED)?;
         let output = conntrack(by, line);
-        Ok(Ran { output, after: Flow::all(&lab::table()?)? })
+        Ok(Ran { output, labels, after: Flow::all(&lab::table()?)? })
     }
 
-    /// Exactly the flows that are meant are gone from `before`, and exit code and summary say how many.
-    fn deleted(&self, before: &[Flow], means: fn(&Flow) -> bool) -> Result<(), String> {
-        let left = lasting(before.iter().filter(|f| !means(f)));
-        let count = before.len() - left.lines().count();
+    /// The flows that were there, of all that can be.
+    fn before<'a>(&self, all: &'a [Flow]) -> impl Iterator<Item = &'a Flow> {
+        let labels = self.labels;
+        all.iter().filter(move |f| labels || f.get("labels").is_empty())
+    }
+
+    /// Exactly the flows that are meant are gone, and exit code and summary say how many.
+    fn deleted(&self, all: &[Flow], means: fn(&Flow) -> bool) -> Result<(), String> {
+        let left = lasting(self.before(all).filter(|f| !means(f)));
+        let count = self.before(all).filter(|f| means(f)).count();
         let after = lasting(&self.after);
         if left != after {
             return Err(self.output.wrong(format!("should be left:\n{left}is left:\n{after}")));
         }
-        self.said(count, "have been deleted")
+        said(&self.output, count, "have been deleted")
     }
+}
 
-    fn said(&self, count: usize, what: &str) -> Result<(), String> {
-        let said = format!("conntrack v… (conntrack-tools): {count} flow entries {what}.\n");
-        let lines = self.output.out.lines().count();
-        if self.output.err != said || self.output.code != Some(i32::from(count == 0)) || lines != count {
-            return Err(self.output.wrong(format!("{count} {what}")));
-        }
-        Ok(())
+/// The summary, the exit code and the number of lines are those of `count` flows.
+pub(crate) fn said(o: &Output, count: usize, what: &str) -> Result<(), String> {
+    let summary = format!("conntrack v… (conntrack-tools): {count} flow entries {what}.\n");
+    if o.err != summary || o.code != Some(i32::from(count == 0)) || o.out.lines().count() != count {
+        return Err(o.wrong(format!("{count} {what}")));
     }
+    Ok(())
 }
 
 /// The output without what is new in each run.
@@ -102,7 +110,7 @@ fn would_delete(line: &str, before: &[Flow], means: fn(&Flow) -> bool) -> Result
     };
     same("named", &tuples(&mut before.iter().filter(|f| means(f))), &tuples(&mut listed.iter()))?;
     let count = listed.len();
-    Ran { output, after: Vec::new() }.said(count, "would be deleted")?;
+    said(&output, count, "would be deleted")?;
     match lab::count()? {
         n if n == before.len() => Ok(()),
         n => Err(format!("{n} flows are left of {}", before.len())),
@@ -110,11 +118,11 @@ fn would_delete(line: &str, before: &[Flow], means: fn(&Flow) -> bool) -> Result
 }
 
 /// `-F` empties one family and leaves the other alone; the original empties both (W3).
-fn flush(v: &mut Verdicts, before: &[Flow]) -> Result<(), String> {
+fn flush(v: &mut Verdicts, all: &[Flow]) -> Result<(), String> {
     let said = "conntrack v… (conntrack-tools): connection tracking table has been emptied.\n";
     for (line, keeps) in [("-F", 0), ("-F -f ipv4", 10), ("-F -f ipv6", 2)] {
         let ran = Ran::new(By::Ours, line)?;
-        let left = lasting(before.iter().filter(|f| f.family == keeps));
+        let left = lasting(ran.before(all).filter(|f| f.family == keeps));
         let quiet = ran.output.code == Some(0) && ran.output.err == said && ran.output.out.is_empty();
         let result =
             if quiet { same("left", &left, &lasting(&ran.after)) } else { Err(ran.output.wrong("said")) };

@@ -116,7 +116,7 @@ pub(crate) fn sysctl(name: &str, value: &str) -> Result<(), String> {
 /// Empties the table and fills it with these `-I` lines, by the original in one go; but for lines with labels,
 /// which crash it unless they are alone.
 pub(crate) fn seed(lines: &[&str]) -> Result<(), String> {
-    let (labelled, plain): (Vec<&str>, Vec<&str>) = lines.iter().partition(|l| l.contains("--label-add"));
+    let (labelled, plain): (Vec<&str>, Vec<&str>) = lines.iter().partition(|l| has_labels(l));
     must(By::Original.path(), "-R -", &format!("-F\n{}\n", plain.join("\n")))?;
     for line in labelled {
         must(By::Original.path(), line, "")?;
@@ -125,6 +125,18 @@ pub(crate) fn seed(lines: &[&str]) -> Result<(), String> {
         n if n == lines.len() => Ok(()),
         n => Err(format!("{} flows were made and {n} are there", lines.len())),
     }
+}
+
+fn has_labels(line: &str) -> bool {
+    line.contains("--label")
+}
+
+/// The same for one command line. Flows with labels take a process each, so they are there only if it is about
+/// labels; tells whether they are.
+pub(crate) fn seed_for(command: &str, lines: &[&str]) -> Result<bool, String> {
+    let labels = has_labels(command) || command.contains("-l ");
+    let lines: Vec<&str> = lines.iter().copied().filter(|l| labels || !has_labels(l)).collect();
+    seed(&lines).map(|()| labels)
 }
 
 /// The table as the original lists it.
