@@ -18,6 +18,7 @@ qemu=
 trap '[ -z "$qemu" ] || kill "$qemu" 2>/dev/null; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
+chmod 755 "$root"
 mkdir -p "$root"/{bin,proc,sys,dev,tmp,run,root,applets,modules,etc}
 cp "$(command -v busybox)" "$root/bin/busybox"
 cp "$here/init" "$root/init"

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -60,15 +61,20 @@ pub(crate) fn mask_release(text: &str) -> String {
 
 /// Runs any program; words are separated by blanks, and nothing is quoted.
 pub(crate) fn run(path: &str, line: &str, input: &str) -> Output {
-    let spawned = Command::new(path)
-        .args(line.split_whitespace())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
+    finish(Command::new(path).args(line.split_whitespace()), input)
+}
+
+/// Runs `conntrack LINE` as a user who may do nothing.
+pub(crate) fn as_nobody(by: By, line: &str) -> Output {
+    finish(Command::new(by.path()).args(line.split_whitespace()).uid(65534).gid(65534), "")
+}
+
+fn finish(command: &mut Command, input: &str) -> Output {
+    let failed = |e: std::io::Error| Output { code: None, out: String::new(), err: e.to_string() };
+    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = match spawned {
         Ok(child) => child,
-        Err(e) => return Output { code: None, out: String::new(), err: format!("{path}: {e}") },
+        Err(e) => return failed(e),
     };
     if let Some(mut stdin) = child.stdin.take() {
         // A program that does not read its input is judged by what it says.
@@ -80,7 +86,7 @@ pub(crate) fn run(path: &str, line: &str, input: &str) -> Output {
             out: mask_release(&String::from_utf8_lossy(&o.stdout)),
             err: mask_release(&String::from_utf8_lossy(&o.stderr)),
         },
-        Err(e) => Output { code: None, out: String::new(), err: format!("{path}: {e}") },
+        Err(e) => failed(e),
     }
 }
 

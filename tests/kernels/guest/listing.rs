@@ -64,6 +64,44 @@ fn xml_states() -> Result<(), String> {
     if states == in_xml { Ok(()) } else { Err(format!("text {states:?}\n  XML  {in_xml:?}")) }
 }
 
+/// JSON, which the original does not have, says what the text says.
+pub(crate) fn json() -> Result<(), String> {
+    let table = Flow::all(&lab::table()?)?;
+    let o = conntrack(By::Ours, "-L -o json");
+    if o.code != Some(0) || o.out.lines().count() != table.len() {
+        return Err(o.wrong(format!("{} flows are there", table.len())));
+    }
+    for (flow, line) in table.iter().zip(o.out.lines()) {
+        let pair = |key: &str, value: &str| format!("\"{key}\":\"{value}\"");
+        let has = |key: &str, value: &str| match value {
+            "" => !line.contains(&format!("\"{key}\":")),
+            value => line.contains(&pair(key, value)),
+        };
+        let status = |name: &str| line.contains(&format!("\"{name}\"")) == flow.is(name);
+        let right = has("state", &flow.state)
+            && has("secctx", flow.get("secctx"))
+            && status("OFFLOAD")
+            && [flow.orig("src"), flow.orig("dst"), flow.reply("src"), flow.reply("dst")]
+                .iter()
+                .all(|a| line.contains(&format!("\"{a}\"")));
+        if !right {
+            return Err(format!("{}{line}", flow.line));
+        }
+    }
+    Ok(())
+}
+
+/// What a user without privileges is told.
+fn denied(line: &str) -> Result<(), String> {
+    let (original, ours) = (lab::as_nobody(By::Original, line), lab::as_nobody(By::Ours, line));
+    // Not permitted, and said so: otherwise the two are alike because nothing ran.
+    if original == ours && ours.err.contains("CAP_NET_ADMIN") {
+        Ok(())
+    } else {
+        Err(format!("{}\n{}", original.wrong("the original"), ours.wrong("ours")))
+    }
+}
+
 /// The flows that zct lists are those that were meant; `more` are further options.
 fn selects(table: &[Flow], s: &Selector, more: &str) -> Result<(), String> {
     let o = lab::run(ZCT, &format!("-L {} -o extended,id,labels {more}", s.line), "");
@@ -92,6 +130,10 @@ pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
         v.add(&line, compare(&line).map(drop));
     }
     v.add("-L -o xml has the right names for states", xml_states());
+    v.add("-L -o json says what the text says", json());
+    for line in ["-L", "-L -p tcp -s 10.0.0.1", "-D", "-D -s fd00::1", "-U -m 1", "-C", "-S"] {
+        v.add(format_args!("{line} without privileges"), denied(line));
+    }
     for (n, s) in SELECTORS.iter().enumerate() {
         let line = format!("-L {} {}", s.line, FORMATS[n % FORMATS.len()]);
         match s.list {

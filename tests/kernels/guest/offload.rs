@@ -4,7 +4,7 @@ use crate::compare::{same, sorted, without_value};
 use crate::events;
 use crate::flow::Flow;
 use crate::lab::{self, By, Verdicts, conntrack, must, sysctl};
-use crate::listing::{FORMATS, compare};
+use crate::listing::{FORMATS, compare, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -161,6 +161,7 @@ fn checks(v: &mut Verdicts) -> Result<(), String> {
     for format in FORMATS {
         v.add(format_args!("-L {format} of offloaded flows"), compare(&format!("-L {format}")).map(drop));
     }
+    v.add("-L -o json of offloaded flows", json());
     for line in [
         "-L -u OFFLOAD",
         "-L -u OFFLOAD -o save",
