@@ -46,6 +46,9 @@ fn checks(wanted: &[String]) -> ExitCode {
     println!("kernel {}", kernel.trim());
     let start = Instant::now();
     let mut v = Verdicts::default();
+    for name in wanted.iter().filter(|w| SUITES.iter().all(|(name, _)| w != name)) {
+        v.add(name, Err("no such suite".to_owned()));
+    }
     for (name, suite) in
         SUITES.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name))
     {
