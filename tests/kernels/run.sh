@@ -18,8 +18,11 @@ target=${CARGO_TARGET_DIR:-target}
 "${CARGO:-cargo}" build --release --locked --quiet --package zct --package zct-tests --bin zct --bin kernel-guest
 zct=${ZCT:-$target/release/zct}
 
-work=$(mktemp -d) root=$work/root
-trap 'rm -rf "$work"' EXIT
+work=$(mktemp -d) root=$work/root guests=()
+# Each guest with its pipe is a process group of its own, which ends with this script however that ends.
+set -m
+trap 'for guest in "${guests[@]}"; do kill -- "-$guest" 2>/dev/null || true; done; rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
 mkdir -p "$root"/{zct,usr/sbin,etc/xtables}
 cp "$zct" "$root/zct/zct"
 cp "$target/release/kernel-guest" "$root/zct/"
@@ -44,7 +47,6 @@ if [[ -e tests/kernels/nfct.sh && -z $suites || " $suites " = *" nfct "* ]]; the
 fi
 
 # All at a time, each guest on a processor of its own; lines begin with their kernel.
-guests=()
 for version in "$@"; do
     kernel=$(tests/kernels/kernel.sh "$version")
     cp -a "$root" "$work/$version"
@@ -58,4 +60,5 @@ bad=0
 for guest in "${guests[@]}"; do
     wait "$guest" || bad=1
 done
+guests=()
 exit $bad
