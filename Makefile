@@ -13,7 +13,7 @@ LINKS ?= conntrack nfct
 # What `make static` builds for.
 STATIC_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 
-.PHONY: run test lint bench bench-quick differential fuzz soak release static install
+.PHONY: run test test-kernels lint bench bench-quick differential fuzz soak release static install
 
 run:
 	@scripts/run.sh
@@ -31,6 +31,10 @@ install: release
 
 test: release
 	@scripts/test.sh
+
+# The same programs under Debian's kernels 6.1 and 6.12, in virtual machines: make test-kernels KERNELS=6.12.115
+test-kernels:
+	@CARGO="$(CARGO)" tests/kernels/run.sh $(KERNELS)
 
 lint:
 	$(CARGO) fmt --all --check
