@@ -12,10 +12,11 @@ use zct_wire::filter::DumpFilter;
 const USAGE: &str = "\
 yardstick dump [together] [FILTER...]       receive a dump and throw it away; together: a family a thread
 yardstick events BYTES                      receive events and throw them away until SIGINT
-yardstick delete [every=N] [vanish=N] [FILTER...]
+yardstick delete [every=N] [apart [vanish=N]] [FILTER...]
                                             delete what the kernel finds
 yardstick load COUNT [half-ipv6] [step=N]   make flows 0, N, 2N, ... below COUNT
 yardstick packets COUNT [PER_SECOND]        make flows by packets on loopback
+yardstick nothing                           end
 yardstick traced COMMAND [WORD...]          run a command that waits for its parent to trace it
 FILTER: family=ipv4|ipv6 proto=tcp|udp src=ADDR dst=ADDR reply-src=ADDR";
 
@@ -41,6 +42,7 @@ fn run(words: &[&str]) -> Result<(), Fail> {
         ["load", count, rest @ ..] => loaded(number(count, count)?, rest),
         ["packets", count] => sent(number(count, count)?, 0),
         ["packets", count, rate] => sent(number(count, count)?, number(rate, rate)?),
+        ["nothing"] => Ok(()),
         ["traced", command, rest @ ..] => Err(zct_perf::measure::become_traced(command, rest).into()),
         _ => Err(USAGE.into()),
     }
@@ -79,6 +81,7 @@ fn deleted(words: &[&str]) -> Result<(), Fail> {
         match word.split_once('=') {
             Some(("every", n)) => options.every = number(word, n)?,
             Some(("vanish", n)) => options.vanish = number(word, n)?,
+            None if *word == "apart" => options.apart = true,
             _ if take(word, &mut filter)? => {}
             _ => return Err(format!("{word}?\n{USAGE}").into()),
         }

@@ -14,8 +14,10 @@ use zct_wire::request::{self, Table};
 pub struct Options {
     /// Only every n-th flow of the dump; 0 and 1: all.
     pub every: u64,
-    /// Delete every n-th of them beforehand and without counting, so that its deletion fails; 0: none.
-    pub vanish: u64,
+    /// Dump everything first, and time only the deletions.
+    pub apart: bool,
+    /// Then, delete every n-th of them beforehand and without counting, so that its deletion fails; 0: none.
+    pub vanish: usize,
 }
 
 /// What became of the flows.
@@ -109,8 +111,8 @@ impl Sink for Streaming {
 /// # Errors
 /// A failed system call, or a refusal other than "no such flow".
 pub fn run(filter: &DumpFilter, options: Options) -> Result<Deleted, Error> {
-    if options.vanish > 0 {
-        return run_failing(filter, options);
+    if options.apart {
+        return run_apart(filter, options);
     }
     let begin = Instant::now();
     let mut sink = Streaming {
@@ -129,14 +131,14 @@ pub fn run(filter: &DumpFilter, options: Options) -> Result<Deleted, Error> {
     failed.map_or(Ok(Deleted { deleted: asked - gone, gone, deleting: begin.elapsed() }), Err)
 }
 
-/// With some that are deleted before: the dump comes first as a whole, and only what follows is timed.
-fn run_failing(filter: &DumpFilter, options: Options) -> Result<Deleted, Error> {
+fn run_apart(filter: &DumpFilter, options: Options) -> Result<Deleted, Error> {
     let mut keep = Keep { every: options.every, ..Keep::default() };
     Requests::open()?.dump(|buf, seq| request::dump(buf, seq, Table::Conntrack, filter), &mut keep)?;
     let flows: Vec<CtMsg<'_>> =
         Frames::new(&keep.bytes).map(|f| f.and_then(CtMsg::parse)).collect::<Result<_, _>>()?;
-    let nth = usize::try_from(options.vanish).unwrap_or(usize::MAX);
-    delete_all(flows.iter().step_by(nth))?;
+    if options.vanish > 0 {
+        delete_all(flows.iter().step_by(options.vanish))?;
+    }
     let begin = Instant::now();
     let (asked, gone) = delete_all(flows.iter())?;
     Ok(Deleted { deleted: asked - gone, gone, deleting: begin.elapsed() })
