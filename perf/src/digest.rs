@@ -69,7 +69,8 @@ mod tests {
         let udp = "ipv4     2 udp      17 77 src=1.1.1.1 dst=2.2.2.2 mark=0\n";
         let xml = "<flow><meta><timeout>500</timeout></meta></flow>\n";
         let save = "-A -s 1.1.1.1 -t 500 -m 1\n";
-        for (l, from, to) in [(line, "30500", "499"), (udp, "77", "6"), (xml, "500", "1"), (save, "500", "1")] {
+        for (l, from, to) in [(line, "30500", "499"), (udp, "77", "6"), (xml, "500", "1"), (save, "500", "1")]
+        {
             assert_eq!(of(l), of(&l.replace(from, to)), "{l}");
             assert_ne!(of(l), of(&l.replace("1.1", "1.2").replace("flow", "glow")), "{l}");
         }

@@ -12,6 +12,7 @@ pub mod machine;
 pub mod measure;
 pub mod mix;
 pub mod netns;
+pub mod pieces;
 pub mod plots;
 pub mod report;
 pub mod row;

@@ -65,10 +65,7 @@ mod tests {
 
     #[test]
     fn lines_are_complete_commands() {
-        assert_eq!(
-            create(6),
-            "-I -s 10.0.0.6 -d 198.51.100.7 -p udp --sport 1030 --dport 53 -t 30006"
-        );
+        assert_eq!(create(6), "-I -s 10.0.0.6 -d 198.51.100.7 -p udp --sport 1030 --dport 53 -t 30006");
         assert_eq!(
             create(8),
             "-I -s 10.0.0.8 -d 192.0.2.9 -p tcp --sport 1032 --dport 443 -t 30008 \

@@ -117,7 +117,8 @@ impl Running {
         loop {
             // Not reaped yet: that is what adds its CPU time to ours.
             let flags = WaitPidFlag::WEXITED | WaitPidFlag::WSTOPPED | WaitPidFlag::WNOWAIT;
-            if matches!(waitid(Id::Pid(self.pid), flags)?, WaitStatus::Exited(..) | WaitStatus::Signaled(..)) {
+            if matches!(waitid(Id::Pid(self.pid), flags)?, WaitStatus::Exited(..) | WaitStatus::Signaled(..))
+            {
                 break;
             }
             match waitpid(self.pid, None)? {

@@ -166,7 +166,9 @@ impl Report<'_> {
         for row in self.rows {
             for c in &row.contenders {
                 let figure = |value: fn(&Sample) -> f64| {
-                    Spread::of(self.runs(row.name, c.who, c.variant).filter(|s| s.fault.is_empty()).map(value))
+                    Spread::of(
+                        self.runs(row.name, c.who, c.variant).filter(|s| s.fault.is_empty()).map(value),
+                    )
                 };
                 let good = self.runs(row.name, c.who, c.variant).filter(|s| s.fault.is_empty()).count();
                 let all = self.runs(row.name, c.who, c.variant).count();
@@ -339,7 +341,8 @@ impl Report<'_> {
                     Who::Floor => "yardstick",
                 };
                 // Of files the names are enough: they are made for the run.
-                let short = |w: &String| w.rsplit('/').next().filter(|_| w.starts_with('/')).unwrap_or(w).to_owned();
+                let short =
+                    |w: &String| w.rsplit('/').next().filter(|_| w.starts_with('/')).unwrap_or(w).to_owned();
                 let line = c.words.iter().map(short).collect::<Vec<_>>().join(" ");
                 _ = writeln!(t, "| {} | {} | `{program} {line}` |", row.name, named(c.who, c.variant));
             }

@@ -338,11 +338,19 @@ fn pause(flows: u32) -> Row {
 pub fn all(flows: u32, files: Files<'_>) -> Vec<Row> {
     let mut lists = lists(flows);
     let jobs = lists.split_off(lists.len() - 1);
-    [vec![nothing()], lists, selections(flows), vec![pause(flows)], deletions(flows), vec![memory(flows)], jobs]
-        .into_iter()
-        .chain([events(flows), batches(flows, files)])
-        .flatten()
-        .collect()
+    [
+        vec![nothing()],
+        lists,
+        selections(flows),
+        vec![pause(flows)],
+        deletions(flows),
+        vec![memory(flows)],
+        jobs,
+    ]
+    .into_iter()
+    .chain([events(flows), batches(flows, files)])
+    .flatten()
+    .collect()
 }
 
 #[cfg(test)]
@@ -373,7 +381,7 @@ mod tests {
         let flows = 100_000;
         let count = |pick: &dyn Fn(u32) -> bool| (0..flows).filter(|i| pick(*i)).count() as u64;
         let said = |name: &str| match rows(flows).iter().find(|r| r.name == name).unwrap().check {
-            Check::Said(n) => n,
+            Check::Said(n) | Check::SaidByTools(n) => n,
             other => panic!("{name}: {other:?}"),
         };
         let text = |i: u32| crate::lines::create(i);

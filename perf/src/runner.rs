@@ -43,14 +43,7 @@ fn flows_there() -> io::Result<u64> {
 impl Runner {
     /// Nothing measured yet, in a private namespace that this thread is in.
     pub fn new(tools: Tools, rounds: u32) -> Runner {
-        Runner {
-            tools,
-            rounds,
-            samples: Vec::new(),
-            remarks: Vec::new(),
-            begin: Instant::now(),
-            table: None,
-        }
+        Runner { tools, rounds, samples: Vec::new(), remarks: Vec::new(), begin: Instant::now(), table: None }
     }
 
     /// Says how far it is.
@@ -92,8 +85,11 @@ impl Runner {
             let said: Vec<String> = said.into_iter().map(|(_, s)| s).collect();
             self.progress(&format!("{}: round {}: {}", row.name, round + 1, said.join(", ")));
         }
-        if !matches!(row.before, Before::Nothing | Before::Refill(_)) || row.once {
-            self.table = None;
+        match row.before {
+            // For the next row that uses the table.
+            Before::Refill(_) => self.prepare(row)?,
+            Before::Nothing if !row.once => {}
+            _ => self.table = None,
         }
         Ok(())
     }
@@ -122,7 +118,9 @@ impl Runner {
             }
             if Instant::now() > end {
                 for listener in found {
-                    self.remark(format!("{during}: {listener} listens to events, which slows all namespaces"));
+                    self.remark(format!(
+                        "{during}: {listener} listens to events, which slows all namespaces"
+                    ));
                 }
                 return Ok(());
             }

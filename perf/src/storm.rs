@@ -99,7 +99,8 @@ fn lines(output: &File) -> io::Result<u64> {
 
 /// What the summary says, which comes last.
 fn lost(stderr: &str) -> u64 {
-    let of_line = |line: &str| line.split_once(" flow events have been lost")?.0.rsplit(' ').next()?.parse().ok();
+    let of_line =
+        |line: &str| line.split_once(" flow events have been lost")?.0.rsplit(' ').next()?.parse().ok();
     stderr.lines().rev().find_map(of_line).unwrap_or(0)
 }
 

@@ -217,7 +217,12 @@ pub fn bars(title: &str, legend: [&str; 3], bars: &[Bar]) -> String {
         if let Some(goal) = bar.goal {
             svg.line((px(goal), y - 3.0), (px(goal), y + 20.0), RED, 2.5);
         }
-        svg.text(px(bar.value).max(px(bar.goal.unwrap_or(0.0))) + 6.0, y + 13.0, "start", &format!("{:.2}", bar.value));
+        svg.text(
+            px(bar.value).max(px(bar.goal.unwrap_or(0.0))) + 6.0,
+            y + 13.0,
+            "start",
+            &format!("{:.2}", bar.value),
+        );
     }
     let mut x = 16.0;
     for (name, colour) in legend.into_iter().zip([BLUE, GREY, RED]) {

@@ -139,12 +139,16 @@ fn list(o: &Options) -> io::Result<ExitCode> {
 /// Sets the limits, starts the second process, waits for it, and puts the limits back.
 fn guard(o: &Options, words: &[String]) -> io::Result<ExitCode> {
     if !Uid::effective().is_root() {
-        return Err(io::Error::other("needs root: the table's size and event buffers are the machine's limits"));
+        return Err(io::Error::other(
+            "needs root: the table's size and event buffers are the machine's limits",
+        ));
     }
     let needed = u64::from(o.flows_max()) * MIB_A_MILLION / 1_000_000;
     let there = Machine::available_mib();
     if there < needed {
-        return Err(io::Error::other(format!("{needed} MiB of memory needed, {there} are free: see --flows")));
+        return Err(io::Error::other(format!(
+            "{needed} MiB of memory needed, {there} are free: see --flows"
+        )));
     }
     let listeners = netns::listeners_anywhere()?;
     for listener in &listeners {
@@ -152,7 +156,9 @@ fn guard(o: &Options, words: &[String]) -> io::Result<ExitCode> {
     }
     // From here on signals are looked at instead of ending us.
     let mut signals = SigSet::empty();
-    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD].into_iter().for_each(|s| signals.add(s));
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD]
+        .into_iter()
+        .for_each(|s| signals.add(s));
     signals.thread_block()?;
     let files = tempfile::tempdir()?;
     let held = Held::set(o.limits(Limits::read()?), &std::env::temp_dir().join("zct-bench.limits"))?;
@@ -193,8 +199,7 @@ fn work(o: &Options, dir: &Path, words: &[String]) -> io::Result<ExitCode> {
     netns::enter_new()?;
     let programs = std::env::current_exe()?;
     let program = |name| programs.with_file_name(name);
-    let tools =
-        Tools { zct: program("zct"), original: o.original.clone(), yardstick: program("yardstick") };
+    let tools = Tools { zct: program("zct"), original: o.original.clone(), yardstick: program("yardstick") };
     let [restore, batch, ten] = ["restore", "batch", "ten"].map(|f| dir.join(f));
     lines_file(&restore, 0..rows::restored(o.flows), lines::create)?;
     lines_file(&batch, rows::batched(o.flows), lines::delete)?;

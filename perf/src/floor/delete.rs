@@ -115,14 +115,8 @@ pub fn run(filter: &DumpFilter, options: Options) -> Result<Deleted, Error> {
         return run_apart(filter, options);
     }
     let begin = Instant::now();
-    let mut sink = Streaming {
-        batch: Batch::open()?,
-        seen: 0,
-        every: options.every,
-        asked: 0,
-        gone: 0,
-        failed: None,
-    };
+    let mut sink =
+        Streaming { batch: Batch::open()?, seen: 0, every: options.every, asked: 0, gone: 0, failed: None };
     Requests::open()?.dump_table(|buf, seq| request::dump(buf, seq, Table::Conntrack, filter), &mut sink)?;
     if sink.failed.is_none() {
         sink.send()?;

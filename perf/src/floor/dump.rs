@@ -64,7 +64,8 @@ pub(super) fn netlink(groups: u32) -> nix::Result<OwnedFd> {
 /// A failed system call, or the kernel's refusal.
 pub fn run(filter: &DumpFilter) -> io::Result<Dumped> {
     let (fd, mut out, mut into) = (netlink(0)?, [0; REQUEST_MAX], vec![0; ROOM]);
-    let ask = request::dump(&mut out, 1, Table::Conntrack, filter).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let ask =
+        request::dump(&mut out, 1, Table::Conntrack, filter).map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut dumped = Dumped::default();
     let begin = Instant::now();
     sendto(fd.as_raw_fd(), ask, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;

@@ -44,14 +44,8 @@ pub fn run(count: u32, rate: u32) -> io::Result<Duration> {
     while sent < count {
         let now = (count - sent).min(AT_ONCE as u32);
         let to: Vec<_> = (FIRST + sent..FIRST + sent + now).map(|a| Some(address(a))).collect();
-        let done = sendmmsg(
-            from.as_raw_fd(),
-            &mut headers,
-            &payload[..now as usize],
-            &to,
-            [],
-            MsgFlags::empty(),
-        )?;
+        let done =
+            sendmmsg(from.as_raw_fd(), &mut headers, &payload[..now as usize], &to, [], MsgFlags::empty())?;
         sent += done.count() as u32;
         if rate > 0 {
             let due = Duration::from_secs_f64(f64::from(sent) / f64::from(rate));
