@@ -58,7 +58,7 @@ impl Limits {
     /// Sets them; what is right already is left alone.
     ///
     /// # Errors
-    /// As [`write`].
+    /// As [`write()`].
     pub fn set(self) -> io::Result<()> {
         let now = Limits::read()?;
         if now.buckets != self.buckets {
