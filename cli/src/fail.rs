@@ -113,8 +113,18 @@ pub fn operation_failed(doing: Doing, error: &Error) -> Fail {
         warn(format!("mnl_socket_open: {}", errno_text(errno)).as_bytes());
         return Fail::runtime("Can't open handler; is this kernel's netfilter there? (modprobe nfnetlink)");
     }
-    Fail::runtime(format!("Operation failed: {}", errno_words(doing, errno)))
+    let words = format!("Operation failed: {}", errno_words(doing, errno));
+    // A kernel without the subsystem answers every request so.
+    if errno == libc::EINVAL && !std::path::Path::new(CONNTRACK_PROC).exists() {
+        return Fail::runtime(
+            words + "; this kernel has no connection tracking (modprobe nf_conntrack_netlink)",
+        );
+    }
+    Fail::runtime(words)
 }
+
+/// There as soon as the kernel tracks connections.
+const CONNTRACK_PROC: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 
 /// The first matching row of the table in §7.1.
 pub fn errno_words(doing: Doing, errno: i32) -> String {

@@ -9,18 +9,21 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 ///
 /// # Allocation
 /// Room for `capacity` items is made once; with more in it, it grows.
-pub(crate) struct Handoff<T> {
+#[derive(Debug)]
+pub struct Handoff<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
 }
 
+#[derive(Debug)]
 struct State<T> {
     items: VecDeque<T>,
     closed: bool,
 }
 
 impl<T> Handoff<T> {
-    pub(crate) fn new(capacity: usize) -> Handoff<T> {
+    /// An empty queue.
+    pub fn new(capacity: usize) -> Handoff<T> {
         let state = State { items: VecDeque::with_capacity(capacity), closed: false };
         Handoff { state: Mutex::new(state), changed: Condvar::new() }
     }
@@ -31,7 +34,7 @@ impl<T> Handoff<T> {
     }
 
     /// Adds an item; false when the other side has closed.
-    pub(crate) fn give(&self, item: T) -> bool {
+    pub fn give(&self, item: T) -> bool {
         let mut state = self.lock();
         if state.closed {
             return false;
@@ -42,7 +45,7 @@ impl<T> Handoff<T> {
     }
 
     /// Waits for an item; `None` when there are none and there will be none.
-    pub(crate) fn take(&self) -> Option<T> {
+    pub fn take(&self) -> Option<T> {
         let mut state = self.lock();
         loop {
             if let Some(item) = state.items.pop_front() {
@@ -56,14 +59,15 @@ impl<T> Handoff<T> {
     }
 
     /// Nothing is added any more; what is there can still be taken.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_one();
     }
 }
 
 /// Closes a queue when it goes out of scope, a panic included.
-pub(crate) struct Closing<'a, T>(pub(crate) &'a Handoff<T>);
+#[derive(Debug)]
+pub struct Closing<'a, T>(pub &'a Handoff<T>);
 
 impl<T> Drop for Closing<'_, T> {
     fn drop(&mut self) {

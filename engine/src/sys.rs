@@ -294,7 +294,7 @@ pub(crate) fn local_time(unix_s: i64) -> LocalTime {
 }
 
 /// How many processors this process may run on; 1 when that cannot be told.
-pub(crate) fn processors() -> usize {
+pub fn processors() -> usize {
     // SAFETY: cpu_set_t is plain integers, for which all zeros is a value.
     let mut set: libc::cpu_set_t = unsafe { zeroed() };
     // SAFETY: the kernel writes at most the given size to the set.

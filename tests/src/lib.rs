@@ -1,1 +1,19 @@
-//! Test harness.
+//! What the tests on the real kernel share: private network namespaces, the programs under test, ways to
+//! fill a table, masks for what varies, and the table of intended differences.
+//!
+//! Nothing is skipped: what a test needs and does not find is a failure that names the package.
+
+pub mod cases;
+pub mod compare;
+pub mod differences;
+pub mod entries;
+pub mod etc;
+pub mod listener;
+pub mod mask;
+pub mod netns;
+pub mod options;
+pub mod program;
+pub mod rules;
+pub mod seed;
+pub mod traffic;
+pub mod world;

@@ -307,7 +307,7 @@ impl<'a> FlowView<'a> {
     /// CTA_LABELS: up to 16 bytes in host word order; [`LabelBits`] reads them.
     #[inline]
     pub fn labels(&self) -> Option<LabelBits<'a>> {
-        self.raw(cta::LABELS).map(LabelBits)
+        self.raw(cta::LABELS).map(LabelBits::new)
     }
 
     /// CTA_SEQ_ADJ_ORIG or CTA_SEQ_ADJ_REPLY.
@@ -354,10 +354,15 @@ impl<'a> FlowView<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LabelBits<'a>(&'a [u8]);
 
+/// Bytes of all labels, XT_CONNLABEL_MAXBIT / 8 rounded up (linux/netfilter/xt_connlabel.h).
+const LABEL_BYTES: usize = 16;
+
 impl<'a> LabelBits<'a> {
-    /// Reads label words as they come from the kernel.
+    /// Reads label words as they come from the kernel. What lies past the 128th bit, or is not a whole word,
+    /// is no label.
     pub fn new(words: &'a [u8]) -> Self {
-        LabelBits(words)
+        let whole = words.len().min(LABEL_BYTES) & !3;
+        LabelBits(words.get(..whole).unwrap_or_default())
     }
 
     /// True when bit `n` is set; bits past the end are clear.
@@ -445,6 +450,17 @@ mod tests {
         assert_eq!(f.event_time_ns(), Ok(Some(8)));
         assert_eq!((f.secmark(), f.secctx(), f.protoinfo()), (Ok(None), Ok(None), Ok(None)));
         assert_eq!(f.master(), Ok(None));
+    }
+
+    #[test]
+    fn labels_are_128_bits_in_whole_words() {
+        let ones = [0xff; 64];
+        for (bytes, bits) in [(0, 0), (3, 0), (4, 32), (7, 32), (16, 128), (20, 128), (64, 128)] {
+            let labels = LabelBits::new(&ones[..bytes]);
+            assert_eq!(labels.iter().collect::<Vec<_>>(), (0..bits).collect::<Vec<_>>(), "{bytes} bytes");
+            assert_eq!(labels.is_empty(), bits == 0);
+            assert!(!labels.has(bits));
+        }
     }
 
     #[test]

@@ -26,7 +26,8 @@ fn tuple(args: &Args, src: Option<Addr>, dst: Option<Addr>, ports: Ports) -> Tup
         proto: args.protocol.map(|p| p.num),
         src_port: ports.src,
         dst_port: ports.dst,
-        icmp_id: args.icmp_id,
+        // The kernel wants all three or none.
+        icmp_id: args.icmp_id.or(args.icmp_type.map(|_| 0)),
         icmp_type: args.icmp_type,
         icmp_code: args.icmp_code,
         zone: None,

@@ -30,6 +30,16 @@ impl Given {
         self.0 >> id as u32 & 1 == 1
     }
 
+    /// True when every option of the other set was given.
+    pub fn has_all(self, other: Given) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// True when some option of the other set was given.
+    pub fn has_some(self, other: Given) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// True when any of them was given.
     pub fn any(self, ids: &[Id]) -> bool {
         ids.iter().any(|id| self.has(*id))
@@ -199,10 +209,15 @@ impl Args {
     /// Addresses with optional prefix lengths; a length other than all of an address counts as `mask`.
     /// Those after the first go to `more`.
     pub fn networks(&mut self, list: &[u8], mask: Id, more: Side) -> Result<AddrArg, Fail> {
+        let one = !list.contains(&b',');
         self.addresses(list, more, |a, text| {
             let arg = addr::network(text)?;
             if arg.mask.is_some() {
                 a.given.add(mask);
+            }
+            // In a list, which the original does not have, each address keeps its own.
+            if one {
+                a.keep_mask(&arg, mask);
             }
             Ok(arg)
         })
@@ -241,7 +256,19 @@ impl Args {
         if arg.mask.is_some() {
             self.given.add(mask);
         }
+        self.keep_mask(&arg, mask);
         Ok(arg)
+    }
+
+    /// A prefix length is a mask option: it stays when the address is given again without one, and the last
+    /// of both forms counts.
+    fn keep_mask(&mut self, arg: &AddrArg, mask: Id) {
+        if arg.mask.is_some() {
+            match mask {
+                Id::MaskSrc => self.mask_src = arg.mask,
+                _ => self.mask_dst = arg.mask,
+            }
+        }
     }
 
     /// An address without a length; `option` is its long name.
@@ -285,10 +312,13 @@ impl Args {
     }
 
     /// `-n`, `-g`, `-j`: an address makes the dump one of its family.
-    pub fn nat(&mut self, text: Option<&[u8]>, option: &str) -> Result<NatOption, Fail> {
-        let Some(text) = text else { return Ok(Some(None)) };
-        let arg = crate::values::nat::parse(text, option)?;
+    /// What is left out when the option is given again stays as it was `before`.
+    pub fn nat(&mut self, text: Option<&[u8]>, option: &str, before: NatOption) -> Result<NatOption, Fail> {
+        let before = before.flatten();
+        let Some(text) = text else { return Ok(Some(before)) };
+        let mut arg = crate::values::nat::parse(text, option)?;
         self.set_family(arg.addr.family())?;
+        arg.port = arg.port.or(before.and_then(|b| b.port));
         Ok(Some(Some(arg)))
     }
 }

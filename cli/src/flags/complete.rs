@@ -2,7 +2,8 @@
 
 use super::command::COMMANDS;
 use super::help::LOAD_FLAGS;
-use super::table::{Complete, FLAGS, Flag, PROTOCOLS, Takes};
+use super::protocol::PROTOCOLS;
+use super::table::{Complete, FLAGS, Flag, Takes};
 use std::fmt::Write as _;
 
 const HEAD: &str = "# Made from the table of options: ZCT_GOLDEN=write cargo test -p zct\n";
@@ -11,7 +12,7 @@ const TABLES: &str = "conntrack expect dying unconfirmed";
 /// All options, those of protocols once each.
 fn all_flags() -> Vec<&'static Flag> {
     let mut flags: Vec<&Flag> = FLAGS.iter().collect();
-    for f in PROTOCOLS.iter().flat_map(|p| p.flags) {
+    for f in PROTOCOLS.iter().flat_map(|p| p.flags()) {
         if flags.iter().all(|g| g.names[0] != f.names[0]) {
             flags.push(f);
         }
@@ -22,7 +23,7 @@ fn all_flags() -> Vec<&'static Flag> {
 /// The words offered for the value of an option; of options with the same name, all of them.
 fn words_of(flag: &Flag) -> Vec<&'static str> {
     let same =
-        FLAGS.iter().chain(PROTOCOLS.iter().flat_map(|p| p.flags)).filter(|f| f.names[0] == flag.names[0]);
+        FLAGS.iter().chain(PROTOCOLS.iter().flat_map(|p| p.flags())).filter(|f| f.names[0] == flag.names[0]);
     let mut words: Vec<&str> = Vec::new();
     for f in same {
         if let Complete::Words(list) = f.complete {
@@ -91,7 +92,7 @@ pub fn bash() -> String {
     }
     out += "\"\n    case ${proto,,} in\n";
     for p in PROTOCOLS {
-        let names: Vec<String> = p.flags.iter().flat_map(spellings).collect();
+        let names: Vec<String> = p.flags().flat_map(spellings).collect();
         _ = writeln!(out, "        {}|{}) words+=\" {}\" ;;", p.name, p.num, names.join(" "));
     }
     out +=
@@ -150,7 +151,7 @@ pub fn zsh() -> String {
     out += ")\ncase $proto in\n";
     for p in PROTOCOLS {
         _ = writeln!(out, "    {}|{}) specs+=(", p.name, p.num);
-        for f in p.flags {
+        for f in p.flags() {
             for spelling in spellings(f) {
                 _ = writeln!(out, "        {}", zsh_spec(f, &spelling));
             }
@@ -195,7 +196,7 @@ pub fn fish() -> String {
             " -n 'string match -qir -- \"-p *{}|--protonum[= ]{}\" (commandline -p)'",
             p.name, p.name
         );
-        p.flags.iter().for_each(|f| fish_flag(&mut out, f, &only));
+        p.flags().for_each(|f| fish_flag(&mut out, f, &only));
     }
     out += "complete -c conntrack -w zct\n";
     out

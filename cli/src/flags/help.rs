@@ -1,7 +1,8 @@
 //! `--help`, from the table.
 
 use super::command::{COMMANDS, Command};
-use super::table::{FLAGS, Flag, PROTOCOLS, Section, Takes, protocol_flags};
+use super::protocol::{PROTOCOLS, protocol_flags};
+use super::table::{FLAGS, Flag, Section, Takes};
 use crate::fail::{Name, ORIGINAL, VERSION};
 use crate::values::protocol::{Protocol, database_name};
 use std::fmt::Write as _;
@@ -47,7 +48,7 @@ pub fn text(name: Name, protocol: Option<Protocol>) -> String {
     }
     out.push_str("\nOptions of protocols, known after -p:\n");
     for p in PROTOCOLS {
-        let names: Vec<String> = p.flags.iter().map(|f| format!("--{}", f.names[0])).collect();
+        let names: Vec<String> = p.flags().map(|f| format!("--{}", f.names[0])).collect();
         row(&mut out, &format!("  {}", p.name), &names.join(" "));
     }
     if let Some(p) = protocol {
@@ -74,7 +75,7 @@ fn protocol_text(out: &mut String, p: Protocol) {
     _ = write!(out, "\nProto `{name}' help:\n");
     match known.filter(|_| p.has_options) {
         Some(k) => {
-            for f in k.flags {
+            for f in k.flags() {
                 row(out, &flag_label(f), f.brief);
             }
         }
@@ -162,7 +163,7 @@ mod tests {
     #[test]
     fn every_option_is_in_the_help_and_the_man_page() {
         let (help, page) = (text(Name::Conntrack, None), man::page());
-        for f in FLAGS.iter().chain(PROTOCOLS.iter().flat_map(|p| p.flags)) {
+        for f in FLAGS.iter().chain(PROTOCOLS.iter().flat_map(|p| p.flags())) {
             assert!(help.contains(&format!("--{}", f.names[0])), "{}", f.names[0]);
             assert!(page.contains(&man::escape(f.names[0])), "{}", f.names[0]);
         }

@@ -1,10 +1,12 @@
 //! Which options a command takes, must have, or refuses (spec/cli.md §1.3).
 
-use super::args::Args;
-use super::command::{Cmd, Table};
-use super::table::{COLUMNS, FLAGS, Flag, Id, ProtocolFlags, protocol_flags};
+use super::args::{Args, Given};
+use super::command::{Cmd, Table as Entries};
+use super::protocol::{PROTOCOLS, ProtocolFlags};
+use super::table::{COLUMNS, FLAGS, Flag, Id};
 use crate::fail::Fail;
 use crate::values::list::Output;
+use std::sync::OnceLock;
 
 /// Checks everything that is wrong with the combination of options, in the order in which the original
 /// finds it.
@@ -13,8 +15,8 @@ pub fn check(args: &Args) -> Result<(), Fail> {
         return Err(Fail::usage("cannot specify `--src-nat' or `--dst-nat' with `--any-nat'"));
     }
     let column = args.action.and_then(|action| COLUMNS.iter().position(|c| same_column(*c, action)));
-    check_rows(FLAGS, column, args)?;
-    if column.is_some_and(|c| is_pair(FLAGS, c)) {
+    check_rows(0, column, args)?;
+    if column.is_some_and(|c| is_pair(FLAGS.iter(), c)) {
         check_pair(
             args,
             [Id::Src, Id::Dst, Id::ReplySrc, Id::ReplyDst],
@@ -30,14 +32,56 @@ pub fn check(args: &Args) -> Result<(), Fail> {
     check_meaning(args)
 }
 
-/// The dying and unconfirmed lists take the options of the conntrack table.
-fn same_column(column: (Cmd, Table), (cmd, table): (Cmd, Table)) -> bool {
-    let table = if matches!(table, Table::Dying | Table::Unconfirmed) { Table::Conntrack } else { table };
+/// The dying and unconfirmed lists take the options of the conntrack table, and help those of any.
+fn same_column(column: (Cmd, Entries), (cmd, table): (Cmd, Entries)) -> bool {
+    let any = matches!(table, Entries::Dying | Entries::Unconfirmed) || cmd == Cmd::Help;
+    let table = if any { Entries::Conntrack } else { table };
     column == (cmd, table)
 }
 
-fn check_rows(flags: &[Flag], column: Option<usize>, args: &Args) -> Result<(), Fail> {
-    for flag in flags {
+/// What a command says of some options, as sets.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rules {
+    must: Given,
+    illegal: Given,
+}
+
+/// The rules of every column, and of commands without one; made once, since every line of a batch file asks.
+type Table = [Rules; COLUMNS.len() + 1];
+
+fn table_of(flags: impl Iterator<Item = &'static Flag> + Clone) -> Table {
+    let mut table = [Rules::default(); COLUMNS.len() + 1];
+    for (column, rules) in table.iter_mut().enumerate() {
+        for flag in flags.clone() {
+            match flag.legal.as_bytes().get(column) {
+                None | Some(b'-') => rules.illegal.add(flag.id),
+                Some(b'R') => rules.must.add(flag.id),
+                Some(_) => {}
+            }
+        }
+    }
+    table
+}
+
+/// The rules for the options that need no protocol, then those of each protocol.
+fn tables() -> &'static [Table] {
+    static TABLES: OnceLock<Vec<Table>> = OnceLock::new();
+    TABLES.get_or_init(|| {
+        let protocols = PROTOCOLS.iter().map(|p| table_of(p.flags()));
+        std::iter::once(table_of(FLAGS.iter())).chain(protocols).collect()
+    })
+}
+
+/// Checks the options of one table; `which` is its place among [`tables`].
+fn check_rows(which: usize, column: Option<usize>, args: &Args) -> Result<(), Fail> {
+    let rules = tables()[which][column.unwrap_or(COLUMNS.len())];
+    if args.given.has_all(rules.must) && !args.given.has_some(rules.illegal) {
+        return Ok(());
+    }
+    // Something is wrong: the first row decides which message it is.
+    let protocol = which.checked_sub(1).and_then(|at| PROTOCOLS.get(at));
+    let general = if protocol.is_none() { FLAGS } else { &[] };
+    for flag in general.iter().chain(protocol.into_iter().flat_map(ProtocolFlags::flags)) {
         let (given, name) = (args.given.has(flag.id), flag.names[0]);
         match column.and_then(|c| flag.legal.as_bytes().get(c)) {
             None if flag.id == Id::Output && counts_as_json(args) => {}
@@ -60,8 +104,8 @@ fn counts_as_json(args: &Args) -> bool {
     matches!(args.action, Some((Cmd::Count | Cmd::Stats, _))) && args.output == json
 }
 
-fn is_pair(flags: &[Flag], column: usize) -> bool {
-    flags.iter().any(|f| f.legal.as_bytes().get(column) == Some(&b'P'))
+fn is_pair(mut flags: impl Iterator<Item = &'static Flag>, column: usize) -> bool {
+    flags.any(|f| f.legal.as_bytes().get(column) == Some(&b'P'))
 }
 
 /// One of two pairs must be complete; which message comes depends on what is there.
@@ -76,10 +120,11 @@ fn check_pair(args: &Args, [a, b, c, d]: [Id; 4], messages: [&'static str; 2]) -
 
 fn check_protocol(args: &Args, column: Option<usize>) -> Result<(), Fail> {
     let Some(p) = args.protocol.filter(|p| p.has_options) else { return Ok(()) };
-    let Some(ProtocolFlags { flags, pairs, .. }) = protocol_flags(p.num) else { return Ok(()) };
-    check_rows(flags, column, args)?;
-    if column.is_some_and(|c| is_pair(flags, c)) {
-        check_pair(args, [Id::Sport, Id::Dport, Id::ReplyPortSrc, Id::ReplyPortDst], *pairs)?;
+    let Some(at) = PROTOCOLS.iter().position(|f| f.num == p.num) else { return Ok(()) };
+    let protocol = &PROTOCOLS[at];
+    check_rows(at + 1, column, args)?;
+    if column.is_some_and(|c| is_pair(protocol.flags(), c)) {
+        check_pair(args, [Id::Sport, Id::Dport, Id::ReplyPortSrc, Id::ReplyPortDst], protocol.pairs)?;
     }
     Ok(())
 }
@@ -91,7 +136,7 @@ fn check_meaning(args: &Args) -> Result<(), Fail> {
     }
     let selects = matches!(
         args.action,
-        Some((Cmd::List | Cmd::Delete | Cmd::Update | Cmd::Event, table)) if table != Table::Expect
+        Some((Cmd::List | Cmd::Delete | Cmd::Update | Cmd::Event, table)) if table != Entries::Expect
     );
     if let (false, Some(name)) = (selects, args.listed()) {
         return Err(Fail::usage(format!("`--{name}' takes one value with this command")));
@@ -111,11 +156,13 @@ fn check_meaning(args: &Args) -> Result<(), Fail> {
         Id::ReplyZone,
         Id::Label,
     ];
-    if args.given.has(Id::Zero) && args.given.any(&SELECTORS) {
+    // The dying and unconfirmed lists have nothing to reset, and do not mind.
+    let resets = args.given.has(Id::Zero) && args.action == Some((Cmd::List, Entries::Conntrack));
+    if resets && args.given.any(&SELECTORS) {
         return Err(Fail::usage("Can't use -z with filtering parameters"));
     }
     // An expectation's mask belongs to its tuple.
-    if !matches!(args.action, Some((_, Table::Expect))) {
+    if !matches!(args.action, Some((_, Entries::Expect))) {
         for (mask, with, name) in [(Id::MaskSrc, Id::Src, "src"), (Id::MaskDst, Id::Dst, "dst")] {
             if args.given.has(mask) && !args.given.has(with) {
                 return Err(Fail::usage(format!("Can't use --mask-{name} without --{name}")));
@@ -178,6 +225,8 @@ mod tests {
             "-L",
             "-L -a x",
             "-h -p tcp --sport 1",
+            "-h expect -p tcp --sport 1",
+            "-L dying -z -p tcp",
             "-E -e NEW",
             "-L -z -n -f ipv4",
             "-L dying -s 1.1.1.1",

@@ -2,7 +2,8 @@
 
 use super::command::{COMMANDS, Command};
 use super::help::LOAD_FLAGS;
-use super::table::{FLAGS, Flag, PROTOCOLS, Section, Takes};
+use super::protocol::PROTOCOLS;
+use super::table::{FLAGS, Flag, Section, Takes};
 use crate::fail::{ORIGINAL, VERSION};
 use std::fmt::Write as _;
 
@@ -125,7 +126,7 @@ pub fn page() -> String {
     }
     for p in PROTOCOLS {
         _ = writeln!(out, ".SH OPTIONS OF {}", p.name.to_uppercase());
-        p.flags.iter().for_each(|f| flag(&mut out, f));
+        p.flags().for_each(|f| flag(&mut out, f));
     }
     out += TOPICS;
     out

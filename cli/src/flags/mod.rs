@@ -7,4 +7,5 @@ pub mod help;
 pub mod legal;
 pub mod man;
 pub mod parse;
+pub mod protocol;
 pub mod table;

@@ -6,8 +6,10 @@
 
 use super::args::Args;
 use super::command::{COMMANDS, Command, Table};
-use super::table::{FLAGS, Flag, Id, Takes, protocol_flags};
+use super::protocol::PROTOCOLS;
+use super::table::{FLAGS, Flag, Id, Takes};
 use crate::fail::Fail;
+use std::sync::OnceLock;
 
 /// Something a word can mean.
 #[derive(Clone, Copy, Debug)]
@@ -96,39 +98,102 @@ fn unknown(word: &[u8]) -> Fail {
     Fail::word("unknown option `", word, "'")
 }
 
+/// What letters and names mean: made once, looked up for every word of every line of a batch file.
+struct Index {
+    letters: [Option<Meaning>; 128],
+    /// Commands and the options that need no protocol.
+    names: Names,
+    /// The options of each protocol, by its number.
+    protocols: Vec<(u8, Names)>,
+}
+
+/// Names in order, for abbreviations, and by a hash, for those that are written out.
+#[derive(Default)]
+struct Names {
+    sorted: Vec<Name>,
+    /// Places in `sorted` plus one, 0 for none; collisions go to the next.
+    table: Vec<u8>,
+}
+
+impl Names {
+    fn new(names: impl Iterator<Item = Name>) -> Names {
+        let mut sorted: Vec<Name> = names.collect();
+        sorted.sort_unstable_by_key(|(name, _)| *name);
+        let mut table = vec![0; (sorted.len() * 4).next_power_of_two()];
+        for (at, (name, _)) in sorted.iter().enumerate() {
+            let mut slot = hash(name) & (table.len() - 1);
+            while table[slot] != 0 {
+                slot = (slot + 1) & (table.len() - 1);
+            }
+            table[slot] = at as u8 + 1;
+        }
+        Names { sorted, table }
+    }
+
+    fn exact(&self, name: &[u8]) -> Option<Meaning> {
+        let mut slot = hash(name) & (self.table.len() - 1);
+        loop {
+            // There are always free slots: the table is at least four times as long as the list.
+            let at = usize::from(self.table[slot]).checked_sub(1)?;
+            let (candidate, meaning) = self.sorted[at];
+            if candidate == name {
+                return Some(meaning);
+            }
+            slot = (slot + 1) & (self.table.len() - 1);
+        }
+    }
+}
+
+/// Any mixture that tells names apart which begin alike.
+fn hash(name: &[u8]) -> usize {
+    name.iter().fold(0usize, |h, b| h.wrapping_mul(31).wrapping_add(usize::from(*b)))
+}
+
+type Name = (&'static [u8], Meaning);
+
+impl Index {
+    fn get() -> &'static Index {
+        static INDEX: OnceLock<Index> = OnceLock::new();
+        INDEX.get_or_init(|| {
+            let mut letters = [None; 128];
+            let mut set = |letter: u8, meaning| letters[usize::from(letter & 127)] = Some(meaning);
+            COMMANDS.iter().for_each(|c| set(c.short, Meaning::Command(c)));
+            // Options without a letter of their own answer to the sign that messages call them.
+            FLAGS.iter().filter(|f| f.letter != 0).for_each(|f| set(f.letter, Meaning::Flag(f)));
+            let commands = COMMANDS.iter().map(|c| (c.long.as_bytes(), Meaning::Command(c)));
+            let names = Names::new(commands.chain(flag_names(FLAGS.iter())));
+            let protocols = PROTOCOLS.iter().map(|p| (p.num, Names::new(flag_names(p.flags())))).collect();
+            Index { letters, names, protocols }
+        })
+    }
+
+    fn protocol(&self, num: u8) -> Option<&Names> {
+        self.protocols.iter().find(|(n, _)| *n == num).map(|(_, names)| names)
+    }
+}
+
+fn flag_names(flags: impl Iterator<Item = &'static Flag>) -> impl Iterator<Item = Name> {
+    flags.flat_map(|f| f.names.iter().map(move |n| (n.as_bytes(), Meaning::Flag(f))))
+}
+
 fn find_short(letter: u8) -> Option<Meaning> {
-    let command = COMMANDS.iter().find(|c| c.short == letter).map(Meaning::Command);
-    command.or_else(|| FLAGS.iter().find(|f| f.short() == Some(letter)).map(Meaning::Flag))
+    *Index::get().letters.get(usize::from(letter))?
 }
 
 /// An exact name, or the beginning of names that all mean the same.
 fn find_long(name: &[u8], args: &Args) -> Option<Meaning> {
-    let protocol = args.protocol.filter(|p| p.has_options).and_then(|p| protocol_flags(p.num));
-    let own = FLAGS.iter().chain(protocol.into_iter().flat_map(|p| p.flags));
-    let own = own.flat_map(|f| f.names.iter().map(move |n| (*n, Meaning::Flag(f))));
-    let all = COMMANDS.iter().map(|c| (c.long, Meaning::Command(c))).chain(own);
-    let mut found: Option<Meaning> = None;
-    for (candidate, meaning) in all {
-        if candidate.as_bytes() == name {
-            return Some(meaning);
-        }
-        if candidate.as_bytes().starts_with(name) {
-            if found.is_some_and(|f| !f.same(meaning)) {
-                // Ambiguous, unless an exact name follows.
-                return exact(name, protocol.map_or(&[], |p| p.flags));
-            }
-            found = Some(meaning);
-        }
+    let index = Index::get();
+    let protocol = args.protocol.filter(|p| p.has_options).and_then(|p| index.protocol(p.num));
+    let both = || std::iter::once(&index.names).chain(protocol);
+    if let Some(meaning) = both().find_map(|names| names.exact(name)) {
+        return Some(meaning);
     }
-    found
-}
-
-fn exact(name: &[u8], protocol: &'static [Flag]) -> Option<Meaning> {
-    let command = COMMANDS.iter().find(|c| c.long.as_bytes() == name).map(Meaning::Command);
-    command.or_else(|| {
-        let mut own = FLAGS.iter().chain(protocol);
-        own.find(|f| f.names.iter().any(|n| n.as_bytes() == name)).map(Meaning::Flag)
-    })
+    let mut longer = both().flat_map(|names| {
+        let from = names.sorted.partition_point(|(n, _)| *n < name);
+        names.sorted[from..].iter().take_while(|(n, _)| n.starts_with(name))
+    });
+    let (_, first) = longer.next()?;
+    longer.all(|(_, meaning)| first.same(*meaning)).then_some(*first)
 }
 
 fn apply(
@@ -165,11 +230,12 @@ fn apply(
 }
 
 fn set_command(command: &Command, table: Option<&[u8]>, args: &mut Args) -> Result<(), Fail> {
+    let table = table.map_or(Ok(Table::Conntrack), Table::parse)?;
+    table.check(command.cmd)?;
+    // In this order in the original too: a bad table word is named first.
     if args.action.is_some() {
         return Err(Fail::usage("Invalid commands combination"));
     }
-    let table = table.map_or(Ok(Table::Conntrack), Table::parse)?;
-    table.check(command.cmd)?;
     args.action = Some((command.cmd, table));
     Ok(())
 }
@@ -206,6 +272,7 @@ mod tests {
         }
         assert_eq!(message("-L -D"), "Invalid commands combination");
         assert_eq!(message("-L foo"), "unknown type `foo'");
+        assert_eq!(message("-L -D foo"), "unknown type `foo'");
         assert_eq!(message("--stats=foo"), "unknown option `--stats=foo'");
     }
 
@@ -230,6 +297,14 @@ mod tests {
         assert_eq!(of("-L --src-nat=1.2.3.4:5").unwrap().src_nat.flatten().unwrap().port, Some(5));
         assert_eq!(of("-U -n1.2.3.4").unwrap().src_nat.flatten().unwrap().port, None);
         assert_eq!(of("-U --label-del=a,b").unwrap().label_del, [b"a", b"b"]);
+        assert_eq!(of("-L -n 1.2.3.4 -n").unwrap().src_nat.flatten().unwrap().addr.bytes(), [1, 2, 3, 4]);
+        let twice = of("-L -g 1.2.3.4:5 -g 2.2.2.2").unwrap().dst_nat.flatten().unwrap();
+        assert_eq!((twice.addr.bytes(), twice.port), (&[2, 2, 2, 2][..], Some(5)));
+        let masks = |line| of(line).unwrap().mask_src.map(|m| m.bytes().to_vec());
+        assert_eq!(masks("-L -s 1.1.1.1/8 -s 2.2.2.2"), Some(vec![255, 0, 0, 0]));
+        assert_eq!(masks("-L --mask-src 255.0.0.0 -s 1.1.1.1/16"), Some(vec![255, 255, 0, 0]));
+        assert_eq!(masks("-L -s 1.1.1.1/8,2.2.2.2"), None);
+        assert_eq!(of("-L -( 7").unwrap().orig_zone, Some(7));
         assert_eq!(message("-L -s"), "option `-s' requires an argument");
         assert_eq!(message("-Ls"), "option `-Ls' requires an argument");
         assert_eq!(message("-L -s 1.1.1.1 -s 2001::1"), "mismatched address family");

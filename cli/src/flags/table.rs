@@ -10,7 +10,6 @@ use crate::plan::KernelFilter;
 use crate::values::{list, number, protocol};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
-use zct_wire::consts::ipproto;
 
 /// Every option by a name of its own. The order is that of the rows, and of legality checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,23 +127,10 @@ pub struct Flag {
 }
 
 impl Flag {
-    /// The letter to type, if it has one: long-only options have letters that only messages use.
+    /// The letter to type, if it has one: long-only options answer to signs that only messages show.
     pub fn short(&self) -> Option<u8> {
         self.letter.is_ascii_alphabetic().then_some(self.letter)
     }
-}
-
-/// The options of one protocol, known once `-p` has named it.
-#[derive(Debug)]
-pub struct ProtocolFlags {
-    /// IPPROTO_* number.
-    pub num: u8,
-    /// Its name.
-    pub name: &'static str,
-    /// Its options, in the order of the checks.
-    pub flags: &'static [Flag],
-    /// What is said when neither pair is complete: original side, reply side.
-    pub pairs: [&'static str; 2],
 }
 
 /// The columns of [`Flag::legal`]. Commands that are not here take no options.
@@ -420,7 +406,7 @@ pub static FLAGS: &[Flag] = &[
         id: Id::SrcNat,
         letter: b'n',
         names: &["src-nat"],
-        takes: Takes::Maybe(NAT, |a, v| a.nat(v, "src-nat").map(|n| a.src_nat = n)),
+        takes: Takes::Maybe(NAT, |a, v| a.nat(v, "src-nat", a.src_nat).map(|n| a.src_nat = n)),
         legal: "ooooo--o------",
         section: Section::Selection,
         brief: "source NAT, to that address if given; [ADDR6]:PORT for IPv6",
@@ -431,7 +417,7 @@ pub static FLAGS: &[Flag] = &[
         id: Id::DstNat,
         letter: b'g',
         names: &["dst-nat"],
-        takes: Takes::Maybe(NAT, |a, v| a.nat(v, "dst-nat").map(|n| a.dst_nat = n)),
+        takes: Takes::Maybe(NAT, |a, v| a.nat(v, "dst-nat", a.dst_nat).map(|n| a.dst_nat = n)),
         legal: "ooooo--o------",
         section: Section::Selection,
         brief: "destination NAT, likewise",
@@ -491,7 +477,7 @@ pub static FLAGS: &[Flag] = &[
         id: Id::AnyNat,
         letter: b'j',
         names: &["any-nat"],
-        takes: Takes::Maybe(NAT, |a, v| a.nat(v, "any-nat").map(|n| a.any_nat = n)),
+        takes: Takes::Maybe(NAT, |a, v| a.nat(v, "any-nat", a.any_nat).map(|n| a.any_nat = n)),
         legal: "o------o------",
         section: Section::Selection,
         brief: "source or destination NAT, likewise",
@@ -678,359 +664,15 @@ fn one_label_change(a: &Args, other: Id) -> Result<(), Fail> {
     Ok(())
 }
 
-/// A row for one of two ports or keys.
-macro_rules! port {
-    ($id:ident, $names:expr, $member:ident.$side:ident, $value:expr, $read:expr, $legal:expr, $section:ident, $brief:expr) => {
-        Flag {
-            id: Id::$id,
-            letter: 0,
-            names: &$names,
-            takes: Takes::Value($value, |a, v| {
-                a.$member.$side = Some($read(a, v, $names[0])?);
-                Ok(())
-            }),
-            legal: $legal,
-            section: Section::$section,
-            brief: $brief,
-            manual: if $value.as_bytes().len() > 4 {
-                "-L, -D, -U and -E take lists and ranges: 80,443,8000:8099."
-            } else {
-                ""
-            },
-            complete: Complete::Nothing,
-        }
-    };
-}
-
-/// A port of an expectation is decimal and wraps to 16 bits, as in the original.
-fn port(a: &mut Args, text: &[u8], option: &str) -> Result<u16, Fail> {
-    Ok(a.decimal(text, option) as u16)
-}
-
-/// A GRE key may be of any base.
-fn key(a: &mut Args, text: &[u8], option: &str) -> Result<u16, Fail> {
-    match number::any_base(text) {
-        Some((v, b"")) => Ok(v as u16),
-        other => {
-            let v = other.map_or(0, |(v, _)| v as u16);
-            let shown = String::from_utf8_lossy(text);
-            a.warnings.push(format!("WARNING: `{shown}' with --{option} is not a number, using {v}"));
-            Ok(v)
-        }
-    }
-}
-
-/// The rows of the four port pairs; a macro, since every protocol with ports has the same eight.
-macro_rules! ports {
-    ($($more:expr),* $(,)?) => {
-        &[
-            port!(Sport, ["sport", "orig-port-src"], orig_ports.src, "PORT[:LAST][,...]", |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigSrc), "oPPooP-o--RRR-", Selection,
-                "source port of the original direction"),
-            port!(Dport, ["dport", "orig-port-dst"], orig_ports.dst, "PORT[:LAST][,...]", |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigDst), "oPPooP-o--RRR-", Selection,
-                "destination port of the original direction"),
-            port!(ReplyPortSrc, ["reply-port-src"], reply_ports.src, "PORT[:LAST][,...]", |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplySrc), "oPPooP-o---RR-", Selection,
-                "source port of the reply direction"),
-            port!(ReplyPortDst, ["reply-port-dst"], reply_ports.dst, "PORT[:LAST][,...]", |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplyDst), "oPPooP-o---RR-", Selection,
-                "destination port of the reply direction"),
-            port!(MaskPortSrc, ["mask-port-src"], mask_ports.src, "PORT", port, "----------R---", Expectation,
-                "bits of the expected source port that count"),
-            port!(MaskPortDst, ["mask-port-dst"], mask_ports.dst, "PORT", port, "----------R---", Expectation,
-                "bits of the expected destination port that count"),
-            port!(TuplePortSrc, ["tuple-port-src"], tuple_ports.src, "PORT", port, "----------R---", Expectation,
-                "expected source port"),
-            port!(TuplePortDst, ["tuple-port-dst"], tuple_ports.dst, "PORT", port, "----------R---", Expectation,
-                "expected destination port"),
-            $($more),*
-        ]
-    };
-}
-
-const GRE_FLAGS: &[Flag] = &[
-    port!(
-        Sport,
-        ["srckey", "orig-key-src"],
-        orig_ports.src,
-        "KEY",
-        key,
-        "oPPooP-o--RRR-",
-        Selection,
-        "source key of the original direction"
-    ),
-    port!(
-        Dport,
-        ["dstkey", "orig-key-dst"],
-        orig_ports.dst,
-        "KEY",
-        key,
-        "oPPooP-o--RRR-",
-        Selection,
-        "destination key of the original direction"
-    ),
-    port!(
-        ReplyPortSrc,
-        ["reply-key-src"],
-        reply_ports.src,
-        "KEY",
-        key,
-        "oPPooP-o--RRR-",
-        Selection,
-        "source key of the reply direction"
-    ),
-    port!(
-        ReplyPortDst,
-        ["reply-key-dst"],
-        reply_ports.dst,
-        "KEY",
-        key,
-        "oPPooP-o--RRR-",
-        Selection,
-        "destination key of the reply direction"
-    ),
-    port!(
-        MaskPortSrc,
-        ["mask-key-src"],
-        mask_ports.src,
-        "KEY",
-        key,
-        "----------R---",
-        Expectation,
-        "bits of the expected source key that count"
-    ),
-    port!(
-        MaskPortDst,
-        ["mask-key-dst"],
-        mask_ports.dst,
-        "KEY",
-        key,
-        "----------R---",
-        Expectation,
-        "bits of the expected destination key that count"
-    ),
-    port!(
-        TuplePortSrc,
-        ["tuple-key-src"],
-        tuple_ports.src,
-        "KEY",
-        key,
-        "----------R---",
-        Expectation,
-        "expected source key"
-    ),
-    port!(
-        TuplePortDst,
-        ["tuple-key-dst"],
-        tuple_ports.dst,
-        "KEY",
-        key,
-        "----------R---",
-        Expectation,
-        "expected destination key"
-    ),
-];
-
-/// `--state` of a protocol.
-const fn state(
-    names: &'static [&'static str],
-    legal: &'static str,
-    set: fn(&mut Args, &[u8]) -> Result<(), Fail>,
-) -> Flag {
-    Flag {
-        id: Id::State,
-        letter: 0,
-        names: &["state"],
-        takes: Takes::Value("STATE", set),
-        legal,
-        section: Section::Selection,
-        brief: "state of the connection",
-        manual: "In upper case, as -L shows it.",
-        complete: Complete::Words(names),
-    }
-}
-
-const fn vtag(id: Id, names: &'static [&'static str], set: fn(&mut Args, &[u8]) -> Result<(), Fail>) -> Flag {
-    Flag {
-        id,
-        letter: 0,
-        names,
-        takes: Takes::Value("TAG", set),
-        legal: "-RRo-o----R---",
-        section: Section::Selection,
-        brief: "SCTP verification tag of that direction, decimal",
-        manual: "",
-        complete: Complete::Nothing,
-    }
-}
-
-const fn icmp(
-    id: Id,
-    names: &'static [&'static str],
-    legal: &'static str,
-    brief: &'static str,
-    set: fn(&mut Args, &[u8]) -> Result<(), Fail>,
-) -> Flag {
-    Flag {
-        id,
-        letter: 0,
-        names,
-        takes: Takes::Value("NUMBER", set),
-        legal,
-        section: Section::Selection,
-        brief,
-        manual: "",
-        complete: Complete::Nothing,
-    }
-}
-
-const PORT_PAIRS: [&str; 2] = [
-    "you have to specify `--sport' and `--dport'",
-    "you have to specify `--reply-src-port' and `--reply-dst-port'",
-];
-
-/// The options of each protocol that has any.
-pub static PROTOCOLS: &[ProtocolFlags] = &[
-    ProtocolFlags {
-        num: ipproto::TCP,
-        name: "tcp",
-        flags: ports![state(
-            &[
-                "NONE",
-                "SYN_SENT",
-                "SYN_RECV",
-                "ESTABLISHED",
-                "FIN_WAIT",
-                "CLOSE_WAIT",
-                "LAST_ACK",
-                "TIME_WAIT",
-                "CLOSE",
-                "SYN_SENT2",
-                "LISTEN"
-            ],
-            "oRRooo-o------",
-            |a, v| protocol::state(ipproto::TCP, v).map(|s| a.state = Some(s)),
-        )],
-        pairs: PORT_PAIRS,
-    },
-    ProtocolFlags { num: ipproto::UDP, name: "udp", flags: ports![], pairs: PORT_PAIRS },
-    ProtocolFlags { num: ipproto::UDPLITE, name: "udplite", flags: ports![], pairs: PORT_PAIRS },
-    ProtocolFlags {
-        num: ipproto::SCTP,
-        name: "sctp",
-        flags: ports![
-            state(
-                &[
-                    "NONE",
-                    "CLOSED",
-                    "COOKIE_WAIT",
-                    "COOKIE_ECHOED",
-                    "ESTABLISHED",
-                    "SHUTDOWN_SENT",
-                    "SHUTDOWN_RECD",
-                    "SHUTDOWN_ACK_SENT"
-                ],
-                "oRRooo-o------",
-                |a, v| protocol::state(ipproto::SCTP, v).map(|s| a.state = Some(s)),
-            ),
-            vtag(Id::OrigVtag, &["orig-vtag"], |a, v| {
-                a.vtag[0] = Some(a.decimal(v, "orig-vtag") as u32);
-                Ok(())
-            }),
-            vtag(Id::ReplyVtag, &["reply-vtag"], |a, v| {
-                a.vtag[1] = Some(a.decimal(v, "reply-vtag") as u32);
-                Ok(())
-            }),
-        ],
-        pairs: PORT_PAIRS,
-    },
-    ProtocolFlags {
-        num: ipproto::DCCP,
-        name: "dccp",
-        flags: ports![
-            state(
-                &[
-                    "NONE", "REQUEST", "RESPOND", "PARTOPEN", "OPEN", "CLOSEREQ", "CLOSING", "TIMEWAIT",
-                    "IGNORE", "INVALID"
-                ],
-                "oRRooo-o------",
-                |a, v| protocol::state(ipproto::DCCP, v).map(|s| a.state = Some(s)),
-            ),
-            Flag {
-                id: Id::Role,
-                letter: 0,
-                names: &["role"],
-                takes: Takes::Value("ROLE", |a, v| protocol::dccp_role(v).map(|r| a.role = Some(r))),
-                legal: "-RR-------R---",
-                section: Section::Selection,
-                brief: "who opened the connection: client or server",
-                manual: "",
-                complete: Complete::Words(&["client", "server"]),
-            },
-        ],
-        pairs: [
-            "you have to specify `--sport' and `--dport'",
-            "you have to specify `--reply-port-src' and `--report-port-dst'",
-        ],
-    },
-    ProtocolFlags {
-        num: ipproto::GRE,
-        name: "gre",
-        flags: GRE_FLAGS,
-        pairs: [
-            "you have to specify `--srckey' and `--dstkey'",
-            "you have to specify `--reply-src-key' and `--reply-dst-key'",
-        ],
-    },
-    ProtocolFlags {
-        num: ipproto::ICMP,
-        name: "icmp",
-        flags: &[
-            icmp(Id::IcmpType, &["icmp-type"], "oRRooR-o------", "ICMP type, a number", |a, v| {
-                a.icmp_type = Some(a.decimal(v, "icmp-type") as u8);
-                Ok(())
-            }),
-            icmp(Id::IcmpCode, &["icmp-code"], "oRRooR-o------", "ICMP code, a number", |a, v| {
-                a.icmp_code = Some(a.decimal(v, "icmp-code") as u8);
-                Ok(())
-            }),
-            icmp(Id::IcmpId, &["icmp-id"], "oooooo-o------", "ICMP identifier", |a, v| {
-                a.icmp_id = Some(a.decimal(v, "icmp-id") as u16);
-                Ok(())
-            }),
-        ],
-        pairs: ["", ""],
-    },
-    ProtocolFlags {
-        num: ipproto::ICMPV6,
-        name: "icmpv6",
-        flags: &[
-            icmp(Id::IcmpType, &["icmpv6-type"], "oRRooR-o------", "ICMPv6 type, a number", |a, v| {
-                a.icmp_type = Some(a.decimal(v, "icmpv6-type") as u8);
-                Ok(())
-            }),
-            icmp(Id::IcmpCode, &["icmpv6-code"], "oRRooR-o------", "ICMPv6 code, a number", |a, v| {
-                a.icmp_code = Some(a.decimal(v, "icmpv6-code") as u8);
-                Ok(())
-            }),
-            icmp(Id::IcmpId, &["icmpv6-id"], "oooooo-o------", "ICMPv6 identifier", |a, v| {
-                a.icmp_id = Some(a.decimal(v, "icmpv6-id") as u16);
-                Ok(())
-            }),
-        ],
-        pairs: ["", ""],
-    },
-];
-
-/// The options of a protocol, if it has any.
-pub fn protocol_flags(num: u8) -> Option<&'static ProtocolFlags> {
-    PROTOCOLS.iter().find(|p| p.num == num)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::flags::args::Ports;
     use crate::flags::command::COMMANDS;
+    use crate::flags::protocol::{PROTOCOLS, protocol_flags};
+    use zct_wire::consts::ipproto;
 
-    fn check(flags: &[Flag]) {
+    fn check(flags: &[&Flag]) {
         for (i, f) in flags.iter().enumerate() {
             assert_eq!(f.legal.len(), COLUMNS.len(), "{:?}", f.id);
             assert!(f.legal.bytes().all(|b| b"oRP-".contains(&b)), "{:?}", f.id);
@@ -1044,16 +686,15 @@ mod tests {
 
     #[test]
     fn rows_are_complete_and_names_unique() {
-        check(FLAGS);
+        check(&FLAGS.iter().collect::<Vec<_>>());
         for (i, f) in FLAGS.iter().enumerate() {
             assert_eq!(f.id as usize, i, "rows and ids are in one order");
             assert!(COMMANDS.iter().all(|c| Some(c.short) != f.short() && !f.names.contains(&c.long)));
         }
         for p in PROTOCOLS {
-            check(p.flags);
-            assert!(
-                p.flags.iter().all(|f| f.names.iter().all(|n| FLAGS.iter().all(|g| !g.names.contains(n))))
-            );
+            let flags: Vec<&Flag> = p.flags().collect();
+            check(&flags);
+            assert!(flags.iter().all(|f| f.names.iter().all(|n| FLAGS.iter().all(|g| !g.names.contains(n)))));
         }
     }
 
@@ -1061,7 +702,7 @@ mod tests {
     fn ports_member_is_plain() {
         // The macro writes into these; a renamed member would be a compile error, a swapped one is not.
         let mut a = Args::default();
-        for (at, f) in protocol_flags(ipproto::TCP).unwrap().flags[..8].iter().enumerate() {
+        for (at, f) in protocol_flags(ipproto::TCP).unwrap().ports.iter().enumerate() {
             let Takes::Value(_, set) = f.takes else { panic!("ports take values") };
             set(&mut a, at.to_string().as_bytes()).unwrap();
         }

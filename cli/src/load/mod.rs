@@ -20,6 +20,7 @@ use source::Source;
 use std::ffi::OsString;
 use std::sync::Arc;
 use words::Splitter;
+use zct_engine::handoff::{Closing, Handoff};
 
 /// The options after the file name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,14 +47,90 @@ pub fn run(name: Name, file: &[u8], options: Options) -> Result<(), Fail> {
     let mut lines = LineParser::new(name);
     let total = check(&mut source, &mut lines)?;
     let mut runner = Runner::new(name, source.name.clone(), options, total)?;
-    let ended = source.each_line(|line| {
+    let ended = if total < OVERLAP_MIN || zct_engine::processors() == 1 {
+        source.each_line(|line| {
+            if Splitter::is_blank(line.text) {
+                return Ok(());
+            }
+            let call = lines.parse(line.text, false)?;
+            runner.line(call, line)
+        })
+    } else {
+        overlapped(&mut source, &mut lines, &mut runner)
+    };
+    runner.finish(ended)
+}
+
+/// A file with fewer commands is not worth a thread.
+const OVERLAP_MIN: u64 = 1000;
+/// Commands handed over at a time.
+const PIECE: usize = 128;
+/// Pieces on the way.
+const PIECES: usize = 3;
+
+/// Commands with their lines.
+#[derive(Default)]
+struct Piece {
+    calls: Vec<(Invocation, u64, usize)>,
+    text: Vec<u8>,
+}
+
+/// Reads lines here and carries them out on another thread: the kernel works while the next are read.
+fn overlapped(source: &mut Source, lines: &mut LineParser, runner: &mut Runner) -> Result<(), Fail> {
+    let (full, empty) = (Handoff::new(PIECES + 1), Handoff::new(PIECES + 1));
+    for _ in 0..PIECES {
+        empty.give(Piece::default());
+    }
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            let _closing = (Closing(&full), Closing(&empty));
+            carry_out_pieces(runner, &full, &empty)
+        });
+        let read = read_pieces(source, lines, &full, &empty);
+        full.close();
+        // A panic goes on here.
+        let carried_out = worker.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
+        carried_out.and(read)
+    })
+}
+
+fn read_pieces(
+    source: &mut Source,
+    lines: &mut LineParser,
+    full: &Handoff<Piece>,
+    empty: &Handoff<Piece>,
+) -> Result<(), Fail> {
+    // What the other side ended with is known there.
+    let stopped = Fail::silent;
+    let mut piece = empty.take().ok_or_else(stopped)?;
+    let read = source.each_line(|line| {
         if Splitter::is_blank(line.text) {
             return Ok(());
         }
         let call = lines.parse(line.text, false)?;
-        runner.line(call, line)
+        piece.text.extend_from_slice(line.text);
+        piece.calls.push((call, line.number, piece.text.len()));
+        if piece.calls.len() == PIECE {
+            let next = empty.take().ok_or_else(stopped)?;
+            full.give(std::mem::replace(&mut piece, next));
+        }
+        Ok(())
     });
-    runner.finish(ended)
+    full.give(piece);
+    read
+}
+
+fn carry_out_pieces(runner: &mut Runner, full: &Handoff<Piece>, empty: &Handoff<Piece>) -> Result<(), Fail> {
+    while let Some(mut piece) = full.take() {
+        let mut start = 0;
+        for (call, number, end) in piece.calls.drain(..) {
+            runner.line(call, source::Line { text: &piece.text[start..end], number })?;
+            start = end;
+        }
+        piece.text.clear();
+        empty.give(piece);
+    }
+    Ok(())
 }
 
 /// Reads the whole file and finds the first usage error; returns the number of commands. Commands that have

@@ -19,6 +19,9 @@ pub struct AddrArg {
 
 /// Reads an address: IPv4 in all the forms of `inet_aton(3)`, else IPv6. No names.
 pub fn address(text: &[u8]) -> Result<Addr, Fail> {
+    if let Some(quad) = dotted_quad(text) {
+        return Ok(Addr::V4(quad));
+    }
     let cut = text.get(..TEXT_MAX).unwrap_or(text);
     ipv4(cut).map(Addr::V4).or_else(|| ipv6(cut).map(Addr::V6)).ok_or_else(|| invalid(text))
 }
@@ -65,6 +68,30 @@ pub fn prefix_mask(like: &Addr, len: u32) -> Addr {
         Addr::V4(_) => Addr::V4(u32::MAX.checked_shl(32 - len).unwrap_or(0).to_be_bytes()),
         Addr::V6(_) => Addr::V6(u128::MAX.checked_shl(128 - len).unwrap_or(0).to_be_bytes()),
     }
+}
+
+/// Four decimal numbers without leading zeros: what nearly every IPv4 address looks like.
+fn dotted_quad(text: &[u8]) -> Option<[u8; 4]> {
+    let mut quad = [0u8; 4];
+    let (mut part, mut value, mut digits) = (0usize, 0u32, 0u32);
+    for b in text {
+        match b {
+            b'0'..=b'9' if digits == 0 || value != 0 => {
+                value = value * 10 + u32::from(b - b'0');
+                digits += 1;
+                if value > 255 {
+                    return None;
+                }
+            }
+            b'.' if digits > 0 && part < 3 => {
+                quad[part] = value as u8;
+                (part, value, digits) = (part + 1, 0, 0);
+            }
+            _ => return None,
+        }
+    }
+    quad[part] = value as u8;
+    (part == 3 && digits > 0).then_some(quad)
 }
 
 /// `inet_aton(3)`: one to four numbers of any base; the last fills what the others leave. What follows a

@@ -38,14 +38,29 @@ fn scan(text: &[u8], any_base: bool) -> Option<(bool, u64, &[u8])> {
     Some((negative, value, after))
 }
 
+/// A plain decimal number of at most nine digits without a leading zero, which is what nearly every value
+/// is, and the same in any base.
+fn plain(text: &[u8]) -> Option<u32> {
+    if text.is_empty() || text.len() > 9 || (text[0] == b'0' && text.len() > 1) {
+        return None;
+    }
+    text.iter().try_fold(0u32, |v, b| b.is_ascii_digit().then(|| v * 10 + u32::from(b - b'0')))
+}
+
 /// `strtoul(3)` with base 0: the number, wrapped when negative, and what follows it.
 pub fn any_base(text: &[u8]) -> Option<(u64, &[u8])> {
+    if let Some(v) = plain(text) {
+        return Some((v.into(), b""));
+    }
     let (negative, value, after) = scan(text, true)?;
     Some((if negative { value.wrapping_neg() } else { value }, after))
 }
 
 /// `atol(3)`: garbage is 0, and everything wraps to what the caller cuts it to.
 pub fn decimal(text: &[u8]) -> i64 {
+    if let Some(v) = plain(text) {
+        return v.into();
+    }
     let Some((negative, value, _)) = scan(text, false) else { return 0 };
     let value = i64::try_from(value).unwrap_or(i64::MAX);
     if negative { value.checked_neg().unwrap_or(i64::MIN) } else { value }
@@ -53,7 +68,7 @@ pub fn decimal(text: &[u8]) -> i64 {
 
 /// True when the text is a decimal number and nothing else.
 pub fn is_decimal(text: &[u8]) -> bool {
-    matches!(scan(text, false), Some((_, _, b"")))
+    plain(text).is_some() || matches!(scan(text, false), Some((_, _, b"")))
 }
 
 /// A number of any base up to `max`, for `-w -i -c` and the zones. `letter` is what messages call the

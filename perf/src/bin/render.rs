@@ -1,11 +1,11 @@
-//! Text rendering alone: `render ROUNDS` renders 32 KiB of dump so often and prints nanoseconds a flow.
-//! Under `valgrind --tool=callgrind` it gives repeatable instruction counts.
+//! Text rendering alone: `render ROUNDS [FORMAT]` renders 32 KiB of dump so often and prints nanoseconds a
+//! flow. Under `valgrind --tool=callgrind` it gives repeatable instruction counts, of one format alone too.
 
 use std::time::Instant;
 use zct_perf::mix;
 use zct_wire::flow::FlowView;
 use zct_wire::header::{CtMsg, Frames};
-use zct_wire::text::{LocalTime, Out, Style, TextContext, TimeZone, line, save};
+use zct_wire::text::{LocalTime, Out, Style, TextContext, TimeZone, json, line, save, xml};
 
 struct Utc;
 
@@ -23,10 +23,14 @@ fn main() {
         used += m.len().next_multiple_of(4);
         flows += 1;
     }
+    let only = std::env::args().nth(2);
     let ctx = TextContext { now_s: 0, zone: &Utc, labels: None };
     let style = Style::default();
     let mut text = vec![0; 128 << 10];
-    for kind in ["index", "line", "save"] {
+    for kind in ["index", "line", "save", "xml", "json"] {
+        if only.as_ref().is_some_and(|only| only != kind) {
+            continue;
+        }
         let begin = Instant::now();
         let mut bytes = 0;
         for _ in 0..rounds {
@@ -36,7 +40,9 @@ fn main() {
                 let done = match kind {
                     "index" => f.status().map(|s| out.byte(s.unwrap_or(0) as u8)),
                     "line" => line::flow(&mut out, &f, &style, &ctx).map(|()| out.byte(b'\n')),
-                    _ => save::flow(&mut out, &f, save::Verb::Add).map(|()| out.byte(b'\n')),
+                    "save" => save::flow(&mut out, &f, save::Verb::Add).map(|()| out.byte(b'\n')),
+                    "xml" => xml::flow(&mut out, &f, None, None, &style, &ctx).map(|()| out.byte(b'\n')),
+                    _ => json::flow(&mut out, &f, None, &style, &ctx).map(|()| out.byte(b'\n')),
                 };
                 assert_eq!(done, Ok(()));
             }

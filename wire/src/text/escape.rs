@@ -15,6 +15,9 @@ pub fn xml(out: &mut Out<'_>, text: &[u8]) {
         '<' => out.lit(b"&lt;"),
         '>' => out.lit(b"&gt;"),
         '"' => out.lit(b"&quot;"),
+        // An entry is one line, and a parser would turn CR into LF.
+        '\n' => out.lit(b"&#10;"),
+        '\r' => out.lit(b"&#13;"),
         // XML 1.0 has no way to write the other control characters, nor these two code points.
         '\u{0}'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {
             out.put(REPLACEMENT);
@@ -29,8 +32,8 @@ pub fn json(out: &mut Out<'_>, text: &[u8]) {
     each_char(out, text, |out, c| match c {
         '"' => out.lit(b"\\\""),
         '\\' => out.lit(b"\\\\"),
-        // DEL is allowed, but garbles terminals.
-        '\u{0}'..='\u{1f}' | '\u{7f}' => {
+        // DEL and what follows it are allowed, but garble terminals.
+        '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' => {
             out.lit(b"\\u00");
             out.byte(hex_digit(u32::from(c) >> 4));
             out.byte(hex_digit(u32::from(c) & 15));
@@ -73,12 +76,12 @@ mod tests {
     #[test]
     fn what_each_format_cannot_hold() {
         assert_eq!(
-            text(|o| xml(o, b"a<b>&\"c\"\x01\t\xff")),
-            "a&lt;b&gt;&amp;&quot;c&quot;\u{fffd}\t\u{fffd}"
+            text(|o| xml(o, b"a<b>&\"c\"\x01\t\xff\r\n")),
+            "a&lt;b&gt;&amp;&quot;c&quot;\u{fffd}\t\u{fffd}&#13;&#10;"
         );
         assert_eq!(
-            text(|o| json(o, b"a\"b\\c\n\x00\x7f\xc3\xa9\xc3")),
-            "\"a\\\"b\\\\c\\u000a\\u0000\\u007f\u{e9}\u{fffd}\""
+            text(|o| json(o, b"a\"b\\c\n\x00\x7f\xc2\x9b\xc3\xa9\xc3")),
+            "\"a\\\"b\\\\c\\u000a\\u0000\\u007f\\u009b\u{e9}\u{fffd}\""
         );
         assert_eq!(text(|o| json(o, b"ftp-20")), "\"ftp-20\"");
         assert_eq!(text(|o| json(o, b"")), "\"\"");

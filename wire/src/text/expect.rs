@@ -24,13 +24,12 @@ pub fn line(out: &mut Out<'_>, e: &ExpectView<'_>) -> Result<(), WireError> {
         out.u32(t);
         out.byte(b' ');
     }
-    let proto = expected.proto.unwrap_or(0);
     out.lit(b"proto=");
-    out.u32(u32::from(proto));
+    out.u32(u32::from(expected.proto.unwrap_or(0)));
     out.byte(b' ');
-    part(out, b"", &expected, proto);
-    part(out, b"mask-", &e.mask()?.unwrap_or_default(), proto);
-    part(out, b"master-", &e.master()?.unwrap_or_default(), proto);
+    part(out, b"", &expected);
+    part(out, b"mask-", &e.mask()?.unwrap_or_default());
+    part(out, b"master-", &e.master()?.unwrap_or_default());
     if let Some(z) = e.zone()? {
         out.lit(b"zone=");
         out.u32(u32::from(z));
@@ -59,8 +58,9 @@ pub fn line(out: &mut Out<'_>, e: &ExpectView<'_>) -> Result<(), WireError> {
     Ok(())
 }
 
-/// Addresses and ports of one tuple, with a word before the addresses.
-fn part(out: &mut Out<'_>, prefix: &[u8], t: &Tuple, proto: u8) {
+/// Addresses and ports of one tuple, with a word before the addresses. Each tuple is written by its own
+/// protocol: PPTP, over TCP, expects GRE.
+fn part(out: &mut Out<'_>, prefix: &[u8], t: &Tuple) {
     for (name, addr) in [(&b"src="[..], &t.src), (b"dst=", &t.dst)] {
         out.put(prefix);
         out.put(name);
@@ -69,7 +69,7 @@ fn part(out: &mut Out<'_>, prefix: &[u8], t: &Tuple, proto: u8) {
         }
         out.byte(b' ');
     }
-    line::layer4(out, t, proto);
+    line::layer4(out, t, t.proto.unwrap_or(0));
 }
 
 /// The time before an expectation (`-o timestamp`): microseconds padded with blanks on the right, unlike

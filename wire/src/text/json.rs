@@ -78,7 +78,10 @@ pub fn flow(
         status(out, s);
     }
     if let Some(m) = f.mark()? {
-        number(out, b",\"mark\":", u64::from(m));
+        match m {
+            0 => out.lit(b",\"mark\":0"),
+            m => number(out, b",\"mark\":", u64::from(m)),
+        }
     }
     if let Some(m) = f.secmark()? {
         number(out, b",\"secmark\":", u64::from(m));
@@ -99,7 +102,10 @@ pub fn flow(
         out.byte(b'}');
     }
     if let Some(u) = f.use_count()? {
-        number(out, b",\"use\":", u64::from(u));
+        match u {
+            1 => out.lit(b",\"use\":1"),
+            u => number(out, b",\"use\":", u64::from(u)),
+        }
     }
     if style.id {
         if let Some(id) = f.id()? {
@@ -122,12 +128,11 @@ pub fn expect(
     style: &Style,
 ) -> Result<(), WireError> {
     let expected = e.tuple_expected()?.unwrap_or_default();
-    let proto = expected.proto.unwrap_or(0);
     out.byte(b'{');
     if let Some(event) = event {
         head(out, event);
     }
-    protocols(out, e.family(), proto);
+    protocols(out, e.family(), expected.proto.unwrap_or(0));
     if let Some(t) = e.timeout_s()? {
         number(out, b",\"timeout\":", u64::from(t));
     }
@@ -136,7 +141,8 @@ pub fn expect(
     for (key, t) in parts {
         if let Some(t) = t {
             out.put(key);
-            tuple(out, &t, proto, None);
+            // Keys or ports by the tuple's own protocol: PPTP, over TCP, expects GRE.
+            tuple(out, &t, t.proto.unwrap_or(0), None);
             out.byte(b'}');
         }
     }
@@ -214,8 +220,9 @@ fn seconds(out: &mut Out<'_>, t: EventTime) {
     out.padded(u64::from(t.usec), 6);
 }
 
-fn number(out: &mut Out<'_>, key: &[u8], value: u64) {
-    out.put(key);
+#[inline]
+fn number<const N: usize>(out: &mut Out<'_>, key: &[u8; N], value: u64) {
+    out.lit(key);
     out.u64(value);
 }
 
@@ -260,27 +267,9 @@ fn protocols(out: &mut Out<'_>, family: u8, proto: u8) {
 /// The members of one direction. The two usual shapes are written as they lie in the message.
 #[inline]
 fn direction(out: &mut Out<'_>, shape: &Shape<'_>, proto: u8, carried: Option<Counters>) {
-    let (src_port, dst_port) = match shape {
-        Shape::V4(t) if line::has_ports(proto) => {
-            out.lit(b"\"src\":\"");
-            out.ipv4(*t.src);
-            out.lit(b"\",\"dst\":\"");
-            out.ipv4(*t.dst);
-            (t.src_port, t.dst_port)
-        }
-        Shape::V6(t) if line::has_ports(proto) => {
-            out.lit(b"\"src\":\"");
-            out.ipv6(t.src);
-            out.lit(b"\",\"dst\":\"");
-            out.ipv6(t.dst);
-            (t.src_port, t.dst_port)
-        }
-        other => return tuple(out, &other.tuple(), proto, carried),
-    };
-    out.lit(b"\",\"sport\":");
-    out.u32(u32::from(src_port));
-    out.lit(b",\"dport\":");
-    out.u32(u32::from(dst_port));
+    if !line::usual(out, shape, proto, (b"\"src\":\"", b"\",\"dst\":\"", b"\",\"sport\":", b",\"dport\":")) {
+        return tuple(out, &shape.tuple(), proto, carried);
+    }
     if let Some(c) = carried {
         number(out, b",\"packets\":", c.packets);
         number(out, b",\"bytes\":", c.bytes);
@@ -342,10 +331,11 @@ fn status(out: &mut Out<'_>, status: u32) {
 fn times(out: &mut Out<'_>, f: &FlowView<'_>, style: &Style, ctx: &TextContext<'_>) -> Result<(), WireError> {
     let Some(t) = f.timestamps()? else { return Ok(()) };
     if style.ktimestamp {
-        for (key, ns) in [(&b",\"start_ns\":"[..], t.start_ns), (b",\"stop_ns\":", t.stop_ns)] {
-            if let Some(ns) = ns {
-                number(out, key, ns);
-            }
+        if let Some(ns) = t.start_ns {
+            number(out, b",\"start_ns\":", ns);
+        }
+        if let Some(ns) = t.stop_ns {
+            number(out, b",\"stop_ns\":", ns);
         }
     }
     if let Some(start) = t.start_ns {

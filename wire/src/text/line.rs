@@ -158,23 +158,10 @@ pub(super) fn state_name(proto: u8, state: Option<(StateOf, u8)>) -> Option<&'st
 /// Addresses, ports and zone of one direction.
 #[inline]
 fn direction(out: &mut Out<'_>, shape: &Shape<'_>, proto: u8, zone: &[u8]) {
-    let t = match shape {
-        Shape::V4(t) if has_ports(proto) => {
-            out.lit(b"src=");
-            out.ipv4(*t.src);
-            out.lit(b" dst=");
-            out.ipv4(*t.dst);
-            return ports(out, t.src_port, t.dst_port);
-        }
-        Shape::V6(t) if has_ports(proto) => {
-            out.lit(b"src=");
-            out.ipv6(t.src);
-            out.lit(b" dst=");
-            out.ipv6(t.dst);
-            return ports(out, t.src_port, t.dst_port);
-        }
-        other => other.tuple(),
-    };
+    if usual(out, shape, proto, (b"src=", b" dst=", b" sport=", b" dport=")) {
+        return out.byte(b' ');
+    }
+    let t = shape.tuple();
     addresses(out, &t);
     layer4(out, &t, proto);
     if let Some(z) = t.zone {
@@ -190,14 +177,37 @@ pub(super) fn has_ports(proto: u8) -> bool {
     matches!(proto, ipproto::TCP | ipproto::UDP | ipproto::UDPLITE | ipproto::SCTP | ipproto::DCCP)
 }
 
-/// ` sport=… dport=… `, after an address.
+/// Writes the addresses and ports of the two usual shapes as they lie in the message, each after its piece:
+/// source, destination, source port, destination port. False, and nothing written, for anything else.
 #[inline]
-fn ports(out: &mut Out<'_>, src: u16, dst: u16) {
-    out.lit(b" sport=");
-    out.u32(u32::from(src));
-    out.lit(b" dport=");
-    out.u32(u32::from(dst));
-    out.byte(b' ');
+pub(super) fn usual<const A: usize, const B: usize, const C: usize, const D: usize>(
+    out: &mut Out<'_>,
+    shape: &Shape<'_>,
+    proto: u8,
+    (src, dst, sport, dport): (&[u8; A], &[u8; B], &[u8; C], &[u8; D]),
+) -> bool {
+    let (src_port, dst_port) = match shape {
+        Shape::V4(t) if has_ports(proto) => {
+            out.lit(src);
+            out.ipv4(*t.src);
+            out.lit(dst);
+            out.ipv4(*t.dst);
+            (t.src_port, t.dst_port)
+        }
+        Shape::V6(t) if has_ports(proto) => {
+            out.lit(src);
+            out.ipv6(t.src);
+            out.lit(dst);
+            out.ipv6(t.dst);
+            (t.src_port, t.dst_port)
+        }
+        _ => return false,
+    };
+    out.lit(sport);
+    out.u32(u32::from(src_port));
+    out.lit(dport);
+    out.u32(u32::from(dst_port));
+    true
 }
 
 /// `src=… dst=… `.

@@ -1,11 +1,11 @@
 //! `-o save`: each flow as the command that makes it again (spec/cli.md §3.3).
 
-use super::{Out, proto_name};
+use super::{Out, line, proto_name};
 use crate::consts::{ipproto, ips};
 use crate::error::WireError;
 use crate::flow::FlowView;
-use crate::proto::{DCCP_STATES, ProtoInfo, SCTP_STATES, TCP_STATES};
-use crate::tuple::Tuple;
+use crate::proto::{DCCP_STATES, ProtoInfo, SCTP_STATES, StateOf, TCP_STATES};
+use crate::tuple::{Shape, Tuple, Usual};
 
 /// What a saved line does when it is loaded again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +32,8 @@ impl From<super::EventKind> for Verb {
 ///
 /// Mark, labels, helper and counters are not in it: the original leaves them out, and lines are compared.
 pub fn flow(out: &mut Out<'_>, f: &FlowView<'_>, verb: Verb) -> Result<(), WireError> {
-    let orig = f.orig()?.unwrap_or_default();
-    let reply = f.reply()?.unwrap_or_default();
+    let orig = f.orig_shape()?;
+    let reply = f.reply_shape()?;
     let status = f.status()?;
     out.lit(match verb {
         Verb::Add => b"-A ",
@@ -52,16 +52,83 @@ pub fn flow(out: &mut Out<'_>, f: &FlowView<'_>, verb: Verb) -> Result<(), WireE
     if let Some(z) = f.zone()? {
         number(out, b"-w ", u32::from(z));
     }
+    match (&orig, &reply) {
+        (Shape::V4(o), Shape::V4(r)) if line::has_ports(o.proto) => {
+            usual(out, o, r, status, |out, a| out.ipv4(*a));
+        }
+        (Shape::V6(o), Shape::V6(r)) if line::has_ports(o.proto) => {
+            usual(out, o, r, status, |out, a| out.ipv6(a));
+        }
+        _ => any(out, &orig.tuple(), &reply.tuple(), status),
+    }
+    state(out, f, orig.proto())?;
+    out.trim_blank();
+    Ok(())
+}
+
+#[inline]
+fn number<const N: usize>(out: &mut Out<'_>, option: &[u8; N], value: u32) {
+    out.lit(option);
+    out.u32(value);
+    out.byte(b' ');
+}
+
+/// True when an address of the reply that is not the one to expect is a translation: the kernel says that it
+/// has translated this side, or says nothing of it.
+#[inline]
+fn translated(status: Option<u32>, done: u32, differs: bool) -> bool {
+    differs && status.is_none_or(|s| s & done != 0)
+}
+
+/// Addresses, protocol and ports of the usual shapes, as they lie in the message.
+#[inline]
+fn usual<const N: usize>(
+    out: &mut Out<'_>,
+    orig: &Usual<'_, N>,
+    reply: &Usual<'_, N>,
+    status: Option<u32>,
+    addr: impl Fn(&mut Out<'_>, &[u8; N]),
+) {
+    let dnat = translated(status, ips::DST_NAT_DONE, reply.src != orig.dst);
+    let snat = translated(status, ips::SRC_NAT_DONE, reply.dst != orig.src);
+    out.lit(b"-s ");
+    addr(out, orig.src);
+    out.lit(b" -d ");
+    addr(out, orig.dst);
+    out.lit(if dnat { b" -g " } else { b" -r " });
+    addr(out, reply.src);
+    out.lit(if snat { b" -n " } else { b" -q " });
+    addr(out, reply.dst);
+    match orig.proto {
+        ipproto::TCP => out.lit(b" -p tcp --sport "),
+        ipproto::UDP => out.lit(b" -p udp --sport "),
+        other => {
+            out.lit(b" -p ");
+            out.put(proto_name(other));
+            out.lit(b" --sport ");
+        }
+    }
+    out.u32(u32::from(orig.src_port));
+    out.lit(b" --dport ");
+    out.u32(u32::from(orig.dst_port));
+    out.lit(b" --reply-port-src ");
+    out.u32(u32::from(reply.src_port));
+    out.lit(b" --reply-port-dst ");
+    out.u32(u32::from(reply.dst_port));
+    out.byte(b' ');
+}
+
+/// Zones, addresses, protocol and what tells flows apart above IP, as far as they are there.
+fn any(out: &mut Out<'_>, orig: &Tuple, reply: &Tuple, status: Option<u32>) {
     if let Some(z) = orig.zone {
         number(out, b"--orig-zone ", u32::from(z));
     }
     if let Some(z) = reply.zone {
         number(out, b"--reply-zone ", u32::from(z));
     }
-    let nat_done = |bit| status.is_none_or(|s| s & bit != 0);
-    let dnat = nat_done(ips::DST_NAT_DONE) && reply.src != orig.dst;
-    let snat = nat_done(ips::SRC_NAT_DONE) && reply.dst != orig.src;
-    let addresses: [(&[u8], _); 4] = [
+    let dnat = translated(status, ips::DST_NAT_DONE, reply.src != orig.dst);
+    let snat = translated(status, ips::SRC_NAT_DONE, reply.dst != orig.src);
+    let addresses: [(&[u8; 3], _); 4] = [
         (b"-s ", orig.src),
         (b"-d ", orig.dst),
         (if dnat { b"-g " } else { b"-r " }, reply.src),
@@ -69,20 +136,14 @@ pub fn flow(out: &mut Out<'_>, f: &FlowView<'_>, verb: Verb) -> Result<(), WireE
     ];
     for (option, addr) in addresses {
         if let Some(a) = addr {
-            out.put(option);
+            out.lit(option);
             out.addr(&a);
             out.byte(b' ');
         }
     }
-    protocol(out, f, &orig, &reply)?;
-    out.trim_blank();
-    Ok(())
-}
-
-fn number(out: &mut Out<'_>, option: &[u8], value: u32) {
-    out.put(option);
-    out.u32(value);
-    out.byte(b' ');
+    if let Some(proto) = orig.proto {
+        protocol(out, proto, orig, reply);
+    }
 }
 
 fn status_list(out: &mut Out<'_>, status: u32) {
@@ -92,6 +153,13 @@ fn status_list(out: &mut Out<'_>, status: u32) {
         (ips::ASSURED, b"ASSURED"),
         (ips::FIXED_TIMEOUT, b"FIXED_TIMEOUT"),
     ];
+    // What most flows of a firewall have, in one piece.
+    const SEEN: u32 = ips::SEEN_REPLY | ips::ASSURED;
+    match status & NAMES.iter().fold(0, |all, (bit, _)| all | bit) {
+        SEEN => return out.lit(b"-u SEEN_REPLY,ASSURED "),
+        0 => return out.lit(b"-u UNSET "),
+        _ => {}
+    }
     out.lit(b"-u ");
     let mut first = true;
     for (_, name) in NAMES.into_iter().filter(|(bit, _)| status & bit != 0) {
@@ -101,14 +169,10 @@ fn status_list(out: &mut Out<'_>, status: u32) {
         out.put(name);
         first = false;
     }
-    if first {
-        out.lit(b"UNSET");
-    }
     out.byte(b' ');
 }
 
-fn protocol(out: &mut Out<'_>, f: &FlowView<'_>, orig: &Tuple, reply: &Tuple) -> Result<(), WireError> {
-    let Some(proto) = orig.proto else { return Ok(()) };
+fn protocol(out: &mut Out<'_>, proto: u8, orig: &Tuple, reply: &Tuple) {
     out.lit(b"-p ");
     match proto_name(proto) {
         b"unknown" => out.u32(u32::from(proto)),
@@ -140,26 +204,43 @@ fn protocol(out: &mut Out<'_>, f: &FlowView<'_>, orig: &Tuple, reply: &Tuple) ->
             (b"--icmpv6-id ", orig.icmp_id),
             (b"", None),
         ],
-        _ => return Ok(()),
+        _ => return,
     };
     for (option, value) in ports {
         if let Some(v) = value {
-            number(out, option, u32::from(v));
+            out.put(option);
+            out.u32(u32::from(v));
+            out.byte(b' ');
         }
     }
+}
+
+/// State, and what else a protocol keeps of a flow.
+#[inline]
+fn state(out: &mut Out<'_>, f: &FlowView<'_>, proto: u8) -> Result<(), WireError> {
+    // The state alone is cheaper to read than everything TCP keeps.
+    if proto == ipproto::TCP {
+        match f.state()? {
+            Some((StateOf::Tcp, 3)) => out.lit(b"--state ESTABLISHED "),
+            Some((StateOf::Tcp, number)) => state_name(out, Some(number), TCP_STATES),
+            _ => {}
+        }
+        return Ok(());
+    }
     match (proto, f.protoinfo()?) {
-        (ipproto::TCP, Some(ProtoInfo::Tcp(i))) => state(out, i.state, TCP_STATES),
         (ipproto::SCTP, Some(ProtoInfo::Sctp(i))) => {
             // The original knows no name for the heartbeat states here, 8 and 9.
-            state(out, i.state, SCTP_STATES.get(..8).unwrap_or_default());
-            for (option, tag) in [&b"--orig-vtag "[..], b"--reply-vtag "].into_iter().zip(i.vtag) {
-                if let Some(t) = tag {
-                    number(out, option, t);
-                }
+            state_name(out, i.state, SCTP_STATES.get(..8).unwrap_or_default());
+            let [orig, reply] = i.vtag;
+            if let Some(tag) = orig {
+                number(out, b"--orig-vtag ", tag);
+            }
+            if let Some(tag) = reply {
+                number(out, b"--reply-vtag ", tag);
             }
         }
         (ipproto::DCCP, Some(ProtoInfo::Dccp(i))) => {
-            state(out, i.state, DCCP_STATES);
+            state_name(out, i.state, DCCP_STATES);
             if let Some(role) = i.role {
                 out.lit(b"--role ");
                 out.put(if role == 0 { b"client" } else { b"server" });
@@ -171,7 +252,7 @@ fn protocol(out: &mut Out<'_>, f: &FlowView<'_>, orig: &Tuple, reply: &Tuple) ->
     Ok(())
 }
 
-fn state(out: &mut Out<'_>, state: Option<u8>, names: &[&[u8]]) {
+fn state_name(out: &mut Out<'_>, state: Option<u8>, names: &[&[u8]]) {
     if let Some(s) = state {
         out.lit(b"--state ");
         out.put(names.get(usize::from(s)).copied().unwrap_or(b"(null)"));

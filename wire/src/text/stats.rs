@@ -48,13 +48,21 @@ impl Counters {
         }
     }
 
-    /// Runs `write` for each counter that has a name, in the order sent.
+    /// Runs `write` for each counter that was sent and has a name, in the order of their numbers, which is
+    /// the kernel's.
     fn each(self, stats: &CpuStats<'_>, mut write: impl FnMut(&'static [u8], u32)) -> Result<(), WireError> {
+        // Read before anything is written: of a counter sent twice the last value counts, as for every
+        // attribute, and an object has no member twice.
+        let mut values = [None; FLOWS.len()];
         for counter in stats.counters() {
             let (kind, value) = counter?;
-            let at = usize::from(kind).checked_sub(1);
-            if let Some(name) = at.and_then(|i| self.names().get(i)) {
-                write(name, value);
+            if let Some(v) = usize::from(kind).checked_sub(1).and_then(|i| values.get_mut(i)) {
+                *v = Some(value);
+            }
+        }
+        for (name, value) in self.names().iter().zip(values) {
+            if let Some(v) = value {
+                write(name, v);
             }
         }
         Ok(())
@@ -102,7 +110,7 @@ mod tests {
     fn a_line_and_an_object_with_newer_counters() {
         let mut buf = [0; 128];
         let mut b = Builder::new(&mut buf, 0x104, 2, 0, 0, 0);
-        b.put_be32(2, 10).put_be32(15, 4_294_967_295).put_be32(16, 7).put_be32(20, 9);
+        b.put_be32(2, 9).put_be32(2, 10).put_be32(15, 4_294_967_295).put_be32(16, 7).put_be32(20, 9);
         let mut bytes = b.finish().unwrap().to_vec();
         bytes[19] = 12; // res_id: the CPU, big endian
         let msg = CtMsg::parse(Frames::new(&bytes).next().unwrap().unwrap()).unwrap();

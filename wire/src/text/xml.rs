@@ -4,11 +4,11 @@
 //! number, and text is escaped, so that the document is always well formed.
 
 use super::{EventKind, LocalTime, Out, Style, TextContext, escape, family_name, line, proto_name};
-use crate::consts::{ipproto, ips};
+use crate::consts::{af, ipproto, ips};
 use crate::error::WireError;
 use crate::expect::ExpectView;
 use crate::flow::{Dir, FlowView, Timestamps};
-use crate::tuple::Tuple;
+use crate::tuple::{Shape, Tuple};
 
 /// What comes before the first flow.
 pub const HEADER: &[u8] = b"<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<conntrack>\n";
@@ -23,10 +23,11 @@ pub const EXPECT_FOOTER: &[u8] = b"</expect>\n";
 const NS: u64 = 1_000_000_000;
 
 /// `<name>number</name>`.
-fn number(out: &mut Out<'_>, open: &[u8], value: u64, close: &[u8]) {
-    out.put(open);
+#[inline]
+fn number<const A: usize, const B: usize>(out: &mut Out<'_>, open: &[u8; A], value: u64, close: &[u8; B]) {
+    out.lit(open);
     out.u64(value);
-    out.put(close);
+    out.lit(close);
 }
 
 fn open_flow(out: &mut Out<'_>, kind: Option<EventKind>) {
@@ -50,15 +51,13 @@ pub fn flow(
     style: &Style,
     ctx: &TextContext<'_>,
 ) -> Result<(), WireError> {
-    let orig = f.orig()?.unwrap_or_default();
-    let reply = f.reply()?.unwrap_or_default();
-    let proto = orig.proto.unwrap_or(0);
+    let orig = f.orig_shape()?;
     open_flow(out, kind);
     out.lit(b"<meta direction=\"original\">");
-    direction(out, f, &orig, proto, Dir::Orig)?;
+    direction(out, f, &orig, Dir::Orig)?;
     out.lit(b"<meta direction=\"reply\">");
-    direction(out, f, &reply, proto, Dir::Reply)?;
-    independent(out, f, proto, style, ctx)?;
+    direction(out, f, &f.reply_shape()?, Dir::Reply)?;
+    independent(out, f, orig.proto(), style, ctx)?;
     if let Some(when) = when_s {
         time(out, &ctx.zone.local(when));
     }
@@ -70,18 +69,26 @@ pub fn flow(
 }
 
 /// One element with text from outside.
-fn element(out: &mut Out<'_>, open: &[u8], text: &[u8], close: &[u8]) {
-    out.put(open);
+#[inline]
+fn element<const A: usize, const B: usize>(out: &mut Out<'_>, open: &[u8; A], text: &[u8], close: &[u8; B]) {
+    out.lit(open);
     escape::xml(out, text);
-    out.put(close);
+    out.lit(close);
 }
 
+#[inline]
 fn open_layer3(out: &mut Out<'_>, family: u8) {
-    out.lit(b"<layer3 protonum=\"");
-    out.u32(u32::from(family));
-    out.lit(b"\" protoname=\"");
-    out.put(family_name(family));
-    out.lit(b"\">");
+    match family {
+        af::INET => out.lit(b"<layer3 protonum=\"2\" protoname=\"ipv4\">"),
+        af::INET6 => out.lit(b"<layer3 protonum=\"10\" protoname=\"ipv6\">"),
+        other => {
+            out.lit(b"<layer3 protonum=\"");
+            out.u32(u32::from(other));
+            out.lit(b"\" protoname=\"");
+            out.put(family_name(other));
+            out.lit(b"\">");
+        }
+    }
 }
 
 fn open_layer4(out: &mut Out<'_>, proto: u8) {
@@ -128,9 +135,39 @@ fn ports(out: &mut Out<'_>, t: &Tuple, proto: u8) {
     }
 }
 
-/// The rest of a direction's `<meta>`, its end included.
-fn direction(out: &mut Out<'_>, f: &FlowView<'_>, t: &Tuple, proto: u8, dir: Dir) -> Result<(), WireError> {
+/// The rest of a direction's `<meta>`, its end included. Each direction is written by its own protocol.
+#[inline]
+fn direction(out: &mut Out<'_>, f: &FlowView<'_>, shape: &Shape<'_>, dir: Dir) -> Result<(), WireError> {
     open_layer3(out, f.family());
+    // Everything between the addresses and the ports is one piece for the two protocols that nearly all
+    // flows have.
+    let proto = shape.proto();
+    let usual = match proto {
+        ipproto::TCP => {
+            let sport = b"</dst></layer3><layer4 protonum=\"6\" protoname=\"tcp\"><sport>";
+            line::usual(out, shape, proto, (b"<src>", b"</src><dst>", sport, b"</sport><dport>"))
+        }
+        ipproto::UDP => {
+            let sport = b"</dst></layer3><layer4 protonum=\"17\" protoname=\"udp\"><sport>";
+            line::usual(out, shape, proto, (b"<src>", b"</src><dst>", sport, b"</sport><dport>"))
+        }
+        _ => false,
+    };
+    if usual {
+        out.lit(b"</dport></layer4>");
+    } else {
+        any_tuple(out, &shape.tuple(), proto);
+    }
+    if let Some(c) = f.counters(dir)? {
+        number(out, b"<counters><packets>", c.packets, b"</packets>");
+        number(out, b"<bytes>", c.bytes, b"</bytes></counters>");
+    }
+    out.lit(b"</meta>");
+    Ok(())
+}
+
+/// Addresses, layer 4 and zone of a tuple, after the start of layer 3.
+fn any_tuple(out: &mut Out<'_>, t: &Tuple, proto: u8) {
     addresses(out, t);
     out.lit(b"</layer3>");
     open_layer4(out, proto);
@@ -139,12 +176,6 @@ fn direction(out: &mut Out<'_>, f: &FlowView<'_>, t: &Tuple, proto: u8, dir: Dir
     if let Some(z) = t.zone {
         number(out, b"<zone>", u64::from(z), b"</zone>");
     }
-    if let Some(c) = f.counters(dir)? {
-        number(out, b"<counters><packets>", c.packets, b"</packets>");
-        number(out, b"<bytes>", c.bytes, b"</bytes></counters>");
-    }
-    out.lit(b"</meta>");
-    Ok(())
 }
 
 /// What belongs to both directions; nothing at all when there is nothing in it.
@@ -159,13 +190,18 @@ fn independent(
     out.lit(b"<meta direction=\"independent\">");
     let opened = out.len();
     if let Some(name) = line::state_name(proto, f.state()?) {
-        element(out, b"<state>", name, b"</state>");
+        out.lit(b"<state>");
+        out.put(name);
+        out.lit(b"</state>");
     }
     if let Some(t) = f.timeout_s()? {
         number(out, b"<timeout>", u64::from(t), b"</timeout>");
     }
     if let Some(m) = f.mark()? {
-        number(out, b"<mark>", u64::from(m), b"</mark>");
+        match m {
+            0 => out.lit(b"<mark>0</mark>"),
+            m => number(out, b"<mark>", u64::from(m), b"</mark>"),
+        }
     }
     if let (Some(names), Some(bits)) = (ctx.labels, f.labels()) {
         out.lit(b"<labels>");
@@ -184,7 +220,10 @@ fn independent(
         number(out, b"<zone>", u64::from(z), b"</zone>");
     }
     if let Some(u) = f.use_count()? {
-        number(out, b"<use>", u64::from(u), b"</use>");
+        match u {
+            1 => out.lit(b"<use>1</use>"),
+            u => number(out, b"<use>", u64::from(u), b"</use>"),
+        }
     }
     if let Some(id) = f.id()? {
         number(out, b"<id>", u64::from(id), b"</id>");
@@ -200,7 +239,8 @@ fn independent(
     if let Some(t) = f.timestamps()? {
         times(out, &t, style, ctx);
     }
-    if out.len() == opened {
+    // After an overflow the lengths say nothing, and rewinding would forget it.
+    if out.len() == opened && !out.is_full() {
         out.rewind(before);
     } else {
         out.lit(b"</meta>");
@@ -259,7 +299,6 @@ pub fn expect(
         (b"<mask>", &mask, b"</mask>"),
         (b"<master>", &master, b"</master>"),
     ];
-    let proto = expected.proto.unwrap_or(0);
     open_flow(out, kind);
     open_layer3(out, e.family());
     for (open, t, close) in parts {
@@ -268,10 +307,12 @@ pub fn expect(
         out.put(close);
     }
     out.lit(b"</layer3>");
-    open_layer4(out, proto);
+    open_layer4(out, expected.proto.unwrap_or(0));
     for (open, t, close) in parts {
         out.put(open);
-        ports(out, t, proto);
+        // The element's protocol is that of the expected flow, but each tuple is written by its own: PPTP,
+        // over TCP, expects GRE.
+        ports(out, t, t.proto.unwrap_or(0));
         out.put(close);
     }
     out.lit(b"</layer4><meta>");

@@ -1,0 +1,440 @@
+//! The options of protocols, known once `-p` has named one.
+
+use super::args::{Args, Side};
+use super::table::{Complete, Flag, Id, Section, Takes};
+use crate::fail::Fail;
+use crate::values::{number, protocol};
+use zct_wire::consts::ipproto;
+
+/// The options of one protocol, known once `-p` has named it.
+#[derive(Debug)]
+pub struct ProtocolFlags {
+    /// IPPROTO_* number.
+    pub num: u8,
+    /// Its name.
+    pub name: &'static str,
+    /// Its ports or keys.
+    pub ports: &'static [Flag],
+    /// Its other options.
+    pub own: &'static [Flag],
+    /// What is said when neither pair is complete: original side, reply side.
+    pub pairs: [&'static str; 2],
+}
+
+impl ProtocolFlags {
+    /// All its options, in the order of the checks.
+    pub fn flags(&self) -> impl Iterator<Item = &'static Flag> + Clone {
+        self.ports.iter().chain(self.own)
+    }
+}
+
+/// A row for one of two ports or keys.
+macro_rules! port {
+    ($id:ident, $names:expr, $member:ident.$side:ident, $value:expr, $read:expr, $legal:expr, $section:ident, $brief:expr) => {
+        Flag {
+            id: Id::$id,
+            letter: 0,
+            names: &$names,
+            takes: Takes::Value($value, |a, v| {
+                a.$member.$side = Some($read(a, v, $names[0])?);
+                Ok(())
+            }),
+            legal: $legal,
+            section: Section::$section,
+            brief: $brief,
+            manual: if $value.as_bytes().len() > 4 {
+                "-L, -D, -U and -E take lists and ranges: 80,443,8000:8099."
+            } else {
+                ""
+            },
+            complete: Complete::Nothing,
+        }
+    };
+}
+
+/// A port of an expectation is decimal and wraps to 16 bits, as in the original.
+fn port(a: &mut Args, text: &[u8], option: &str) -> Result<u16, Fail> {
+    Ok(a.decimal(text, option) as u16)
+}
+
+/// A GRE key may be of any base.
+fn key(a: &mut Args, text: &[u8], option: &str) -> Result<u16, Fail> {
+    match number::any_base(text) {
+        Some((v, b"")) => Ok(v as u16),
+        other => {
+            let v = other.map_or(0, |(v, _)| v as u16);
+            let shown = String::from_utf8_lossy(text);
+            a.warnings.push(format!("WARNING: `{shown}' with --{option} is not a number, using {v}"));
+            Ok(v)
+        }
+    }
+}
+
+/// The options of protocols with ports.
+const PORTS: &[Flag] = &[
+    port!(
+        Sport,
+        ["sport", "orig-port-src"],
+        orig_ports.src,
+        "PORT[:LAST][,...]",
+        |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigSrc),
+        "oPPooP-o--RRR-",
+        Selection,
+        "source port of the original direction"
+    ),
+    port!(
+        Dport,
+        ["dport", "orig-port-dst"],
+        orig_ports.dst,
+        "PORT[:LAST][,...]",
+        |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigDst),
+        "oPPooP-o--RRR-",
+        Selection,
+        "destination port of the original direction"
+    ),
+    port!(
+        ReplyPortSrc,
+        ["reply-port-src"],
+        reply_ports.src,
+        "PORT[:LAST][,...]",
+        |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplySrc),
+        "oPPooP-o---RR-",
+        Selection,
+        "source port of the reply direction"
+    ),
+    port!(
+        ReplyPortDst,
+        ["reply-port-dst"],
+        reply_ports.dst,
+        "PORT[:LAST][,...]",
+        |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplyDst),
+        "oPPooP-o---RR-",
+        Selection,
+        "destination port of the reply direction"
+    ),
+    port!(
+        MaskPortSrc,
+        ["mask-port-src"],
+        mask_ports.src,
+        "PORT",
+        port,
+        "----------R---",
+        Expectation,
+        "bits of the expected source port that count"
+    ),
+    port!(
+        MaskPortDst,
+        ["mask-port-dst"],
+        mask_ports.dst,
+        "PORT",
+        port,
+        "----------R---",
+        Expectation,
+        "bits of the expected destination port that count"
+    ),
+    port!(
+        TuplePortSrc,
+        ["tuple-port-src"],
+        tuple_ports.src,
+        "PORT",
+        port,
+        "----------R---",
+        Expectation,
+        "expected source port"
+    ),
+    port!(
+        TuplePortDst,
+        ["tuple-port-dst"],
+        tuple_ports.dst,
+        "PORT",
+        port,
+        "----------R---",
+        Expectation,
+        "expected destination port"
+    ),
+];
+
+const GRE_KEYS: &[Flag] = &[
+    port!(
+        Sport,
+        ["srckey", "orig-key-src"],
+        orig_ports.src,
+        "KEY",
+        key,
+        "oPPooP-o--RRR-",
+        Selection,
+        "source key of the original direction"
+    ),
+    port!(
+        Dport,
+        ["dstkey", "orig-key-dst"],
+        orig_ports.dst,
+        "KEY",
+        key,
+        "oPPooP-o--RRR-",
+        Selection,
+        "destination key of the original direction"
+    ),
+    port!(
+        ReplyPortSrc,
+        ["reply-key-src"],
+        reply_ports.src,
+        "KEY",
+        key,
+        "oPPooP-o--RRR-",
+        Selection,
+        "source key of the reply direction"
+    ),
+    port!(
+        ReplyPortDst,
+        ["reply-key-dst"],
+        reply_ports.dst,
+        "KEY",
+        key,
+        "oPPooP-o--RRR-",
+        Selection,
+        "destination key of the reply direction"
+    ),
+    port!(
+        MaskPortSrc,
+        ["mask-key-src"],
+        mask_ports.src,
+        "KEY",
+        key,
+        "----------R---",
+        Expectation,
+        "bits of the expected source key that count"
+    ),
+    port!(
+        MaskPortDst,
+        ["mask-key-dst"],
+        mask_ports.dst,
+        "KEY",
+        key,
+        "----------R---",
+        Expectation,
+        "bits of the expected destination key that count"
+    ),
+    port!(
+        TuplePortSrc,
+        ["tuple-key-src"],
+        tuple_ports.src,
+        "KEY",
+        key,
+        "----------R---",
+        Expectation,
+        "expected source key"
+    ),
+    port!(
+        TuplePortDst,
+        ["tuple-key-dst"],
+        tuple_ports.dst,
+        "KEY",
+        key,
+        "----------R---",
+        Expectation,
+        "expected destination key"
+    ),
+];
+
+/// `--state` of a protocol.
+const fn state(
+    names: &'static [&'static str],
+    legal: &'static str,
+    set: fn(&mut Args, &[u8]) -> Result<(), Fail>,
+) -> Flag {
+    Flag {
+        id: Id::State,
+        letter: 0,
+        names: &["state"],
+        takes: Takes::Value("STATE", set),
+        legal,
+        section: Section::Selection,
+        brief: "state of the connection",
+        manual: "In upper case, as -L shows it.",
+        complete: Complete::Words(names),
+    }
+}
+
+const fn vtag(id: Id, names: &'static [&'static str], set: fn(&mut Args, &[u8]) -> Result<(), Fail>) -> Flag {
+    Flag {
+        id,
+        letter: 0,
+        names,
+        takes: Takes::Value("TAG", set),
+        legal: "-RRo-o----R---",
+        section: Section::Selection,
+        brief: "SCTP verification tag of that direction, decimal",
+        manual: "",
+        complete: Complete::Nothing,
+    }
+}
+
+const fn icmp(
+    id: Id,
+    names: &'static [&'static str],
+    legal: &'static str,
+    brief: &'static str,
+    set: fn(&mut Args, &[u8]) -> Result<(), Fail>,
+) -> Flag {
+    Flag {
+        id,
+        letter: 0,
+        names,
+        takes: Takes::Value("NUMBER", set),
+        legal,
+        section: Section::Selection,
+        brief,
+        manual: "",
+        complete: Complete::Nothing,
+    }
+}
+
+const PORT_PAIRS: [&str; 2] = [
+    "you have to specify `--sport' and `--dport'",
+    "you have to specify `--reply-src-port' and `--reply-dst-port'",
+];
+
+/// The options of each protocol that has any.
+pub static PROTOCOLS: &[ProtocolFlags] = &[
+    ProtocolFlags {
+        num: ipproto::TCP,
+        name: "tcp",
+        ports: PORTS,
+        own: &[state(
+            &[
+                "NONE",
+                "SYN_SENT",
+                "SYN_RECV",
+                "ESTABLISHED",
+                "FIN_WAIT",
+                "CLOSE_WAIT",
+                "LAST_ACK",
+                "TIME_WAIT",
+                "CLOSE",
+                "SYN_SENT2",
+                "LISTEN",
+            ],
+            "oRRooo-o------",
+            |a, v| protocol::state(ipproto::TCP, v).map(|s| a.state = Some(s)),
+        )],
+        pairs: PORT_PAIRS,
+    },
+    ProtocolFlags { num: ipproto::UDP, name: "udp", ports: PORTS, own: &[], pairs: PORT_PAIRS },
+    ProtocolFlags { num: ipproto::UDPLITE, name: "udplite", ports: PORTS, own: &[], pairs: PORT_PAIRS },
+    ProtocolFlags {
+        num: ipproto::SCTP,
+        name: "sctp",
+        ports: PORTS,
+        own: &[
+            state(
+                &[
+                    "NONE",
+                    "CLOSED",
+                    "COOKIE_WAIT",
+                    "COOKIE_ECHOED",
+                    "ESTABLISHED",
+                    "SHUTDOWN_SENT",
+                    "SHUTDOWN_RECD",
+                    "SHUTDOWN_ACK_SENT",
+                ],
+                "oRRooo-o------",
+                |a, v| protocol::state(ipproto::SCTP, v).map(|s| a.state = Some(s)),
+            ),
+            vtag(Id::OrigVtag, &["orig-vtag"], |a, v| {
+                a.vtag[0] = Some(a.decimal(v, "orig-vtag") as u32);
+                Ok(())
+            }),
+            vtag(Id::ReplyVtag, &["reply-vtag"], |a, v| {
+                a.vtag[1] = Some(a.decimal(v, "reply-vtag") as u32);
+                Ok(())
+            }),
+        ],
+        pairs: PORT_PAIRS,
+    },
+    ProtocolFlags {
+        num: ipproto::DCCP,
+        name: "dccp",
+        ports: PORTS,
+        own: &[
+            state(
+                &[
+                    "NONE", "REQUEST", "RESPOND", "PARTOPEN", "OPEN", "CLOSEREQ", "CLOSING", "TIMEWAIT",
+                    "IGNORE", "INVALID",
+                ],
+                "oRRooo-o------",
+                |a, v| protocol::state(ipproto::DCCP, v).map(|s| a.state = Some(s)),
+            ),
+            Flag {
+                id: Id::Role,
+                letter: 0,
+                names: &["role"],
+                takes: Takes::Value("ROLE", |a, v| protocol::dccp_role(v).map(|r| a.role = Some(r))),
+                legal: "-RR-------R---",
+                section: Section::Selection,
+                brief: "who opened the connection: client or server",
+                manual: "",
+                complete: Complete::Words(&["client", "server"]),
+            },
+        ],
+        pairs: [
+            "you have to specify `--sport' and `--dport'",
+            "you have to specify `--reply-port-src' and `--report-port-dst'",
+        ],
+    },
+    ProtocolFlags {
+        num: ipproto::GRE,
+        name: "gre",
+        ports: GRE_KEYS,
+        own: &[],
+        pairs: [
+            "you have to specify `--srckey' and `--dstkey'",
+            "you have to specify `--reply-src-key' and `--reply-dst-key'",
+        ],
+    },
+    ProtocolFlags {
+        num: ipproto::ICMP,
+        name: "icmp",
+        ports: &[],
+        own: &[
+            icmp(Id::IcmpType, &["icmp-type"], "oRRooR-o------", "ICMP type, a number", |a, v| {
+                a.icmp_type = Some(a.decimal(v, "icmp-type") as u8);
+                Ok(())
+            }),
+            icmp(Id::IcmpCode, &["icmp-code"], "oRRooR-o------", "ICMP code, a number", |a, v| {
+                a.icmp_code = Some(a.decimal(v, "icmp-code") as u8);
+                Ok(())
+            }),
+            icmp(Id::IcmpId, &["icmp-id"], "oooooo-o------", "ICMP identifier", |a, v| {
+                a.icmp_id = Some(a.decimal(v, "icmp-id") as u16);
+                Ok(())
+            }),
+        ],
+        pairs: ["", ""],
+    },
+    ProtocolFlags {
+        num: ipproto::ICMPV6,
+        name: "icmpv6",
+        ports: &[],
+        own: &[
+            icmp(Id::IcmpType, &["icmpv6-type"], "oRRooR-o------", "ICMPv6 type, a number", |a, v| {
+                a.icmp_type = Some(a.decimal(v, "icmpv6-type") as u8);
+                Ok(())
+            }),
+            icmp(Id::IcmpCode, &["icmpv6-code"], "oRRooR-o------", "ICMPv6 code, a number", |a, v| {
+                a.icmp_code = Some(a.decimal(v, "icmpv6-code") as u8);
+                Ok(())
+            }),
+            icmp(Id::IcmpId, &["icmpv6-id"], "oooooo-o------", "ICMPv6 identifier", |a, v| {
+                a.icmp_id = Some(a.decimal(v, "icmpv6-id") as u16);
+                Ok(())
+            }),
+        ],
+        pairs: ["", ""],
+    },
+];
+
+/// The options of a protocol, if it has any.
+pub fn protocol_flags(num: u8) -> Option<&'static ProtocolFlags> {
+    PROTOCOLS.iter().find(|p| p.num == num)
+}

@@ -1,0 +1,513 @@
+//! THE table of intended differences from the installed original, Debian's conntrack 1.4.7.
+//!
+//! The comparisons allow exactly these and fail on anything else; each row that a comparison can trigger
+//! has to be seen at least once there. README's table is printed from here:
+//! `cargo run -p zct-tests --bin differences`.
+//!
+//! Ids: `W` numbers are faults that all releases of the original have, `1.4.9` is what a later release of
+//! it does, `Z` is what zct adds.
+
+use crate::options::Line;
+use crate::program::Output;
+use crate::rules::{listing, words};
+use std::collections::BTreeMap;
+
+/// Whether a difference shows when the table is read, or only when it is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// `-L -G -C -S -E`, and what is said before a command does anything.
+    Read,
+    /// `-I -A -U -D -F -R`.
+    Write,
+}
+
+/// The test in which a difference has to be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeenIn {
+    /// `tests/differential.rs`.
+    Differential,
+    /// `tests/getopt.rs`.
+    Getopt,
+    /// `tests/legality.rs`.
+    Legality,
+    /// `tests/events.rs`.
+    Events,
+    /// `tests/overrun.rs`.
+    Overrun,
+    /// `tests/json.rs`.
+    Json,
+    /// `tests/pipes.rs`.
+    Pipes,
+    /// The tests of the commands that change the table.
+    Writes,
+}
+
+/// What zct has to print where the original prints something else.
+pub struct Expected<'a> {
+    /// The command line; a rule may replace it by one that means for the original what it means for zct.
+    pub line: Line,
+    /// What the original printed, corrected by the rules so far.
+    pub output: Output,
+    /// What zct printed: for what cannot be known from the original, such as the end of a line that it cut.
+    pub ours: &'a Output,
+    /// How many words are read before a mistake ends the command, where a rule knows better than the
+    /// original.
+    pub read: Option<usize>,
+    /// Runs the original with other words.
+    pub ask: &'a mut dyn FnMut(&Line) -> Output,
+}
+
+/// Corrects [`Expected`]; false when the command line does not trigger the difference.
+pub type Rule = fn(&mut Expected<'_>) -> bool;
+
+/// One intended difference.
+pub struct Difference {
+    /// Its id, unique.
+    pub id: &'static str,
+    /// Read or write.
+    pub side: Side,
+    /// What triggers it.
+    pub when: &'static str,
+    /// What the original does.
+    pub original: &'static str,
+    /// What zct does.
+    pub ours: &'static str,
+    /// Where it has to be seen.
+    pub seen_in: SeenIn,
+    /// How it changes what is expected of a command that ends by itself; `None`: the test has its own way.
+    pub rule: Option<Rule>,
+}
+
+const fn read(
+    id: &'static str,
+    seen_in: SeenIn,
+    rule: Option<Rule>,
+    [when, original, ours]: [&'static str; 3],
+) -> Difference {
+    Difference { id, side: Side::Read, when, original, ours, seen_in, rule }
+}
+
+const fn write(id: &'static str, [when, original, ours]: [&'static str; 3]) -> Difference {
+    Difference { id, side: Side::Write, when, original, ours, seen_in: SeenIn::Writes, rule: None }
+}
+
+/// The same with a rule, for command lines that are compared one by one.
+const fn write_ruled(id: &'static str, rule: Rule, words: [&'static str; 3]) -> Difference {
+    Difference { rule: Some(rule), ..write(id, words) }
+}
+
+use SeenIn::{Differential, Events, Getopt, Json, Legality, Overrun, Pipes};
+
+/// All of them. Rules run in this order: first those that replace the command line, then those that change
+/// which entries are listed, then those that change texts.
+pub static DIFFERENCES: &[Difference] = &[
+    // The rule is in `compare`, which replaces the number everywhere.
+    read(
+        "1.4.9 release",
+        Differential,
+        None,
+        [
+            "every message, `-V`",
+            "`conntrack v1.4.7 (conntrack-tools)`",
+            "`conntrack v1.4.9 (conntrack-tools)` when called `conntrack`, else `zct v… (conntrack-tools 1.4.9)`",
+        ],
+    ),
+    read(
+        "Z kernel-filter",
+        Differential,
+        Some(listing::kernel_filter),
+        [
+            "`--kernel-filter=WHEN`; a selection by protocol or port without a family on a large table",
+            "unknown option; one dump in table order",
+            "whether the kernel selects; then IPv4 comes before IPv6",
+        ],
+    ),
+    read(
+        "Z jobs",
+        Differential,
+        Some(listing::jobs),
+        ["`--jobs N`", "unknown option", "reads the table in parts at a time, in no order"],
+    ),
+    read(
+        "Z explain",
+        Differential,
+        Some(listing::explain),
+        ["`--explain`", "unknown option", "says what the kernel would be asked for"],
+    ),
+    read(
+        "Z lists",
+        Differential,
+        Some(listing::lists),
+        [
+            "comma lists of addresses or ports, port ranges `8000:8099`",
+            "an error for addresses; the first number alone for ports",
+            "one of them has to fit",
+        ],
+    ),
+    read(
+        "1.4.9 clusters",
+        Getopt,
+        Some(words::clusters),
+        ["letters glued to `-L -I -U -D -G -E -F -A`: `-Lz`", "ignored", "read as options, as by 1.4.9"],
+    ),
+    read(
+        "W10",
+        Differential,
+        Some(words::attached),
+        [
+            "an attached NAT address or table: `--src-nat=1.2.3.4`, `-n1.2.3.4`, `--dump=expect`",
+            "the value is dropped: every NAT flow, the flow table",
+            "the value counts",
+        ],
+    ),
+    read(
+        "1.4.9 --id",
+        Differential,
+        Some(words::long_id),
+        ["`--id N` as two words", "crashes", "takes the value, as 1.4.9"],
+    ),
+    read(
+        "W21",
+        Differential,
+        Some(words::beginnings),
+        [
+            "`-o s`, `-o d`, `-e D`",
+            "taken for SRC_NAT and DST_NAT: ignored with a warning",
+            "`-o save`, an error, `-e DESTROY`; the warning only for `-u`",
+        ],
+    ),
+    read(
+        "1.4.9 mark",
+        Differential,
+        Some(words::mark_then_status),
+        ["`-m` before `-u`", "the status overwrites the mark", "both count, as in 1.4.9"],
+    ),
+    read(
+        "1.4.9 labelmap",
+        Differential,
+        Some(words::labelmap),
+        ["`--labelmap FILE`, `-M FILE`", "unknown option", "label names from that file, as in 1.4.9"],
+    ),
+    read(
+        "W6",
+        Differential,
+        Some(words::sctp_state),
+        ["`-p sctp --state` with an unknown name", "crashes", "``unknown SCTP state `…'``, exit 2"],
+    ),
+    read(
+        "1.4.9 labels",
+        Getopt,
+        Some(words::labels_late),
+        [
+            "an unknown label name and a second mistake behind it",
+            "the label is named, while options are read",
+            "label names are looked up after all options, as in 1.4.9",
+        ],
+    ),
+    read(
+        "1.4.9 numbers",
+        Differential,
+        Some(words::numbers),
+        [
+            "`-w -i -c -m --orig-zone --reply-zone` with what is no number, or too large",
+            "0, or cut to its lowest bits",
+            "`unexpected value '…' with -… option`, exit 1, as 1.4.9",
+        ],
+    ),
+    read(
+        "W12",
+        Differential,
+        Some(listing::status_lists),
+        [
+            "`-L -u` with plain and negated words, or several `-u`; `-u UNSET` alone",
+            "matches nothing; `invalid parameters`",
+            "all words have to hold; `UNSET` selects nothing in particular",
+        ],
+    ),
+    read(
+        "W34",
+        Differential,
+        Some(listing::any_nat_with_more),
+        [
+            "`-j ADDRESS` with another selector",
+            "matches nothing, depending on the order",
+            "both have to hold",
+        ],
+    ),
+    read(
+        "W9",
+        Differential,
+        Some(listing::nat_ipv6),
+        ["an IPv6 address with `-n -g -j`", "not compared: every translated IPv6 flow", "compared"],
+    ),
+    read(
+        "W33",
+        Differential,
+        Some(listing::nat_ping),
+        [
+            "`-n -g -j` without an address, or with a port, and ICMP flows",
+            "pings that nobody translates are taken for NAT",
+            "ICMP has no ports to compare",
+        ],
+    ),
+    read(
+        "W8 gre",
+        Differential,
+        Some(listing::gre_keys),
+        [
+            "GRE keys as filters",
+            "ignored",
+            "compared (SCTP tags and the DCCP role too, where they are legal)",
+        ],
+    ),
+    read(
+        "W29",
+        Differential,
+        Some(listing::long_lines),
+        ["a line longer than 4095 bytes (1023 with `-D -U -E` and expectations)", "cut short", "whole"],
+    ),
+    read(
+        "W16",
+        Differential,
+        Some(listing::sctp_xml),
+        [
+            "`<state>` of SCTP and DCCP in XML; names with `<` or `&`",
+            "the TCP name of the number; not escaped",
+            "the protocol's name; escaped",
+        ],
+    ),
+    read(
+        "W22",
+        Differential,
+        Some(words::not_a_number),
+        [
+            "text that is no number for ports, ICMP fields, keys, tags or `-t`",
+            "taken as 0 without a word",
+            "taken as 0 with a warning on stderr",
+        ],
+    ),
+    read(
+        "W8 secmark",
+        Differential,
+        Some(listing::secmark),
+        [
+            "`-c` where the kernel sends no security marks",
+            "selects nothing, silently",
+            "selects nothing, with a warning on stderr",
+        ],
+    ),
+    read(
+        "Z get",
+        Legality,
+        Some(listing::get_reply_port),
+        [
+            "`-G` with a port of the reply direction and no reply addresses",
+            "fails with a message about something else (`Success`, `No data available`)",
+            "the port has to fit as well",
+        ],
+    ),
+    read(
+        "Z mask",
+        Legality,
+        Some(words::lone_mask),
+        [
+            "`--mask-src` without `--src`, or dst, with `-E`, `-L dying` and `-L unconfirmed`",
+            "matches nothing, silently",
+            "the error that `-L` gives",
+        ],
+    ),
+    read(
+        "Z reply-zone",
+        Legality,
+        Some(words::lone_reply_zone),
+        [
+            "`--reply-zone` without a command",
+            "help, exit 0",
+            "refused like every other option without a command",
+        ],
+    ),
+    read(
+        "Z second -p",
+        Getopt,
+        Some(words::second_protocol),
+        [
+            "an option of one `-p` and then another `-p`",
+            "taken for another option of the second protocol, and refused",
+            "both have to hold, which nothing does",
+        ],
+    ),
+    read("Z help", Getopt, Some(words::help), ["`-h`, or no command", "its text", "a text of its own"]),
+    read(
+        "W28",
+        Getopt,
+        Some(words::blamed_word),
+        [
+            "an unknown letter inside a cluster: `-xL`",
+            "the word before it is blamed",
+            "the word itself is blamed",
+        ],
+    ),
+    read("Z json", Json, None, ["`-o json`", "an error", "one JSON object a line (docs/json-schema.json)"]),
+    read(
+        "W1",
+        Events,
+        None,
+        ["`-E -b BYTES`", "enlarges the wrong socket", "enlarges the buffer that events wait in"],
+    ),
+    read(
+        "W17",
+        Events,
+        None,
+        [
+            "`-E -o xml` and changes made by a program",
+            "` [USERSPACE] portid=…` behind `</flow>`, which is no XML",
+            "left out, as in 1.4.9",
+        ],
+    ),
+    read(
+        "1.4.9 time",
+        Events,
+        None,
+        [
+            "`-E -o timestamp` with nf_conntrack_timestamp=1 on Linux 6.14 or newer",
+            "the time of reception",
+            "the time of the event, as in 1.4.9",
+        ],
+    ),
+    read(
+        "Z lost",
+        Overrun,
+        None,
+        [
+            "`-E` when the kernel had to drop events",
+            "a warning at each full buffer; everything is dropped until it has been emptied",
+            "one warning a burst, fewer drops, and how many: `N events have been lost.`, with the total at the end",
+        ],
+    ),
+    read(
+        "Z denied",
+        Pipes,
+        None,
+        ["`-E` without CAP_NET_ADMIN", "`Can't open netlink socket`", "the same, and what is missing"],
+    ),
+    read(
+        "Z output",
+        Pipes,
+        None,
+        ["standard output that cannot be written", "exit 0", "`Cannot write to standard output: …`, exit 1"],
+    ),
+    write(
+        "W2",
+        [
+            "`-D -u UNREPLIED`, `-D -u '!ASSURED'`",
+            "deletes every entry the other selectors admit",
+            "negation holds as with `-L`",
+        ],
+    ),
+    write("W3", ["`-F -f FAMILY`", "empties both families", "empties that family"]),
+    write(
+        "W4",
+        [
+            "`-R` with several `-U -m` or label lines",
+            "uses the values of the last line; crashes",
+            "each line counts alone",
+        ],
+    ),
+    write("W13", ["`-U` and entries in a zone", "cannot change them", "changes them"]),
+    write("W14", ["`-U -p tcp`", "also switches to liberal window tracking", "changes what was asked for"]),
+    write_ruled(
+        "W15",
+        listing::update_lines,
+        [
+            "`-U` with several matches, or IPv6",
+            "half of the lines are missing; fails",
+            "all lines, as in 1.4.9",
+        ],
+    ),
+    write_ruled(
+        "1.4.9 -A",
+        listing::add_updates,
+        [
+            "`-A` of an entry that exists",
+            "no change, `0 … added`, exit 0",
+            "updates it, `1 … added`, as 1.4.9",
+        ],
+    ),
+    write("W23", ["`-F` that fails", "says it has emptied the table", "says so only when it has"]),
+    write(
+        "W24",
+        [
+            "`-I` with ICMP type before the address, or reply addresses with `--sport`",
+            "fails; an entry of protocol 0",
+            "any order; an error",
+        ],
+    ),
+    write("W25", ["an entry that vanishes during `-D`", "ends the command", "is passed over, as in 1.4.9"]),
+    write("W26", ["`-D` when the tuple was reused meanwhile", "deletes the new flow", "the id is checked"]),
+    write("Z dry-run", ["`--dry-run`", "unknown option", "`-D -U -F` say what they would do"]),
+    write(
+        "W35",
+        [
+            "`-D` of a whole tuple with `-t`",
+            "the timeout has to match, so it does nothing",
+            "the timeout is ignored",
+        ],
+    ),
+];
+
+/// Counts which differences were seen.
+#[derive(Debug, Default)]
+pub struct Ledger(BTreeMap<&'static str, u64>);
+
+impl Ledger {
+    /// Notes that a difference was seen.
+    ///
+    /// # Panics
+    /// When it is not in the table.
+    pub fn saw(&mut self, id: &str) {
+        let row = DIFFERENCES.iter().find(|d| d.id == id).unwrap_or_else(|| panic!("no difference {id}"));
+        *self.0.entry(row.id).or_default() += 1;
+    }
+
+    /// How often.
+    pub fn count(&self, id: &str) -> u64 {
+        self.0.get(id).copied().unwrap_or(0)
+    }
+
+    /// Adds what another one saw.
+    pub fn merge(&mut self, other: Ledger) {
+        for (id, n) in other.0 {
+            *self.0.entry(id).or_default() += n;
+        }
+    }
+
+    /// The ids that belong to this test and were not seen.
+    pub fn missing(&self, test: SeenIn) -> Vec<&'static str> {
+        DIFFERENCES.iter().filter(|d| d.seen_in == test && self.count(d.id) == 0).map(|d| d.id).collect()
+    }
+}
+
+/// The table as Markdown.
+pub fn markdown() -> String {
+    let mut out = String::from("| id | when | conntrack 1.4.7 | zct |\n|---|---|---|---|\n");
+    for d in DIFFERENCES {
+        out += &format!("| {} | {} | {} | {} |\n", d.id, d.when, d.original, d.ours);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_whole_and_ids_unique() {
+        for (i, d) in DIFFERENCES.iter().enumerate() {
+            assert!(DIFFERENCES[..i].iter().all(|other| other.id != d.id), "{}", d.id);
+            for cell in [d.id, d.when, d.original, d.ours] {
+                assert!(!cell.is_empty() && !cell.contains(['|', '\n']) && !cell.ends_with('.'), "{cell}");
+            }
+            assert_eq!(d.side == Side::Write, d.seen_in == SeenIn::Writes, "{}", d.id);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Private network namespaces: every test has a conntrack table of its own, and never sees the machine's.
+//!
+//! A namespace belongs to the thread that made it; programs and sockets started from that thread are in it.
+//! It is gone when the last of them is. Runs inside a user namespace too (`scripts/test.sh` makes one for
+//! people who are not root).
+
+use crate::program::{DEADLINE, tool, tool_with_stdin};
+use nix::sched::{CloneFlags, setns, unshare};
+use std::fs::{self, File};
+use std::marker::PhantomData;
+use std::os::fd::AsRawFd as _;
+use std::time::Instant;
+
+/// The network namespace of this thread, until it is dropped.
+#[derive(Debug)]
+pub struct Netns {
+    before: File,
+    /// Dropping it elsewhere would move the wrong thread.
+    _this_thread: PhantomData<*const ()>,
+}
+
+fn of_this_thread() -> File {
+    File::open("/proc/thread-self/ns/net").expect("/proc is mounted")
+}
+
+fn enter_new() {
+    unshare(CloneFlags::CLONE_NEWNET).unwrap_or_else(|e| {
+        panic!("no network namespace ({e}): run as root, or through scripts/test.sh in a user namespace")
+    });
+    ip("link set lo up");
+    // With the default, flows made while nobody listens would never cause events.
+    sysctl("nf_conntrack_events", "1");
+    sysctl("nf_conntrack_acct", "0");
+    sysctl("nf_conntrack_timestamp", "0");
+}
+
+/// Runs `ip` with these words.
+fn ip(words: &str) {
+    tool("ip", &words.split_ascii_whitespace().collect::<Vec<_>>());
+}
+
+fn link_address(end: u8) -> String {
+    format!("02:00:00:00:00:0{end}")
+}
+
+/// Gives this end of the link its addresses, and those of the other end: looking for a neighbour takes a
+/// second when the first question comes before the other side is up.
+fn up(link: &str, end: u8, other: u8) {
+    let there = link_address(other);
+    ip(&format!("addr add 10.9.0.{end}/24 dev {link}"));
+    // No duplicate address detection: the address works at once.
+    ip(&format!("addr add fd09::{end}/64 dev {link} nodad"));
+    ip(&format!("link set {link} up"));
+    for address in [format!("10.9.0.{other}"), format!("fd09::{other}")] {
+        ip(&format!("neigh add {address} lladdr {there} dev {link} nud permanent"));
+    }
+}
+
+/// The kernel notices later that the other end is up, and drops what is sent before.
+fn await_carrier(link: &str) {
+    let end = Instant::now() + DEADLINE;
+    while !tool("ip", &["-o", "link", "show", "dev", link]).contains("state UP") {
+        assert!(Instant::now() < end, "{link} never came up");
+    }
+}
+
+/// Writes one of `/proc/sys/net/netfilter` in the namespace of this thread.
+pub fn sysctl(name: &str, value: &str) {
+    let path = format!("/proc/sys/net/netfilter/{name}");
+    fs::write(&path, value).unwrap_or_else(|e| panic!("{path}: {e}"));
+}
+
+impl Netns {
+    /// Moves this thread into a new namespace: loopback up, events for every flow, no accounting and no
+    /// timestamps.
+    pub fn fresh() -> Netns {
+        let before = of_this_thread();
+        enter_new();
+        Netns { before, _this_thread: PhantomData }
+    }
+
+    /// New flows count packets and bytes.
+    pub fn accounting(self) -> Netns {
+        sysctl("nf_conntrack_acct", "1");
+        self
+    }
+
+    /// New flows know when they began.
+    pub fn timestamps(self) -> Netns {
+        sysctl("nf_conntrack_timestamp", "1");
+        self
+    }
+
+    /// Loads nft rules.
+    pub fn nft(&self, rules: &str) {
+        tool_with_stdin("nft", &["-f", "-"], rules.as_bytes());
+    }
+
+    /// A second namespace next to this one, with a link between them: `v0` here with `10.9.0.1` and
+    /// `fd09::1`, `v1` there with `10.9.0.2` and `fd09::2`.
+    pub fn peer(&self) -> Peer {
+        let ns = std::thread::spawn(|| {
+            enter_new();
+            of_this_thread()
+        });
+        let peer = Peer { ns: ns.join().expect("the peer's namespace") };
+        let there = format!("/proc/{}/fd/{}", std::process::id(), peer.ns.as_raw_fd());
+        let veth = format!(
+            "link add v0 address {} type veth peer name v1 address {} netns {there}",
+            link_address(1),
+            link_address(2)
+        );
+        ip(&veth);
+        up("v0", 1, 2);
+        peer.inside(|| {
+            up("v1", 2, 1);
+            await_carrier("v1");
+        });
+        await_carrier("v0");
+        peer
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        // Fails only if the kernel took our rights away; the thread is about to end then anyway.
+        _ = setns(&self.before, CloneFlags::CLONE_NEWNET);
+    }
+}
+
+/// A namespace that is not this thread's.
+#[derive(Debug)]
+pub struct Peer {
+    ns: File,
+}
+
+impl Peer {
+    /// Runs `f` on a thread inside the namespace and waits for it.
+    pub fn inside<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| {
+            let there = scope.spawn(|| {
+                setns(&self.ns, CloneFlags::CLONE_NEWNET).expect("setns");
+                f()
+            });
+            there.join().unwrap_or_else(|p| std::panic::resume_unwind(p))
+        })
+    }
+}

@@ -1,0 +1,339 @@
+//! Rules about what is listed, and how an entry is written.
+
+use super::{SCTP, any_base, warnings};
+use crate::differences::Expected;
+use crate::entries::{Entries, Facts};
+use crate::options::Word;
+use crate::program::{Exit, Output};
+
+/// Lines in the order in which one dump a family has them, if that is how ours are.
+fn by_family(e: &mut Expected<'_>) -> bool {
+    let Some(mut entries) = Entries::of(&e.output) else { return false };
+    let ours = e.ours.lines();
+    entries.lines.sort_by_key(|l| Facts::of(l).addrs[0].contains(':'));
+    let same = entries.lines.iter().all(|l| ours.contains(l)) && entries.lines.len() <= ours.len();
+    if same {
+        e.output = entries.into_output(&e.output);
+    }
+    same
+}
+
+/// What is selected does not depend on who selects.
+pub fn kernel_filter(e: &mut Expected<'_>) -> bool {
+    if e.line.has("kernel-filter") {
+        let always = e.line.value("kernel-filter") == Some("always");
+        e.retry(e.line.without(&["kernel-filter"]));
+        if always && !e.line.has("family") && e.output.stdout != e.ours.stdout {
+            by_family(e);
+        }
+        return true;
+    }
+    false
+}
+
+/// The same entries in any order.
+pub fn jobs(e: &mut Expected<'_>) -> bool {
+    if !e.line.has("jobs") {
+        return false;
+    }
+    e.retry(e.line.without(&["jobs"]));
+    let sorted = |o: &Output| {
+        let mut lines = o.lines();
+        lines.sort();
+        lines
+    };
+    if sorted(&e.output) == sorted(e.ours) {
+        e.output.stdout = e.ours.stdout.clone();
+    }
+    true
+}
+
+/// Words about the question instead of the answer.
+pub fn explain(e: &mut Expected<'_>) -> bool {
+    let explained = e.ours.out().starts_with("asked of the kernel: ");
+    if !e.line.has("explain") || !explained {
+        return false;
+    }
+    e.output = Output { stdout: e.ours.stdout.clone(), stderr: Vec::new(), exit: Exit::Code(0) };
+    true
+}
+
+/// Every entry that one of the values selects.
+pub fn lists(e: &mut Expected<'_>) -> bool {
+    let addrs = ["src", "dst", "reply-src", "reply-dst"];
+    let ports = ["sport", "dport", "reply-port-src", "reply-port-dst"];
+    let line = e.line.clone();
+    let list =
+        |name: &str| line.value(name).filter(|v| v.contains(',') || v.contains(':')).map(str::to_owned);
+    let named: Vec<(usize, String)> =
+        ports.iter().enumerate().filter_map(|(i, n)| Some((i, list(n)?))).collect();
+    let networks: Vec<(&str, String)> =
+        addrs.iter().filter_map(|n| Some((*n, list(n).filter(|v| v.contains(','))?))).collect();
+    let refused = e.output.exit != Exit::Code(0) && !e.output.err().contains("Invalid IP address `");
+    if named.is_empty() && networks.is_empty() || !line.has("dump") || refused {
+        return false;
+    }
+    let rest = line.without(&[&addrs[..], &ports[..]].concat());
+    let keep = |w: &Word| {
+        !networks.iter().any(|(n, _)| w.name() == *n) && !named.iter().any(|(i, _)| w.name() == ports[*i])
+    };
+    let single = line.only(keep);
+    e.retry(if single.words.is_empty() { rest } else { single });
+    let Some(mut entries) = Entries::of(&e.output) else { return true };
+    for (i, ranges) in named {
+        let fits = |p: u32| {
+            ranges.split(',').any(|r| {
+                let (first, last) = r.split_once(':').unwrap_or((r, r));
+                first.parse().is_ok_and(|f: u32| f <= p) && last.parse().is_ok_and(|l: u32| p <= l)
+            })
+        };
+        entries.lines.retain(|l| Facts::of(l).ports[i].is_some_and(fits));
+    }
+    for (name, values) in networks {
+        let mut any: Option<Entries> = None;
+        for value in values.split(',') {
+            let option = format!("--{name}");
+            let one = (e.ask)(&e.line.unselective().with(&[option.as_str(), value]));
+            let one = Entries::of(&one).expect("one address is fine with the original");
+            match &mut any {
+                None => any = Some(one),
+                Some(all) => all.lines.extend(one.lines),
+            }
+        }
+        entries.keep(&any.expect("a list has pieces"));
+    }
+    e.output = entries.into_output(&e.output);
+    true
+}
+
+/// Every word of every `-u` on its own, and the entries that all of them list.
+pub fn status_lists(e: &mut Expected<'_>) -> bool {
+    if !e.line.has("dump") || !e.line.has("status") {
+        return false;
+    }
+    let lists: Vec<&str> = e.line.all("status").filter_map(|w| w.value.as_deref()).collect();
+    let words: Vec<&str> = lists.iter().flat_map(|l| l.split(',')).collect();
+    let negated = |w: &&&str| w.starts_with('!') || w.starts_with("UNREPLIED");
+    let some = words.iter().filter(negated).count();
+    let begins = |w: &str, name: &str| name.starts_with(&w.to_ascii_uppercase());
+    let nat = |w: &str| begins(w, "SRC_NAT") || begins(w, "DST_NAT");
+    let nothing = |w: &str| nat(w) || begins(w, "UNSET");
+    let mixed = some > 0 && some < words.len() || lists.len() > 1;
+    let only_nothing = words.iter().all(|w| nothing(w));
+    // Words that were all taken away are no selection of everything: that stays an error.
+    let nat_alone = only_nothing && words.iter().any(|w| nat(w));
+    if e.output.exit == Exit::Code(2) || !(mixed || only_nothing) || nat_alone || e.read.is_some() {
+        return false;
+    }
+    let line = e.line.without(&["status"]);
+    let warned = warnings(&e.output);
+    let mut output = (e.ask)(&line);
+    if let Some(mut entries) = Entries::of(&output) {
+        for word in words.iter().filter(|w| !nothing(w)) {
+            let one = (e.ask)(&line.unselective().with(&["-u", word]));
+            entries.keep(&Entries::of(&one).expect("one status word is fine with the original"));
+        }
+        output = entries.into_output(&output);
+    }
+    // They came with the list, before anything was done.
+    let rest: String =
+        output.err().lines().filter(|l| !l.starts_with("WARNING")).map(|l| format!("{l}\n")).collect();
+    output.stderr = (warned + &rest).into();
+    e.output = output;
+    true
+}
+
+/// What both halves list.
+pub fn any_nat_with_more(e: &mut Expected<'_>) -> bool {
+    if e.line.value("any-nat").is_none() || !e.line.has("dump") {
+        return false;
+    }
+    let spoilt = ["src", "dst", "reply-src", "reply-dst", "protonum", "mark", "secmark", "status", "zone"];
+    let more = spoilt.iter().chain(&["orig-zone", "reply-zone", "label"]).any(|name| e.line.has(name));
+    if !more || e.output.exit != Exit::Code(0) {
+        return false;
+    }
+    let rest = (e.ask)(&e.line.without(&["any-nat"]));
+    let option = e.line.only(|w| w.name() == "any-nat").args();
+    let nat = (e.ask)(&e.line.unselective().with(&option));
+    let (Some(mut entries), Some(other)) = (Entries::of(&rest), Entries::of(&nat)) else { return false };
+    entries.keep(&other);
+    e.output = entries.into_output(&rest);
+    true
+}
+
+/// `ADDRESS` and `PORT` of a NAT option, if it is IPv6.
+fn nat_v6(value: Option<&str>) -> Option<(String, Option<u32>)> {
+    let value = value?;
+    if let Some(inside) = value.strip_prefix('[') {
+        let (addr, port) = inside.split_once("]:")?;
+        return Some((canonical(addr)?, port.parse().ok()));
+    }
+    Some((canonical(value)?, None))
+}
+
+/// An IPv6 address as it is printed.
+fn canonical(text: &str) -> Option<String> {
+    text.parse::<std::net::Ipv6Addr>().ok().map(|a| a.to_string())
+}
+
+/// Whether the entry is translated to this address, and to this port if there is one.
+fn translated_to(f: &Facts, src: bool, (addr, port): &(String, Option<u32>)) -> bool {
+    let (now, before) = if src { (3, 0) } else { (2, 1) };
+    let port_fits = match port {
+        None => true,
+        Some(p) => !f.is_ping() && f.ports[now] == Some(*p) && f.ports[before] != Some(*p),
+    };
+    f.addrs[now] == *addr && f.addrs[before] != *addr && port_fits
+}
+
+/// Only entries that are translated to the address.
+pub fn nat_ipv6(e: &mut Expected<'_>) -> bool {
+    let of = |name| nat_v6(e.line.value(name));
+    let (src, dst, any) = (of("src-nat"), of("dst-nat"), of("any-nat"));
+    e.retain(|f| {
+        src.as_ref().is_none_or(|to| translated_to(f, true, to))
+            && dst.as_ref().is_none_or(|to| translated_to(f, false, to))
+            && any.as_ref().is_none_or(|to| translated_to(f, true, to) || translated_to(f, false, to))
+    })
+}
+
+/// A ping is translated when its addresses are.
+pub fn nat_ping(e: &mut Expected<'_>) -> bool {
+    let given = |name| e.line.has(name).then(|| e.line.value(name).map(str::to_owned));
+    let (src, dst, any) = (given("src-nat"), given("dst-nat"), given("any-nat"));
+    // A port is something no ping has.
+    let has_port = |v: &Option<String>| {
+        v.as_ref().is_some_and(|v| v.contains("]:") || v.contains('.') && v.contains(':'))
+    };
+    let fits = |option: &Option<Option<String>>, translated: bool| {
+        option.as_ref().is_none_or(|value| translated && !has_port(value))
+    };
+    e.retain(|f| {
+        let (s, d) = (f.src_translated(), f.dst_translated());
+        !f.is_ping() || fits(&src, s) && fits(&dst, d) && fits(&any, s || d)
+    })
+}
+
+/// Only entries with these keys.
+pub fn gre_keys(e: &mut Expected<'_>) -> bool {
+    if !e.lists_flows() {
+        return false;
+    }
+    let names = ["srckey", "dstkey", "reply-key-src", "reply-key-dst"];
+    let keys = names.map(|n| e.line.value(n).map(|v| any_base(v).unwrap_or(0)));
+    e.retain(|f| keys.iter().zip(f.ports).all(|(want, have)| want.is_none() || *want == have.map(u64::from)))
+}
+
+/// The end of a line that the original cut is taken from ours; everything before it has to agree.
+pub fn long_lines(e: &mut Expected<'_>) -> bool {
+    let (theirs, ours) = (e.output.lines(), e.ours.lines());
+    let cut = |l: &String| l.len() >= 4095 || e.line.value("dump") == Some("expect") && l.len() >= 1023;
+    if !theirs.iter().any(cut) {
+        return false;
+    }
+    let mut text = String::new();
+    for (i, line) in theirs.iter().enumerate() {
+        let longer = ours.get(i).filter(|o| cut(line) && o.starts_with(&line[..line.len() - 1]));
+        text += longer.unwrap_or(line);
+        text.push('\n');
+    }
+    e.output.stdout = text.into();
+    true
+}
+
+const TCP: [&str; 10] = [
+    "NONE",
+    "SYN_SENT",
+    "SYN_RECV",
+    "ESTABLISHED",
+    "FIN_WAIT",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "TIME_WAIT",
+    "CLOSE",
+    "SYN_SENT2",
+];
+
+/// The SCTP name of the number whose TCP name is shown.
+pub fn sctp_xml(e: &mut Expected<'_>) -> bool {
+    let mut changed = false;
+    let mut text = String::new();
+    for line in e.output.lines() {
+        let sctp = line.contains("protoname=\"sctp\"");
+        let state = line.split_once("<state>").and_then(|(_, rest)| rest.split_once("</state>"));
+        match state {
+            Some((name, _)) if sctp => {
+                let number = TCP.iter().position(|n| *n == name).unwrap_or(0);
+                let more = ["HEARTBEAT_SENT", "HEARTBEAT_ACKED"];
+                let right = SCTP.iter().chain(&more).nth(number).unwrap_or(&"NONE");
+                changed |= *right != name;
+                text += &line.replace(&format!("<state>{name}<"), &format!("<state>{right}<"));
+            }
+            _ => text += &line,
+        }
+        text.push('\n');
+    }
+    if changed {
+        e.output.stdout = text.into();
+    }
+    changed
+}
+
+/// A warning before the summary, when something was shown.
+pub fn secmark(e: &mut Expected<'_>) -> bool {
+    let shown = Entries::of(&e.output).is_some_and(|entries| !entries.lines.is_empty());
+    if !e.line.has("secmark") || !e.line.has("dump") || !shown {
+        return false;
+    }
+    let warning = "WARNING: --secmark selected nothing: this kernel reports no security marks\n";
+    let err = e.output.err();
+    let at = err.find("conntrack v").unwrap_or(err.len());
+    e.output.stderr = format!("{}{warning}{}", &err[..at], &err[at..]).into();
+    true
+}
+
+/// The flow without the ports, if it has the ports.
+pub fn get_reply_port(e: &mut Expected<'_>) -> bool {
+    let names = ["reply-port-src", "reply-port-dst", "reply-key-src", "reply-key-dst"];
+    let puzzled = ["failed: Success", "failed: No data available"].iter().any(|t| e.output.err().contains(t));
+    if !puzzled || !e.line.has("get") || e.line.value("get") == Some("expect") {
+        return false;
+    }
+    let want: Vec<(usize, u32)> = names
+        .iter()
+        .enumerate()
+        .filter_map(|(i, n)| Some((2 + i % 2, e.line.value(n)?.parse().unwrap_or(0))))
+        .collect();
+    e.retry(e.line.without(&names));
+    e.retain(|f| want.iter().all(|(at, port)| f.ports[*at] == Some(*port)));
+    true
+}
+
+/// 1.4.7 has to be told the family, and leaves out lines of the entries it has updated.
+pub fn update_lines(e: &mut Expected<'_>) -> bool {
+    if !e.line.has("update") || e.output.exit == Exit::Code(2) {
+        return false;
+    }
+    let before = e.output.clone();
+    if !e.line.has("family") {
+        let ipv6 = e.line.words.iter().any(|w| w.value.as_deref().is_some_and(|v| v.contains("::")));
+        e.retry(e.line.with(&["-f", if ipv6 { "ipv6" } else { "ipv4" }]));
+    }
+    let (theirs, ours) = (e.output.lines(), e.ours.lines());
+    let counted = e.output.err().contains(&format!(": {} flow entries have been updated.", ours.len()));
+    if counted && theirs.len() < ours.len() && theirs.iter().all(|l| ours.contains(l)) {
+        e.output.stdout = e.ours.stdout.clone();
+    }
+    e.output != before
+}
+
+/// What was there is updated, and counted.
+pub fn add_updates(e: &mut Expected<'_>) -> bool {
+    let err = e.output.err();
+    let there = e.line.has("add") && err.contains(": 0 flow entries have been added.");
+    if there {
+        e.output.stderr = err.replace(": 0 flow", ": 1 flow").into();
+    }
+    there
+}

@@ -1,0 +1,103 @@
+//! What zct has to print instead, one function a difference that shows in commands that end by themselves.
+//!
+//! A rule never repeats zct's logic. Either it finds a command line that makes the original do what zct is
+//! to do, or it combines several answers of the original, or it reads the printed entries.
+
+pub mod listing;
+pub mod words;
+
+use crate::differences::Expected;
+use crate::entries::{Entries, Facts};
+use crate::options::Line;
+use crate::program::{Exit, Output};
+
+/// The start of every message.
+pub const PREFIX: &str = "conntrack v1.4.9 (conntrack-tools): ";
+/// The line after every usage error.
+pub const TRY: &str = "Try `conntrack -h' or 'conntrack --help' for more information.\n";
+
+/// How messages begin that are about the combination of options.
+const LATER: [&str; 5] =
+    ["Illegal option", "You need to supply", "cannot specify", "you have to specify", "Can't use"];
+
+impl Expected<'_> {
+    /// Asks the original again, for what this line says.
+    fn retry(&mut self, line: Line) -> bool {
+        self.output = (self.ask)(&line);
+        self.line = line;
+        true
+    }
+
+    fn fails(&mut self, text: &str, code: i32) -> bool {
+        let more = if code == 2 { TRY } else { "" };
+        let stderr = format!("{PREFIX}{text}\n{more}").into();
+        self.output = Output { stdout: Vec::new(), stderr, exit: Exit::Code(code) };
+        true
+    }
+
+    /// Drops entries; false when none is dropped.
+    fn retain(&mut self, keep: impl Fn(&Facts) -> bool) -> bool {
+        let Some(mut entries) = Entries::of(&self.output) else { return false };
+        let before = entries.lines.len();
+        entries.lines.retain(|l| keep(&Facts::of(l)));
+        if entries.lines.len() == before {
+            return false;
+        }
+        let mut output = entries.clone().into_output(&self.output);
+        // -G and the like fail when nothing is left.
+        if entries.lines.is_empty() && self.line.has("get") {
+            output.exit = Exit::Code(1);
+        }
+        self.output = output;
+        true
+    }
+
+    /// How many words are read before a mistake ends the command: asked of the original, with ever more
+    /// words and one behind them that it certainly does not know, so that nothing is carried out.
+    fn words_read(&mut self) -> usize {
+        let all = self.line.words.len();
+        if let Some(read) = self.read {
+            return read;
+        }
+        // What is wrong with the combination is found when all words have been read.
+        let combination = LATER.iter().any(|l| self.output.err().contains(l));
+        let label = self.output.err().contains("unknown label '");
+        if self.output.exit != Exit::Code(2) || combination || label {
+            return all;
+        }
+        let mistake = (1..all).find(|n| {
+            let line = Line { words: self.line.words[..*n].to_vec() };
+            (self.ask)(&line.with(&["--no-such-option"])).err() == self.output.err()
+        });
+        mistake.unwrap_or(all) - 1
+    }
+
+    fn lists_flows(&self) -> bool {
+        self.line.has("dump") || self.line.has("get")
+    }
+}
+
+/// What was said before anything was done.
+fn warnings(output: &Output) -> String {
+    output.err().lines().filter(|l| l.starts_with("WARNING")).map(|l| format!("{l}\n")).collect()
+}
+
+/// A number in C's notation.
+fn any_base(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None if text.starts_with('0') => u64::from_str_radix(text, 8).ok(),
+        None => text.parse().ok(),
+    }
+}
+/// The names that can be given; two more can be shown.
+const SCTP: [&str; 8] = [
+    "NONE",
+    "CLOSED",
+    "COOKIE_WAIT",
+    "COOKIE_ECHOED",
+    "ESTABLISHED",
+    "SHUTDOWN_SENT",
+    "SHUTDOWN_RECD",
+    "SHUTDOWN_ACK_SENT",
+];

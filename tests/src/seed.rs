@@ -1,0 +1,391 @@
+//! Filling the table of this thread's namespace: by the original, and by ctnetlink.
+//!
+//! Real packets are in [`crate::traffic`].
+
+use crate::program::{Exit, Tool};
+use fastrand::Rng;
+use std::ops::ControlFlow;
+use zct_engine::{Error, Lost, NetlinkSocket, Requests, Sink};
+use zct_wire::build::{Builder, Full};
+use zct_wire::consts::{af, cta, ipctnl, ipproto, ips, nlm_f, nlmsg};
+use zct_wire::filter::Masked;
+use zct_wire::header::{CtMsg, Frames};
+use zct_wire::nat::Nat;
+use zct_wire::proto::{ProtoInfo, SctpInfo, TcpInfo};
+use zct_wire::request::{NewFlow, REQUEST_MAX, flush, new_flow, stats};
+use zct_wire::stats::GlobalStats;
+use zct_wire::tuple::{Addr, Tuple};
+
+/// Rules that make this namespace track real packets and keep room for labels.
+pub const TRACKING: &str = "table inet seed {
+    chain in { type filter hook input priority 0; ct state established accept; }
+    chain out { type filter hook output priority 0; udp dport 9 ct label set 1; ct state established accept; }
+}";
+
+/// Runs the original once for each line of words; each has to succeed.
+pub fn by_reference(lines: &[&str]) {
+    for line in lines {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let output = Tool::Reference.run(&words);
+        assert_eq!(output.exit, Exit::Code(0), "{line}: {output:?}");
+    }
+}
+
+/// Changes the table through a socket of its own.
+#[derive(Debug)]
+pub struct Kernel(Requests);
+
+struct Nothing;
+
+impl Sink for Nothing {
+    fn message(&mut self, _: CtMsg<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, why: Lost) {
+        panic!("an acknowledgement was lost: {why}");
+    }
+}
+
+impl Kernel {
+    /// Opens a socket in this thread's namespace.
+    pub fn open() -> Kernel {
+        Kernel(Requests::open().expect("a netlink socket"))
+    }
+
+    /// Creates a flow that must not exist yet.
+    pub fn create(&mut self, flow: &NewFlow<'_>) -> Result<(), Error> {
+        let flags = nlm_f::CREATE | nlm_f::EXCL | nlm_f::ACK;
+        self.0.ask(|buf, seq| new_flow(buf, seq, flags, flow), &mut Nothing)
+    }
+
+    /// Changes a flow.
+    pub fn update(&mut self, flow: &NewFlow<'_>) -> Result<(), Error> {
+        self.0.ask(|buf, seq| new_flow(buf, seq, nlm_f::ACK, flow), &mut Nothing)
+    }
+
+    /// Empties the table.
+    pub fn flush(&mut self) {
+        self.0.ask(|buf, seq| flush(buf, seq, false), &mut Nothing).expect("a flush");
+    }
+
+    /// How many flows there are.
+    pub fn count(&mut self) -> u32 {
+        let mut count = Count::default();
+        self.0.ask(stats, &mut count).expect("statistics");
+        count.0.expect("a number")
+    }
+
+    /// Deletes a flow.
+    pub fn delete(&mut self, flow: &NewFlow<'_>) -> Result<(), Error> {
+        self.0.ask(|buf, seq| delete(buf, seq, nlm_f::ACK, flow), &mut Nothing)
+    }
+}
+
+/// Deletes the flow with this tuple, whatever its id.
+fn delete<'b>(buf: &'b mut [u8], seq: u32, flags: u16, flow: &NewFlow<'_>) -> Result<&'b [u8], Full> {
+    let mut b = Builder::new(buf, ipctnl::DELETE, nlm_f::REQUEST | flags, seq, flow.family, 0);
+    // Without a tuple the kernel would empty the table.
+    flow.orig.expect("a tuple").build(&mut b, cta::TUPLE_ORIG);
+    if let Some(zone) = flow.zone {
+        b.put_be16(cta::ZONE, zone);
+    }
+    b.finish()
+}
+
+#[derive(Default)]
+struct Count(Option<u32>);
+
+impl Sink for Count {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        self.0 = GlobalStats::parse(msg).expect("statistics").entries;
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, why: Lost) {
+        panic!("an answer was lost: {why}");
+    }
+}
+
+/// An IPv4 flow with ports and nothing special: a start for struct updates.
+pub fn udp(src: [u8; 4], dst: [u8; 4], src_port: u16, dst_port: u16) -> NewFlow<'static> {
+    let orig = Tuple {
+        src: Some(Addr::V4(src)),
+        dst: Some(Addr::V4(dst)),
+        proto: Some(ipproto::UDP),
+        src_port: Some(src_port),
+        dst_port: Some(dst_port),
+        ..Tuple::default()
+    };
+    plain(orig)
+}
+
+/// A flow with this original tuple and its inverse.
+pub fn plain(orig: Tuple) -> NewFlow<'static> {
+    NewFlow {
+        family: orig.src.map_or(af::INET, |a| a.family()),
+        orig: Some(orig),
+        reply: orig.inverse(),
+        timeout_s: Some(100_000),
+        status: Some(ips::CONFIRMED),
+        ..NewFlow::default()
+    }
+}
+
+/// A TCP flow in this state.
+pub fn tcp(src: [u8; 4], dst: [u8; 4], src_port: u16, dst_port: u16, state: u8) -> NewFlow<'static> {
+    let flow = udp(src, dst, src_port, dst_port);
+    let orig = flow.orig.map(|t| Tuple { proto: Some(ipproto::TCP), ..t }).expect("a tuple");
+    NewFlow { protoinfo: Some(ProtoInfo::Tcp(TcpInfo::created(state))), ..plain(orig) }
+}
+
+/// Many requests in few system calls. Acknowledged at the end of each batch.
+pub struct Storm {
+    socket: NetlinkSocket,
+    seq: u32,
+}
+
+/// Requests a system call: the error answers of all of them fit the receive buffer.
+const BATCH: usize = 64;
+
+impl Storm {
+    /// Opens a socket in this thread's namespace.
+    pub fn open() -> Storm {
+        Storm { socket: NetlinkSocket::open().expect("a netlink socket"), seq: 0 }
+    }
+
+    /// Creates these flows; each has to succeed.
+    pub fn create<'f>(&mut self, flows: impl IntoIterator<Item = NewFlow<'f>>) {
+        let flags = nlm_f::CREATE | nlm_f::EXCL;
+        self.send(flows, |buf, seq, ack, flow| new_flow(buf, seq, flags | ack, flow));
+    }
+
+    /// Changes these flows; each has to succeed.
+    pub fn update<'f>(&mut self, flows: impl IntoIterator<Item = NewFlow<'f>>) {
+        self.send(flows, |buf, seq, ack, flow| new_flow(buf, seq, ack, flow));
+    }
+
+    /// Deletes these flows; each has to be there.
+    pub fn delete<'f>(&mut self, flows: impl IntoIterator<Item = NewFlow<'f>>) {
+        self.send(flows, |buf, seq, ack, flow| delete(buf, seq, ack, flow));
+    }
+
+    fn send<'f>(
+        &mut self,
+        flows: impl IntoIterator<Item = NewFlow<'f>>,
+        build: impl for<'b> Fn(&'b mut [u8], u32, u16, &NewFlow<'f>) -> Result<&'b [u8], Full>,
+    ) {
+        let mut flows = flows.into_iter().peekable();
+        let mut batch = Vec::new();
+        let mut buf = [0; REQUEST_MAX];
+        while flows.peek().is_some() {
+            batch.clear();
+            for at in 0..BATCH {
+                let Some(flow) = flows.next() else { break };
+                let last = at + 1 == BATCH || flows.peek().is_none();
+                self.seq += 1;
+                let ack = if last { nlm_f::ACK } else { 0 };
+                batch.extend(build(&mut buf, self.seq, ack, &flow).expect("it fits"));
+            }
+            self.socket.send(&batch).expect("sendto");
+            self.wait(self.seq);
+        }
+    }
+
+    /// Reads answers up to the acknowledgement of the last message.
+    fn wait(&self, last: u32) {
+        let mut buf = [0; 4096];
+        loop {
+            let len = self.socket.recv(&mut buf, true).expect("recvfrom");
+            for frame in Frames::new(&buf[..len]).map(|f| f.expect("a whole message")) {
+                assert_eq!(frame.hdr.kind.get(), nlmsg::ERROR);
+                let code = frame.code().expect("a code");
+                assert_eq!(code, 0, "request {} of {last} was refused", frame.hdr.seq.get());
+                if frame.hdr.seq.get() == last {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Addresses the random flows are made of, so that a filter on one of them selects some and not all.
+pub const HOSTS4: [[u8; 4]; 8] = [
+    [10, 0, 0, 1],
+    [10, 0, 0, 2],
+    [10, 0, 0, 3],
+    [10, 0, 1, 1],
+    [10, 0, 1, 200],
+    [172, 16, 3, 4],
+    [192, 168, 7, 1],
+    [203, 0, 113, 9],
+];
+/// The last bytes of the random flows' IPv6 addresses, behind `2001:db8:: ` or `fd00:1::`.
+pub const HOSTS6: [(u8, u8); 5] = [(0x20, 1), (0x20, 2), (0x20, 3), (0xfd, 1), (0xfd, 2)];
+/// Addresses that flows are translated to.
+pub const OUTSIDE4: [[u8; 4]; 3] = [[198, 51, 100, 1], [198, 51, 100, 2], [10, 0, 0, 1]];
+/// The same for IPv6, like [`HOSTS6`].
+pub const OUTSIDE6: [(u8, u8); 3] = [(0x20, 0xa1), (0x20, 0xa2), (0xfd, 1)];
+/// Ports, and GRE keys.
+pub const PORTS: [u16; 7] = [53, 80, 443, 1000, 1001, 5060, 65535];
+/// Marks.
+pub const MARKS: [u32; 5] = [0, 1, 5, 0x100, 0xdead_beef];
+/// Zones; 0 is none.
+pub const ZONES: [u16; 3] = [3, 9, 40_000];
+/// Every protocol of the random flows; 50 and 201 have no name in conntrack.
+pub const PROTOCOLS: [u8; 10] = [6, 17, 136, 132, 33, 47, 1, 58, 50, 201];
+
+/// An address of [`HOSTS6`].
+pub fn v6((net, last): (u8, u8)) -> [u8; 16] {
+    let front = if net == 0x20 { [0x20, 0x01, 0x0d, 0xb8] } else { [0xfd, 0, 0, 1] };
+    let mut out = [0; 16];
+    out[..4].copy_from_slice(&front);
+    out[15] = last;
+    out
+}
+
+/// Makes random flows of all kinds that ctnetlink can make.
+#[derive(Debug)]
+pub struct Mix {
+    /// Its source of randomness.
+    pub rng: Rng,
+    /// Whether flows get labels; the namespace needs a rule with labels for it.
+    pub labels: bool,
+}
+
+impl Mix {
+    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.rng.usize(..of.len())]
+    }
+
+    fn chance(&mut self, one_in: u32) -> bool {
+        self.rng.u32(..one_in) == 0
+    }
+
+    fn addr(&mut self, family: u8) -> Addr {
+        if family == af::INET { Addr::V4(self.one(&HOSTS4)) } else { Addr::V6(v6(self.one(&HOSTS6))) }
+    }
+
+    fn outside(&mut self, family: u8) -> Addr {
+        if family == af::INET { Addr::V4(self.one(&OUTSIDE4)) } else { Addr::V6(v6(self.one(&OUTSIDE6))) }
+    }
+
+    fn tuple(&mut self, proto: u8) -> Tuple {
+        let family = match proto {
+            ipproto::ICMP => af::INET,
+            ipproto::ICMPV6 => af::INET6,
+            _ if self.chance(3) => af::INET6,
+            _ => af::INET,
+        };
+        let mut t = Tuple {
+            src: Some(self.addr(family)),
+            dst: Some(self.addr(family)),
+            proto: Some(proto),
+            ..Tuple::default()
+        };
+        match proto {
+            ipproto::ICMP => t.icmp_type = Some(self.one(&[8, 13, 15, 17, 0])),
+            ipproto::ICMPV6 => t.icmp_type = Some(self.one(&[128, 128, 129])),
+            ipproto::TCP | ipproto::UDP | ipproto::UDPLITE | ipproto::SCTP | ipproto::GRE => {
+                t.src_port = Some(self.one(&PORTS));
+                t.dst_port = Some(self.one(&PORTS));
+            }
+            _ => {}
+        }
+        if t.icmp_type.is_some() {
+            t.icmp_code = Some(0);
+            t.icmp_id = Some(self.rng.u16(1..6));
+        }
+        t
+    }
+
+    /// The next flow. The kernel may refuse it: because it has one like it, or a combination it does not
+    /// take.
+    pub fn flow(&mut self) -> NewFlow<'static> {
+        let proto = self.one(&PROTOCOLS);
+        let orig = self.tuple(proto);
+        let mut flow = plain(orig);
+        flow.timeout_s = Some(self.rng.u32(100_000..1_000_000));
+        let status = self.one(&[0, ips::SEEN_REPLY, ips::SEEN_REPLY | ips::ASSURED, ips::ASSURED]);
+        let fixed = if self.chance(6) { ips::FIXED_TIMEOUT } else { 0 };
+        flow.status = Some(ips::CONFIRMED | status | fixed);
+        flow.mark = Some(Masked { value: self.one(&MARKS), mask: u32::MAX });
+        flow.protoinfo = match proto {
+            ipproto::TCP => Some(ProtoInfo::Tcp(TcpInfo::created(self.rng.u8(..10)))),
+            ipproto::SCTP => Some(ProtoInfo::Sctp(SctpInfo {
+                state: Some(self.rng.u8(1..10)),
+                vtag: [Some(self.rng.u32(..)), Some(self.rng.u32(..10))],
+            })),
+            _ => None,
+        };
+        self.zone(&mut flow);
+        self.nat(&mut flow);
+        if self.labels && self.chance(3) {
+            flow.labels = Some((label_bytes(&[self.rng.u8(..12), self.rng.u8(..128)]), [0xff; 16]));
+        }
+        if self.chance(4) {
+            match proto {
+                ipproto::TCP => flow.helper = Some(b"ftp"),
+                ipproto::UDP => flow.helper = Some(b"tftp"),
+                _ => {}
+            }
+        }
+        flow
+    }
+
+    fn zone(&mut self, flow: &mut NewFlow<'_>) {
+        let zone = Some(self.one(&ZONES));
+        match self.rng.u8(..9) {
+            0 => flow.zone = zone,
+            1 => flow.orig = flow.orig.map(|t| Tuple { zone, ..t }),
+            2 => flow.reply = flow.reply.map(|t| Tuple { zone, ..t }),
+            _ => {}
+        }
+    }
+
+    fn nat(&mut self, flow: &mut NewFlow<'_>) {
+        let ports = flow.orig.is_some_and(|t| matches!(t.proto, Some(ipproto::TCP | ipproto::UDP)));
+        let nat = |mix: &mut Mix| {
+            let port = (ports && mix.chance(2)).then(|| mix.one(&PORTS));
+            Some(Nat { addr: Some(mix.outside(flow.family)), port })
+        };
+        match self.rng.u8(..8) {
+            0 => flow.nat_src = nat(self),
+            1 => flow.nat_dst = nat(self),
+            2 => (flow.nat_src, flow.nat_dst) = (nat(self), nat(self)),
+            _ => {}
+        }
+    }
+
+    /// Creates `count` random flows, and some that were expected by one of them.
+    pub fn fill(&mut self, kernel: &mut Kernel, count: usize) {
+        let mut made: Vec<NewFlow<'static>> = Vec::new();
+        let mut refused = 0;
+        while made.len() < count {
+            let mut flow = self.flow();
+            let master = made.iter().rev().find(|m| m.family == flow.family && m.zone.is_none());
+            if let Some(master) = master.filter(|_| flow.zone.is_none() && self.rng.u8(..8) == 0) {
+                flow.master = master.orig;
+            }
+            match kernel.create(&flow) {
+                Ok(()) => made.push(flow),
+                Err(Error::Refused { .. }) => refused += 1,
+                Err(e) => panic!("{flow:?}: {e}"),
+            }
+            assert!(refused < 4 * count + 100, "the kernel takes hardly any of the flows");
+        }
+    }
+}
+
+/// Label bits as the kernel keeps them: words in host order.
+pub fn label_bytes(bits: &[u8]) -> [u8; 16] {
+    let mut words = [0u32; 4];
+    for bit in bits {
+        words[usize::from(bit / 32)] |= 1 << (bit % 32);
+    }
+    let mut out = [0; 16];
+    for (bytes, word) in out.chunks_exact_mut(4).zip(words) {
+        bytes.copy_from_slice(&word.to_ne_bytes());
+    }
+    out
+}

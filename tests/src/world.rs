@@ -1,0 +1,121 @@
+//! A namespace with a table of everything, and what is in it, so that filters can be aimed.
+
+use crate::entries::Facts;
+use crate::etc::PrivateEtc;
+use crate::netns::Netns;
+use crate::program::Tool;
+use crate::seed::{Kernel, Mix, label_bytes, tcp};
+use crate::traffic::Traffic;
+use fastrand::Rng;
+use zct_wire::request::NewFlow;
+
+/// The label file: comments, bases, names with blanks, lines to be passed over, and long names, of which
+/// [`World`] gives one flow so many that the original cannot print its line.
+pub fn label_file() -> String {
+    let mut text = String::from(
+        "# names for tests\n0 zero\n1\tone\n0x2 two words \n05 five\n5 again\n6 zero\n7 under_score\n8\n\
+         11 eleven-b\nno-number here\n2000 too-high\n",
+    );
+    for bit in LONG_LABELS {
+        text += &format!("{bit} label-{bit}-{}\n", "long-".repeat(34));
+    }
+    text
+}
+
+const LONG_LABELS: std::ops::Range<u8> = 100..128;
+/// Names in [`label_file`] that flows have.
+pub const LABEL_NAMES: [&str; 5] = ["zero", "one", "two words", "five", "eleven-b"];
+
+/// One flow as the original lists it.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// Protocol, addresses and ports.
+    pub facts: Facts,
+    /// Protocol number.
+    pub proto: u8,
+    /// The whole line.
+    line: String,
+}
+
+impl Sample {
+    fn of(line: &str) -> Sample {
+        let facts = Facts::of(line);
+        let mut words = line.split_ascii_whitespace().skip_while(|w| *w != facts.proto);
+        let proto = words.nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+        Sample { facts, proto, line: line.to_owned() }
+    }
+
+    /// The value of the first field of this name; of the last with `id`, where a ping has another.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut found = self.line.split(' ').filter_map(|w| w.strip_prefix(name)?.strip_prefix('='));
+        if name == "id" { found.next_back() } else { found.next() }
+    }
+
+    /// The id of a ping.
+    pub fn ping_id(&self) -> Option<&str> {
+        self.line.split_once(" id=")?.1.split(' ').next()
+    }
+
+    /// The names of its labels.
+    pub fn labels(&self) -> Vec<&str> {
+        self.line.split_once(" labels=").map_or(vec![], |(_, l)| l.split(',').collect())
+    }
+
+    /// Whether the line has this word.
+    pub fn has(&self, word: &str) -> bool {
+        self.line.split(' ').any(|w| w == word)
+    }
+
+    /// The state, where the protocol has one.
+    pub fn state(&self) -> Option<&str> {
+        let mut words = self.line.split_ascii_whitespace().skip_while(|w| *w != self.facts.proto);
+        words.nth(3).filter(|w| !w.contains('=') && !w.starts_with('['))
+    }
+
+    /// `ipv4` or `ipv6`.
+    pub fn family(&self) -> &'static str {
+        if self.line.starts_with("ipv6") { "ipv6" } else { "ipv4" }
+    }
+}
+
+/// A filled namespace with label names.
+#[derive(Debug)]
+pub struct World {
+    /// What is in the table.
+    pub samples: Vec<Sample>,
+    /// The label file, for `--labelmap`.
+    pub labels: tempfile::NamedTempFile,
+    _traffic: Traffic,
+    _etc: PrivateEtc,
+    _ns: Netns,
+}
+
+impl World {
+    /// Fills a new namespace: `flows` random ones and real packets. Every second has accounting, every
+    /// other second timestamps.
+    pub fn new(seed: u64, number: usize, flows: usize) -> World {
+        let mut ns = Netns::fresh();
+        if number % 2 == 0 {
+            ns = ns.accounting();
+        }
+        if number / 2 % 2 == 0 {
+            ns = ns.timestamps();
+        }
+        let etc = PrivateEtc::with_labels(Some(&label_file()));
+        let labels = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(labels.path(), label_file()).expect("it can be written");
+        let mut traffic = Traffic::start(&ns);
+        traffic.everything();
+        let mut kernel = Kernel::open();
+        let mut mix = Mix { rng: Rng::with_seed(seed ^ (number as u64) << 32), labels: true };
+        mix.fill(&mut kernel, flows);
+        let many = label_bytes(&LONG_LABELS.chain(0..3).collect::<Vec<_>>());
+        let labelled = tcp([10, 0, 0, 1], [10, 0, 0, 2], 2000, 2000, 3);
+        kernel
+            .create(&NewFlow { labels: Some((many, [0xff; 16])), ..labelled })
+            .expect("a flow with many labels");
+        let listing = Tool::Reference.run(&["-L", "-o", "extended,id,labels"]);
+        let samples = listing.lines().iter().map(|l| Sample::of(l)).collect();
+        World { samples, labels, _traffic: traffic, _etc: etc, _ns: ns }
+    }
+}
