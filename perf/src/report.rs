@@ -123,7 +123,7 @@ impl Report<'_> {
             *t += "![zct beside the original](comparison.svg)\n\n";
         }
         if !self.remarks.is_empty() {
-            *t += "Not as it should be:\n\n";
+            *t += "Remarks: runs that do not count, outputs that differ, listeners elsewhere.\n\n";
             self.remarks.iter().for_each(|r| _ = writeln!(t, "- {r}"));
             *t += "\n";
         }

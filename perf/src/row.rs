@@ -185,7 +185,16 @@ impl Row {
     /// The goals and what came out, in order.
     pub fn outcomes(&self, samples: &[Sample]) -> Vec<Outcome> {
         let median = |who, metric| spread(samples, self.name, who, "", metric).map(|s| s.median);
+        // Memory is promised for every command line, the special ones too.
+        let peak = || {
+            let ours = self.contenders.iter().filter(|c| c.who == Who::Zct);
+            let peaks = ours.filter_map(|c| spread(samples, self.name, c.who, c.variant, Metric::Peak));
+            peaks.map(|s| s.median).reduce(f64::max)
+        };
         let value = |goal: &Goal| {
+            if goal.metric == Metric::Peak {
+                return peak();
+            }
             let ours = median(Who::Zct, goal.metric)?;
             goal.of.map_or(Some(ours), |who| Some(ours / median(who, goal.metric)?))
         };
