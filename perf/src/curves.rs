@@ -14,8 +14,8 @@ use std::io;
 pub const SIZES: [u32; 6] = [10_000, 30_000, 100_000, 300_000, 1_000_000, 2_000_000];
 /// Flows a second.
 pub const RATES: [u32; 5] = [25_000, 50_000, 100_000, 200_000, 400_000];
-/// Rounds of each: a curve shows its own noise.
-const ROUNDS: u32 = 3;
+/// Rounds of each at most: a curve shows its own noise.
+const ROUNDS_MAX: u32 = 3;
 /// Seconds a rate is kept up, and flows at most.
 const RATE_S: u32 = 2;
 const RATE_FLOWS: u32 = 300_000;
@@ -41,7 +41,7 @@ pub fn by_size(runner: &mut Runner, flows_max: u32) -> io::Result<()> {
     for flows in SIZES.into_iter().filter(|f| *f <= flows_max) {
         runner.progress(&format!("listing {flows} flows"));
         runner.provide(Table::Full(Mix::Common, flows))?;
-        for round in 0..ROUNDS {
+        for round in 0..runner.rounds.min(ROUNDS_MAX) {
             runner.quiet(BY_SIZE)?;
             for (who, word) in [(Who::Original, "-L"), (Who::Zct, "-L"), (Who::Floor, "dump")] {
                 let words = [runner.tools.path(who), word.to_owned()];
@@ -67,7 +67,7 @@ pub fn by_rate(runner: &mut Runner) -> io::Result<()> {
     for rate in RATES {
         let flows = (rate * RATE_S).min(RATE_FLOWS);
         runner.progress(&format!("{flows} flows at {rate} a second"));
-        for round in 0..ROUNDS {
+        for round in 0..runner.rounds.min(ROUNDS_MAX) {
             runner.quiet(BY_RATE)?;
             for (who, variant, line) in LISTENERS {
                 load::empty().map_err(|e| io::Error::other(e.to_string()))?;
