@@ -108,6 +108,13 @@ impl Running {
         self.pid.as_raw()
     }
 
+    /// False when it has ended, or stands still at its end until [`Running::finish`].
+    pub fn goes_on(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        // The name may contain anything, a parenthesis too; the state follows the last one.
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['R', 'S', 'D']))
+    }
+
     /// Waits for its end.
     ///
     /// # Errors

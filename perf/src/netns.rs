@@ -46,17 +46,24 @@ pub struct Listener {
     pub queued: u64,
     /// Messages that did not fit.
     pub drops: u64,
+    /// Its inode, by which its owner is found.
+    pub inode: u64,
 }
 
 fn parse(table: &str) -> Vec<Listener> {
     let socket = |line: &str| {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        let [_, protocol, port, groups, queued, _, _, _, drops, ..] = words[..] else { return None };
+        let [_, protocol, port, groups, queued, _, _, _, drops, inode] = words[..] else { return None };
         let groups = u32::from_str_radix(groups, 16).ok()?;
         if protocol != PROTOCOL || groups & FLOW_GROUPS == 0 {
             return None;
         }
-        Some(Listener { port: port.parse().ok()?, queued: queued.parse().ok()?, drops: drops.parse().ok()? })
+        Some(Listener {
+            port: port.parse().ok()?,
+            queued: queued.parse().ok()?,
+            drops: drops.parse().ok()?,
+            inode: inode.parse().ok()?,
+        })
     };
     table.lines().skip(1).filter_map(socket).collect()
 }
@@ -108,9 +115,22 @@ pub fn listeners_anywhere() -> io::Result<Vec<String>> {
 }
 
 fn described(l: &Listener, place: &str) -> String {
-    let program = fs::read_to_string(format!("/proc/{}/comm", l.port)).unwrap_or_default();
-    let program = if program.is_empty() { "a program" } else { program.trim() };
-    format!("{program} (netlink port {}) in {place}", l.port)
+    let owner = owner(l.inode);
+    let name = owner.as_deref().unwrap_or("a program that has ended or is hidden");
+    format!("{name} in {place}")
+}
+
+/// The process that has the socket open, with its name.
+fn owner(inode: u64) -> Option<String> {
+    let socket = format!("socket:[{inode}]");
+    let has_it = |process: &fs::DirEntry| {
+        let files = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+        let mut targets = files.filter_map(|f| fs::read_link(f.path()).ok());
+        targets.any(|target| target.as_os_str() == socket.as_str())
+    };
+    let process = fs::read_dir("/proc").ok()?.flatten().find(has_it)?;
+    let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+    Some(format!("{} ({})", name.trim(), process.file_name().to_string_lossy()))
 }
 
 #[cfg(test)]
@@ -121,6 +141,6 @@ mod tests {
     fn listeners_are_those_of_the_right_protocol_and_groups() {
         let table = "sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode\n\
             0 12 77 00000007 1280 0 0 2 5 1\n0 12 78 00000008 0 0 0 2 0 2\n0 0 79 00000007 0 0 0 2 0 3\n";
-        assert_eq!(parse(table), [Listener { port: 77, queued: 1280, drops: 5 }]);
+        assert_eq!(parse(table), [Listener { port: 77, queued: 1280, drops: 5, inode: 1 }]);
     }
 }

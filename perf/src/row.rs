@@ -97,7 +97,7 @@ pub enum Metric {
     Cpu,
     /// MiB at the peak.
     Peak,
-    /// Events that were neither delivered nor, if `true`, reported as lost.
+    /// Events that were not delivered, reported as lost or not.
     Missing,
 }
 

@@ -29,6 +29,8 @@ pub struct Runner {
     pub remarks: Vec<String>,
     begin: Instant,
     table: Option<Table>,
+    /// Listeners elsewhere that did not go away.
+    permanent: Vec<String>,
 }
 
 fn other(e: impl std::fmt::Display) -> io::Error {
@@ -109,19 +111,21 @@ impl Runner {
     }
 
     /// Waits for listeners of other namespaces to go away; those that stay are remarked.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
     pub fn quiet(&mut self, during: &str) -> io::Result<()> {
         let end = Instant::now() + QUIET_PATIENCE;
         loop {
             let found = netns::listeners_anywhere()?;
-            if found.is_empty() {
-                return Ok(());
-            }
-            if Instant::now() > end {
-                for listener in found {
+            // Nobody is waited for twice.
+            if found.iter().all(|l| self.permanent.contains(l)) || Instant::now() > end {
+                for listener in &found {
                     self.remark(format!(
                         "{during}: {listener} listens to events, which slows all namespaces"
                     ));
                 }
+                self.permanent = found;
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(200));

@@ -1,7 +1,7 @@
 //! A listener in a storm of events: how many it delivers, and what that costs it.
 
 use crate::load;
-use crate::measure::{self, Run};
+use crate::measure::{self, Run, Running};
 use crate::netns;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};
@@ -36,7 +36,7 @@ pub struct Storm {
 pub fn run(yardstick: &Path, words: &[String], generator: &[String], output: &File) -> io::Result<Storm> {
     let listener = measure::start(yardstick, words, Stdio::from(output.try_clone()?))?;
     // It is interrupted in any case: what ends early is a fault of the run, not of the whole measurement.
-    let made = await_listener().and_then(|()| {
+    let made = await_listener(&listener).and_then(|()| {
         let begin = Instant::now();
         let status = Command::new(yardstick).args(generator).stderr(Stdio::null()).status()?;
         let making = begin.elapsed();
@@ -44,9 +44,11 @@ pub fn run(yardstick: &Path, words: &[String], generator: &[String], output: &Fi
             return Err(io::Error::other(format!("{generator:?}: {status}")));
         }
         load::empty().map_err(|e| io::Error::other(e.to_string()))?;
-        Ok((making, await_quiet()?))
+        Ok((making, await_quiet(&listener)?))
     });
-    listener.interrupt()?;
+    if listener.goes_on() {
+        listener.interrupt()?;
+    }
     let run = listener.finish()?;
     let (making, dropped) = made.map_err(|e| io::Error::other(format!("{e}; {}", run.stderr.trim())))?;
     let printed = lines(output)?;
@@ -54,11 +56,11 @@ pub fn run(yardstick: &Path, words: &[String], generator: &[String], output: &Fi
     Ok(Storm { delivered, reported_lost: lost(&run.stderr), dropped, making, run })
 }
 
-fn await_listener() -> io::Result<()> {
+fn await_listener(listener: &Running) -> io::Result<()> {
     let end = Instant::now() + PATIENCE;
     while netns::listeners()?.is_empty() {
-        if Instant::now() > end {
-            return Err(io::Error::other("nobody listens"));
+        if !listener.goes_on() || Instant::now() > end {
+            return Err(io::Error::other("it does not listen"));
         }
         std::thread::sleep(GLANCE);
     }
@@ -66,13 +68,13 @@ fn await_listener() -> io::Result<()> {
 }
 
 /// Waits until the listener has read everything; returns how many events did not fit.
-fn await_quiet() -> io::Result<u64> {
+fn await_quiet(listener: &Running) -> io::Result<u64> {
     let end = Instant::now() + PATIENCE;
     let (mut quiet, mut drops) = (0, 0);
     while quiet < 3 {
         let listeners = netns::listeners()?;
-        if listeners.is_empty() || Instant::now() > end {
-            return Err(io::Error::other("the listener is gone, or does not read"));
+        if !listener.goes_on() || Instant::now() > end {
+            return Err(io::Error::other("the listener has ended, or does not read"));
         }
         drops = listeners.iter().map(|l| l.drops).sum();
         quiet = if listeners.iter().all(|l| l.queued == 0) { quiet + 1 } else { 0 };
