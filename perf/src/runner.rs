@@ -45,7 +45,15 @@ fn flows_there() -> io::Result<u64> {
 impl Runner {
     /// Nothing measured yet, in a private namespace that this thread is in.
     pub fn new(tools: Tools, rounds: u32) -> Runner {
-        Runner { tools, rounds, samples: Vec::new(), remarks: Vec::new(), begin: Instant::now(), table: None }
+        Runner {
+            tools,
+            rounds,
+            samples: Vec::new(),
+            remarks: Vec::new(),
+            begin: Instant::now(),
+            table: None,
+            permanent: Vec::new(),
+        }
     }
 
     /// Says how far it is.
