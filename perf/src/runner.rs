@@ -8,7 +8,6 @@ use crate::netns;
 use crate::row::{Before, Check, Contender, Row, Table, Tools, Work};
 use crate::sample::{Sample, Who};
 use crate::{limits, storm};
-use std::fs::File;
 use std::io::{self, BufReader, Seek as _, SeekFrom};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -281,14 +280,6 @@ pub fn describe(storm: &storm::Storm, events: u64, sample: &mut Sample) {
         let (d, l) = (storm.delivered, storm.reported_lost);
         sample.blame(format!("silent loss: {d} delivered and {l} reported lost of {events}"));
     }
-}
-
-/// Opens a file for output, for callers that keep it.
-///
-/// # Errors
-/// As [`File::create`].
-pub fn create(path: &std::path::Path) -> io::Result<File> {
-    File::create(path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, Uid};
+use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -16,7 +17,7 @@ use zct_perf::machine::Machine;
 use zct_perf::report::Report;
 use zct_perf::row::Tools;
 use zct_perf::rows::{self, Files};
-use zct_perf::runner::{Runner, create};
+use zct_perf::runner::Runner;
 use zct_perf::sample::csv;
 use zct_perf::{lines, netns, plots};
 
@@ -179,6 +180,10 @@ fn guard(o: &Options, words: &[String]) -> io::Result<ExitCode> {
             _ => kill(pid, Signal::SIGTERM)?,
         }
     }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    File::create(path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
 }
 
 fn lines_file(
