@@ -153,6 +153,8 @@ pub enum Name {
     Zct,
     /// `conntrack`: for scripts that match the whole message.
     Conntrack,
+    /// `nfct`, likewise.
+    Nfct,
 }
 
 impl Name {
@@ -160,6 +162,7 @@ impl Name {
     pub fn of(argv0: &[u8]) -> Name {
         match argv0.rsplit(|b| *b == b'/').next() {
             Some(b"conntrack") => Name::Conntrack,
+            Some(b"nfct") => Name::Nfct,
             _ => Name::Zct,
         }
     }
@@ -169,6 +172,15 @@ impl Name {
         match self {
             Name::Zct => "zct",
             Name::Conntrack => "conntrack",
+            Name::Nfct => "nfct",
+        }
+    }
+
+    /// What to type for nfct.
+    pub fn nfct(self) -> &'static str {
+        match self {
+            Name::Nfct => "nfct",
+            Name::Zct | Name::Conntrack => "zct nfct",
         }
     }
 
@@ -177,6 +189,7 @@ impl Name {
         match self {
             Name::Zct => format!("zct v{VERSION} (conntrack-tools {ORIGINAL})"),
             Name::Conntrack => format!("conntrack v{ORIGINAL} (conntrack-tools)"),
+            Name::Nfct => format!("nfct v{ORIGINAL}"),
         }
     }
 
@@ -205,6 +218,7 @@ mod tests {
     fn names_follow_what_the_program_was_called_as() {
         assert_eq!(Name::of(b"/usr/sbin/conntrack").version(), "conntrack v1.4.9 (conntrack-tools)");
         assert!(Name::of(b"./zct").version().ends_with("(conntrack-tools 1.4.9)"));
+        assert_eq!(Name::of(b"/usr/sbin/nfct").version(), "nfct v1.4.9");
         assert_eq!(Name::of(b"conntrack-old"), Name::Zct);
         assert_eq!(Name::of(b""), Name::Zct);
     }

@@ -6,6 +6,7 @@ pub mod fail;
 pub mod filter;
 pub mod flags;
 pub mod load;
+pub mod nfct;
 pub mod output;
 pub mod plan;
 pub mod prefilter;
@@ -28,7 +29,11 @@ use zct_wire::text::stats::Counters;
 pub fn run(words: &[&[u8]]) -> u8 {
     let (argv0, rest) = words.split_first().map_or((&[][..], &[][..]), |(a, r)| (*a, r));
     let name = Name::of(argv0);
-    match command(name, rest) {
+    let outcome = match (name, rest) {
+        (Name::Nfct, words) | (Name::Zct, [b"nfct", words @ ..]) => nfct::run(name, argv0, words),
+        _ => command(name, rest),
+    };
+    match outcome {
         Ok(()) => 0,
         Err(fail) => {
             fail.report(&name);

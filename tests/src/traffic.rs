@@ -67,6 +67,11 @@ impl Traffic {
         Traffic { peer, streams: Vec::new(), udp: HashMap::new(), tcp: HashMap::new() }
     }
 
+    /// Runs `f` at the other end.
+    pub fn inside_peer<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
+        self.peer.inside(f)
+    }
+
     /// UDP from `src_port` here to `dst_port` there: so many datagrams, so many replies.
     pub fn udp(&mut self, here: IpAddr, src_port: u16, dst_port: u16, datagrams: u32, replies: u32) {
         let there: IpAddr = if here.is_ipv4() { THERE.into() } else { THERE6.into() };

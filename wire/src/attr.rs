@@ -25,6 +25,13 @@ pub const NLA_F_NET_BYTEORDER: u16 = 0x4000;
 /// The bits of `nla_type` that are the attribute's number.
 pub const NLA_TYPE_MASK: u16 = 0x3fff;
 
+/// The header of an attribute as bytes, to compare with those of a layout that is expected.
+pub(crate) const fn hdr(len: u16, kind: u16) -> [u8; 4] {
+    let (l, k) = (len.to_ne_bytes(), kind.to_ne_bytes());
+    let ([a, b], [c, d]) = (l, k);
+    [a, b, c, d]
+}
+
 /// One attribute: its number and its value, borrowed from the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attr<'a> {

@@ -2,7 +2,7 @@
 //!
 //! Sources: linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nfnetlink_conntrack.h,
 //! linux/netfilter/nf_conntrack_common.h, linux/netfilter/nf_conntrack_tcp.h,
-//! linux/netfilter/nfnetlink_cttimeout.h. Every group carries [`Named`] rows, and a test compiles the
+//! linux/netfilter/nfnetlink_cttimeout.h, linux/netfilter/nfnetlink_cthelper.h. Every group carries [`Named`] rows, and a test compiles the
 //! C headers and compares each value.
 
 /// A constant with its name in the C headers, for the test that compares them.
@@ -111,6 +111,7 @@ group! {
         ICMPV6 = 58, "IPPROTO_ICMPV6";
         SCTP = 132, "IPPROTO_SCTP";
         UDPLITE = 136, "IPPROTO_UDPLITE";
+        RAW = 255, "IPPROTO_RAW";
     }
 }
 group! {
@@ -399,6 +400,162 @@ group! {
         SIMULTANEOUS_OPEN = 0x80, "IP_CT_TCP_SIMULTANEOUS_OPEN";
     }
 }
+group! {
+    /// Message types with their subsystem in the upper byte: timeout policies.
+    ipctnl_timeout: u16 {
+        NEW = 0x800, "(NFNL_SUBSYS_CTNETLINK_TIMEOUT << 8) | IPCTNL_MSG_TIMEOUT_NEW";
+        GET = 0x801, "(NFNL_SUBSYS_CTNETLINK_TIMEOUT << 8) | IPCTNL_MSG_TIMEOUT_GET";
+        DELETE = 0x802, "(NFNL_SUBSYS_CTNETLINK_TIMEOUT << 8) | IPCTNL_MSG_TIMEOUT_DELETE";
+        DEFAULT_SET = 0x803, "(NFNL_SUBSYS_CTNETLINK_TIMEOUT << 8) | IPCTNL_MSG_TIMEOUT_DEFAULT_SET";
+        DEFAULT_GET = 0x804, "(NFNL_SUBSYS_CTNETLINK_TIMEOUT << 8) | IPCTNL_MSG_TIMEOUT_DEFAULT_GET";
+    }
+}
+group! {
+    /// Attributes of a timeout policy.
+    cta_timeout: u16 {
+        NAME = 1, "CTA_TIMEOUT_NAME";
+        L3PROTO = 2, "CTA_TIMEOUT_L3PROTO";
+        L4PROTO = 3, "CTA_TIMEOUT_L4PROTO";
+        DATA = 4, "CTA_TIMEOUT_DATA";
+        USE = 5, "CTA_TIMEOUT_USE";
+    }
+    /// Room for a policy's name in bytes, its NUL included (CTNL_TIMEOUT_NAME_MAX).
+    pub const NAME_MAX: usize = 32;
+}
+group! {
+    /// Members of CTA_TIMEOUT_DATA for protocols without timeouts of their own.
+    cta_timeout_generic: u16 {
+        TIMEOUT = 1, "CTA_TIMEOUT_GENERIC_TIMEOUT";
+    }
+}
+group! {
+    /// Members of CTA_TIMEOUT_DATA for TCP.
+    cta_timeout_tcp: u16 {
+        SYN_SENT = 1, "CTA_TIMEOUT_TCP_SYN_SENT";
+        SYN_RECV = 2, "CTA_TIMEOUT_TCP_SYN_RECV";
+        ESTABLISHED = 3, "CTA_TIMEOUT_TCP_ESTABLISHED";
+        FIN_WAIT = 4, "CTA_TIMEOUT_TCP_FIN_WAIT";
+        CLOSE_WAIT = 5, "CTA_TIMEOUT_TCP_CLOSE_WAIT";
+        LAST_ACK = 6, "CTA_TIMEOUT_TCP_LAST_ACK";
+        TIME_WAIT = 7, "CTA_TIMEOUT_TCP_TIME_WAIT";
+        CLOSE = 8, "CTA_TIMEOUT_TCP_CLOSE";
+        SYN_SENT2 = 9, "CTA_TIMEOUT_TCP_SYN_SENT2";
+        RETRANS = 10, "CTA_TIMEOUT_TCP_RETRANS";
+        UNACK = 11, "CTA_TIMEOUT_TCP_UNACK";
+    }
+}
+group! {
+    /// Members of CTA_TIMEOUT_DATA for UDP.
+    cta_timeout_udp: u16 {
+        UNREPLIED = 1, "CTA_TIMEOUT_UDP_UNREPLIED";
+        REPLIED = 2, "CTA_TIMEOUT_UDP_REPLIED";
+    }
+}
+group! {
+    /// Members of CTA_TIMEOUT_DATA for UDPlite.
+    cta_timeout_udplite: u16 {
+        UNREPLIED = 1, "CTA_TIMEOUT_UDPLITE_UNREPLIED";
+        REPLIED = 2, "CTA_TIMEOUT_UDPLITE_REPLIED";
+    }
+}
+group! {
+    /// Members of CTA_TIMEOUT_DATA for ICMP.
+    cta_timeout_icmp: u16 {
+        TIMEOUT = 1, "CTA_TIMEOUT_ICMP_TIMEOUT";
+    }
+}
+group! {
+    /// Members of CTA_TIMEOUT_DATA for ICMPv6.
+    cta_timeout_icmpv6: u16 {
+        TIMEOUT = 1, "CTA_TIMEOUT_ICMPV6_TIMEOUT";
+    }
+}
+group! {
+    /// Members of CTA_TIMEOUT_DATA for DCCP.
+    cta_timeout_dccp: u16 {
+        REQUEST = 1, "CTA_TIMEOUT_DCCP_REQUEST";
+        RESPOND = 2, "CTA_TIMEOUT_DCCP_RESPOND";
+        PARTOPEN = 3, "CTA_TIMEOUT_DCCP_PARTOPEN";
+        OPEN = 4, "CTA_TIMEOUT_DCCP_OPEN";
+        CLOSEREQ = 5, "CTA_TIMEOUT_DCCP_CLOSEREQ";
+        CLOSING = 6, "CTA_TIMEOUT_DCCP_CLOSING";
+        TIMEWAIT = 7, "CTA_TIMEOUT_DCCP_TIMEWAIT";
+    }
+}
+group! {
+    /// Members of CTA_TIMEOUT_DATA for SCTP.
+    cta_timeout_sctp: u16 {
+        CLOSED = 1, "CTA_TIMEOUT_SCTP_CLOSED";
+        COOKIE_WAIT = 2, "CTA_TIMEOUT_SCTP_COOKIE_WAIT";
+        COOKIE_ECHOED = 3, "CTA_TIMEOUT_SCTP_COOKIE_ECHOED";
+        ESTABLISHED = 4, "CTA_TIMEOUT_SCTP_ESTABLISHED";
+        SHUTDOWN_SENT = 5, "CTA_TIMEOUT_SCTP_SHUTDOWN_SENT";
+        SHUTDOWN_RECD = 6, "CTA_TIMEOUT_SCTP_SHUTDOWN_RECD";
+        SHUTDOWN_ACK_SENT = 7, "CTA_TIMEOUT_SCTP_SHUTDOWN_ACK_SENT";
+        HEARTBEAT_SENT = 8, "CTA_TIMEOUT_SCTP_HEARTBEAT_SENT";
+    }
+}
+group! {
+    /// Members of CTA_TIMEOUT_DATA for GRE.
+    cta_timeout_gre: u16 {
+        UNREPLIED = 1, "CTA_TIMEOUT_GRE_UNREPLIED";
+        REPLIED = 2, "CTA_TIMEOUT_GRE_REPLIED";
+    }
+}
+group! {
+    /// Message types with their subsystem in the upper byte: helpers in user space.
+    nfnl_cthelper: u16 {
+        NEW = 0x900, "(NFNL_SUBSYS_CTHELPER << 8) | NFNL_MSG_CTHELPER_NEW";
+        GET = 0x901, "(NFNL_SUBSYS_CTHELPER << 8) | NFNL_MSG_CTHELPER_GET";
+        DEL = 0x902, "(NFNL_SUBSYS_CTHELPER << 8) | NFNL_MSG_CTHELPER_DEL";
+    }
+}
+group! {
+    /// Attributes of a helper in user space.
+    nfcth: u16 {
+        NAME = 1, "NFCTH_NAME";
+        TUPLE = 2, "NFCTH_TUPLE";
+        QUEUE_NUM = 3, "NFCTH_QUEUE_NUM";
+        POLICY = 4, "NFCTH_POLICY";
+        PRIV_DATA_LEN = 5, "NFCTH_PRIV_DATA_LEN";
+        STATUS = 6, "NFCTH_STATUS";
+    }
+    /// Room for the name of a helper or of an expectation policy in bytes, its NUL included. The kernel
+    /// keeps it in a private header (NF_CT_HELPER_NAME_LEN, net/netfilter/nf_conntrack_expect.h).
+    pub const NAME_MAX: usize = 16;
+}
+group! {
+    /// Members of NFCTH_TUPLE.
+    nfcth_tuple: u16 {
+        L3PROTONUM = 1, "NFCTH_TUPLE_L3PROTONUM";
+        L4PROTONUM = 2, "NFCTH_TUPLE_L4PROTONUM";
+    }
+}
+group! {
+    /// Members of NFCTH_POLICY: how many policies there are, and up to four of them.
+    nfcth_policy_set: u16 {
+        NUM = 1, "NFCTH_POLICY_SET_NUM";
+        SET1 = 2, "NFCTH_POLICY_SET1";
+        SET2 = 3, "NFCTH_POLICY_SET2";
+        SET3 = 4, "NFCTH_POLICY_SET3";
+        SET4 = 5, "NFCTH_POLICY_SET4";
+    }
+}
+group! {
+    /// Members of one policy in NFCTH_POLICY.
+    nfcth_policy: u16 {
+        NAME = 1, "NFCTH_POLICY_NAME";
+        EXPECT_MAX = 2, "NFCTH_POLICY_EXPECT_MAX";
+        EXPECT_TIMEOUT = 3, "NFCTH_POLICY_EXPECT_TIMEOUT";
+    }
+}
+group! {
+    /// Values of NFCTH_STATUS.
+    nfct_helper_status: u32 {
+        DISABLED = 0, "NFCT_HELPER_STATUS_DISABLED";
+        ENABLED = 1, "NFCT_HELPER_STATUS_ENABLED";
+    }
+}
 
 /// Every group, for the test against the C headers.
 pub const ALL: &[&[Named]] = &[
@@ -436,4 +593,21 @@ pub const ALL: &[&[Named]] = &[
     cta_stats_global::NAMED,
     ips::NAMED,
     ip_ct_tcp_flag::NAMED,
+    ipctnl_timeout::NAMED,
+    cta_timeout::NAMED,
+    cta_timeout_generic::NAMED,
+    cta_timeout_tcp::NAMED,
+    cta_timeout_udp::NAMED,
+    cta_timeout_udplite::NAMED,
+    cta_timeout_icmp::NAMED,
+    cta_timeout_icmpv6::NAMED,
+    cta_timeout_dccp::NAMED,
+    cta_timeout_sctp::NAMED,
+    cta_timeout_gre::NAMED,
+    nfnl_cthelper::NAMED,
+    nfcth::NAMED,
+    nfcth_tuple::NAMED,
+    nfcth_policy_set::NAMED,
+    nfcth_policy::NAMED,
+    nfct_helper_status::NAMED,
 ];

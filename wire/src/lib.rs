@@ -23,6 +23,8 @@ extern crate std;
 pub mod attr;
 pub mod build;
 pub mod consts;
+pub mod cthelper;
+pub mod cttimeout;
 pub mod error;
 pub mod expect;
 pub mod filter;

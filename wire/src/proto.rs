@@ -1,6 +1,6 @@
 //! Protocol state: CTA_PROTOINFO and the names of the states (spec/ctnetlink.md §3.4, spec/cli.md §2.2).
 
-use crate::attr::{self, Attrs};
+use crate::attr::{self, Attrs, NLA_F_NESTED, hdr};
 use crate::build::Builder;
 use crate::consts::{
     cta_protoinfo, cta_protoinfo_dccp, cta_protoinfo_sctp, cta_protoinfo_tcp, ip_ct_tcp_flag,
@@ -160,6 +160,21 @@ impl StateOf {
     /// Reads the value of CTA_PROTOINFO as far as the state.
     #[inline]
     pub(crate) fn parse(nest: &[u8]) -> Result<Option<(StateOf, u8)>, WireError> {
+        // As every kernel lays TCP out, the state first: three compares in place of two walks.
+        if let Some([l0, l1, k0, k1, state_hdr @ .., state]) = nest.first_chunk::<9>() {
+            let len = usize::from(u16::from_ne_bytes([*l0, *l1]));
+            let tcp = [*k0, *k1] == const { (cta_protoinfo::TCP | NLA_F_NESTED).to_ne_bytes() };
+            if tcp
+                && *state_hdr == const { hdr(5, cta_protoinfo_tcp::STATE) }
+                && (9..=nest.len()).contains(&len)
+            {
+                return Ok(Some((StateOf::Tcp, *state)));
+            }
+        }
+        StateOf::parse_any(nest)
+    }
+
+    fn parse_any(nest: &[u8]) -> Result<Option<(StateOf, u8)>, WireError> {
         for a in Attrs::new(nest) {
             let a = a?;
             let of = match a.kind {
@@ -343,6 +358,12 @@ mod tests {
             for n in 0..value.len() {
                 if let Ok(Some(p)) = ProtoInfo::parse(&value[..n]) {
                     assert!(p.state().is_none() || p.state() == info.state());
+                }
+                assert_eq!(StateOf::parse(&value[..n]), StateOf::parse_any(&value[..n]), "{n} bytes");
+                for flip in [1u8, 4, 0x80, 0xff] {
+                    let mut other = value.to_vec();
+                    other[n] ^= flip;
+                    assert_eq!(StateOf::parse(&other), StateOf::parse_any(&other), "byte {n}");
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Tuples: the addresses, protocol and ports of one direction (CTA_TUPLE_*, spec/ctnetlink.md §3.2).
 
-use crate::attr::{self, AttrHdr, Attrs, NLA_F_NESTED};
+use crate::attr::{self, AttrHdr, Attrs, NLA_F_NESTED, hdr};
 use crate::build::Builder;
 use crate::consts::{cta_ip, cta_proto, cta_tuple, ipproto};
 use crate::error::WireError;
@@ -59,13 +59,6 @@ pub struct Tuple {
     pub icmp_code: Option<u8>,
     /// Zone of this direction alone (CTA_TUPLE_ZONE).
     pub zone: Option<u16>,
-}
-
-/// What the kernel puts before a member, in host byte order.
-const fn hdr(len: u16, kind: u16) -> [u8; 4] {
-    let (l, k) = (len.to_ne_bytes(), kind.to_ne_bytes());
-    let ([a, b], [c, d]) = (l, k);
-    [a, b, c, d]
 }
 
 /// CTA_TUPLE_PROTO with number and two ports, as every current kernel lays it out.

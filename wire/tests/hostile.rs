@@ -6,8 +6,8 @@
 
 mod common;
 
-use common::message::{self, Sample};
-use common::{check, render, view};
+use common::message::{self, Sample, framed};
+use common::{agree, check, render, view};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -19,15 +19,6 @@ fn samples() -> Vec<Sample> {
     all.extend(message::statistics());
     all.extend(message::errors());
     all
-}
-
-/// Makes the length of the first message that of the bytes, so that what is in it gets read.
-fn framed(mut bytes: Vec<u8>) -> Vec<u8> {
-    let len = (bytes.len() as u32).to_ne_bytes();
-    if let Some(field) = bytes.get_mut(..4) {
-        field.copy_from_slice(&len);
-    }
-    bytes
 }
 
 /// A few buffers around the sizes where a text may or may not fit.
@@ -45,6 +36,8 @@ fn every_truncation_of_every_message_is_read_and_rendered() {
             let cut = framed(sample.bytes[..n].to_vec());
             view::frames(&cut);
             for msg in check::messages(&cut) {
+                agree::flow(msg);
+                agree::expect(msg);
                 for r in render::all() {
                     check::text(r, msg, |len| [len / 3, len]);
                 }
@@ -180,6 +173,8 @@ fn config() -> ProptestConfig {
 fn all_of(datagram: &[u8]) {
     view::frames(datagram);
     for msg in check::messages(datagram) {
+        agree::flow(msg);
+        agree::expect(msg);
         for r in render::all() {
             check::text(r, msg, around);
         }

@@ -71,7 +71,7 @@ fn explained(args: &Args, filter: &Filter) -> Result<bool, Fail> {
 }
 
 /// For requests that are answered by nothing but an acknowledgement.
-struct Silent;
+pub(crate) struct Silent;
 
 impl Sink for Silent {
     fn message(&mut self, _: CtMsg<'_>) -> ControlFlow<()> {

@@ -66,7 +66,7 @@ impl Change {
             let old = f.mark()?.unwrap_or(0);
             let value = old & !m.mask ^ m.value;
             changed |= value != old;
-            new.mark = Some(Masked { value, mask: u32::MAX });
+            new.mark = Some(m);
         }
         if let Some(t) = self.timeout_s {
             changed |= f.timeout_s()? != Some(t);
@@ -81,10 +81,8 @@ impl Change {
             changed |= f.state()?.map(|(_, state)| state) != Some(s);
         }
         new.protoinfo = self.protoinfo(f.orig()?.and_then(|t| t.proto));
-        if let Some(labels) = self.labels(f) {
-            changed = true;
-            new.labels = Some((labels, [0xff; 16]));
-        }
+        new.labels = self.labels(f);
+        changed |= new.labels.is_some();
         let [nat_src, nat_dst] = self.nat;
         (new.nat_src, new.nat_dst) = (nat_src, nat_dst);
         Ok(changed.then_some(new))
@@ -104,17 +102,16 @@ impl Change {
         }
     }
 
-    /// The labels the flow should have, when they are not what it has.
-    fn labels(&self, f: &FlowView<'_>) -> Option<[u8; 16]> {
-        let old: Vec<u16> = f.labels().map(|bits| bits.iter().collect()).unwrap_or_default();
-        let mut new = old.clone();
+    /// The labels to set and those to replace, so that the kernel leaves all others as they are by then.
+    /// Whoever has labels has them written even when nothing changes: the original counts such flows too.
+    fn labels(&self, f: &FlowView<'_>) -> Option<([u8; 16], [u8; 16])> {
         match &self.label_del {
-            Some(gone) if gone.is_empty() => new.clear(),
-            Some(gone) => new.retain(|bit| !gone.contains(bit)),
-            None => {}
+            Some(_) if f.labels().is_none() => None,
+            Some(gone) if gone.is_empty() => Some(([0; 16], [0xff; 16])),
+            Some(gone) => Some(([0; 16], label::words(gone))),
+            None if self.label_add.is_empty() => None,
+            None => Some((label::words(&self.label_add), label::words(&self.label_add))),
         }
-        new.extend(self.label_add.iter().filter(|bit| !old.contains(bit)));
-        (new != old).then(|| label::words(&new))
     }
 }
 

@@ -60,7 +60,7 @@ pub fn text(name: Name, protocol: Option<Protocol>) -> String {
 fn version(name: Name) -> &'static str {
     match name {
         Name::Zct => VERSION,
-        Name::Conntrack => ORIGINAL,
+        Name::Conntrack | Name::Nfct => ORIGINAL,
     }
 }
 
@@ -104,7 +104,7 @@ pub fn flag_label(f: &Flag) -> String {
 }
 
 /// One line or, when the label or the text is long, several.
-fn row(out: &mut String, label: &str, text: &str) {
+pub(crate) fn row(out: &mut String, label: &str, text: &str) {
     out.push_str(label);
     let mut at = label.len();
     if at + 2 > COLUMN {

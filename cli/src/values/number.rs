@@ -62,8 +62,13 @@ pub fn decimal(text: &[u8]) -> i64 {
         return v.into();
     }
     let Some((negative, value, _)) = scan(text, false) else { return 0 };
-    let value = i64::try_from(value).unwrap_or(i64::MAX);
-    if negative { value.checked_neg().unwrap_or(i64::MIN) } else { value }
+    match (i64::try_from(value), negative) {
+        (Ok(v), true) => -v,
+        (Ok(v), false) => v,
+        // LONG_MIN is one further from zero than LONG_MAX, which shows once both are cut to 32 bits.
+        (Err(_), true) => i64::MIN,
+        (Err(_), false) => i64::MAX,
+    }
 }
 
 /// True when the text is a decimal number and nothing else.
@@ -127,6 +132,8 @@ mod tests {
         }
         assert_eq!((decimal(b"12abc"), decimal(b"abc"), decimal(b"-3"), decimal(b"0x10")), (12, 0, -3, 0));
         assert_eq!(decimal(b"70000") as u16, 4464);
+        let far = b"-99999999999999999999";
+        assert_eq!((decimal(far) as u32, decimal(&far[1..]) as u32), (0, u32::MAX));
         assert!(is_decimal(b"70000") && is_decimal(b"-1") && !is_decimal(b"1 ") && !is_decimal(b""));
     }
 

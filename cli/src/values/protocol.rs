@@ -33,13 +33,18 @@ pub fn parse(text: &[u8]) -> Result<Protocol, Fail> {
     if let Some((_, num)) = KNOWN.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(text)) {
         return Ok(Protocol { num: *num, has_options: true });
     }
-    if let Some(num) = database(|names, num| names.contains(&text).then_some(num)) {
+    if let Some(num) = database_number(text) {
         return Ok(Protocol { num, has_options: false });
     }
     match number::any_base(text) {
         Some((v, b"")) if v <= 255 => Ok(Protocol { num: v as u8, has_options: known(v as u8) }),
         _ => Err(Fail::word("`", text, "' unsupported protocol")),
     }
+}
+
+/// The number of a name or alias in `/etc/protocols`.
+pub fn database_number(name: &[u8]) -> Option<u8> {
+    database(|names, num| names.contains(&name).then_some(num))
 }
 
 /// The name of a number in `/etc/protocols`.

@@ -1,6 +1,6 @@
 //! Addresses as text: dotted quad, and IPv6 in the shape of `inet_ntop(3)`.
 
-use super::out::{Out, hex_digit};
+use super::out::Out;
 use crate::tuple::Addr;
 
 /// Each octet as text with its dot: digits from the lowest byte on, and in the highest byte the length.
@@ -56,6 +56,16 @@ impl Out<'_> {
         self.slot(right.to_le_bytes(), right_len.wrapping_sub(1) as usize);
     }
 
+    /// Appends `src=` or the like and a dotted quad in two pieces.
+    #[inline]
+    pub(crate) fn keyed_ipv4<const N: usize>(&mut self, key: &[u8; N], [a, b, c, d]: [u8; 4]) {
+        const { assert!(N <= 8, "two octets with their dots are eight bytes of 16") }
+        let (left, left_len) = octet_pair(a, b);
+        let (right, right_len) = octet_pair(c, d);
+        self.joined(key, left, left_len);
+        self.slot(right.to_le_bytes(), right_len.wrapping_sub(1) as usize);
+    }
+
     /// Appends an IPv6 address: the first longest run of two or more zero groups becomes `::`, and
     /// `::ffff:0:0/96` and `::/96` (but not `::` and `::1`) end in a dotted quad.
     pub fn ipv6(&mut self, bytes: &[u8; 16]) {
@@ -90,9 +100,12 @@ impl Out<'_> {
     #[inline]
     fn group(&mut self, g: u16) {
         let v = u32::from(g);
-        let digits = [hex_digit(v >> 12), hex_digit(v >> 8 & 15), hex_digit(v >> 4 & 15), hex_digit(v & 15)];
+        // Four digits side by side, the first in the lowest byte; those from ten on become letters.
+        let digits = v >> 12 | (v & 0xf00) | (v & 0xf0) << 12 | (v & 0xf) << 24;
+        let letters = digits.wrapping_add(0x0606_0606) >> 4 & 0x0101_0101;
+        let ascii = digits.wrapping_add(0x3030_3030).wrapping_add(letters.wrapping_mul(0x27));
         let skip = (g.leading_zeros() / 4).min(3);
-        let shifted = u32::from_le_bytes(digits) >> skip.wrapping_mul(8);
+        let shifted = ascii >> skip.wrapping_mul(8);
         self.slot(shifted.to_le_bytes(), 4usize.wrapping_sub(skip as usize));
     }
 }
@@ -126,6 +139,15 @@ mod tests {
     fn every_octet() {
         for v in 0..=255u8 {
             assert_eq!(text(Addr::V4([v, 0, v, v])), format!("{v}.0.{v}.{v}"));
+        }
+    }
+
+    #[test]
+    fn every_group() {
+        for g in 1..=u16::MAX {
+            let [high, low] = g.to_be_bytes();
+            let addr = Addr::V6([0, 1, high, low, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0, 8]);
+            assert_eq!(text(addr), format!("1:{g:x}:3:4:5:6:7:8"));
         }
     }
 

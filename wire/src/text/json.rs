@@ -62,7 +62,7 @@ pub fn flow(
     }
     protocols(out, f.family(), proto);
     if let Some(t) = f.timeout_s()? {
-        number(out, b",\"timeout\":", u64::from(t));
+        number32(out, b",\"timeout\":", t);
     }
     if let Some(name) = line::state_name(proto, f.state()?) {
         out.lit(b",\"state\":\"");
@@ -80,17 +80,17 @@ pub fn flow(
     if let Some(m) = f.mark()? {
         match m {
             0 => out.lit(b",\"mark\":0"),
-            m => number(out, b",\"mark\":", u64::from(m)),
+            m => number32(out, b",\"mark\":", m),
         }
     }
     if let Some(m) = f.secmark()? {
-        number(out, b",\"secmark\":", u64::from(m));
+        number32(out, b",\"secmark\":", m);
     }
     if let Some(name) = f.secctx()? {
         string(out, b",\"secctx\":", name);
     }
     if let Some(z) = f.zone()? {
-        number(out, b",\"zone\":", u64::from(z));
+        number32(out, b",\"zone\":", z);
     }
     times(out, f, style, ctx)?;
     if let Some(name) = f.helper()? {
@@ -104,12 +104,12 @@ pub fn flow(
     if let Some(u) = f.use_count()? {
         match u {
             1 => out.lit(b",\"use\":1"),
-            u => number(out, b",\"use\":", u64::from(u)),
+            u => number32(out, b",\"use\":", u),
         }
     }
     if style.id {
         if let Some(id) = f.id()? {
-            number(out, b",\"id\":", u64::from(id));
+            number32(out, b",\"id\":", id);
         }
     }
     if let (Some(names), Some(bits)) = (ctx.labels, f.labels()) {
@@ -134,7 +134,7 @@ pub fn expect(
     }
     protocols(out, e.family(), expected.proto.unwrap_or(0));
     if let Some(t) = e.timeout_s()? {
-        number(out, b",\"timeout\":", u64::from(t));
+        number32(out, b",\"timeout\":", t);
     }
     let parts: [(&[u8], Option<Tuple>); 3] =
         [(b",\"expected\":{", Some(expected)), (b",\"mask\":{", e.mask()?), (b",\"master\":{", e.master()?)];
@@ -147,14 +147,14 @@ pub fn expect(
         }
     }
     if let Some(z) = e.zone()? {
-        number(out, b",\"zone\":", u64::from(z));
+        number32(out, b",\"zone\":", z);
     }
     if e.flags()?.is_some() {
         out.lit(b",\"flags\":");
         list(out, super::expect::flags(e)?.into_iter().filter(|(_, set)| *set).map(|(name, _)| name));
     }
     if let Some(c) = e.class()? {
-        number(out, b",\"class\":", u64::from(c));
+        number32(out, b",\"class\":", c);
     }
     if let Some(name) = e.helper() {
         string(out, b",\"helper\":", name);
@@ -164,7 +164,7 @@ pub fn expect(
     }
     if style.id {
         if let Some(id) = e.id()? {
-            number(out, b",\"id\":", u64::from(id));
+            number32(out, b",\"id\":", id);
         }
     }
     out.byte(b'}');
@@ -224,6 +224,13 @@ fn seconds(out: &mut Out<'_>, t: EventTime) {
 fn number<const N: usize>(out: &mut Out<'_>, key: &[u8; N], value: u64) {
     out.lit(key);
     out.u64(value);
+}
+
+/// The same for what has 32 bits at most, which is cheaper to write.
+#[inline]
+fn number32<const N: usize>(out: &mut Out<'_>, key: &[u8; N], value: impl Into<u32>) {
+    out.lit(key);
+    out.u32(value.into());
 }
 
 fn string(out: &mut Out<'_>, key: &[u8], text: &[u8]) {

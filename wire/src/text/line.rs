@@ -26,8 +26,7 @@ pub fn flow(
     let proto = orig.proto();
     protocol(out, proto);
     if let Some(t) = f.timeout_s()? {
-        out.u32(t);
-        out.byte(b' ');
+        out.u32_blank(t);
     }
     if let Some((of, number)) = f.state()? {
         state(out, proto, of, number);
@@ -158,10 +157,21 @@ pub(super) fn state_name(proto: u8, state: Option<(StateOf, u8)>) -> Option<&'st
 /// Addresses, ports and zone of one direction.
 #[inline]
 fn direction(out: &mut Out<'_>, shape: &Shape<'_>, proto: u8, zone: &[u8]) {
-    if usual(out, shape, proto, (b"src=", b" dst=", b" sport=", b" dport=")) {
-        return out.byte(b' ');
-    }
-    let t = shape.tuple();
+    let t = match shape {
+        Shape::V4(t) if has_ports(proto) => {
+            out.keyed_ipv4(b"src=", *t.src);
+            out.keyed_ipv4(b" dst=", *t.dst);
+            return ports(out, t.src_port, t.dst_port);
+        }
+        Shape::V6(t) if has_ports(proto) => {
+            out.lit(b"src=");
+            out.ipv6(t.src);
+            out.lit(b" dst=");
+            out.ipv6(t.dst);
+            return ports(out, t.src_port, t.dst_port);
+        }
+        other => other.tuple(),
+    };
     addresses(out, &t);
     layer4(out, &t, proto);
     if let Some(z) = t.zone {
@@ -175,6 +185,13 @@ fn direction(out: &mut Out<'_>, shape: &Shape<'_>, proto: u8, zone: &[u8]) {
 #[inline]
 pub(super) fn has_ports(proto: u8) -> bool {
     matches!(proto, ipproto::TCP | ipproto::UDP | ipproto::UDPLITE | ipproto::SCTP | ipproto::DCCP)
+}
+
+/// ` sport=… dport=… `, after an address.
+#[inline]
+fn ports(out: &mut Out<'_>, src: u16, dst: u16) {
+    out.keyed(b" sport=", src);
+    out.keyed_blank(b" dport=", dst);
 }
 
 /// Writes the addresses and ports of the two usual shapes as they lie in the message, each after its piece:

@@ -1,4 +1,5 @@
-//! Text that people and scripts read: the conntrack line, `-o save`, XML, JSON, expectations, statistics.
+//! Text that people and scripts read: the conntrack line, `-o save`, XML, JSON, expectations, statistics,
+//! timeout policies and helpers.
 //!
 //! Byte for byte what the original prints (spec/cli.md §§3, 4), except JSON, which is ours. Everything is
 //! written into an [`Out`] without allocation and without `core::fmt`. Renderers fail with the first
@@ -9,6 +10,7 @@ pub mod escape;
 pub mod expect;
 pub mod json;
 pub mod line;
+pub mod nfct;
 pub mod out;
 pub mod save;
 pub mod stats;

@@ -27,6 +27,15 @@ fn build(kind: u16, flags: u16, family: u8, fill: impl FnOnce(&mut Builder<'_>))
     b.finish().expect("samples are small").to_vec()
 }
 
+/// Makes the length of the first message that of the bytes, so that what is in it gets read.
+pub fn framed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let len = (bytes.len() as u32).to_ne_bytes();
+    if let Some(field) = bytes.get_mut(..4) {
+        field.copy_from_slice(&len);
+    }
+    bytes
+}
+
 /// An IPv4 tuple with ports.
 pub fn v4(proto: u8) -> Tuple {
     Tuple {

@@ -1,0 +1,142 @@
+//! `helper`: the stubs of userspace helpers (spec/helpers-nfct.md §4).
+
+use super::Call;
+use super::kernel::dump;
+use super::known::Helper;
+use super::values::{family, helper_name, helper_protocol};
+use crate::commands::Outcome;
+use crate::fail::Fail;
+use std::ops::ControlFlow;
+use zct_engine::{Lost, Sink};
+use zct_wire::cthelper::{self, HelperView, NewHelper};
+use zct_wire::header::CtMsg;
+
+/// `list helper`.
+pub(super) fn list(call: &Call<'_>) -> Result<(), Fail> {
+    call.show_list()
+}
+
+/// Name, family and protocol, which a helper of ours has to be for.
+fn known(call: &Call<'_>) -> Result<(&'static Helper, u16), Fail> {
+    let [name, l3, l4, ..] = call.words else { unreachable!("the table asks for three words") };
+    let (l3, l4) = (family(l3)?, helper_protocol(l4)?);
+    let helper = Helper::find(name, l4).ok_or_else(|| Fail::runtime("that helper is not supported"))?;
+    Ok((helper, l3))
+}
+
+/// `add helper name family protocol`.
+pub(super) fn add(call: &Call<'_>) -> Result<(), Fail> {
+    let (helper, l3) = known(call)?;
+    let new = NewHelper {
+        name: helper.name.as_bytes(),
+        l3,
+        l4: helper.l4,
+        // The daemon chooses the queue when it attaches, and enables the stub then.
+        queue: None,
+        status: None,
+        priv_data_len: Some(helper.priv_data_len),
+        policies: &[helper.policy()],
+    };
+    call.ask(&|buf, seq| cthelper::add(buf, seq, &new), &|errno| {
+        let module = format!("Maybe unload nf_conntrack_{}.ko first?", helper.name);
+        (errno == libc::EBUSY).then(|| module.into_bytes())
+    })
+}
+
+/// `disable helper name family protocol`.
+pub(super) fn disable(call: &Call<'_>) -> Result<(), Fail> {
+    let (helper, l3) = known(call)?;
+    call.ask(
+        &|buf, seq| cthelper::disable(buf, seq, helper.name.as_bytes(), l3, helper.l4),
+        // A stub that is not there would be created, and that takes more than a status.
+        &|errno| if errno == libc::EINVAL { missing(call, libc::ENOENT) } else { missing(call, errno) },
+    )
+}
+
+/// `get helper name [family [protocol]]`.
+pub(super) fn get(call: &Call<'_>) -> Result<(), Fail> {
+    let hint = |errno| missing(call, errno);
+    let mut shown = 0;
+    for which in selected(call)? {
+        shown += call.show(&|buf, seq| cthelper::get(buf, seq, call.words[0], which), &hint)?;
+    }
+    // Asked for with family and protocol, what is not there gets no answer but an acknowledgement; the
+    // original takes that for success and shows nothing.
+    if shown == 0 { Err(call.not_there(&hint)) } else { Ok(()) }
+}
+
+/// `delete helper name [family [protocol]]`.
+pub(super) fn delete(call: &Call<'_>) -> Result<(), Fail> {
+    let hint = |errno| match errno {
+        libc::EBUSY => Some([b"Helper `", call.words[0], b"' is in use"].concat()),
+        errno => missing(call, errno),
+    };
+    let selected = selected(call)?;
+    if selected.is_empty() {
+        return Err(call.not_there(&hint));
+    }
+    // One that is in use is no reason to keep the others.
+    let deleted = selected
+        .into_iter()
+        .map(|which| call.ask(&|buf, seq| cthelper::delete(buf, seq, call.words[0], which), &hint));
+    deleted.fold(Ok(()), Result::and)
+}
+
+/// `flush helper`.
+pub(super) fn flush(call: &Call<'_>) -> Result<(), Fail> {
+    call.ask(&cthelper::flush, &|_| None)
+}
+
+/// The stubs that the words select, as the kernel is asked for them: by name alone, or by name, family and
+/// protocol. With a family but no protocol the kernel would look for protocol 0 and find none, so those
+/// there are are looked up.
+fn selected(call: &Call<'_>) -> Result<Vec<Option<(u16, u8)>>, Fail> {
+    let name = helper_name(call.words[0])?;
+    match call.words {
+        [_, l3, l4, ..] => Ok(vec![Some((family(l3)?, helper_protocol(l4)?))]),
+        [_, l3] => {
+            let l3 = family(l3)?;
+            let found = Protocols::look_up(call, name, l3)?;
+            Ok(found.into_iter().map(|l4| Some((l3, l4))).collect())
+        }
+        _ => Ok(vec![None]),
+    }
+}
+
+/// The protocols that there are stubs of this name and family for.
+struct Protocols<'a> {
+    name: &'a [u8],
+    l3: u16,
+    found: Vec<u8>,
+    outcome: Outcome,
+}
+
+impl Sink for Protocols<'_> {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        match HelperView::parse(msg) {
+            Ok(h) if h.name == Some(self.name) && h.l3 == Some(self.l3) => self.found.extend(h.l4),
+            Ok(_) => {}
+            Err(e) => self.outcome.lost(Lost::Damaged(e)),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, why: Lost) {
+        self.outcome.lost(why);
+    }
+}
+
+impl Protocols<'_> {
+    fn look_up(call: &Call<'_>, name: &[u8], l3: u16) -> Result<Vec<u8>, Fail> {
+        let mut sink = Protocols { name, l3, found: Vec::new(), outcome: Outcome::default() };
+        dump(&cthelper::list, &mut sink).map_err(|e| call.refused(&e, &|_| None))?;
+        // Half a list is not taken for all there are.
+        sink.outcome.check()?;
+        Ok(sink.found)
+    }
+}
+
+fn missing(call: &Call<'_>, errno: i32) -> Option<Vec<u8>> {
+    let list = format!("There is no such helper: {} list helper shows those there are", call.name.nfct());
+    (errno == libc::ENOENT).then(|| list.into_bytes())
+}
