@@ -40,7 +40,11 @@ pub fn comparison(report: &Report<'_>) -> String {
 /// Seconds of a listing over the size of the table.
 pub fn sizes(report: &Report<'_>) -> String {
     let curves = [Who::Original, Who::Zct, Who::Floor].map(|who| Curve {
-        name: format!("{} -L", who.name()),
+        name: if who == Who::Floor {
+            "the kernel's part alone".into()
+        } else {
+            format!("{}: -L", who.name())
+        },
         colour: colour(who),
         dashed: who == Who::Floor,
         points: report.size_points(who),

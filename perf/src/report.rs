@@ -268,18 +268,16 @@ impl Report<'_> {
         SIZES.iter().filter_map(point).collect()
     }
 
-    /// The share of events that is delivered, over the rate.
+    /// Percent of the events that are delivered, over the rate that the generator reached, in its order.
     pub fn rate_points(&self, who: Who, variant: &str) -> Vec<(f64, f64)> {
-        let share = |s: &Sample| {
-            let (d, m) = (s.figure("delivered")?, s.figure("missing")?);
-            Some(100.0 * d / (d + m))
-        };
         let point = |rate: &u32| {
             let runs: Vec<_> = self.at(BY_RATE, who, variant, "rate", *rate).collect();
             let reached = Spread::of(runs.iter().filter_map(|s| s.figure("rate_reached")))?;
-            Some((reached.median, Spread::of(runs.into_iter().filter_map(share))?.median))
+            Some((reached.median, Spread::of(runs.into_iter().filter_map(delivered_percent))?.median))
         };
-        RATES.iter().filter_map(point).collect()
+        let mut points: Vec<_> = RATES.iter().filter_map(point).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        points
     }
 
     fn plot(&self, t: &mut String, file: &str, what: &str) {
@@ -313,19 +311,25 @@ impl Report<'_> {
     }
 
     fn rates(&self, t: &mut String) {
-        let curves = LISTENERS.map(|(who, variant, _)| self.rate_points(who, variant));
-        if curves.iter().all(Vec::is_empty) {
+        if !self.samples.iter().any(|s| s.row == BY_RATE) {
             return;
         }
         *t += "## Events over their rate\n\n";
         self.plot(t, "rates.svg", "events delivered over rate");
-        *t += "New flows by packets, then a flush, which is the hardest part. The rate is the one that the \
-               generator reached; the other figures are percent of all events.\n\n| flows a second |";
+        *t += "New flows by packets at the rate that was asked for, then a flush, which is the hardest part: percent of \
+               all events that were delivered. In thousands, the rate that the generator reached with that listener.\n\n\
+               | flows a second |";
         LISTENERS.iter().for_each(|(who, variant, _)| _ = write!(t, " {} |", named(*who, variant)));
         *t += "\n|---|---|---|---|---|\n";
-        for (i, (rate, _)) in curves[0].iter().enumerate() {
-            _ = write!(t, "| {rate:.0} |");
-            curves.iter().for_each(|c| _ = write!(t, " {:.1} |", c.get(i).map_or(f64::NAN, |p| p.1)));
+        for rate in RATES {
+            _ = write!(t, "| {rate} |");
+            for (who, variant, _) in LISTENERS {
+                let runs = || self.at(BY_RATE, who, variant, "rate", rate);
+                let share = Spread::of(runs().filter_map(delivered_percent));
+                let reached = Spread::of(runs().filter_map(|s| s.figure("rate_reached")));
+                let thousands = reached.map_or(0.0, |s| s.median / 1000.0);
+                _ = write!(t, " {}, {thousands:.0} k |", cell(share));
+            }
             *t += "\n";
         }
         *t += "\n";
@@ -349,6 +353,11 @@ impl Report<'_> {
         }
         *t += "\nEvery run: [raw/samples.csv](raw/samples.csv).\n";
     }
+}
+
+fn delivered_percent(s: &Sample) -> Option<f64> {
+    let (delivered, missing) = (s.figure("delivered")?, s.figure("missing")?);
+    Some(100.0 * delivered / (delivered + missing))
 }
 
 /// A program with what is special about it.

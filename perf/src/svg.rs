@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 /// Pixels.
 const WIDTH: f64 = 820.0;
-const HEIGHT: f64 = 420.0;
+const HEIGHT: f64 = 440.0;
 const LEFT: f64 = 70.0;
-const TOP: f64 = 46.0;
+const TOP: f64 = 78.0;
 const RIGHT: f64 = 24.0;
 const BOTTOM: f64 = 56.0;
 /// Text, lines that are not data, and the background, readable on light and dark pages alike.
@@ -112,6 +112,20 @@ impl Svg {
         );
     }
 
+    /// A straight piece of a curve.
+    fn stroke(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64), curve: &Curve) {
+        self.polyline(&format!("{x1:.1},{y1:.1} {x2:.1},{y2:.1}"), curve);
+    }
+
+    fn polyline(&mut self, points: &str, curve: &Curve) {
+        let dash = if curve.dashed { " stroke-dasharray=\"7 4\"" } else { "" };
+        _ = writeln!(
+            self.0,
+            "<polyline points=\"{points}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2.5\"{dash}/>",
+            curve.colour
+        );
+    }
+
     fn text(&mut self, x: f64, y: f64, anchor: &str, text: &str) {
         _ = writeln!(
             self.0,
@@ -163,13 +177,7 @@ pub fn curves(title: &str, x: &Axis, y: &Axis, curves: &[Curve]) -> String {
     for curve in curves {
         let points: Vec<String> =
             curve.points.iter().map(|(a, b)| format!("{:.1},{:.1}", px(*a), py(*b))).collect();
-        let dash = if curve.dashed { " stroke-dasharray=\"7 4\"" } else { "" };
-        _ = writeln!(
-            svg.0,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2.5\"{dash}/>",
-            points.join(" "),
-            curve.colour
-        );
+        svg.polyline(&points.join(" "), curve);
         for (a, b) in &curve.points {
             _ = writeln!(
                 svg.0,
@@ -180,11 +188,11 @@ pub fn curves(title: &str, x: &Axis, y: &Axis, curves: &[Curve]) -> String {
             );
         }
     }
-    // The legend lies where lines that rise to the right, or fall, leave room: see the callers.
-    for (i, curve) in curves.iter().enumerate() {
-        let at = TOP + 18.0 + 20.0 * i as f64;
-        svg.line((LEFT + 16.0, at), (LEFT + 44.0, at), curve.colour, 3.0);
-        svg.text(LEFT + 52.0, at + 4.0, "start", &curve.name);
+    let mut at = 16.0;
+    for curve in curves {
+        svg.stroke((at, 42.0), (at + 28.0, 42.0), curve);
+        svg.text(at + 34.0, 46.0, "start", &curve.name);
+        at += 60.0 + 7.2 * curve.name.len() as f64;
     }
     svg.finish()
 }
