@@ -13,7 +13,7 @@ LINKS ?= conntrack nfct
 # What `make static` builds for.
 STATIC_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 
-.PHONY: run test test-kernels lint bench bench-quick differential fuzz soak release static install
+.PHONY: run test test-kernels lint bench bench-quick bench-counts differential fuzz soak release static install
 
 run:
 	@scripts/run.sh
@@ -53,8 +53,14 @@ soak: release
 	@ZCT_DIFFERENTIAL_N=50000 scripts/test.sh differential
 	@FUZZ_SECONDS=600 tests/fuzz/run.sh
 
+# Beside Debian's conntrack on a million flows, as root: perf/RESULTS.md, its plots and raw runs.
 bench: release
 	@scripts/bench.sh 1000000
 
+# The same with a tenth of the flows and without curves, onto the terminal.
 bench-quick: release
-	@scripts/bench.sh 100000
+	@scripts/bench.sh 100000 --quick
+
+# Instructions a flow of every piece of work, beside the baseline; perf/callgrind.sh --write renews that.
+bench-counts:
+	@perf/callgrind.sh

@@ -1,4 +1,23 @@
-//! Measurements: the mix of flows they all use, and what is shared between the programs under `bin/`.
+//! Measurements: the mix of flows they all use, the floors that the kernel sets, and what runs and judges
+//! zct beside the original. The programs are under `bin/`.
 #![forbid(unsafe_code)]
 
+pub mod curves;
+pub mod digest;
+pub mod floor;
+pub mod limits;
+pub mod lines;
+pub mod load;
+pub mod machine;
+pub mod measure;
 pub mod mix;
+pub mod netns;
+pub mod pieces;
+pub mod plots;
+pub mod report;
+pub mod row;
+pub mod rows;
+pub mod runner;
+pub mod sample;
+pub mod storm;
+pub mod svg;

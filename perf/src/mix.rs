@@ -9,10 +9,37 @@ use zct_wire::proto::{ProtoInfo, TcpFlags, TcpInfo};
 use zct_wire::request::NewFlow;
 use zct_wire::tuple::{Addr, Tuple};
 
-/// Flow number `i` as a request to create it.
+/// Which flows a table is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mix {
+    /// One flow of ten is IPv6.
+    #[default]
+    Common,
+    /// Every other flow is IPv6; established TCP throughout.
+    HalfIpv6,
+}
+
+impl Mix {
+    /// Flow number `i` as a request to create it.
+    pub fn flow(self, i: u32) -> NewFlow<'static> {
+        match self {
+            Mix::Common => flow(i),
+            Mix::HalfIpv6 => flow_of(i, false, i % 2 == 1, false),
+        }
+    }
+}
+
+/// Flow number `i` of the common mix as a request to create it.
 pub fn flow(i: u32) -> NewFlow<'static> {
-    let udp = matches!(i % 10, 6 | 7);
-    let (v6, snat) = (i % 10 == 9, i % 10 == 8);
+    flow_of(i, is_udp(i), i % 10 == 9, i % 10 == 8)
+}
+
+/// Whether flow number `i` of the common mix is UDP.
+pub fn is_udp(i: u32) -> bool {
+    matches!(i % 10, 6 | 7)
+}
+
+fn flow_of(i: u32, udp: bool, v6: bool, snat: bool) -> NewFlow<'static> {
     let last = (1 + i % 250) as u8;
     let (src, dst) = if v6 {
         let mut src = [0u8; 16];

@@ -1,0 +1,89 @@
+//! Measurements along an axis: the cost of a listing over the size of the table, and the events delivered
+//! over their rate.
+
+use crate::load;
+use crate::measure;
+use crate::mix::Mix;
+use crate::row::{Contender, Table};
+use crate::runner::{Runner, describe};
+use crate::sample::{Sample, Who};
+use crate::storm;
+use std::io;
+
+/// Table sizes.
+pub const SIZES: [u32; 6] = [10_000, 30_000, 100_000, 300_000, 1_000_000, 2_000_000];
+/// Flows a second.
+pub const RATES: [u32; 5] = [25_000, 50_000, 100_000, 200_000, 400_000];
+/// Rounds of each at most: a curve shows its own noise.
+const ROUNDS_MAX: u32 = 3;
+/// Seconds a rate is kept up, and flows at most.
+const RATE_S: u32 = 2;
+const RATE_FLOWS: u32 = 300_000;
+
+/// Name of the rows of a listing over the table size; the figure `flows` says which size.
+pub const BY_SIZE: &str = "list-by-size";
+/// Name of the rows of events over their rate; the figure `rate` says which.
+pub const BY_RATE: &str = "events-by-rate";
+
+/// The event listeners that are compared.
+pub const LISTENERS: [(Who, &str, &str); 4] = [
+    (Who::Original, "its own buffer", "-E"),
+    (Who::Original, "16 MiB", "-E -b 16777216"),
+    (Who::Zct, "its own buffer", "-E"),
+    (Who::Zct, "16 MiB", "-E -b 16777216"),
+];
+
+/// Lists tables up to `flows_max` flows.
+///
+/// # Errors
+/// What keeps it from being measured.
+pub fn by_size(runner: &mut Runner, flows_max: u32) -> io::Result<()> {
+    for flows in SIZES.into_iter().filter(|f| *f <= flows_max) {
+        runner.progress(&format!("listing {flows} flows"));
+        runner.provide(Table::Full(Mix::Common, flows))?;
+        for round in 0..runner.rounds.min(ROUNDS_MAX) {
+            runner.quiet(BY_SIZE)?;
+            for (who, word) in [(Who::Original, "-L"), (Who::Zct, "-L"), (Who::Floor, "dump")] {
+                let words = [runner.tools.path(who), word.to_owned()];
+                let run = measure::run(&runner.tools.yardstick, &words, None)?;
+                let mut sample = Sample::of(BY_SIZE, who, "", round, &run);
+                if measure::counted(&run.stderr) != Some(u64::from(flows)) {
+                    sample.blame(format!("{flows} flows were there, it said: {}", run.stderr.trim()));
+                }
+                sample.more.push(("flows", f64::from(flows)));
+                runner.samples.push(sample);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes flows by packets at several rates, with each of the listeners.
+///
+/// # Errors
+/// What keeps it from being measured.
+pub fn by_rate(runner: &mut Runner) -> io::Result<()> {
+    runner.provide(Table::Empty)?;
+    for rate in RATES {
+        let flows = (rate * RATE_S).min(RATE_FLOWS);
+        runner.progress(&format!("{flows} flows at {rate} a second"));
+        for round in 0..runner.rounds.min(ROUNDS_MAX) {
+            runner.quiet(BY_RATE)?;
+            for (who, variant, line) in LISTENERS {
+                load::empty().map_err(|e| io::Error::other(e.to_string()))?;
+                let words = line.split(' ').map(str::to_owned).collect();
+                let words = runner.words(&Contender { who, variant, words });
+                let generator = ["packets".to_owned(), flows.to_string(), rate.to_string()];
+                let output = tempfile::tempfile()?;
+                let storm = storm::run(&runner.tools.yardstick, &words, &generator, &output)?;
+                let mut sample = Sample::of(BY_RATE, who, variant, round, &storm.run);
+                describe(&storm, 2 * u64::from(flows), &mut sample);
+                // What was asked for is not always what the generator could do.
+                let reached = f64::from(flows) / storm.making.as_secs_f64();
+                sample.more.extend([("rate", f64::from(rate)), ("rate_reached", reached)]);
+                runner.samples.push(sample);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! A dump that is received and thrown away: only message headers are looked at, to find the end.
+
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto, socket,
+};
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::time::{Duration, Instant};
+use zct_engine::{Lost, Sink};
+use zct_wire::consts::nlmsg;
+use zct_wire::filter::DumpFilter;
+use zct_wire::header::{CtMsg, Frames};
+use zct_wire::request::{self, REQUEST_MAX, Table};
+
+/// Bytes a receive call has room for; the kernel fills half of it (spec/ctnetlink.md §6.1).
+const ROOM: usize = 64 << 10;
+
+/// A sink that counts.
+#[derive(Debug, Default)]
+pub struct Count {
+    /// Messages.
+    pub messages: u64,
+    /// Losses told.
+    pub losses: u64,
+}
+
+impl Sink for Count {
+    fn message(&mut self, _: CtMsg<'_>) -> ControlFlow<()> {
+        self.messages += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, _: Lost) {
+        self.losses += 1;
+    }
+}
+
+/// What a dump was.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dumped {
+    /// Flows.
+    pub flows: u64,
+    /// Bytes of all datagrams.
+    pub bytes: u64,
+    /// Receive calls.
+    pub calls: u64,
+    /// The longest single system call. The kernel walks the table inside it with softirqs off on that
+    /// processor, which is how long no packet is handled there.
+    pub longest: Duration,
+}
+
+/// Opens a NETLINK_NETFILTER socket that listens to the groups of this bit mask.
+pub(super) fn netlink(groups: u32) -> nix::Result<OwnedFd> {
+    let protocol = SockProtocol::NetlinkNetFilter;
+    let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
+    bind(fd.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
+    Ok(fd)
+}
+
+/// Dumps what the kernel finds for `filter` and throws it away.
+///
+/// # Errors
+/// A failed system call, or the kernel's refusal.
+pub fn run(filter: &DumpFilter) -> io::Result<Dumped> {
+    let (fd, mut out, mut into) = (netlink(0)?, [0; REQUEST_MAX], vec![0; ROOM]);
+    let ask =
+        request::dump(&mut out, 1, Table::Conntrack, filter).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut dumped = Dumped::default();
+    let begin = Instant::now();
+    sendto(fd.as_raw_fd(), ask, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+    dumped.longest = begin.elapsed();
+    loop {
+        let begin = Instant::now();
+        let len = recv(fd.as_raw_fd(), &mut into, MsgFlags::empty())?;
+        dumped.longest = dumped.longest.max(begin.elapsed());
+        dumped.calls += 1;
+        dumped.bytes += len as u64;
+        for frame in Frames::new(&into[..len]) {
+            let frame = frame.map_err(|e| io::Error::other(e.to_string()))?;
+            match frame.hdr.kind.get() {
+                nlmsg::DONE => return Ok(dumped),
+                nlmsg::ERROR => return Err(io::Error::from_raw_os_error(-frame.code().unwrap_or(0))),
+                _ => dumped.flows += 1,
+            }
+        }
+    }
+}
+
+/// Several dumps at the same time, a thread and a socket each.
+///
+/// # Errors
+/// The first error of any of them.
+pub fn run_together(filters: &[DumpFilter]) -> io::Result<Dumped> {
+    let parts: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = filters.iter().map(|f| scope.spawn(|| run(f))).collect();
+        threads.into_iter().map(|t| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p))).collect()
+    });
+    parts.into_iter().try_fold(Dumped::default(), |sum, part| {
+        let part = part?;
+        Ok(Dumped {
+            flows: sum.flows + part.flows,
+            bytes: sum.bytes + part.bytes,
+            calls: sum.calls + part.calls,
+            longest: sum.longest.max(part.longest),
+        })
+    })
+}

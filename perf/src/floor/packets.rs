@@ -1,0 +1,60 @@
+//! New flows as a firewall sees them: by packets. Every datagram goes to another address of the loopback
+//! network, so that each is a flow of its own.
+//!
+//! Not a floor, but it belongs to the measured programs' surroundings: it runs as a process of its own while
+//! a listener is measured.
+
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, MultiHeaders, SockFlag, SockType, SockaddrIn, bind, sendmmsg, setsockopt,
+    socket, sockopt,
+};
+use std::io::{self, IoSlice};
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd as _;
+use std::time::{Duration, Instant};
+
+/// Datagrams a system call.
+const AT_ONCE: usize = 64;
+/// The discard port.
+const PORT: u16 = 9;
+/// 127.0.1.0: what is before it may be in use.
+const FIRST: u32 = 0x7f00_0100;
+/// Addresses up to 127.255.255.255.
+const COUNT_MAX: u32 = 0x7fff_ffff - FIRST;
+
+/// Sends `count` datagrams, `rate` a second, or as fast as it goes with 0. Needs `lo` up and a rule that
+/// turns tracking on.
+///
+/// # Errors
+/// A failed system call, or more datagrams than there are loopback addresses.
+pub fn run(count: u32, rate: u32) -> io::Result<Duration> {
+    if count > COUNT_MAX {
+        return Err(io::Error::other(format!("at most {COUNT_MAX} flows")));
+    }
+    let udp = || socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
+    let (sink, from) = (udp()?, udp()?);
+    // Nobody reads: what does not fit is dropped there, quietly. Without the socket every datagram would be
+    // answered by an ICMP error.
+    setsockopt(&sink, sockopt::RcvBuf, &1)?;
+    bind(sink.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, PORT))?;
+    let mut headers = MultiHeaders::<SockaddrIn>::preallocate(AT_ONCE, None);
+    let payload = [[IoSlice::new(&[0])]; AT_ONCE];
+    let begin = Instant::now();
+    let mut sent = 0;
+    while sent < count {
+        let now = (count - sent).min(AT_ONCE as u32);
+        let to: Vec<_> = (FIRST + sent..FIRST + sent + now).map(|a| Some(address(a))).collect();
+        let done =
+            sendmmsg(from.as_raw_fd(), &mut headers, &payload[..now as usize], &to, [], MsgFlags::empty())?;
+        sent += done.count() as u32;
+        if rate > 0 {
+            let due = Duration::from_secs_f64(f64::from(sent) / f64::from(rate));
+            std::thread::sleep(due.saturating_sub(begin.elapsed()));
+        }
+    }
+    Ok(begin.elapsed())
+}
+
+fn address(a: u32) -> SockaddrIn {
+    std::net::SocketAddrV4::new(Ipv4Addr::from(a), PORT).into()
+}

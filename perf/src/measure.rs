@@ -1,0 +1,196 @@
+//! One program, run and measured: wall time, CPU time, peak memory, exit and messages.
+//!
+//! The program is traced, but only for two stops: at its first instruction, where the clock starts, and
+//! before its memory is taken down, where the peak is read. Nothing in between costs it anything. CPU time
+//! comes from the reaping of exactly this child; it includes the fraction of a millisecond before the
+//! program itself begins, which a run of `true` shows.
+
+use nix::sys::ptrace::{self, Options};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::unistd::Pid;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// With this code.
+    Code(i32),
+    /// By this signal.
+    Signal(Signal),
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// From the program's first instruction until it was reaped.
+    pub wall: Duration,
+    /// CPU time in user space, all threads.
+    pub user: Duration,
+    /// CPU time in the kernel, all threads.
+    pub system: Duration,
+    /// Peak resident memory in KiB (VmHWM).
+    pub peak_kib: u64,
+    /// How it ended.
+    pub exit: Exit,
+    /// What it said.
+    pub stderr: String,
+}
+
+/// A program that runs.
+#[derive(Debug)]
+pub struct Running {
+    pid: Pid,
+    begin: Instant,
+    stderr: File,
+}
+
+/// Replaces this process by `command`, which stops at its first instruction for the parent: the other half
+/// of [`start`]. Returns only on failure.
+pub fn become_traced(command: &str, words: &[&str]) -> io::Error {
+    match ptrace::traceme() {
+        Ok(()) => Command::new(command).args(words).exec(),
+        Err(e) => e.into(),
+    }
+}
+
+/// Starts `words`, with its output going to `stdout`. `yardstick` is the program with the `traced` command.
+///
+/// Must be followed by [`Running::finish`] on the same thread.
+///
+/// # Errors
+/// When the program cannot be started; a program that is not there too.
+pub fn start(yardstick: &Path, words: &[String], stdout: Stdio) -> io::Result<Running> {
+    let mut stderr = tempfile::tempfile()?;
+    let mut command = Command::new(yardstick);
+    command.arg("traced").args(words).stdin(Stdio::null()).stdout(stdout).stderr(stderr.try_clone()?);
+    let pid = Pid::from_raw(i32::try_from(command.spawn()?.id()).map_err(io::Error::other)?);
+    match waitpid(pid, None)? {
+        // Execution of the new program begins here.
+        WaitStatus::Stopped(..) => {}
+        ended => {
+            return Err(io::Error::other(format!("{words:?}: {ended:?} {}", text_of(&mut stderr)?.trim())));
+        }
+    }
+    // Ends with us, whatever happens to us.
+    ptrace::setoptions(pid, Options::PTRACE_O_TRACEEXIT | Options::PTRACE_O_EXITKILL)?;
+    let begin = Instant::now();
+    ptrace::cont(pid, None)?;
+    Ok(Running { pid, begin, stderr })
+}
+
+/// Runs `words` with its output thrown away, or into a file.
+///
+/// # Errors
+/// When it cannot be started or waited for.
+pub fn run(yardstick: &Path, words: &[String], stdout: Option<&File>) -> io::Result<Run> {
+    let to = stdout.map_or(Ok(Stdio::null()), |f| f.try_clone().map(Stdio::from))?;
+    start(yardstick, words, to)?.finish()
+}
+
+impl Running {
+    /// Asks it to end, as Ctrl-C would.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn interrupt(&self) -> io::Result<()> {
+        Ok(kill(self.pid, Signal::SIGINT)?)
+    }
+
+    /// The process.
+    pub fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
+    /// False when it has ended, or stands still at its end until [`Running::finish`].
+    pub fn goes_on(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        // The name may contain anything, a parenthesis too; the state follows the last one.
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['R', 'S', 'D']))
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// A failed system call.
+    pub fn finish(mut self) -> io::Result<Run> {
+        let mut peak_kib = 0;
+        loop {
+            // Not reaped yet: that is what adds its CPU time to ours.
+            let flags = WaitPidFlag::WEXITED | WaitPidFlag::WSTOPPED | WaitPidFlag::WNOWAIT;
+            if matches!(waitid(Id::Pid(self.pid), flags)?, WaitStatus::Exited(..) | WaitStatus::Signaled(..))
+            {
+                break;
+            }
+            match waitpid(self.pid, None)? {
+                WaitStatus::PtraceEvent(..) => {
+                    peak_kib = peak(self.pid)?;
+                    ptrace::cont(self.pid, None)?;
+                }
+                WaitStatus::Stopped(_, signal) => ptrace::cont(self.pid, signal)?,
+                other => return Err(io::Error::other(format!("unexpected state {other:?}"))),
+            }
+        }
+        let before = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+        let ended = waitpid(self.pid, None)?;
+        let wall = self.begin.elapsed();
+        let after = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+        let spent = |after: nix::sys::time::TimeVal, before: nix::sys::time::TimeVal| {
+            let d = after - before;
+            Duration::from_micros(u64::try_from(d.tv_sec() * 1_000_000 + d.tv_usec()).unwrap_or(0))
+        };
+        Ok(Run {
+            wall,
+            user: spent(after.user_time(), before.user_time()),
+            system: spent(after.system_time(), before.system_time()),
+            peak_kib,
+            exit: match ended {
+                WaitStatus::Exited(_, code) => Exit::Code(code),
+                WaitStatus::Signaled(_, signal, _) => Exit::Signal(signal),
+                other => return Err(io::Error::other(format!("unexpected end {other:?}"))),
+            },
+            stderr: text_of(&mut self.stderr)?,
+        })
+    }
+}
+
+fn text_of(file: &mut File) -> io::Result<String> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Peak resident memory of a process that is about to end.
+fn peak(pid: Pid) -> io::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    Ok(line.and_then(|l| l.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(0))
+}
+
+/// The number in front of ` flow entries` or ` flow events`: what a tool says it has done.
+pub fn counted(stderr: &str) -> Option<u64> {
+    stderr.lines().find_map(|line| {
+        let (before, _) = line.split_once(" flow e")?;
+        before.rsplit(' ').next()?.parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_is_found_in_what_tools_say() {
+        let said = "conntrack v1.4.7 (conntrack-tools): 12 flow entries have been shown.\n";
+        assert_eq!(counted(said), Some(12));
+        assert_eq!(counted("WARNING: x\nyardstick: 7 flow events have been shown.\n"), Some(7));
+        assert_eq!(counted("nothing"), None);
+    }
+}

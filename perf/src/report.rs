@@ -1,0 +1,376 @@
+//! RESULTS.md: the tables, what they were measured on, and how to read them.
+
+use crate::curves::{BY_RATE, BY_SIZE, LISTENERS, RATES, SIZES};
+use crate::machine::Machine;
+use crate::row::{Metric, Outcome, Row, Work, spread};
+use crate::sample::{Sample, Spread, Who};
+use std::fmt::Write as _;
+
+/// What the report is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// Where it ran.
+    pub machine: &'a Machine,
+    /// The rows.
+    pub rows: &'a [Row],
+    /// All runs.
+    pub samples: &'a [Sample],
+    /// What was not as it should be.
+    pub remarks: &'a [String],
+    /// Flows in the full table.
+    pub flows: u32,
+    /// Buckets of the hash table.
+    pub buckets: u64,
+    /// Rounds a row.
+    pub rounds: u32,
+    /// The command that made it.
+    pub command: &'a str,
+    /// Whether the plots lie beside it.
+    pub plots: bool,
+}
+
+/// Whether its programs are listeners: how long those run says nothing.
+fn is_storm(row: &&Row) -> bool {
+    matches!(row.work, Work::Storm(..))
+}
+
+const ALL: [Who; 3] = [Who::Original, Who::Zct, Who::Floor];
+
+/// A figure with as many digits as it is worth.
+fn number(v: f64) -> String {
+    match v.abs() {
+        v0 if v0 >= 100.0 || v0 == 0.0 => format!("{v:.0}"),
+        v0 if v0 >= 10.0 => format!("{v:.1}"),
+        v0 if v0 >= 1.0 => format!("{v:.2}"),
+        _ => format!("{v:.3}"),
+    }
+}
+
+fn cell(s: Option<Spread>) -> String {
+    s.map_or("-".to_owned(), |s| {
+        let (median, min, max) = (number(s.median), number(s.min), number(s.max));
+        if min == max { median } else { format!("{median} ({min}..{max})") }
+    })
+}
+
+fn ratio(a: Option<Spread>, b: Option<Spread>) -> String {
+    match (a, b) {
+        (Some(a), Some(b)) if b.median > 0.0 => format!("{:.3}", a.median / b.median),
+        _ => "-".to_owned(),
+    }
+}
+
+/// A goal in words: `wall <= 0.52 x original`.
+pub fn goal(o: &Outcome) -> String {
+    let times = o.goal.of.map_or(String::new(), |who| format!(" x {}", who.name()));
+    format!("{} <= {}{times}", o.goal.metric.name(), o.goal.at_most)
+}
+
+fn verdict(o: &Outcome) -> String {
+    match o.value {
+        None => "not measured".to_owned(),
+        Some(v) if o.reached() => format!("reached: {}", number(v)),
+        Some(v) => format!("**short: {}**", number(v)),
+    }
+}
+
+impl Report<'_> {
+    fn of(&self, row: &str, who: Who, variant: &str, metric: Metric) -> Option<Spread> {
+        spread(self.samples, row, who, variant, metric)
+    }
+
+    /// The whole file.
+    pub fn markdown(&self) -> String {
+        let mut t = String::new();
+        self.head(&mut t);
+        self.walls(&mut t);
+        self.goals(&mut t);
+        self.costs(&mut t);
+        self.figures(&mut t);
+        self.storms(&mut t);
+        self.sizes(&mut t);
+        self.rates(&mut t);
+        self.commands(&mut t);
+        t
+    }
+
+    fn head(&self, t: &mut String) {
+        let m = self.machine;
+        _ = write!(
+            t,
+            "# Results\n\nMade by `{}`; do not edit. Every number is from one run on one machine; ratios are of \
+             medians of {} rounds in which the programs took turns. In parentheses: the smallest and the \
+             largest. *Floor* is the kernel's part alone (`yardstick`): what is received is thrown away. CPU \
+             time includes the start of the process, see `nothing` below.\n\n",
+            self.command, self.rounds
+        );
+        _ = write!(
+            t,
+            "| | |\n|---|---|\n| date | {} |\n| kernel | {} |\n| processor | {} x {} |\n| memory | {} MiB |\n\
+             | original | {} |\n| zct | {} |\n| flows | {} |\n| buckets | {} |\n| load at the beginning | {} |\n\n",
+            m.date,
+            m.kernel,
+            m.processors,
+            m.processor,
+            m.memory_mib,
+            m.original,
+            m.zct,
+            self.flows,
+            self.buckets,
+            m.load
+        );
+        if self.plots {
+            *t += "![zct beside the original](comparison.svg)\n\n";
+        }
+        if !self.remarks.is_empty() {
+            *t += "Remarks: runs that do not count, outputs that differ, listeners elsewhere.\n\n";
+            self.remarks.iter().for_each(|r| _ = writeln!(t, "- {r}"));
+            *t += "\n";
+        }
+    }
+
+    fn walls(&self, t: &mut String) {
+        *t += "## Wall time, seconds\n\n| row | work | original | zct | floor | zct / original | zct / floor |\n\
+               |---|---|---|---|---|---|---|\n";
+        let compared = |r: &&Row| r.contenders.iter().any(|c| c.variant.is_empty()) && !is_storm(r);
+        for row in self.rows.iter().filter(compared) {
+            let [original, zct, floor] = ALL.map(|who| self.of(row.name, who, "", Metric::Wall));
+            _ = writeln!(
+                t,
+                "| {} | {} | {} | {} | {} | {} | {} |",
+                row.name,
+                row.title,
+                cell(original),
+                cell(zct),
+                cell(floor),
+                ratio(zct, original),
+                ratio(zct, floor)
+            );
+        }
+        *t += "\n";
+    }
+
+    fn goals(&self, t: &mut String) {
+        *t += "## Goals\n\n| row | goal | outcome |\n|---|---|---|\n";
+        for row in self.rows {
+            for o in row.outcomes(self.samples) {
+                _ = writeln!(t, "| {} | {} | {} |", row.name, goal(&o), verdict(&o));
+            }
+        }
+        *t += "\n";
+    }
+
+    fn costs(&self, t: &mut String) {
+        *t += "## CPU seconds and memory\n\n| row | program | user | system | peak memory, KiB | runs that count |\n\
+               |---|---|---|---|---|---|\n";
+        for row in self.rows {
+            for c in &row.contenders {
+                let figure = |value: fn(&Sample) -> f64| {
+                    Spread::of(
+                        self.runs(row.name, c.who, c.variant).filter(|s| s.fault.is_empty()).map(value),
+                    )
+                };
+                let good = self.runs(row.name, c.who, c.variant).filter(|s| s.fault.is_empty()).count();
+                let all = self.runs(row.name, c.who, c.variant).count();
+                _ = writeln!(
+                    t,
+                    "| {} | {} | {} | {} | {} | {good} of {all} |",
+                    row.name,
+                    named(c.who, c.variant),
+                    cell(figure(|s| s.user_s)),
+                    cell(figure(|s| s.system_s)),
+                    cell(figure(|s| s.peak_kib as f64)),
+                );
+            }
+        }
+        *t += "\n";
+    }
+
+    fn runs<'s>(&'s self, row: &'s str, who: Who, variant: &'s str) -> impl Iterator<Item = &'s Sample> {
+        self.samples.iter().filter(move |s| s.row == row && s.who == who && s.variant == variant)
+    }
+
+    fn figure(&self, row: &str, who: Who, variant: &str, name: &str) -> Option<Spread> {
+        Spread::of(self.runs(row, who, variant).filter_map(|s| s.figure(name)))
+    }
+
+    /// Figures that belong to some rows only.
+    fn figures(&self, t: &mut String) {
+        *t += "## Further figures\n\n| row | program | figure | |\n|---|---|---|---|\n";
+        let names = [
+            ("longest_ms", "longest system call, ms"),
+            ("deleting_s", "deleting, s"),
+            ("gone", "refused"),
+            ("by_us", "deleted by it"),
+            ("by_rival", "deleted by the other program"),
+            ("rival_came_late", "the other program came too late for"),
+        ];
+        for row in self.rows {
+            for c in row.contenders.iter() {
+                for (name, text) in names {
+                    let figure = self.figure(row.name, c.who, c.variant, name);
+                    // The longest call is a by-product of every dump floor.
+                    if figure.is_some() && (name != "longest_ms" || row.name == "pause") {
+                        let program = named(c.who, c.variant);
+                        _ = writeln!(t, "| {} | {program} | {text} | {} |", row.name, cell(figure));
+                    }
+                }
+            }
+        }
+        *t += "\n";
+    }
+
+    fn storms(&self, t: &mut String) {
+        let rows: Vec<_> = self.rows.iter().filter(is_storm).collect();
+        if rows.is_empty() {
+            return;
+        }
+        *t += "## Events\n\n| row | program | delivered | missing | of these reported | dropped by the kernel | \
+               CPU s | making the flows, s |\n|---|---|---|---|---|---|---|---|\n";
+        for row in rows {
+            for c in &row.contenders {
+                let f = |name| cell(self.figure(row.name, c.who, c.variant, name));
+                _ = writeln!(
+                    t,
+                    "| {} | {} | {} | {} | {} | {} | {} | {} |",
+                    row.name,
+                    named(c.who, c.variant),
+                    f("delivered"),
+                    f("missing"),
+                    f("reported_lost"),
+                    f("dropped_by_kernel"),
+                    cell(self.of(row.name, c.who, c.variant, Metric::Cpu)),
+                    f("making_s")
+                );
+            }
+        }
+        *t += "\n";
+    }
+
+    /// Runs along an axis, at one place of it.
+    fn at<'s>(
+        &'s self,
+        row: &'s str,
+        who: Who,
+        variant: &'s str,
+        axis: &'s str,
+        at: u32,
+    ) -> impl Iterator<Item = &'s Sample> {
+        self.runs(row, who, variant).filter(move |s| s.figure(axis) == Some(f64::from(at)))
+    }
+
+    /// The points of a curve.
+    pub fn size_points(&self, who: Who) -> Vec<(f64, f64)> {
+        let point = |flows: &u32| {
+            let walls = self.at(BY_SIZE, who, "", "flows", *flows).map(|s| s.wall_s);
+            Spread::of(walls).map(|s| (f64::from(*flows), s.median))
+        };
+        SIZES.iter().filter_map(point).collect()
+    }
+
+    /// Percent of the events that are delivered, over the rate that the generator reached, in its order.
+    pub fn rate_points(&self, who: Who, variant: &str) -> Vec<(f64, f64)> {
+        let point = |rate: &u32| {
+            let runs: Vec<_> = self.at(BY_RATE, who, variant, "rate", *rate).collect();
+            let reached = Spread::of(runs.iter().filter_map(|s| s.figure("rate_reached")))?;
+            Some((reached.median, Spread::of(runs.into_iter().filter_map(delivered_percent))?.median))
+        };
+        let mut points: Vec<_> = RATES.iter().filter_map(point).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        points
+    }
+
+    fn plot(&self, t: &mut String, file: &str, what: &str) {
+        if self.plots {
+            _ = write!(t, "![{what}]({file})\n\n");
+        }
+    }
+
+    fn sizes(&self, t: &mut String) {
+        if !self.samples.iter().any(|s| s.row == BY_SIZE) {
+            return;
+        }
+        *t += "## Over the size of the table\n\n";
+        self.plot(t, "sizes.svg", "seconds over flows");
+        *t += "| flows | original, s | zct, s | floor, s | zct / original | zct / floor |\n|---|---|---|---|---|---|\n";
+        for flows in SIZES {
+            let wall = |who| Spread::of(self.at(BY_SIZE, who, "", "flows", flows).map(|s| s.wall_s));
+            let [original, zct, floor] = ALL.map(wall);
+            if zct.is_some() {
+                let (a, b) = (ratio(zct, original), ratio(zct, floor));
+                _ = writeln!(
+                    t,
+                    "| {flows} | {} | {} | {} | {a} | {b} |",
+                    cell(original),
+                    cell(zct),
+                    cell(floor)
+                );
+            }
+        }
+        *t += "\n";
+    }
+
+    fn rates(&self, t: &mut String) {
+        if !self.samples.iter().any(|s| s.row == BY_RATE) {
+            return;
+        }
+        *t += "## Events over their rate\n\n";
+        self.plot(t, "rates.svg", "events delivered over rate");
+        *t += "New flows by packets at the rate that was asked for, then a flush, which is the hardest part: percent of \
+               all events that were delivered. In thousands, the rate that the generator reached with that listener.\n\n\
+               | flows a second |";
+        LISTENERS.iter().for_each(|(who, variant, _)| _ = write!(t, " {} |", named(*who, variant)));
+        *t += "\n|---|---|---|---|---|\n";
+        for rate in RATES {
+            _ = write!(t, "| {rate} |");
+            for (who, variant, _) in LISTENERS {
+                let runs = || self.at(BY_RATE, who, variant, "rate", rate);
+                let share = Spread::of(runs().filter_map(delivered_percent));
+                let reached = Spread::of(runs().filter_map(|s| s.figure("rate_reached")));
+                let thousands = reached.map_or(0.0, |s| s.median / 1000.0);
+                _ = write!(t, " {}, {thousands:.0} k |", cell(share));
+            }
+            *t += "\n";
+        }
+        *t += "\n";
+    }
+
+    fn commands(&self, t: &mut String) {
+        *t += "## Command lines\n\n| row | program | words |\n|---|---|---|\n";
+        for row in self.rows {
+            for c in &row.contenders {
+                let program = match c.who {
+                    Who::Original => "conntrack",
+                    Who::Zct => "zct",
+                    Who::Floor => "yardstick",
+                };
+                // Of files the names are enough: they are made for the run.
+                let short =
+                    |w: &String| w.rsplit('/').next().filter(|_| w.starts_with('/')).unwrap_or(w).to_owned();
+                let line = c.words.iter().map(short).collect::<Vec<_>>().join(" ");
+                _ = writeln!(t, "| {} | {} | `{program} {line}` |", row.name, named(c.who, c.variant));
+            }
+        }
+        *t += "\nEvery run: [raw/samples.csv](raw/samples.csv).\n";
+    }
+}
+
+fn delivered_percent(s: &Sample) -> Option<f64> {
+    let (delivered, missing) = (s.figure("delivered")?, s.figure("missing")?);
+    Some(100.0 * delivered / (delivered + missing))
+}
+
+/// A program with what is special about it.
+pub fn named(who: Who, variant: &str) -> String {
+    if variant.is_empty() { who.name().to_owned() } else { format!("{}: {variant}", who.name()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        assert_eq!([0.0, 0.1234, 1.234, 12.34, 1234.5].map(number), ["0", "0.123", "1.23", "12.3", "1234"]);
+    }
+}

@@ -1,0 +1,296 @@
+//! Runs the rows: prepares the table, lets the programs take turns, checks what they did.
+
+use crate::digest::digest;
+use crate::load;
+use crate::measure::{self, Run};
+use crate::mix::Mix;
+use crate::netns;
+use crate::row::{Before, Check, Contender, Row, Table, Tools, Work};
+use crate::sample::{Sample, Who};
+use crate::{limits, storm};
+use std::io::{self, BufReader, Seek as _, SeekFrom};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long to wait for listeners elsewhere to go away.
+const QUIET_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The state of a measurement.
+#[derive(Debug)]
+pub struct Runner {
+    /// The programs.
+    pub tools: Tools,
+    /// Rounds a row.
+    pub rounds: u32,
+    /// Everything measured so far.
+    pub samples: Vec<Sample>,
+    /// What was not as it should be, in words.
+    pub remarks: Vec<String>,
+    begin: Instant,
+    table: Option<Table>,
+    /// Listeners elsewhere that did not go away.
+    permanent: Vec<String>,
+}
+
+fn other(e: impl std::fmt::Display) -> io::Error {
+    io::Error::other(e.to_string())
+}
+
+/// How many flows the current namespace has.
+fn flows_there() -> io::Result<u64> {
+    limits::read("nf_conntrack_count")
+}
+
+impl Runner {
+    /// Nothing measured yet, in a private namespace that this thread is in.
+    pub fn new(tools: Tools, rounds: u32) -> Runner {
+        Runner {
+            tools,
+            rounds,
+            samples: Vec::new(),
+            remarks: Vec::new(),
+            begin: Instant::now(),
+            table: None,
+            permanent: Vec::new(),
+        }
+    }
+
+    /// Says how far it is.
+    pub fn progress(&self, what: &str) {
+        eprintln!("[{:4} s] {what}", self.begin.elapsed().as_secs());
+    }
+
+    /// Adds a remark, once.
+    pub fn remark(&mut self, what: String) {
+        if !self.remarks.contains(&what) {
+            self.progress(&format!("NOTE: {what}"));
+            self.remarks.push(what);
+        }
+    }
+
+    /// Measures one row.
+    ///
+    /// # Errors
+    /// What keeps it from being measured; a program that does wrong is a fault in its sample instead.
+    pub fn row(&mut self, row: &Row) -> io::Result<()> {
+        self.progress(&format!("{}: {}", row.name, row.title));
+        self.provide(row.table)?;
+        self.compare_output(row)?;
+        for round in 0..if row.once { 1 } else { self.rounds } {
+            self.quiet(row.name)?;
+            let mut said = Vec::new();
+            for turn in 0..row.contenders.len() {
+                // Whoever comes first in one round comes later in the next.
+                let first = if row.once { 0 } else { round as usize };
+                let contender = &row.contenders[(turn + first) % row.contenders.len()];
+                let sample = self.run(row, contender, round)?;
+                said.push((contender.who, format!("{} {:.3} s", who(contender), sample.wall_s)));
+                if !sample.fault.is_empty() {
+                    self.remark(format!("{}, {}: {}", row.name, who(contender), sample.fault));
+                }
+                self.samples.push(sample);
+            }
+            said.sort();
+            let said: Vec<String> = said.into_iter().map(|(_, s)| s).collect();
+            self.progress(&format!("{}: round {}: {}", row.name, round + 1, said.join(", ")));
+        }
+        match row.before {
+            // For the next row that uses the table.
+            Before::Refill(_) => self.prepare(row)?,
+            Before::Nothing if !row.once => {}
+            _ => self.table = None,
+        }
+        Ok(())
+    }
+
+    /// Makes the table that a row needs, unless it is there.
+    pub fn provide(&mut self, table: Table) -> io::Result<()> {
+        if self.table == Some(table) {
+            return Ok(());
+        }
+        load::empty().map_err(other)?;
+        if let Table::Full(mix, flows) = table {
+            self.progress(&format!("making {flows} flows"));
+            load::fill_all(mix, 0..flows).map_err(other)?;
+        }
+        self.table = Some(table);
+        Ok(())
+    }
+
+    /// Waits for listeners of other namespaces to go away; those that stay are remarked.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn quiet(&mut self, during: &str) -> io::Result<()> {
+        let end = Instant::now() + QUIET_PATIENCE;
+        loop {
+            let found = netns::listeners_anywhere()?;
+            // Nobody is waited for twice.
+            if found.iter().all(|l| self.permanent.contains(l)) || Instant::now() > end {
+                for listener in &found {
+                    self.remark(format!(
+                        "{during}: {listener} listens to events, which slows all namespaces"
+                    ));
+                }
+                self.permanent = found;
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// The two listings must be the same, apart from order and time; found out without a clock.
+    fn compare_output(&mut self, row: &Row) -> io::Result<()> {
+        let listing = |c: &&Contender| c.variant.is_empty() && c.words.first().is_some_and(|w| w == "-L");
+        let by = |who| row.contenders.iter().filter(listing).find(|c| c.who == who);
+        let (Some(original), Some(ours)) = (by(Who::Original), by(Who::Zct)) else { return Ok(()) };
+        let mut digests = Vec::new();
+        for contender in [original, ours] {
+            let mut file = tempfile::tempfile()?;
+            measure::run(&self.tools.yardstick, &self.words(contender), Some(&file))?;
+            file.seek(SeekFrom::Start(0))?;
+            digests.push(digest(BufReader::with_capacity(1 << 20, file))?);
+        }
+        if digests[0] != digests[1] {
+            let (a, b) = (digests[0].lines, digests[1].lines);
+            self.remark(format!("{}: the two outputs differ ({a} and {b} lines)", row.name));
+        }
+        Ok(())
+    }
+
+    /// The words of a contender, its program first.
+    pub fn words(&self, contender: &Contender) -> Vec<String> {
+        std::iter::once(self.tools.path(contender.who)).chain(contender.words.iter().cloned()).collect()
+    }
+
+    fn run(&mut self, row: &Row, contender: &Contender, round: u32) -> io::Result<Sample> {
+        self.prepare(row)?;
+        let words = self.words(contender);
+        let sample = |run: &Run| Sample::of(row.name, contender.who, contender.variant, round, run);
+        let mut sample = match &row.work {
+            Work::Alone => {
+                let run = measure::run(&self.tools.yardstick, &words, None)?;
+                let mut sample = sample(&run);
+                figures(&run.stderr, &mut sample);
+                check(row.check, &run, &mut sample)?;
+                sample
+            }
+            Work::Beside(rival) => {
+                let started = measure::start(&self.tools.yardstick, &words, Stdio::null())?;
+                let rival = Command::new(&self.tools.yardstick).args(rival).stderr(Stdio::piped()).spawn()?;
+                let run = started.finish()?;
+                let rival = rival.wait_with_output()?;
+                let mut sample = sample(&run);
+                check(row.check, &run, &mut sample)?;
+                let said = String::from_utf8_lossy(&rival.stderr);
+                sample.more.push(("by_rival", measure::counted(&said).unwrap_or(0) as f64));
+                sample.more.push(("by_us", measure::counted(&run.stderr).unwrap_or(0) as f64));
+                sample.more.extend(before(&said, " were gone,").map(|n| ("rival_came_late", n)));
+                sample
+            }
+            Work::Storm(generator, flows) => {
+                let output = tempfile::tempfile()?;
+                let storm = storm::run(&self.tools.yardstick, &words, generator, &output)?;
+                let mut sample = sample(&storm.run);
+                describe(&storm, 2 * u64::from(*flows), &mut sample);
+                sample
+            }
+        };
+        if sample.peak_kib == 0 {
+            sample.blame("its peak memory was not seen".to_owned());
+        }
+        Ok(sample)
+    }
+
+    /// What comes before every run of the row.
+    fn prepare(&mut self, row: &Row) -> io::Result<()> {
+        match row.before {
+            Before::Nothing => return Ok(()),
+            Before::Emptied => load::empty().map_err(other)?,
+            Before::Only(step, below) => {
+                load::empty().map_err(other)?;
+                load::fill_all(Mix::Common, (0..below).step_by(step as usize)).map_err(other)?;
+            }
+            Before::Refill(pick) => {
+                let Table::Full(mix, flows) = row.table else { return Err(other("nothing to refill")) };
+                load::fill(mix, (0..flows).filter(|i| pick(*i))).map_err(other)?;
+                let there = flows_there()?;
+                if there != u64::from(flows) {
+                    return Err(other(format!("{}: {there} flows instead of {flows}", row.name)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn who(c: &Contender) -> String {
+    if c.variant.is_empty() { c.who.name().to_owned() } else { format!("{} ({})", c.who.name(), c.variant) }
+}
+
+fn check(check: Check, run: &Run, sample: &mut Sample) -> io::Result<()> {
+    match check {
+        Check::Nothing => {}
+        Check::SaidByTools(_) if sample.who == Who::Floor => {}
+        Check::Said(want) | Check::SaidByTools(want) => match measure::counted(&run.stderr) {
+            Some(said) if said == want => {}
+            said => sample.blame(format!("said {said:?} instead of {want}")),
+        },
+        Check::Left(want) | Check::LeftAnyhow(want) => {
+            let there = flows_there()?;
+            if matches!(check, Check::LeftAnyhow(_)) {
+                sample.fault.clear();
+            }
+            if there != want {
+                sample.blame(format!("{there} flows are there instead of {want}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The number right before `what`.
+fn before(text: &str, what: &str) -> Option<f64> {
+    text.split_once(what)?.0.rsplit([' ', '\n']).next()?.parse().ok()
+}
+
+/// Further figures that the floors tell.
+fn figures(stderr: &str, sample: &mut Sample) {
+    sample.more.extend(before(stderr, " us the longest").map(|us| ("longest_ms", us / 1000.0)));
+    if let Some((_, rest)) = stderr.split_once(" were gone, ") {
+        sample.more.extend(before(stderr, " were gone,").map(|n| ("gone", n)));
+        sample.more.extend(before(rest, " us").map(|us| ("deleting_s", us / 1e6)));
+    }
+}
+
+/// The figures of a storm of so many events.
+pub fn describe(storm: &storm::Storm, events: u64, sample: &mut Sample) {
+    let missing = events.saturating_sub(storm.delivered);
+    sample.more.extend([
+        ("delivered", storm.delivered as f64),
+        ("missing", missing as f64),
+        ("reported_lost", storm.reported_lost as f64),
+        ("dropped_by_kernel", storm.dropped as f64),
+        ("making_s", storm.making.as_secs_f64()),
+    ]);
+    if storm.delivered > events {
+        sample.blame(format!("{} events, {events} have happened", storm.delivered));
+    }
+    if sample.who == Who::Zct && storm.delivered + storm.reported_lost != events {
+        let (d, l) = (storm.delivered, storm.reported_lost);
+        sample.blame(format!("silent loss: {d} delivered and {l} reported lost of {events}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_before_words() {
+        let said = "yardstick: 90 flow entries have been deleted.\nyardstick: 10 were gone, 2500 us\n";
+        assert_eq!(before(said, " were gone,"), Some(10.0));
+        assert_eq!(before(said, " flow entries"), Some(90.0));
+        assert_eq!(before(said, " us the longest"), None);
+    }
+}

@@ -1,0 +1,124 @@
+//! A listener in a storm of events: how many it delivers, and what that costs it.
+
+use crate::load;
+use crate::measure::{self, Run, Running};
+use crate::netns;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What to wait for at most: a listener that comes up, or a queue that gets empty.
+const PATIENCE: Duration = Duration::from_secs(120);
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// What came of a storm.
+#[derive(Clone, Debug)]
+pub struct Storm {
+    /// The listener.
+    pub run: Run,
+    /// Events that appeared: lines of its output, or what it counted if it prints none.
+    pub delivered: u64,
+    /// What it reported as lost.
+    pub reported_lost: u64,
+    /// What the kernel could not queue for it.
+    pub dropped: u64,
+    /// How long the flows took to make.
+    pub making: Duration,
+}
+
+/// Runs the listener `words` while `generator` makes flows, flushes them, waits until the listener's queue is
+/// empty, and interrupts it. Its output goes to `output`, which must be empty.
+///
+/// # Errors
+/// A failed system call, a generator that fails, a listener that never listens.
+pub fn run(yardstick: &Path, words: &[String], generator: &[String], output: &File) -> io::Result<Storm> {
+    let listener = measure::start(yardstick, words, Stdio::from(output.try_clone()?))?;
+    // It is interrupted in any case: what ends early is a fault of the run, not of the whole measurement.
+    let made = await_listener(&listener).and_then(|()| {
+        let begin = Instant::now();
+        let status = Command::new(yardstick).args(generator).stderr(Stdio::null()).status()?;
+        let making = begin.elapsed();
+        if !status.success() {
+            return Err(io::Error::other(format!("{generator:?}: {status}")));
+        }
+        load::empty().map_err(|e| io::Error::other(e.to_string()))?;
+        Ok((making, await_quiet(&listener)?))
+    });
+    if listener.goes_on() {
+        listener.interrupt()?;
+    }
+    let run = listener.finish()?;
+    let (making, dropped) = made.map_err(|e| io::Error::other(format!("{e}; {}", run.stderr.trim())))?;
+    let printed = lines(output)?;
+    let delivered = if printed > 0 { printed } else { measure::counted(&run.stderr).unwrap_or(0) };
+    Ok(Storm { delivered, reported_lost: lost(&run.stderr), dropped, making, run })
+}
+
+fn await_listener(listener: &Running) -> io::Result<()> {
+    let end = Instant::now() + PATIENCE;
+    while netns::listeners()?.is_empty() {
+        if !listener.goes_on() || Instant::now() > end {
+            return Err(io::Error::other("it does not listen"));
+        }
+        std::thread::sleep(GLANCE);
+    }
+    Ok(())
+}
+
+/// Waits until the listener has read everything; returns how many events did not fit.
+fn await_quiet(listener: &Running) -> io::Result<u64> {
+    let end = Instant::now() + PATIENCE;
+    let (mut quiet, mut drops) = (0, 0);
+    while quiet < 3 {
+        let listeners = netns::listeners()?;
+        if !listener.goes_on() || Instant::now() > end {
+            return Err(io::Error::other("the listener has ended, or does not read"));
+        }
+        drops = listeners.iter().map(|l| l.drops).sum();
+        quiet = if listeners.iter().all(|l| l.queued == 0) { quiet + 1 } else { 0 };
+        std::thread::sleep(GLANCE);
+    }
+    Ok(drops)
+}
+
+/// Lines that are events.
+fn lines(output: &File) -> io::Result<u64> {
+    let mut file = output.try_clone()?;
+    file.seek(SeekFrom::Start(0))?;
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let (mut count, mut line) = (0, Vec::new());
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        let tag = line.trim_ascii_start();
+        if tag.starts_with(b"[NEW]") || tag.starts_with(b"[DESTROY]") || tag.starts_with(b"[UPDATE]") {
+            count += 1;
+        }
+        line.clear();
+    }
+    Ok(count)
+}
+
+/// What the summary says, which comes last.
+fn lost(stderr: &str) -> u64 {
+    let of_line =
+        |line: &str| line.split_once(" flow events have been lost")?.0.rsplit(' ').next()?.parse().ok();
+    stderr.lines().rev().find_map(of_line).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn events_are_counted_in_the_output_and_losses_in_the_summary() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"    [NEW] udp\n[DESTROY] udp\nother\n [UPDATE] tcp\n").unwrap();
+        assert_eq!(lines(&file).unwrap(), 3);
+        let said = "zct: 5 events have been lost.\nzct: 7 flow events have been shown.\n\
+                    zct: 12 flow events have been lost.\n";
+        assert_eq!(lost(said), 12);
+        assert_eq!(lost("zct: 7 flow events have been shown.\n"), 0);
+    }
+}
