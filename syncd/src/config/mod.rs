@@ -1,3 +1,60 @@
 //! The configuration file: the original's format (spec/conntrackd.md §5), read into typed settings.
+//!
+//! [`load`] is pure: text in, settings and remarks out. It accepts every file that the original accepts and
+//! that means something, with the exceptions that `syncd/tests/config/README.md` lists, and a few that the
+//! original refuses. Nothing is passed over in silence: a directive without effect is a warning, an error
+//! names its line and word and what was expected, and as many errors as can be told apart are reported at
+//! once. It never panics and is linear in the length of the text.
+//!
+//! ```
+//! use zctd::config::{self, protocols::Protocols, settings::Role};
+//!
+//! let text = b"General {\n\tUNIX { Path /run/zctd.ctl\n\t}\n}\nStats {\n\tLogFile on\n}\n";
+//! let loaded = config::load(text, &Protocols::parse(b""));
+//! let config = loaded.config.expect("nothing is missing");
+//! assert!(matches!(&config.role, Role::Stats(s) if s.log_file.is_some()));
+//!
+//! let loaded = config::load(b"Stats {\n\tLogfile on\n}\n", &Protocols::parse(b""));
+//! assert_eq!(
+//!     loaded.report.lines("zctd.conf").to_string(),
+//!     "zctd.conf:2:2: error: `Logfile' is not known in Stats: did you mean `LogFile'?\n"
+//! );
+//! ```
 
+mod check;
+mod check_links;
 pub mod lexer;
+pub(crate) mod parse;
+pub mod print;
+pub mod protocols;
+pub mod report;
+pub mod settings;
+
+use protocols::Protocols;
+use report::Report;
+use settings::Config;
+use std::path::PathBuf;
+
+pub use print::print;
+
+/// What a file says.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration, when a daemon can run with it.
+    pub config: Option<Config>,
+    /// The control socket, which is all that a command needs. It is there even if a daemon could not run with
+    /// the file, unless the file has errors ([`Report::is_refused`]).
+    pub control_socket: Option<PathBuf>,
+    /// Remarks, whether or not there is a configuration.
+    pub report: Report,
+}
+
+/// Reads a configuration file. `protocols` are the names that `Protocol` lists can use.
+pub fn load(text: &[u8], protocols: &Protocols) -> Loaded {
+    let (raw, mut report) = parse::parse(text, protocols);
+    let control_socket = raw.general.control_socket.as_ref().map(|s| s.value.clone());
+    let config = check::check(raw, &mut report);
+    report.sort();
+    let refused = report.is_refused();
+    Loaded { config, control_socket: control_socket.filter(|_| !refused), report }
+}

@@ -1,0 +1,281 @@
+//! From what the file says to what the daemon does: defaults, and whether it makes sense together.
+
+use super::check_links;
+use super::parse::raw::{Raw, RawFilter, RawGeneral, RawList, RawStats, RawSync, Set};
+use super::report::{At, Place, Report, Severity};
+use super::settings::{
+    Alarm, Config, Expectations, Facility, Filter, FilterFrom, Ftfw, General, Listed, Logic, Mode, Notrack,
+    Role, Scheduler, SchedulerPolicy, Stats, Sync, default,
+};
+use std::path::PathBuf;
+
+/// Fills in defaults and checks. `None` when the report says that no daemon can run with it.
+///
+/// After errors of the grammar nothing more is checked: what could not be read would seem to be missing.
+pub(crate) fn check(raw: Raw, report: &mut Report) -> Option<Config> {
+    if let (Some(sync), Some(stats)) = (raw.sync_place, raw.stats_place) {
+        let text = format!("Stats and Sync exclude each other: there is a Stats in line {}", stats.line);
+        report.add(Severity::Error, Some(sync), text);
+    }
+    if report.is_refused() {
+        return None;
+    }
+    let mut general = general(raw.general, report);
+    let role = match raw.sync_place {
+        Some(place) => sync(raw.sync, place, report).map(Role::Sync),
+        None => {
+            if raw.stats_place.is_none() {
+                let text = "neither Sync nor Stats: the daemon runs in statistics mode";
+                report.add(Severity::Warning, None, text.into());
+            }
+            Some(Role::Stats(stats(raw.stats, &mut general, report)))
+        }
+    };
+    let config = Config { general: general.settings, role: role? };
+    report.can_start().then_some(config)
+}
+
+/// `General` and what is needed of it to check `Stats`.
+struct Checked {
+    settings: General,
+    syslog: Set<Option<Facility>>,
+}
+
+/// A setting for which 0 means the default, as in the original.
+pub(crate) fn or_default(setting: Set<u32>, word: &str, default: u32, report: &mut Report) -> u32 {
+    match setting {
+        Some(At { value: 0, place }) => {
+            let text = format!("{word} 0 means the default, {default}");
+            report.add(Severity::Warning, Some(place), text);
+            default
+        }
+        Some(At { value, .. }) => value,
+        None => default,
+    }
+}
+
+fn warn(report: &mut Report, place: Place, text: impl Into<String>) {
+    report.add(Severity::Warning, Some(place), text.into());
+}
+
+fn value<T>(setting: Set<T>) -> Option<T> {
+    setting.map(|s| s.value)
+}
+
+fn general(g: RawGeneral, report: &mut Report) -> Checked {
+    if let Some(At { value: 1.., place }) = g.hash_size {
+        warn(report, place, "HashSize has no effect: the caches of zctd grow by themselves, up to HashLimit");
+    }
+    let hash_size = or_default(g.hash_size, "HashSize", default::HASH_SIZE, report);
+    let hash_limit = or_default(g.hash_limit, "HashLimit", default::HASH_LIMIT, report);
+    let event_iteration_limit =
+        or_default(g.event_iteration_limit, "EventIterationLimit", default::EVENT_ITERATION_LIMIT, report);
+    if g.control_socket.is_none() {
+        let text = "no UNIX { Path … } in General: nothing can be asked of the daemon while it runs";
+        report.add(Severity::Warning, None, text.into());
+    }
+    let max = g.netlink_buffer_size_max.map_or(0, |m| m.value);
+    if let Some(size) = g.netlink_buffer_size {
+        if size.value > max {
+            let text = format!(
+                "NetlinkBufferSize is ignored, because it is more than NetlinkBufferSizeMaxGrowth ({max}): the \
+                 system's default is used"
+            );
+            warn(report, size.place, text);
+        }
+    }
+    let resync = g.netlink_overrun_resync_s;
+    if let (Some(At { value: true, place }), Some(At { value: Some(_), .. })) =
+        (g.netlink_events_reliable, resync)
+    {
+        warn(
+            report,
+            place,
+            "with NetlinkEventsReliable no overruns are reported: NetlinkOverrunResync has no effect",
+        );
+    }
+    if let (Some(poll), true) = (g.poll_s, value(g.netlink_events_reliable) == Some(true)) {
+        warn(report, poll.place, "PollSecs takes the place of events: NetlinkEventsReliable has no effect");
+    }
+    let settings = General {
+        hash_size,
+        hash_limit,
+        log_file: value(g.log_file).flatten(),
+        syslog: value(g.syslog).flatten(),
+        lock_file: value(g.lock_file).unwrap_or_else(|| PathBuf::from(default::LOCK_FILE)),
+        control_socket: value(g.control_socket),
+        netlink_buffer_size: value(g.netlink_buffer_size),
+        netlink_buffer_size_max: max,
+        netlink_overrun_resync_s: value(resync).unwrap_or(Some(default::NETLINK_OVERRUN_RESYNC_S)),
+        netlink_events_reliable: value(g.netlink_events_reliable).unwrap_or(false),
+        event_iteration_limit,
+        poll_s: value(g.poll_s),
+        filter: filter(g.filter, report),
+        scheduler: scheduler(g.scheduler_policy, g.scheduler_priority, report),
+        // As in the original of the distributions, which is built with it.
+        systemd: value(g.systemd).unwrap_or(true),
+    };
+    Checked { settings, syslog: g.syslog }
+}
+
+/// The original takes a Type without a Priority for priority 0, which no kernel accepts, and passes over a
+/// Priority without a Type.
+fn scheduler(policy: Set<SchedulerPolicy>, priority: Set<u8>, report: &mut Report) -> Scheduler {
+    if let (Some(At { place, .. }), None | Some(At { value: 0, .. })) = (policy, priority) {
+        let text = "real-time scheduling needs a Priority of 1 to 99: the system's default scheduler is used";
+        warn(report, place, text);
+    }
+    Scheduler {
+        policy: value(policy).unwrap_or(SchedulerPolicy::RoundRobin),
+        priority: value(priority).unwrap_or(if policy.is_some() { 0 } else { default::PRIORITY }),
+    }
+}
+
+fn filter(f: RawFilter, report: &mut Report) -> Filter {
+    if let Some(At { value: FilterFrom::Kernelspace, place }) = f.from {
+        let text =
+            "Filter From Kernelspace: zctd filters in user space, with the same result as From Userspace";
+        warn(report, place, text);
+    }
+    Filter {
+        from: value(f.from).unwrap_or_default(),
+        protocol: listed(f.protocol, "Protocol", "no flow", report),
+        address: listed(f.address, "Address", "no flow", report),
+        state: listed(f.state, "State", "no TCP flow", report),
+    }
+}
+
+fn listed<T>(list: Option<RawList<T>>, word: &str, nothing: &str, report: &mut Report) -> Option<Listed<T>> {
+    let list = list?;
+    if list.items.is_empty() && list.logic.value == Logic::Accept {
+        let text = format!("{word} Accept with nothing in it: {nothing} passes the filter");
+        warn(report, list.logic.place, text);
+    }
+    Some(Listed { logic: list.logic.value, items: list.items })
+}
+
+/// With two facilities that differ General's counts, as in the original.
+fn stats(s: RawStats, general: &mut Checked, report: &mut Report) -> Stats {
+    let mut syslog = value(s.syslog).flatten();
+    let given = s.syslog.and_then(|s| s.value.map(|_| s.place));
+    if let (Some(mine), Some(At { value: Some(generals), .. }), Some(place)) =
+        (syslog, &general.syslog, given)
+    {
+        if mine != *generals {
+            // `Syslog on` in Stats is no facility of its own; the original says nothing then.
+            if mine != Facility::Daemon {
+                warn(report, place, format!("Syslog: {} of General is used here too", generals.name()));
+            }
+            syslog = Some(*generals);
+        }
+    }
+    Stats {
+        log_file: value(s.log_file).flatten(),
+        syslog,
+        log_format: value(s.log_format).unwrap_or_default(),
+    }
+}
+
+fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync> {
+    let mode = mode(&s, place, report);
+    let direct = match mode {
+        Mode::Ftfw(Ftfw { disable_external_cache, .. }) => disable_external_cache,
+        Mode::Notrack(Notrack { disable_external_cache, .. }) => disable_external_cache,
+        Mode::Alarm(_) => false,
+    };
+    let commit_timeout_s = commit_timeout(s.commit_timeout_s, direct, report);
+    let purge_timeout_s = or_default(s.purge_timeout_s, "PurgeTimeout", default::PURGE_TIMEOUT_S, report);
+    let expectations = match (s.expectation_sync, s.expectation_helpers) {
+        (None | Some(At { value: false, .. }), _) => Expectations::Off,
+        (Some(_), names) if names.is_empty() => Expectations::All,
+        (Some(_), names) => Expectations::Of(names),
+    };
+    let (links, default_link) = check_links::links(s.links, s.error_queue_length, place, report)?;
+    Some(Sync {
+        mode,
+        commit_timeout_s,
+        purge_timeout_s,
+        links,
+        default_link,
+        tcp_window_tracking: value(s.tcp_window_tracking).unwrap_or(false),
+        expectations,
+    })
+}
+
+fn commit_timeout(setting: Set<u32>, direct: bool, report: &mut Report) -> Option<u32> {
+    let At { value, place } = setting?;
+    if direct {
+        warn(report, place, "CommitTimeout has no effect together with DisableExternalCache");
+        return None;
+    }
+    if value == 0 {
+        warn(report, place, "CommitTimeout 0 is the same as no CommitTimeout");
+        return None;
+    }
+    Some(value)
+}
+
+/// FTFW comes before ALARM before NOTRACK. What belongs to another mode has no effect.
+fn mode(s: &RawSync, sync: Place, report: &mut Report) -> Mode {
+    let (name, place) = match (s.ftfw, s.alarm, s.notrack) {
+        (Some(p), _, _) => ("FTFW", p),
+        (None, Some(p), _) => ("ALARM", p),
+        (None, None, Some(p)) => ("NOTRACK", p),
+        (None, None, None) => {
+            warn(report, sync, "no Mode in Sync: FTFW is used");
+            ("FTFW", sync)
+        }
+    };
+    if [s.ftfw, s.alarm, s.notrack].iter().flatten().count() > 1 {
+        warn(report, place, format!("several modes: {name} is used"));
+    }
+    for (at, word, modes) in [
+        (at(&s.resend_queue_size), "ResendQueueSize", &["FTFW"][..]),
+        (at(&s.ack_window_size), "ACKWindowSize", &["FTFW"]),
+        (at(&s.disable_external_cache), "DisableExternalCache", &["FTFW", "NOTRACK"]),
+        (at(&s.startup_resync), "StartupResync", &["FTFW", "NOTRACK"]),
+        (at(&s.disable_internal_cache), "DisableInternalCache", &["NOTRACK"]),
+        (at(&s.refresh_time_s), "RefreshTime", &["ALARM"]),
+        (at(&s.cache_timeout_s), "CacheTimeout", &["ALARM"]),
+    ] {
+        if let Some(place) = at.filter(|_| !modes.contains(&name)) {
+            warn(report, place, format!("{word} has no effect in mode {name}"));
+        }
+    }
+    let on = |setting: Set<bool>| value(setting).unwrap_or(false);
+    match name {
+        "ALARM" => Mode::Alarm(Alarm {
+            refresh_time_s: or_default(s.refresh_time_s, "RefreshTime", default::REFRESH_TIME_S, report),
+            cache_timeout_s: or_default(s.cache_timeout_s, "CacheTimeout", default::CACHE_TIMEOUT_S, report),
+        }),
+        "NOTRACK" => Mode::Notrack(Notrack {
+            disable_internal_cache: on(s.disable_internal_cache),
+            disable_external_cache: on(s.disable_external_cache),
+            startup_resync: on(s.startup_resync),
+        }),
+        _ => Mode::Ftfw(ftfw(s, on(s.disable_external_cache), on(s.startup_resync), report)),
+    }
+}
+
+fn at<T>(setting: &Set<T>) -> Option<Place> {
+    setting.as_ref().map(|s| s.place)
+}
+
+fn ftfw(s: &RawSync, disable_external_cache: bool, startup_resync: bool, report: &mut Report) -> Ftfw {
+    let resend = or_default(s.resend_queue_size, "ResendQueueSize", default::RESEND_QUEUE_SIZE, report);
+    let window = or_default(s.ack_window_size, "ACKWindowSize", default::ACK_WINDOW_SIZE, report);
+    if let Some(At { value: 1, place }) = s.ack_window_size {
+        let text =
+            "ACKWindowSize must be 2 or more: with 1 the original stops acknowledging after the first gap";
+        report.add(Severity::CannotStart, Some(place), text.into());
+    }
+    if resend < window {
+        let place = at(&s.resend_queue_size).or(at(&s.ack_window_size));
+        let text = format!(
+            "ResendQueueSize ({resend}) must be ACKWindowSize ({window}) or more: what is lost would be gone \
+             before the peer can say so"
+        );
+        report.add(Severity::CannotStart, place, text);
+    }
+    Ftfw { resend_queue_size: resend, ack_window_size: window, disable_external_cache, startup_resync }
+}
