@@ -76,7 +76,7 @@ pub(super) fn link(p: &mut Parser<'_>, sync: &mut RawSync, at: Place, kind: Link
         return Some(());
     }
     if sync.links.len() == LINKS_MAX {
-        p.error(at, format!("there can be {LINKS_MAX} links at the most"));
+        p.cannot_start(at, format!("there can be {LINKS_MAX} links at the most"));
         return Some(());
     }
     if link.error_queue_length.is_some() {
@@ -122,7 +122,7 @@ fn v6_interface(p: &mut Parser<'_>, _: &mut RawLink, at: Place) -> Option<()> {
 
 fn interface(p: &mut Parser<'_>, link: &mut RawLink, at: Place) -> Option<()> {
     let t = p.peek();
-    let name = p.name("Interface", "the name of an interface")?;
+    let name = p.outside_name("Interface", "the name of an interface")?;
     link.interface = Some(At { value: name.into(), place: place(&t) });
     if name.len() > INTERFACE_MAX {
         let text = format!("{}: no interface has a name of more than {INTERFACE_MAX} bytes", quoted(t.text));

@@ -1,7 +1,7 @@
 //! The machinery of the grammar: blocks of directives from tables, values, and how to go on after an error.
 //!
 //! One run reports as many errors as can be told apart. After an error the rest of the statement is passed
-//! over, up to the next word that can begin a directive of the same block or the block's closing brace. A
+//! over, up to the next word that begins a directive of any block or the block's closing brace. A
 //! section of the top level that begins inside a block closes everything that is open, which is what was
 //! meant when a brace was forgotten.
 
@@ -126,7 +126,7 @@ impl<'a> Parser<'a> {
                 }
             };
             if read.is_none() {
-                self.skip(|t| known(t).is_some());
+                self.skip(|t| words::may_begin(t.text));
             }
         }
         Some(())
@@ -296,20 +296,26 @@ impl<'a> Parser<'a> {
         Some(t.text)
     }
 
-    /// A name: any word that is not one of the configuration language.
+    /// A name of the configuration language's own making: a facility, a scheduler, a protocol.
+    pub(super) fn name(&mut self, word: &str, wanted: &str) -> Option<&'a str> {
+        let t = self.ahead;
+        self.name_if(t.kind == Kind::Word && !words::is_keyword(t.text), word, wanted)
+    }
+
+    /// The name of something that exists outside: an interface, a helper.
     ///
     /// The original reads names of one to four hexadecimal digits (`fe0`) as addresses and refuses them; here
     /// they are names when they begin with a letter.
-    pub(super) fn name(&mut self, word: &str, wanted: &str) -> Option<&'a str> {
+    pub(super) fn outside_name(&mut self, word: &str, wanted: &str) -> Option<&'a str> {
         let t = self.ahead;
-        let usable = match t.kind {
-            Kind::Word => !words::is_keyword(t.text),
-            Kind::Address => {
-                t.text.iter().all(u8::is_ascii_alphanumeric)
-                    && t.text.first().is_some_and(u8::is_ascii_alphabetic)
-            }
-            _ => false,
-        };
+        let hex = t.kind == Kind::Address
+            && t.text.iter().all(u8::is_ascii_hexdigit)
+            && t.text.first().is_some_and(u8::is_ascii_alphabetic);
+        self.name_if(hex || (t.kind == Kind::Word && !words::is_keyword(t.text)), word, wanted)
+    }
+
+    fn name_if(&mut self, usable: bool, word: &str, wanted: &str) -> Option<&'a str> {
+        let t = self.ahead;
         match std::str::from_utf8(t.text) {
             Ok(name) if usable => {
                 self.take();

@@ -123,7 +123,7 @@ fn expectation_sync(p: &mut Parser<'_>, sync: &mut RawSync, at: Place) -> Option
     }
     let mut names = std::mem::take(&mut sync.expectation_helpers);
     let read = p.list(BlockName { name: "ExpectationSync", place: at }, |p, _| {
-        let name = p.name("ExpectationSync", "the name of a helper")?;
+        let name = p.outside_name("ExpectationSync", "the name of a helper")?;
         if !names.iter().any(|n| n == name) {
             names.push(name.into());
         }

@@ -105,6 +105,11 @@ pub(super) fn is_keyword(word: &[u8]) -> bool {
         || (word.ends_with(b"T") && word.eq_ignore_ascii_case(b"persistent"))
 }
 
+/// True for words that begin a directive somewhere, written in the right letter case or not.
+pub(super) fn may_begin(word: &[u8]) -> bool {
+    DIRECTIVES.iter().any(|(w, _)| w.as_bytes().eq_ignore_ascii_case(word))
+}
+
 /// The value of an on/off word.
 pub(super) fn switch(t: &Token<'_>) -> Option<bool> {
     if t.kind != Kind::Word {
@@ -147,12 +152,11 @@ pub(super) fn not_here(t: &Token<'_>, block: &str, known: &[&str]) -> String {
     }
 }
 
-/// `A, B or C`; long lists say what else may come.
+/// `A, B or C`; long lists help nobody.
 fn any_of(known: &[&str]) -> String {
     match known {
-        [] => "`}'".into(),
-        [one] => format!("{one} or `}}'"),
-        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+        [first @ .., last] if known.len() <= 9 => format!("{} or {last}", first.join(", ")),
+        _ => "a directive".into(),
     }
 }
 
