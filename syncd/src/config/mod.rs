@@ -23,6 +23,7 @@
 
 mod check;
 mod check_links;
+pub mod flow_filter;
 pub mod lexer;
 pub(crate) mod parse;
 pub mod print;

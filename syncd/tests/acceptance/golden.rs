@@ -24,7 +24,7 @@ pub(crate) const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/accept
 const HEADER: &str = "\
 # What conntrackd 1.4.7 (Debian 12) says about these configuration files in its client role, each run as
 #   unshare --net --mount sh -c 'mount -t tmpfs none /run; conntrackd -C FILE -s'
-# Renewed by: ZCT_GOLDEN=write cargo test -p zctd --test acceptance
+# Renewed by: ZCT_GOLDEN=write cargo test -p zctd --test acceptance conntrackd_says
 ";
 
 /// Printable bytes as they are, others as `\xNN`.
