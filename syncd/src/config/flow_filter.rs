@@ -87,7 +87,7 @@ impl FlowFilter {
                 }
                 bits
             }),
-            addresses: set(&filter.address, |items| Addresses::new(items)),
+            addresses: set(&filter.address, Addresses::new),
             states: set(&filter.state, |items| items.iter().fold(0, |bits, s| bits | 1 << s.number())),
         }
     }

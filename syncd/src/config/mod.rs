@@ -25,6 +25,7 @@ mod check;
 mod check_links;
 pub mod flow_filter;
 pub mod lexer;
+pub mod live;
 pub(crate) mod parse;
 pub mod print;
 pub mod protocols;
@@ -36,6 +37,7 @@ use report::Report;
 use settings::Config;
 use std::path::PathBuf;
 
+pub use live::live_changes;
 pub use print::print;
 
 /// What a file says.

@@ -5,7 +5,7 @@
 
 use super::settings::{
     Config, Ends, Expectations, Facility, Filter, FilterFrom, General, Group, Link, Links, Listed, LogFormat,
-    Mode, Network, Role, SchedulerPolicy, Stats, Sync,
+    Mode, Network, Role, Scheduler, Stats, Sync,
 };
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -75,6 +75,79 @@ pub fn print(config: &Config) -> Vec<u8> {
     l.out
 }
 
+/// A part of a configuration in one line.
+fn one_line(write: impl FnOnce(&mut Lines)) -> String {
+    let mut l = Lines { out: Vec::new(), depth: 0 };
+    write(&mut l);
+    let text = String::from_utf8_lossy(&l.out).into_owned();
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    lines.collect::<Vec<_>>().join(" ")
+}
+
+/// The `Filter` block in one line.
+pub(super) fn filter_text(f: &Filter) -> String {
+    one_line(|l| filter(l, f))
+}
+
+/// The `Scheduler` block in one line.
+pub(super) fn scheduler_text(s: &Scheduler) -> String {
+    one_line(|l| scheduler(l, s))
+}
+
+/// The link blocks in one line.
+pub(super) fn links_text(s: &Sync) -> String {
+    one_line(|l| links(l, s))
+}
+
+/// Values as the file has them.
+pub(super) mod words {
+    use super::super::settings::{Facility, LogFormat, Mode, SchedulerPolicy};
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::path::Path;
+
+    pub(in super::super) fn on_off(on: bool) -> String {
+        if on { "on" } else { "off" }.into()
+    }
+
+    /// Bytes that are no text are escaped, so that different paths stay different.
+    pub(in super::super) fn path(path: &Path) -> String {
+        match path.to_str() {
+            Some(text) => text.to_owned(),
+            None => path.as_os_str().as_bytes().escape_ascii().to_string(),
+        }
+    }
+
+    pub(in super::super) fn path_or_off(p: Option<&Path>) -> String {
+        p.map_or("off".into(), path)
+    }
+
+    pub(in super::super) fn facility_or_off(f: Option<Facility>) -> String {
+        f.map_or("off".into(), Facility::name)
+    }
+
+    pub(in super::super) fn log_format(f: LogFormat) -> &'static str {
+        match f {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        }
+    }
+
+    pub(in super::super) fn mode(m: &Mode) -> &'static str {
+        match m {
+            Mode::Ftfw(_) => "FTFW",
+            Mode::Alarm(_) => "ALARM",
+            Mode::Notrack(_) => "NOTRACK",
+        }
+    }
+
+    pub(super) fn policy(p: SchedulerPolicy) -> &'static str {
+        match p {
+            SchedulerPolicy::RoundRobin => "RR",
+            SchedulerPolicy::Fifo => "FIFO",
+        }
+    }
+}
+
 fn general(l: &mut Lines, g: &General) {
     l.block("General", |l| {
         l.number("HashSize", g.hash_size);
@@ -94,18 +167,16 @@ fn general(l: &mut Lines, g: &General) {
         l.switch("NetlinkEventsReliable", g.netlink_events_reliable);
         l.number("EventIterationLimit", g.event_iteration_limit);
         l.optional("PollSecs", g.poll_s, "events are used");
-        l.block("Scheduler", |l| {
-            l.set(
-                "Type",
-                match g.scheduler.policy {
-                    SchedulerPolicy::RoundRobin => "RR",
-                    SchedulerPolicy::Fifo => "FIFO",
-                },
-            );
-            l.number("Priority", g.scheduler.priority);
-        });
+        scheduler(l, &g.scheduler);
         l.switch("Systemd", g.systemd);
         filter(l, &g.filter);
+    });
+}
+
+fn scheduler(l: &mut Lines, s: &Scheduler) {
+    l.block("Scheduler", |l| {
+        l.set("Type", words::policy(s.policy));
+        l.number("Priority", s.priority);
     });
 }
 
@@ -176,31 +247,7 @@ fn ip(addr: &IpAddr) -> String {
 fn sync(l: &mut Lines, s: &Sync) {
     l.block("Sync", |l| {
         mode(l, s);
-        let default = |i| if i == s.default_link { " Default" } else { "" };
-        match &s.links {
-            Links::Multicast(links) => {
-                for (i, link) in links.iter().enumerate() {
-                    l.block(&format!("Multicast{}", default(i)), |l| {
-                        group(l, &link.addresses);
-                        l.number("Group", link.port);
-                        common(l, link);
-                    });
-                }
-            }
-            Links::Udp(links) => {
-                for (i, link) in links.iter().enumerate() {
-                    l.block(&format!("UDP{}", default(i)), |l| unicast(l, link));
-                }
-            }
-            Links::Tcp { links, error_queue_length } => {
-                for (i, link) in links.iter().enumerate() {
-                    l.block(&format!("TCP{}", default(i)), |l| {
-                        unicast(l, link);
-                        l.number("ErrorQueueLength", *error_queue_length);
-                    });
-                }
-            }
-        }
+        links(l, s);
         l.block("Options", |l| {
             l.switch("TCPWindowTracking", s.tcp_window_tracking);
             match &s.expectations {
@@ -214,6 +261,34 @@ fn sync(l: &mut Lines, s: &Sync) {
             }
         });
     });
+}
+
+fn links(l: &mut Lines, s: &Sync) {
+    let default = |i| if i == s.default_link { " Default" } else { "" };
+    match &s.links {
+        Links::Multicast(links) => {
+            for (i, link) in links.iter().enumerate() {
+                l.block(&format!("Multicast{}", default(i)), |l| {
+                    group(l, &link.addresses);
+                    l.number("Group", link.port);
+                    common(l, link);
+                });
+            }
+        }
+        Links::Udp(links) => {
+            for (i, link) in links.iter().enumerate() {
+                l.block(&format!("UDP{}", default(i)), |l| unicast(l, link));
+            }
+        }
+        Links::Tcp { links, error_queue_length } => {
+            for (i, link) in links.iter().enumerate() {
+                l.block(&format!("TCP{}", default(i)), |l| {
+                    unicast(l, link);
+                    l.number("ErrorQueueLength", *error_queue_length);
+                });
+            }
+        }
+    }
 }
 
 fn mode(l: &mut Lines, s: &Sync) {
