@@ -48,7 +48,7 @@ pub(crate) fn parse(text: &[u8], protocols: &Protocols) -> (Raw, Report) {
             }
         };
         if read.is_none() {
-            p.skip(|_| false);
+            p.skip();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The machinery of the grammar: blocks of directives from tables, values, and how to go on after an error.
 //!
 //! One run reports as many errors as can be told apart. After an error the rest of the statement is passed
-//! over, up to the next word that begins a directive of any block or the block's closing brace. A
+//! over, for which lines count, although they mean nothing to the grammar: people put one statement on each. A
 //! section of the top level that begins inside a block closes everything that is open, which is what was
 //! meant when a brace was forgotten.
 
@@ -31,6 +31,8 @@ pub(super) struct Parser<'a> {
     lexer: Lexer<'a>,
     ahead: Token<'a>,
     pub(super) report: Report,
+    /// The line of the word that was taken last.
+    line: u32,
     /// A section has begun inside a block: every block ends without further errors.
     unwinding: bool,
     /// The last path that ends in a brace, which is probably not part of it.
@@ -43,7 +45,7 @@ impl<'a> Parser<'a> {
         let mut lexer = Lexer::new(text);
         let ahead = lexer.token();
         let report = Report::default();
-        Parser { lexer, ahead, report, unwinding: false, swallowed_brace: None, protocols }
+        Parser { lexer, ahead, report, line: 1, unwinding: false, swallowed_brace: None, protocols }
     }
 
     /// Where the names of protocols are looked up.
@@ -58,6 +60,7 @@ impl<'a> Parser<'a> {
 
     /// Takes the next word.
     pub(super) fn take(&mut self) -> Token<'a> {
+        self.line = self.ahead.line;
         std::mem::replace(&mut self.ahead, self.lexer.token())
     }
 
@@ -126,7 +129,7 @@ impl<'a> Parser<'a> {
                 }
             };
             if read.is_none() {
-                self.skip(|t| words::may_begin(t.text));
+                self.skip();
             }
         }
         Some(())
@@ -157,6 +160,7 @@ impl<'a> Parser<'a> {
     fn open(&mut self, name: BlockName) -> Option<()> {
         if self.ahead.kind != Kind::Open {
             self.unexpected(&format!("`{{' after {}", name.name));
+            self.take_if_same_line();
             return None;
         }
         self.take();
@@ -193,15 +197,23 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Passes over the rest of a statement, whole blocks included, up to a closing brace, a section, or a word
-    /// for which `stop` is true.
-    pub(super) fn skip(&mut self, stop: impl Fn(&Token<'_>) -> bool) {
+    /// Takes a word that stands where something else is wanted, if the line says that it was meant to be it.
+    fn take_if_same_line(&mut self) {
+        if self.ahead.kind == Kind::Word && self.ahead.line == self.line {
+            self.take();
+        }
+    }
+
+    /// Passes over the rest of a statement: up to a closing brace, the end of a block that belongs to it, a
+    /// word that begins a directive, or any word on a line of its own.
+    pub(super) fn skip(&mut self) {
+        let line = self.line;
         loop {
             let t = self.ahead;
             match t.kind {
                 Kind::Close | Kind::End => return,
-                Kind::Open => self.skip_block(),
-                Kind::Word if words::SECTIONS.iter().any(|s| s.as_bytes() == t.text) || stop(&t) => return,
+                Kind::Open => return self.skip_block(),
+                Kind::Word if t.line > line || words::may_begin(t.text) => return,
                 _ => {
                     self.take();
                 }
@@ -327,6 +339,7 @@ impl<'a> Parser<'a> {
                     quoted(t.text)
                 );
                 self.error(place(&t), text);
+                self.take_if_same_line();
                 None
             }
             _ => {

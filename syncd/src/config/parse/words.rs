@@ -105,9 +105,10 @@ pub(super) fn is_keyword(word: &[u8]) -> bool {
         || (word.ends_with(b"T") && word.eq_ignore_ascii_case(b"persistent"))
 }
 
-/// True for words that begin a directive somewhere, written in the right letter case or not.
+/// True for words that begin a section or a directive somewhere, written in the right letter case or not.
 pub(super) fn may_begin(word: &[u8]) -> bool {
-    DIRECTIVES.iter().any(|(w, _)| w.as_bytes().eq_ignore_ascii_case(word))
+    let is = |w: &str| w.as_bytes().eq_ignore_ascii_case(word);
+    SECTIONS.into_iter().any(is) || DIRECTIVES.iter().any(|(w, _)| is(w))
 }
 
 /// The value of an on/off word.
