@@ -7,6 +7,7 @@ use super::settings::{
     Alarm, Config, Expectations, Facility, Filter, FilterFrom, Ftfw, General, Listed, Logic, Mode, Notrack,
     Role, Scheduler, SchedulerPolicy, Stats, Sync, default,
 };
+use std::hash::Hash;
 use std::path::PathBuf;
 
 /// Fills in defaults and checks. `None` when the report says that no daemon can run with it.
@@ -145,13 +146,18 @@ fn filter(f: RawFilter, report: &mut Report) -> Filter {
     }
 }
 
-fn listed<T>(list: Option<RawList<T>>, word: &str, nothing: &str, report: &mut Report) -> Option<Listed<T>> {
+fn listed<T: Clone + Eq + Hash>(
+    list: Option<RawList<T>>,
+    word: &str,
+    nothing: &str,
+    report: &mut Report,
+) -> Option<Listed<T>> {
     let list = list?;
     if list.items.is_empty() && list.logic.value == Logic::Accept {
         let text = format!("{word} Accept with nothing in it: {nothing} passes the filter");
         warn(report, list.logic.place, text);
     }
-    Some(Listed { logic: list.logic.value, items: list.items })
+    Some(Listed { logic: list.logic.value, items: list.items.into_vec() })
 }
 
 /// With two facilities that differ General's counts, as in the original.
@@ -188,7 +194,7 @@ fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync> {
     let expectations = match (s.expectation_sync, s.expectation_helpers) {
         (None | Some(At { value: false, .. }), _) => Expectations::Off,
         (Some(_), names) if names.is_empty() => Expectations::All,
-        (Some(_), names) => Expectations::Of(names),
+        (Some(_), names) => Expectations::Of(names.into_vec()),
     };
     let (links, default_link) = check_links::links(s.links, s.error_queue_length, place, report)?;
     Some(Sync {

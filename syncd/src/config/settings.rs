@@ -126,7 +126,7 @@ pub enum Logic {
 }
 
 /// A layer 4 protocol under the name the file has for it: numbers are not part of the format.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Protocol {
     /// The name.
     pub name: String,
@@ -144,7 +144,7 @@ pub enum Network {
 }
 
 /// A TCP state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TcpState(pub(crate) u8);
 
 /// The words of the file for TCP states and their numbers in the kernel (TCP_CONNTRACK_*). The kernel calls

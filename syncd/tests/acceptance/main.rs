@@ -5,7 +5,9 @@
 
 mod corpus;
 mod differences;
+mod generate;
 mod golden;
+mod properties;
 mod real;
 mod texts;
 

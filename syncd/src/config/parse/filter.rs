@@ -5,6 +5,8 @@ use super::super::report::{At, Place, quoted};
 use super::super::settings::{FilterFrom, Logic, Network, Protocol, TCP_STATE_WORDS, TcpState};
 use super::parser::{BlockName, Directive, Parser, place};
 use super::raw::{RawFilter, RawList};
+use super::unique::Unique;
+use std::hash::Hash;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 const FILTER: &[Directive<RawFilter>] = &[
@@ -13,7 +15,7 @@ const FILTER: &[Directive<RawFilter>] = &[
     Directive { word: "State", read: state },
 ];
 
-const ADDRESS: &[Directive<Vec<Network>>] = &[
+const ADDRESS: &[Directive<Unique<Network>>] = &[
     Directive { word: "IPv4_address", read: |p, items, at| network(p, items, at, "IPv4_address") },
     Directive { word: "IPv6_address", read: |p, items, at| network(p, items, at, "IPv6_address") },
 ];
@@ -56,62 +58,54 @@ fn logic(p: &mut Parser<'_>, at: Place, word: &str) -> Option<At<Logic>> {
     Some(At { value, place: at })
 }
 
-/// Adds a block's items to those of earlier blocks; its logic becomes that of all of them.
-fn add<T: PartialEq>(
+/// The list that a block adds to: items of several blocks are put together, and the last logic becomes that
+/// of all of them.
+fn list<'l, T: Clone + Eq + Hash>(
     p: &mut Parser<'_>,
-    list: &mut Option<RawList<T>>,
+    list: &'l mut Option<RawList<T>>,
     logic: At<Logic>,
     word: &str,
-    items: Vec<T>,
-) {
-    let all = list.get_or_insert_with(|| RawList { logic, items: Vec::new() });
+) -> &'l mut Unique<T> {
+    let all = list.get_or_insert_with(|| RawList { logic, items: Unique::default() });
     if all.logic.value != logic.value {
         let text =
             format!("of several {word} blocks the last counts: {} holds for all of them", logic.value.word());
         p.warn(logic.place, text);
     }
     all.logic = logic;
-    for item in items {
-        if !all.items.contains(&item) {
-            all.items.push(item);
-        }
-    }
+    &mut all.items
 }
 
 fn protocol(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
     let logic = logic(p, at, "Protocol")?;
-    let mut items = Vec::new();
+    let items = list(p, &mut filter.protocol, logic, "Protocol");
     p.list(BlockName { name: "Protocol", place: at }, |p, t| {
         let keyword = [("TCP", 6), ("UDP", 17)].into_iter().find(|(word, _)| is_word(&t, word));
         if let Some((name, number)) = keyword {
             p.take();
-            items.push(Protocol { name: name.into(), number });
+            items.insert(Protocol { name: name.into(), number });
             return Some(());
         }
         let name = p.name("Protocol", "the name of a protocol")?;
         match p.protocols().number(name) {
-            Some(number) => items.push(Protocol { name: name.into(), number }),
+            Some(number) => _ = items.insert(Protocol { name: name.into(), number }),
             None => p.warn(
                 place(&t),
                 format!("{} is not a protocol of /etc/protocols: ignored", quoted(name.as_bytes())),
             ),
         }
         Some(())
-    })?;
-    add(p, &mut filter.protocol, logic, "Protocol", items);
-    Some(())
+    })
 }
 
 fn address(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
     let logic = logic(p, at, "Address")?;
-    let mut items = Vec::new();
-    p.block(BlockName { name: "Address", place: at }, ADDRESS, &mut items)?;
-    add(p, &mut filter.address, logic, "Address", items);
-    Some(())
+    let items = list(p, &mut filter.address, logic, "Address");
+    p.block(BlockName { name: "Address", place: at }, ADDRESS, items)
 }
 
 /// An address with or without `/LENGTH`. What is not one is ignored with a warning, as in the original.
-fn network(p: &mut Parser<'_>, items: &mut Vec<Network>, at: Place, word: &str) -> Option<()> {
+fn network(p: &mut Parser<'_>, items: &mut Unique<Network>, at: Place, word: &str) -> Option<()> {
     let t = p.peek();
     if t.kind != Kind::Address {
         p.unexpected(&format!("an address or network after {word}"));
@@ -133,10 +127,11 @@ fn network(p: &mut Parser<'_>, items: &mut Vec<Network>, at: Place, word: &str) 
         (None, _) => None,
     };
     match item {
-        Some(item) if items.contains(&item) => {
-            p.warn(at, format!("{} is there twice", quoted(t.text)));
+        Some(item) => {
+            if !items.insert(item) {
+                p.warn(at, format!("{} is there twice", quoted(t.text)));
+            }
         }
-        Some(item) => items.push(item),
         None => {
             let family = if v4 { "IPv4" } else { "IPv6" };
             p.warn(place(&t), format!("{} is no {family} address or network: ignored", quoted(t.text)));
@@ -161,7 +156,7 @@ pub(super) fn leading_zero(word: &[u8]) -> String {
 /// `{ STATE … for TCP … }`.
 fn state(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
     let logic = logic(p, at, "State")?;
-    let mut items: Vec<TcpState> = Vec::new();
+    let items = list(p, &mut filter.state, logic, "State");
     // States that no `for TCP` has followed yet.
     let mut open: Option<Place> = None;
     p.list(BlockName { name: "State", place: at }, |p, t| {
@@ -183,15 +178,12 @@ fn state(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
         };
         p.take();
         open.get_or_insert(place(&t));
-        if !items.contains(&TcpState(*number)) {
-            items.push(TcpState(*number));
-        }
+        items.insert(TcpState(*number));
         Some(())
     })?;
     if let Some(place) = open {
         p.error(place, "`for TCP' must follow the states".into());
     }
-    add(p, &mut filter.state, logic, "State", items);
     Some(())
 }
 

@@ -7,6 +7,7 @@ mod link;
 mod parser;
 pub(crate) mod raw;
 mod sync;
+pub(crate) mod unique;
 mod words;
 
 use super::lexer::Kind;

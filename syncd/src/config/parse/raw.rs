@@ -4,6 +4,7 @@ use super::super::report::{At, Place};
 use super::super::settings::{
     Facility, FilterFrom, LogFormat, Logic, Network, Protocol, SchedulerPolicy, TcpState,
 };
+use super::unique::Unique;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
@@ -54,7 +55,7 @@ pub(crate) struct RawFilter {
 #[derive(Debug)]
 pub(crate) struct RawList<T> {
     pub(crate) logic: At<Logic>,
-    pub(crate) items: Vec<T>,
+    pub(crate) items: Unique<T>,
 }
 
 /// `Sync`, the settings of all modes together: the original shares them too.
@@ -76,7 +77,7 @@ pub(crate) struct RawSync {
     pub(crate) tcp_window_tracking: Set<bool>,
     /// Names, or `None` for on and off.
     pub(crate) expectation_sync: Set<bool>,
-    pub(crate) expectation_helpers: Vec<String>,
+    pub(crate) expectation_helpers: Unique<String>,
     pub(crate) links: Vec<RawLink>,
 }
 

@@ -121,18 +121,15 @@ fn expectation_sync(p: &mut Parser<'_>, sync: &mut RawSync, at: Place) -> Option
         p.unexpected("on, off or a list of helpers in braces after ExpectationSync");
         return None;
     }
-    let mut names = std::mem::take(&mut sync.expectation_helpers);
+    let names = &mut sync.expectation_helpers;
     let read = p.list(BlockName { name: "ExpectationSync", place: at }, |p, _| {
         let name = p.outside_name("ExpectationSync", "the name of a helper")?;
-        if !names.iter().any(|n| n == name) {
-            names.push(name.into());
-        }
+        names.insert(name.into());
         Some(())
     });
     if names.is_empty() {
         p.warn(at, "an empty list of helpers means all of them".into());
     }
-    sync.expectation_helpers = names;
     sync.expectation_sync = Some(super::super::report::At { value: true, place: at });
     read
 }
