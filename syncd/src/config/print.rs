@@ -1,11 +1,12 @@
 //! A configuration as text that reads back as the same configuration (`--check`).
 //!
-//! Every setting is written, defaults too; what has no word for "not set" is written as a comment. The text
-//! is also good for the original, [`LogFormat::Json`] and long names of interfaces apart.
+//! Every setting that has an effect is written, defaults too; what has no word for "not set" is written as a
+//! comment. The text is also good for the original, except for what the original does not know: the JSON log
+//! and names like `fe0`.
 
 use super::settings::{
     Config, Ends, Expectations, Facility, Filter, FilterFrom, General, Group, Link, Links, Listed, LogFormat,
-    Mode, Network, Role, Scheduler, Stats, Sync,
+    Mode, Network, Role, Scheduler, Stats, Sync, default,
 };
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -150,7 +151,10 @@ pub(super) mod words {
 
 fn general(l: &mut Lines, g: &General) {
     l.block("General", |l| {
-        l.number("HashSize", g.hash_size);
+        // Without effect, and the default is not worth a warning when the text is read again.
+        if g.hash_size != default::HASH_SIZE {
+            l.number("HashSize", g.hash_size);
+        }
         l.number("HashLimit", g.hash_limit);
         log_file(l, g.log_file.as_deref());
         syslog(l, g.syslog);

@@ -9,6 +9,7 @@ mod generate;
 mod golden;
 mod properties;
 mod real;
+mod starts;
 mod texts;
 
 use golden::{Case, Verdict, escape};
