@@ -21,15 +21,22 @@ pub(crate) fn check(raw: Raw, report: &mut Report) -> Option<Config> {
     if report.is_refused() {
         return None;
     }
-    let mut general = general(raw.general, report);
+    let general = general(raw.general, report);
     let role = match raw.sync_place {
         Some(place) => sync(raw.sync, place, report).map(Role::Sync),
         None => {
-            if raw.stats_place.is_none() {
-                let text = "neither Sync nor Stats: the daemon runs in statistics mode";
-                report.add(Severity::Warning, None, text.into());
+            let stats = stats(raw.stats, &general, report);
+            let text = match raw.stats_place {
+                None => Some("neither Sync nor Stats: the daemon runs in statistics mode"),
+                Some(_) if stats.log_file.is_none() && stats.syslog.is_none() => {
+                    Some("Stats with neither LogFile nor Syslog: ended flows are logged nowhere")
+                }
+                Some(_) => None,
+            };
+            if let Some(text) = text {
+                report.add(Severity::Warning, raw.stats_place, text.into());
             }
-            Some(Role::Stats(stats(raw.stats, &mut general, report)))
+            Some(Role::Stats(stats))
         }
     };
     let config = Config { general: general.settings, role: role? };
@@ -55,6 +62,15 @@ pub(crate) fn or_default(setting: Set<u32>, word: &str, default: u32, report: &m
     }
 }
 
+/// A size for which 0 means that it is not set, as in the original.
+pub(crate) fn or_unset(setting: Set<u32>, word: &str, report: &mut Report) -> Option<u32> {
+    let At { value, place } = setting?;
+    if value == 0 {
+        warn(report, place, format!("{word} 0 means the system's default"));
+    }
+    Some(value).filter(|size| *size > 0)
+}
+
 fn warn(report: &mut Report, place: Place, text: impl Into<String>) {
     report.add(Severity::Warning, Some(place), text.into());
 }
@@ -76,13 +92,14 @@ fn general(g: RawGeneral, report: &mut Report) -> Checked {
         report.add(Severity::Warning, None, text.into());
     }
     let max = g.netlink_buffer_size_max.map_or(0, |m| m.value);
-    if let Some(size) = g.netlink_buffer_size {
-        if size.value > max {
+    let netlink_buffer_size = or_unset(g.netlink_buffer_size, "NetlinkBufferSize", report);
+    if let (Some(size), Some(At { place, .. })) = (netlink_buffer_size, g.netlink_buffer_size) {
+        if size > max {
             let text = format!(
-                "NetlinkBufferSize is ignored, because it is more than NetlinkBufferSizeMaxGrowth ({max}): the \
-                 system's default is used"
+                "NetlinkBufferSize is more than NetlinkBufferSizeMaxGrowth ({max}): it is used all the same, but does \
+                 not grow"
             );
-            warn(report, size.place, text);
+            warn(report, place, text);
         }
     }
     let resync = g.netlink_overrun_resync_s;
@@ -105,7 +122,7 @@ fn general(g: RawGeneral, report: &mut Report) -> Checked {
         syslog: value(g.syslog).flatten(),
         lock_file: value(g.lock_file).unwrap_or_else(|| PathBuf::from(default::LOCK_FILE)),
         control_socket: value(g.control_socket),
-        netlink_buffer_size: value(g.netlink_buffer_size),
+        netlink_buffer_size,
         netlink_buffer_size_max: max,
         netlink_overrun_resync_s: value(resync).unwrap_or(Some(default::NETLINK_OVERRUN_RESYNC_S)),
         netlink_events_reliable: value(g.netlink_events_reliable).unwrap_or(false),
@@ -161,7 +178,7 @@ fn listed<T: Clone + Eq + Hash>(
 }
 
 /// With two facilities that differ General's counts, as in the original.
-fn stats(s: RawStats, general: &mut Checked, report: &mut Report) -> Stats {
+fn stats(s: RawStats, general: &Checked, report: &mut Report) -> Stats {
     let mut syslog = value(s.syslog).flatten();
     let given = s.syslog.and_then(|s| s.value.map(|_| s.place));
     if let (Some(mine), Some(At { value: Some(generals), .. }), Some(place)) =

@@ -1,6 +1,6 @@
 //! The links: what each kind needs to work (spec/conntrackd.md §5.4).
 
-use super::check::or_default;
+use super::check::{or_default, or_unset};
 use super::parse::raw::{LinkKind, RawLink, Set};
 use super::report::{At, Place, Report, Severity};
 use super::settings::{Ends, Group, Link, Links, default};
@@ -67,12 +67,13 @@ fn link<A>(
         let text = "Checksum off has no effect on TCP";
         report.add(Severity::Warning, raw.checksum.map(|c| c.place), text.into());
     }
-    let size = |setting: Set<u32>| setting.map(|s| s.value).filter(|size| *size > 0);
+    let send_buffer = or_unset(raw.send_buffer, "SndSocketBuffer", report);
+    let receive_buffer = or_unset(raw.receive_buffer, "RcvSocketBuffer", report);
     Some(Link {
         addresses: addresses?,
         port: port?,
-        send_buffer: size(raw.send_buffer),
-        receive_buffer: size(raw.receive_buffer),
+        send_buffer,
+        receive_buffer,
         checksum: raw.checksum.is_none_or(|c| c.value),
         interface: raw.interface?.value,
     })

@@ -1,10 +1,23 @@
 //! The configuration file: the original's format (spec/conntrackd.md §5), read into typed settings.
 //!
-//! [`load`] is pure: text in, settings and remarks out. It accepts every file that the original accepts and
-//! that means something, with the exceptions that `syncd/tests/config/README.md` lists, and a few that the
-//! original refuses. Nothing is passed over in silence: a directive without effect is a warning, an error
-//! names its line and word and what was expected, and as many errors as can be told apart are reported at
-//! once. It never panics and is linear in the length of the text.
+//! [`load`] is pure: text in, settings and remarks out. Nothing is passed over in silence: a directive without
+//! effect is a warning, an error names its line and word and what was expected, and as many errors as can be
+//! told apart are reported at once. It never panics and is linear in the length of the text.
+//!
+//! # Differences from the original
+//! Which files are accepted is compared with conntrackd word by word (`tests/acceptance`); the differences are
+//! a table in `differences.rs` there. What some settings mean differs too:
+//!
+//! - `Filter From Kernelspace` filters as `From Userspace` does; the original's kernel filter looks at other
+//!   addresses.
+//! - `NetlinkBufferSize` counts even where `NetlinkBufferSizeMaxGrowth` is smaller or missing.
+//! - `Scheduler { Priority n }` without a `Type` is round robin with that priority; the original ignores it.
+//! - A file with neither `Sync` nor `Stats` is statistics mode, as the original's warning promises.
+//! - In `Stats`, `Syslog` and `LogFile` are independent. The original heeds `Syslog` only beside a `LogFile`,
+//!   and without one sends flows to General's syslog as errors.
+//! - A Multicast link finds its interface whether `Interface` comes before or after `IPv6_address`.
+//! - A daemon does not start with links that lack a port or a peer, or with an `ACKWindowSize` of 1 or more
+//!   than `ResendQueueSize`: the original starts, and replicates nothing or loses it.
 //!
 //! ```
 //! use zctd::config::{self, protocols::Protocols, settings::Role};

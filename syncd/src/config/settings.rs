@@ -37,7 +37,8 @@ pub struct General {
     /// `UNIX { Path }`: the control socket. Without one the daemon runs, and nobody can talk to it.
     pub control_socket: Option<PathBuf>,
     /// `NetlinkBufferSize`: bytes of the event socket's buffer; the system's default when `None`. The original
-    /// ignores a size above [`General::netlink_buffer_size_max`], and so must the daemon.
+    /// ignores a size above [`General::netlink_buffer_size_max`], which loses events; here it counts, and the
+    /// buffer does not grow.
     pub netlink_buffer_size: Option<u32>,
     /// `NetlinkBufferSizeMaxGrowth`: bytes up to which that buffer is doubled when events were lost.
     pub netlink_buffer_size_max: u32,

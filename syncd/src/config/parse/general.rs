@@ -150,8 +150,14 @@ fn overrun_resync(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<(
         Some(true) => Some(default::NETLINK_OVERRUN_RESYNC_S),
         Some(false) => None,
         None if p.peek().kind == Kind::Number => {
-            let n = p.number(at, "NetlinkOverrunResync", BYTES_MAX)?.value;
-            Some(if n == 0 { default::NETLINK_OVERRUN_RESYNC_S } else { n })
+            match p.number(at, "NetlinkOverrunResync", BYTES_MAX)?.value {
+                0 => {
+                    let s = default::NETLINK_OVERRUN_RESYNC_S;
+                    p.warn(at, format!("NetlinkOverrunResync 0 means the default, {s}; off switches it off"));
+                    Some(s)
+                }
+                s => Some(s),
+            }
         }
         None => {
             p.unexpected("on, off or a number of seconds after NetlinkOverrunResync");
