@@ -302,3 +302,216 @@ fn ftfw(s: &RawSync, disable_external_cache: bool, startup_resync: bool, report:
     }
     Ftfw { resend_queue_size: resend, ack_window_size: window, disable_external_cache, startup_resync }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::{Ends, Link, Links, LogFormat, Network, Protocol, TcpState};
+    use super::super::{Loaded, load, protocols::Protocols};
+    use super::*;
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    fn read(text: &str) -> Loaded {
+        load(text.as_bytes(), &Protocols::default())
+    }
+
+    fn config(text: &str) -> Config {
+        let loaded = read(text);
+        loaded.config.unwrap_or_else(|| panic!("{text}: {}", loaded.report.lines("f")))
+    }
+
+    fn defaults() -> General {
+        General {
+            hash_size: 65_536,
+            hash_limit: 262_144,
+            log_file: None,
+            syslog: None,
+            lock_file: "/var/lock/conntrackd.lock".into(),
+            control_socket: None,
+            netlink_buffer_size: None,
+            netlink_buffer_size_max: 0,
+            netlink_overrun_resync_s: Some(30),
+            netlink_events_reliable: false,
+            event_iteration_limit: 100,
+            poll_s: None,
+            filter: Filter::default(),
+            scheduler: Scheduler { policy: SchedulerPolicy::RoundRobin, priority: 99 },
+            systemd: true,
+        }
+    }
+
+    #[test]
+    fn an_empty_file_is_the_original_defaults() {
+        let empty = config("");
+        assert_eq!(empty, Config { general: defaults(), role: Role::Stats(Stats::default()) });
+        // Zero stands for the default, and that is said.
+        let zero = read("General { HashSize 0 HashLimit 0 EventIterationLimit 0 NetlinkBufferSize 0 }\n");
+        assert_eq!(zero.config, Some(empty));
+        assert_eq!(zero.report.remarks().iter().filter(|r| r.text.contains(" 0 means ")).count(), 4);
+    }
+
+    #[test]
+    fn every_setting_of_general_and_stats_gets_where_it_belongs() {
+        let all = config(
+            "General { HashSize 1 HashLimit 2 LogFile on Syslog local3 LockFile /l UNIX { Path /u } \
+             NetlinkBufferSize 4 NetlinkBufferSizeMaxGrowth 5 NetlinkOverrunResync 6 NetlinkEventsReliable yes \
+             EventIterationLimit 7 PollSecs 8 Scheduler { Type FIFO Priority 9 } Systemd no \
+             Filter From Kernelspace { Protocol Accept { SCTP } Address Ignore { IPv4_address 10.0.0.0/8 \
+             IPv6_address ::1 } State Accept { CLOSED LISTEN for TCP } } }\n\
+             Stats { LogFile /s Syslog local3 LogFormat json }\n",
+        );
+        let general = General {
+            hash_size: 1,
+            hash_limit: 2,
+            log_file: Some("/var/log/conntrackd.log".into()),
+            syslog: Some(Facility::Local(3)),
+            lock_file: "/l".into(),
+            control_socket: Some("/u".into()),
+            netlink_buffer_size: Some(4),
+            netlink_buffer_size_max: 5,
+            netlink_overrun_resync_s: Some(6),
+            netlink_events_reliable: true,
+            event_iteration_limit: 7,
+            poll_s: Some(8),
+            filter: Filter {
+                from: FilterFrom::Kernelspace,
+                protocol: Some(Listed {
+                    logic: Logic::Accept,
+                    items: vec![Protocol { name: "SCTP".into(), number: 132 }],
+                }),
+                address: Some(Listed {
+                    logic: Logic::Ignore,
+                    items: vec![
+                        Network::V4(Ipv4Addr::new(10, 0, 0, 0), 8),
+                        Network::V6(Ipv6Addr::LOCALHOST, 128),
+                    ],
+                }),
+                state: Some(Listed { logic: Logic::Accept, items: vec![TcpState(8), TcpState(9)] }),
+            },
+            scheduler: Scheduler { policy: SchedulerPolicy::Fifo, priority: 9 },
+            systemd: false,
+        };
+        let stats = Stats {
+            log_file: Some("/s".into()),
+            syslog: Some(Facility::Local(3)),
+            log_format: LogFormat::Json,
+        };
+        assert_eq!(all, Config { general, role: Role::Stats(stats) });
+        let aliases = config(
+            "General { SocketBufferSize 4 SocketBufferSizeMaxGrown 5 SocketBufferSizeMaxGrowth 6 LogFile off }\n",
+        );
+        assert_eq!(
+            aliases.general,
+            General { netlink_buffer_size: Some(4), netlink_buffer_size_max: 6, ..defaults() }
+        );
+    }
+
+    const UDP: &str = "UDP { IPv4_address 10.0.0.1 IPv4_Destination_Address 10.0.0.2 Port 3780 Interface eth0 \
+                       SndSocketBuffer 5 RcvSocketBuffer 6 Checksum off }";
+
+    fn sync_of(text: &str) -> Sync {
+        match config(&format!("Sync {{ {text} {UDP} }}\n")).role {
+            Role::Sync(s) => s,
+            Role::Stats(_) => panic!("{text}"),
+        }
+    }
+
+    #[test]
+    fn every_setting_of_sync_gets_where_it_belongs() {
+        let s = sync_of(
+            "CommitTimeout 1 PurgeTimeout 2 Options { TCPWindowTracking on ExpectationSync { ftp sip } }",
+        );
+        let link = Link {
+            interface: "eth0".into(),
+            addresses: Ends {
+                local: Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))),
+                peer: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)),
+            },
+            port: 3780,
+            send_buffer: Some(5),
+            receive_buffer: Some(6),
+            checksum: false,
+        };
+        let ftfw = Ftfw {
+            resend_queue_size: 131_072,
+            ack_window_size: 300,
+            disable_external_cache: false,
+            startup_resync: false,
+        };
+        let wanted = Sync {
+            mode: Mode::Ftfw(ftfw),
+            commit_timeout_s: Some(1),
+            purge_timeout_s: 2,
+            links: Links::Udp(vec![link]),
+            default_link: 0,
+            tcp_window_tracking: true,
+            expectations: Expectations::Of(vec!["ftp".into(), "sip".into()]),
+        };
+        assert_eq!(s, wanted);
+        let mode = |text| sync_of(text).mode;
+        assert_eq!(
+            mode("Mode FTFW { ResendQueueSize 9 ACKWindowSize 8 DisableExternalCache on StartupResync on }"),
+            Mode::Ftfw(Ftfw {
+                resend_queue_size: 9,
+                ack_window_size: 8,
+                disable_external_cache: true,
+                startup_resync: true
+            })
+        );
+        let alarm = |refresh_time_s, cache_timeout_s| Mode::Alarm(Alarm { refresh_time_s, cache_timeout_s });
+        assert_eq!(mode("Mode ALARM { }"), alarm(60, 180));
+        assert_eq!(mode("Mode PERSISTENT { RefreshTime 1 CacheTimeout 2 }"), alarm(1, 2));
+        assert_eq!(mode("RefreshTime 3 Mode alarm { } CacheTimeout 4"), alarm(3, 4));
+        assert_eq!(
+            mode("Mode NOTRACK { DisableInternalCache on }"),
+            Mode::Notrack(Notrack { disable_internal_cache: true, ..Notrack::default() })
+        );
+    }
+
+    /// The order of the blocks does not matter, and settings of a mode that lost are not taken over, except
+    /// those that the modes share.
+    #[test]
+    fn one_of_several_modes_wins() {
+        let s = sync_of("Mode NOTRACK { DisableInternalCache on StartupResync on } Mode FTFW { }");
+        assert!(matches!(s.mode, Mode::Ftfw(m) if m.startup_resync));
+        assert!(matches!(sync_of("Mode NOTRACK { } Mode ALARM { }").mode, Mode::Alarm(_)));
+        assert_eq!(sync_of("Mode FTFW { CommitTimeout 5 }").commit_timeout_s, Some(5));
+        assert_eq!(sync_of("Mode FTFW { CommitTimeout 5 DisableExternalCache on }").commit_timeout_s, None);
+        // ALARM has no direct injection that could make CommitTimeout useless.
+        let alarm = sync_of("Mode ALARM { CommitTimeout 5 } Mode NOTRACK { DisableExternalCache on }");
+        assert_eq!(alarm.commit_timeout_s, Some(5));
+    }
+
+    #[test]
+    fn the_last_default_link_is_active_at_first() {
+        let links = |defaults: [&str; 3]| {
+            let text: String = defaults.iter().map(|d| UDP.replacen("UDP", &format!("UDP {d}"), 1)).collect();
+            match config(&format!("Sync {{ Mode FTFW {{ }} {text} }}\n")).role {
+                Role::Sync(s) => (s.links.len(), s.default_link),
+                Role::Stats(_) => panic!(),
+            }
+        };
+        assert_eq!(links(["", "", ""]), (3, 0));
+        assert_eq!(links(["", "", "Default"]), (3, 2));
+        assert_eq!(links(["Default", "Default", ""]), (3, 1));
+    }
+
+    #[test]
+    fn facilities_that_differ_are_generals() {
+        let syslog = |general: &str, stats: &str| {
+            let loaded =
+                read(&format!("General {{ Syslog {general} }}\nStats {{ Syslog {stats} LogFile on }}\n"));
+            let warned = loaded.report.remarks().iter().any(|r| r.text.starts_with("Syslog: "));
+            match loaded.config.expect("it loads").role {
+                Role::Stats(s) => (s.syslog, warned),
+                Role::Sync(_) => panic!(),
+            }
+        };
+        let local = |n| Some(Facility::Local(n));
+        assert_eq!(syslog("local1", "local2"), (local(1), true));
+        assert_eq!(syslog("on", "local2"), (Some(Facility::Daemon), true));
+        assert_eq!(syslog("local1", "on"), (local(1), false));
+        assert_eq!(syslog("local1", "local1"), (local(1), false));
+        assert_eq!(syslog("off", "local2"), (local(2), false));
+        assert_eq!(syslog("local1", "off"), (None, false));
+    }
+}

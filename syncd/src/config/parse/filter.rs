@@ -9,13 +9,13 @@ use super::unique::Unique;
 use std::hash::Hash;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-const FILTER: &[Directive<RawFilter>] = &[
+pub(super) const FILTER: &[Directive<RawFilter>] = &[
     Directive { word: "Protocol", read: protocol },
     Directive { word: "Address", read: address },
     Directive { word: "State", read: state },
 ];
 
-const ADDRESS: &[Directive<Unique<Network>>] = &[
+pub(super) const ADDRESS: &[Directive<Unique<Network>>] = &[
     Directive { word: "IPv4_address", read: |p, items, at| network(p, items, at, "IPv4_address") },
     Directive { word: "IPv6_address", read: |p, items, at| network(p, items, at, "IPv6_address") },
 ];

@@ -55,7 +55,7 @@ pub(super) const GENERAL: &[Directive<RawGeneral>] = &[
     Directive { word: "Systemd", read: |p, g, at| set(&mut g.systemd, p.switch(at, "Systemd")) },
 ];
 
-const UNIX: &[Directive<RawGeneral>] = &[
+pub(super) const UNIX: &[Directive<RawGeneral>] = &[
     Directive {
         word: "Path",
         read: |p, g, at| set(&mut g.control_socket, path(p, at, "Path", "a path", SOCKET_PATH_MAX)),
@@ -70,10 +70,10 @@ const UNIX: &[Directive<RawGeneral>] = &[
     },
 ];
 
-const SCHEDULER: &[Directive<RawGeneral>] =
+pub(super) const SCHEDULER: &[Directive<RawGeneral>] =
     &[Directive { word: "Type", read: scheduler_type }, Directive { word: "Priority", read: priority }];
 
-const STATS: &[Directive<RawStats>] = &[
+pub(super) const STATS: &[Directive<RawStats>] = &[
     Directive { word: "LogFile", read: |p, s, at| log_file(p, &mut s.log_file, at, default::STATS_LOG_FILE) },
     Directive { word: "Syslog", read: |p, s, at| syslog(p, &mut s.syslog, at) },
     Directive { word: "LogFormat", read: log_format },

@@ -47,10 +47,11 @@ const ERROR_QUEUE_LENGTH: Row = Directive {
     read: |p, l, at| set(&mut l.error_queue_length, p.number(at, "ErrorQueueLength", u32::MAX)),
 };
 
-const MULTICAST: &[Row] =
+pub(super) const MULTICAST: &[Row] =
     &[V4, V6, V4_INTERFACE, V6_INTERFACE, GROUP, INTERFACE, SEND_BUFFER, RECEIVE_BUFFER, CHECKSUM];
-const UDP: &[Row] = &[V4, V6, V4_PEER, V6_PEER, PORT, INTERFACE, SEND_BUFFER, RECEIVE_BUFFER, CHECKSUM];
-const TCP: &[Row] =
+pub(super) const UDP: &[Row] =
+    &[V4, V6, V4_PEER, V6_PEER, PORT, INTERFACE, SEND_BUFFER, RECEIVE_BUFFER, CHECKSUM];
+pub(super) const TCP: &[Row] =
     &[V4, V6, V4_PEER, V6_PEER, PORT, INTERFACE, SEND_BUFFER, RECEIVE_BUFFER, CHECKSUM, ERROR_QUEUE_LENGTH];
 
 /// `KIND { … }` or `KIND Default { … }`.

@@ -86,3 +86,64 @@ impl RawLink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parser::Directive;
+
+    /// The list of all directives and the tables of the blocks are two places that must agree.
+    #[test]
+    fn every_directive_is_listed_with_the_blocks_it_belongs_in() {
+        fn words<T>(block: &'static str, table: &[Directive<T>]) -> Vec<(&'static str, &'static str)> {
+            table.iter().map(|d| (d.word, block)).collect()
+        }
+        let tables = [
+            words("General", general::GENERAL),
+            words("UNIX", general::UNIX),
+            words("Scheduler", general::SCHEDULER),
+            words("Stats", general::STATS),
+            words("Filter", filter::FILTER),
+            words("Address", filter::ADDRESS),
+            words("Sync", sync::SYNC),
+            words("Mode", sync::FTFW),
+            words("Mode", sync::ALARM),
+            words("Mode", sync::NOTRACK),
+            words("Options", sync::OPTIONS),
+            words("Multicast", link::MULTICAST),
+            words("UDP", link::UDP),
+            words("TCP", link::TCP),
+        ]
+        .concat();
+        for (word, block) in &tables {
+            let listed = words::DIRECTIVES.iter().find(|(w, _)| w == word);
+            assert!(
+                listed.is_some_and(|(_, blocks)| blocks.contains(block)),
+                "{word} in {block}: {listed:?}"
+            );
+        }
+        for (word, blocks) in words::DIRECTIVES.iter().filter(|(_, blocks)| *blocks != "Helper") {
+            for block in blocks.split(", ").flat_map(|b| b.split(" or ")) {
+                let block = block.split(' ').next().unwrap_or(block);
+                assert!(tables.contains(&(word, block)), "{word} in {block}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_of_repeated_settings_counts_and_lists_are_put_together() {
+        let text = b"General { HashLimit 1 }\nSync { RefreshTime 1 Mode ALARM { RefreshTime 2 } RefreshTime 3 }\n\
+            General { HashLimit 2 Filter { Protocol Accept { TCP } } Filter { Protocol Ignore { UDP TCP } } }\n";
+        let (raw, report) = parse(text, &Protocols::default());
+        assert!(!report.is_refused());
+        assert_eq!(raw.general.hash_limit.map(|s| s.value), Some(2));
+        let refresh = raw.sync.refresh_time_s.map(|s| (s.value, s.place));
+        assert_eq!(refresh, Some((3, Place { line: 2, column: 51 })));
+        let protocol = raw.general.filter.protocol.expect("there is a list");
+        let names: Vec<_> = protocol.items.into_vec().into_iter().map(|p| p.name).collect();
+        assert_eq!(
+            (names, protocol.logic.value.word()),
+            (vec!["TCP".to_owned(), "UDP".to_owned()], "Ignore")
+        );
+    }
+}

@@ -46,7 +46,7 @@ const STARTUP_RESYNC: Row = Directive {
     read: |p, s, at| set(&mut s.startup_resync, p.switch(at, "StartupResync")),
 };
 
-const SYNC: &[Row] = &[
+pub(super) const SYNC: &[Row] = &[
     Directive { word: "Mode", read: mode },
     Directive { word: "Multicast", read: |p, s, at| link(p, s, at, LinkKind::Multicast) },
     Directive { word: "UDP", read: |p, s, at| link(p, s, at, LinkKind::Udp) },
@@ -61,7 +61,7 @@ const SYNC: &[Row] = &[
     PURGE_TIMEOUT,
 ];
 
-const FTFW: &[Row] = &[
+pub(super) const FTFW: &[Row] = &[
     RESEND_QUEUE_SIZE,
     ACK_WINDOW_SIZE,
     COMMIT_TIMEOUT,
@@ -69,11 +69,11 @@ const FTFW: &[Row] = &[
     DISABLE_EXTERNAL_CACHE,
     STARTUP_RESYNC,
 ];
-const ALARM: &[Row] = &[REFRESH_TIME, CACHE_TIMEOUT, COMMIT_TIMEOUT, PURGE_TIMEOUT];
-const NOTRACK: &[Row] =
+pub(super) const ALARM: &[Row] = &[REFRESH_TIME, CACHE_TIMEOUT, COMMIT_TIMEOUT, PURGE_TIMEOUT];
+pub(super) const NOTRACK: &[Row] =
     &[COMMIT_TIMEOUT, PURGE_TIMEOUT, DISABLE_EXTERNAL_CACHE, DISABLE_INTERNAL_CACHE, STARTUP_RESYNC];
 
-const OPTIONS: &[Row] = &[
+pub(super) const OPTIONS: &[Row] = &[
     Directive {
         word: "TCPWindowTracking",
         read: |p, s, at| set(&mut s.tcp_window_tracking, p.switch(at, "TCPWindowTracking")),
