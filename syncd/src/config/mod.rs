@@ -35,7 +35,6 @@
 //! ```
 
 mod check;
-mod check_links;
 pub mod flow_filter;
 pub mod lexer;
 pub mod live;

@@ -1,13 +1,13 @@
 //! The links: what each kind needs to work (spec/conntrackd.md §5.4).
 
-use super::check::{or_default, or_unset};
-use super::parse::raw::{LinkKind, RawLink, Set};
-use super::report::{At, Place, Report, Severity};
-use super::settings::{Ends, Group, Link, Links, default};
+use super::super::parse::raw::{LinkKind, RawLink, Set};
+use super::super::report::{At, Place, Report, Severity};
+use super::super::settings::{Ends, Group, Link, Links, default};
+use super::{or_default, or_unset};
 use std::net::IpAddr;
 
 /// The links and the index of the one that is active at first.
-pub(crate) fn links(
+pub(super) fn links(
     raw: Vec<RawLink>,
     error_queue_length: Set<u32>,
     sync: Place,
