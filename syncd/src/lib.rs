@@ -1,0 +1,5 @@
+//! The daemon's parts that need no sockets and no clock.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod stats_log;
