@@ -127,7 +127,7 @@ impl Memory {
 }
 
 /// Where a walk stands. Starts at the beginning by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor {
     // IPv4 slots first, then IPv6.
     v6: bool,

@@ -51,6 +51,11 @@ impl Wheel {
         None
     }
 
+    /// The tick the wheel stands at.
+    pub fn tick(&self) -> u64 {
+        self.now
+    }
+
     /// The first tick that has an entry, if any.
     pub fn next_tick(&self) -> Option<u64> {
         (self.now..self.now + SLOTS).find(|t| !self.slots[(t % SLOTS) as usize].is_empty())
