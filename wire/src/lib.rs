@@ -29,6 +29,7 @@ pub mod filter;
 pub mod flow;
 pub mod header;
 pub mod nat;
+pub mod peer;
 pub mod proto;
 pub mod request;
 pub mod stats;

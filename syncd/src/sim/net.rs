@@ -1,0 +1,101 @@
+//! The network between two nodes, and the receive buffer of each.
+
+use crate::peer::Millis;
+use crate::sim::Rng;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+/// How bad the network is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quality {
+    /// Datagrams lost, in percent.
+    pub(crate) loss: u64,
+    /// Datagrams that come twice.
+    pub(crate) dup: u64,
+    /// Shortest and longest delay. They are independent of each other, so the order changes.
+    pub(crate) delay_ms: (Millis, Millis),
+    /// Nothing passes from node 0 to node 1, and back.
+    pub(crate) cut: [bool; 2],
+}
+
+impl Quality {
+    pub(crate) const PERFECT: Quality = Quality { loss: 0, dup: 0, delay_ms: (0, 0), cut: [false; 2] };
+}
+
+/// Bytes of receive buffer that the kernel counts for a datagram, and what it allows by default.
+const TRUESIZE: usize = 2304;
+const RCVBUF: usize = 212_992;
+
+/// Datagrams under way and in receive buffers.
+#[derive(Debug)]
+pub(crate) struct Net {
+    pub(crate) quality: Quality,
+    rng: Rng,
+    // Arrival, order of sending, receiver.
+    under_way: BinaryHeap<Reverse<(Millis, u64, usize, Vec<u8>)>>,
+    sent: u64,
+    sockets: [VecDeque<Vec<u8>>; 2],
+    /// Datagrams a full receive buffer has refused, by receiver.
+    pub(crate) overflowed: [u64; 2],
+    /// Datagrams sent, by sender.
+    pub(crate) datagrams: [u64; 2],
+}
+
+impl Net {
+    pub(crate) fn new(rng: Rng, quality: Quality) -> Self {
+        Net {
+            quality,
+            rng,
+            under_way: BinaryHeap::new(),
+            sent: 0,
+            sockets: [VecDeque::new(), VecDeque::new()],
+            overflowed: [0; 2],
+            datagrams: [0; 2],
+        }
+    }
+
+    /// Node `from` sends to the other.
+    pub(crate) fn send(&mut self, now: Millis, from: usize, bytes: &[u8]) {
+        self.datagrams[from] += 1;
+        let copies = 1 + u64::from(self.rng.percent(self.quality.dup));
+        for _ in 0..copies {
+            if self.quality.cut[from] || self.rng.percent(self.quality.loss) {
+                continue;
+            }
+            let (min, max) = self.quality.delay_ms;
+            let at = now + min + self.rng.below(max - min + 1);
+            self.sent += 1;
+            self.under_way.push(Reverse((at, self.sent, 1 - from, bytes.to_vec())));
+        }
+    }
+
+    /// Moves what has arrived into the receive buffers.
+    pub(crate) fn arrive(&mut self, now: Millis) {
+        while self.under_way.peek().is_some_and(|Reverse(d)| d.0 <= now) {
+            let Some(Reverse((_, _, to, bytes))) = self.under_way.pop() else { return };
+            if (self.sockets[to].len() + 1) * TRUESIZE > RCVBUF {
+                self.overflowed[to] += 1;
+            } else {
+                self.sockets[to].push_back(bytes);
+            }
+        }
+    }
+
+    /// Takes one datagram out of a receive buffer.
+    pub(crate) fn receive(&mut self, node: usize) -> Option<Vec<u8>> {
+        self.sockets[node].pop_front()
+    }
+
+    /// Empties the receive buffer of a node that was restarted.
+    pub(crate) fn forget(&mut self, node: usize) {
+        self.sockets[node].clear();
+    }
+
+    /// When something happens next.
+    pub(crate) fn next(&self, now: Millis) -> Option<Millis> {
+        if self.sockets.iter().any(|s| !s.is_empty()) {
+            return Some(now + 1);
+        }
+        self.under_way.peek().map(|Reverse(d)| d.0)
+    }
+}
