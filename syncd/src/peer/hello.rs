@@ -9,6 +9,8 @@ use zct_wire::peer::flag;
 
 /// Two bulks on account of greetings are at least this far apart: a forged HELLO costs eight bytes.
 const BULK_APART_MS: Millis = 5000;
+/// Longer than a datagram is under way.
+const UNDER_WAY_MS: Millis = 3000;
 
 /// What has been said and heard.
 #[derive(Debug)]
@@ -20,13 +22,22 @@ pub(crate) struct Hello {
     answer: bool,
     // The peer's last message carried HELLO.
     heard: bool,
+    answered_at: Option<Millis>,
     bulk_at: Option<Millis>,
     last_bulk: Option<Millis>,
 }
 
 impl Hello {
     pub(crate) fn new(saying: bool) -> Self {
-        Hello { saying, said: false, answer: false, heard: false, bulk_at: None, last_bulk: None }
+        Hello {
+            saying,
+            said: false,
+            answer: false,
+            heard: false,
+            answered_at: None,
+            bulk_at: None,
+            last_bulk: None,
+        }
     }
 
     /// The greetings of the next message, without taking note that it was sent.
@@ -42,10 +53,11 @@ impl Hello {
     }
 
     /// The peer has said HELLO_BACK. Before our first message it answers somebody else. True the first time.
-    fn answered(&mut self) -> bool {
+    fn answered(&mut self, now: Millis) -> bool {
         let first = self.said && self.saying;
         if first {
             self.saying = false;
+            self.answered_at = Some(now);
         }
         first
     }
@@ -93,19 +105,18 @@ impl Hello {
 }
 
 impl Machine {
-    /// Takes note of the greetings of a message that is next in the row or, with HELLO, anywhere. True when
-    /// the peer starts a new row with it.
-    pub(crate) fn greeting(
+    /// Takes note of whether a message carries HELLO. True when the peer starts a new row with it.
+    ///
+    /// HELLO stands on every message until our answer arrives: only the first one, or one after a gap, tells of
+    /// a start. A gap may be loss or another start; it is taken for the one that loses nothing.
+    pub(crate) fn heard_hello(
         &mut self,
         now: Millis,
-        flags: u8,
+        hello: bool,
         seq: u32,
         caches: &mut Caches,
         host: &mut impl Host,
     ) -> bool {
-        let hello = flags & flag::HELLO != 0;
-        // HELLO stands on every message until our answer arrives: only the first one, or one after a gap,
-        // tells of a start. A gap may be loss or another start; it is taken for the one that loses nothing.
         let next = self.tracker.last().is_none_or(|last| seq == last.wrapping_add(1));
         let starts = hello && !(self.hello.heard && next);
         self.hello.heard = hello;
@@ -113,12 +124,24 @@ impl Machine {
         if starts {
             self.peer_started(now, caches, host);
         }
-        if flags & flag::HELLO_BACK != 0 && self.hello.answered() {
+        starts
+    }
+
+    /// The peer has seen a HELLO of ours.
+    pub(crate) fn heard_hello_back(&mut self, now: Millis) {
+        if self.hello.answered(now) {
             // Whatever went out with HELLO may be acknowledged without having been received (see `request`).
             self.hello.want_bulk(now);
             self.release_requests(now);
         }
-        starts
+    }
+
+    /// Messages are missing. If a HELLO of ours may still be under way, it will empty the peer's resend queue,
+    /// and with it what is asked for again: a bulk is asked for when none can be any more.
+    pub(crate) fn missing_after_hello(&mut self, now: Millis) {
+        if let Some(quiet) = self.hello.answered_at.map(|t| t + UNDER_WAY_MS).filter(|t| *t > now) {
+            self.want_resync_at(now, quiet);
+        }
     }
 
     /// The peer knows nothing of what we have sent. The resend queue is emptied, as the peer expects, and all
@@ -128,10 +151,9 @@ impl Machine {
         self.stats.peer_starts += 1;
         host.notice(Notice::PeerStarted);
         self.drop_unacknowledged(caches);
+        self.repair.forget_requests();
         self.hello.want_bulk(now);
-        if !self.config.disable_external_cache {
-            self.want_resync(now);
-        }
+        self.want_resync(now);
     }
 
     /// Empties the resend queue and forgets what the peer was waiting for.
@@ -155,7 +177,6 @@ impl Machine {
                 Item::Control(_) => {}
             }
         }
-        self.repair.forget_requests();
         let queued = self.queue.count(|i| matches!(i, Item::Control(c) if Control::is_request(*c)));
         self.resync.forget_requests(queued);
         (self.discarded, self.discarded_dead, self.stuck) = (None, None, Stuck::default());
@@ -169,14 +190,14 @@ mod tests {
     #[test]
     fn hello_is_said_until_it_is_answered() {
         let mut h = Hello::new(true);
-        assert!(!h.answered()); // too early: nothing was said yet
+        assert!(!h.answered(0)); // too early: nothing was said yet
         assert_eq!(h.flags(), flag::HELLO);
         h.sent();
         h.answer = true;
         assert_eq!(h.flags(), flag::HELLO | flag::HELLO_BACK);
         h.sent();
         assert_eq!(h.flags(), flag::HELLO);
-        assert!(h.answered() && !h.answered());
+        assert!(h.answered(0) && !h.answered(0));
         assert_eq!(h.flags(), 0);
         h.say_again();
         assert_eq!(h.flags(), flag::HELLO);

@@ -355,7 +355,7 @@ impl Machine {
         if meta.flags & mark::DEAD != 0 {
             return;
         }
-        let due = tick(now + self.refresh_interval());
+        let due = tick(now + self.refresh_interval()) + 1;
         meta.aux = due as u32;
         if meta.flags & mark::ARMED == 0 {
             meta.slot = self.refresh.arm(id.to_bits(), due);

@@ -114,6 +114,8 @@ pub struct Machine {
     pub(crate) queue: Queue,
     pub(crate) repair: Repair,
     pub(crate) bulk: Bulk,
+    /// The next number at the time of the latest request for a bulk.
+    pub(crate) bulk_since: u32,
     /// The operator wants the bulk whether the peer is there or not.
     pub(crate) bulk_forced: bool,
     pub(crate) pacer: Pacer,
@@ -157,6 +159,7 @@ impl Machine {
             queue: Queue::default(),
             repair: Repair::default(),
             bulk: Bulk::default(),
+            bulk_since: 0,
             bulk_forced: false,
             pacer: Pacer::new(&config),
             last_loss: 0,
@@ -277,6 +280,7 @@ impl Machine {
             host.dump_kernel();
         } else {
             self.bulk.request();
+            self.bulk_since = self.seq;
         }
     }
 

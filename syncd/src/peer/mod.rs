@@ -65,3 +65,6 @@ pub(crate) mod mark {
     /// helper would live on.
     pub(crate) const FRESH: u8 = 1 << 6;
 }
+
+#[cfg(test)]
+mod tests;

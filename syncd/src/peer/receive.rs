@@ -146,24 +146,22 @@ impl Machine {
             return false;
         }
         let had_greeted = self.hello.heard();
-        let starts = self.greeting(now, m.flags, m.seq, caches, host);
+        let starts = self.heard_hello(now, hello, m.seq, caches, host);
+        if let Some(range) = self.tracker.accept(now, m.seq, starts || seen != Seen::InOrder) {
+            self.acknowledge(now, range);
+        }
         match seen {
             // With HELLO a gap is either loss, before we were heard, or another start. Asking for what may
             // have been lost does no harm in the other case.
             Seen::Gap(gap) if !hello || (starts && had_greeted) => self.lost(now, gap, hello),
             Seen::NewRow if !hello => {
                 host.notice(Notice::PeerRenumbered);
-                if !self.config.disable_external_cache {
-                    self.want_resync(now);
-                }
+                self.want_resync(now);
             }
             _ => {}
         }
-        if starts {
-            self.repair.forget_requests();
-        }
-        if let Some(range) = self.tracker.accept(now, m.seq, starts || seen != Seen::InOrder) {
-            self.acknowledge(now, range);
+        if m.flags & flag::HELLO_BACK != 0 {
+            self.heard_hello_back(now);
         }
         match class {
             Class::Data(kind) => self.apply(now, kind, m.body(), caches, host),
@@ -186,6 +184,7 @@ impl Machine {
         if !hello {
             self.stats.lost += u64::from(count);
         }
+        self.missing_after_hello(now);
         if count as usize <= self.config.resend_queue_size {
             self.request(now, Control::Nack(gap.0, gap.1));
         } else if !hello {

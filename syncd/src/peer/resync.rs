@@ -167,8 +167,18 @@ impl Machine {
 
     /// Something may have been lost that only a bulk brings back: asks for one now, or soon if one was asked
     /// for just now.
+    ///
+    /// Not with `DisableExternalCache`: every bulk of the peer would make the kernel's flows anew.
     pub(crate) fn want_resync(&mut self, now: Millis) {
-        let earliest = self.resync.last_asked.map_or(now, |t| t + ASK_APART_MS);
+        self.want_resync_at(now, now);
+    }
+
+    /// The same, but not before `at`.
+    pub(crate) fn want_resync_at(&mut self, now: Millis, at: Millis) {
+        if self.config.disable_external_cache {
+            return;
+        }
+        let earliest = self.resync.last_asked.map_or(at, |t| at.max(t + ASK_APART_MS));
         if earliest <= now {
             self.begin_resync(now);
         } else if self.resync.due.is_none() {

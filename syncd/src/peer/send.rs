@@ -285,13 +285,14 @@ impl Machine {
                 self.bulk_forced = false;
                 return;
             };
-            // What is queued already goes from there. What is in flight goes again: the peer's request may be
-            // younger than that.
+            // What is queued already goes from there, and what has gone since the request has gone. What was in
+            // flight before goes again: the peer may have seen it before it asked.
             let (item, meta) = match next {
                 Next::Flow(id) => (Item::Flow(id), caches.internal.meta(id)),
                 Next::Expect(id) => (Item::Expect(id), caches.internal_expect.meta(id)),
             };
-            let Some(meta) = meta.and_then(|m| self.claim(m, true)) else { continue };
+            let gone = |m: &Meta| m.flags & mark::RING != 0 && !after(self.bulk_since, m.aux);
+            let Some(meta) = meta.filter(|m| !gone(m)).and_then(|m| self.claim(m, true)) else { continue };
             match next {
                 Next::Flow(id) => caches.internal.set_meta(id, meta),
                 Next::Expect(id) => caches.internal_expect.set_meta(id, meta),
@@ -420,7 +421,7 @@ impl Machine {
         } else if meta.flags & mark::DEAD != 0 {
             caches.internal_expect.remove(id);
         } else {
-            meta.aux = crate::peer::alarm::tick(now + self.refresh_interval()) as u32;
+            meta.aux = crate::peer::alarm::tick(now + self.refresh_interval()) as u32 + 1;
             caches.internal_expect.set_meta(id, meta);
         }
         Put::Sent

@@ -12,6 +12,7 @@ mod kernel;
 mod net;
 mod node;
 mod original;
+mod replay;
 mod tests;
 mod world;
 

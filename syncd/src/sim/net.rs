@@ -26,13 +26,15 @@ impl Quality {
 const TRUESIZE: usize = 2304;
 const RCVBUF: usize = 212_992;
 
+/// Arrival, order of sending, receiver, bytes.
+type UnderWay = (Millis, u64, usize, Vec<u8>);
+
 /// Datagrams under way and in receive buffers.
 #[derive(Debug)]
 pub(crate) struct Net {
     pub(crate) quality: Quality,
     rng: Rng,
-    // Arrival, order of sending, receiver.
-    under_way: BinaryHeap<Reverse<(Millis, u64, usize, Vec<u8>)>>,
+    under_way: BinaryHeap<Reverse<UnderWay>>,
     sent: u64,
     sockets: [VecDeque<Vec<u8>>; 2],
     /// Datagrams a full receive buffer has refused, by receiver.

@@ -1,6 +1,6 @@
 //! A node of the world: this crate's machine, or the model of the original.
 
-use crate::peer::{Caches, Config, Event, Host, Link, Machine, Millis, Mode, Notice, Origin, Seed};
+use crate::peer::{Caches, Config, Event, Host, Link, Machine, Millis, Notice, Origin, Seed};
 use crate::sim::kernel::Report;
 use crate::sim::original::Original;
 use crate::sim::{Kernel, Rng};
@@ -170,5 +170,4 @@ impl Node {
             Node::Original(_) => panic!("this node is an original"),
         }
     }
-
 }

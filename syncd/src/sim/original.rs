@@ -52,7 +52,7 @@ enum Place {
     Resend,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Object {
     flow: Flow,
     status: Status,
@@ -66,7 +66,7 @@ enum Element {
 }
 
 /// The model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Original {
     pub(crate) config: OriginalConfig,
     objects: BTreeMap<Id, Object>,
@@ -82,6 +82,8 @@ pub(crate) struct Original {
     ack_from: Option<u32>,
     window: u32,
     now: Millis,
+    /// In a replay: the order of the real daemon's hash table.
+    pub(crate) bulk_order: Vec<Id>,
     /// "Packets lost", with the original's two too many a gap.
     pub(crate) lost: u64,
     pub(crate) before: u64,
@@ -109,6 +111,7 @@ impl Original {
             ack_from: None,
             window: config.ack_window,
             now,
+            bulk_order: Vec::new(),
             lost: 0,
             before: 0,
             malformed: 0,
@@ -129,7 +132,8 @@ impl Original {
     }
 
     pub(crate) fn bulk(&mut self) {
-        let all: Vec<Id> = self.objects.keys().cloned().collect();
+        let mut all: Vec<Id> = self.objects.keys().cloned().collect();
+        all.sort_by_key(|id| self.bulk_order.iter().position(|o| o == id).unwrap_or(usize::MAX));
         all.into_iter().for_each(|id| self.enqueue(id));
     }
 
@@ -441,6 +445,11 @@ impl Original {
             self.resend.push_back((seq, element));
         }
         Some(buf[..len].to_vec())
+    }
+
+    /// In a replay: the time at which the real daemon has sent, from which its timer runs.
+    pub(crate) fn sent_at(&mut self, ms: Millis) {
+        self.last_sent = ms;
     }
 
     pub(crate) fn internal_table(&self) -> Table {

@@ -17,6 +17,8 @@ pub(crate) struct World {
     pub(crate) kernels: [Kernel; 2],
     // Of the wall clock, which numbers start from.
     epoch_s: u32,
+    // Print every message that is received: SYNC_TRACE=1 with SYNC_SEED and -- --nocapture.
+    trace: bool,
 }
 
 impl World {
@@ -33,7 +35,15 @@ impl World {
             make(i, 0, &mut rng, sequence)
         });
         let net = Net::new(Rng::new(rng.next()), quality);
-        World { now: 0, rng, net, nodes, kernels: Default::default(), epoch_s }
+        World {
+            now: 0,
+            rng,
+            net,
+            nodes,
+            kernels: Default::default(),
+            epoch_s,
+            trace: std::env::var_os("SYNC_TRACE").is_some(),
+        }
     }
 
     /// Lets `changes` happen on node `i`, one every millisecond or so, in bursts.
@@ -72,6 +82,7 @@ impl World {
         for i in 0..2 {
             for _ in 0..READ_PER_MS {
                 let Some(bytes) = self.net.receive(i) else { break };
+                self.show(i, "receives", &bytes);
                 self.nodes[i].datagram(self.now, &bytes);
             }
             let net = &mut self.net;
@@ -91,6 +102,18 @@ impl World {
         }
         self.now = next;
         true
+    }
+
+    fn show(&self, node: usize, what: &str, bytes: &[u8]) {
+        if self.trace {
+            for m in zct_wire::peer::Messages::new(bytes) {
+                println!(
+                    "{:6} ms, node {node} {what} {:?}",
+                    self.now,
+                    m.map(|m| (m.kind, m.flags, m.seq, m.range()))
+                );
+            }
+        }
     }
 
     /// The daemon of node `i` dies and comes back after `down_ms`, while its kernel goes on.

@@ -61,9 +61,10 @@ pub mod ct {
     pub const NAT_SEQ_ADJ: u16 = 16;
     /// SCTP state, kernel numbers.
     pub const SCTP_STATE: u16 = 17;
-    /// Verification tag, host byte order (§3.2).
+    /// Verification tag, network byte order: the bytes are those of the kernel's attribute on both ends
+    /// (`tests/captures/peer/attributes.txt`), although §3.2 counts tags among the reversed values.
     pub const SCTP_VTAG_ORIG: u16 = 18;
-    /// Verification tag, host byte order (§3.2).
+    /// Verification tag, network byte order.
     pub const SCTP_VTAG_REPL: u16 = 19;
     /// DCCP state.
     pub const DCCP_STATE: u16 = 20;

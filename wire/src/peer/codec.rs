@@ -39,10 +39,6 @@ fn host16(what: &'static str, value: &[u8]) -> Result<u16, WireError> {
     exact(what, value).map(u16::from_ne_bytes)
 }
 
-fn host32(what: &'static str, value: &[u8]) -> Result<u32, WireError> {
-    exact(what, value).map(u32::from_ne_bytes)
-}
-
 pub(super) fn be32(what: &'static str, value: &[u8]) -> Result<u32, WireError> {
     exact(what, value).map(u32::from_be_bytes)
 }
@@ -174,11 +170,11 @@ impl Flow {
                 self.sctp(|i| i.state = Some(state));
             }
             ct::SCTP_VTAG_ORIG => {
-                let tag = host32("SCTP_VTAG_ORIG", v)?;
+                let tag = be32("SCTP_VTAG_ORIG", v)?;
                 self.sctp(|SctpInfo { vtag: [orig, _], .. }| *orig = Some(tag));
             }
             ct::SCTP_VTAG_REPL => {
-                let tag = host32("SCTP_VTAG_REPL", v)?;
+                let tag = be32("SCTP_VTAG_REPL", v)?;
                 self.sctp(|SctpInfo { vtag: [_, reply], .. }| *reply = Some(tag));
             }
             ct::DCCP_STATE => {
@@ -325,7 +321,7 @@ impl Flow {
                 let [orig, reply] = info.vtag;
                 for (tag, kind) in [(orig, ct::SCTP_VTAG_ORIG), (reply, ct::SCTP_VTAG_REPL)] {
                     if let Some(t) = tag {
-                        b.put(kind, &t.to_ne_bytes());
+                        b.put_be32(kind, t);
                     }
                 }
             }
