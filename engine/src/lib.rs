@@ -32,24 +32,29 @@
 
 pub mod batch;
 pub mod bpf;
+pub mod datagrams;
 pub mod dump;
 pub mod error;
 pub mod events;
 mod handoff;
+pub mod inet;
 pub mod reactor;
 pub mod request;
 pub mod sink;
 pub mod socket;
+pub mod stepdump;
 mod sys;
 pub mod transport;
 pub mod zone;
 
 pub use batch::{Answer, Batch};
+pub use datagrams::Datagrams;
 pub use error::Error;
 pub use events::Subscription;
 pub use reactor::{Handler, Reactor, Signals, Token, Turn};
 pub use request::Requests;
 pub use sink::{Lost, Sink};
 pub use socket::NetlinkSocket;
+pub use stepdump::{Progress, StepDump};
 pub use sys::{BpfInsn, default_sigpipe, errno_text};
 pub use zone::SystemZone;

@@ -42,7 +42,7 @@ impl NetlinkSocket {
     /// # Errors
     /// `socket` with EPROTONOSUPPORT when the kernel has no nfnetlink.
     pub fn open() -> Result<NetlinkSocket, Error> {
-        let fd = sys::netlink_socket().map_err(|e| Error::sys("socket", e))?;
+        let fd = sys::netlink_socket(libc::NETLINK_NETFILTER).map_err(|e| Error::sys("socket", e))?;
         // Before Linux 4.3 these do not exist; acknowledgements are then longer and bare, and still read.
         for option in [NETLINK_CAP_ACK, NETLINK_EXT_ACK] {
             _ = sys::set_option(fd.as_fd(), SOL_NETLINK, option, 1);
