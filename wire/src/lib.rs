@@ -28,6 +28,7 @@ pub mod expect;
 pub mod filter;
 pub mod flow;
 pub mod header;
+pub mod link;
 pub mod nat;
 pub mod peer;
 pub mod proto;
