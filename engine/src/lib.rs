@@ -38,6 +38,7 @@ pub mod error;
 pub mod events;
 mod handoff;
 pub mod inet;
+pub mod process;
 pub mod reactor;
 pub mod request;
 pub mod route;

@@ -487,3 +487,99 @@ pub fn errno_text(errno: i32) -> String {
     let text = buf.split(|b| *b == 0).next().unwrap_or_default();
     String::from_utf8_lossy(text).into_owned()
 }
+
+/// Which permission bits new files do not get; returns the old mask.
+pub(crate) fn umask(mask: libc::mode_t) -> libc::mode_t {
+    // SAFETY: changes one number of the process and cannot fail.
+    unsafe { libc::umask(mask) }
+}
+
+/// Makes a copy of the process: the child's pid in the parent, `None` in the child.
+pub(crate) fn fork() -> io::Result<Option<u32>> {
+    // SAFETY: the child of a process with several threads could find locks held for ever. The only caller,
+    // `process::detach`, refuses to be called when there is more than one.
+    let pid = check(unsafe { libc::fork() } as isize)?;
+    Ok(u32::try_from(pid).ok().filter(|p| *p != 0))
+}
+
+/// Leaves the terminal and its process group.
+pub(crate) fn setsid() -> io::Result<()> {
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::setsid() } as isize).map(drop)
+}
+
+/// Makes the descriptor number `to` another name for `fd`.
+pub(crate) fn replace_descriptor(fd: BorrowedFd<'_>, to: c_int) -> io::Result<()> {
+    // SAFETY: no pointers are passed. `to` is a standard stream, which std never owns as an `OwnedFd`.
+    check(unsafe { libc::dup2(fd.as_raw_fd(), to) } as isize).map(drop)
+}
+
+/// Tries to lock a whole file for as long as its description is open; false when another has it (flock(2)).
+pub(crate) fn try_lock(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    // SAFETY: no pointers are passed.
+    match check(unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } as isize) {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Sets the scheduling policy of the process.
+pub(crate) fn set_scheduler(policy: c_int, priority: c_int) -> io::Result<()> {
+    // SAFETY: sched_param is plain integers, for which all zeros is a value.
+    let mut param: libc::sched_param = unsafe { zeroed() };
+    param.sched_priority = priority;
+    // SAFETY: the parameter lives over the call; 0 is the process itself.
+    check(unsafe { libc::sched_setscheduler(0, policy, &raw const param) } as isize).map(drop)
+}
+
+/// Sets the nice value of the process.
+pub(crate) fn set_nice(nice: c_int) -> io::Result<()> {
+    // The first argument is an unsigned enumeration in glibc and an int in musl.
+    let which = libc::PRIO_PROCESS as _;
+    // SAFETY: no pointers are passed; 0 is the process itself.
+    check(unsafe { libc::setpriority(which, 0, nice) } as isize).map(drop)
+}
+
+/// A prctl(2) whose arguments are numbers.
+pub(crate) fn process_control(option: c_int, value: u64) -> io::Result<()> {
+    let (value, none) = (value as libc::c_ulong, 0 as libc::c_ulong);
+    // SAFETY: the options used here take numbers only.
+    check(unsafe { libc::prctl(option, value, none, none, none) } as isize).map(drop)
+}
+
+/// struct __user_cap_header_struct (linux/capability.h).
+#[repr(C)]
+struct CapHeader {
+    version: u32,
+    pid: c_int,
+}
+
+/// One of the two struct __user_cap_data_struct: 32 capabilities each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct CapWords {
+    pub(crate) effective: u32,
+    pub(crate) permitted: u32,
+    pub(crate) inheritable: u32,
+}
+
+/// _LINUX_CAPABILITY_VERSION_3: two words of each set.
+const CAP_VERSION: u32 = 0x2008_0522;
+
+/// The capabilities of this thread.
+pub(crate) fn capabilities() -> io::Result<[CapWords; 2]> {
+    let mut header = CapHeader { version: CAP_VERSION, pid: 0 };
+    let mut words = [CapWords::default(); 2];
+    // SAFETY: both live over the call, and version 3 writes exactly two words.
+    let ret = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, words.as_mut_ptr()) };
+    check(ret as isize).map(|_| words)
+}
+
+/// Sets the capabilities of this thread, which should be the only one.
+pub(crate) fn set_capabilities(words: &[CapWords; 2]) -> io::Result<()> {
+    let mut header = CapHeader { version: CAP_VERSION, pid: 0 };
+    // SAFETY: both live over the call, and version 3 reads exactly two words.
+    let ret = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, words.as_ptr()) };
+    check(ret as isize).map(drop)
+}
