@@ -1,7 +1,11 @@
 //! The daemon's parts that need no sockets and no clock.
 #![forbid(unsafe_code)]
 
+pub mod filter;
+pub mod log;
 pub mod peer;
+pub mod prefilter;
+pub mod settings;
 pub mod store;
 
 #[cfg(test)]
