@@ -143,3 +143,6 @@ pub fn keep_alive(stream: BorrowedFd<'_>) -> Result<(), Error> {
     // Unacknowledged data counts as a sign of life only for so long.
     set(libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 15_000)
 }
+
+/// No such device: what a link over an interface that does not exist has run into.
+pub const ENODEV: i32 = libc::ENODEV;

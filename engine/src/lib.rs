@@ -53,7 +53,7 @@ pub use batch::{Answer, Batch};
 pub use datagrams::Datagrams;
 pub use error::Error;
 pub use events::Subscription;
-pub use reactor::{Handler, Reactor, Signals, Token, Turn};
+pub use reactor::{Handler, Interest, Reactor, Signals, Token, Turn};
 pub use request::Requests;
 pub use route::Interfaces;
 pub use sink::{Lost, Sink};

@@ -4,14 +4,14 @@ use crate::error::Error;
 use crate::sys;
 use libc::c_int;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll};
+use mio::{Events, Poll};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-pub use mio::Token;
+pub use mio::{Interest, Token};
 
 /// What a source says after its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

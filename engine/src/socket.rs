@@ -147,6 +147,14 @@ impl NetlinkSocket {
         sys::attach_filter(self.as_fd(), program).map_err(|e| Error::sys("setsockopt", e))
     }
 
+    /// Removes the program, if there is one.
+    pub fn detach_filter(&self) -> Result<(), Error> {
+        match sys::set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_DETACH_FILTER, 0) {
+            Err(e) if e.raw_os_error() != Some(libc::ENOENT) => Err(Error::sys("setsockopt", e)),
+            _ => Ok(()),
+        }
+    }
+
     /// Sends one datagram of one or more messages. The kernel works through them before this returns.
     pub fn send(&self, bytes: &[u8]) -> Result<(), Error> {
         loop {
