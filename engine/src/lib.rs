@@ -51,7 +51,7 @@ pub mod zone;
 
 pub use batch::{Answer, Batch};
 pub use datagrams::Datagrams;
-pub use error::Error;
+pub use error::{Error, errno};
 pub use events::Subscription;
 pub use reactor::{Handler, Interest, Reactor, Signals, Token, Turn};
 pub use request::Requests;

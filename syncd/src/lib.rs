@@ -1,13 +1,17 @@
 //! The daemon's parts that need no sockets and no clock.
 #![forbid(unsafe_code)]
 
+pub mod commit;
 pub mod dump_text;
 pub mod filter;
+pub mod flush;
+pub mod inject;
 pub mod kernel;
 pub mod links;
 pub mod log;
 pub mod peer;
 pub mod prefilter;
+pub mod restore;
 pub mod settings;
 pub mod store;
 
