@@ -1,7 +1,9 @@
-//! The daemon's parts that need no sockets and no clock.
+//! The daemon: protocol, flow store and configuration without sockets and clock, and what connects them to the
+//! kernel, the peer and the operator.
 #![forbid(unsafe_code)]
 
 pub mod commit;
+pub mod config;
 pub mod control;
 pub mod dump_text;
 pub mod filter;
@@ -17,6 +19,7 @@ pub mod report;
 pub mod request;
 pub mod restore;
 pub mod settings;
+pub mod stats_log;
 pub mod stats_mode;
 pub mod store;
 pub mod systemd;

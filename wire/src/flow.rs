@@ -133,6 +133,15 @@ impl<'a> FlowView<'a> {
         self.places.get(usize::from(kind)).is_some_and(|p| p.at != 0)
     }
 
+    /// The same flow without an attribute, as if the message did not carry it. Renderers leave it out then.
+    #[must_use]
+    pub fn without(mut self, kind: u16) -> Self {
+        if let Some(place) = self.places.get_mut(usize::from(kind)) {
+            *place = Place::default();
+        }
+        self
+    }
+
     #[inline]
     fn be32(&self, kind: u16, what: &'static str) -> Result<Option<u32>, WireError> {
         self.raw(kind).map(|v| attr::be32(what, v)).transpose()
@@ -445,6 +454,16 @@ mod tests {
         assert_eq!(f.event_time_ns(), Ok(Some(8)));
         assert_eq!((f.secmark(), f.secctx(), f.protoinfo()), (Ok(None), Ok(None), Ok(None)));
         assert_eq!(f.master(), Ok(None));
+    }
+
+    #[test]
+    fn what_is_left_out_is_absent_and_nothing_else_is() {
+        let mut buf = [0xa5; 1024];
+        let f = view(full(&mut buf)).unwrap();
+        let less = f.without(cta::TIMEOUT).without(900);
+        assert_eq!((less.timeout_s(), less.has(cta::TIMEOUT)), (Ok(None), false));
+        assert_eq!((less.status(), less.mark(), less.id()), (f.status(), f.mark(), f.id()));
+        assert_eq!(f.timeout_s(), Ok(Some(300)));
     }
 
     #[test]

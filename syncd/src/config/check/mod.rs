@@ -1,0 +1,325 @@
+//! From what the file says to what the daemon does: defaults, and whether it makes sense together.
+
+mod links;
+mod sync;
+
+use super::parse::raw::{Raw, RawFilter, RawGeneral, RawList, RawStats, Set};
+use super::report::{At, Place, Report, Severity};
+use super::settings::{
+    Config, Facility, Filter, FilterFrom, General, Listed, Logic, Role, Scheduler, SchedulerPolicy, Stats,
+    default,
+};
+use std::hash::Hash;
+use std::path::PathBuf;
+
+/// Fills in defaults and checks. `None` when the report says that no daemon can run with it.
+///
+/// After errors of the grammar nothing more is checked: what could not be read would seem to be missing.
+pub(crate) fn check(raw: Raw, report: &mut Report) -> Option<Config> {
+    if let (Some(sync), Some(stats)) = (raw.sync_place, raw.stats_place) {
+        let text = format!("Stats and Sync exclude each other: there is a Stats in line {}", stats.line);
+        report.add(Severity::Error, Some(sync), text);
+    }
+    if report.is_refused() {
+        return None;
+    }
+    let general = general(raw.general, report);
+    let role = match raw.sync_place {
+        Some(place) => sync::sync(raw.sync, place, report).map(Role::Sync),
+        None => {
+            let stats = stats(raw.stats, &general, report);
+            let text = match raw.stats_place {
+                None => Some("neither Sync nor Stats: the daemon runs in statistics mode"),
+                Some(_) if stats.log_file.is_none() && stats.syslog.is_none() => {
+                    Some("Stats with neither LogFile nor Syslog: ended flows are logged nowhere")
+                }
+                Some(_) => None,
+            };
+            if let Some(text) = text {
+                report.add(Severity::Warning, raw.stats_place, text.into());
+            }
+            Some(Role::Stats(stats))
+        }
+    };
+    let config = Config { general: general.settings, role: role? };
+    report.can_start().then_some(config)
+}
+
+/// `General` and what is needed of it to check `Stats`.
+struct Checked {
+    settings: General,
+    syslog: Set<Option<Facility>>,
+}
+
+/// A setting for which 0 means the default, as in the original.
+fn or_default(setting: Set<u32>, word: &str, default: u32, report: &mut Report) -> u32 {
+    match setting {
+        Some(At { value: 0, place }) => {
+            let text = format!("{word} 0 means the default, {default}");
+            report.add(Severity::Warning, Some(place), text);
+            default
+        }
+        Some(At { value, .. }) => value,
+        None => default,
+    }
+}
+
+/// A size for which 0 means that it is not set, as in the original.
+fn or_unset(setting: Set<u32>, word: &str, report: &mut Report) -> Option<u32> {
+    let At { value, place } = setting?;
+    if value == 0 {
+        warn(report, place, format!("{word} 0 means the system's default"));
+    }
+    Some(value).filter(|size| *size > 0)
+}
+
+fn warn(report: &mut Report, place: Place, text: impl Into<String>) {
+    report.add(Severity::Warning, Some(place), text.into());
+}
+
+fn value<T>(setting: Set<T>) -> Option<T> {
+    setting.map(|s| s.value)
+}
+
+fn general(g: RawGeneral, report: &mut Report) -> Checked {
+    if let Some(At { value: 1.., place }) = g.hash_size {
+        warn(report, place, "HashSize has no effect: the caches of zctd grow by themselves, up to HashLimit");
+    }
+    let hash_size = or_default(g.hash_size, "HashSize", default::HASH_SIZE, report);
+    let hash_limit = or_default(g.hash_limit, "HashLimit", default::HASH_LIMIT, report);
+    let event_iteration_limit =
+        or_default(g.event_iteration_limit, "EventIterationLimit", default::EVENT_ITERATION_LIMIT, report);
+    if g.control_socket.is_none() {
+        let text = "no UNIX { Path … } in General: nothing can be asked of the daemon while it runs";
+        report.add(Severity::Warning, None, text.into());
+    }
+    let max = g.netlink_buffer_size_max.map_or(0, |m| m.value);
+    let netlink_buffer_size = or_unset(g.netlink_buffer_size, "NetlinkBufferSize", report);
+    if let (Some(size), Some(At { place, .. })) = (netlink_buffer_size, g.netlink_buffer_size) {
+        if size > max {
+            let text = format!(
+                "NetlinkBufferSize is more than NetlinkBufferSizeMaxGrowth ({max}): it is used all the same, but does \
+                 not grow"
+            );
+            warn(report, place, text);
+        }
+    }
+    let resync = g.netlink_overrun_resync_s;
+    if let (Some(At { value: true, place }), Some(At { value: Some(_), .. })) =
+        (g.netlink_events_reliable, resync)
+    {
+        warn(
+            report,
+            place,
+            "with NetlinkEventsReliable no overruns are reported: NetlinkOverrunResync has no effect",
+        );
+    }
+    if let (Some(poll), true) = (g.poll_s, value(g.netlink_events_reliable) == Some(true)) {
+        warn(report, poll.place, "PollSecs takes the place of events: NetlinkEventsReliable has no effect");
+    }
+    let settings = General {
+        hash_size,
+        hash_limit,
+        log_file: value(g.log_file).flatten(),
+        syslog: value(g.syslog).flatten(),
+        lock_file: value(g.lock_file).unwrap_or_else(|| PathBuf::from(default::LOCK_FILE)),
+        control_socket: value(g.control_socket),
+        netlink_buffer_size,
+        netlink_buffer_size_max: max,
+        netlink_overrun_resync_s: value(resync).unwrap_or(Some(default::NETLINK_OVERRUN_RESYNC_S)),
+        netlink_events_reliable: value(g.netlink_events_reliable).unwrap_or(false),
+        event_iteration_limit,
+        poll_s: value(g.poll_s),
+        filter: filter(g.filter, report),
+        scheduler: scheduler(g.scheduler_policy, g.scheduler_priority, report),
+        // As in the original of the distributions, which is built with it.
+        systemd: value(g.systemd).unwrap_or(true),
+    };
+    Checked { settings, syslog: g.syslog }
+}
+
+/// The original takes a Type without a Priority for priority 0, which no kernel accepts, and passes over a
+/// Priority without a Type.
+fn scheduler(policy: Set<SchedulerPolicy>, priority: Set<u8>, report: &mut Report) -> Scheduler {
+    if let (Some(At { place, .. }), None | Some(At { value: 0, .. })) = (policy, priority) {
+        let text = "real-time scheduling needs a Priority of 1 to 99: the system's default scheduler is used";
+        warn(report, place, text);
+    }
+    Scheduler {
+        policy: value(policy).unwrap_or(SchedulerPolicy::RoundRobin),
+        priority: value(priority).unwrap_or(if policy.is_some() { 0 } else { default::PRIORITY }),
+    }
+}
+
+fn filter(f: RawFilter, report: &mut Report) -> Filter {
+    if let Some(At { value: FilterFrom::Kernelspace, place }) = f.from {
+        let text =
+            "Filter From Kernelspace: zctd filters in user space, with the same result as From Userspace";
+        warn(report, place, text);
+    }
+    Filter {
+        from: value(f.from).unwrap_or_default(),
+        protocol: listed(f.protocol, "Protocol", "no flow", report),
+        address: listed(f.address, "Address", "no flow", report),
+        state: listed(f.state, "State", "no TCP flow", report),
+    }
+}
+
+fn listed<T: Clone + Eq + Hash>(
+    list: Option<RawList<T>>,
+    word: &str,
+    nothing: &str,
+    report: &mut Report,
+) -> Option<Listed<T>> {
+    let list = list?;
+    if list.items.is_empty() && list.logic.value == Logic::Accept {
+        let text = format!("{word} Accept with nothing in it: {nothing} passes the filter");
+        warn(report, list.logic.place, text);
+    }
+    Some(Listed { logic: list.logic.value, items: list.items.into_vec() })
+}
+
+/// With two facilities that differ General's counts, as in the original.
+fn stats(s: RawStats, general: &Checked, report: &mut Report) -> Stats {
+    let mut syslog = value(s.syslog).flatten();
+    let given = s.syslog.and_then(|s| s.value.map(|_| s.place));
+    if let (Some(mine), Some(At { value: Some(generals), .. }), Some(place)) =
+        (syslog, &general.syslog, given)
+    {
+        if mine != *generals {
+            // `Syslog on` in Stats is no facility of its own; the original says nothing then.
+            if mine != Facility::Daemon {
+                warn(report, place, format!("Syslog: {} of General is used here too", generals.name()));
+            }
+            syslog = Some(*generals);
+        }
+    }
+    Stats {
+        log_file: value(s.log_file).flatten(),
+        syslog,
+        log_format: value(s.log_format).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::{LogFormat, Network, Protocol, TcpState};
+    use super::super::{Loaded, load, protocols::Protocols};
+    use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    fn read(text: &str) -> Loaded {
+        load(text.as_bytes(), &Protocols::default())
+    }
+
+    fn config(text: &str) -> Config {
+        let loaded = read(text);
+        loaded.config.unwrap_or_else(|| panic!("{text}: {}", loaded.report.lines("f")))
+    }
+
+    fn defaults() -> General {
+        General {
+            hash_size: 65_536,
+            hash_limit: 262_144,
+            log_file: None,
+            syslog: None,
+            lock_file: "/var/lock/conntrackd.lock".into(),
+            control_socket: None,
+            netlink_buffer_size: None,
+            netlink_buffer_size_max: 0,
+            netlink_overrun_resync_s: Some(30),
+            netlink_events_reliable: false,
+            event_iteration_limit: 100,
+            poll_s: None,
+            filter: Filter::default(),
+            scheduler: Scheduler { policy: SchedulerPolicy::RoundRobin, priority: 99 },
+            systemd: true,
+        }
+    }
+
+    #[test]
+    fn an_empty_file_is_the_original_defaults() {
+        let empty = config("");
+        assert_eq!(empty, Config { general: defaults(), role: Role::Stats(Stats::default()) });
+        // Zero stands for the default, and that is said.
+        let zero = read("General { HashSize 0 HashLimit 0 EventIterationLimit 0 NetlinkBufferSize 0 }\n");
+        assert_eq!(zero.config, Some(empty));
+        assert_eq!(zero.report.remarks().iter().filter(|r| r.text.contains(" 0 means ")).count(), 4);
+    }
+
+    #[test]
+    fn every_setting_of_general_and_stats_gets_where_it_belongs() {
+        let all = config(
+            "General { HashSize 1 HashLimit 2 LogFile on Syslog local3 LockFile /l UNIX { Path /u } \
+             NetlinkBufferSize 4 NetlinkBufferSizeMaxGrowth 5 NetlinkOverrunResync 6 NetlinkEventsReliable yes \
+             EventIterationLimit 7 PollSecs 8 Scheduler { Type FIFO Priority 9 } Systemd no \
+             Filter From Kernelspace { Protocol Accept { SCTP } Address Ignore { IPv4_address 10.0.0.0/8 \
+             IPv6_address ::1 } State Accept { CLOSED LISTEN for TCP } } }\n\
+             Stats { LogFile /s Syslog local3 LogFormat json }\n",
+        );
+        let general = General {
+            hash_size: 1,
+            hash_limit: 2,
+            log_file: Some("/var/log/conntrackd.log".into()),
+            syslog: Some(Facility::Local(3)),
+            lock_file: "/l".into(),
+            control_socket: Some("/u".into()),
+            netlink_buffer_size: Some(4),
+            netlink_buffer_size_max: 5,
+            netlink_overrun_resync_s: Some(6),
+            netlink_events_reliable: true,
+            event_iteration_limit: 7,
+            poll_s: Some(8),
+            filter: Filter {
+                from: FilterFrom::Kernelspace,
+                protocol: Some(Listed {
+                    logic: Logic::Accept,
+                    items: vec![Protocol { name: "SCTP".into(), number: 132 }],
+                }),
+                address: Some(Listed {
+                    logic: Logic::Ignore,
+                    items: vec![
+                        Network::V4(Ipv4Addr::new(10, 0, 0, 0), 8),
+                        Network::V6(Ipv6Addr::LOCALHOST, 128),
+                    ],
+                }),
+                state: Some(Listed { logic: Logic::Accept, items: vec![TcpState(8), TcpState(9)] }),
+            },
+            scheduler: Scheduler { policy: SchedulerPolicy::Fifo, priority: 9 },
+            systemd: false,
+        };
+        let stats = Stats {
+            log_file: Some("/s".into()),
+            syslog: Some(Facility::Local(3)),
+            log_format: LogFormat::Json,
+        };
+        assert_eq!(all, Config { general, role: Role::Stats(stats) });
+        let aliases = config(
+            "General { SocketBufferSize 4 SocketBufferSizeMaxGrown 5 SocketBufferSizeMaxGrowth 6 LogFile off }\n",
+        );
+        assert_eq!(
+            aliases.general,
+            General { netlink_buffer_size: Some(4), netlink_buffer_size_max: 6, ..defaults() }
+        );
+    }
+
+    #[test]
+    fn facilities_that_differ_are_generals() {
+        let syslog = |general: &str, stats: &str| {
+            let loaded =
+                read(&format!("General {{ Syslog {general} }}\nStats {{ Syslog {stats} LogFile on }}\n"));
+            let warned = loaded.report.remarks().iter().any(|r| r.text.starts_with("Syslog: "));
+            match loaded.config.expect("it loads").role {
+                Role::Stats(s) => (s.syslog, warned),
+                Role::Sync(_) => panic!(),
+            }
+        };
+        let local = |n| Some(Facility::Local(n));
+        assert_eq!(syslog("local1", "local2"), (local(1), true));
+        assert_eq!(syslog("on", "local2"), (Some(Facility::Daemon), true));
+        assert_eq!(syslog("local1", "on"), (local(1), false));
+        assert_eq!(syslog("local1", "local1"), (local(1), false));
+        assert_eq!(syslog("off", "local2"), (local(2), false));
+        assert_eq!(syslog("local1", "off"), (None, false));
+    }
+}

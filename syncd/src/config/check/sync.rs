@@ -1,0 +1,213 @@
+//! `Sync`: the mode that wins, and what its settings need (spec/conntrackd.md §5.3).
+
+use super::super::parse::raw::{RawSync, Set};
+use super::super::report::{At, Place, Report, Severity};
+use super::super::settings::{Alarm, Expectations, Ftfw, Mode, Notrack, Sync, default};
+use super::{links, or_default, value, warn};
+
+pub(super) fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync> {
+    let mode = mode(&s, place, report);
+    let direct = match mode {
+        Mode::Ftfw(Ftfw { disable_external_cache, .. }) => disable_external_cache,
+        Mode::Notrack(Notrack { disable_external_cache, .. }) => disable_external_cache,
+        Mode::Alarm(_) => false,
+    };
+    let commit_timeout_s = commit_timeout(s.commit_timeout_s, direct, report);
+    let purge_timeout_s = or_default(s.purge_timeout_s, "PurgeTimeout", default::PURGE_TIMEOUT_S, report);
+    let expectations = match (s.expectation_sync, s.expectation_helpers) {
+        (None | Some(At { value: false, .. }), _) => Expectations::Off,
+        (Some(_), names) if names.is_empty() => Expectations::All,
+        (Some(_), names) => Expectations::Of(names.into_vec()),
+    };
+    let (links, default_link) = links::links(s.links, s.error_queue_length, place, report)?;
+    Some(Sync {
+        mode,
+        commit_timeout_s,
+        purge_timeout_s,
+        links,
+        default_link,
+        tcp_window_tracking: value(s.tcp_window_tracking).unwrap_or(false),
+        expectations,
+    })
+}
+
+fn commit_timeout(setting: Set<u32>, direct: bool, report: &mut Report) -> Option<u32> {
+    let At { value, place } = setting?;
+    if direct {
+        warn(report, place, "CommitTimeout has no effect together with DisableExternalCache");
+        return None;
+    }
+    if value == 0 {
+        warn(report, place, "CommitTimeout 0 is the same as no CommitTimeout");
+        return None;
+    }
+    Some(value)
+}
+
+/// FTFW comes before ALARM before NOTRACK. What belongs to another mode has no effect.
+fn mode(s: &RawSync, sync: Place, report: &mut Report) -> Mode {
+    let (name, place) = match (s.ftfw, s.alarm, s.notrack) {
+        (Some(p), _, _) => ("FTFW", p),
+        (None, Some(p), _) => ("ALARM", p),
+        (None, None, Some(p)) => ("NOTRACK", p),
+        (None, None, None) => {
+            warn(report, sync, "no Mode in Sync: FTFW is used");
+            ("FTFW", sync)
+        }
+    };
+    if [s.ftfw, s.alarm, s.notrack].iter().flatten().count() > 1 {
+        warn(report, place, format!("several modes: {name} is used"));
+    }
+    for (at, word, modes) in [
+        (at(&s.resend_queue_size), "ResendQueueSize", &["FTFW"][..]),
+        (at(&s.ack_window_size), "ACKWindowSize", &["FTFW"]),
+        (at(&s.disable_external_cache), "DisableExternalCache", &["FTFW", "NOTRACK"]),
+        (at(&s.startup_resync), "StartupResync", &["FTFW", "NOTRACK"]),
+        (at(&s.disable_internal_cache), "DisableInternalCache", &["NOTRACK"]),
+        (at(&s.refresh_time_s), "RefreshTime", &["ALARM"]),
+        (at(&s.cache_timeout_s), "CacheTimeout", &["ALARM"]),
+    ] {
+        if let Some(place) = at.filter(|_| !modes.contains(&name)) {
+            warn(report, place, format!("{word} has no effect in mode {name}"));
+        }
+    }
+    let on = |setting: Set<bool>| value(setting).unwrap_or(false);
+    match name {
+        "ALARM" => Mode::Alarm(Alarm {
+            refresh_time_s: or_default(s.refresh_time_s, "RefreshTime", default::REFRESH_TIME_S, report),
+            cache_timeout_s: or_default(s.cache_timeout_s, "CacheTimeout", default::CACHE_TIMEOUT_S, report),
+        }),
+        "NOTRACK" => Mode::Notrack(Notrack {
+            disable_internal_cache: on(s.disable_internal_cache),
+            disable_external_cache: on(s.disable_external_cache),
+            startup_resync: on(s.startup_resync),
+        }),
+        _ => Mode::Ftfw(ftfw(s, on(s.disable_external_cache), on(s.startup_resync), report)),
+    }
+}
+
+fn at<T>(setting: &Set<T>) -> Option<Place> {
+    setting.as_ref().map(|s| s.place)
+}
+
+fn ftfw(s: &RawSync, disable_external_cache: bool, startup_resync: bool, report: &mut Report) -> Ftfw {
+    let resend = or_default(s.resend_queue_size, "ResendQueueSize", default::RESEND_QUEUE_SIZE, report);
+    let window = or_default(s.ack_window_size, "ACKWindowSize", default::ACK_WINDOW_SIZE, report);
+    if let Some(At { value: 1, place }) = s.ack_window_size {
+        let text =
+            "ACKWindowSize must be 2 or more: with 1 the original stops acknowledging after the first gap";
+        report.add(Severity::CannotStart, Some(place), text.into());
+    }
+    if resend < window {
+        let place = at(&s.resend_queue_size).or(at(&s.ack_window_size));
+        let text = format!(
+            "ResendQueueSize ({resend}) must be ACKWindowSize ({window}) or more: what is lost would be gone \
+             before the peer can say so"
+        );
+        report.add(Severity::CannotStart, place, text);
+    }
+    Ftfw { resend_queue_size: resend, ack_window_size: window, disable_external_cache, startup_resync }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::settings::{Ends, Link, Links, Role};
+    use super::super::super::{load, protocols::Protocols};
+    use super::*;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    fn config(text: &str) -> super::super::Config {
+        let loaded = load(text.as_bytes(), &Protocols::default());
+        loaded.config.unwrap_or_else(|| panic!("{text}: {}", loaded.report.lines("f")))
+    }
+
+    const UDP: &str = "UDP { IPv4_address 10.0.0.1 IPv4_Destination_Address 10.0.0.2 Port 3780 Interface eth0 \
+                       SndSocketBuffer 5 RcvSocketBuffer 6 Checksum off }";
+
+    fn sync_of(text: &str) -> Sync {
+        match config(&format!("Sync {{ {text} {UDP} }}\n")).role {
+            Role::Sync(s) => s,
+            Role::Stats(_) => panic!("{text}"),
+        }
+    }
+
+    #[test]
+    fn every_setting_of_sync_gets_where_it_belongs() {
+        let s = sync_of(
+            "CommitTimeout 1 PurgeTimeout 2 Options { TCPWindowTracking on ExpectationSync { ftp sip } }",
+        );
+        let link = Link {
+            interface: "eth0".into(),
+            addresses: Ends {
+                local: Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))),
+                peer: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)),
+            },
+            port: 3780,
+            send_buffer: Some(5),
+            receive_buffer: Some(6),
+            checksum: false,
+        };
+        let ftfw = Ftfw {
+            resend_queue_size: 131_072,
+            ack_window_size: 300,
+            disable_external_cache: false,
+            startup_resync: false,
+        };
+        let wanted = Sync {
+            mode: Mode::Ftfw(ftfw),
+            commit_timeout_s: Some(1),
+            purge_timeout_s: 2,
+            links: Links::Udp(vec![link]),
+            default_link: 0,
+            tcp_window_tracking: true,
+            expectations: Expectations::Of(vec!["ftp".into(), "sip".into()]),
+        };
+        assert_eq!(s, wanted);
+        let mode = |text| sync_of(text).mode;
+        assert_eq!(
+            mode("Mode FTFW { ResendQueueSize 9 ACKWindowSize 8 DisableExternalCache on StartupResync on }"),
+            Mode::Ftfw(Ftfw {
+                resend_queue_size: 9,
+                ack_window_size: 8,
+                disable_external_cache: true,
+                startup_resync: true
+            })
+        );
+        let alarm = |refresh_time_s, cache_timeout_s| Mode::Alarm(Alarm { refresh_time_s, cache_timeout_s });
+        assert_eq!(mode("Mode ALARM { }"), alarm(60, 180));
+        assert_eq!(mode("Mode PERSISTENT { RefreshTime 1 CacheTimeout 2 }"), alarm(1, 2));
+        assert_eq!(mode("RefreshTime 3 Mode alarm { } CacheTimeout 4"), alarm(3, 4));
+        assert_eq!(
+            mode("Mode NOTRACK { DisableInternalCache on }"),
+            Mode::Notrack(Notrack { disable_internal_cache: true, ..Notrack::default() })
+        );
+    }
+
+    /// The order of the blocks does not matter, and settings of a mode that lost are not taken over, except
+    /// those that the modes share.
+    #[test]
+    fn one_of_several_modes_wins() {
+        let s = sync_of("Mode NOTRACK { DisableInternalCache on StartupResync on } Mode FTFW { }");
+        assert!(matches!(s.mode, Mode::Ftfw(m) if m.startup_resync));
+        assert!(matches!(sync_of("Mode NOTRACK { } Mode ALARM { }").mode, Mode::Alarm(_)));
+        assert_eq!(sync_of("Mode FTFW { CommitTimeout 5 }").commit_timeout_s, Some(5));
+        assert_eq!(sync_of("Mode FTFW { CommitTimeout 5 DisableExternalCache on }").commit_timeout_s, None);
+        // ALARM has no direct injection that could make CommitTimeout useless.
+        let alarm = sync_of("Mode ALARM { CommitTimeout 5 } Mode NOTRACK { DisableExternalCache on }");
+        assert_eq!(alarm.commit_timeout_s, Some(5));
+    }
+
+    #[test]
+    fn the_last_default_link_is_active_at_first() {
+        let links = |defaults: [&str; 3]| {
+            let text: String = defaults.iter().map(|d| UDP.replacen("UDP", &format!("UDP {d}"), 1)).collect();
+            match config(&format!("Sync {{ Mode FTFW {{ }} {text} }}\n")).role {
+                Role::Sync(s) => (s.links.len(), s.default_link),
+                Role::Stats(_) => panic!(),
+            }
+        };
+        assert_eq!(links(["", "", ""]), (3, 0));
+        assert_eq!(links(["", "", "Default"]), (3, 2));
+        assert_eq!(links(["Default", "Default", ""]), (3, 1));
+    }
+}

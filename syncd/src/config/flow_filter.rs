@@ -1,0 +1,304 @@
+//! `Filter` at work: whether the daemon wants to know about a flow (spec/conntrackd.md §5.6).
+
+use super::settings::{Filter, Listed, Logic, Network};
+use std::collections::HashSet;
+use zct_wire::consts::ipproto;
+use zct_wire::error::WireError;
+use zct_wire::flow::FlowView;
+use zct_wire::tuple::Addr;
+
+/// What a flow is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// IPPROTO_* number.
+    pub proto: u8,
+    /// Source of the original direction: the client.
+    pub orig_src: Addr,
+    /// Source of the reply direction: the real server, behind a destination NAT too.
+    pub reply_src: Addr,
+    /// TCP state number. `None` for other protocols, and in the destroy events of older kernels.
+    pub tcp_state: Option<u8>,
+}
+
+/// Why a flow is or is not wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is.
+    Pass,
+    /// Its protocol is not.
+    Protocol,
+    /// Its addresses are not.
+    Address,
+    /// Its TCP state is not.
+    State,
+}
+
+/// A filter in the form that is asked: sets instead of lists.
+///
+/// All criteria that are there must pass, in the order protocol, address, state; one that is not there always
+/// does. Of the two addresses one match is enough. Networks and single addresses of both families are one
+/// criterion, so a list with IPv4 addresses alone accepts no IPv6 flow. States are of TCP; other protocols
+/// pass. The original judges the same way with `From Userspace`; with `From Kernelspace` it looks at the
+/// destination instead of the reply source and gets other results, which are not imitated.
+///
+/// # Allocation
+/// None while asking.
+#[derive(Clone, Debug)]
+pub struct FlowFilter {
+    protocols: Option<Set<[u64; 4]>>,
+    addresses: Option<Set<Addresses>>,
+    states: Option<Set<u64>>,
+}
+
+#[derive(Clone, Debug)]
+struct Set<T> {
+    logic: Logic,
+    of: T,
+}
+
+impl<T> Set<T> {
+    fn passes(&self, listed: bool) -> bool {
+        listed == (self.logic == Logic::Accept)
+    }
+}
+
+/// Single addresses hashed, networks one by one: there are few of them.
+#[derive(Clone, Debug, Default)]
+struct Addresses {
+    exact: HashSet<Addr>,
+    v4: Vec<Masked<u32>>,
+    v6: Vec<Masked<u128>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Masked<T> {
+    net: T,
+    mask: T,
+}
+
+impl FlowFilter {
+    /// Makes the sets.
+    pub fn new(filter: &Filter) -> Self {
+        FlowFilter {
+            protocols: set(&filter.protocol, |items| {
+                let mut bits = [0u64; 4];
+                for p in items {
+                    bits[usize::from(p.number / 64)] |= 1 << (p.number % 64);
+                }
+                bits
+            }),
+            addresses: set(&filter.address, Addresses::new),
+            states: set(&filter.state, |items| items.iter().fold(0, |bits, s| bits | 1 << s.number())),
+        }
+    }
+
+    /// True when nothing can be filtered out.
+    pub fn is_empty(&self) -> bool {
+        self.protocols.is_none() && self.addresses.is_none() && self.states.is_none()
+    }
+
+    /// Judges a flow.
+    pub fn judge(&self, s: &Subject) -> Verdict {
+        if let Some(set) = &self.protocols {
+            let listed = set.of[usize::from(s.proto / 64)] >> (s.proto % 64) & 1 == 1;
+            if !set.passes(listed) {
+                return Verdict::Protocol;
+            }
+        }
+        if let Some(set) = &self.addresses {
+            let listed = set.of.contains(&s.orig_src) || set.of.contains(&s.reply_src);
+            if !set.passes(listed) {
+                return Verdict::Address;
+            }
+        }
+        if let (Some(set), ipproto::TCP, Some(state)) = (&self.states, s.proto, s.tcp_state) {
+            let listed = state < 64 && set.of >> state & 1 == 1;
+            if !set.passes(listed) {
+                return Verdict::State;
+            }
+        }
+        Verdict::Pass
+    }
+}
+
+fn set<T, S>(listed: &Option<Listed<T>>, of: impl FnOnce(&[T]) -> S) -> Option<Set<S>> {
+    listed.as_ref().map(|l| Set { logic: l.logic, of: of(&l.items) })
+}
+
+impl Addresses {
+    fn new(items: &[Network]) -> Self {
+        let mut all = Addresses::default();
+        for item in items {
+            match *item {
+                Network::V4(a, 32) => _ = all.exact.insert(Addr::V4(a.octets())),
+                Network::V6(a, 128) => _ = all.exact.insert(Addr::V6(a.octets())),
+                Network::V4(a, len) => {
+                    // A shift by the whole width is none: length 0 is every address.
+                    let mask = u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0);
+                    all.v4.push(Masked { net: a.to_bits() & mask, mask });
+                }
+                Network::V6(a, len) => {
+                    let mask = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
+                    all.v6.push(Masked { net: a.to_bits() & mask, mask });
+                }
+            }
+        }
+        all
+    }
+
+    fn contains(&self, addr: &Addr) -> bool {
+        let in_network = match addr {
+            Addr::V4(a) => {
+                let a = u32::from_be_bytes(*a);
+                self.v4.iter().any(|n| a & n.mask == n.net)
+            }
+            Addr::V6(a) => {
+                let a = u128::from_be_bytes(*a);
+                self.v6.iter().any(|n| a & n.mask == n.net)
+            }
+        };
+        in_network || self.exact.contains(addr)
+    }
+}
+
+impl Subject {
+    /// What a flow from the kernel is judged by; `None` when it has no protocol or lacks an address, which
+    /// the original drops with an error message.
+    ///
+    /// # Errors
+    /// When an attribute cannot be read.
+    pub fn of(flow: &FlowView<'_>) -> Result<Option<Subject>, WireError> {
+        let (Some(orig), Some(reply)) = (flow.orig()?, flow.reply()?) else { return Ok(None) };
+        let (Some(proto), Some(orig_src), Some(reply_src)) = (orig.proto, orig.src, reply.src) else {
+            return Ok(None);
+        };
+        let tcp_state = match flow.state()? {
+            Some((zct_wire::proto::StateOf::Tcp, state)) => Some(state),
+            _ => None,
+        };
+        Ok(Some(Subject { proto, orig_src, reply_src, tcp_state }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{load, protocols::Protocols};
+    use super::*;
+
+    fn filter(text: &str) -> FlowFilter {
+        let text = format!("General {{ Filter {{ {text} }} }}\n");
+        let loaded = load(text.as_bytes(), &Protocols::default());
+        FlowFilter::new(
+            &loaded.config.unwrap_or_else(|| panic!("{}", loaded.report.lines("f"))).general.filter,
+        )
+    }
+
+    fn v4(a: [u8; 4]) -> Addr {
+        Addr::V4(a)
+    }
+
+    const TCP: Subject = Subject {
+        proto: 6,
+        orig_src: Addr::V4([10, 0, 0, 1]),
+        reply_src: Addr::V4([10, 0, 0, 2]),
+        tcp_state: Some(3),
+    };
+
+    #[test]
+    fn criteria_are_asked_in_order_and_all_must_pass() {
+        let f = filter(
+            "Protocol Ignore { UDP } Address Ignore { IPv4_address 10.9.0.0/16 } State Accept { ESTABLISHED for TCP }",
+        );
+        assert_eq!(f.judge(&TCP), Verdict::Pass);
+        let udp = Subject { proto: 17, orig_src: v4([10, 9, 1, 1]), tcp_state: None, ..TCP };
+        assert_eq!(f.judge(&udp), Verdict::Protocol);
+        let other = Subject { reply_src: v4([10, 9, 255, 255]), tcp_state: Some(7), ..TCP };
+        assert_eq!(f.judge(&other), Verdict::Address);
+        assert_eq!(f.judge(&Subject { tcp_state: Some(7), ..TCP }), Verdict::State);
+        assert!(filter("").is_empty() && !f.is_empty());
+        assert_eq!(filter("").judge(&udp), Verdict::Pass);
+    }
+
+    #[test]
+    fn states_are_of_tcp_alone_and_may_be_missing() {
+        let none = filter("State Accept { for TCP }");
+        assert_eq!(none.judge(&TCP), Verdict::State);
+        assert_eq!(none.judge(&Subject { tcp_state: None, ..TCP }), Verdict::Pass);
+        // An SCTP state has the same numbers and is not meant.
+        assert_eq!(none.judge(&Subject { proto: 132, ..TCP }), Verdict::Pass);
+        assert_eq!(none.judge(&Subject { tcp_state: Some(255), ..TCP }), Verdict::State);
+        let listen = filter("State Ignore { LISTEN CLOSE for TCP }");
+        for (state, verdict) in
+            [(9, Verdict::State), (8, Verdict::State), (3, Verdict::Pass), (255, Verdict::Pass)]
+        {
+            assert_eq!(listen.judge(&Subject { tcp_state: Some(state), ..TCP }), verdict, "{state}");
+        }
+    }
+
+    #[test]
+    fn every_prefix_length_matches_its_addresses_and_no_others() {
+        for len in 0..=32u8 {
+            let f = filter(&format!("Address Accept {{ IPv4_address 170.85.170.85/{len} }}"));
+            let base = u32::from_be_bytes([170, 85, 170, 85]);
+            for bit in 0..32u8 {
+                let addr = (base ^ 1 << (31 - bit)).to_be_bytes();
+                let s = Subject { orig_src: v4(addr), reply_src: v4([1, 1, 1, 1]), ..TCP };
+                assert_eq!(f.judge(&s) == Verdict::Pass, bit >= len, "/{len} bit {bit}");
+            }
+        }
+        for len in 0..=128u8 {
+            let f = filter(&format!(
+                "Address Accept {{ IPv6_address aa55:aa55:aa55:aa55:aa55:aa55:aa55:aa55/{len} }}"
+            ));
+            for bit in 0..128u8 {
+                let addr = 0xaa55_aa55_aa55_aa55_aa55_aa55_aa55_aa55u128 ^ 1 << (127 - bit);
+                let s =
+                    Subject { orig_src: Addr::V6(addr.to_be_bytes()), reply_src: Addr::V6([1; 16]), ..TCP };
+                assert_eq!(f.judge(&s) == Verdict::Pass, bit >= len, "/{len} bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_subject_is_what_the_kernel_says() {
+        use zct_wire::build::Builder;
+        use zct_wire::consts::cta;
+        use zct_wire::header::{CtMsg, Frames};
+        use zct_wire::tuple::Tuple;
+        let subject = |src: Option<Addr>, state: Option<u8>| {
+            let mut buf = [0; 512];
+            let mut b = Builder::new(&mut buf, 0x100, 0, 0, 2, 0);
+            let dst = Some(v4([10, 0, 0, 2]));
+            let orig =
+                Tuple { src, dst, proto: Some(6), src_port: Some(1), dst_port: Some(2), ..Tuple::default() };
+            let reply = Tuple { src: Some(v4([10, 0, 0, 7])), dst: src, ..orig };
+            orig.build(&mut b, cta::TUPLE_ORIG);
+            reply.build(&mut b, cta::TUPLE_REPLY);
+            if let Some(state) = state {
+                b.nest(cta::PROTOINFO, |b| _ = b.nest(1, |b| _ = b.put(1, &[state])));
+            }
+            let bytes = b.finish().unwrap();
+            let frame = Frames::new(bytes).next().unwrap().unwrap();
+            Subject::of(&FlowView::index(CtMsg::parse(frame).unwrap()).unwrap())
+        };
+        let client = v4([10, 0, 0, 1]);
+        let whole = Subject { proto: 6, orig_src: client, reply_src: v4([10, 0, 0, 7]), tcp_state: Some(7) };
+        assert_eq!(subject(Some(client), Some(7)), Ok(Some(whole)));
+        assert_eq!(subject(Some(client), None), Ok(Some(Subject { tcp_state: None, ..whole })));
+        assert_eq!(subject(None, Some(7)), Ok(None));
+    }
+
+    #[test]
+    fn every_protocol_number_has_its_bit() {
+        let names =
+            Protocols::parse(&(0..=255).map(|n| format!("p{n} {n}\n")).collect::<String>().into_bytes());
+        for listed in [0, 1, 63, 64, 127, 128, 200, 255u8] {
+            let text = format!("General {{ Filter {{ Protocol Accept {{ p{listed} }} }} }}\n");
+            let f = FlowFilter::new(&load(text.as_bytes(), &names).config.unwrap().general.filter);
+            for proto in 0..=255 {
+                let passes = f.judge(&Subject { proto, tcp_state: None, ..TCP }) == Verdict::Pass;
+                assert_eq!(passes, proto == listed, "{proto}");
+            }
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Words of a configuration file with their places (spec/conntrackd.md §5.1).
+//!
+//! The original takes the longest piece that any of its patterns fits, and the patterns are peculiar: a word
+//! of one to four hexadecimal digits is an address, `0x10` is the number 0 and the word `x10`. Files that
+//! rely on it exist (`HashSize 1HashLimit 2` is two settings), so the same rule is used here. Where the
+//! original stops reading without a word (a byte above 127 or NUL outside comments and paths ends the file
+//! for it), this lexer hands out [`Kind::Stray`] and goes on.
+
+/// What kind of word it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A letter, then letters, digits, `.`, `-` and `_`: a keyword or a name.
+    Word,
+    /// Digits.
+    Number,
+    /// `+` or `-` and digits.
+    Signed,
+    /// From `/` to the next white space or quote.
+    Path,
+    /// What looks like an address, with or without `/LENGTH`. Most of these are not addresses.
+    Address,
+    /// `{`
+    Open,
+    /// `}`
+    Close,
+    /// A byte that begins no word.
+    Stray,
+    /// The end of the file.
+    End,
+}
+
+/// A word and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token<'a> {
+    /// What kind of word it is.
+    pub kind: Kind,
+    /// Its bytes; empty at the end.
+    pub text: &'a [u8],
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in bytes, from 1.
+    pub column: u32,
+}
+
+/// Reads words one after the other. Linear in the length of the text, whatever it contains.
+#[derive(Clone, Debug)]
+pub struct Lexer<'a> {
+    rest: &'a [u8],
+    line: u32,
+    column: u32,
+}
+
+impl<'a> Lexer<'a> {
+    /// Reads `text` from its start.
+    pub fn new(text: &'a [u8]) -> Self {
+        Lexer { rest: text, line: 1, column: 1 }
+    }
+
+    /// The next word; [`Kind::End`] for ever once the text is used up.
+    pub fn token(&mut self) -> Token<'a> {
+        self.skip_blank();
+        let Some(first) = self.rest.first() else {
+            return Token { kind: Kind::End, text: b"", line: self.line, column: self.column };
+        };
+        let (kind, len) = match first {
+            b'{' => (Kind::Open, 1),
+            b'}' => (Kind::Close, 1),
+            b'/' => (Kind::Path, path(self.rest)),
+            b'+' | b'-' => match digits(&self.rest[1..]) {
+                0 => (Kind::Stray, 1),
+                n => (Kind::Signed, 1 + n),
+            },
+            _ => longest(self.rest),
+        };
+        let (text, rest) = self.rest.split_at(len);
+        let token = Token { kind, text, line: self.line, column: self.column };
+        self.rest = rest;
+        self.column = self.column.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
+        token
+    }
+
+    /// Passes white space and comments. The original refuses a comment that ends the file without a newline;
+    /// here it is one.
+    fn skip_blank(&mut self) {
+        while let Some(first) = self.rest.first() {
+            match first {
+                b'\n' => {
+                    self.line = self.line.saturating_add(1);
+                    self.column = 1;
+                    self.rest = &self.rest[1..];
+                }
+                b' ' | b'\t' | b'\r' => {
+                    self.column = self.column.saturating_add(1);
+                    self.rest = &self.rest[1..];
+                }
+                b'#' => {
+                    let end = self.rest.iter().position(|b| *b == b'\n').unwrap_or(self.rest.len());
+                    self.rest = &self.rest[end..];
+                }
+                _ => break,
+            }
+        }
+    }
+}
+
+/// The longest of number, address and name; of two as long, the one named first.
+fn longest(text: &[u8]) -> (Kind, usize) {
+    let candidates = [
+        (Kind::Number, digits(text)),
+        (Kind::Address, ipv4(text).max(ipv6_groups(text)).max(ipv6_gap(text))),
+        (Kind::Word, name(text)),
+    ];
+    let mut best = (Kind::Stray, 0);
+    for c in candidates {
+        if c.1 > best.1 {
+            best = c;
+        }
+    }
+    if best.1 == 0 { (Kind::Stray, 1) } else { best }
+}
+
+/// Length of the digits in front.
+fn digits(text: &[u8]) -> usize {
+    text.iter().take_while(|b| b.is_ascii_digit()).count()
+}
+
+/// Length of a path. TAB and CR end it, although the original makes them part of the name: nobody means that.
+fn path(text: &[u8]) -> usize {
+    text.iter().position(|b| matches!(b, b' ' | b'\n' | b'\t' | b'\r' | b'"')).unwrap_or(text.len())
+}
+
+/// Length of a name.
+fn name(text: &[u8]) -> usize {
+    if !text.first().is_some_and(u8::is_ascii_alphabetic) {
+        return 0;
+    }
+    text.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')).count()
+}
+
+/// Length with `/DIGITS` behind it, if that is there.
+fn with_length(text: &[u8], at: usize) -> usize {
+    match text.get(at..) {
+        Some([b'/', rest @ ..]) if digits(rest) > 0 => at + 1 + digits(rest),
+        _ => at,
+    }
+}
+
+/// Four numbers of any size with dots between them.
+fn ipv4(text: &[u8]) -> usize {
+    let mut at = digits(text);
+    if at == 0 {
+        return 0;
+    }
+    for _ in 0..3 {
+        let Some([b'.', rest @ ..]) = text.get(at..) else { return 0 };
+        match digits(rest) {
+            0 => return 0,
+            n => at += 1 + n,
+        }
+    }
+    with_length(text, at)
+}
+
+/// Hexadecimal digits in front, four at most.
+fn hex4(text: &[u8]) -> usize {
+    text.iter().take(4).take_while(|b| b.is_ascii_hexdigit()).count()
+}
+
+/// One to eight groups with single colons between them.
+fn ipv6_groups(text: &[u8]) -> usize {
+    let mut at = hex4(text);
+    if at == 0 {
+        return 0;
+    }
+    for _ in 0..7 {
+        match text.get(at..) {
+            Some([b':', rest @ ..]) if hex4(rest) > 0 => at += 1 + hex4(rest),
+            _ => break,
+        }
+    }
+    with_length(text, at)
+}
+
+/// `::` with up to seven groups on each side. A colon between groups is optional for this pattern of the
+/// original, so that `12345::1` is one word.
+fn ipv6_gap(text: &[u8]) -> usize {
+    let mut at = 0;
+    for parts in 0..=7 {
+        if text[at..].starts_with(b"::") {
+            // The first of three colons can belong to the group before them, and the longest piece counts.
+            if parts > 0 && text[at..].starts_with(b":::") {
+                at += 1;
+            }
+            at += 2;
+            for _ in 0..7 {
+                match hex4(&text[at..]) {
+                    0 => break,
+                    n => at += n + usize::from(text.get(at + n) == Some(&b':')),
+                }
+            }
+            return with_length(text, at);
+        }
+        match hex4(&text[at..]) {
+            0 => return 0,
+            n => at += n,
+        }
+        // A single colon belongs to its group; two are the gap, which the next turn finds.
+        if text.get(at) == Some(&b':') && text.get(at + 1) != Some(&b':') {
+            at += 1;
+        }
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<(Kind, String)> {
+        let mut lexer = Lexer::new(text.as_bytes());
+        std::iter::from_fn(|| {
+            let t = lexer.token();
+            (t.kind != Kind::End).then(|| (t.kind, String::from_utf8_lossy(t.text).into_owned()))
+        })
+        .collect()
+    }
+
+    /// The first word of each text as conntrackd 1.4.7 names it in its error message.
+    #[test]
+    fn words_end_where_the_original_ends_them() {
+        for (text, kind, first) in [
+            ("1.2.3.4.5", Kind::Address, "1.2.3.4"),
+            ("1.2.3.4/5/6", Kind::Address, "1.2.3.4/5"),
+            ("1.2.3.4/", Kind::Address, "1.2.3.4"),
+            ("1111.2.3.4", Kind::Address, "1111.2.3.4"),
+            ("1.2.3", Kind::Number, "1"),
+            ("0x10", Kind::Number, "0"),
+            ("1a", Kind::Address, "1a"),
+            ("12345", Kind::Number, "12345"),
+            ("12345a", Kind::Number, "12345"),
+            ("1234a", Kind::Number, "1234"),
+            ("123ab", Kind::Address, "123a"),
+            ("123ab::1", Kind::Address, "123ab::1"),
+            ("fe0", Kind::Address, "fe0"),
+            ("fe0g", Kind::Word, "fe0g"),
+            ("fe0/24", Kind::Address, "fe0/24"),
+            ("12/24", Kind::Address, "12/24"),
+            ("abcde", Kind::Word, "abcde"),
+            ("abcd:", Kind::Address, "abcd"),
+            ("abcde:", Kind::Word, "abcde"),
+            ("abcd:ef", Kind::Address, "abcd:ef"),
+            ("abcdef:1", Kind::Word, "abcdef"),
+            ("abcdef::1", Kind::Address, "abcdef::1"),
+            ("::", Kind::Address, "::"),
+            (":::", Kind::Address, "::"),
+            (":1", Kind::Stray, ":"),
+            ("1:", Kind::Number, "1"),
+            ("1::", Kind::Address, "1::"),
+            ("1:::2", Kind::Address, "1:::2"),
+            ("1::2::3", Kind::Address, "1::2:"),
+            ("1::2:/7", Kind::Address, "1::2:/7"),
+            ("1:2:/7", Kind::Address, "1:2"),
+            ("1:2:3:4:5:6:7:8:9", Kind::Address, "1:2:3:4:5:6:7:8"),
+            ("1:2:3:4:5:6:7:8::", Kind::Address, "1:2:3:4:5:6:7:8"),
+            ("1:2:3:4:5:6:7::", Kind::Address, "1:2:3:4:5:6:7::"),
+            ("::1:2:3:4:5:6:7:8", Kind::Address, "::1:2:3:4:5:6:7:"),
+            ("12345::1", Kind::Address, "12345::1"),
+            ("1::123456/7", Kind::Address, "1::123456/7"),
+            ("1234567890123456789012345678::", Kind::Address, "1234567890123456789012345678::"),
+            ("12345678901234567890123456789::", Kind::Number, "12345678901234567890123456789"),
+            ("fe80::1%eth0", Kind::Address, "fe80::1"),
+            ("fe80::1.2.3.4", Kind::Address, "fe80::1"),
+            ("::ffff:1.2.3.4", Kind::Address, "::ffff:1"),
+            ("eth0.100", Kind::Word, "eth0.100"),
+            ("eth0:1", Kind::Word, "eth0"),
+            ("a1.b-c_d+", Kind::Word, "a1.b-c_d"),
+            ("_a", Kind::Stray, "_"),
+            ("-a", Kind::Stray, "-"),
+            ("-1.5", Kind::Signed, "-1"),
+            ("+7x", Kind::Signed, "+7"),
+            ("/a{b}#c\"", Kind::Path, "/a{b}#c"),
+            ("\u{a0}", Kind::Stray, "\u{fffd}"),
+        ] {
+            assert_eq!(words(text).first(), Some(&(kind, first.to_owned())), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_need_no_blanks_between_them() {
+        let kinds = |text| words(text).into_iter().map(|(k, _)| k).collect::<Vec<_>>();
+        use Kind::{Close, Number, Open, Word};
+        assert_eq!(kinds("General{HashSize 1HashLimit 2}"), [Word, Open, Word, Number, Word, Number, Close]);
+        assert_eq!(kinds("go#b }\n}# last"), [Word, Close]);
+        assert_eq!(kinds("Path /x\t# note"), [Word, Kind::Path]);
+        assert_eq!(kinds("Path /x\r\n}"), [Word, Kind::Path, Close]);
+    }
+
+    #[test]
+    fn places_are_lines_and_columns() {
+        let mut lexer = Lexer::new(b"a {\n\t# c\n  b");
+        let mut place = || {
+            let t = lexer.token();
+            (t.line, t.column)
+        };
+        assert_eq!([place(), place(), place(), place(), place()], [(1, 1), (1, 3), (3, 3), (3, 4), (3, 4)]);
+    }
+}

@@ -1,0 +1,318 @@
+//! What a new configuration changes, and whether that is possible while the daemon runs (SIGHUP).
+//!
+//! The original has no reload: SIGHUP kills it (spec/conntrackd.md §1.3). Live is what can be exchanged between
+//! two turns without closing a socket that others know and without losing what is cached. Everything else is
+//! listed so that the operator can be told what still waits for a restart.
+
+use super::print::{self, words};
+use super::settings::{Config, Expectations, Mode, Role, Sync};
+
+/// A setting whose value differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The directive's word; `Stats LogFile` where the word alone is not enough.
+    pub setting: &'static str,
+    /// The old value as the file has it; `None` where the old role or mode has no such setting.
+    pub from: Option<String>,
+    /// The new value, likewise.
+    pub to: Option<String>,
+}
+
+/// All differences of two configurations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What takes effect at once.
+    pub live: Vec<Change>,
+    /// What takes effect after a restart alone; the old value holds until then.
+    pub needs_restart: Vec<Change>,
+}
+
+/// When a new value can take effect.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// At once.
+    Live,
+    /// At once if the setting was there before and is there now, which means that both values are of the same
+    /// kind: switching polling or expectations on and off opens and closes subscriptions.
+    LiveIfThere,
+    /// After a restart.
+    Restart,
+}
+
+/// A setting and its value as the file has it; `None` when the role or mode has no such setting.
+type Row = (&'static str, When, fn(&Config) -> Option<String>);
+
+use When::{Live, LiveIfThere, Restart};
+
+/// Every setting of [`Config`]; a test changes each of them.
+const SETTINGS: &[Row] = &[
+    // Without effect, so any time is right.
+    ("HashSize", Live, |c| Some(c.general.hash_size.to_string())),
+    // The caches are made for it.
+    ("HashLimit", Restart, |c| Some(c.general.hash_limit.to_string())),
+    ("LogFile", Live, |c| Some(words::path_or_off(c.general.log_file.as_deref()))),
+    ("Syslog", Live, |c| Some(words::facility_or_off(c.general.syslog))),
+    ("LockFile", Restart, |c| Some(words::path(&c.general.lock_file))),
+    ("UNIX Path", Restart, |c| c.general.control_socket.as_deref().map(words::path)),
+    ("NetlinkBufferSize", Live, |c| c.general.netlink_buffer_size.map(|n| n.to_string())),
+    ("NetlinkBufferSizeMaxGrowth", Live, |c| Some(c.general.netlink_buffer_size_max.to_string())),
+    ("NetlinkOverrunResync", Live, |c| {
+        Some(c.general.netlink_overrun_resync_s.map_or("off".into(), |s| s.to_string()))
+    }),
+    // A socket option that the kernel looks at when it drops events; subscribing again would lose some.
+    ("NetlinkEventsReliable", Restart, |c| Some(words::on_off(c.general.netlink_events_reliable))),
+    ("EventIterationLimit", Live, |c| Some(c.general.event_iteration_limit.to_string())),
+    ("PollSecs", LiveIfThere, |c| c.general.poll_s.map(|n| n.to_string())),
+    // Flows that were cached under the old filter stay until the next comparison with the kernel, which the
+    // daemon starts when this changes.
+    ("Filter", Live, |c| Some(print::filter_text(&c.general.filter))),
+    ("Scheduler", Live, |c| Some(print::scheduler_text(&c.general.scheduler))),
+    ("Systemd", Restart, |c| Some(words::on_off(c.general.systemd))),
+    ("Sync or Stats", Restart, |c| match &c.role {
+        Role::Sync(_) => Some("Sync".into()),
+        Role::Stats(_) => Some("Stats".into()),
+    }),
+    ("Stats LogFile", Live, |c| stats(c, |s| words::path_or_off(s.log_file.as_deref()))),
+    ("Stats Syslog", Live, |c| stats(c, |s| words::facility_or_off(s.syslog))),
+    ("LogFormat", Live, |c| stats(c, |s| words::log_format(s.log_format).into())),
+    ("Mode", Restart, |c| sync(c, |s| Some(words::mode(&s.mode).into()))),
+    // Both sides number by it.
+    ("ResendQueueSize", Restart, |c| {
+        sync(c, |s| if let Mode::Ftfw(m) = s.mode { Some(m.resend_queue_size.to_string()) } else { None })
+    }),
+    ("ACKWindowSize", Restart, |c| {
+        sync(c, |s| if let Mode::Ftfw(m) = s.mode { Some(m.ack_window_size.to_string()) } else { None })
+    }),
+    ("DisableExternalCache", Restart, |c| {
+        sync(c, |s| match s.mode {
+            Mode::Ftfw(m) => Some(words::on_off(m.disable_external_cache)),
+            Mode::Notrack(m) => Some(words::on_off(m.disable_external_cache)),
+            Mode::Alarm(_) => None,
+        })
+    }),
+    ("DisableInternalCache", Restart, |c| {
+        sync(c, |s| {
+            if let Mode::Notrack(m) = s.mode { Some(words::on_off(m.disable_internal_cache)) } else { None }
+        })
+    }),
+    // Of use at a start alone.
+    ("StartupResync", Restart, |c| {
+        sync(c, |s| match s.mode {
+            Mode::Ftfw(m) => Some(words::on_off(m.startup_resync)),
+            Mode::Notrack(m) => Some(words::on_off(m.startup_resync)),
+            Mode::Alarm(_) => None,
+        })
+    }),
+    ("RefreshTime", LiveIfThere, |c| {
+        sync(c, |s| if let Mode::Alarm(m) = s.mode { Some(m.refresh_time_s.to_string()) } else { None })
+    }),
+    ("CacheTimeout", LiveIfThere, |c| {
+        sync(c, |s| if let Mode::Alarm(m) = s.mode { Some(m.cache_timeout_s.to_string()) } else { None })
+    }),
+    ("CommitTimeout", Live, |c| sync(c, |s| s.commit_timeout_s.map(|n| n.to_string()))),
+    ("PurgeTimeout", LiveIfThere, |c| sync(c, |s| Some(s.purge_timeout_s.to_string()))),
+    ("links", Restart, |c| sync(c, |s| Some(print::links_text(s)))),
+    // What was sent without window scales would have to be sent again.
+    ("TCPWindowTracking", Restart, |c| sync(c, |s| Some(words::on_off(s.tcp_window_tracking)))),
+    ("ExpectationSync", LiveIfThere, |c| {
+        sync(c, |s| match &s.expectations {
+            Expectations::Off => None,
+            Expectations::All => Some("on".into()),
+            Expectations::Of(helpers) => Some(format!("{{ {} }}", helpers.join(" "))),
+        })
+    }),
+];
+
+fn stats(c: &Config, of: impl FnOnce(&super::settings::Stats) -> String) -> Option<String> {
+    match &c.role {
+        Role::Stats(s) => Some(of(s)),
+        Role::Sync(_) => None,
+    }
+}
+
+fn sync(c: &Config, of: impl FnOnce(&Sync) -> Option<String>) -> Option<String> {
+    match &c.role {
+        Role::Sync(s) => of(s),
+        Role::Stats(_) => None,
+    }
+}
+
+/// Compares two configurations setting by setting.
+///
+/// When the role or the mode changes, that alone decides: what belongs to the old or the new one is listed
+/// with it under `needs_restart`.
+pub fn live_changes(old: &Config, new: &Config) -> Changes {
+    let mut changes = Changes::default();
+    let same_kind = kind(old) == kind(new);
+    for (setting, when, value) in SETTINGS {
+        let (from, to) = (value(old), value(new));
+        if from == to {
+            continue;
+        }
+        let live = match when {
+            Live => same_kind || !is_of_role(setting),
+            LiveIfThere => (same_kind || !is_of_role(setting)) && from.is_some() && to.is_some(),
+            Restart => false,
+        };
+        let list = if live { &mut changes.live } else { &mut changes.needs_restart };
+        list.push(Change { setting, from, to });
+    }
+    changes
+}
+
+/// What the daemon is, as far as that decides which settings there are.
+fn kind(c: &Config) -> Option<&'static str> {
+    match &c.role {
+        Role::Stats(_) => None,
+        Role::Sync(s) => Some(words::mode(&s.mode)),
+    }
+}
+
+/// True for settings outside `General`.
+fn is_of_role(setting: &str) -> bool {
+    SETTINGS.iter().skip_while(|(name, ..)| *name != "Sync or Stats").any(|(name, ..)| *name == setting)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{load, protocols::Protocols};
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        let loaded = load(text.as_bytes(), &Protocols::default());
+        loaded.config.unwrap_or_else(|| panic!("{text}: {}", loaded.report.lines("f")))
+    }
+
+    const LINK: &str =
+        "UDP { IPv4_address 10.0.0.1 IPv4_Destination_Address 10.0.0.2 Port 3780 Interface lo }";
+
+    fn general(more: &str) -> Config {
+        config(&format!("General {{ {more} }}\nStats {{ }}\n"))
+    }
+
+    fn stats(more: &str) -> Config {
+        config(&format!("Stats {{ {more} }}\n"))
+    }
+
+    fn sync(mode: &str, more: &str) -> Config {
+        config(&format!("Sync {{ Mode {mode} }} {LINK} {more} }}\n"))
+    }
+
+    /// Each setting changed by itself: it is in the list where it belongs and alone.
+    #[test]
+    fn every_setting_is_told_apart() {
+        let pairs: Vec<(&str, bool, Config, Config)> = vec![
+            ("HashSize", true, general("HashSize 5"), general("HashSize 6")),
+            ("HashLimit", false, general("HashLimit 5"), general("")),
+            ("LogFile", true, general("LogFile on"), general("LogFile off")),
+            ("Syslog", true, general("Syslog on"), general("Syslog local1")),
+            ("LockFile", false, general("LockFile /x "), general("")),
+            ("UNIX Path", false, general("UNIX { Path /x }"), general("UNIX { Path /y }")),
+            ("UNIX Path", false, general("UNIX { Path /x }"), general("")),
+            ("NetlinkBufferSize", true, general("NetlinkBufferSize 5"), general("")),
+            ("NetlinkBufferSizeMaxGrowth", true, general("NetlinkBufferSizeMaxGrowth 5"), general("")),
+            (
+                "NetlinkOverrunResync",
+                true,
+                general("NetlinkOverrunResync off"),
+                general("NetlinkOverrunResync on"),
+            ),
+            ("NetlinkEventsReliable", false, general("NetlinkEventsReliable on"), general("")),
+            ("EventIterationLimit", true, general("EventIterationLimit 5"), general("")),
+            ("PollSecs", true, general("PollSecs 5"), general("PollSecs 6")),
+            ("PollSecs", false, general("PollSecs 5"), general("")),
+            ("PollSecs", false, general(""), general("PollSecs 5")),
+            ("Filter", true, general("Filter { Protocol Accept { TCP } }"), general("")),
+            ("Filter", true, general("Filter From Kernelspace { }"), general("")),
+            ("Scheduler", true, general("Scheduler { Type FIFO Priority 5 }"), general("")),
+            ("Systemd", false, general("Systemd off"), general("")),
+            ("Stats LogFile", true, stats("LogFile on"), stats("LogFile /x ")),
+            ("Stats Syslog", true, stats("Syslog on"), stats("")),
+            ("LogFormat", true, stats("LogFormat json"), stats("LogFormat text")),
+            ("ResendQueueSize", false, sync("FTFW { ResendQueueSize 500", ""), sync("FTFW {", "")),
+            ("ACKWindowSize", false, sync("FTFW { ACKWindowSize 5", ""), sync("FTFW {", "")),
+            ("DisableExternalCache", false, sync("FTFW { DisableExternalCache on", ""), sync("FTFW {", "")),
+            (
+                "DisableExternalCache",
+                false,
+                sync("NOTRACK { DisableExternalCache on", ""),
+                sync("NOTRACK {", ""),
+            ),
+            (
+                "DisableInternalCache",
+                false,
+                sync("NOTRACK { DisableInternalCache on", ""),
+                sync("NOTRACK {", ""),
+            ),
+            ("StartupResync", false, sync("FTFW { StartupResync on", ""), sync("FTFW {", "")),
+            ("StartupResync", false, sync("NOTRACK { StartupResync on", ""), sync("NOTRACK {", "")),
+            ("RefreshTime", true, sync("ALARM { RefreshTime 5", ""), sync("ALARM {", "")),
+            ("CacheTimeout", true, sync("ALARM { CacheTimeout 5", ""), sync("ALARM {", "")),
+            ("CommitTimeout", true, sync("FTFW { CommitTimeout 5", ""), sync("FTFW {", "")),
+            ("PurgeTimeout", true, sync("FTFW { PurgeTimeout 5", ""), sync("FTFW {", "")),
+            ("links", false, sync("FTFW {", LINK), sync("FTFW {", "")),
+            ("links", false, sync("FTFW {", &LINK.replace("UDP", "UDP Default")), sync("FTFW {", LINK)),
+            (
+                "TCPWindowTracking",
+                false,
+                sync("FTFW {", "Options { TCPWindowTracking on }"),
+                sync("FTFW {", ""),
+            ),
+            ("ExpectationSync", false, sync("FTFW {", "Options { ExpectationSync on }"), sync("FTFW {", "")),
+            (
+                "ExpectationSync",
+                true,
+                sync("FTFW {", "Options { ExpectationSync on }"),
+                sync("FTFW {", "Options { ExpectationSync { ftp } }"),
+            ),
+        ];
+        for (name, _, _) in SETTINGS.iter().filter(|(name, ..)| !["Sync or Stats", "Mode"].contains(name)) {
+            assert!(pairs.iter().any(|(n, ..)| n == name), "{name} is not tried");
+        }
+        for (name, live, a, b) in &pairs {
+            for (old, new) in [(a, b), (b, a)] {
+                let changes = live_changes(old, new);
+                let (list, other) = match live {
+                    true => (&changes.live, &changes.needs_restart),
+                    false => (&changes.needs_restart, &changes.live),
+                };
+                let names: Vec<_> = list.iter().map(|c| c.setting).collect();
+                assert_eq!((names, other.len()), (vec![*name], 0), "{changes:?}");
+                assert_ne!(list[0].from, list[0].to);
+            }
+            assert_eq!(live_changes(a, a), Changes::default());
+        }
+    }
+
+    #[test]
+    fn another_mode_or_role_needs_a_restart_with_all_that_belongs_to_it() {
+        let changes = live_changes(&sync("ALARM {", ""), &sync("FTFW { CommitTimeout 5", ""));
+        let names = |list: &[Change]| list.iter().map(|c| c.setting).collect::<Vec<_>>();
+        assert_eq!(changes.live, []);
+        assert!(names(&changes.needs_restart).starts_with(&["Mode", "ResendQueueSize"]), "{changes:?}");
+        assert!(names(&changes.needs_restart).ends_with(&["RefreshTime", "CacheTimeout", "CommitTimeout"]));
+        let changes = live_changes(&general("LogFile on"), &sync("NOTRACK {", ""));
+        assert_eq!(names(&changes.live), ["LogFile"]);
+        assert_eq!(names(&changes.needs_restart)[..2], ["Sync or Stats", "Stats LogFile"]);
+        let mode = Change { setting: "Mode", from: None, to: Some("NOTRACK".into()) };
+        assert!(changes.needs_restart.contains(&mode));
+    }
+
+    #[test]
+    fn values_are_as_the_file_has_them() {
+        let old = general("Filter { Protocol Accept { TCP } State Ignore { SYN_SENT for TCP } }");
+        let changes = live_changes(&old, &general(""));
+        assert_eq!(
+            changes.live[0].from.as_deref(),
+            Some("Filter From Userspace { Protocol Accept { TCP } State Ignore { SYN_SENT for TCP } }")
+        );
+        let changes = live_changes(&sync("FTFW {", ""), &sync("FTFW {", LINK));
+        assert_eq!(
+            changes.needs_restart[0].from.as_deref(),
+            Some(
+                "UDP Default { IPv4_address 10.0.0.1 IPv4_Destination_Address 10.0.0.2 Port 3780 Interface lo \
+                 Checksum on }"
+            )
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! The configuration file: the original's format (spec/conntrackd.md §5), read into typed settings.
+//!
+//! [`load`] is pure: text in, settings and remarks out. Nothing is passed over in silence: a directive without
+//! effect is a warning, an error names its line and word and what was expected, and as many errors as can be
+//! told apart are reported at once. It never panics and is linear in the length of the text.
+//!
+//! # Differences from the original
+//! Which files are accepted is compared with conntrackd word by word (`tests/acceptance`); the differences are
+//! a table in `differences.rs` there. What some settings mean differs too:
+//!
+//! - `Filter From Kernelspace` filters as `From Userspace` does; the original's kernel filter looks at other
+//!   addresses.
+//! - `NetlinkBufferSize` counts even where `NetlinkBufferSizeMaxGrowth` is smaller or missing.
+//! - `Scheduler { Priority n }` without a `Type` is round robin with that priority; the original ignores it.
+//! - A file with neither `Sync` nor `Stats` is statistics mode, as the original's warning promises.
+//! - In `Stats`, `Syslog` and `LogFile` are independent. The original heeds `Syslog` only beside a `LogFile`,
+//!   and without one sends flows to General's syslog as errors.
+//! - A Multicast link finds its interface whether `Interface` comes before or after `IPv6_address`.
+//! - A daemon does not start with links that lack a port or a peer, or with an `ACKWindowSize` of 1 or more
+//!   than `ResendQueueSize`: the original starts, and replicates nothing or loses it.
+//!
+//! ```
+//! use zctd::config::{self, protocols::Protocols, settings::Role};
+//!
+//! let text = b"General {\n\tUNIX { Path /run/zctd.ctl\n\t}\n}\nStats {\n\tLogFile on\n}\n";
+//! let loaded = config::load(text, &Protocols::parse(b""));
+//! let config = loaded.config.expect("nothing is missing");
+//! assert!(matches!(&config.role, Role::Stats(s) if s.log_file.is_some()));
+//!
+//! let loaded = config::load(b"Stats {\n\tLogfile on\n}\n", &Protocols::parse(b""));
+//! assert_eq!(
+//!     loaded.report.lines("zctd.conf").to_string(),
+//!     "zctd.conf:2:2: error: `Logfile' is not known in Stats: did you mean `LogFile'?\n"
+//! );
+//! ```
+
+mod check;
+pub mod flow_filter;
+pub mod lexer;
+pub mod live;
+pub(crate) mod parse;
+pub mod print;
+pub mod protocols;
+pub mod report;
+pub mod settings;
+
+use protocols::Protocols;
+use report::Report;
+use settings::Config;
+use std::path::PathBuf;
+
+pub use live::live_changes;
+pub use print::print;
+
+/// What a file says.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration, when a daemon can run with it.
+    pub config: Option<Config>,
+    /// The control socket, which is all that a command needs. It is there even if a daemon could not run with
+    /// the file, unless the file has errors ([`Report::is_refused`]).
+    pub control_socket: Option<PathBuf>,
+    /// Remarks, whether or not there is a configuration.
+    pub report: Report,
+}
+
+/// Reads a configuration file. `protocols` are the names that `Protocol` lists can use.
+pub fn load(text: &[u8], protocols: &Protocols) -> Loaded {
+    let (raw, mut report) = parse::parse(text, protocols);
+    let control_socket = raw.general.control_socket.as_ref().map(|s| s.value.clone());
+    let config = check::check(raw, &mut report);
+    report.sort();
+    let refused = report.is_refused();
+    Loaded { config, control_socket: control_socket.filter(|_| !refused), report }
+}

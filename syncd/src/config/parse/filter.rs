@@ -1,0 +1,198 @@
+//! `Filter` (spec/conntrackd.md §5.6).
+
+use super::super::lexer::{Kind, Token};
+use super::super::report::{At, Place, quoted};
+use super::super::settings::{FilterFrom, Logic, Network, Protocol, TCP_STATE_WORDS, TcpState};
+use super::parser::{BlockName, Directive, Parser, place};
+use super::raw::{RawFilter, RawList};
+use super::unique::Unique;
+use std::hash::Hash;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+pub(super) const FILTER: &[Directive<RawFilter>] = &[
+    Directive { word: "Protocol", read: protocol },
+    Directive { word: "Address", read: address },
+    Directive { word: "State", read: state },
+];
+
+pub(super) const ADDRESS: &[Directive<Unique<Network>>] = &[
+    Directive { word: "IPv4_address", read: |p, items, at| network(p, items, at, "IPv4_address") },
+    Directive { word: "IPv6_address", read: |p, items, at| network(p, items, at, "IPv6_address") },
+];
+
+/// `Filter { … }` or `Filter From WHERE { … }`.
+pub(super) fn block(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
+    if is_word(&p.peek(), "From") {
+        p.take();
+        let t = p.peek();
+        let value = if is_word(&t, "Userspace") {
+            FilterFrom::Userspace
+        } else if is_word(&t, "Kernelspace") {
+            FilterFrom::Kernelspace
+        } else {
+            p.unexpected("Userspace or Kernelspace after From");
+            return None;
+        };
+        p.take();
+        filter.from = Some(At { value, place: at });
+    }
+    p.block(BlockName { name: "Filter", place: at }, FILTER, filter)
+}
+
+fn is_word(t: &Token<'_>, word: &str) -> bool {
+    t.kind == Kind::Word && t.text == word.as_bytes()
+}
+
+/// `Accept` or `Ignore`.
+fn logic(p: &mut Parser<'_>, at: Place, word: &str) -> Option<At<Logic>> {
+    let t = p.peek();
+    let value = if is_word(&t, "Accept") {
+        Logic::Accept
+    } else if is_word(&t, "Ignore") {
+        Logic::Ignore
+    } else {
+        p.unexpected(&format!("Accept or Ignore after {word}"));
+        return None;
+    };
+    p.take();
+    Some(At { value, place: at })
+}
+
+/// The list that a block adds to: items of several blocks are put together, and the last logic becomes that
+/// of all of them.
+fn list<'l, T: Clone + Eq + Hash>(
+    p: &mut Parser<'_>,
+    list: &'l mut Option<RawList<T>>,
+    logic: At<Logic>,
+    word: &str,
+) -> &'l mut Unique<T> {
+    let all = list.get_or_insert_with(|| RawList { logic, items: Unique::default() });
+    if all.logic.value != logic.value {
+        let text =
+            format!("of several {word} blocks the last counts: {} holds for all of them", logic.value.word());
+        p.warn(logic.place, text);
+    }
+    all.logic = logic;
+    &mut all.items
+}
+
+fn protocol(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
+    let logic = logic(p, at, "Protocol")?;
+    let items = list(p, &mut filter.protocol, logic, "Protocol");
+    p.list(BlockName { name: "Protocol", place: at }, |p, t| {
+        let keyword = [("TCP", 6), ("UDP", 17)].into_iter().find(|(word, _)| is_word(&t, word));
+        if let Some((name, number)) = keyword {
+            p.take();
+            items.insert(Protocol { name: name.into(), number });
+            return Some(());
+        }
+        let name = p.name("Protocol", "the name of a protocol")?;
+        match p.protocols().number(name) {
+            Some(number) => _ = items.insert(Protocol { name: name.into(), number }),
+            None => p.warn(
+                place(&t),
+                format!("{} is not a protocol of /etc/protocols: ignored", quoted(name.as_bytes())),
+            ),
+        }
+        Some(())
+    })
+}
+
+fn address(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
+    let logic = logic(p, at, "Address")?;
+    let items = list(p, &mut filter.address, logic, "Address");
+    p.block(BlockName { name: "Address", place: at }, ADDRESS, items)
+}
+
+/// An address with or without `/LENGTH`. What is not one is ignored with a warning, as in the original.
+fn network(p: &mut Parser<'_>, items: &mut Unique<Network>, at: Place, word: &str) -> Option<()> {
+    let t = p.peek();
+    if t.kind != Kind::Address {
+        p.unexpected(&format!("an address or network after {word}"));
+        return None;
+    }
+    p.take();
+    let text = std::str::from_utf8(t.text).unwrap_or_default();
+    let (addr, length) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
+    if has_leading_zero(addr, word) {
+        p.error(place(&t), leading_zero(t.text));
+        return Some(());
+    }
+    let v4 = word == "IPv4_address";
+    let max = if v4 { 32 } else { 128 };
+    let length = length.map_or(Some(max), |l| l.parse().ok().filter(|l| *l <= max));
+    let item = match (length, v4) {
+        (Some(l), true) => addr.parse::<Ipv4Addr>().ok().map(|a| Network::V4(a, l)),
+        (Some(l), false) => addr.parse::<Ipv6Addr>().ok().map(|a| Network::V6(a, l)),
+        (None, _) => None,
+    };
+    match item {
+        Some(item) => {
+            if !items.insert(item) {
+                p.warn(at, format!("{} is there twice", quoted(t.text)));
+            }
+        }
+        None => {
+            let family = if v4 { "IPv4" } else { "IPv6" };
+            p.warn(place(&t), format!("{} is no {family} address or network: ignored", quoted(t.text)));
+        }
+    }
+    Some(())
+}
+
+/// True when a number of an IPv4 address has zeros in front. The original takes such numbers for octal, most
+/// people do not: nobody is served by a guess.
+pub(super) fn has_leading_zero(addr: &str, word: &str) -> bool {
+    word.starts_with("IPv4")
+        && addr.contains('.')
+        && addr.split('.').any(|n| n.len() > 1 && n.starts_with('0'))
+}
+
+/// The message about it.
+pub(super) fn leading_zero(word: &[u8]) -> String {
+    format!("{}: a number with zeros in front may mean octal; write it without them", quoted(word))
+}
+
+/// `{ STATE … for TCP … }`.
+fn state(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
+    let logic = logic(p, at, "State")?;
+    let items = list(p, &mut filter.state, logic, "State");
+    // States that no `for TCP` has followed yet.
+    let mut open: Option<Place> = None;
+    p.list(BlockName { name: "State", place: at }, |p, t| {
+        if is_word(&t, "for") {
+            p.take();
+            open = None;
+            if !is_word(&p.peek(), "TCP") {
+                p.unexpected("TCP after for: states of other protocols cannot be filtered");
+                // A closing brace ends the block; anything else is what stands for the protocol.
+                return matches!(p.peek().kind, Kind::Close | Kind::End).then_some(());
+            }
+            p.take();
+            return Some(());
+        }
+        let known = TCP_STATE_WORDS.iter().find(|(word, _)| is_word(&t, word));
+        let Some((_, number)) = known else {
+            p.unexpected("a TCP state or for");
+            return None;
+        };
+        p.take();
+        open.get_or_insert(place(&t));
+        items.insert(TcpState(*number));
+        Some(())
+    })?;
+    if let Some(place) = open {
+        p.error(place, "`for TCP' must follow the states".into());
+    }
+    Some(())
+}
+
+impl Logic {
+    /// The file's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Logic::Accept => "Accept",
+            Logic::Ignore => "Ignore",
+        }
+    }
+}

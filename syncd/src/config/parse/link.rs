@@ -1,0 +1,133 @@
+//! The link blocks `Multicast`, `UDP` and `TCP` (spec/conntrackd.md §5.4).
+
+use super::super::lexer::Kind;
+use super::super::report::{At, Place, quoted};
+use super::filter::{has_leading_zero, leading_zero};
+use super::general::{BYTES_MAX, set};
+use super::parser::{BlockName, Directive, Parser, place};
+use super::raw::{LinkKind, RawLink, RawSync, Set};
+use std::str::FromStr;
+
+/// Links that a file can have.
+const LINKS_MAX: usize = 4;
+/// The longest name of an interface (IFNAMSIZ of netdevice(7) is 16 bytes with the NUL).
+const INTERFACE_MAX: usize = 15;
+
+type Row = Directive<RawLink>;
+
+const V4: Row = Directive { word: "IPv4_address", read: |p, l, at| addr(p, &mut l.v4, at, "IPv4_address") };
+const V6: Row = Directive { word: "IPv6_address", read: |p, l, at| addr(p, &mut l.v6, at, "IPv6_address") };
+const V4_PEER: Row = Directive {
+    word: "IPv4_Destination_Address",
+    read: |p, l, at| addr(p, &mut l.v4_peer, at, "IPv4_Destination_Address"),
+};
+const V6_PEER: Row = Directive {
+    word: "IPv6_Destination_Address",
+    read: |p, l, at| addr(p, &mut l.v6_peer, at, "IPv6_Destination_Address"),
+};
+const V4_INTERFACE: Row =
+    Directive { word: "IPv4_interface", read: |p, l, at| addr(p, &mut l.v4_interface, at, "IPv4_interface") };
+const V6_INTERFACE: Row = Directive { word: "IPv6_interface", read: v6_interface };
+const GROUP: Row =
+    Directive { word: "Group", read: |p, l, at| set(&mut l.port, p.number(at, "Group", 65_535)) };
+const PORT: Row = Directive { word: "Port", read: |p, l, at| set(&mut l.port, p.number(at, "Port", 65_535)) };
+const INTERFACE: Row = Directive { word: "Interface", read: interface };
+const SEND_BUFFER: Row = Directive {
+    word: "SndSocketBuffer",
+    read: |p, l, at| set(&mut l.send_buffer, p.number(at, "SndSocketBuffer", BYTES_MAX)),
+};
+const RECEIVE_BUFFER: Row = Directive {
+    word: "RcvSocketBuffer",
+    read: |p, l, at| set(&mut l.receive_buffer, p.number(at, "RcvSocketBuffer", BYTES_MAX)),
+};
+const CHECKSUM: Row =
+    Directive { word: "Checksum", read: |p, l, at| set(&mut l.checksum, p.switch(at, "Checksum")) };
+const ERROR_QUEUE_LENGTH: Row = Directive {
+    word: "ErrorQueueLength",
+    read: |p, l, at| set(&mut l.error_queue_length, p.number(at, "ErrorQueueLength", u32::MAX)),
+};
+
+pub(super) const MULTICAST: &[Row] =
+    &[V4, V6, V4_INTERFACE, V6_INTERFACE, GROUP, INTERFACE, SEND_BUFFER, RECEIVE_BUFFER, CHECKSUM];
+pub(super) const UDP: &[Row] =
+    &[V4, V6, V4_PEER, V6_PEER, PORT, INTERFACE, SEND_BUFFER, RECEIVE_BUFFER, CHECKSUM];
+pub(super) const TCP: &[Row] =
+    &[V4, V6, V4_PEER, V6_PEER, PORT, INTERFACE, SEND_BUFFER, RECEIVE_BUFFER, CHECKSUM, ERROR_QUEUE_LENGTH];
+
+/// `KIND { … }` or `KIND Default { … }`.
+pub(super) fn link(p: &mut Parser<'_>, sync: &mut RawSync, at: Place, kind: LinkKind) -> Option<()> {
+    let (table, name) = match kind {
+        LinkKind::Multicast => (MULTICAST, "Multicast"),
+        LinkKind::Udp => (UDP, "UDP"),
+        LinkKind::Tcp => (TCP, "TCP"),
+    };
+    let mut link = RawLink::new(kind, at);
+    if p.peek().kind == Kind::Word && p.peek().text == b"Default" {
+        p.take();
+        link.is_default = true;
+    }
+    p.block(BlockName { name, place: at }, table, &mut link)?;
+    if let Some(other) = sync.links.iter().find(|l| l.kind != kind) {
+        let text = format!(
+            "links are all of one kind: {name} cannot be used together with the {} of line {}",
+            other.kind.word(),
+            other.place.line
+        );
+        p.error(at, text);
+        return Some(());
+    }
+    if sync.links.len() == LINKS_MAX {
+        p.cannot_start(at, format!("there can be {LINKS_MAX} links at the most"));
+        return Some(());
+    }
+    if link.error_queue_length.is_some() {
+        sync.error_queue_length = link.error_queue_length;
+    }
+    sync.links.push(link);
+    Some(())
+}
+
+/// An address. What is not one is ignored with a warning, as in the original; if it is needed, a later check
+/// says so.
+fn addr<A: FromStr>(p: &mut Parser<'_>, setting: &mut Set<A>, at: Place, word: &str) -> Option<()> {
+    let t = p.peek();
+    if t.kind != Kind::Address {
+        p.unexpected(&format!("an address after {word}"));
+        return None;
+    }
+    p.take();
+    let text = std::str::from_utf8(t.text).unwrap_or_default();
+    if has_leading_zero(text, word) {
+        p.error(place(&t), leading_zero(t.text));
+        return Some(());
+    }
+    match text.parse() {
+        Ok(value) => *setting = Some(At { value, place: at }),
+        Err(_) => {
+            let family = word.split('_').next().unwrap_or_default();
+            p.warn(place(&t), format!("{} is no {family} address: {word} is ignored", quoted(t.text)));
+        }
+    }
+    Some(())
+}
+
+fn v6_interface(p: &mut Parser<'_>, _: &mut RawLink, at: Place) -> Option<()> {
+    if p.peek().kind != Kind::Address {
+        p.unexpected("an address after IPv6_interface");
+        return None;
+    }
+    p.take();
+    p.warn(at, "IPv6_interface has no effect: Interface says it all".into());
+    Some(())
+}
+
+fn interface(p: &mut Parser<'_>, link: &mut RawLink, at: Place) -> Option<()> {
+    let t = p.peek();
+    let name = p.outside_name("Interface", "the name of an interface")?;
+    link.interface = Some(At { value: name.into(), place: place(&t) });
+    if name.len() > INTERFACE_MAX {
+        let text = format!("{}: no interface has a name of more than {INTERFACE_MAX} bytes", quoted(t.text));
+        p.cannot_start(at, text);
+    }
+    Some(())
+}

@@ -1,0 +1,356 @@
+//! The machinery of the grammar: blocks of directives from tables, values, and how to go on after an error.
+//!
+//! One run reports as many errors as can be told apart. After an error the rest of the statement is passed
+//! over, for which lines count, although they mean nothing to the grammar: people put one statement on each. A
+//! section of the top level that begins inside a block closes everything that is open, which is what was
+//! meant when a brace was forgotten.
+
+use super::super::lexer::{Kind, Lexer, Token};
+use super::super::protocols::Protocols;
+use super::super::report::{At, Place, Report, Severity, quoted};
+use super::words;
+
+/// A directive of a block: its word, and what reads what follows. `None` from `read` means that the error has
+/// been reported and the rest of the statement is to be passed over.
+pub(super) struct Directive<T> {
+    pub(super) word: &'static str,
+    pub(super) read: fn(&mut Parser<'_>, &mut T, Place) -> Option<()>,
+}
+
+/// A block as messages name it.
+#[derive(Clone, Copy)]
+pub(super) struct BlockName {
+    /// `Mode FTFW`, for example.
+    pub(super) name: &'static str,
+    /// Where its name is.
+    pub(super) place: Place,
+}
+
+/// Reads one file.
+pub(super) struct Parser<'a> {
+    lexer: Lexer<'a>,
+    ahead: Token<'a>,
+    pub(super) report: Report,
+    /// The line of the word that was taken last.
+    line: u32,
+    /// A section has begun inside a block: every block ends without further errors.
+    unwinding: bool,
+    /// The last path that ends in a brace, which is probably not part of it.
+    swallowed_brace: Option<Place>,
+    protocols: &'a Protocols,
+}
+
+impl<'a> Parser<'a> {
+    pub(super) fn new(text: &'a [u8], protocols: &'a Protocols) -> Self {
+        let mut lexer = Lexer::new(text);
+        let ahead = lexer.token();
+        let report = Report::default();
+        Parser { lexer, ahead, report, line: 1, unwinding: false, swallowed_brace: None, protocols }
+    }
+
+    /// Where the names of protocols are looked up.
+    pub(super) fn protocols(&self) -> &'a Protocols {
+        self.protocols
+    }
+
+    /// The next word, which stays.
+    pub(super) fn peek(&self) -> Token<'a> {
+        self.ahead
+    }
+
+    /// Takes the next word.
+    pub(super) fn take(&mut self) -> Token<'a> {
+        self.line = self.ahead.line;
+        std::mem::replace(&mut self.ahead, self.lexer.token())
+    }
+
+    pub(super) fn error(&mut self, place: Place, text: String) {
+        self.report.add(Severity::Error, Some(place), text);
+    }
+
+    pub(super) fn cannot_start(&mut self, place: Place, text: String) {
+        self.report.add(Severity::CannotStart, Some(place), text);
+    }
+
+    pub(super) fn warn(&mut self, place: Place, text: String) {
+        self.report.add(Severity::Warning, Some(place), text);
+    }
+
+    /// Reports that the next word is not what is wanted.
+    pub(super) fn unexpected(&mut self, wanted: &str) {
+        let t = self.ahead;
+        let text = match t.kind {
+            Kind::End => format!("expected {wanted}, but the file ends here{}", self.hint()),
+            Kind::Stray if t.text == b"\"" => {
+                format!("expected {wanted}, found `\"': nothing is quoted in this file")
+            }
+            _ => format!("expected {wanted}, found {}", quoted(t.text)),
+        };
+        self.error(place(&t), text);
+    }
+
+    /// Reports that the next word begins no statement in `block`.
+    pub(super) fn unknown(&mut self, block: &str, known: impl Iterator<Item = &'static str>) {
+        let t = self.ahead;
+        // In a file that is no configuration at all this is most of the work, and nobody reads it.
+        let text = match self.report.is_full() {
+            true => String::new(),
+            false => words::not_here(&t, block, &known.collect::<Vec<_>>()),
+        };
+        self.error(place(&t), text);
+    }
+
+    /// What may be behind a missing brace.
+    fn hint(&self) -> String {
+        match self.swallowed_brace {
+            Some(p) => format!(
+                "; the path in line {} goes up to the next blank, `}}' included: put a blank before it",
+                p.line
+            ),
+            None => String::new(),
+        }
+    }
+
+    /// Reads `{`, directives from `table` and `}`.
+    pub(super) fn block<T>(&mut self, name: BlockName, table: &[Directive<T>], into: &mut T) -> Option<()> {
+        self.open(name)?;
+        let known = |t: &Token<'_>| table.iter().find(|d| d.word.as_bytes() == t.text);
+        while self.goes_on(name) {
+            let t = self.ahead;
+            let read = match known(&t).filter(|_| t.kind == Kind::Word) {
+                Some(directive) => {
+                    self.take();
+                    (directive.read)(self, into, place(&t))
+                }
+                None => {
+                    self.unknown(name.name, table.iter().map(|d| d.word));
+                    self.take();
+                    None
+                }
+            };
+            if read.is_none() {
+                self.skip();
+            }
+        }
+        Some(())
+    }
+
+    /// Reads `{`, items and `}`, where an item is a word by itself.
+    pub(super) fn list(
+        &mut self,
+        name: BlockName,
+        mut item: impl FnMut(&mut Parser<'a>, Token<'a>) -> Option<()>,
+    ) -> Option<()> {
+        self.open(name)?;
+        while self.goes_on(name) {
+            let t = self.ahead;
+            if item(self, t).is_none() {
+                match self.ahead.kind {
+                    Kind::Open => self.skip_block(),
+                    Kind::Close | Kind::End => {}
+                    _ => {
+                        self.take();
+                    }
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn open(&mut self, name: BlockName) -> Option<()> {
+        if self.ahead.kind != Kind::Open {
+            self.unexpected(&format!("`{{' after {}", name.name));
+            self.take_if_same_line();
+            return None;
+        }
+        self.take();
+        Some(())
+    }
+
+    /// False at the end of a block, having taken its brace or reported that there is none.
+    fn goes_on(&mut self, name: BlockName) -> bool {
+        let t = self.ahead;
+        match t.kind {
+            _ if self.unwinding => false,
+            Kind::Close => {
+                self.take();
+                false
+            }
+            Kind::End => {
+                let text = format!("the block {} is not closed{}", name.name, self.hint());
+                self.error(name.place, text);
+                self.unwinding = true;
+                false
+            }
+            Kind::Word if words::SECTIONS.iter().any(|s| s.as_bytes() == t.text) => {
+                let text = format!(
+                    "{} begins inside the block {} of line {}: is a `}}' missing?",
+                    quoted(t.text),
+                    name.name,
+                    name.place.line
+                );
+                self.error(place(&t), text);
+                self.unwinding = true;
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Takes a word that stands where something else is wanted, if the line says that it was meant to be it.
+    fn take_if_same_line(&mut self) {
+        if self.ahead.kind == Kind::Word && self.ahead.line == self.line {
+            self.take();
+        }
+    }
+
+    /// Passes over the rest of a statement: up to a closing brace, the end of a block that belongs to it, a
+    /// word that begins a directive, or any word on a line of its own.
+    pub(super) fn skip(&mut self) {
+        let line = self.line;
+        loop {
+            let t = self.ahead;
+            match t.kind {
+                Kind::Close | Kind::End => return,
+                Kind::Open => return self.skip_block(),
+                Kind::Word if t.line > line || words::may_begin(t.text) => return,
+                _ => {
+                    self.take();
+                }
+            }
+        }
+    }
+
+    /// Passes over a block and the blocks in it; ends before a section too.
+    fn skip_block(&mut self) {
+        let mut depth = 0u32;
+        loop {
+            match self.ahead.kind {
+                Kind::End => return,
+                Kind::Open => depth += 1,
+                Kind::Close => depth -= 1,
+                _ => {}
+            }
+            self.take();
+            if depth == 0 {
+                return;
+            }
+        }
+    }
+
+    /// At the top level again: blocks may be open no more.
+    pub(super) fn at_top(&mut self) {
+        self.unwinding = false;
+    }
+
+    /// A number of at most `max`.
+    pub(super) fn number(&mut self, place: Place, word: &str, max: u32) -> Option<At<u32>> {
+        let t = self.ahead;
+        if t.kind != Kind::Number {
+            self.unexpected(&format!("a number after {word}"));
+            return None;
+        }
+        self.take();
+        let value = std::str::from_utf8(t.text).ok().and_then(|s| s.parse::<u32>().ok());
+        match value.filter(|v| *v <= max) {
+            Some(value) => Some(At { value, place }),
+            None => {
+                let text = format!("{word} is at most {max}, not {}", quoted(t.text));
+                self.error(super::parser::place(&t), text);
+                None
+            }
+        }
+    }
+
+    /// `on`, `yes`, `off` or `no` in any letter case, if that is next.
+    pub(super) fn try_switch(&mut self) -> Option<bool> {
+        let value = words::switch(&self.ahead)?;
+        self.take();
+        Some(value)
+    }
+
+    /// Sets what an on/off word says, if that is next; false if it is not.
+    pub(super) fn try_switch_at(&mut self, setting: &mut Option<At<bool>>, place: Place) -> bool {
+        match self.try_switch() {
+            Some(value) => {
+                *setting = Some(At { value, place });
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// `on`, `yes`, `off` or `no`.
+    pub(super) fn switch(&mut self, place: Place, word: &str) -> Option<At<bool>> {
+        let Some(value) = self.try_switch() else {
+            self.unexpected(&format!("on or off after {word}"));
+            return None;
+        };
+        Some(At { value, place })
+    }
+
+    /// A path of at most `max` bytes.
+    pub(super) fn path(&mut self, word: &str, wanted: &str, max: usize) -> Option<&'a [u8]> {
+        let t = self.ahead;
+        if t.kind != Kind::Path {
+            self.unexpected(&format!("{wanted} after {word}"));
+            return None;
+        }
+        self.take();
+        if t.text.ends_with(b"}") {
+            self.swallowed_brace = Some(place(&t));
+        }
+        if t.text.len() > max {
+            let text = format!("the path of {word} is longer than {max} bytes: {}", quoted(t.text));
+            self.error(place(&t), text);
+            return None;
+        }
+        Some(t.text)
+    }
+
+    /// A name of the configuration language's own making: a facility, a scheduler, a protocol.
+    pub(super) fn name(&mut self, word: &str, wanted: &str) -> Option<&'a str> {
+        let t = self.ahead;
+        self.name_if(t.kind == Kind::Word && !words::is_keyword(t.text), word, wanted)
+    }
+
+    /// The name of something that exists outside: an interface, a helper.
+    ///
+    /// The original reads names of one to four hexadecimal digits (`fe0`) as addresses and refuses them; here
+    /// they are names when they begin with a letter.
+    pub(super) fn outside_name(&mut self, word: &str, wanted: &str) -> Option<&'a str> {
+        let t = self.ahead;
+        let hex = t.kind == Kind::Address
+            && t.text.iter().all(u8::is_ascii_hexdigit)
+            && t.text.first().is_some_and(u8::is_ascii_alphabetic);
+        self.name_if(hex || (t.kind == Kind::Word && !words::is_keyword(t.text)), word, wanted)
+    }
+
+    fn name_if(&mut self, usable: bool, word: &str, wanted: &str) -> Option<&'a str> {
+        let t = self.ahead;
+        match std::str::from_utf8(t.text) {
+            Ok(name) if usable => {
+                self.take();
+                Some(name)
+            }
+            _ if t.kind == Kind::Word => {
+                let text = format!(
+                    "expected {wanted} after {word}, found {}, which is a word of the configuration language",
+                    quoted(t.text)
+                );
+                self.error(place(&t), text);
+                self.take_if_same_line();
+                None
+            }
+            _ => {
+                self.unexpected(&format!("{wanted} after {word}"));
+                None
+            }
+        }
+    }
+}
+
+/// Where a word is.
+pub(super) fn place(t: &Token<'_>) -> Place {
+    Place { line: t.line, column: t.column }
+}

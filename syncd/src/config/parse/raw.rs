@@ -1,0 +1,128 @@
+//! What the file says, before it is checked and defaults are filled in.
+
+use super::super::report::{At, Place};
+use super::super::settings::{
+    Facility, FilterFrom, LogFormat, Logic, Network, Protocol, SchedulerPolicy, TcpState,
+};
+use super::unique::Unique;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+/// A setting with its place, if the file has it. Of repeated ones the last counts.
+pub(crate) type Set<T> = Option<At<T>>;
+
+/// A whole file.
+#[derive(Debug, Default)]
+pub(crate) struct Raw {
+    pub(crate) general: RawGeneral,
+    pub(crate) sync: RawSync,
+    pub(crate) stats: RawStats,
+    pub(crate) sync_place: Option<Place>,
+    pub(crate) stats_place: Option<Place>,
+}
+
+/// `General`.
+#[derive(Debug, Default)]
+pub(crate) struct RawGeneral {
+    pub(crate) hash_size: Set<u32>,
+    pub(crate) hash_limit: Set<u32>,
+    pub(crate) log_file: Set<Option<PathBuf>>,
+    pub(crate) syslog: Set<Option<Facility>>,
+    pub(crate) lock_file: Set<PathBuf>,
+    pub(crate) control_socket: Set<PathBuf>,
+    pub(crate) netlink_buffer_size: Set<u32>,
+    pub(crate) netlink_buffer_size_max: Set<u32>,
+    pub(crate) netlink_overrun_resync_s: Set<Option<u32>>,
+    pub(crate) netlink_events_reliable: Set<bool>,
+    pub(crate) event_iteration_limit: Set<u32>,
+    pub(crate) poll_s: Set<u32>,
+    pub(crate) filter: RawFilter,
+    pub(crate) scheduler_policy: Set<SchedulerPolicy>,
+    pub(crate) scheduler_priority: Set<u8>,
+    pub(crate) systemd: Set<bool>,
+}
+
+/// `Filter`. Lists of several blocks are put together, and the last Accept or Ignore counts for all of it.
+#[derive(Debug, Default)]
+pub(crate) struct RawFilter {
+    pub(crate) from: Set<FilterFrom>,
+    pub(crate) protocol: Option<RawList<Protocol>>,
+    pub(crate) address: Option<RawList<Network>>,
+    pub(crate) state: Option<RawList<TcpState>>,
+}
+
+/// One criterion.
+#[derive(Debug)]
+pub(crate) struct RawList<T> {
+    pub(crate) logic: At<Logic>,
+    pub(crate) items: Unique<T>,
+}
+
+/// `Sync`, the settings of all modes together: the original shares them too.
+#[derive(Debug, Default)]
+pub(crate) struct RawSync {
+    pub(crate) ftfw: Option<Place>,
+    pub(crate) alarm: Option<Place>,
+    pub(crate) notrack: Option<Place>,
+    pub(crate) resend_queue_size: Set<u32>,
+    pub(crate) ack_window_size: Set<u32>,
+    pub(crate) disable_external_cache: Set<bool>,
+    pub(crate) disable_internal_cache: Set<bool>,
+    pub(crate) startup_resync: Set<bool>,
+    pub(crate) refresh_time_s: Set<u32>,
+    pub(crate) cache_timeout_s: Set<u32>,
+    pub(crate) commit_timeout_s: Set<u32>,
+    pub(crate) purge_timeout_s: Set<u32>,
+    pub(crate) error_queue_length: Set<u32>,
+    pub(crate) tcp_window_tracking: Set<bool>,
+    /// Names, or `None` for on and off.
+    pub(crate) expectation_sync: Set<bool>,
+    pub(crate) expectation_helpers: Unique<String>,
+    pub(crate) links: Vec<RawLink>,
+}
+
+/// The kind of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LinkKind {
+    Multicast,
+    Udp,
+    Tcp,
+}
+
+impl LinkKind {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            LinkKind::Multicast => "Multicast",
+            LinkKind::Udp => "UDP",
+            LinkKind::Tcp => "TCP",
+        }
+    }
+}
+
+/// A dedicated link.
+#[derive(Debug)]
+pub(crate) struct RawLink {
+    pub(crate) kind: LinkKind,
+    pub(crate) place: Place,
+    pub(crate) is_default: bool,
+    pub(crate) interface: Set<String>,
+    pub(crate) v4: Set<Ipv4Addr>,
+    pub(crate) v6: Set<Ipv6Addr>,
+    pub(crate) v4_peer: Set<Ipv4Addr>,
+    pub(crate) v6_peer: Set<Ipv6Addr>,
+    pub(crate) v4_interface: Set<Ipv4Addr>,
+    pub(crate) port: Set<u32>,
+    pub(crate) send_buffer: Set<u32>,
+    pub(crate) receive_buffer: Set<u32>,
+    pub(crate) checksum: Set<bool>,
+    /// `TCP` alone; belongs to all links.
+    pub(crate) error_queue_length: Set<u32>,
+}
+
+/// `Stats`.
+#[derive(Debug, Default)]
+pub(crate) struct RawStats {
+    pub(crate) log_file: Set<Option<PathBuf>>,
+    pub(crate) syslog: Set<Option<Facility>>,
+    pub(crate) log_format: Set<LogFormat>,
+}

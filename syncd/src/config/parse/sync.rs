@@ -1,0 +1,135 @@
+//! `Sync` (spec/conntrackd.md §5.3).
+
+use super::super::lexer::Kind;
+use super::super::report::Place;
+use super::general::{BYTES_MAX, set};
+use super::link::link;
+use super::parser::{BlockName, Directive, Parser};
+use super::raw::{LinkKind, Raw, RawSync};
+
+type Row = Directive<RawSync>;
+
+const REFRESH_TIME: Row = Directive {
+    word: "RefreshTime",
+    read: |p, s, at| set(&mut s.refresh_time_s, p.number(at, "RefreshTime", BYTES_MAX)),
+};
+const CACHE_TIMEOUT: Row = Directive {
+    word: "CacheTimeout",
+    read: |p, s, at| set(&mut s.cache_timeout_s, p.number(at, "CacheTimeout", BYTES_MAX)),
+};
+const COMMIT_TIMEOUT: Row = Directive {
+    word: "CommitTimeout",
+    read: |p, s, at| set(&mut s.commit_timeout_s, p.number(at, "CommitTimeout", BYTES_MAX)),
+};
+const PURGE_TIMEOUT: Row = Directive {
+    word: "PurgeTimeout",
+    read: |p, s, at| set(&mut s.purge_timeout_s, p.number(at, "PurgeTimeout", BYTES_MAX)),
+};
+const RESEND_QUEUE_SIZE: Row = Directive {
+    word: "ResendQueueSize",
+    read: |p, s, at| set(&mut s.resend_queue_size, p.number(at, "ResendQueueSize", BYTES_MAX)),
+};
+const ACK_WINDOW_SIZE: Row = Directive {
+    word: "ACKWindowSize",
+    read: |p, s, at| set(&mut s.ack_window_size, p.number(at, "ACKWindowSize", BYTES_MAX)),
+};
+const DISABLE_EXTERNAL_CACHE: Row = Directive {
+    word: "DisableExternalCache",
+    read: |p, s, at| set(&mut s.disable_external_cache, p.switch(at, "DisableExternalCache")),
+};
+const DISABLE_INTERNAL_CACHE: Row = Directive {
+    word: "DisableInternalCache",
+    read: |p, s, at| set(&mut s.disable_internal_cache, p.switch(at, "DisableInternalCache")),
+};
+const STARTUP_RESYNC: Row = Directive {
+    word: "StartupResync",
+    read: |p, s, at| set(&mut s.startup_resync, p.switch(at, "StartupResync")),
+};
+
+pub(super) const SYNC: &[Row] = &[
+    Directive { word: "Mode", read: mode },
+    Directive { word: "Multicast", read: |p, s, at| link(p, s, at, LinkKind::Multicast) },
+    Directive { word: "UDP", read: |p, s, at| link(p, s, at, LinkKind::Udp) },
+    Directive { word: "TCP", read: |p, s, at| link(p, s, at, LinkKind::Tcp) },
+    Directive {
+        word: "Options",
+        read: |p, s, at| p.block(BlockName { name: "Options", place: at }, OPTIONS, s),
+    },
+    REFRESH_TIME,
+    CACHE_TIMEOUT,
+    COMMIT_TIMEOUT,
+    PURGE_TIMEOUT,
+];
+
+pub(super) const FTFW: &[Row] = &[
+    RESEND_QUEUE_SIZE,
+    ACK_WINDOW_SIZE,
+    COMMIT_TIMEOUT,
+    PURGE_TIMEOUT,
+    DISABLE_EXTERNAL_CACHE,
+    STARTUP_RESYNC,
+];
+pub(super) const ALARM: &[Row] = &[REFRESH_TIME, CACHE_TIMEOUT, COMMIT_TIMEOUT, PURGE_TIMEOUT];
+pub(super) const NOTRACK: &[Row] =
+    &[COMMIT_TIMEOUT, PURGE_TIMEOUT, DISABLE_EXTERNAL_CACHE, DISABLE_INTERNAL_CACHE, STARTUP_RESYNC];
+
+pub(super) const OPTIONS: &[Row] = &[
+    Directive {
+        word: "TCPWindowTracking",
+        read: |p, s, at| set(&mut s.tcp_window_tracking, p.switch(at, "TCPWindowTracking")),
+    },
+    Directive { word: "ExpectationSync", read: expectation_sync },
+];
+
+/// `Sync { … }`.
+pub(super) fn sync(p: &mut Parser<'_>, raw: &mut Raw, at: Place) -> Option<()> {
+    raw.sync_place.get_or_insert(at);
+    p.block(BlockName { name: "Sync", place: at }, SYNC, &mut raw.sync)
+}
+
+/// `Mode NAME { … }`.
+fn mode(p: &mut Parser<'_>, sync: &mut RawSync, at: Place) -> Option<()> {
+    let t = p.peek();
+    let is = |word: &str| t.kind == Kind::Word && t.text.eq_ignore_ascii_case(word.as_bytes());
+    let (name, table, given) = if is("ftfw") || is("nack") {
+        ("Mode FTFW", FTFW, &mut sync.ftfw)
+    } else if is("alarm") || is("persistent") {
+        ("Mode ALARM", ALARM, &mut sync.alarm)
+    } else if is("notrack") {
+        ("Mode NOTRACK", NOTRACK, &mut sync.notrack)
+    } else {
+        p.unexpected("FTFW, ALARM or NOTRACK after Mode");
+        return None;
+    };
+    given.get_or_insert(at);
+    if is("nack") {
+        p.warn(at, "mode nack is called FTFW nowadays".into());
+    }
+    if is("persistent") {
+        p.warn(at, "mode persistent is called ALARM nowadays".into());
+    }
+    p.take();
+    p.block(BlockName { name, place: at }, table, sync)
+}
+
+/// `on`, `off` or `{ HELPER … }`. Names of several lists are put together.
+fn expectation_sync(p: &mut Parser<'_>, sync: &mut RawSync, at: Place) -> Option<()> {
+    if p.peek().kind != Kind::Open {
+        if p.try_switch_at(&mut sync.expectation_sync, at) {
+            return Some(());
+        }
+        p.unexpected("on, off or a list of helpers in braces after ExpectationSync");
+        return None;
+    }
+    let names = &mut sync.expectation_helpers;
+    let read = p.list(BlockName { name: "ExpectationSync", place: at }, |p, _| {
+        let name = p.outside_name("ExpectationSync", "the name of a helper")?;
+        names.insert(name.into());
+        Some(())
+    });
+    if names.is_empty() {
+        p.warn(at, "an empty list of helpers means all of them".into());
+    }
+    sync.expectation_sync = Some(super::super::report::At { value: true, place: at });
+    read
+}

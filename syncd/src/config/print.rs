@@ -1,0 +1,362 @@
+//! A configuration as text that reads back as the same configuration (`--check`).
+//!
+//! Every setting that has an effect is written, defaults too; what has no word for "not set" is written as a
+//! comment. The text is also good for the original, except for what the original does not know: the JSON log
+//! and names like `fe0`.
+
+use super::settings::{
+    Config, Ends, Expectations, Facility, Filter, FilterFrom, General, Group, Link, Links, Listed, LogFormat,
+    Mode, Network, Role, Scheduler, Stats, Sync, default,
+};
+use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+/// Lines with their indentation. Bytes, because paths are.
+struct Lines {
+    out: Vec<u8>,
+    depth: usize,
+}
+
+impl Lines {
+    fn line(&mut self, parts: &[&[u8]]) {
+        self.out.extend(std::iter::repeat_n(b'\t', self.depth));
+        for (i, part) in parts.iter().enumerate() {
+            if i > 0 {
+                self.out.push(b' ');
+            }
+            self.out.extend_from_slice(part);
+        }
+        self.out.push(b'\n');
+    }
+
+    fn set(&mut self, word: &str, value: &str) {
+        self.line(&[word.as_bytes(), value.as_bytes()]);
+    }
+
+    fn number(&mut self, word: &str, value: impl Into<u64>) {
+        self.set(word, &value.into().to_string());
+    }
+
+    /// A number, or a comment that says what happens without it.
+    fn optional(&mut self, word: &str, value: Option<u32>, without: &str) {
+        match value {
+            Some(v) => self.number(word, v),
+            None => self.set("#", &format!("{word}: not set, {without}")),
+        }
+    }
+
+    fn switch(&mut self, word: &str, on: bool) {
+        self.set(word, if on { "on" } else { "off" });
+    }
+
+    /// Paths hold no white space and no quotes: the grammar cannot express them.
+    fn path(&mut self, word: &str, path: &Path) {
+        self.line(&[word.as_bytes(), path.as_os_str().as_bytes()]);
+    }
+
+    fn block(&mut self, name: &str, inner: impl FnOnce(&mut Self)) {
+        self.set(name, "{");
+        self.depth += 1;
+        inner(self);
+        self.depth -= 1;
+        self.line(&[b"}"]);
+    }
+}
+
+/// The text of a configuration.
+pub fn print(config: &Config) -> Vec<u8> {
+    let mut l = Lines { out: Vec::new(), depth: 0 };
+    match &config.role {
+        Role::Sync(s) => sync(&mut l, s),
+        Role::Stats(s) => stats(&mut l, s),
+    }
+    l.out.push(b'\n');
+    general(&mut l, &config.general);
+    l.out
+}
+
+/// A part of a configuration in one line.
+fn one_line(write: impl FnOnce(&mut Lines)) -> String {
+    let mut l = Lines { out: Vec::new(), depth: 0 };
+    write(&mut l);
+    let text = String::from_utf8_lossy(&l.out).into_owned();
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    lines.collect::<Vec<_>>().join(" ")
+}
+
+/// The `Filter` block in one line.
+pub(super) fn filter_text(f: &Filter) -> String {
+    one_line(|l| filter(l, f))
+}
+
+/// The `Scheduler` block in one line.
+pub(super) fn scheduler_text(s: &Scheduler) -> String {
+    one_line(|l| scheduler(l, s))
+}
+
+/// The link blocks in one line.
+pub(super) fn links_text(s: &Sync) -> String {
+    one_line(|l| links(l, s))
+}
+
+/// Values as the file has them.
+pub(super) mod words {
+    use super::super::settings::{Facility, LogFormat, Mode, SchedulerPolicy};
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::path::Path;
+
+    pub(in super::super) fn on_off(on: bool) -> String {
+        if on { "on" } else { "off" }.into()
+    }
+
+    /// Bytes that are no text are escaped, so that different paths stay different.
+    pub(in super::super) fn path(path: &Path) -> String {
+        match path.to_str() {
+            Some(text) => text.to_owned(),
+            None => path.as_os_str().as_bytes().escape_ascii().to_string(),
+        }
+    }
+
+    pub(in super::super) fn path_or_off(p: Option<&Path>) -> String {
+        p.map_or("off".into(), path)
+    }
+
+    pub(in super::super) fn facility_or_off(f: Option<Facility>) -> String {
+        f.map_or("off".into(), Facility::name)
+    }
+
+    pub(in super::super) fn log_format(f: LogFormat) -> &'static str {
+        match f {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        }
+    }
+
+    pub(in super::super) fn mode(m: &Mode) -> &'static str {
+        match m {
+            Mode::Ftfw(_) => "FTFW",
+            Mode::Alarm(_) => "ALARM",
+            Mode::Notrack(_) => "NOTRACK",
+        }
+    }
+
+    pub(super) fn policy(p: SchedulerPolicy) -> &'static str {
+        match p {
+            SchedulerPolicy::RoundRobin => "RR",
+            SchedulerPolicy::Fifo => "FIFO",
+        }
+    }
+}
+
+fn general(l: &mut Lines, g: &General) {
+    l.block("General", |l| {
+        // Without effect, and the default is not worth a warning when the text is read again.
+        if g.hash_size != default::HASH_SIZE {
+            l.number("HashSize", g.hash_size);
+        }
+        l.number("HashLimit", g.hash_limit);
+        log_file(l, g.log_file.as_deref());
+        syslog(l, g.syslog);
+        l.path("LockFile", &g.lock_file);
+        if let Some(path) = &g.control_socket {
+            l.block("UNIX", |l| l.path("Path", path));
+        }
+        l.optional("NetlinkBufferSize", g.netlink_buffer_size, "the system's default");
+        l.number("NetlinkBufferSizeMaxGrowth", g.netlink_buffer_size_max);
+        match g.netlink_overrun_resync_s {
+            Some(s) => l.number("NetlinkOverrunResync", s),
+            None => l.switch("NetlinkOverrunResync", false),
+        }
+        l.switch("NetlinkEventsReliable", g.netlink_events_reliable);
+        l.number("EventIterationLimit", g.event_iteration_limit);
+        l.optional("PollSecs", g.poll_s, "events are used");
+        scheduler(l, &g.scheduler);
+        l.switch("Systemd", g.systemd);
+        filter(l, &g.filter);
+    });
+}
+
+fn scheduler(l: &mut Lines, s: &Scheduler) {
+    l.block("Scheduler", |l| {
+        l.set("Type", words::policy(s.policy));
+        l.number("Priority", s.priority);
+    });
+}
+
+fn log_file(l: &mut Lines, path: Option<&Path>) {
+    match path {
+        Some(path) => l.path("LogFile", path),
+        None => l.switch("LogFile", false),
+    }
+}
+
+fn syslog(l: &mut Lines, facility: Option<Facility>) {
+    match facility {
+        Some(f) => l.set("Syslog", &f.name()),
+        None => l.switch("Syslog", false),
+    }
+}
+
+fn filter(l: &mut Lines, f: &Filter) {
+    let from = match f.from {
+        FilterFrom::Userspace => "Filter From Userspace",
+        FilterFrom::Kernelspace => "Filter From Kernelspace",
+    };
+    l.block(from, |l| {
+        list(l, "Protocol", f.protocol.as_ref(), |l, p| l.line(&[p.name.as_bytes()]));
+        list(l, "Address", f.address.as_ref(), |l, n| match n {
+            Network::V4(a, 32) => l.set("IPv4_address", &a.to_string()),
+            Network::V4(a, len) => l.set("IPv4_address", &format!("{a}/{len}")),
+            Network::V6(a, 128) => l.set("IPv6_address", &v6(a)),
+            Network::V6(a, len) => l.set("IPv6_address", &format!("{}/{len}", v6(a))),
+        });
+        if let Some(listed) = &f.state {
+            l.block(&format!("State {}", listed.logic.word()), |l| {
+                if !listed.items.is_empty() {
+                    let words: Vec<_> = listed.items.iter().map(|s| s.word()).collect();
+                    l.set(&words.join(" "), "for TCP");
+                }
+            });
+        }
+    });
+}
+
+fn list<T>(l: &mut Lines, word: &str, listed: Option<&Listed<T>>, item: impl Fn(&mut Lines, &T)) {
+    if let Some(listed) = listed {
+        l.block(&format!("{word} {}", listed.logic.word()), |l| {
+            for i in &listed.items {
+                item(l, i);
+            }
+        });
+    }
+}
+
+/// IPv6 without a dotted quad at the end, which the grammar has no pattern for.
+fn v6(addr: &std::net::Ipv6Addr) -> String {
+    let s = addr.segments();
+    if s[..5] == [0; 5] && (s[5] == 0 || s[5] == 0xffff) && s[6] != 0 {
+        return format!("::{:x}:{:x}:{:x}", s[5], s[6], s[7]);
+    }
+    addr.to_string()
+}
+
+fn ip(addr: &IpAddr) -> String {
+    match addr {
+        IpAddr::V4(a) => a.to_string(),
+        IpAddr::V6(a) => v6(a),
+    }
+}
+
+fn sync(l: &mut Lines, s: &Sync) {
+    l.block("Sync", |l| {
+        mode(l, s);
+        links(l, s);
+        l.block("Options", |l| {
+            l.switch("TCPWindowTracking", s.tcp_window_tracking);
+            match &s.expectations {
+                Expectations::Off => l.switch("ExpectationSync", false),
+                Expectations::All => l.switch("ExpectationSync", true),
+                Expectations::Of(helpers) => l.block("ExpectationSync", |l| {
+                    for h in helpers {
+                        l.line(&[h.as_bytes()]);
+                    }
+                }),
+            }
+        });
+    });
+}
+
+fn links(l: &mut Lines, s: &Sync) {
+    let default = |i| if i == s.default_link { " Default" } else { "" };
+    match &s.links {
+        Links::Multicast(links) => {
+            for (i, link) in links.iter().enumerate() {
+                l.block(&format!("Multicast{}", default(i)), |l| {
+                    group(l, &link.addresses);
+                    l.number("Group", link.port);
+                    common(l, link);
+                });
+            }
+        }
+        Links::Udp(links) => {
+            for (i, link) in links.iter().enumerate() {
+                l.block(&format!("UDP{}", default(i)), |l| unicast(l, link));
+            }
+        }
+        Links::Tcp { links, error_queue_length } => {
+            for (i, link) in links.iter().enumerate() {
+                l.block(&format!("TCP{}", default(i)), |l| {
+                    unicast(l, link);
+                    l.number("ErrorQueueLength", *error_queue_length);
+                });
+            }
+        }
+    }
+}
+
+fn mode(l: &mut Lines, s: &Sync) {
+    let timeouts = |l: &mut Lines| {
+        l.optional("CommitTimeout", s.commit_timeout_s, "committed flows live for what is left of their own");
+        l.number("PurgeTimeout", s.purge_timeout_s);
+    };
+    match &s.mode {
+        Mode::Ftfw(m) => l.block("Mode FTFW", |l| {
+            l.number("ResendQueueSize", m.resend_queue_size);
+            l.number("ACKWindowSize", m.ack_window_size);
+            timeouts(l);
+            l.switch("DisableExternalCache", m.disable_external_cache);
+            l.switch("StartupResync", m.startup_resync);
+        }),
+        Mode::Alarm(m) => l.block("Mode ALARM", |l| {
+            l.number("RefreshTime", m.refresh_time_s);
+            l.number("CacheTimeout", m.cache_timeout_s);
+            timeouts(l);
+        }),
+        Mode::Notrack(m) => l.block("Mode NOTRACK", |l| {
+            timeouts(l);
+            l.switch("DisableInternalCache", m.disable_internal_cache);
+            l.switch("DisableExternalCache", m.disable_external_cache);
+            l.switch("StartupResync", m.startup_resync);
+        }),
+    }
+}
+
+fn group(l: &mut Lines, g: &Group) {
+    match g {
+        Group::V4 { group, local } => {
+            l.set("IPv4_address", &group.to_string());
+            l.set("IPv4_interface", &local.to_string());
+        }
+        Group::V6 { group } => l.set("IPv6_address", &v6(group)),
+    }
+}
+
+fn unicast(l: &mut Lines, link: &Link<Ends>) {
+    let family = if link.addresses.peer.is_ipv4() { "IPv4" } else { "IPv6" };
+    match link.addresses.local {
+        Some(local) => l.set(&format!("{family}_address"), &ip(&local)),
+        None => l.set("#", &format!("{family}_address: not set, every address")),
+    }
+    l.set(&format!("{family}_Destination_Address"), &ip(&link.addresses.peer));
+    l.number("Port", link.port);
+    common(l, link);
+}
+
+fn common<A>(l: &mut Lines, link: &Link<A>) {
+    l.set("Interface", &link.interface);
+    l.optional("SndSocketBuffer", link.send_buffer, "the system's default");
+    l.optional("RcvSocketBuffer", link.receive_buffer, "the system's default");
+    l.switch("Checksum", link.checksum);
+}
+
+fn stats(l: &mut Lines, s: &Stats) {
+    l.block("Stats", |l| {
+        log_file(l, s.log_file.as_deref());
+        syslog(l, s.syslog);
+        // A word of ours is written only where it says something: the original has no such directive.
+        if s.log_format == LogFormat::Json {
+            l.set("LogFormat", "json");
+        }
+    });
+}

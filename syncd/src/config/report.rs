@@ -1,0 +1,185 @@
+//! What is wrong with a configuration file, and where.
+
+use std::fmt;
+
+/// Where something is in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in bytes, from 1.
+    pub column: u32,
+}
+
+/// A value with the place it was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Where its directive begins.
+    pub place: Place,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Works, but something does not do what one may think it does.
+    Warning,
+    /// The file is well formed and good enough for control commands, but no daemon can run with it: the
+    /// original accepts these in its client role, and says so at the start of the daemon only.
+    CannotStart,
+    /// The file is refused in every role.
+    Error,
+}
+
+/// One remark about the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where; `None` when it is about the file as a whole.
+    pub place: Option<Place>,
+    /// The text, one line.
+    pub text: String,
+}
+
+/// Remarks that are kept. What comes later is counted: a file that is no configuration at all has an error in
+/// each word.
+pub const REMARKS_MAX: usize = 100;
+
+/// All remarks about a file, in the order of their lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    remarks: Vec<Remark>,
+    left_out: usize,
+    worst: Option<Severity>,
+}
+
+impl Report {
+    /// The remarks that were kept.
+    pub fn remarks(&self) -> &[Remark] {
+        &self.remarks
+    }
+
+    /// How many remarks there were beyond [`REMARKS_MAX`].
+    pub fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    /// True when the file is refused in every role.
+    pub fn is_refused(&self) -> bool {
+        self.worst == Some(Severity::Error)
+    }
+
+    /// True when a daemon can run with it.
+    pub fn can_start(&self) -> bool {
+        self.worst.is_none_or(|w| w == Severity::Warning)
+    }
+
+    /// True when further remarks are only counted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.remarks.len() >= REMARKS_MAX
+    }
+
+    /// Adds a remark.
+    pub(crate) fn add(&mut self, severity: Severity, place: Option<Place>, text: String) {
+        self.worst = self.worst.max(Some(severity));
+        if self.is_full() {
+            self.left_out += 1;
+        } else {
+            self.remarks.push(Remark { severity, place, text });
+        }
+    }
+
+    /// Puts the remarks in the order of their lines; those about the whole file come last.
+    pub(crate) fn sort(&mut self) {
+        self.remarks.sort_by_key(|r| (r.place.is_none(), r.place));
+    }
+
+    /// The remarks as lines of `FILE:LINE:COLUMN: error: TEXT`, ready to be printed.
+    pub fn lines<'a>(&'a self, file: &'a str) -> impl fmt::Display + 'a {
+        Lines { report: self, file }
+    }
+}
+
+struct Lines<'a> {
+    report: &'a Report,
+    file: &'a str,
+}
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for r in &self.report.remarks {
+            f.write_str(self.file)?;
+            if let Some(p) = r.place {
+                write!(f, ":{}:{}", p.line, p.column)?;
+            }
+            let what = match r.severity {
+                Severity::Warning => "warning",
+                Severity::CannotStart | Severity::Error => "error",
+            };
+            writeln!(f, ": {what}: {}", r.text)?;
+        }
+        if self.report.left_out > 0 {
+            writeln!(f, "{}: and {} more", self.file, self.report.left_out)?;
+        }
+        Ok(())
+    }
+}
+
+/// A word of the file as messages show it: quoted as the original does, cut when long, no control bytes.
+pub(crate) fn quoted(word: &[u8]) -> String {
+    const SHOWN: usize = 48;
+    let shown = word.get(..SHOWN).unwrap_or(word);
+    let mut text = String::from("`");
+    for b in shown {
+        match b {
+            b' '..=b'~' => text.push(char::from(*b)),
+            b => text.push_str(&format!("\\x{b:02x}")),
+        }
+    }
+    if shown.len() < word.len() {
+        text.push_str("...");
+    }
+    text.push('\'');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remarks_are_lines_in_the_order_of_the_file() {
+        let mut r = Report::default();
+        assert!(r.can_start() && !r.is_refused());
+        r.add(Severity::CannotStart, None, "no link".into());
+        r.add(Severity::Warning, Some(Place { line: 2, column: 3 }), "old".into());
+        assert!(!r.can_start() && !r.is_refused());
+        r.add(Severity::Error, Some(Place { line: 1, column: 9 }), "bad".into());
+        assert!(!r.can_start() && r.is_refused());
+        r.sort();
+        assert_eq!(
+            r.lines("f.conf").to_string(),
+            "f.conf:1:9: error: bad\nf.conf:2:3: warning: old\nf.conf: error: no link\n"
+        );
+    }
+
+    #[test]
+    fn what_is_not_kept_is_counted() {
+        let mut r = Report::default();
+        for i in 0..REMARKS_MAX + 7 {
+            let severity = if i < REMARKS_MAX { Severity::Warning } else { Severity::Error };
+            r.add(severity, None, "x".into());
+        }
+        assert_eq!((r.remarks().len(), r.left_out()), (REMARKS_MAX, 7));
+        assert!(r.is_refused());
+        assert!(r.lines("f").to_string().ends_with("f: and 7 more\n"));
+    }
+
+    #[test]
+    fn words_are_shown_without_control_bytes() {
+        assert_eq!(quoted(b"a\x1b[31m\xff"), "`a\\x1b[31m\\xff'");
+        assert_eq!(quoted(&[b'x'; 60]), format!("`{}...'", "x".repeat(48)));
+    }
+}

@@ -1,0 +1,377 @@
+//! What the configuration file says, as typed values with the original's defaults (spec/conntrackd.md §§5.2-5.6).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+/// A complete configuration that a daemon can run with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `General`.
+    pub general: General,
+    /// What the daemon is there for.
+    pub role: Role,
+}
+
+/// What the daemon is there for: one of the two, never both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// `Sync`: exchange flows with a peer.
+    Sync(Sync),
+    /// `Stats`, and also what a file with neither section means: log ended flows.
+    Stats(Stats),
+}
+
+/// `General`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct General {
+    /// `HashSize`: buckets of each cache in the original. zctd's caches grow by themselves.
+    pub hash_size: u32,
+    /// `HashLimit`: entries that each cache holds at most.
+    pub hash_limit: u32,
+    /// `LogFile`: where the daemon's own log is appended, if anywhere.
+    pub log_file: Option<PathBuf>,
+    /// `Syslog`: where the daemon's own log is also sent, if anywhere.
+    pub syslog: Option<Facility>,
+    /// `LockFile`.
+    pub lock_file: PathBuf,
+    /// `UNIX { Path }`: the control socket. Without one the daemon runs, and nobody can talk to it.
+    pub control_socket: Option<PathBuf>,
+    /// `NetlinkBufferSize`: bytes of the event socket's buffer; the system's default when `None`. The original
+    /// ignores a size above [`General::netlink_buffer_size_max`], which loses events; here it counts, and the
+    /// buffer does not grow.
+    pub netlink_buffer_size: Option<u32>,
+    /// `NetlinkBufferSizeMaxGrowth`: bytes up to which that buffer is doubled when events were lost.
+    pub netlink_buffer_size_max: u32,
+    /// `NetlinkOverrunResync`: seconds from a loss of events to the comparison with the kernel; `None`: never.
+    pub netlink_overrun_resync_s: Option<u32>,
+    /// `NetlinkEventsReliable`: the kernel keeps undelivered events with the flow.
+    pub netlink_events_reliable: bool,
+    /// `EventIterationLimit`: events, and datagrams a link, that are handled in one turn.
+    pub event_iteration_limit: u32,
+    /// `PollSecs`: seconds between dumps of the kernel's table, which then take the place of events.
+    pub poll_s: Option<u32>,
+    /// `Filter`.
+    pub filter: Filter,
+    /// `Scheduler`.
+    pub scheduler: Scheduler,
+    /// `Systemd`: readiness and watchdog messages.
+    pub systemd: bool,
+}
+
+/// Where `Syslog` sends to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Facility {
+    /// LOG_DAEMON.
+    Daemon,
+    /// LOG_LOCAL0 to LOG_LOCAL7.
+    Local(u8),
+}
+
+/// `Scheduler`: always real time in the original, unless the kernel refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scheduler {
+    /// `Type`.
+    pub policy: SchedulerPolicy,
+    /// `Priority`, 0 to 99. 0 is refused by the kernel for both policies.
+    pub priority: u8,
+}
+
+/// A real-time policy of sched(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchedulerPolicy {
+    /// SCHED_RR.
+    RoundRobin,
+    /// SCHED_FIFO.
+    Fifo,
+}
+
+/// `Filter`: which flows the daemon wants to know about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// `From`.
+    pub from: FilterFrom,
+    /// `Protocol`.
+    pub protocol: Option<Listed<Protocol>>,
+    /// `Address`.
+    pub address: Option<Listed<Network>>,
+    /// `State`: TCP states by their kernel numbers, in the order and with the words of the file.
+    pub state: Option<Listed<TcpState>>,
+}
+
+/// Where events are filtered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FilterFrom {
+    /// By the daemon.
+    #[default]
+    Userspace,
+    /// By the kernel, before they are sent.
+    Kernelspace,
+}
+
+/// A list and what being on it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed<T> {
+    /// Accept or ignore what is listed.
+    pub logic: Logic,
+    /// What is listed, in the order of the file, without repetitions.
+    pub items: Vec<T>,
+}
+
+/// What being on a list means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logic {
+    /// Only what is listed passes. An empty list passes nothing.
+    Accept,
+    /// What is listed does not pass.
+    Ignore,
+}
+
+/// A layer 4 protocol under the name the file has for it: numbers are not part of the format.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Protocol {
+    /// The name.
+    pub name: String,
+    /// IPPROTO_* number.
+    pub number: u8,
+}
+
+/// A single address or a network. Bits below the prefix are kept as they were written and do not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Network {
+    /// IPv4 with a prefix length of 0 to 32.
+    V4(Ipv4Addr, u8),
+    /// IPv6 with a prefix length of 0 to 128.
+    V6(Ipv6Addr, u8),
+}
+
+/// A TCP state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TcpState(pub(crate) u8);
+
+/// The words of the file for TCP states and their numbers in the kernel (TCP_CONNTRACK_*). The kernel calls
+/// number 9 SYN_SENT2 nowadays; the file's word for it is still LISTEN.
+pub const TCP_STATE_WORDS: [(&str, u8); 10] = [
+    ("SYN_SENT", 1),
+    ("SYN_RECV", 2),
+    ("ESTABLISHED", 3),
+    ("FIN_WAIT", 4),
+    ("CLOSE_WAIT", 5),
+    ("LAST_ACK", 6),
+    ("TIME_WAIT", 7),
+    ("CLOSED", 8),
+    ("CLOSE", 8),
+    ("LISTEN", 9),
+];
+
+impl TcpState {
+    /// The state's number in the kernel.
+    pub fn number(self) -> u8 {
+        self.0
+    }
+
+    /// The file's word for it.
+    pub fn word(self) -> &'static str {
+        TCP_STATE_WORDS.iter().find(|(_, n)| *n == self.0).map_or("NONE", |(w, _)| w)
+    }
+}
+
+/// `Sync`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sync {
+    /// `Mode` and what belongs to it alone.
+    pub mode: Mode,
+    /// `CommitTimeout`: seconds that committed flows live; what is left of their own when `None`.
+    pub commit_timeout_s: Option<u32>,
+    /// `PurgeTimeout`: seconds from `-t` to the flush.
+    pub purge_timeout_s: u32,
+    /// The dedicated links, one to four of one kind, in the order of the file.
+    pub links: Links,
+    /// Index of the link that is active at first.
+    pub default_link: usize,
+    /// `TCPWindowTracking`.
+    pub tcp_window_tracking: bool,
+    /// `ExpectationSync`.
+    pub expectations: Expectations,
+}
+
+/// `Mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// `FTFW`: reliable.
+    Ftfw(Ftfw),
+    /// `ALARM`: every flow again and again.
+    Alarm(Alarm),
+    /// `NOTRACK`: best effort.
+    Notrack(Notrack),
+}
+
+/// What belongs to FTFW.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ftfw {
+    /// `ResendQueueSize`: unacknowledged messages that are kept.
+    pub resend_queue_size: u32,
+    /// `ACKWindowSize`: messages after which an acknowledgement is sent.
+    pub ack_window_size: u32,
+    /// `DisableExternalCache`: the peer's flows go straight into the kernel.
+    pub disable_external_cache: bool,
+    /// `StartupResync`: ask the peer for its flows at the start.
+    pub startup_resync: bool,
+}
+
+/// What belongs to ALARM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// `RefreshTime`: seconds within which every flow is announced again.
+    pub refresh_time_s: u32,
+    /// `CacheTimeout`: seconds after which a flow of the peer that was not announced is forgotten.
+    pub cache_timeout_s: u32,
+}
+
+/// What belongs to NOTRACK.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notrack {
+    /// `DisableInternalCache`: messages are made from events, nothing is kept.
+    pub disable_internal_cache: bool,
+    /// `DisableExternalCache`: the peer's flows go straight into the kernel.
+    pub disable_external_cache: bool,
+    /// `StartupResync`: ask the peer for its flows at the start.
+    pub startup_resync: bool,
+}
+
+/// `ExpectationSync`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expectations {
+    /// `off`: not replicated.
+    Off,
+    /// `on`: all of them.
+    All,
+    /// Those of helpers whose names begin with one of these, in any letter case.
+    Of(Vec<String>),
+}
+
+/// The dedicated links, all of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// `Multicast`.
+    Multicast(Vec<Link<Group>>),
+    /// `UDP`.
+    Udp(Vec<Link<Ends>>),
+    /// `TCP`.
+    Tcp {
+        /// The links.
+        links: Vec<Link<Ends>>,
+        /// `ErrorQueueLength`: buffers that wait for a broken connection, for all links together.
+        error_queue_length: u32,
+    },
+}
+
+/// One dedicated link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link<A> {
+    /// `Interface`: MTU and state are taken from it.
+    pub interface: String,
+    /// Its addresses.
+    pub addresses: A,
+    /// `Port`, or `Group` of a multicast link: the UDP or TCP port of both sides.
+    pub port: u16,
+    /// `SndSocketBuffer`: bytes; the system's default when `None`.
+    pub send_buffer: Option<u32>,
+    /// `RcvSocketBuffer`: bytes; the system's default when `None`.
+    pub receive_buffer: Option<u32>,
+    /// `Checksum`: false asks for datagrams without (SO_NO_CHECK).
+    pub checksum: bool,
+}
+
+/// The addresses of a multicast link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// IPv4: the group, and the local address that names the interface.
+    V4 {
+        /// `IPv4_address`.
+        group: Ipv4Addr,
+        /// `IPv4_interface`.
+        local: Ipv4Addr,
+    },
+    /// IPv6: the interface's index says the rest.
+    V6 {
+        /// `IPv6_address`.
+        group: Ipv6Addr,
+    },
+}
+
+/// The addresses of a unicast link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// `IPv4_address` or `IPv6_address`: bound to; any address when `None`.
+    pub local: Option<IpAddr>,
+    /// `IPv4_Destination_Address` or `IPv6_Destination_Address`: of the family of `local`.
+    pub peer: IpAddr,
+}
+
+/// `Stats`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// `LogFile`: where ended flows are logged, if anywhere.
+    pub log_file: Option<PathBuf>,
+    /// `Syslog`: where ended flows are also sent, if anywhere.
+    pub syslog: Option<Facility>,
+    /// `LogFormat`: how a flow is written. Not in the original.
+    pub log_format: LogFormat,
+}
+
+/// How an ended flow is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `text`: the original's line.
+    #[default]
+    Text,
+    /// `json`: one object a line.
+    Json,
+}
+
+/// The original's defaults.
+pub mod default {
+    /// `HashSize`.
+    pub const HASH_SIZE: u32 = 65_536;
+    /// `HashLimit`.
+    pub const HASH_LIMIT: u32 = 262_144;
+    /// `LogFile on` in `General`.
+    pub const LOG_FILE: &str = "/var/log/conntrackd.log";
+    /// `LogFile on` in `Stats`.
+    pub const STATS_LOG_FILE: &str = "/var/log/conntrackd-stats.log";
+    /// `LockFile`.
+    pub const LOCK_FILE: &str = "/var/lock/conntrackd.lock";
+    /// `NetlinkOverrunResync`, seconds.
+    pub const NETLINK_OVERRUN_RESYNC_S: u32 = 30;
+    /// `EventIterationLimit`.
+    pub const EVENT_ITERATION_LIMIT: u32 = 100;
+    /// `Priority` without a `Scheduler` block.
+    pub const PRIORITY: u8 = 99;
+    /// `PurgeTimeout`, seconds.
+    pub const PURGE_TIMEOUT_S: u32 = 60;
+    /// `ResendQueueSize`.
+    pub const RESEND_QUEUE_SIZE: u32 = 131_072;
+    /// `ACKWindowSize`.
+    pub const ACK_WINDOW_SIZE: u32 = 300;
+    /// `RefreshTime`, seconds.
+    pub const REFRESH_TIME_S: u32 = 60;
+    /// `CacheTimeout`, seconds.
+    pub const CACHE_TIMEOUT_S: u32 = 180;
+    /// `ErrorQueueLength`.
+    pub const ERROR_QUEUE_LENGTH: u32 = 128;
+}
+
+impl Links {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Links::Multicast(l) => l.len(),
+            Links::Udp(links) | Links::Tcp { links, .. } => links.len(),
+        }
+    }
+
+    /// Never true in a configuration that was read from a file.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
