@@ -5,6 +5,7 @@ use crate::peer::machine::{Caches, Host, Machine, Notice};
 use crate::peer::mark;
 use crate::peer::receive::Stuck;
 use crate::peer::ring::{Control, Item};
+use crate::store::Meta;
 use zct_wire::peer::flag;
 
 /// Two bulks on account of greetings are at least this far apart: a forged HELLO costs eight bytes.
@@ -163,15 +164,14 @@ impl Machine {
             match sent.item {
                 Item::Flow(id) => {
                     if let Some(meta) = caches.internal.meta(id).filter(|m| m.aux == sent.seq) {
-                        caches
-                            .internal
-                            .set_meta(id, crate::store::Meta { flags: meta.flags & !mark::RING, ..meta });
+                        let flags = meta.flags & !mark::RING;
+                        caches.internal.set_meta(id, Meta { flags, ..meta });
                     }
                 }
                 Item::Expect(id) => {
                     if let Some(meta) = caches.internal_expect.meta(id).filter(|m| m.aux == sent.seq) {
                         let flags = meta.flags & !mark::RING;
-                        caches.internal_expect.set_meta(id, crate::store::Meta { flags, ..meta });
+                        caches.internal_expect.set_meta(id, Meta { flags, ..meta });
                     }
                 }
                 Item::Control(_) => {}

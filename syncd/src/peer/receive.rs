@@ -2,10 +2,8 @@
 
 use crate::peer::config::{Millis, Mode};
 use crate::peer::machine::{Caches, Host, Machine, Notice};
-use crate::peer::mark;
 use crate::peer::ring::{Control, Item, Sent};
 use crate::peer::track::{Range, Seen};
-use crate::store::Meta;
 use zct_wire::peer::header::after;
 use zct_wire::peer::{Kind, Message, Messages, flag};
 
@@ -349,10 +347,5 @@ impl Machine {
         };
         self.apply(now, kind, m.body(), caches, host);
         true
-    }
-
-    /// Meta flags that tell what the protocol still has to do with a record; for tests and listings.
-    pub fn is_unacknowledged(meta: Meta) -> bool {
-        meta.flags & (mark::QUEUED | mark::RING) != 0
     }
 }
