@@ -156,21 +156,20 @@ impl Repair {
     }
 
     /// Cuts a range into pieces that leave out what is deferred.
-    pub(crate) fn pieces(&self, (from, to): Range) -> Vec<Range> {
-        let (mut start, mut out) = (from, Vec::new());
+    pub(crate) fn pieces(&self, (from, to): Range, mut piece: impl FnMut(Range)) {
+        let mut start = from;
         for (seq, _) in &self.deferred {
             if after(start, *seq) || after(*seq, to) {
                 continue;
             }
             if start != *seq {
-                out.push((start, seq.wrapping_sub(1)));
+                piece((start, seq.wrapping_sub(1)));
             }
             start = seq.wrapping_add(1);
         }
         if !after(start, to) {
-            out.push((start, to));
+            piece((start, to));
         }
-        out
     }
 }
 
@@ -179,6 +178,12 @@ mod tests {
     use super::*;
     use crate::peer::ring::Control;
     use crate::store::FlowId;
+
+    fn pieces(r: &Repair, range: Range) -> Vec<Range> {
+        let mut out = Vec::new();
+        r.pieces(range, |p| out.push(p));
+        out
+    }
 
     const CONTROL: Item = Item::Control(Control::Resync);
 
@@ -208,18 +213,18 @@ mod tests {
         r.push(flow(2));
         r.defer(11, false);
         r.defer(13, true);
-        assert_eq!(r.pieces((10, 14)), [(10, 10), (12, 12), (14, 14)]);
-        assert_eq!(r.pieces((11, 11)), []);
-        assert_eq!(r.pieces((12, 12)), [(12, 12)]);
+        assert_eq!(pieces(&r, (10, 14)), [(10, 10), (12, 12), (14, 14)]);
+        assert_eq!(pieces(&r, (11, 11)), []);
+        assert_eq!(pieces(&r, (12, 12)), [(12, 12)]);
         r.pop();
         assert_eq!(r.served(true), []);
         r.pop();
         assert_eq!(r.served(true), [11]);
-        assert_eq!(r.pieces((10, 14)), [(10, 12), (14, 14)]);
+        assert_eq!(pieces(&r, (10, 14)), [(10, 12), (14, 14)]);
         assert_eq!(r.served(false), [13]);
         // With nothing to repair there is nothing to wait for.
         r.defer(20, false);
-        assert_eq!(r.pieces((20, 20)), [(20, 20)]);
+        assert_eq!(pieces(&r, (20, 20)), [(20, 20)]);
     }
 
     #[test]
@@ -228,6 +233,6 @@ mod tests {
         r.push(flow(1));
         r.defer(u32::MAX, false);
         r.defer(0, true);
-        assert_eq!(r.pieces((u32::MAX - 1, 2)), [(u32::MAX - 1, u32::MAX - 1), (1, 2)]);
+        assert_eq!(pieces(&r, (u32::MAX - 1, 2)), [(u32::MAX - 1, u32::MAX - 1), (1, 2)]);
     }
 }

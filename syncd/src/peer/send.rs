@@ -36,9 +36,8 @@ enum Put {
 impl Machine {
     /// Acknowledges a range, but for requests that are not served yet.
     pub(crate) fn acknowledge(&mut self, now: Millis, range: Range) {
-        for (from, to) in self.repair.pieces(range) {
-            self.queue.push(now, Item::Control(Control::Ack(from, to)));
-        }
+        let queue = &mut self.queue;
+        self.repair.pieces(range, |(from, to)| queue.push(now, Item::Control(Control::Ack(from, to))));
     }
 
     /// True when something waits that is sent at a measured pace.
