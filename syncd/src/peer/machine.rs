@@ -334,6 +334,7 @@ impl Machine {
             host.flush_kernel();
             self.forget_internal(caches);
         }
+        self.firm_turn(now, caches);
         if self.hello.bulk_is_due(now) {
             host.notice(Notice::BulkStarts);
             self.start_bulk(host);
@@ -365,8 +366,9 @@ impl Machine {
     pub fn turn_deadline(&self, now: Millis) -> Option<Millis> {
         let sweep = (self.resync.is_sweeping() || self.kernel_sweep_is_running()).then_some(now);
         let alarm = if self.config.mode == Mode::Alarm { self.alarm_due() } else { None };
-        let timers = [sweep, alarm, self.resync.due(), self.hello.bulk_due(), self.purge_due];
-        timers.into_iter().flatten().min()
+        let hello = [self.hello.bulk_due(), self.hello.firm_due()];
+        let timers = [sweep, alarm, self.resync.due(), self.purge_due];
+        timers.into_iter().chain(hello).flatten().min()
     }
 
     fn transmit_deadline(&self, now: Millis) -> Option<Millis> {

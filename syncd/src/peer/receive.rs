@@ -202,8 +202,11 @@ impl Machine {
             messages += 1;
             // With HELLO on it, it may be acknowledged without having been received: ended flows and the
             // knowledge of the rest stay until the bulk that follows the peer's answer.
-            let believed = sent.flags & flag::HELLO == 0;
-            self.let_go(sent, believed, caches);
+            let shaky = sent.flags & flag::HELLO != 0 || self.hello.is_shaky(now);
+            self.let_go(sent, !shaky, caches);
+            if shaky {
+                self.hello.retain_if_dead(sent.item, caches);
+            }
             if matches!(sent.item, Item::Control(c) if c.is_request()) {
                 self.resync.answered();
                 self.stuck.doublings = 0;
@@ -271,6 +274,9 @@ impl Machine {
     /// The peer has lost this range.
     fn nacked(&mut self, now: Millis, seq: u32, range: Range, caches: &mut Caches) {
         let found = self.send_again(now, range, true, caches);
+        if found && self.hello.is_shaky(now) {
+            self.hello.missed();
+        }
         if found && now.saturating_sub(self.last_loss) >= LOSS_APART_MS {
             self.last_loss = now;
             self.pacer.lost();
