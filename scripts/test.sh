@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/sbin:/sbin"
 export PATH
 
-scripts/setup.sh cc:gcc cc:libc6-dev conntrack:conntrack nft:nftables ip:iproute2 unshare:util-linux \
+scripts/setup.sh cc:gcc cc:libc6-dev conntrack:conntrack conntrackd:conntrackd nft:nftables ip:iproute2 unshare:util-linux \
     bash:bash zsh:zsh fish:fish mandoc:mandoc
 
 if [ "$#" -gt 0 ]; then

@@ -58,9 +58,15 @@ impl Machine {
         let known = place.id.and_then(|id| Some((id, caches.external.meta(id)?)));
         let id = match known {
             Some((id, meta)) if kind == Kind::FlowUpdate => {
-                let mut merged = caches.external.flow(id).unwrap_or(flow);
-                merged.merge(&flow);
-                caches.external.replace(id, &merged);
+                // Updates come from the sender's internal cache and are complete, so that what is absent is
+                // absent there too. The original merges, and keeps the mark or the helper of an earlier flow
+                // with the same tuple. Only without an internal cache, in NOTRACK, are they events.
+                let mut updated = flow;
+                if self.config.mode == Mode::Notrack {
+                    updated = caches.external.flow(id).unwrap_or(flow);
+                    updated.merge(&flow);
+                }
+                caches.external.replace(id, &updated);
                 let flags = meta.flags | mark::UPDATED;
                 caches.external.set_meta(id, Meta { flags, note, generation, ..meta });
                 self.stats.external.updated += 1;

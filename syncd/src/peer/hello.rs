@@ -5,6 +5,7 @@ use crate::peer::machine::{Caches, Host, Machine, Notice};
 use crate::peer::mark;
 use crate::peer::receive::Stuck;
 use crate::peer::ring::{Control, Item};
+use crate::store::Meta;
 use zct_wire::peer::flag;
 
 /// Two bulks on account of greetings are at least this far apart: a forged HELLO costs eight bytes.
@@ -23,6 +24,10 @@ pub(crate) struct Hello {
     // The peer's last message carried HELLO.
     heard: bool,
     answered_at: Option<Millis>,
+    // Deletions that were acknowledged too early to be believed.
+    retained: Vec<Item>,
+    // The peer has missed something while HELLOs were under way.
+    missed: bool,
     bulk_at: Option<Millis>,
     last_bulk: Option<Millis>,
 }
@@ -35,6 +40,8 @@ impl Hello {
             answer: false,
             heard: false,
             answered_at: None,
+            retained: Vec::new(),
+            missed: false,
             bulk_at: None,
             last_bulk: None,
         }
@@ -65,6 +72,35 @@ impl Hello {
     /// HELLO stands on our messages.
     pub(crate) fn is_saying(&self) -> bool {
         self.saying
+    }
+
+    /// A HELLO of ours may still be under way. The peer takes it whatever its number, with the old state that
+    /// it may carry: what is acknowledged now may be undone.
+    pub(crate) fn is_shaky(&self, now: Millis) -> bool {
+        self.saying || self.answered_at.is_some_and(|t| now < t + UNDER_WAY_MS)
+    }
+
+    /// Something was acknowledged while that is so: a deletion will have to go again.
+    pub(crate) fn retain_if_dead(&mut self, item: Item, caches: &Caches) {
+        let dead = match item {
+            Item::Flow(id) => is_idle_and_dead(caches.internal.meta(id)),
+            Item::Expect(id) => is_idle_and_dead(caches.internal_expect.meta(id)),
+            Item::Control(_) => false,
+        };
+        if dead {
+            self.retained.push(item);
+        }
+    }
+
+    /// The peer has asked for something again while that is so.
+    pub(crate) fn missed(&mut self) {
+        self.missed = true;
+    }
+
+    /// When what is shaky has to be made good.
+    pub(crate) fn firm_due(&self) -> Option<Millis> {
+        let pending = self.missed || !self.retained.is_empty();
+        self.answered_at.map(|t| t + UNDER_WAY_MS).filter(|_| pending && !self.saying)
     }
 
     /// Starts over, because what the peer knows of us cannot be repaired otherwise.
@@ -144,6 +180,28 @@ impl Machine {
         }
     }
 
+    /// No HELLO is under way any more: deletions are sent once more, and everything if the peer has missed
+    /// anything.
+    pub(crate) fn firm_turn(&mut self, now: Millis, caches: &mut Caches) {
+        if self.hello.firm_due().is_none_or(|t| t > now) {
+            return;
+        }
+        for item in std::mem::take(&mut self.hello.retained) {
+            match item {
+                Item::Flow(id) if is_idle_and_dead(caches.internal.meta(id)) => {
+                    self.enqueue_flow(now, id, caches)
+                }
+                Item::Expect(id) if is_idle_and_dead(caches.internal_expect.meta(id)) => {
+                    self.enqueue_expect(now, id, caches);
+                }
+                _ => {}
+            }
+        }
+        if std::mem::take(&mut self.hello.missed) {
+            self.hello.want_bulk(now);
+        }
+    }
+
     /// The peer knows nothing of what we have sent. The resend queue is emptied, as the peer expects, and all
     /// flows are sent anew; deletions that were not acknowledged are still in the store and go with them. And
     /// because the peer may have lost flows meanwhile, its own are asked for.
@@ -163,15 +221,14 @@ impl Machine {
             match sent.item {
                 Item::Flow(id) => {
                     if let Some(meta) = caches.internal.meta(id).filter(|m| m.aux == sent.seq) {
-                        caches
-                            .internal
-                            .set_meta(id, crate::store::Meta { flags: meta.flags & !mark::RING, ..meta });
+                        let flags = meta.flags & !mark::RING;
+                        caches.internal.set_meta(id, Meta { flags, ..meta });
                     }
                 }
                 Item::Expect(id) => {
                     if let Some(meta) = caches.internal_expect.meta(id).filter(|m| m.aux == sent.seq) {
                         let flags = meta.flags & !mark::RING;
-                        caches.internal_expect.set_meta(id, crate::store::Meta { flags, ..meta });
+                        caches.internal_expect.set_meta(id, Meta { flags, ..meta });
                     }
                 }
                 Item::Control(_) => {}
@@ -181,6 +238,11 @@ impl Machine {
         self.resync.forget_requests(queued);
         (self.discarded, self.discarded_dead, self.stuck) = (None, None, Stuck::default());
     }
+}
+
+/// Ended, and on no queue.
+fn is_idle_and_dead(meta: Option<Meta>) -> bool {
+    meta.is_some_and(|m| m.flags & (mark::DEAD | mark::QUEUED | mark::RING) == mark::DEAD)
 }
 
 #[cfg(test)]

@@ -286,6 +286,16 @@ impl Machine {
         }
     }
 
+    /// An expectation of the start-up dump, or of a dump on the operator's demand: kept, not sent.
+    pub fn expect_dumped(&mut self, now: Millis, expect: &Expect, caches: &mut Caches) {
+        self.expect_change(now, Event::Update, Origin::Commit, expect, caches);
+    }
+
+    /// An expectation of the dump that [`Machine::begin_kernel_resync`] speaks of; after its master.
+    pub fn kernel_resync_expect(&mut self, now: Millis, expect: &Expect, caches: &mut Caches) {
+        self.expect_dumped(now, expect, caches);
+    }
+
     pub(crate) fn enqueue_expect(&mut self, now: Millis, id: ExpectId, caches: &mut Caches) {
         if let Some(meta) = caches.internal_expect.meta(id).and_then(|m| self.claim(m, false)) {
             caches.internal_expect.set_meta(id, meta);
@@ -301,7 +311,8 @@ impl Machine {
     }
 
     /// Begins to compare the internal cache with the kernel after an overrun, or in polling mode: dump the
-    /// table into [`Machine::kernel_resync_flow`], then call [`Machine::end_kernel_resync`].
+    /// tables into [`Machine::kernel_resync_flow`] and, if they are replicated at all,
+    /// [`Machine::kernel_resync_expect`], then call [`Machine::end_kernel_resync`].
     pub fn begin_kernel_resync(&mut self) {
         // Should that fail, a comparison that never came to its end has left something behind; the next one
         // takes it.
@@ -335,6 +346,7 @@ impl Machine {
         let Some(mut cursor) = self.resync.kernel_cursor else { return };
         for _ in 0..crate::peer::resync::SWEEP_A_TURN {
             let Some(id) = caches.internal.walk(&mut cursor) else {
+                self.sweep_kernel_expects(now, caches);
                 self.resync.kernel_cursor = None;
                 self.resync.kernel.complete();
                 return;
@@ -347,6 +359,19 @@ impl Machine {
             }
         }
         self.resync.kernel_cursor = Some(cursor);
+    }
+
+    /// Expectations are few enough for one piece.
+    fn sweep_kernel_expects(&mut self, now: Millis, caches: &mut Caches) {
+        let mut cursor = 0;
+        while let Some(id) = caches.internal_expect.walk(&mut cursor) {
+            let Some(meta) = caches.internal_expect.meta(id) else { continue };
+            if meta.flags & mark::DEAD == 0 && meta.generation != self.resync.kernel.current() {
+                self.stats.internal_expect.destroyed += 1;
+                caches.internal_expect.set_meta(id, Meta { flags: meta.flags | mark::DEAD, ..meta });
+                self.enqueue_expect(now, id, caches);
+            }
+        }
     }
 
     /// ALARM: the flow is announced again at some time within RefreshTime.

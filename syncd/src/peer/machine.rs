@@ -7,13 +7,14 @@ use crate::peer::config::{Config, Millis, Mode};
 use crate::peer::hello::Hello;
 use crate::peer::links::{Link, Links, Switch};
 use crate::peer::pace::Pacer;
+use crate::peer::queue::{Queue, Repair};
 use crate::peer::receive::Stuck;
 use crate::peer::resync::Resync;
 use crate::peer::ring::{Control, Item, Ring, Sent};
-use crate::peer::send::{Queue, Repair};
 use crate::peer::stats::Stats;
 use crate::peer::track::Tracker;
 use crate::store::{ExpectStore, FlowStore, Wheel};
+use zct_wire::peer::header::CONTROL_LEN;
 use zct_wire::peer::{Encode, Expect, Flow, Kind};
 
 /// A peer that has sent nothing for so long is taken for absent: bulks wait for it.
@@ -333,7 +334,9 @@ impl Machine {
             host.flush_kernel();
             self.forget_internal(caches);
         }
+        self.firm_turn(now, caches);
         if self.hello.bulk_is_due(now) {
+            host.notice(Notice::BulkStarts);
             self.start_bulk(host);
         }
         if self.config.mode == Mode::Alarm {
@@ -355,19 +358,30 @@ impl Machine {
     /// When to call [`Machine::turn`] and [`Machine::transmit`] again if nothing happens before: a time, which
     /// may be past, or `None` for never.
     pub fn deadline(&self, now: Millis) -> Option<Millis> {
+        [self.turn_deadline(now), self.transmit_deadline(now)].into_iter().flatten().min()
+    }
+
+    /// When to call [`Machine::turn`]. While the network takes nothing this is the time to wake up at, besides
+    /// the network itself: what [`Machine::transmit`] has to say would be due all the time.
+    pub fn turn_deadline(&self, now: Millis) -> Option<Millis> {
+        let sweep = (self.resync.is_sweeping() || self.kernel_sweep_is_running()).then_some(now);
+        let alarm = if self.config.mode == Mode::Alarm { self.alarm_due() } else { None };
+        let hello = [self.hello.bulk_due(), self.hello.firm_due()];
+        let timers = [sweep, alarm, self.resync.due(), self.purge_due];
+        timers.into_iter().chain(hello).flatten().min()
+    }
+
+    fn transmit_deadline(&self, now: Millis) -> Option<Millis> {
+        if self.links.room() < CONTROL_LEN {
+            return None; // no message fits this link
+        }
         let keepalive = (self.config.mode != Mode::Alarm).then_some(self.last_sent + IDLE_MS);
         let gather = self.queue.due(self.config.gather_ms);
         let bypass = self.bypass.due(self.config.gather_ms);
-        let paced =
-            self.has_paced_work(now).then(|| self.pacer.next(now, self.ring.live(), self.may_trickle(now)));
+        let live = self.ring.live();
+        let paced = self.has_paced_work(now).then(|| self.pacer.next(now, live, self.may_trickle(now)));
         let acks = self.tracker.ack_due().filter(|_| self.config.mode == Mode::Ftfw);
-        let sweep = (self.resync.is_sweeping() || self.kernel_sweep_is_running()).then_some(now);
-        let alarm = if self.config.mode == Mode::Alarm { self.alarm_due() } else { None };
-        let asks = self.resync.due();
-        [keepalive, gather, bypass, paced, acks, sweep, alarm, asks, self.hello.bulk_due(), self.purge_due]
-            .into_iter()
-            .flatten()
-            .min()
+        [keepalive, gather, bypass, paced, acks].into_iter().flatten().min()
     }
 
     /// The time of a wheel's tick.

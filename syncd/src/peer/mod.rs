@@ -27,6 +27,7 @@ mod links;
 mod local;
 mod machine;
 mod pace;
+mod queue;
 mod receive;
 mod resync;
 mod ring;

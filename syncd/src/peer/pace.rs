@@ -58,7 +58,7 @@ impl Pacer {
         let passed = now.saturating_sub(self.filled);
         self.filled = now;
         // A datagram's worth is a thousand, a second has a thousand milliseconds.
-        self.tokens = (self.tokens + passed.saturating_mul(self.per_s)).min(self.burst);
+        self.tokens = passed.saturating_mul(self.per_s).saturating_add(self.tokens).min(self.burst);
     }
 
     /// True when one more datagram may go while `in_flight` messages are unacknowledged. Takes what it gives:

@@ -2,10 +2,8 @@
 
 use crate::peer::config::{Millis, Mode};
 use crate::peer::machine::{Caches, Host, Machine, Notice};
-use crate::peer::mark;
 use crate::peer::ring::{Control, Item, Sent};
 use crate::peer::track::{Range, Seen};
-use crate::store::Meta;
 use zct_wire::peer::header::after;
 use zct_wire::peer::{Kind, Message, Messages, flag};
 
@@ -204,8 +202,11 @@ impl Machine {
             messages += 1;
             // With HELLO on it, it may be acknowledged without having been received: ended flows and the
             // knowledge of the rest stay until the bulk that follows the peer's answer.
-            let believed = sent.flags & flag::HELLO == 0;
-            self.let_go(sent, believed, caches);
+            let shaky = sent.flags & flag::HELLO != 0 || self.hello.is_shaky(now);
+            self.let_go(sent, !shaky, caches);
+            if shaky {
+                self.hello.retain_if_dead(sent.item, caches);
+            }
             if matches!(sent.item, Item::Control(c) if c.is_request()) {
                 self.resync.answered();
                 self.stuck.doublings = 0;
@@ -273,6 +274,9 @@ impl Machine {
     /// The peer has lost this range.
     fn nacked(&mut self, now: Millis, seq: u32, range: Range, caches: &mut Caches) {
         let found = self.send_again(now, range, true, caches);
+        if found && self.hello.is_shaky(now) {
+            self.hello.missed();
+        }
         if found && now.saturating_sub(self.last_loss) >= LOSS_APART_MS {
             self.last_loss = now;
             self.pacer.lost();
@@ -349,10 +353,5 @@ impl Machine {
         };
         self.apply(now, kind, m.body(), caches, host);
         true
-    }
-
-    /// Meta flags that tell what the protocol still has to do with a record; for tests and listings.
-    pub fn is_unacknowledged(meta: Meta) -> bool {
-        meta.flags & (mark::QUEUED | mark::RING) != 0
     }
 }

@@ -73,8 +73,8 @@ pub(crate) struct Resync {
     state: State,
     /// Requests that wait to be sent or acknowledged, those in `held` included.
     pub(crate) requests: usize,
-    /// Requests that wait for the peer's answer to our HELLO.
-    pub(crate) held: Vec<Control>,
+    /// Requests that wait for the peer's answer to our HELLO: how many. One bulk will do for all of them.
+    held: usize,
     /// A request fell out of the full resend queue: what it asked for is made good by a bulk as soon as the
     /// peer is heard.
     pub(crate) overdue: bool,
@@ -123,7 +123,7 @@ impl Resync {
 
     /// Forgets requests: of those that were sent `queued` are still to go.
     pub(crate) fn forget_requests(&mut self, queued: usize) {
-        self.held.clear();
+        self.held = 0;
         self.requests = queued + usize::from(self.due.is_some());
     }
 
@@ -195,17 +195,12 @@ impl Machine {
         }
     }
 
-    /// Sends a request, or keeps it until the peer has answered our HELLO: the original acknowledges what it
+    /// Sends a request, or waits until the peer has answered our HELLO: the original acknowledges what it
     /// has not received as long as HELLO stands on it.
     pub(crate) fn request(&mut self, now: Millis, request: Control) {
         self.resync.requested();
-        self.repeat_request(now, request);
-    }
-
-    /// The same for a request that is counted already.
-    pub(crate) fn repeat_request(&mut self, now: Millis, request: Control) {
         if self.hello.is_saying() {
-            self.resync.held.push(request);
+            self.resync.held += 1;
         } else {
             self.queue.push(now, Item::Control(request));
         }
@@ -216,8 +211,8 @@ impl Machine {
     /// asked for instead.
     pub(crate) fn release_requests(&mut self, now: Millis) {
         let held = std::mem::take(&mut self.resync.held);
-        held.iter().for_each(|_| self.resync.answered());
-        if !held.is_empty() {
+        if held > 0 {
+            self.resync.requests = self.resync.requests.saturating_sub(held);
             self.begin_resync(now);
         }
     }

@@ -110,7 +110,8 @@ impl Ring {
     /// Drops entries from the front that were taken out or do not count.
     pub(crate) fn trim(&mut self, counts: impl Fn(&Sent) -> bool) {
         while self.entries.front().is_some_and(|e| e.as_ref().is_none_or(|s| !counts(s))) {
-            self.pop();
+            self.entries.pop_front();
+            self.seqs.pop_front();
         }
         // A front that stays must not hold what is behind it.
         if self.is_sparse() {
@@ -120,10 +121,15 @@ impl Ring {
         }
     }
 
-    /// Takes the oldest entry out.
+    /// Takes the oldest entry out, past those that were taken out before.
     pub(crate) fn pop(&mut self) -> Option<Sent> {
-        self.seqs.pop_front();
-        self.entries.pop_front()?
+        while let Some(entry) = self.entries.pop_front() {
+            self.seqs.pop_front();
+            if entry.is_some() {
+                return entry;
+            }
+        }
+        None
     }
 
     /// Takes everything out, oldest first.
@@ -174,6 +180,15 @@ mod tests {
         r.forget_one();
         r.trim(|s| s.seq != 3);
         assert_eq!((r.len(), r.iter().next()), (1, Some(sent(4))));
+    }
+
+    #[test]
+    fn the_oldest_is_found_behind_gaps() {
+        let mut r = ring(&[1, 2, 3]);
+        r.take(0);
+        r.take(1);
+        assert_eq!((r.pop(), r.pop()), (Some(sent(3)), None));
+        assert_eq!(r.positions(0, 9), 0..0);
     }
 
     #[test]

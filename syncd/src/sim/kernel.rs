@@ -4,7 +4,7 @@ use crate::peer::Event;
 use crate::sim::Rng;
 use std::collections::BTreeMap;
 use zct_wire::flow::Synproxy;
-use zct_wire::peer::{Flow, Name};
+use zct_wire::peer::{Expect, Flow, Name};
 use zct_wire::proto::{ProtoInfo, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
 
@@ -16,12 +16,18 @@ pub(crate) struct Report {
     pub(crate) id: u32,
 }
 
-/// The flows of one node, by the number that makes their tuple.
+/// The flows of one node, by the number that makes their tuple, and the expectations of some.
 #[derive(Debug, Default)]
 pub(crate) struct Kernel {
     pub(crate) flows: BTreeMap<u32, (Flow, u32)>,
+    pub(crate) expects: BTreeMap<u32, Expect>,
+    /// Expectations come and go too.
+    pub(crate) with_expects: bool,
     next_id: u32,
 }
+
+/// What the kernel reports of an expectation.
+pub(crate) type ExpectReport = (Event, Expect);
 
 /// The tuple of flow `n`: TCP and UDP, IPv4 and IPv6, pings, and a zone now and then.
 pub(crate) fn tuple(n: u32) -> Flow {
@@ -54,6 +60,39 @@ impl Kernel {
             None => self.create(n, rng),
             Some(_) if rng.percent(40) => self.destroy(n),
             Some(_) => self.change(n, rng),
+        }
+    }
+
+    /// What becomes of the expectation of the flow that has just changed, if there are any.
+    pub(crate) fn churn_expect(&mut self, r: &Report, rng: &mut Rng) -> Option<ExpectReport> {
+        let n = *self.flows.iter().find(|(_, (_, id))| *id == r.id).map(|(n, _)| n).unwrap_or(&u32::MAX);
+        let port = r.flow.orig.src_port?;
+        if !self.with_expects || r.flow.zone.is_some() {
+            return None;
+        }
+        let stale = self.expects.iter().find(|(_, e)| e.master == r.flow.orig).map(|(n, _)| *n);
+        match stale {
+            // A master takes its expectations with it.
+            Some(n) if r.event != Event::Update || rng.percent(30) => {
+                Some((Event::Destroy, self.expects.remove(&n).expect("just seen")))
+            }
+            None if r.event == Event::Update && rng.percent(30) => {
+                let tuple = Tuple { src_port: Some(0), dst_port: Some(port ^ 0x5555), ..r.flow.orig };
+                let mask = Tuple { src_port: Some(0), dst_port: Some(0xffff), ..r.flow.orig };
+                let e = Expect {
+                    master: r.flow.orig,
+                    tuple,
+                    mask,
+                    timeout_s: Some(rng.below(300) as u32),
+                    flags: Some(0),
+                    class: Some(rng.below(3) as u32),
+                    helper: Name::new(b"ftp"),
+                    ..Expect::default()
+                };
+                self.expects.insert(n, e);
+                Some((Event::New, e))
+            }
+            _ => None,
         }
     }
 

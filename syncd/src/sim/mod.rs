@@ -8,6 +8,7 @@
 //! `SIMULATE_SEEDS=5000 cargo test -p zctd sim` runs more seeds, `SYNC_SEED=41 cargo test -p zctd sim` the one
 //! that failed.
 
+mod chaos;
 mod kernel;
 mod net;
 mod node;

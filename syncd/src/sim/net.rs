@@ -1,6 +1,6 @@
 //! The network between two nodes, and the receive buffer of each.
 
-use crate::peer::Millis;
+use crate::peer::{Millis, Reassembler};
 use crate::sim::Rng;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -37,6 +37,8 @@ pub(crate) struct Net {
     under_way: BinaryHeap<Reverse<UnderWay>>,
     sent: u64,
     sockets: [VecDeque<Vec<u8>>; 2],
+    // TCP: what has arrived at each node is one stream, cut anywhere.
+    streams: Option<[Reassembler; 2]>,
     /// Datagrams a full receive buffer has refused, by receiver.
     pub(crate) overflowed: [u64; 2],
     /// Datagrams sent, by sender.
@@ -51,6 +53,7 @@ impl Net {
             under_way: BinaryHeap::new(),
             sent: 0,
             sockets: [VecDeque::new(), VecDeque::new()],
+            streams: None,
             overflowed: [0; 2],
             datagrams: [0; 2],
         }
@@ -65,9 +68,39 @@ impl Net {
                 continue;
             }
             let (min, max) = self.quality.delay_ms;
+            if self.streams.is_some() {
+                return self.send_stream(now + max, from, bytes);
+            }
             let at = now + min + self.rng.below(max - min + 1);
-            self.sent += 1;
-            self.under_way.push(Reverse((at, self.sent, 1 - from, bytes.to_vec())));
+            self.put_under_way(at, 1 - from, bytes);
+        }
+    }
+
+    fn put_under_way(&mut self, at: Millis, to: usize, bytes: &[u8]) {
+        self.sent += 1;
+        self.under_way.push(Reverse((at, self.sent, to, bytes.to_vec())));
+    }
+
+    /// From now on it is two TCP connections, one each way.
+    pub(crate) fn stream(&mut self) {
+        self.streams = Some(Default::default());
+    }
+
+    /// The connection to node `to` breaks and is made again: what is under way, and half a message, is lost.
+    pub(crate) fn break_stream(&mut self, to: usize) {
+        self.under_way.retain(|Reverse(d)| d.2 != to);
+        if let Some(streams) = &mut self.streams {
+            streams[to] = Reassembler::default();
+        }
+    }
+
+    /// In order, in pieces that have nothing to do with messages.
+    fn send_stream(&mut self, at: Millis, from: usize, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (piece, next) = rest.split_at(1 + self.rng.below(rest.len() as u64) as usize);
+            self.put_under_way(at, 1 - from, piece);
+            rest = next;
         }
     }
 
@@ -75,6 +108,14 @@ impl Net {
     pub(crate) fn arrive(&mut self, now: Millis) {
         while self.under_way.peek().is_some_and(|Reverse(d)| d.0 <= now) {
             let Some(Reverse((_, _, to, bytes))) = self.under_way.pop() else { return };
+            if let Some(streams) = &mut self.streams {
+                streams[to].room()[..bytes.len()].copy_from_slice(&bytes);
+                let whole = streams[to].filled(bytes.len()).expect("framing holds");
+                if !whole.is_empty() {
+                    self.sockets[to].push_back(whole.to_vec());
+                }
+                continue;
+            }
             if (self.sockets[to].len() + 1) * TRUESIZE > RCVBUF {
                 self.overflowed[to] += 1;
             } else {

@@ -1,11 +1,11 @@
 //! A node of the world: this crate's machine, or the model of the original.
 
 use crate::peer::{Caches, Config, Event, Host, Link, Machine, Millis, Notice, Origin, Seed};
-use crate::sim::kernel::Report;
+use crate::sim::kernel::{ExpectReport, Report};
 use crate::sim::original::Original;
 use crate::sim::{Kernel, Rng};
-use crate::store::{Cursor, FlowStore, Key};
-use std::collections::BTreeMap;
+use crate::store::{Cursor, ExpectStore, FlowStore, Key};
+use std::collections::{BTreeMap, BTreeSet};
 use zct_wire::peer::{Encode, Expect, Flow, Kind, MESSAGE_MAX};
 
 /// A cache as a table that can be compared: what would be sent of each flow.
@@ -28,6 +28,24 @@ pub(crate) fn table(store: &FlowStore) -> Table {
         }
     }
     out
+}
+
+/// The expectations of a cache, each as it would be sent.
+pub(crate) fn expects(store: &ExpectStore) -> BTreeSet<Vec<u8>> {
+    let (mut cursor, mut out) = (0, BTreeSet::new());
+    while let Some(id) = store.walk(&mut cursor) {
+        let dead = store.meta(id).is_some_and(|m| m.flags & crate::store::Meta::DEAD != 0);
+        if let Some(e) = store.get(id).filter(|_| !dead) {
+            out.insert(expect_bytes(e));
+        }
+    }
+    out
+}
+
+pub(crate) fn expect_bytes(e: &Expect) -> Vec<u8> {
+    let mut buf = [0; MESSAGE_MAX];
+    let len = e.encode(&mut buf, Kind::ExpectNew, 0, 0, Encode::default()).expect("it fits");
+    buf[8..len].to_vec()
 }
 
 /// Collects what the machine asks of its host.
@@ -95,6 +113,16 @@ impl Node {
                 Node::Ours(n) => n.machine.flow_dumped(now, flow, *id, &mut n.caches),
                 Node::Original(o) => o.dumped(flow),
             }
+        }
+        if let Node::Ours(n) = self {
+            kernel.expects.values().for_each(|e| n.machine.expect_dumped(now, e, &mut n.caches));
+        }
+    }
+
+    pub(crate) fn expect_event(&mut self, now: Millis, (event, expect): &ExpectReport) {
+        // The model of the original has no expectations.
+        if let Node::Ours(n) = self {
+            n.machine.expect_change(now, *event, Origin::Kernel, expect, &mut n.caches);
         }
     }
 

@@ -4,6 +4,7 @@
 //! `replay` checks it message by message against recordings of the real daemon.
 
 use crate::peer::{Millis, Mode};
+use crate::sim::Rng;
 use crate::sim::node::{Table, replicated};
 use crate::store::Key;
 use std::collections::{BTreeMap, VecDeque};
@@ -18,7 +19,8 @@ pub(crate) struct OriginalConfig {
     pub(crate) resend_queue: usize,
     pub(crate) startup_resync: bool,
     pub(crate) encode: Encode,
-    /// ALARM.
+    /// ALARM: the longest time between two announcements, and the life of what is not announced.
+    pub(crate) refresh_ms: Millis,
     pub(crate) cache_timeout_ms: Millis,
 }
 
@@ -29,6 +31,7 @@ impl OriginalConfig {
         resend_queue: 131_072,
         startup_resync: false,
         encode: Encode { timeout: true, wscale: false },
+        refresh_ms: 60_000,
         cache_timeout_ms: 180_000,
     };
 }
@@ -57,6 +60,8 @@ struct Object {
     flow: Flow,
     status: Status,
     place: Place,
+    // ALARM: when it is announced again.
+    due: Millis,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +87,7 @@ pub(crate) struct Original {
     ack_from: Option<u32>,
     window: u32,
     now: Millis,
+    rng: Rng,
     /// In a replay: the order of the real daemon's hash table.
     pub(crate) bulk_order: Vec<Id>,
     /// "Packets lost", with the original's two too many a gap.
@@ -111,6 +117,7 @@ impl Original {
             ack_from: None,
             window: config.ack_window,
             now,
+            rng: Rng::new(sequence.into()),
             bulk_order: Vec::new(),
             lost: 0,
             before: 0,
@@ -123,8 +130,15 @@ impl Original {
     }
 
     pub(crate) fn dumped(&mut self, flow: &Flow) {
-        let object = Object { flow: *flow, status: Status::New, place: Place::Nowhere };
+        let due = self.now + self.refresh();
+        let object = Object { flow: *flow, status: Status::New, place: Place::Nowhere, due };
         self.objects.insert(id(flow), object);
+    }
+
+    /// ALARM: up to RefreshTime seconds, and one to five fifths of a second.
+    fn refresh(&mut self) -> Millis {
+        let seconds = self.rng.below(self.config.refresh_ms / 1000) + 1;
+        seconds * 1000 + (self.rng.below(5) + 1) * 200
     }
 
     pub(crate) fn request_resync(&mut self) {
@@ -375,6 +389,9 @@ impl Original {
     }
 
     pub(crate) fn deadline(&self) -> Millis {
+        if self.config.mode == Mode::Alarm {
+            return self.now + 100;
+        }
         if self.tx.is_empty() { self.last_sent + 1000 } else { 0 }
     }
 
@@ -384,6 +401,9 @@ impl Original {
         if self.config.mode == Mode::Alarm {
             let limit = self.config.cache_timeout_ms;
             self.external.retain(|_, (_, touched)| *touched + limit > now);
+            let due: Vec<Id> =
+                self.objects.iter().filter(|(_, o)| o.due <= now).map(|(id, _)| id.clone()).collect();
+            due.into_iter().for_each(|id| self.enqueue(id));
         } else if self.last_sent + 1000 <= now && self.tx.is_empty() {
             match self.ack_from.take().zip(self.last) {
                 Some(range) => self.control(flag::ACK, Some(range)),
@@ -412,6 +432,7 @@ impl Original {
             greeting |= flag::HELLO_BACK;
         }
         let (seq, mut buf) = (self.seq, [0; MESSAGE_MAX]);
+        let due = self.now + self.refresh();
         let ftfw = self.config.mode == Mode::Ftfw;
         let (len, keep) = match &element {
             Element::Control { flags, range } => {
@@ -427,6 +448,7 @@ impl Original {
                 };
                 let len = o.flow.encode(&mut buf, kind, greeting, seq, self.config.encode).expect("it fits");
                 o.place = if ftfw { Place::Resend } else { Place::Nowhere };
+                o.due = due;
                 if !ftfw && o.status == Status::Dead {
                     self.objects.remove(id);
                 }

@@ -65,7 +65,7 @@ fn first_seq(all: &[Line], from: usize, way: &str) -> u32 {
 /// What has come to a daemon and may or may not have been worked on when it sent next.
 #[derive(Clone, Debug)]
 enum Input {
-    Event(Report),
+    Event(Box<Report>),
     Datagram(Vec<u8>),
 }
 
@@ -193,7 +193,7 @@ fn replay(name: &str, config: OriginalConfig) {
                     Event::New => _ = kernels[i].insert(key, r.flow),
                 }
                 if nodes[i].model.is_some() {
-                    nodes[i].inbox.push_back((l.ms, Input::Event(r)));
+                    nodes[i].inbox.push_back((l.ms, Input::Event(Box::new(r))));
                 }
             }
             "sent" | "lost" => {
@@ -260,13 +260,16 @@ fn the_model_follows_real_traffic_as_real_daemons_do() {
     replay("traffic", RECORDED);
 }
 
+/// The states a node's flow went through, with their times.
+type States = BTreeMap<(usize, Vec<u8>), Vec<(u64, Flow)>>;
+
 /// Each flow message is what our codec makes of the kernel's messages, attribute for attribute: of the state
 /// after the latest, or, when several came at once, of one just before.
 #[test]
 fn our_codec_writes_what_real_daemons_write() {
     let mut compared = 0;
     for name in ["attributes", "start", "loss", "window", "notrack", "traffic"] {
-        let mut states: BTreeMap<(usize, Vec<u8>), Vec<(u64, Flow)>> = BTreeMap::new();
+        let mut states = States::new();
         for l in lines(name) {
             let i = index(&l.who[..1]);
             if l.what == "event" {

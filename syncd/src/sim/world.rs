@@ -1,8 +1,9 @@
 //! Two nodes, their kernels, the network, and the time.
 
 use crate::peer::Millis;
-use crate::sim::node::Table;
+use crate::sim::node::{Table, expect_bytes, expects};
 use crate::sim::{Kernel, Net, Node, Quality, Rng};
+use std::collections::BTreeSet;
 
 /// Datagrams a node reads in a millisecond: what the original manages.
 const READ_PER_MS: usize = 14;
@@ -54,6 +55,9 @@ impl World {
             for _ in 0..burst {
                 let report = self.kernels[i].churn(&mut self.rng, tuples);
                 self.nodes[i].event(self.now, &report);
+                if let Some(e) = self.kernels[i].churn_expect(&report, &mut self.rng) {
+                    self.nodes[i].expect_event(self.now, &e);
+                }
             }
             left -= burst;
             let pause = self.rng.below(20);
@@ -119,7 +123,8 @@ impl World {
     /// The daemon of node `i` dies and comes back after `down_ms`, while its kernel goes on.
     pub(crate) fn crash(&mut self, i: usize, down_ms: Millis, changes: u32, tuples: u32) {
         for _ in 0..changes {
-            self.kernels[i].churn(&mut self.rng, tuples);
+            let report = self.kernels[i].churn(&mut self.rng, tuples);
+            self.kernels[i].churn_expect(&report, &mut self.rng);
         }
         // Nobody answers and nothing is sent meanwhile. The other node goes on.
         let end = self.now + down_ms;
@@ -174,8 +179,14 @@ impl World {
                 Node::Ours(_) => has == truth,
                 Node::Original(_) => has.keys().eq(truth.keys()) && covers(&has, &truth),
             };
-            same && self.nodes[i].internal() == truth
+            same && self.nodes[i].internal() == truth && self.expects_agree(i)
         })
+    }
+
+    fn expects_agree(&self, i: usize) -> bool {
+        let (Node::Ours(own), Node::Ours(other)) = (&self.nodes[i], &self.nodes[1 - i]) else { return true };
+        let truth: BTreeSet<_> = self.kernels[i].expects.values().map(expect_bytes).collect();
+        expects(&own.caches.internal_expect) == truth && expects(&other.caches.external_expect) == truth
     }
 
     /// What differs, for a message.
@@ -197,6 +208,9 @@ impl World {
                         wrong.first().map(|(k, _)| &table[*k])
                     );
                 }
+            }
+            if !self.expects_agree(i) {
+                out += &format!("node {i}'s expectations differ\n");
             }
         }
         out

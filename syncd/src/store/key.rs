@@ -42,8 +42,22 @@ impl Key {
         let [z0, z1] = zone.to_be_bytes();
         let tail = [t.proto?, dir, z0, z1];
         Some(match (t.src?, t.dst?) {
-            (Addr::V4(src), Addr::V4(dst)) => Key::V4(join([&src, &dst, &layer4(t), &tail])),
-            (Addr::V6(src), Addr::V6(dst)) => Key::V6(join([&src, &dst, &layer4(t), &tail])),
+            (Addr::V4(src), Addr::V4(dst)) => {
+                let mut key = [0; V4];
+                key[..4].copy_from_slice(&src);
+                key[4..8].copy_from_slice(&dst);
+                key[8..12].copy_from_slice(&layer4(t));
+                key[12..].copy_from_slice(&tail);
+                Key::V4(key)
+            }
+            (Addr::V6(src), Addr::V6(dst)) => {
+                let mut key = [0; V6];
+                key[..16].copy_from_slice(&src);
+                key[16..32].copy_from_slice(&dst);
+                key[32..36].copy_from_slice(&layer4(t));
+                key[36..].copy_from_slice(&tail);
+                Key::V6(key)
+            }
             _ => return None,
         })
     }
@@ -76,19 +90,6 @@ fn layer4(t: &Tuple) -> [u8; 4] {
         (src, dst) => (src.unwrap_or(0).to_be_bytes(), dst.unwrap_or(0).to_be_bytes()),
     };
     [a, b, c, d]
-}
-
-/// The parts one after the other; they have to add up to `N`.
-fn join<const N: usize>(parts: [&[u8]; 4]) -> [u8; N] {
-    let mut out = [0; N];
-    let mut bytes = parts.into_iter().flatten();
-    for to in &mut out {
-        if let Some(b) = bytes.next() {
-            *to = *b;
-        }
-    }
-    debug_assert!(bytes.next().is_none());
-    out
 }
 
 #[cfg(test)]

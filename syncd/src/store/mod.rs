@@ -2,12 +2,12 @@
 //!
 //! Serves both caches: the internal one with the kernel's flows, the external one with the peer's. A record
 //! is 64 bytes for IPv4 and 80 for IPv6, with all that a peer message needs but the few things in cells of
-//! 24 bytes; the index takes about ten more. Nothing moves once it is stored, so ids stay valid and walks
+//! 24 bytes; the index takes about twenty more. Nothing moves once it is stored, so ids stay valid and walks
 //! are stable. What a flow means to the protocol is kept in its [`Meta`], which the store does not read.
 //!
 //! # Allocation
 //! Records, cells and index grow in small pieces: no single insertion allocates more than a chunk of 80 KiB
-//! or rehashes more than a thousandth of the flows. Memory is given back by [`FlowStore::clear`] alone.
+//! or moves more than a thousandth of the index. Memory is given back by [`FlowStore::clear`] alone.
 
 mod cells;
 mod expects;
@@ -81,7 +81,7 @@ pub const GENERATIONS: u8 = 32;
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     key: Key,
-    hash: u64,
+    hash: u32,
     /// The record, if there is one.
     pub id: Option<FlowId>,
 }
@@ -160,17 +160,13 @@ impl FlowStore {
         }
     }
 
-    fn hash(&self, key: &Key) -> u64 {
-        self.index.hash(key.as_bytes())
-    }
-
     /// Looks a key up.
     #[inline]
     pub fn locate(&self, key: &Key) -> Place {
-        let hash = self.hash(key);
-        let same = |id: &u32| match key {
-            Key::V4(k) => *id & CLASS6 == 0 && self.v4.get(*id).is_some_and(|r| r.key == *k),
-            Key::V6(k) => *id & CLASS6 != 0 && self.v6.get(*id & !CLASS6).is_some_and(|r| r.key == *k),
+        let hash = self.index.hash(key.as_bytes());
+        let same = |id: u32| match key {
+            Key::V4(k) => id & CLASS6 == 0 && self.v4.get(id).is_some_and(|r| r.key == *k),
+            Key::V6(k) => id & CLASS6 != 0 && self.v6.get(id & !CLASS6).is_some_and(|r| r.key == *k),
         };
         Place { key: *key, hash, id: self.index.find(hash, same).map(FlowId) }
     }
@@ -205,8 +201,7 @@ impl FlowStore {
                 self.v6.insert(r).ok_or(StoreError::Limit)? | CLASS6
             }
         };
-        let (v4, v6, index_key) = (&self.v4, &self.v6, self.index.key());
-        self.index.insert(place.hash, id, |id| rehash(v4, v6, index_key, *id));
+        self.index.insert(place.hash, id);
         self.by_proto[usize::from(place.key.proto())] += 1;
         self.dead += usize::from(meta.flags & Meta::DEAD != 0);
         Ok(FlowId(id))
@@ -266,14 +261,13 @@ impl FlowStore {
     /// Removes a flow; false when there is none of this id.
     pub fn remove(&mut self, id: FlowId) -> bool {
         let Some(meta) = self.meta(id) else { return false };
-        let hash = rehash(&self.v4, &self.v6, self.index.key(), id.0);
         let removed = if id.0 & CLASS6 == 0 {
             self.v4.remove(id.0).map(|r| (Key::V4(r.key), r.body.cells))
         } else {
             self.v6.remove(id.0 & !CLASS6).map(|r| (Key::V6(r.key), r.body.cells))
         };
         let Some((key, cells)) = removed else { return false };
-        self.index.remove(hash, id.0);
+        self.index.remove(self.index.hash(key.as_bytes()), id.0);
         self.cells.free(cells);
         self.by_proto[usize::from(key.proto())] -= 1;
         self.dead -= usize::from(meta.flags & Meta::DEAD != 0);
@@ -340,17 +334,6 @@ impl FlowStore {
             index: self.index.memory() + size_of_val(&*self.by_proto),
         }
     }
-}
-
-/// The hash of a stored record, from its own bytes.
-#[inline]
-fn rehash(v4: &Slab<V4>, v6: &Slab<V6>, key: [u64; 2], id: u32) -> u64 {
-    let bytes = if id & CLASS6 == 0 {
-        v4.get(id).map(|r| r.key.as_slice())
-    } else {
-        v6.get(id & !CLASS6).map(|r| r.key.as_slice())
-    };
-    siphash::hash(key, bytes.unwrap_or_default())
 }
 
 impl Body {

@@ -91,6 +91,27 @@ fn a_hello_empties_the_resend_queue_and_loses_nothing() {
     assert_eq!(b.caches.internal.counts().dead, 0);
 }
 
+/// As long as HELLO stands on our messages, the original acknowledges what it has not received: what was
+/// acknowledged then goes again when it has answered, ended flows and all.
+#[test]
+fn acknowledgements_of_greetings_are_not_believed() {
+    let mut b = Bench::new(Config::default());
+    for n in 1..4 {
+        b.m.flow_dumped(0, &flow(n), 1, &mut b.caches);
+    }
+    b.event(Event::New, &flow(4));
+    b.event(Event::Destroy, &flow(1));
+    let sent = b.run(10);
+    assert_eq!(sent.iter().map(|s| (s.kind, s.flags)).collect::<Vec<_>>(), [(NEW, 0x20), (DEL, 0x20)]);
+    b.control(flag::ACK, Some((sent[0].seq, sent[1].seq)));
+    assert_eq!(b.m.resend_queue(&b.caches), []);
+    b.event(Event::Update, &flow(4));
+    b.control(flag::ALIVE | flag::HELLO_BACK, None);
+    let mut again: Vec<_> = b.run(10).iter().filter_map(|s| Some((s.flow?.orig.src_port?, s.kind))).collect();
+    again.sort_unstable();
+    assert_eq!(again, [(1, DEL), (2, NEW), (3, NEW), (4, NEW)]);
+}
+
 /// §4.1: a change waits for company for ten milliseconds, and changes of one flow become one message.
 #[test]
 fn changes_are_gathered() {

@@ -60,6 +60,35 @@ fn changes_overtake_repair() {
     assert!(s.iter().any(|s| s.flow.is_some_and(|f| f.mark == Some(7))));
 }
 
+/// A request to send again is acknowledged when it has been served, so that the peer can tell.
+#[test]
+fn a_nack_is_acknowledged_after_the_repair() {
+    let mut b = Bench::greeted(quick());
+    for n in 0..500 {
+        b.event(Event::New, &flow(n));
+    }
+    let s = b.run(10);
+    let asked = b.peer_seq;
+    b.control(flag::NACK, Some((s[0].seq, s[499].seq)));
+    for _ in 0..25 {
+        b.control(flag::ALIVE, None);
+    }
+    let early = b.sent();
+    let covers = |s: &&Seen| s.flags == flag::ACK && s.range.is_some_and(|(a, z)| a <= asked && asked <= z);
+    assert!(early.iter().any(|s| s.flags == flag::ACK) && early.iter().find(covers).is_none());
+    let mut flows = early.iter().filter(|s| s.flow.is_some()).count();
+    for _ in 0..2000 {
+        let sent = b.run(2);
+        let served = sent.iter().position(|s| covers(&s));
+        flows += sent[..served.unwrap_or(sent.len())].iter().filter(|s| s.flow.is_some()).count();
+        if served.is_some() {
+            assert_eq!(flows, 500);
+            return;
+        }
+    }
+    panic!("never acknowledged");
+}
+
 /// A full resend queue gives up the oldest; should the peer ask for that, it gets everything, and because a
 /// deletion was among it, it is told that we start over.
 #[test]
@@ -94,11 +123,19 @@ fn a_resync_is_acknowledged_after_the_bulk() {
     }
     let s = b.run(10);
     b.control(flag::ACK, Some((s[0].seq, s[299].seq)));
+    let before = b.m.stats().sent as usize;
     let asked = b.peer_seq;
     b.control(flag::RESYNC, Some((0, 0)));
     assert_eq!(b.log.notices[b.log.notices.len() - 2..], [Notice::ResyncRequested, Notice::BulkStarts]);
+    // Enough for an acknowledgement by window: everything around the request, but not the request.
+    for _ in 0..25 {
+        b.control(flag::ALIVE, None);
+    }
+    let acks: Vec<_> = b.sent().iter().filter(|s| s.flags == flag::ACK).filter_map(|s| s.range).collect();
+    assert!(acks.iter().any(|a| a.1 == asked - 1) && acks.iter().any(|a| a.0 == asked + 1), "{acks:?}");
+    assert!(acks.iter().all(|(from, to)| asked < *from || *to < asked), "{acks:?} with {asked}");
     // Acknowledge as a peer does, every twenty, and look at what we acknowledge.
-    let (mut flows, mut acked_at) = (0, None);
+    let (mut flows, mut acked_at) = (b.m.stats().sent as usize - before - acks.len(), None);
     for _ in 0..500 {
         let sent = b.run(2);
         for s in &sent {
