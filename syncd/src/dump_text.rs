@@ -1,11 +1,10 @@
-//! Flows and expectations of the caches as text and XML (spec/conntrackd.md §4): the lines of `-i` and `-e`, of
-//! the statistics log, and under error messages.
+//! Flows and expectations of the caches as text and XML (spec/conntrackd.md §4): the lines of `-i` and `-e`, and
+//! those under error messages.
 //!
 //! Not the lines of `conntrack -L`: timeout, id and use count are left out, and a flow of the peer has no reply
 //! direction.
 
 use zct_wire::consts::{af, ipproto, ips, nf_ct_expect};
-use zct_wire::flow::Counters;
 use zct_wire::peer::{Expect, Flow};
 use zct_wire::proto::ProtoInfo;
 use zct_wire::text::{Out, escape, family_name, proto_name};
@@ -21,8 +20,6 @@ pub struct Row<'a> {
     pub flow: &'a Flow,
     /// With the reply direction: the kernel's flows have one, the peer's do not.
     pub reply: bool,
-    /// Packets and bytes, original and reply; for ended flows.
-    pub counters: [Option<Counters>; 2],
     /// The kernel's id, which XML shows.
     pub id: Option<u32>,
 }
@@ -30,12 +27,12 @@ pub struct Row<'a> {
 impl<'a> Row<'a> {
     /// A flow of the local kernel.
     pub fn local(flow: &'a Flow, id: u32) -> Row<'a> {
-        Row { flow, reply: true, counters: [None; 2], id: Some(id) }
+        Row { flow, reply: true, id: Some(id) }
     }
 
     /// A flow of the peer.
     pub fn peer(flow: &'a Flow) -> Row<'a> {
-        Row { flow, reply: false, counters: [None; 2], id: None }
+        Row { flow, reply: false, id: None }
     }
 
     /// Appends the line, without a newline.
@@ -43,7 +40,6 @@ impl<'a> Row<'a> {
         let f = self.flow;
         let proto = f.orig.proto.unwrap_or(0);
         let status = f.status.unwrap_or(0);
-        let [orig_counters, reply_counters] = self.counters;
         padded_name(out, proto);
         if let Some(name) = state(f) {
             out.put(name);
@@ -51,14 +47,12 @@ impl<'a> Row<'a> {
         }
         direction(out, b"", &f.orig, proto);
         zone(out, b"zone-orig=", f.orig.zone);
-        counters(out, orig_counters);
         if f.status.is_some() && status & ips::SEEN_REPLY == 0 {
             out.lit(b"[UNREPLIED] ");
         }
         if let Some(reply) = f.reply().filter(|_| self.reply) {
             direction(out, b"", &reply, proto);
             zone(out, b"zone-reply=", reply.zone);
-            counters(out, reply_counters);
         }
         if status & ips::HW_OFFLOAD != 0 {
             out.lit(b"[HW_OFFLOAD] ");
@@ -222,16 +216,6 @@ fn zone(out: &mut Out<'_>, name: &[u8], zone: Option<u16>) {
     if let Some(z) = zone {
         out.put(name);
         out.u32(z.into());
-        out.byte(b' ');
-    }
-}
-
-fn counters(out: &mut Out<'_>, counters: Option<Counters>) {
-    if let Some(c) = counters {
-        out.lit(b"packets=");
-        out.u64(c.packets);
-        out.lit(b" bytes=");
-        out.u64(c.bytes);
         out.byte(b' ');
     }
 }
@@ -437,18 +421,6 @@ mod tests {
             line,
             "udp      17 src=10.1.0.2 dst=10.2.0.2 sport=5000 dport=53 [UNREPLIED] mark=0 zone=7 \
              [expires in 3s] [active since 4s]"
-        );
-    }
-
-    #[test]
-    fn ended_flows_have_their_counters() {
-        let f = Flow { mark: None, helper: None, ..tcp() };
-        let counters = |packets, bytes| Some(Counters { packets, bytes });
-        let row = Row { counters: [counters(6, 327), counters(4, 223)], ..Row::local(&f, 0) };
-        assert_eq!(
-            text(|o| row.line(o)),
-            "tcp      6 ESTABLISHED src=10.1.0.2 dst=10.2.0.2 sport=43888 dport=21 packets=6 bytes=327 \
-             src=10.2.0.2 dst=10.1.0.2 sport=21 dport=43888 packets=4 bytes=223 [ASSURED]"
         );
     }
 

@@ -4,7 +4,7 @@
 //! Never as a flush of the table: that would delete what the filter excludes, and bring more events at once than
 //! the event socket holds. A dump in steps, and deletes in batches.
 
-use crate::filter::{EventFilter, Passes};
+use crate::config::flow_filter::{FlowFilter, Subject, Verdict};
 use std::ops::ControlFlow;
 use zct_engine::{Answer, Batch, Error, Lost, Progress, Sink, StepDump, errno};
 use zct_wire::filter::DumpFilter;
@@ -70,7 +70,7 @@ impl Flush {
     ///
     /// # Errors
     /// A failed system call, or a dump that the kernel refused: the flush is over.
-    pub fn step(&mut self, filter: &EventFilter) -> Result<Option<Flushed>, Error> {
+    pub fn step(&mut self, filter: &FlowFilter) -> Result<Option<Flushed>, Error> {
         if !self.running {
             return Ok(None);
         }
@@ -109,7 +109,7 @@ impl Flush {
 struct Deleting<'a> {
     batch: &'a mut Batch,
     done: &'a mut Flushed,
-    filter: &'a EventFilter,
+    filter: &'a FlowFilter,
     error: Option<Error>,
 }
 
@@ -130,8 +130,11 @@ impl Deleting<'_> {
 
     fn flow(&mut self, msg: CtMsg<'_>) -> Result<(), Error> {
         let view = FlowView::index(msg)?;
-        if self.filter.judge(&view)? != Passes::Yes {
-            return Ok(());
+        if !self.filter.is_empty() {
+            let passes = Subject::of(&view)?.is_some_and(|s| self.filter.judge(&s) == Verdict::Pass);
+            if !passes {
+                return Ok(());
+            }
         }
         let key = view.key()?;
         self.batch.add(|buf, seq| delete(buf, seq, 0, &key))?;

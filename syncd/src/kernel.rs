@@ -5,13 +5,13 @@
 //! it: the kernel has made the datagram that waits in the dump's socket before they happened. What such a
 //! datagram says about a flow that had an event since is older than what is known, and is passed over.
 
-use crate::filter::{EventFilter, HelperFilter, Passes};
+use crate::config::flow_filter::{FlowFilter, Subject, Verdict};
+use crate::config::settings::{Expectations, Filter, FilterFrom, General};
 use crate::log::Log;
 use crate::peer::{Event, Millis, Origin};
 use crate::prefilter;
-use crate::settings::EventSettings;
 use std::ops::ControlFlow;
-use zct_engine::{Error, Lost, Progress, Sink, StepDump, Subscription, Turn};
+use zct_engine::{BpfInsn, Error, Lost, Progress, Sink, StepDump, Subscription, Turn};
 use zct_wire::WireError;
 use zct_wire::consts::{ipctnl, nfnlgrp};
 use zct_wire::expect::ExpectView;
@@ -22,7 +22,7 @@ use zct_wire::request::{Table, dump};
 use zct_wire::text::EventKind;
 
 /// Events that one system call may bring.
-const EVENTS_A_CALL: usize = 64;
+const EVENTS_A_CALL: u32 = 64;
 /// Datagrams of a dump in one turn: some 130 flows each.
 const DUMP_A_TURN: u32 = 4;
 
@@ -122,8 +122,8 @@ pub struct Counters {
 /// What the filters know.
 #[derive(Debug)]
 struct Judge {
-    flows: EventFilter,
-    expects: Option<HelperFilter>,
+    flows: FlowFilter,
+    expects: Expectations,
     ports: Ports,
     counters: Counters,
     /// Ids of flows that had events since the last datagram of the dump under way.
@@ -135,7 +135,7 @@ struct Judge {
 /// Events and dumps.
 #[derive(Debug)]
 pub struct Kernel {
-    settings: EventSettings,
+    settings: General,
     events: Option<Subscription>,
     judge: Judge,
     dump: StepDump,
@@ -154,15 +154,9 @@ impl Kernel {
     ///
     /// # Errors
     /// EPERM without CAP_NET_ADMIN, EPROTONOSUPPORT without ctnetlink.
-    pub fn open(
-        settings: &EventSettings,
-        filter: &EventFilter,
-        in_kernel: bool,
-        expects: Option<HelperFilter>,
-        log: &mut Log,
-    ) -> Result<Kernel, Error> {
+    pub fn open(settings: &General, expects: Expectations, log: &mut Log) -> Result<Kernel, Error> {
         let mut groups = vec![nfnlgrp::CONNTRACK_NEW, nfnlgrp::CONNTRACK_UPDATE, nfnlgrp::CONNTRACK_DESTROY];
-        if expects.is_some() {
+        if expects != Expectations::Off {
             groups.extend([
                 nfnlgrp::CONNTRACK_EXP_NEW,
                 nfnlgrp::CONNTRACK_EXP_UPDATE,
@@ -173,7 +167,7 @@ impl Kernel {
             settings: settings.clone(),
             events: None,
             judge: Judge {
-                flows: filter.clone(),
+                flows: FlowFilter::new(&settings.filter),
                 expects,
                 ports: Ports::default(),
                 counters: Counters::default(),
@@ -194,18 +188,19 @@ impl Kernel {
             log.notice("running in polling mode");
             return Ok(kernel);
         }
-        let program = if in_kernel { prefilter::program(filter) } else { None };
-        if !filter.is_empty() {
-            let where_ = if in_kernel { "kernel" } else { "user" };
-            log.notice(&format!("using {where_}-space event filtering"));
+        let program = kernel_part(&settings.filter);
+        if !kernel.judge.flows.is_empty() {
+            let place = if program.is_some() { "kernel" } else { "user" };
+            log.notice(&format!("using {place}-space event filtering"));
         }
         let subscription = Subscription::prepare(
             |socket| {
-                if let Some(bytes) = kernel.first_size(log) {
+                match settings.netlink_buffer_size {
                     // The kernel doubles the value; the setting is what is wanted in the end.
-                    socket.set_receive_buffer(bytes / 2)?;
+                    Some(bytes) => _ = socket.set_receive_buffer(bytes as usize / 2)?,
+                    None => log.notice("NetlinkBufferSize is not set. Using current system buffer size"),
                 }
-                if settings.reliable {
+                if settings.netlink_events_reliable {
                     socket.set_reliable()?;
                     log.notice("reliable ctnetlink event delivery is ENABLED.");
                 }
@@ -220,18 +215,6 @@ impl Kernel {
         log.notice(&format!("netlink event socket buffer size has been set to {} bytes", kernel.buffer));
         kernel.events = Some(subscription);
         Ok(kernel)
-    }
-
-    /// NetlinkBufferSize counts only up to NetlinkBufferSizeMaxGrowth.
-    fn first_size(&self, log: &mut Log) -> Option<usize> {
-        let size = self.settings.buffer.filter(|b| *b <= self.settings.buffer_max);
-        if size.is_none() {
-            log.notice(
-                "NetlinkBufferSize is either not set or is greater than NetlinkBufferSizeMaxGrowth. \
-                 Using current system buffer size",
-            );
-        }
-        size
     }
 
     /// The event socket, to be watched.
@@ -270,27 +253,27 @@ impl Kernel {
     }
 
     /// The filter in use.
-    pub fn filter(&self) -> &EventFilter {
+    pub fn filter(&self) -> &FlowFilter {
         &self.judge.flows
     }
 
     /// Takes over what can be changed while running; a filter in the kernel is replaced.
-    pub fn reload(
-        &mut self,
-        settings: &EventSettings,
-        filter: &EventFilter,
-        in_kernel: bool,
-        expects: Option<HelperFilter>,
-    ) -> Result<(), Error> {
+    pub fn reload(&mut self, settings: &General, expects: Expectations) -> Result<(), Error> {
+        let buffer = settings
+            .netlink_buffer_size
+            .filter(|_| settings.netlink_buffer_size != self.settings.netlink_buffer_size);
         self.settings = settings.clone();
-        self.judge.flows = filter.clone();
-        self.judge.expects = self.judge.expects.take().and(expects);
+        self.judge.flows = FlowFilter::new(&settings.filter);
+        self.judge.expects = expects;
         self.told_limit = false;
+        self.poll_at = None;
         if let Some(events) = &self.events {
-            let program = if in_kernel { prefilter::program(filter) } else { None };
-            match program {
+            match kernel_part(&settings.filter) {
                 Some(code) => events.socket().attach_filter(&code)?,
                 None => events.socket().detach_filter()?,
+            }
+            if let Some(bytes) = buffer {
+                self.buffer = events.socket().set_receive_buffer(bytes as usize / 2)?;
             }
         }
         Ok(())
@@ -299,10 +282,10 @@ impl Kernel {
     /// Takes events, up to EventIterationLimit of them.
     pub fn events_ready(&mut self, now: Millis, taker: &mut dyn Taker, log: &mut Log) -> Result<Turn, Error> {
         let Some(events) = &mut self.events else { return Ok(Turn::Drained) };
-        let calls = self.settings.iteration_limit.div_ceil(EVENTS_A_CALL).max(1);
+        let calls = self.settings.event_iteration_limit.div_ceil(EVENTS_A_CALL).max(1);
         self.judge.dumping = self.dump.is_running();
         let mut sink = EventSink { judge: &mut self.judge, taker };
-        let (turn, _) = events.drain(u32::try_from(calls).unwrap_or(u32::MAX), &mut sink)?;
+        let (turn, _) = events.drain(calls, &mut sink)?;
         if std::mem::take(&mut self.judge.overrun) {
             self.overran(now, log)?;
         }
@@ -313,7 +296,7 @@ impl Kernel {
     fn overran(&mut self, now: Millis, log: &mut Log) -> Result<(), Error> {
         if let Some(events) = &self.events {
             let wanted = self.buffer.saturating_mul(2);
-            if wanted <= self.settings.buffer_max {
+            if wanted <= self.settings.netlink_buffer_size_max as usize {
                 self.buffer = events.socket().set_receive_buffer(wanted / 2)?;
                 log.notice(&format!(
                     "netlink event socket buffer size has been doubled to {} bytes",
@@ -328,8 +311,8 @@ impl Kernel {
                 ));
             }
         }
-        if let Some(s) = self.settings.overrun_resync_s {
-            self.resync_at = Some(now + s * 1000);
+        if let Some(s) = self.settings.netlink_overrun_resync_s {
+            self.resync_at = Some(now + Millis::from(s) * 1000);
         }
         Ok(())
     }
@@ -337,7 +320,7 @@ impl Kernel {
     /// Asks for a dump; one that is asked for already serves both.
     pub fn want(&mut self, why: Why) {
         self.want_table(Job { why, table: Table::Conntrack });
-        if self.judge.expects.is_some() {
+        if self.judge.expects != Expectations::Off {
             self.want_expects(why);
         }
     }
@@ -368,7 +351,7 @@ impl Kernel {
         if let Some(s) = self.settings.poll_s {
             let due = self.poll_at.is_some_and(|at| at <= now);
             if due || self.poll_at.is_none() {
-                self.poll_at = Some(now + s * 1000);
+                self.poll_at = Some(now + Millis::from(s) * 1000);
             }
             return due;
         }
@@ -381,8 +364,8 @@ impl Kernel {
 
     /// Compare again later, because it could not be done now.
     pub fn resync_later(&mut self, now: Millis) {
-        let wait_s = self.settings.overrun_resync_s.unwrap_or(30).max(1);
-        self.resync_at = Some(now + wait_s * 1000);
+        let wait_s = self.settings.netlink_overrun_resync_s.unwrap_or(30).max(1);
+        self.resync_at = Some(now + Millis::from(wait_s) * 1000);
     }
 
     /// When to look at it again if nothing happens.
@@ -430,6 +413,34 @@ impl Kernel {
     }
 }
 
+/// The part of the filter that is put into the kernel, if that is asked for.
+fn kernel_part(filter: &Filter) -> Option<Vec<BpfInsn>> {
+    if filter.from == FilterFrom::Kernelspace { prefilter::program(filter) } else { None }
+}
+
+impl Judge {
+    /// Judges a flow. One that lacks an address passes nothing: it could neither be told from others nor be
+    /// committed.
+    fn flow(&self, view: &FlowView<'_>) -> Result<Verdict, WireError> {
+        if self.flows.is_empty() {
+            return Ok(Verdict::Pass);
+        }
+        Ok(Subject::of(view)?.map_or(Verdict::Address, |s| self.flows.judge(&s)))
+    }
+
+    /// True when expectations of this helper are wanted.
+    fn expect(&self, helper: Option<&[u8]>) -> bool {
+        match &self.expects {
+            Expectations::Off => false,
+            Expectations::All => true,
+            Expectations::Of(names) => names.iter().any(|name| {
+                let start = helper.and_then(|h| h.get(..name.len()));
+                start.is_some_and(|s| s.eq_ignore_ascii_case(name.as_bytes()))
+            }),
+        }
+    }
+}
+
 /// Judges events and hands on what passes.
 struct EventSink<'a> {
     judge: &'a mut Judge,
@@ -445,11 +456,11 @@ impl EventSink<'_> {
                 self.judge.touched.push(id);
             }
         }
-        let passes = match self.judge.flows.judge(&view)? {
-            Passes::Yes => true,
-            Passes::No => false,
+        let passes = match self.judge.flow(&view)? {
+            Verdict::Pass => true,
             // The original loses the end of such a flow, and the peer keeps it for ever.
-            Passes::NotInThisState => event == Event::Destroy && self.taker.knows(&view),
+            Verdict::State => event == Event::Destroy && self.taker.knows(&view),
+            Verdict::Protocol | Verdict::Address => false,
         };
         if !passes {
             self.judge.counters.filtered += 1;
@@ -461,7 +472,7 @@ impl EventSink<'_> {
     fn expect(&mut self, event: Event, msg: CtMsg<'_>) -> Result<(), WireError> {
         let origin = self.judge.ports.origin(msg.hdr.portid.get());
         let view = ExpectView::index(msg)?;
-        if !self.judge.expects.as_ref().is_some_and(|f| f.wants(view.helper())) {
+        if !self.judge.expect(view.helper()) {
             self.judge.counters.filtered += 1;
             return Ok(());
         }
@@ -515,7 +526,7 @@ impl DumpSink<'_> {
         let view = FlowView::index(msg)?;
         let overtaken = !self.judge.touched.is_empty()
             && view.id()?.is_some_and(|id| self.judge.touched.binary_search(&id).is_ok());
-        if overtaken || self.judge.flows.judge(&view)? != Passes::Yes {
+        if overtaken || self.judge.flow(&view)? != Verdict::Pass {
             return Ok(());
         }
         self.taker.dumped(self.why, &view)
@@ -531,8 +542,11 @@ impl Sink for DumpSink<'_> {
             }
             Some(_) if msg.kind() == ipctnl::NEW => self.flow(msg),
             Some(_) => ExpectView::index(msg).and_then(|view| {
-                let wanted = self.judge.expects.as_ref().is_some_and(|f| f.wants(view.helper()));
-                if wanted { self.taker.expect_dumped(self.why, &view) } else { Ok(()) }
+                if self.judge.expect(view.helper()) {
+                    self.taker.expect_dumped(self.why, &view)
+                } else {
+                    Ok(())
+                }
             }),
         };
         if done.is_err() {

@@ -1,5 +1,6 @@
 //! The daemon's log: console, file and syslog, in the original's format (spec/conntrackd.md §10).
 
+use crate::config::settings::Facility;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -38,32 +39,12 @@ impl Level {
     }
 }
 
-/// Syslog facilities that the configuration knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Facility {
-    /// LOG_DAEMON.
-    Daemon,
-    /// LOG_LOCAL0 to LOG_LOCAL7.
-    Local(u8),
-}
-
-impl Facility {
-    /// As in the priority of a message: the facility's number times eight.
-    fn code(self) -> u8 {
-        match self {
-            Facility::Daemon => 3 << 3,
-            Facility::Local(n) => (16 + n % 8) << 3,
-        }
+/// As in the priority of a message: the facility's number times eight.
+fn code(facility: Facility) -> u8 {
+    match facility {
+        Facility::Daemon => 3 << 3,
+        Facility::Local(n) => (16 + n % 8) << 3,
     }
-}
-
-/// Where messages go, the console aside.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sinks {
-    /// A file that is appended to.
-    pub file: Option<PathBuf>,
-    /// Syslog.
-    pub syslog: Option<Facility>,
 }
 
 /// A file that lines are appended to, and that can be opened anew after somebody has moved it.
@@ -130,7 +111,7 @@ impl Syslog {
     /// Sends one message. One that cannot be sent is counted: a syslog that does not read must not hold up
     /// the daemon.
     pub fn write(&mut self, level: Level, when: &str, text: &str) {
-        let priority = self.facility.code() | level as u8;
+        let priority = code(self.facility) | level as u8;
         let message = format!("<{priority}>{when} {IDENT}[{}]: {text}", self.pid);
         // A restarted syslog has a new socket: one more try.
         for _ in 0..2 {
@@ -167,9 +148,9 @@ impl Log {
     ///
     /// # Errors
     /// As [`LineFile::open`].
-    pub fn open(&mut self, sinks: &Sinks) -> Result<(), String> {
-        self.file = sinks.file.as_deref().map(LineFile::open).transpose()?;
-        self.syslog = sinks.syslog.map(Syslog::new);
+    pub fn open(&mut self, file: Option<&Path>, syslog: Option<Facility>) -> Result<(), String> {
+        self.file = file.map(LineFile::open).transpose()?;
+        self.syslog = syslog.map(Syslog::new);
         Ok(())
     }
 
@@ -288,7 +269,7 @@ mod tests {
     fn lines_have_the_originals_shape() {
         let path = scratch("shape");
         let mut log = Log { console: false, ..Log::console() };
-        log.open(&Sinks { file: Some(path.clone()), syslog: None }).unwrap();
+        log.open(Some(&path), None).unwrap();
         log.notice("committing all external caches");
         log.error("it failed");
         log.flow(Level::Error, b"tcp      6 src=1.2.3.4");
@@ -307,7 +288,7 @@ mod tests {
     fn a_file_that_was_moved_is_opened_anew() {
         let (path, moved) = (scratch("moved"), scratch("moved.1"));
         let mut log = Log { console: false, ..Log::console() };
-        log.open(&Sinks { file: Some(path.clone()), syslog: None }).unwrap();
+        log.open(Some(&path), None).unwrap();
         log.notice("one");
         std::fs::rename(&path, &moved).unwrap();
         log.notice("two");
@@ -328,7 +309,7 @@ mod tests {
     #[test]
     fn dates_and_priorities_of_syslog() {
         assert_eq!(syslog_date("Mon Nov 23 16:49:13 2026"), "Nov 23 16:49:13");
-        assert_eq!(Facility::Daemon.code() | Level::Notice as u8, 29);
-        assert_eq!(Facility::Local(7).code() | Level::Error as u8, 187);
+        assert_eq!(code(Facility::Daemon) | Level::Notice as u8, 29);
+        assert_eq!(code(Facility::Local(7)) | Level::Error as u8, 187);
     }
 }

@@ -1,12 +1,12 @@
 //! The part of the filter that the kernel can apply before an event takes room in the receive buffer
 //! (`Filter From Kernelspace`).
 //!
-//! It drops only what [`EventFilter::judge`] would never let pass: what has not the layout that kernels use is
+//! It drops only what [`FlowFilter::judge`](crate::config::flow_filter::FlowFilter::judge) would never let pass: what has not the layout that kernels use is
 //! kept, and so is what depends on the state. The original's program compares the original destination
 //! instead of the reply source, and so judges translated flows differently from its own userspace filter; this
 //! one does not.
 
-use crate::filter::{EventFilter, Logic, Network};
+use crate::config::settings::{Filter, Listed, Logic, Network, Protocol};
 use zct_engine::BpfInsn;
 use zct_engine::bpf::{Check, Load, Program, Verdict};
 use zct_wire::attr::NLA_F_NESTED;
@@ -54,39 +54,48 @@ impl Layout {
     }
 
     /// Drops what does not pass the criterion of protocols.
-    fn protocols(&self, block: &mut Program, logic: Logic, list: &[u8]) {
-        let check = |p: &u8| Check::equal(Load::Byte(self.proto_at()), u32::from(*p));
-        match logic {
+    fn protocols(&self, block: &mut Program, list: &Listed<Protocol>) {
+        let check = |p: &Protocol| Check::equal(Load::Byte(self.proto_at()), u32::from(p.number));
+        match list.logic {
             Logic::Accept => {
-                block.require_one(list.iter().map(|p| vec![check(p)]).collect(), Verdict::Drop);
+                block.require_one(list.items.iter().map(|p| vec![check(p)]).collect(), Verdict::Drop);
             }
-            Logic::Ignore => list.iter().for_each(|p| block.when(check(p), nothing())),
+            Logic::Ignore => list.items.iter().for_each(|p| block.when(check(p), nothing())),
         }
     }
 
-    /// The checks that the address whose attribute starts at `at` is in a network.
-    fn network(&self, n: &Network, at: u32) -> Vec<Check> {
-        let word = |b: &[u8]| b.first_chunk().copied().map_or(0, u32::from_be_bytes);
-        let mask = n.mask();
-        let words = n.addr.bytes().chunks_exact(4).zip(mask.bytes().chunks_exact(4));
-        words
-            .zip((at + 4..).step_by(4))
-            .map(|((a, m), at)| Check { load: Load::Word(at), mask: word(m), value: word(a) })
-            .filter(|c| c.mask != 0)
-            .collect()
+    /// The checks that the address whose attribute starts at `at` is in a network; `None` when the network is
+    /// of another family.
+    fn network(&self, n: &Network, at: u32) -> Option<Vec<Check>> {
+        let (family, words, prefix) = match *n {
+            Network::V4(a, len) => (af::INET, vec![a.to_bits()], len),
+            Network::V6(a, len) => {
+                let bytes = a.octets();
+                let words =
+                    bytes.chunks_exact(4).map(|w| w.first_chunk().copied().map_or(0, u32::from_be_bytes));
+                (af::INET6, words.collect(), len)
+            }
+        };
+        let check = |(i, value): (usize, u32)| {
+            let bits = usize::from(prefix).saturating_sub(32 * i).min(32);
+            let mask = u32::MAX.checked_shl(32 - bits as u32).unwrap_or(0);
+            Check { load: Load::Word(at + 4 + 4 * i as u32), mask, value: value & mask }
+        };
+        let checks = words.into_iter().enumerate().map(check).filter(|c| c.mask != 0);
+        (family == self.family).then(|| checks.collect())
     }
 
     /// Drops what does not pass the criterion of addresses, for one length of the protocol part.
-    fn networks(&self, block: &mut Program, proto_len: u16, logic: Logic, list: &[Network]) {
+    fn networks(&self, block: &mut Program, proto_len: u16, list: &Listed<Network>) {
         let orig_src = ORIG_AT + 8;
         let reply_at = ORIG_AT + 4 + u32::from(self.ip_len) + u32::from(proto_len);
         let reply_src = reply_at + 8;
         let mut inner = Program::default();
         inner.require(header(reply_at + 4, self.ip_len, cta_tuple::IP | NLA_F_NESTED), Verdict::Keep);
         inner.require(header(reply_src, self.addr_len, self.src), Verdict::Keep);
-        let own = || list.iter().filter(|n| n.addr.family() == self.family);
-        let rows = own().flat_map(|n| [self.network(n, orig_src), self.network(n, reply_src)]);
-        match logic {
+        let rows = list.items.iter().flat_map(|n| [self.network(n, orig_src), self.network(n, reply_src)]);
+        let rows = rows.flatten();
+        match list.logic {
             Logic::Accept => inner.require_one(rows.collect(), Verdict::Drop),
             // What no row says is kept; what is left is dropped.
             Logic::Ignore => {
@@ -100,8 +109,8 @@ impl Layout {
 }
 
 /// The program for a filter; `None` when it would drop nothing or would be too long.
-pub fn program(filter: &EventFilter) -> Option<Vec<BpfInsn>> {
-    if filter.protocols.is_none() && filter.networks.is_none() {
+pub fn program(filter: &Filter) -> Option<Vec<BpfInsn>> {
+    if filter.protocol.is_none() && filter.address.is_none() {
         return None;
     }
     let mut program = Program::default();
@@ -112,12 +121,12 @@ pub fn program(filter: &EventFilter) -> Option<Vec<BpfInsn>> {
         block.require(header(ip + 4, layout.addr_len, layout.src), Verdict::Keep);
         let proto = ip + u32::from(layout.ip_len) + 4;
         block.require(header(proto, 5, cta_proto::NUM), Verdict::Keep);
-        if let Some((logic, list)) = &filter.protocols {
-            layout.protocols(&mut block, *logic, list);
+        if let Some(list) = &filter.protocol {
+            layout.protocols(&mut block, list);
         }
-        if let Some((logic, list)) = &filter.networks {
+        if let Some(list) = &filter.address {
             for len in PROTO_LENS {
-                layout.networks(&mut block, len, *logic, list);
+                layout.networks(&mut block, len, list);
             }
         }
         program.when(Check::equal(Load::Byte(FAMILY_AT), u32::from(layout.family)), block);
@@ -128,44 +137,70 @@ pub fn program(filter: &EventFilter) -> Option<Vec<BpfInsn>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filter::{Passes, tests::event};
+    use crate::config::flow_filter::{FlowFilter, Subject, Verdict as Judged};
+    use std::net::Ipv4Addr;
     use zct_engine::bpf::interpret;
     use zct_wire::flow::FlowView;
     use zct_wire::header::{CtMsg, Frames};
-    use zct_wire::tuple::Addr;
+    use zct_wire::request::{NewFlow, new_flow};
+    use zct_wire::tuple::{Addr, Tuple};
 
-    fn net(a: u8, prefix: u8) -> Network {
-        Network::new(Addr::V4([10, 0, 0, a]), prefix).unwrap()
+    /// An event message of a flow: between the last bytes of the addresses, destination translated to `real`.
+    fn event(proto: u8, src: u8, dst: u8, real: u8) -> Vec<u8> {
+        let addr = |a| Some(Addr::V4([10, 0, 0, a]));
+        let orig = Tuple {
+            src: addr(src),
+            dst: addr(dst),
+            proto: Some(proto),
+            src_port: Some(1),
+            dst_port: Some(2),
+            ..Tuple::default()
+        };
+        let reply = Tuple { src: addr(real), ..orig.inverse().unwrap() };
+        let flow = NewFlow { family: 2, orig: Some(orig), reply: Some(reply), ..NewFlow::default() };
+        let mut buf = [0; 2048];
+        new_flow(&mut buf, 0, 0, &flow).unwrap().to_vec()
+    }
+
+    fn listed<T>(logic: Logic, items: Vec<T>) -> Option<Listed<T>> {
+        Some(Listed { logic, items })
+    }
+
+    fn protocols(logic: Logic, numbers: &[u8]) -> Option<Listed<Protocol>> {
+        listed(logic, numbers.iter().map(|n| Protocol { name: n.to_string(), number: *n }).collect())
     }
 
     /// The program and the filter agree on every message of the usual layout, whatever the filter.
     #[test]
     fn judges_as_the_filter_does() {
         use Logic::{Accept, Ignore};
-        let six = Network::new(Addr::V6([0xfd; 16]), 100).unwrap();
+        let net = |a, len| Network::V4(Ipv4Addr::new(10, 0, 0, a), len);
+        let six = Network::V6("fdfd::1".parse().unwrap(), 100);
         let protocols =
-            [None, Some((Accept, vec![6, 17])), Some((Ignore, vec![17, 1])), Some((Accept, vec![]))];
+            [None, protocols(Accept, &[6, 17]), protocols(Ignore, &[17, 1]), protocols(Accept, &[])];
         let networks = [
             None,
-            Some((Accept, vec![net(1, 32), net(128, 25)])),
-            Some((Ignore, vec![net(2, 31), six])),
-            Some((Ignore, vec![net(0, 0)])),
-            Some((Accept, vec![six])),
+            listed(Accept, vec![net(1, 32), net(128, 25)]),
+            listed(Ignore, vec![net(2, 31), six]),
+            listed(Ignore, vec![net(0, 0)]),
+            listed(Accept, vec![six]),
         ];
         let mut dropped = 0;
         for p in &protocols {
             for n in &networks {
-                let filter = EventFilter { protocols: p.clone(), networks: n.clone(), tcp_states: None };
+                let filter = Filter { protocol: p.clone(), address: n.clone(), ..Filter::default() };
+                let judge = FlowFilter::new(&filter);
                 let Some(code) = program(&filter) else {
-                    assert!(filter.is_empty());
+                    assert!(judge.is_empty());
                     continue;
                 };
                 for (proto, src, dst, real) in
                     [(6, 1, 2, 2), (17, 1, 2, 200), (17, 200, 3, 3), (132, 2, 1, 1), (6, 9, 1, 3)]
                 {
-                    let bytes = event(proto, src, dst, real, None);
+                    let bytes = event(proto, src, dst, real);
                     let msg = CtMsg::parse(Frames::new(&bytes).next().unwrap().unwrap()).unwrap();
-                    let passes = filter.judge(&FlowView::index(msg).unwrap()).unwrap() == Passes::Yes;
+                    let subject = Subject::of(&FlowView::index(msg).unwrap()).unwrap().unwrap();
+                    let passes = judge.judge(&subject) == Judged::Pass;
                     let kept = interpret(&code, &bytes) != Some(0);
                     assert_eq!(kept, passes, "{filter:?} {proto} {src} {dst} {real}");
                     dropped += u32::from(!kept);
@@ -177,9 +212,9 @@ mod tests {
 
     #[test]
     fn other_layouts_are_kept() {
-        let filter = EventFilter { protocols: Some((Logic::Accept, vec![])), ..EventFilter::default() };
+        let filter = Filter { protocol: protocols(Logic::Accept, &[]), ..Filter::default() };
         let code = program(&filter).unwrap();
-        let mut bytes = event(6, 1, 2, 2, None);
+        let mut bytes = event(6, 1, 2, 2);
         assert_eq!(interpret(&code, &bytes), Some(0));
         bytes[26] ^= 2; // the kind of the address nest
         assert_ne!(interpret(&code, &bytes), Some(0));

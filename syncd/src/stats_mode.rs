@@ -1,29 +1,36 @@
 //! Statistics mode: the flows of this firewall, written down when they end (spec/conntrackd.md §11).
 
-use crate::dump_text::{LINE_MAX, Row};
+use crate::config::settings::{LogFormat, Stats};
 use crate::kernel::{Taker, Why};
 use crate::log::{Level, LineFile, Syslog, now_s, syslog_date};
 use crate::peer::{CacheStats, Event, Millis, Origin};
-use crate::settings::{StatsFormat, StatsSettings};
+use crate::stats_log::{json_line, syslog_text, text_line};
 use crate::store::{Cursor, FlowId, FlowStore, Key, Meta};
 use zct_engine::SystemZone;
 use zct_wire::WireError;
+use zct_wire::build::Builder;
+use zct_wire::consts::{cta, cta_help, ipctnl};
 use zct_wire::expect::ExpectView;
+use zct_wire::filter::Masked;
 use zct_wire::flow::{Counters, Dir, FlowView};
+use zct_wire::header::{CtMsg, Frames};
 use zct_wire::peer::Flow;
-use zct_wire::text::{EventKind, EventTime, Out, Style, TextContext, TimeZone as _, json};
+use zct_wire::request::{NewFlow, REQUEST_MAX, new_flow};
+use zct_wire::text::{EventTime, Out, TextContext, TimeZone as _};
 
 /// Bytes of lines that wait to be written together.
 const BUFFER: usize = 32 << 10;
 /// Records that one turn of a sweep looks at.
 const SWEEP_A_TURN: usize = 4096;
+/// Room for one line; the original cuts its lines at 1024 bytes.
+const LINE_MAX: usize = 4096;
 
 /// The log of ended flows.
 #[derive(Debug)]
 pub struct FlowLog {
     file: Option<LineFile>,
     syslog: Option<Syslog>,
-    format: StatsFormat,
+    format: LogFormat,
     zone: SystemZone,
     lines: Vec<u8>,
     /// Lines that could not be written.
@@ -35,11 +42,11 @@ impl FlowLog {
     ///
     /// # Errors
     /// As [`LineFile::open`].
-    pub fn open(settings: &StatsSettings) -> Result<FlowLog, String> {
+    pub fn open(settings: &Stats) -> Result<FlowLog, String> {
         Ok(FlowLog {
-            file: settings.file.as_deref().map(LineFile::open).transpose()?,
+            file: settings.log_file.as_deref().map(LineFile::open).transpose()?,
             syslog: settings.syslog.map(Syslog::new),
-            format: settings.format,
+            format: settings.log_format,
             zone: SystemZone::default(),
             lines: Vec::with_capacity(BUFFER),
             lost: 0,
@@ -65,53 +72,80 @@ impl FlowLog {
         self.lines.clear();
     }
 
-    /// Writes a flow down. `view` is the message that ended it, if there is one.
-    fn ended(&mut self, row: &Row<'_>, delta_s: Option<u64>, view: Option<&FlowView<'_>>) {
-        let mut buf = [0; LINE_MAX];
-        let mut text = Out::new(&mut buf);
-        let now = now_s();
-        match (self.format, view) {
-            (StatsFormat::Json, Some(view)) => {
-                let time = Some(EventTime { sec: now.try_into().unwrap_or(0), usec: 0 });
-                let event = json::Event { kind: EventKind::Destroy, portid: 0, program: None, time };
-                let style = Style { timestamp: true, ktimestamp: true, id: true, ..Style::default() };
-                let ctx = TextContext { now_s: now.try_into().unwrap_or(0), zone: &self.zone, labels: None };
-                if json::flow(&mut text, view, Some(&event), &style, &ctx).is_err() {
-                    self.lost += 1;
-                    return;
-                }
-            }
-            // Found gone by a comparison with the kernel: there is no message to make an object from, so it is
-            // told as a text, like the original does.
-            _ => {
-                row.line(&mut text);
-                if let Some(s) = delta_s {
-                    text.lit(b" delta-time=");
-                    text.u64(s);
-                }
-            }
-        }
-        let line = text.written();
-        let mut date = [0; 64];
-        let mut out = Out::new(&mut date);
-        out.ctime(&self.zone.local(now));
-        let date = out.written();
-        if self.file.is_some() {
-            if self.format == StatsFormat::Text {
-                self.lines.extend_from_slice(date);
-                self.lines.push(b'\t');
-            }
-            self.lines.extend_from_slice(line);
-            self.lines.push(b'\n');
-        }
-        if let Some(s) = &mut self.syslog {
-            let date = String::from_utf8_lossy(date);
-            s.write(Level::Info, syslog_date(&date), &String::from_utf8_lossy(line));
+    /// Writes a flow down.
+    fn ended(&mut self, view: &FlowView<'_>) {
+        if self.write(view).is_err() {
+            self.lost += 1;
         }
         if self.lines.len() >= BUFFER {
             self.flush();
         }
     }
+
+    fn write(&mut self, view: &FlowView<'_>) -> Result<(), WireError> {
+        let now = now_s();
+        let local = self.zone.local(now);
+        let sec = now.try_into().unwrap_or(0);
+        let ctx = TextContext { now_s: sec, zone: &self.zone, labels: None };
+        let mut buf = [0; LINE_MAX];
+        if self.file.is_some() {
+            let mut text = Out::new(&mut buf);
+            match self.format {
+                LogFormat::Text => text_line(&mut text, view, &local, &ctx)?,
+                LogFormat::Json => json_line(&mut text, view, EventTime { sec, usec: 0 }, &ctx)?,
+            }
+            self.lines.extend_from_slice(text.written());
+        }
+        if let Some(s) = &mut self.syslog {
+            let mut text = Out::new(&mut buf);
+            match self.format {
+                LogFormat::Text => syslog_text(&mut text, view, &ctx)?,
+                LogFormat::Json => json_line(&mut text, view, EventTime { sec, usec: 0 }, &ctx)?,
+            }
+            let text = String::from_utf8_lossy(text.written());
+            let mut date = [0; 64];
+            let mut out = Out::new(&mut date);
+            out.ctime(&local);
+            let date = String::from_utf8_lossy(out.written());
+            s.write(Level::Info, syslog_date(&date), text.trim_end());
+        }
+        Ok(())
+    }
+}
+
+/// Hands out the one flow of a message.
+fn with_view(bytes: &[u8], take: impl FnOnce(&FlowView<'_>)) {
+    let msg = Frames::new(bytes).next().and_then(|f| CtMsg::parse(f.ok()?).ok());
+    if let Some(view) = msg.and_then(|m| FlowView::index(m).ok()) {
+        take(&view);
+    }
+}
+
+/// A flow that ended unseen, as the message that was missed, as far as it is known.
+fn made_up(flow: &Flow, buf: &mut [u8]) -> Option<usize> {
+    let new = NewFlow {
+        family: flow.family()?,
+        orig: Some(flow.orig),
+        reply: flow.reply(),
+        zone: flow.zone,
+        status: flow.status,
+        mark: flow.mark.map(|value| Masked { value, mask: u32::MAX }),
+        protoinfo: flow.proto,
+        helper: flow.helper.as_ref().map(|h| h.as_bytes()),
+        ..NewFlow::default()
+    };
+    new_flow(buf, 0, 0, &new).ok().map(<[u8]>::len)
+}
+
+/// The last message of a flow with the helper added that only earlier ones named.
+fn with_helper(view: &FlowView<'_>, helper: &[u8], buf: &mut [u8]) -> Option<usize> {
+    let mut b = Builder::new(buf, ipctnl::DELETE, 0, 0, view.family(), 0);
+    for a in view.msg().attrs() {
+        let a = a.ok()?;
+        b.put(a.kind, a.value);
+    }
+    b.nest(cta::HELP, |b| _ = b.put_str(cta_help::NAME, helper));
+    b.finish().ok().map(<[u8]>::len)
 }
 
 /// Flows and counters.
@@ -186,22 +220,19 @@ impl StatsCache {
             self.packets += packets;
             self.bytes += bytes;
         }
-        let times = view.timestamps()?;
-        let delta_s = times.and_then(|t| {
-            // Both are cut to seconds first, as the original does.
-            Some((t.stop_ns? / 1_000_000_000).saturating_sub(t.start_ns? / 1_000_000_000))
-        });
         let known = Key::of(&flow).and_then(|k| self.store.find(&k));
         let Some(at) = known else {
             self.stats.destroy_failed += 1;
             return Ok(());
         };
-        let mut merged = self.store.flow(at).unwrap_or(flow);
-        merged.merge(&flow);
+        let helper = self.store.flow(at).and_then(|f| f.helper);
         self.store.remove(at);
         self.stats.destroyed += 1;
-        let row = Row { counters, ..Row::local(&merged, 0) };
-        self.log.ended(&row, delta_s, Some(view));
+        let mut buf = [0; REQUEST_MAX];
+        match helper.and_then(|h| with_helper(view, h.as_bytes(), &mut buf)) {
+            Some(len) => with_view(buf.get(..len).unwrap_or_default(), |v| self.log.ended(v)),
+            None => self.log.ended(view),
+        }
         Ok(())
     }
 
@@ -241,7 +272,10 @@ impl StatsCache {
         if meta.generation != self.generation {
             self.store.remove(id);
             self.stats.destroyed += 1;
-            self.log.ended(&Row::local(&flow, 0), None, None);
+            let mut buf = [0; REQUEST_MAX];
+            if let Some(len) = made_up(&flow, &mut buf) {
+                with_view(buf.get(..len).unwrap_or_default(), |v| self.log.ended(v));
+            }
         }
     }
 }

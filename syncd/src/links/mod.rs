@@ -8,8 +8,7 @@ mod tcp;
 mod udp;
 
 use crate::peer::{self, Millis};
-use crate::settings::{LinkKind, LinkSettings};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tcp::TcpLink;
 use udp::UdpLink;
 use zct_engine::inet::Tuning;
@@ -20,6 +19,47 @@ use zct_wire::peer::{TCP4_OVERHEAD, UDP4_OVERHEAD, UDP6_OVERHEAD};
 
 /// Tokens that one link uses: its socket or listener, and two TCP connections.
 const TOKENS: usize = 4;
+
+/// What a link runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// UDP to one address.
+    Udp {
+        /// Our address and port.
+        local: SocketAddr,
+        /// The peer's.
+        peer: SocketAddr,
+    },
+    /// UDP to a group. The scope of an IPv6 group is filled in from the interface.
+    Multicast {
+        /// Group and port.
+        group: SocketAddr,
+        /// `IPv4_interface`.
+        local: Option<Ipv4Addr>,
+    },
+    /// TCP, one connection each way.
+    Tcp {
+        /// Where we listen.
+        local: SocketAddr,
+        /// Where the peer listens.
+        peer: SocketAddr,
+    },
+}
+
+/// One dedicated link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkSettings {
+    /// Kind and addresses.
+    pub kind: LinkKind,
+    /// `Interface`: MTU and state are taken from it.
+    pub interface: String,
+    /// `SndSocketBuffer`.
+    pub send_buffer: Option<usize>,
+    /// `RcvSocketBuffer`.
+    pub receive_buffer: Option<usize>,
+    /// `Checksum`.
+    pub checksum: bool,
+}
 
 /// Bytes and datagrams, or TCP buffers, of one link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
