@@ -83,3 +83,8 @@ impl std::error::Error for Error {
         }
     }
 }
+
+/// Error numbers that callers decide by.
+pub mod errno {
+    pub use libc::{EEXIST, EINVAL, EIO, ENOENT, EOPNOTSUPP};
+}

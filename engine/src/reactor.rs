@@ -4,14 +4,14 @@ use crate::error::Error;
 use crate::sys;
 use libc::c_int;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll};
+use mio::{Events, Poll};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-pub use mio::Token;
+pub use mio::{Interest, Token};
 
 /// What a source says after its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,16 @@ pub trait Handler {
 
     /// A timer is due. Timers fire once; set another one to go on.
     fn timer(&mut self, token: Token, now: Instant, reactor: &mut Reactor) -> Result<(), Error>;
+
+    /// The end of a turn, after all sources and timers: the place for work that is no source's own. Returns
+    /// when to wake up at the latest; a moment that is past means at once, with the sources looked at in
+    /// between.
+    ///
+    /// For programs whose next deadline moves with every message: a timer could not be taken back.
+    fn settle(&mut self, now: Instant, reactor: &mut Reactor) -> Result<Option<Instant>, Error> {
+        let _ = (now, reactor);
+        Ok(None)
+    }
 }
 
 /// Poll loop with edge-triggered sources, one-shot timers, and turns for sources that are not drained.
@@ -46,6 +56,8 @@ pub struct Reactor {
     more: Vec<Token>,
     turn: Vec<Token>,
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
+    /// What [`Handler::settle`] said last.
+    wake: Option<Instant>,
     stopped: bool,
 }
 
@@ -59,6 +71,7 @@ impl Reactor {
             more: Vec::new(),
             turn: Vec::new(),
             timers: BinaryHeap::new(),
+            wake: None,
             stopped: false,
         })
     }
@@ -98,10 +111,11 @@ impl Reactor {
     }
 
     /// One turn: waits for something to do, but not past the next timer and not at all when a source has
-    /// more; then gives every source that is ready one call, and every timer that is due.
+    /// more; then gives every source that is ready one call, and every timer that is due, and settles.
     pub fn turn(&mut self, clock: &impl Fn() -> Instant, handler: &mut impl Handler) -> Result<(), Error> {
         let wait = if self.more.is_empty() {
-            let next = self.timers.peek().map(|Reverse((when, _))| *when);
+            let timer = self.timers.peek().map(|Reverse((when, _))| *when);
+            let next = [timer, self.wake].into_iter().flatten().min();
             next.map(|when| when.saturating_duration_since(clock()))
         } else {
             Some(Duration::ZERO)
@@ -131,6 +145,7 @@ impl Reactor {
                 handler.timer(Token(token), now, self)?;
             }
         }
+        self.wake = handler.settle(now, self)?;
         Ok(())
     }
 
@@ -240,6 +255,37 @@ mod tests {
         other.write_all(b"!").unwrap();
         reactor.run(Instant::now, &mut log).unwrap();
         assert!(log.turns.contains(&Token(9)) && reactor.is_stopped());
+    }
+
+    /// Asks to be called again at once until it has counted to three.
+    struct Settling(u32);
+
+    impl Handler for Settling {
+        fn ready(&mut self, _: Token, _: &mut Reactor) -> Result<Turn, Error> {
+            Ok(Turn::Drained)
+        }
+        fn timer(&mut self, _: Token, _: Instant, _: &mut Reactor) -> Result<(), Error> {
+            Ok(())
+        }
+        fn settle(&mut self, now: Instant, reactor: &mut Reactor) -> Result<Option<Instant>, Error> {
+            self.0 += 1;
+            if self.0 == 3 {
+                reactor.stop();
+            }
+            Ok(Some(now))
+        }
+    }
+
+    #[test]
+    fn what_settle_asks_for_ends_the_wait() {
+        let mut reactor = Reactor::new().unwrap();
+        let (_near, far) = UnixStream::pair().unwrap();
+        reactor.watch(&far, Token(1)).unwrap();
+        // Only the first turn would wait: a new stream is writable, and nothing else happens.
+        reactor.set_timer(Instant::now(), Token(2));
+        let mut handler = Settling(0);
+        reactor.run(Instant::now, &mut handler).unwrap();
+        assert_eq!(handler.0, 3);
     }
 
     #[test]

@@ -25,7 +25,7 @@ const NETLINK_EXT_ACK: c_int = 11;
 const SO_MEMINFO: c_int = 55;
 const SK_MEMINFO_DROPS: usize = 8;
 
-/// One netlink socket, bound to a port of its own, with short acknowledgements and explanations
+/// One netlink socket for connection tracking, bound to a port of its own, with short acknowledgements and explanations
 /// (CAP_ACK, EXT_ACK).
 ///
 /// Use one socket for dumps, one for requests and one for events: a full event socket loses
@@ -42,7 +42,16 @@ impl NetlinkSocket {
     /// # Errors
     /// `socket` with EPROTONOSUPPORT when the kernel has no nfnetlink.
     pub fn open() -> Result<NetlinkSocket, Error> {
-        let fd = sys::netlink_socket().map_err(|e| Error::sys("socket", e))?;
+        NetlinkSocket::open_protocol(libc::NETLINK_NETFILTER)
+    }
+
+    /// The same for NETLINK_ROUTE: interfaces, not flows.
+    pub(crate) fn open_route() -> Result<NetlinkSocket, Error> {
+        NetlinkSocket::open_protocol(libc::NETLINK_ROUTE)
+    }
+
+    fn open_protocol(protocol: c_int) -> Result<NetlinkSocket, Error> {
+        let fd = sys::netlink_socket(protocol).map_err(|e| Error::sys("socket", e))?;
         // Before Linux 4.3 these do not exist; acknowledgements are then longer and bare, and still read.
         for option in [NETLINK_CAP_ACK, NETLINK_EXT_ACK] {
             _ = sys::set_option(fd.as_fd(), SOL_NETLINK, option, 1);
@@ -136,6 +145,14 @@ impl NetlinkSocket {
     /// For event sockets only: it would swallow acknowledgements as well (§5.9).
     pub fn attach_filter(&self, program: &[BpfInsn]) -> Result<(), Error> {
         sys::attach_filter(self.as_fd(), program).map_err(|e| Error::sys("setsockopt", e))
+    }
+
+    /// Removes the program, if there is one.
+    pub fn detach_filter(&self) -> Result<(), Error> {
+        match sys::set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_DETACH_FILTER, 0) {
+            Err(e) if e.raw_os_error() != Some(libc::ENOENT) => Err(Error::sys("setsockopt", e)),
+            _ => Ok(()),
+        }
     }
 
     /// Sends one datagram of one or more messages. The kernel works through them before this returns.

@@ -1,4 +1,5 @@
-//! The system calls that std has no safe form of: netlink sockets, signals, local time.
+//! The system calls that std has no safe form of: netlink and datagram sockets, signals, local time, and what
+//! a daemon does to itself.
 //!
 //! The only unsafe code of the shipped programs. Each function does one call, owns no state, and hands
 //! out owned or borrowed descriptors; what the calls mean is decided by the modules above.
@@ -7,11 +8,9 @@
 use libc::{c_int, c_void, socklen_t};
 use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use zct_wire::text::LocalTime;
-
-/// NETLINK_NETFILTER (linux/netlink.h), which every conntrack message goes through.
-const NETLINK_NETFILTER: c_int = 12;
 
 /// Turns the -1 of a system call into its errno.
 fn check(ret: isize) -> io::Result<usize> {
@@ -23,11 +22,15 @@ const fn len_of<T>() -> socklen_t {
     size_of::<T>() as socklen_t
 }
 
-/// Opens a close-on-exec NETLINK_NETFILTER socket in the caller's network namespace.
-pub(crate) fn netlink_socket() -> io::Result<OwnedFd> {
+/// Opens a close-on-exec netlink socket of `protocol` (linux/netlink.h) in the caller's network namespace.
+pub(crate) fn netlink_socket(protocol: c_int) -> io::Result<OwnedFd> {
+    socket(libc::AF_NETLINK, libc::SOCK_RAW, protocol)
+}
+
+/// Opens a close-on-exec socket; `kind` may carry further flags.
+pub(crate) fn socket(family: c_int, kind: c_int, protocol: c_int) -> io::Result<OwnedFd> {
     // SAFETY: no pointers are passed.
-    let fd =
-        unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, NETLINK_NETFILTER) };
+    let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) };
     check(fd as isize)?;
     // SAFETY: the call above succeeded, so `fd` is open and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -116,15 +119,142 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 
 /// A datagram as it came: its true length, which may be more than the buffer took, and who sent it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Received {
+pub(crate) struct Received<S> {
     /// Length of the datagram, as with MSG_TRUNC.
     pub(crate) len: usize,
-    /// Netlink port of the sender; 0 is the kernel.
-    pub(crate) from: u32,
+    /// The sender.
+    pub(crate) from: S,
+}
+
+/// An address as the kernel writes it.
+pub(crate) trait RawAddr: Copy {
+    /// What it means.
+    type Sender: Copy;
+    /// Room for one.
+    fn blank() -> Self;
+    /// Who it is.
+    fn sender(&self) -> Self::Sender;
+}
+
+impl RawAddr for libc::sockaddr_nl {
+    /// Netlink port; 0 is the kernel.
+    type Sender = u32;
+    fn blank() -> Self {
+        netlink_addr()
+    }
+    fn sender(&self) -> u32 {
+        self.nl_pid
+    }
+}
+
+/// An IPv4 or IPv6 address with its port: the larger of the two structures has room for both.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InetAddr(libc::sockaddr_in6);
+
+impl RawAddr for InetAddr {
+    /// `None` for any other family.
+    type Sender = Option<SocketAddr>;
+    fn blank() -> Self {
+        // SAFETY: sockaddr_in6 is plain integers, for which all zeros is a value.
+        InetAddr(unsafe { zeroed() })
+    }
+    fn sender(&self) -> Option<SocketAddr> {
+        let port = u16::from_be(self.0.sin6_port);
+        match c_int::from(self.0.sin6_family) {
+            libc::AF_INET => {
+                // struct sockaddr_in: family, port, address; the address lies where IPv6 has the flow label.
+                let [a, b, c, d] = self.0.sin6_flowinfo.to_ne_bytes();
+                Some(SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port).into())
+            }
+            libc::AF_INET6 => {
+                let addr = Ipv6Addr::from(self.0.sin6_addr.s6_addr);
+                Some(SocketAddrV6::new(addr, port, self.0.sin6_flowinfo, self.0.sin6_scope_id).into())
+            }
+            _ => None,
+        }
+    }
+}
+
+const _: () = assert!(
+    std::mem::offset_of!(libc::sockaddr_in, sin_port) == std::mem::offset_of!(libc::sockaddr_in6, sin6_port)
+);
+const _: () = assert!(
+    std::mem::offset_of!(libc::sockaddr_in, sin_addr)
+        == std::mem::offset_of!(libc::sockaddr_in6, sin6_flowinfo)
+);
+
+impl InetAddr {
+    /// The address and the length of its own structure.
+    pub(crate) fn of(addr: &SocketAddr) -> (InetAddr, socklen_t) {
+        let InetAddr(mut raw) = InetAddr::blank();
+        raw.sin6_port = addr.port().to_be();
+        match addr {
+            SocketAddr::V4(a) => {
+                raw.sin6_family = libc::AF_INET as libc::sa_family_t;
+                raw.sin6_flowinfo = u32::from_ne_bytes(a.ip().octets());
+                (InetAddr(raw), len_of::<libc::sockaddr_in>())
+            }
+            SocketAddr::V6(a) => {
+                raw.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+                raw.sin6_flowinfo = a.flowinfo();
+                raw.sin6_addr.s6_addr = a.ip().octets();
+                raw.sin6_scope_id = a.scope_id();
+                (InetAddr(raw), len_of::<libc::sockaddr_in6>())
+            }
+        }
+    }
+}
+
+/// Gives a socket its local address.
+pub(crate) fn inet_bind(fd: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<()> {
+    let (addr, len) = InetAddr::of(addr);
+    // SAFETY: the address lives over the call and the length is not more than its own.
+    let ret = unsafe { libc::bind(fd.as_raw_fd(), (&raw const addr.0).cast(), len) };
+    check(ret as isize).map(drop)
+}
+
+/// Begins to connect; EINPROGRESS from a socket that does not block.
+pub(crate) fn inet_connect(fd: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<()> {
+    let (addr, len) = InetAddr::of(addr);
+    // SAFETY: the address lives over the call and the length is not more than its own.
+    let ret = unsafe { libc::connect(fd.as_raw_fd(), (&raw const addr.0).cast(), len) };
+    check(ret as isize).map(drop)
+}
+
+/// Sets a socket option that is a structure of the C library.
+fn set_struct<T>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -> io::Result<()> {
+    let at: *const c_void = (&raw const *value).cast();
+    // SAFETY: `value` lives over the call and the length is its own.
+    let ret = unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, at, len_of::<T>()) };
+    check(ret as isize).map(drop)
+}
+
+/// Joins an IPv4 group on one interface, and sends to groups by it.
+pub(crate) fn join_group_v4(
+    fd: BorrowedFd<'_>,
+    group: Ipv4Addr,
+    local: Ipv4Addr,
+    index: u32,
+) -> io::Result<()> {
+    let addr = |a: Ipv4Addr| libc::in_addr { s_addr: u32::from_ne_bytes(a.octets()) };
+    let index = c_int::try_from(index).unwrap_or(0);
+    let mreq = libc::ip_mreqn { imr_multiaddr: addr(group), imr_address: addr(local), imr_ifindex: index };
+    set_struct(fd, libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP, &mreq)?;
+    set_struct(fd, libc::IPPROTO_IP, libc::IP_MULTICAST_IF, &mreq)
+}
+
+/// Joins an IPv6 group on one interface, and sends to groups by it.
+pub(crate) fn join_group_v6(fd: BorrowedFd<'_>, group: Ipv6Addr, index: u32) -> io::Result<()> {
+    let mreq = libc::ipv6_mreq {
+        ipv6mr_multiaddr: libc::in6_addr { s6_addr: group.octets() },
+        ipv6mr_interface: index,
+    };
+    set_struct(fd, libc::IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP, &mreq)?;
+    set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_IF, c_int::try_from(index).unwrap_or(0))
 }
 
 /// Receives one datagram; `wait` says whether to sleep until there is one.
-pub(crate) fn recv(fd: BorrowedFd<'_>, into: &mut [u8], wait: bool) -> io::Result<Received> {
+pub(crate) fn recv(fd: BorrowedFd<'_>, into: &mut [u8], wait: bool) -> io::Result<Received<u32>> {
     let mut addr = netlink_addr();
     let mut size = len_of::<libc::sockaddr_nl>();
     let flags = libc::MSG_TRUNC | if wait { 0 } else { libc::MSG_DONTWAIT };
@@ -135,70 +265,84 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, into: &mut [u8], wait: bool) -> io::Resul
     Ok(Received { len: check(got)?, from: addr.nl_pid })
 }
 
-/// Buffers and headers for receiving many datagrams with one system call.
+/// Buffers and headers for receiving or sending many datagrams with one system call.
 ///
 /// # Allocation
-/// Everything is made by [`RecvSlots::new`] and kept.
+/// Everything is made by [`Slots::new`] and kept. Pages of the buffers come with their first use.
 #[derive(Debug)]
-pub(crate) struct RecvSlots {
+pub(crate) struct Slots<A: RawAddr> {
     room: usize,
     buffers: Vec<u8>,
-    received: Vec<Received>,
-    headers: Headers,
+    received: Vec<Received<A::Sender>>,
+    headers: Headers<A>,
 }
 
-/// The C side of [`RecvSlots`]. The pointers in `headers` go to the other vectors and are renewed before
-/// each call, so that moving a `RecvSlots` is harmless.
-struct Headers {
+/// Slots for netlink messages.
+pub(crate) type RecvSlots = Slots<libc::sockaddr_nl>;
+
+/// The C side of [`Slots`]. The pointers in `headers` go to the other vectors and are renewed before
+/// each call, so that moving a `Slots` is harmless.
+struct Headers<A> {
     headers: Vec<libc::mmsghdr>,
     vectors: Vec<libc::iovec>,
-    addrs: Vec<libc::sockaddr_nl>,
+    addrs: Vec<A>,
 }
 
-impl std::fmt::Debug for Headers {
+impl<A> std::fmt::Debug for Headers<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Headers({})", self.headers.len())
     }
 }
 
-// SAFETY: the raw pointers inside are written and followed only within one call of `recv_many`, which has
-// the value borrowed exclusively; between calls nothing reads them.
-unsafe impl Send for Headers {}
+// SAFETY: the raw pointers inside are written and followed only within one call of `recv_many` or
+// `send_many`, which has the value borrowed exclusively; between calls nothing reads them.
+unsafe impl<A: Send> Send for Headers<A> {}
 
-impl RecvSlots {
+impl<A: RawAddr> Slots<A> {
     /// `slots` buffers of `room` bytes each.
-    pub(crate) fn new(slots: usize, room: usize) -> RecvSlots {
+    pub(crate) fn new(slots: usize, room: usize) -> Self {
         // SAFETY: mmsghdr is integers and pointers, for which all zeros is a value.
         let header: libc::mmsghdr = unsafe { zeroed() };
-        RecvSlots {
+        Slots {
             room,
             buffers: vec![0; slots.saturating_mul(room)],
             received: Vec::with_capacity(slots),
             headers: Headers {
                 headers: vec![header; slots],
                 vectors: vec![libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; slots],
-                addrs: vec![netlink_addr(); slots],
+                addrs: vec![A::blank(); slots],
             },
         }
     }
 
-    /// The datagrams of the last call with what is known of each; a truncated one is cut to its slot.
-    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (Received, &[u8])> {
+    /// The datagrams of the last receive with what is known of each; a truncated one is cut to its slot.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (Received<A::Sender>, &[u8])> {
         let slots = self.buffers.chunks_exact(self.room);
         self.received.iter().zip(slots).map(|(r, slot)| (*r, slot.get(..r.len).unwrap_or(slot)))
+    }
+
+    /// One slot, to write a datagram into.
+    pub(crate) fn slot(&mut self, at: usize) -> &mut [u8] {
+        let start = at.saturating_mul(self.room);
+        self.buffers.get_mut(start..start.saturating_add(self.room)).unwrap_or_default()
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.headers.headers.len()
     }
 }
 
 /// Receives as many datagrams as there are, up to the number of slots, without waiting; at least one, or
-/// an error. See [`RecvSlots::datagrams`].
-pub(crate) fn recv_many(fd: BorrowedFd<'_>, slots: &mut RecvSlots) -> io::Result<usize> {
+/// an error. See [`Slots::datagrams`].
+pub(crate) fn recv_many<A: RawAddr>(fd: BorrowedFd<'_>, slots: &mut Slots<A>) -> io::Result<usize> {
     slots.received.clear();
     let Headers { headers, vectors, addrs } = &mut slots.headers;
     let parts = headers.iter_mut().zip(vectors.iter_mut()).zip(addrs.iter_mut());
     for (((header, vector), addr), slot) in parts.zip(slots.buffers.chunks_exact_mut(slots.room)) {
         *vector = libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: slot.len() };
         header.msg_hdr.msg_name = (&raw mut *addr).cast();
-        header.msg_hdr.msg_namelen = len_of::<libc::sockaddr_nl>();
+        header.msg_hdr.msg_namelen = len_of::<A>();
         header.msg_hdr.msg_iov = &raw mut *vector;
         header.msg_hdr.msg_iovlen = 1;
     }
@@ -211,8 +355,36 @@ pub(crate) fn recv_many(fd: BorrowedFd<'_>, slots: &mut RecvSlots) -> io::Result
         unsafe { libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags, std::ptr::null_mut()) };
     let got = check(got as isize)?;
     let filled = headers.iter().zip(addrs.iter()).take(got);
-    slots.received.extend(filled.map(|(h, a)| Received { len: h.msg_len as usize, from: a.nl_pid }));
+    slots.received.extend(filled.map(|(h, a)| Received { len: h.msg_len as usize, from: a.sender() }));
     Ok(got)
+}
+
+/// Sends the datagrams in the slots from `first` on, whose lengths are `lens`, all to `to`, without waiting.
+/// Returns how many went; at least one, or the error of the first.
+pub(crate) fn send_many(
+    fd: BorrowedFd<'_>,
+    slots: &mut Slots<InetAddr>,
+    first: usize,
+    lens: &[usize],
+    to: &SocketAddr,
+) -> io::Result<usize> {
+    let (mut addr, addr_len) = InetAddr::of(to);
+    let Headers { headers, vectors, .. } = &mut slots.headers;
+    let buffers = slots.buffers.chunks_exact_mut(slots.room).skip(first);
+    let mut count = 0u32;
+    for (((header, vector), slot), len) in headers.iter_mut().zip(vectors.iter_mut()).zip(buffers).zip(lens) {
+        *vector = libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: slot.len().min(*len) };
+        header.msg_hdr.msg_name = (&raw mut addr.0).cast();
+        header.msg_hdr.msg_namelen = addr_len;
+        header.msg_hdr.msg_iov = &raw mut *vector;
+        header.msg_hdr.msg_iovlen = 1;
+        count = count.saturating_add(1);
+    }
+    let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _;
+    // SAFETY: the first `count` headers were just pointed at their own vector and buffer and at `addr`, all of
+    // which live over the call.
+    let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags) };
+    check(sent as isize)
 }
 
 /// Blocks `signals` for this thread and those it starts, and returns a descriptor that becomes readable
@@ -314,4 +486,100 @@ pub fn errno_text(errno: i32) -> String {
     unsafe { libc::strerror_r(errno, buf.as_mut_ptr().cast(), buf.len()) };
     let text = buf.split(|b| *b == 0).next().unwrap_or_default();
     String::from_utf8_lossy(text).into_owned()
+}
+
+/// Which permission bits new files do not get; returns the old mask.
+pub(crate) fn umask(mask: libc::mode_t) -> libc::mode_t {
+    // SAFETY: changes one number of the process and cannot fail.
+    unsafe { libc::umask(mask) }
+}
+
+/// Makes a copy of the process: the child's pid in the parent, `None` in the child.
+pub(crate) fn fork() -> io::Result<Option<u32>> {
+    // SAFETY: the child of a process with several threads could find locks held for ever. The only caller,
+    // `process::detach`, refuses to be called when there is more than one.
+    let pid = check(unsafe { libc::fork() } as isize)?;
+    Ok(u32::try_from(pid).ok().filter(|p| *p != 0))
+}
+
+/// Leaves the terminal and its process group.
+pub(crate) fn setsid() -> io::Result<()> {
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::setsid() } as isize).map(drop)
+}
+
+/// Makes the descriptor number `to` another name for `fd`.
+pub(crate) fn replace_descriptor(fd: BorrowedFd<'_>, to: c_int) -> io::Result<()> {
+    // SAFETY: no pointers are passed. `to` is a standard stream, which std never owns as an `OwnedFd`.
+    check(unsafe { libc::dup2(fd.as_raw_fd(), to) } as isize).map(drop)
+}
+
+/// Tries to lock a whole file for as long as its description is open; false when another has it (flock(2)).
+pub(crate) fn try_lock(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    // SAFETY: no pointers are passed.
+    match check(unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } as isize) {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Sets the scheduling policy of the process.
+pub(crate) fn set_scheduler(policy: c_int, priority: c_int) -> io::Result<()> {
+    // SAFETY: sched_param is plain integers, for which all zeros is a value.
+    let mut param: libc::sched_param = unsafe { zeroed() };
+    param.sched_priority = priority;
+    // SAFETY: the parameter lives over the call; 0 is the process itself.
+    check(unsafe { libc::sched_setscheduler(0, policy, &raw const param) } as isize).map(drop)
+}
+
+/// Sets the nice value of the process.
+pub(crate) fn set_nice(nice: c_int) -> io::Result<()> {
+    // The first argument is an unsigned enumeration in glibc and an int in musl.
+    let which = libc::PRIO_PROCESS as _;
+    // SAFETY: no pointers are passed; 0 is the process itself.
+    check(unsafe { libc::setpriority(which, 0, nice) } as isize).map(drop)
+}
+
+/// A prctl(2) whose arguments are numbers.
+pub(crate) fn process_control(option: c_int, value: u64) -> io::Result<()> {
+    let (value, none) = (value as libc::c_ulong, 0 as libc::c_ulong);
+    // SAFETY: the options used here take numbers only.
+    check(unsafe { libc::prctl(option, value, none, none, none) } as isize).map(drop)
+}
+
+/// struct __user_cap_header_struct (linux/capability.h).
+#[repr(C)]
+struct CapHeader {
+    version: u32,
+    pid: c_int,
+}
+
+/// One of the two struct __user_cap_data_struct: 32 capabilities each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct CapWords {
+    pub(crate) effective: u32,
+    pub(crate) permitted: u32,
+    pub(crate) inheritable: u32,
+}
+
+/// _LINUX_CAPABILITY_VERSION_3: two words of each set.
+const CAP_VERSION: u32 = 0x2008_0522;
+
+/// The capabilities of this thread.
+pub(crate) fn capabilities() -> io::Result<[CapWords; 2]> {
+    let mut header = CapHeader { version: CAP_VERSION, pid: 0 };
+    let mut words = [CapWords::default(); 2];
+    // SAFETY: both live over the call, and version 3 writes exactly two words.
+    let ret = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, words.as_mut_ptr()) };
+    check(ret as isize).map(|_| words)
+}
+
+/// Sets the capabilities of this thread, which should be the only one.
+pub(crate) fn set_capabilities(words: &[CapWords; 2]) -> io::Result<()> {
+    let mut header = CapHeader { version: CAP_VERSION, pid: 0 };
+    // SAFETY: both live over the call, and version 3 reads exactly two words.
+    let ret = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, words.as_ptr()) };
+    check(ret as isize).map(drop)
 }

@@ -1,5 +1,100 @@
-//! The daemon's parts that need no sockets and no clock.
+//! The daemon: what it remembers and how it keeps its peer informed, and what connects that to the kernel, the
+//! network and the operator.
+//!
+//! [`store`] holds flows, packed; [`peer`] is the protocol, one machine for FT-FW, ALARM and NOTRACK; [`config`]
+//! reads the configuration. None of them does any I/O, has a clock or starts a thread: time comes in as milliseconds, randomness as a seed, and what has to be done outside is asked
+//! of a [`peer::Host`]. Hostile datagrams are counted and dropped; they cause no panic and no work that is out
+//! of proportion to their number. A configuration that cannot work does panic, in [`peer::Machine::new`]; ask
+//! [`peer::Config::check`] first.
+//!
+//! # How a reactor drives it
+//!
+//! ```text
+//! start     Config, Caches::new, Machine::new; join the event groups, then dump the table into
+//!           Machine::flow_dumped (and expect_dumped), and only then read events
+//! event     filter it, tell its Origin by the port id, then Machine::flow_event / expect_event
+//! datagram  Machine::datagram with the link's number; over TCP one Reassembler a connection in between
+//! overrun   Machine::begin_kernel_resync, a dump into kernel_resync_flow, end_kernel_resync
+//! command   request_resync (-n), send_bulk (-B), flush_internal, flush_external (-f), purge (-t),
+//!           cancel_purge (-c); the commit itself walks caches.external
+//! link      link_state, link_payload
+//! each turn Machine::turn once, then Machine::transmit into one buffer until it returns None, a budget is
+//!           used up, or the socket of Machine::active_link takes no more
+//! sleep     until Machine::deadline; while the socket takes nothing, until it does or turn_deadline
+//! ```
+//!
+//! Datagrams may be sent one by one or gathered for one system call. What `transmit` wrote is taken for sent: if
+//! the network refuses it, drop it, as the network would. A listing walks a cache with a
+//! [`store::Cursor`] and unpacks each flow; it may take as many turns as it likes.
+//!
+//! ```
+//! use zctd::peer::{Caches, Config, Event, Host, Link, Machine, Notice, Origin, Seed};
+//! use zct_wire::peer::{Expect, Flow, Kind};
+//! use zct_wire::tuple::{Addr, Tuple};
+//!
+//! struct Daemon; // would hold the log and the netlink sockets
+//!
+//! impl Host for Daemon {
+//!     fn notice(&mut self, notice: Notice) {
+//!         println!("{notice:?}");
+//!     }
+//!     fn inject_flow(&mut self, _: Kind, _: &Flow) {}
+//!     fn inject_expect(&mut self, _: Kind, _: &Expect) {}
+//!     fn dump_kernel(&mut self) {}
+//!     fn flush_kernel(&mut self) {}
+//! }
+//!
+//! // Two nodes, joined by a function call instead of a network.
+//! let node = |sequence| {
+//!     let config = Config::default();
+//!     let caches = Caches::new(&config, [0x5eed, 0x5eed]); // random in a daemon
+//!     let link = Link { payload_max: 1500 - zct_wire::peer::UDP4_OVERHEAD, up: true };
+//!     (Machine::new(0, config, vec![link], 0, Seed { sequence, random: 1 }), caches)
+//! };
+//! let ((mut here, mut own), (mut there, mut other)) = (node(1), node(2));
+//!
+//! let orig = Tuple {
+//!     src: Some(Addr::V4([10, 0, 0, 1])),
+//!     dst: Some(Addr::V4([192, 0, 2, 1])),
+//!     proto: Some(17),
+//!     src_port: Some(5000),
+//!     dst_port: Some(53),
+//!     ..Tuple::default()
+//! };
+//! let flow = Flow { orig, status: Some(8), timeout_s: Some(30), ..Flow::default() };
+//! here.flow_change(0, Event::New, Origin::Kernel, &flow, 1, &mut own);
+//!
+//! let mut buf = [0; 1500];
+//! let now = here.deadline(0).expect("something is due");
+//! assert_eq!(now, 10, "a change waits for others, but not long");
+//! here.turn(now, &mut own, &mut Daemon);
+//! while let Some(len) = here.transmit(now, &mut own, &mut buf) {
+//!     there.datagram(now, 0, &buf[..len], &mut other, &mut Daemon);
+//! }
+//! assert_eq!(other.external.counts().flows, 1);
+//! ```
 #![forbid(unsafe_code)]
 
+pub mod commit;
 pub mod config;
+pub mod control;
+pub mod dump_text;
+pub mod flush;
+pub mod inject;
+pub mod kernel;
+pub mod links;
+pub mod lock;
+pub mod log;
+pub mod peer;
+pub mod prefilter;
+pub mod report;
+pub mod request;
+pub mod restore;
+pub mod setup;
 pub mod stats_log;
+pub mod stats_mode;
+pub mod store;
+pub mod systemd;
+
+#[cfg(test)]
+mod sim;

@@ -6,8 +6,10 @@
 use crate::attr::NLA_F_NESTED;
 use crate::build::{Builder, Full};
 use crate::consts::{
-    af, cta, cta_expect, cta_filter, cta_help, cta_seqadj, cta_synproxy, ipctnl, ipctnl_exp, ips, nlm_f,
+    af, cta, cta_expect, cta_expect_nat, cta_filter, cta_help, cta_seqadj, cta_synproxy, ipctnl, ipctnl_exp,
+    ips, nlm_f,
 };
+use crate::expect::ExpectNat;
 use crate::filter::{DumpFilter, Masked};
 use crate::flow::{SeqAdj, Synproxy};
 use crate::nat::Nat;
@@ -229,6 +231,24 @@ pub fn delete<'b>(buf: &'b mut [u8], seq: u32, flags: u16, key: &FlowKey<'_>) ->
     b.finish()
 }
 
+/// Deletes the flow with this original tuple, whatever its id (§7.6). A tuple without an address is refused as
+/// [`Full`]: without a tuple the kernel would delete all flows.
+pub fn delete_tuple<'b>(
+    buf: &'b mut [u8],
+    seq: u32,
+    flags: u16,
+    orig: &Tuple,
+    zone: Option<u16>,
+) -> Result<&'b [u8], Full> {
+    let (Some(src), Some(_)) = (orig.src, orig.dst) else { return Err(Full) };
+    let mut b = Builder::new(buf, ipctnl::DELETE, nlm_f::REQUEST | flags, seq, src.family(), 0);
+    orig.build(&mut b, cta::TUPLE_ORIG);
+    if let Some(z) = zone {
+        b.put_be16(cta::ZONE, z);
+    }
+    b.finish()
+}
+
 /// Asks for a flow that was dumped; the answer is the flow as it is now.
 pub fn get_again<'b>(buf: &'b mut [u8], seq: u32, key: &FlowKey<'_>) -> Result<&'b [u8], Full> {
     let mut b = Builder::new(buf, ipctnl::GET, nlm_f::REQUEST, seq, key.family, 0);
@@ -245,10 +265,21 @@ pub fn flush(buf: &mut [u8], seq: u32, expect: bool) -> Result<&[u8], Full> {
 /// Deletes the one expectation with this tuple. A tuple without an address is refused as [`Full`]: without
 /// a tuple the kernel would delete all of them.
 pub fn delete_expect<'b>(buf: &'b mut [u8], seq: u32, family: u8, tuple: &Tuple) -> Result<&'b [u8], Full> {
+    delete_expect_with(buf, seq, nlm_f::ACK, family, tuple)
+}
+
+/// The same with flags of the caller's, for a batch.
+pub fn delete_expect_with<'b>(
+    buf: &'b mut [u8],
+    seq: u32,
+    flags: u16,
+    family: u8,
+    tuple: &Tuple,
+) -> Result<&'b [u8], Full> {
     if tuple.src.is_none() || tuple.dst.is_none() {
         return Err(Full);
     }
-    let mut b = Builder::new(buf, ipctnl_exp::DELETE, nlm_f::REQUEST | nlm_f::ACK, seq, family, 0);
+    let mut b = Builder::new(buf, ipctnl_exp::DELETE, nlm_f::REQUEST | flags, seq, family, 0);
     tuple.build(&mut b, cta_expect::TUPLE);
     b.finish()
 }
@@ -274,6 +305,10 @@ pub struct NewExpect<'a> {
     pub zone: Option<u16>,
     /// Helper name; not used by current kernels on input.
     pub helper: Option<&'a [u8]>,
+    /// The translation the expected flow will get.
+    pub nat: Option<ExpectNat>,
+    /// Function that sets up the expected flow.
+    pub function: Option<&'a [u8]>,
 }
 
 /// Creates an expectation; `flags` as for [`new_flow`].
@@ -296,6 +331,15 @@ pub fn new_expect<'b>(buf: &'b mut [u8], seq: u32, flags: u16, e: &NewExpect<'_>
     }
     if let Some(h) = e.helper {
         b.put_str(cta_expect::HELP_NAME, h);
+    }
+    if let Some(n) = e.nat {
+        b.nest(cta_expect::NAT, |b| {
+            b.put_be32(cta_expect_nat::DIR, n.dir);
+            n.tuple.build(b, cta_expect_nat::TUPLE);
+        });
+    }
+    if let Some(f) = e.function {
+        b.put_str(cta_expect::FN, f);
     }
     b.finish()
 }
@@ -324,6 +368,37 @@ mod tests {
             dst_port: Some(2),
             ..Tuple::default()
         }
+    }
+
+    #[test]
+    fn deletes_by_tuple_always_have_one() {
+        let mut buf = [0; REQUEST_MAX];
+        let m = msg(delete_tuple(&mut buf, 3, 0, &tuple(), Some(7)).unwrap());
+        assert_eq!((m.kind(), m.hdr.flags.get(), m.nf.family), (ipctnl::DELETE, nlm_f::REQUEST, 2));
+        let f = FlowView::index(m).unwrap();
+        assert_eq!((f.orig().unwrap(), f.zone().unwrap()), (Some(tuple()), Some(7)));
+        for cut in [Tuple { src: None, ..tuple() }, Tuple { dst: None, ..tuple() }] {
+            assert!(delete_tuple(&mut buf, 3, 0, &cut, None).is_err());
+            assert!(delete_expect_with(&mut buf, 3, 0, 2, &cut).is_err());
+        }
+    }
+
+    #[test]
+    fn expectations_keep_their_translation() {
+        let nat = ExpectNat { dir: 1, tuple: tuple() };
+        let e = NewExpect {
+            family: 2,
+            tuple: tuple(),
+            mask: tuple(),
+            master: tuple(),
+            nat: Some(nat),
+            function: Some(b"nat-follow-master"),
+            ..NewExpect::default()
+        };
+        let mut buf = [0; REQUEST_MAX];
+        let view = crate::expect::ExpectView::index(msg(new_expect(&mut buf, 1, 0, &e).unwrap())).unwrap();
+        assert_eq!(view.nat().unwrap(), Some(nat));
+        assert_eq!(view.function(), Some(&b"nat-follow-master"[..]));
     }
 
     #[test]

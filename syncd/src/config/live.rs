@@ -66,7 +66,8 @@ const SETTINGS: &[Row] = &[
     // Flows that were cached under the old filter stay until the next comparison with the kernel, which the
     // daemon starts when this changes.
     ("Filter", Live, |c| Some(print::filter_text(&c.general.filter))),
-    ("Scheduler", Live, |c| Some(print::scheduler_text(&c.general.scheduler))),
+    // The right to change it is kept only by a daemon that was started with one.
+    ("Scheduler", LiveIfThere, |c| c.general.scheduler.as_ref().map(print::scheduler_text)),
     ("Systemd", Restart, |c| Some(words::on_off(c.general.systemd))),
     ("Sync or Stats", Restart, |c| match &c.role {
         Role::Sync(_) => Some("Sync".into()),
@@ -224,7 +225,13 @@ mod tests {
             ("PollSecs", false, general(""), general("PollSecs 5")),
             ("Filter", true, general("Filter { Protocol Accept { TCP } }"), general("")),
             ("Filter", true, general("Filter From Kernelspace { }"), general("")),
-            ("Scheduler", true, general("Scheduler { Type FIFO Priority 5 }"), general("")),
+            (
+                "Scheduler",
+                true,
+                general("Scheduler { Type FIFO Priority 5 }"),
+                general("Scheduler { Type RR Priority 5 }"),
+            ),
+            ("Scheduler", false, general("Scheduler { Type FIFO Priority 5 }"), general("")),
             ("Systemd", false, general("Systemd off"), general("")),
             ("Stats LogFile", true, stats("LogFile on"), stats("LogFile /x ")),
             ("Stats Syslog", true, stats("Syslog on"), stats("")),

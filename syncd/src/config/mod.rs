@@ -8,8 +8,9 @@
 //! Which files are accepted is compared with conntrackd word by word (`tests/acceptance`); the differences are
 //! a table in `differences.rs` there. What some settings mean differs too:
 //!
-//! - `Filter From Kernelspace` filters as `From Userspace` does; the original's kernel filter looks at other
-//!   addresses.
+//! - `Filter From Kernelspace` gives the same result as `From Userspace`; the original's kernel filter looks at
+//!   other addresses.
+//! - Without a `Scheduler` block the system's default holds; the original then takes SCHED_RR at 99.
 //! - `NetlinkBufferSize` counts even where `NetlinkBufferSizeMaxGrowth` is smaller or missing.
 //! - `Scheduler { Priority n }` without a `Type` is round robin with that priority; the original ignores it.
 //! - A file with neither `Sync` nor `Stats` is statistics mode, as the original's warning promises.

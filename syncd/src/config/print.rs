@@ -171,7 +171,10 @@ fn general(l: &mut Lines, g: &General) {
         l.switch("NetlinkEventsReliable", g.netlink_events_reliable);
         l.number("EventIterationLimit", g.event_iteration_limit);
         l.optional("PollSecs", g.poll_s, "events are used");
-        scheduler(l, &g.scheduler);
+        match &g.scheduler {
+            Some(s) => scheduler(l, s),
+            None => l.set("#", "Scheduler: not set, the system's default"),
+        }
         l.switch("Systemd", g.systemd);
         filter(l, &g.filter);
     });

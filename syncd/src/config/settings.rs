@@ -52,8 +52,9 @@ pub struct General {
     pub poll_s: Option<u32>,
     /// `Filter`.
     pub filter: Filter,
-    /// `Scheduler`.
-    pub scheduler: Scheduler,
+    /// `Scheduler`, if there is such a block: unasked, the original takes SCHED_RR at 99, where a busy loop can
+    /// starve the machine, and zctd takes nothing.
+    pub scheduler: Option<Scheduler>,
     /// `Systemd`: readiness and watchdog messages.
     pub systemd: bool,
 }
@@ -67,7 +68,7 @@ pub enum Facility {
     Local(u8),
 }
 
-/// `Scheduler`: always real time in the original, unless the kernel refuses.
+/// `Scheduler`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scheduler {
     /// `Type`.
@@ -345,8 +346,6 @@ pub mod default {
     pub const NETLINK_OVERRUN_RESYNC_S: u32 = 30;
     /// `EventIterationLimit`.
     pub const EVENT_ITERATION_LIMIT: u32 = 100;
-    /// `Priority` without a `Scheduler` block.
-    pub const PRIORITY: u8 = 99;
     /// `PurgeTimeout`, seconds.
     pub const PURGE_TIMEOUT_S: u32 = 60;
     /// `ResendQueueSize`.

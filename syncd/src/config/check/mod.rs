@@ -6,8 +6,7 @@ mod sync;
 use super::parse::raw::{Raw, RawFilter, RawGeneral, RawList, RawStats, Set};
 use super::report::{At, Place, Report, Severity};
 use super::settings::{
-    Config, Facility, Filter, FilterFrom, General, Listed, Logic, Role, Scheduler, SchedulerPolicy, Stats,
-    default,
+    Config, Facility, Filter, General, Listed, Logic, Role, Scheduler, SchedulerPolicy, Stats, default,
 };
 use std::hash::Hash;
 use std::path::PathBuf;
@@ -105,15 +104,6 @@ fn general(g: RawGeneral, report: &mut Report) -> Checked {
         }
     }
     let resync = g.netlink_overrun_resync_s;
-    if let (Some(At { value: true, place }), Some(At { value: Some(_), .. })) =
-        (g.netlink_events_reliable, resync)
-    {
-        warn(
-            report,
-            place,
-            "with NetlinkEventsReliable no overruns are reported: NetlinkOverrunResync has no effect",
-        );
-    }
     if let (Some(poll), true) = (g.poll_s, value(g.netlink_events_reliable) == Some(true)) {
         warn(report, poll.place, "PollSecs takes the place of events: NetlinkEventsReliable has no effect");
     }
@@ -140,23 +130,18 @@ fn general(g: RawGeneral, report: &mut Report) -> Checked {
 
 /// The original takes a Type without a Priority for priority 0, which no kernel accepts, and passes over a
 /// Priority without a Type.
-fn scheduler(policy: Set<SchedulerPolicy>, priority: Set<u8>, report: &mut Report) -> Scheduler {
+fn scheduler(policy: Set<SchedulerPolicy>, priority: Set<u8>, report: &mut Report) -> Option<Scheduler> {
     if let (Some(At { place, .. }), None | Some(At { value: 0, .. })) = (policy, priority) {
         let text = "real-time scheduling needs a Priority of 1 to 99: the system's default scheduler is used";
         warn(report, place, text);
     }
-    Scheduler {
+    (policy.is_some() || priority.is_some()).then(|| Scheduler {
         policy: value(policy).unwrap_or(SchedulerPolicy::RoundRobin),
-        priority: value(priority).unwrap_or(if policy.is_some() { 0 } else { default::PRIORITY }),
-    }
+        priority: value(priority).unwrap_or(0),
+    })
 }
 
 fn filter(f: RawFilter, report: &mut Report) -> Filter {
-    if let Some(At { value: FilterFrom::Kernelspace, place }) = f.from {
-        let text =
-            "Filter From Kernelspace: zctd filters in user space, with the same result as From Userspace";
-        warn(report, place, text);
-    }
     Filter {
         from: value(f.from).unwrap_or_default(),
         protocol: listed(f.protocol, "Protocol", "no flow", report),
@@ -232,7 +217,7 @@ mod tests {
             event_iteration_limit: 100,
             poll_s: None,
             filter: Filter::default(),
-            scheduler: Scheduler { policy: SchedulerPolicy::RoundRobin, priority: 99 },
+            scheduler: None,
             systemd: true,
         }
     }
@@ -285,7 +270,7 @@ mod tests {
                 }),
                 state: Some(Listed { logic: Logic::Accept, items: vec![TcpState(8), TcpState(9)] }),
             },
-            scheduler: Scheduler { policy: SchedulerPolicy::Fifo, priority: 9 },
+            scheduler: Some(Scheduler { policy: SchedulerPolicy::Fifo, priority: 9 }),
             systemd: false,
         };
         let stats = Stats {

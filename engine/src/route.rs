@@ -1,0 +1,118 @@
+//! Network interfaces: what there is, and what changes (NETLINK_ROUTE, rtnetlink(7)).
+
+use crate::dump::verdict;
+use crate::error::Error;
+use crate::reactor::Turn;
+use crate::socket::{CHUNK, NetlinkSocket};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use zct_wire::header::Frames;
+use zct_wire::link::{self, Interface, RTM_DELLINK};
+
+/// What is told of an interface.
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a> {
+    /// It is there, and is like this now.
+    Is(Interface<'a>),
+    /// It is gone.
+    Gone(Interface<'a>),
+    /// Some changes did not fit the receive buffer: everything is told anew after this.
+    Lost,
+}
+
+/// A socket that reports every interface once, and then what changes.
+///
+/// # Allocation
+/// One buffer of 32 KiB.
+#[derive(Debug)]
+pub struct Interfaces {
+    socket: NetlinkSocket,
+    chunk: Box<[u8]>,
+    seq: u32,
+}
+
+impl Interfaces {
+    /// Opens the socket in the caller's network namespace; needs no privilege.
+    ///
+    /// The group is joined before the first dump, so that nothing falls in between.
+    pub fn open() -> Result<Interfaces, Error> {
+        let socket = NetlinkSocket::open_route()?;
+        socket.join(link::RTNLGRP_LINK)?;
+        Ok(Interfaces { socket, chunk: vec![0; CHUNK].into(), seq: 0 })
+    }
+
+    /// Tells of every interface there is; sleeps until the kernel has listed them.
+    pub fn list(&mut self, tell: &mut dyn FnMut(Change<'_>)) -> Result<(), Error> {
+        self.seq += 1;
+        let mut request = [0; 64];
+        self.socket.send(link::dump(&mut request, self.seq)?)?;
+        loop {
+            let len = match self.socket.recv(&mut self.chunk, true) {
+                Ok(len) => len,
+                // The list may have lost its end: the caller tries again.
+                Err(e) => return Err(Error::sys("recvfrom", e)),
+            };
+            let datagram = self.chunk.get(..len).unwrap_or(&self.chunk);
+            deliver(datagram, tell)?;
+            if let Some(end) = Frames::new(datagram).map_while(Result::ok).find_map(|f| verdict(f, self.seq))
+            {
+                return end;
+            }
+        }
+    }
+
+    /// Tells of what has changed; never sleeps. After [`Change::Lost`] it lists everything again.
+    pub fn drain(&mut self, tell: &mut dyn FnMut(Change<'_>)) -> Result<Turn, Error> {
+        loop {
+            match self.socket.recv(&mut self.chunk, false) {
+                Ok(len) => deliver(self.chunk.get(..len).unwrap_or(&self.chunk), tell)?,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Drained),
+                Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => {
+                    tell(Change::Lost);
+                    self.list(tell)?;
+                }
+                Err(e) => return Err(Error::sys("recvfrom", e)),
+            }
+        }
+    }
+}
+
+impl AsRawFd for Interfaces {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+fn deliver(datagram: &[u8], tell: &mut dyn FnMut(Change<'_>)) -> Result<(), Error> {
+    for frame in Frames::new(datagram) {
+        let frame = frame?;
+        let gone = frame.hdr.kind.get() == RTM_DELLINK;
+        match Interface::parse(frame)? {
+            Some(i) if gone => tell(Change::Gone(i)),
+            Some(i) => tell(Change::Is(i)),
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loopback_interface_is_listed() {
+        let mut all = Interfaces::open().unwrap();
+        for _ in 0..2 {
+            let mut names = Vec::new();
+            all.list(&mut |c| {
+                if let Change::Is(i) = c {
+                    names.push((i.name.to_vec(), i.index, i.mtu));
+                }
+            })
+            .unwrap();
+            let lo = names.iter().find(|(name, ..)| name == b"lo");
+            assert!(matches!(lo, Some((_, 1, Some(65_536)))), "{names:?}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! A dump in steps, for a program that has other things to do meanwhile.
+//!
+//! The same requests and the same losses as [`crate::dump::run`], a bounded number of datagrams a call. The
+//! kernel keeps its place between two calls for as long as it takes; what it puts into the next datagram it
+//! decides when it hands out the one before (spec/ctnetlink.md §6.1).
+
+use crate::dump::{deliver, verdict};
+use crate::error::Error;
+use crate::request::buckets;
+use crate::sink::{Lost, Sink};
+use crate::socket::{CHUNK, NetlinkSocket};
+use crate::transport::Transport;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use zct_wire::build::Full;
+use zct_wire::header::Frames;
+use zct_wire::request::REQUEST_MAX;
+
+/// How far a dump has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is more: call again.
+    More,
+    /// Nothing is there yet. Call again when the socket is ready; with today's kernels this does not happen.
+    Waiting,
+    /// The kernel said DONE.
+    Done,
+}
+
+/// One dump after the other on a socket of its own.
+///
+/// # Allocation
+/// The buffers, 34 KiB, are made once.
+#[derive(Debug)]
+pub struct StepDump {
+    socket: NetlinkSocket,
+    out: Box<[u8]>,
+    state: State,
+}
+
+/// What there is to know about the dump under way; apart from the socket so that a replay can drive it.
+#[derive(Debug)]
+struct State {
+    chunk: Box<[u8]>,
+    seq: u32,
+    running: bool,
+    overrun: bool,
+    buckets: Option<u64>,
+}
+
+impl StepDump {
+    /// Opens a socket in the caller's network namespace.
+    pub fn open() -> Result<StepDump, Error> {
+        let state =
+            State { chunk: vec![0; CHUNK].into(), seq: 0, running: false, overrun: false, buckets: None };
+        Ok(StepDump { socket: NetlinkSocket::open()?, out: vec![0; REQUEST_MAX].into(), state })
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &NetlinkSocket {
+        &self.socket
+    }
+
+    /// True from [`StepDump::begin`] until a step has returned `Done` or an error.
+    pub fn is_running(&self) -> bool {
+        self.state.running
+    }
+
+    /// Sends the dump request that `build` makes in the given buffer with the given sequence number. The
+    /// kernel walks the table for the first datagram in here.
+    ///
+    /// A dump that was given up before its end takes the socket with it: a new one is opened.
+    ///
+    /// # Errors
+    /// A failed system call.
+    pub fn begin(&mut self, build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>) -> Result<(), Error> {
+        if self.state.running {
+            self.socket = NetlinkSocket::open()?;
+        }
+        let s = &mut self.state;
+        s.seq = s.seq.checked_add(1).unwrap_or(1);
+        let request = build(&mut self.out, s.seq)?;
+        (s.overrun, s.buckets) = (false, buckets());
+        self.socket.send(request)?;
+        s.running = true;
+        Ok(())
+    }
+
+    /// Hands the messages of up to `budget` datagrams to the sink. A sink that breaks ends the step, not the
+    /// dump: the rest of that datagram is lost, so it should only do that to give up.
+    ///
+    /// # Errors
+    /// What the kernel answered instead of a dump, or what it said in DONE; a failed receive. The dump is over
+    /// then; messages that came before the error have been delivered.
+    pub fn step(&mut self, budget: u32, sink: &mut dyn Sink) -> Result<Progress, Error> {
+        self.state.step(&mut &self.socket, budget, sink)
+    }
+}
+
+impl AsRawFd for StepDump {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl State {
+    fn step(
+        &mut self,
+        link: &mut dyn Transport,
+        budget: u32,
+        sink: &mut dyn Sink,
+    ) -> Result<Progress, Error> {
+        if !self.running {
+            return Ok(Progress::Done);
+        }
+        for _ in 0..budget {
+            match link.recv(&mut self.chunk, false) {
+                Ok(len) => {
+                    if len > self.chunk.len() {
+                        sink.lost(Lost::Truncated { len });
+                    }
+                    let datagram = self.chunk.get(..len).unwrap_or(&self.chunk);
+                    let flow = deliver(datagram, self.seq, sink);
+                    let end = Frames::new(datagram).map_while(Result::ok).find_map(|f| verdict(f, self.seq));
+                    if let Some(end) = end {
+                        return self.finish(end, sink);
+                    }
+                    if flow.is_break() {
+                        return Ok(Progress::More);
+                    }
+                }
+                // The end may be among what was lost: what is queued is read, and then it is over.
+                Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => {
+                    self.overrun = true;
+                    sink.lost(Lost::Overrun { count: None });
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && !self.overrun => {
+                    return Ok(Progress::Waiting);
+                }
+                Err(e) => {
+                    let lost = self.overrun && e.kind() == io::ErrorKind::WouldBlock;
+                    let e = if lost { io::Error::from_raw_os_error(libc::ENOBUFS) } else { e };
+                    return self.finish(Err(Error::sys("recvfrom", e)), sink);
+                }
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    fn finish(&mut self, end: Result<(), Error>, sink: &mut dyn Sink) -> Result<Progress, Error> {
+        self.running = false;
+        if end.is_ok() && self.buckets != buckets() {
+            sink.lost(Lost::Resized);
+        }
+        end.map(|()| Progress::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::Replay;
+    use std::ops::ControlFlow;
+    use zct_wire::build::Builder;
+    use zct_wire::consts::{nlm_f, nlmsg};
+    use zct_wire::header::CtMsg;
+
+    #[derive(Default)]
+    struct Count {
+        seen: usize,
+        lost: Vec<Lost>,
+    }
+
+    impl Sink for Count {
+        fn message(&mut self, _: CtMsg<'_>) -> ControlFlow<()> {
+            self.seen += 1;
+            ControlFlow::Continue(())
+        }
+        fn lost(&mut self, why: Lost) {
+            self.lost.push(why);
+        }
+    }
+
+    fn state() -> State {
+        State { chunk: vec![0; CHUNK].into(), seq: 7, running: true, overrun: false, buckets: buckets() }
+    }
+
+    fn flows(count: u32) -> Vec<u8> {
+        let mut out = Vec::new();
+        for _ in 0..count {
+            let mut buf = [0; 64];
+            out.extend(Builder::new(&mut buf, 0x100, nlm_f::MULTI, 7, 2, 0).finish().unwrap());
+        }
+        out
+    }
+
+    fn done(code: i32) -> Vec<u8> {
+        let mut out = 20u32.to_ne_bytes().to_vec();
+        out.extend(nlmsg::DONE.to_ne_bytes());
+        out.extend([0, 0]);
+        out.extend(7u32.to_ne_bytes());
+        out.extend([0; 4]);
+        out.extend(code.to_ne_bytes());
+        out
+    }
+
+    #[test]
+    fn a_dump_comes_in_steps_of_the_budget() {
+        let mut link = (0..5).fold(Replay::default(), |r, _| r.datagram(flows(10))).datagram(done(0));
+        let (mut s, mut count) = (state(), Count::default());
+        let mut steps = 0;
+        while s.step(&mut link, 2, &mut count).unwrap() == Progress::More {
+            steps += 1;
+        }
+        assert_eq!((steps, count.seen, s.running), (2, 50, false));
+        assert!(count.lost.is_empty());
+        assert_eq!(s.step(&mut link, 2, &mut count).unwrap(), Progress::Done);
+    }
+
+    #[test]
+    fn waiting_refusals_and_a_lost_end() {
+        let (mut s, mut count) = (state(), Count::default());
+        assert_eq!(s.step(&mut Replay::default(), 9, &mut count).unwrap(), Progress::Waiting);
+        let mut link = Replay::default().datagram(flows(1)).datagram(done(-16));
+        assert_eq!(s.step(&mut link, 9, &mut count).unwrap_err().errno(), Some(16));
+        assert!(!s.running && count.seen == 1);
+        let mut s = state();
+        let mut link = Replay::default().errno(libc::ENOBUFS).datagram(flows(1));
+        assert_eq!(s.step(&mut link, 9, &mut count).unwrap_err().errno(), Some(libc::ENOBUFS));
+        assert_eq!((count.seen, &count.lost[..]), (2, &[Lost::Overrun { count: None }][..]));
+    }
+}

@@ -1,0 +1,210 @@
+//! What a flow costs on its way through the daemon's pure parts: kernel message to frame, and frame to store.
+//!
+//! `cargo bench -p zctd` prints nanoseconds; `valgrind --tool=callgrind` over the same program counts
+//! instructions of one part: `sync PART FLOWS`, PART being one of the names below.
+
+use std::hint::black_box;
+use std::time::Instant;
+use zct_wire::build::Builder;
+use zct_wire::consts::{cta, ipctnl, ips};
+use zct_wire::flow::FlowView;
+use zct_wire::header::{CtMsg, Frames};
+use zct_wire::peer::{Encode, Expect, Flow, Kind, MESSAGE_MAX, Messages};
+use zct_wire::proto::{ProtoInfo, TcpFlags, TcpInfo};
+use zct_wire::tuple::{Addr, Tuple};
+use zctd::peer::{Caches, Config, Event, Host, Link, Machine, Notice, Origin, Seed};
+use zctd::store::{FlowStore, Key, Meta};
+
+struct Quiet;
+
+impl Host for Quiet {
+    fn notice(&mut self, _: Notice) {}
+    fn inject_flow(&mut self, _: Kind, _: &Flow) {}
+    fn inject_expect(&mut self, _: Kind, _: &Expect) {}
+    fn dump_kernel(&mut self) {}
+    fn flush_kernel(&mut self) {}
+}
+
+/// A NEW event as the kernel sends it of flow `i` of the usual mix: of ten, six TCP, two UDP, one source-NATed
+/// TCP, one TCP over IPv6.
+fn event(i: u32) -> Vec<u8> {
+    let udp = matches!(i % 10, 6 | 7);
+    let last = (1 + i % 250) as u8;
+    let (src, dst) = if i % 10 == 9 {
+        let mut src = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        src[12..].copy_from_slice(&i.to_be_bytes());
+        (Addr::V6(src), Addr::V6([0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]))
+    } else {
+        (Addr::V4((0x0a00_0000 | i).to_be_bytes()), Addr::V4([192, 0, 2, last]))
+    };
+    let orig = Tuple {
+        src: Some(src),
+        dst: Some(dst),
+        proto: Some(if udp { 17 } else { 6 }),
+        src_port: Some((1024 + i % 60_000) as u16),
+        dst_port: Some(if udp { 53 } else { 443 }),
+        ..Tuple::default()
+    };
+    let mut reply = orig.inverse().expect("not ICMP");
+    let mut status = ips::SEEN_REPLY | ips::ASSURED | ips::CONFIRMED;
+    if i % 10 == 8 {
+        reply.dst = Some(Addr::V4([203, 0, 113, last]));
+        status |= ips::SRC_NAT | ips::SRC_NAT_DONE | ips::DST_NAT_DONE;
+    }
+    let mut buf = [0; 512];
+    let mut b = Builder::new(&mut buf, ipctnl::NEW, 0x600, 0, src.family(), 0);
+    orig.build(&mut b, cta::TUPLE_ORIG);
+    reply.build(&mut b, cta::TUPLE_REPLY);
+    b.put_be32(cta::ID, i).put_be32(cta::STATUS, status).put_be32(cta::TIMEOUT, 30_000);
+    if !udp {
+        let flags = Some(TcpFlags::default());
+        ProtoInfo::Tcp(TcpInfo { state: Some(3), wscale: [Some(7); 2], flags: [flags; 2] })
+            .build(&mut b, cta::PROTOINFO);
+    }
+    b.nest(cta::SYNPROXY, |b| _ = b.put_be32(1, 0).put_be32(2, 0).put_be32(3, 0));
+    b.put_be32(cta::MARK, 0);
+    b.finish().expect("it fits").to_vec()
+}
+
+fn view(bytes: &[u8]) -> FlowView<'_> {
+    let frame = Frames::new(bytes).next().expect("a message").expect("a good one");
+    FlowView::index(CtMsg::parse(frame).expect("a conntrack message")).expect("a flow")
+}
+
+fn machine(flows: u32) -> (Machine, Caches) {
+    let config = Config { hash_limit: flows as usize * 2, ..Config::default() };
+    let caches = Caches::new(&config, [1, 2]);
+    let link = Link { payload_max: 1472, up: true };
+    (Machine::new(0, config, vec![link], 0, Seed { sequence: 1, random: 1 }), caches)
+}
+
+/// Every part by its name, prepared and ready to run once over all flows.
+fn part(name: &str, flows: u32) -> Option<Box<dyn FnMut()>> {
+    let events: Vec<Vec<u8>> = (0..flows).map(event).collect();
+    let read: Vec<Flow> = events.iter().map(|e| Flow::from_kernel(&view(e)).expect("a flow")).collect();
+    let what = Encode::default();
+    let frames = move |read: &[Flow]| -> Vec<Vec<u8>> {
+        let mut out = vec![Vec::new()];
+        for (seq, f) in (1..).zip(read) {
+            let mut buf = [0; MESSAGE_MAX];
+            let n = f.encode(&mut buf, Kind::FlowNew, 0, seq, what).expect("it fits");
+            if out.last().is_some_and(|d: &Vec<u8>| d.len() + n >= 1472) {
+                out.push(Vec::new());
+            }
+            out.last_mut().expect("one at least").extend(&buf[..n]);
+        }
+        out
+    };
+    Some(match name {
+        // The codec alone.
+        "from-kernel" => Box::new(move || {
+            for e in &events {
+                black_box(Flow::from_kernel(&view(e)).expect("a flow"));
+            }
+        }),
+        "encode" => Box::new(move || {
+            let mut buf = [0; MESSAGE_MAX];
+            for f in &read {
+                black_box(f.encode(&mut buf, Kind::FlowNew, 0, 1, what).expect("it fits"));
+            }
+        }),
+        "decode" => {
+            let frames = frames(&read);
+            Box::new(move || {
+                for m in frames.iter().flat_map(|d| Messages::new(d)) {
+                    black_box(Flow::decode(m.expect("a good one").body()).expect("a flow"));
+                }
+            })
+        }
+        // The store alone.
+        "insert" => {
+            let mut store = FlowStore::new(flows as usize, [1, 2]);
+            Box::new(move || {
+                store.clear();
+                for f in &read {
+                    let place = store.locate(&Key::of(f).expect("a key"));
+                    store.insert(&place, f, Meta::default()).expect("room");
+                }
+            })
+        }
+        "locate" => {
+            let mut store = FlowStore::new(flows as usize, [1, 2]);
+            for f in &read {
+                let place = store.locate(&Key::of(f).expect("a key"));
+                store.insert(&place, f, Meta::default()).expect("room");
+            }
+            Box::new(move || {
+                for f in &read {
+                    black_box(store.locate(&Key::of(f).expect("a key")));
+                }
+            })
+        }
+        "unpack" => {
+            let mut store = FlowStore::new(flows as usize, [1, 2]);
+            for f in &read {
+                let place = store.locate(&Key::of(f).expect("a key"));
+                store.insert(&place, f, Meta::default()).expect("room");
+            }
+            Box::new(move || {
+                let mut cursor = Default::default();
+                while let Some(id) = store.walk(&mut cursor) {
+                    black_box(store.flow(id));
+                }
+            })
+        }
+        // The whole way: an event into the cache and out in a datagram, in bursts of 300.
+        "active" => Box::new(move || {
+            let (mut m, mut caches) = machine(flows);
+            let mut buf = [0; 1472];
+            for (now, burst) in (0..).step_by(10).zip(events.chunks(300)) {
+                for e in burst {
+                    let done = m.flow_event(now, Event::New, Origin::Kernel, &view(e), &mut caches);
+                    done.expect("a flow");
+                }
+                m.turn(now + 10, &mut caches, &mut Quiet);
+                while let Some(n) = m.transmit(now + 10, &mut caches, &mut buf) {
+                    black_box(&buf[..n]);
+                }
+            }
+        }),
+        // And a datagram into the other cache, acknowledged.
+        "backup" => {
+            let frames = frames(&read);
+            Box::new(move || {
+                let (mut m, mut caches) = machine(flows);
+                let mut buf = [0; 1472];
+                for (now, d) in (0..).zip(&frames) {
+                    m.datagram(now, 0, d, &mut caches, &mut Quiet);
+                    while let Some(n) = m.transmit(now, &mut caches, &mut buf) {
+                        black_box(&buf[..n]);
+                    }
+                }
+                assert_eq!(caches.external.counts().flows, flows as usize);
+            })
+        }
+        "nothing" => Box::new(|| {}),
+        _ => return None,
+    })
+}
+
+const PARTS: &[&str] = &["from-kernel", "encode", "decode", "insert", "locate", "unpack", "active", "backup"];
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with("--")).collect();
+    if let [name, flows] = &words[..] {
+        let mut run = part(name, flows.parse().expect("a number")).expect("a part");
+        return run();
+    }
+    for flows in [10_000u32, 300_000, 1_000_000] {
+        for name in PARTS {
+            let mut run = part(name, flows).expect("listed");
+            let best = (0..3).map(|_| {
+                let begin = Instant::now();
+                run();
+                begin.elapsed()
+            });
+            let ns = best.min().expect("three").as_nanos() as f64 / f64::from(flows);
+            println!("{name:12} {flows:8} flows {ns:7.1} ns a flow");
+        }
+    }
+}

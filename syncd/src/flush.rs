@@ -1,0 +1,161 @@
+//! `-F` and the purge timer: the kernel's flows are deleted, but for those that the filter excludes
+//! (spec/conntrackd.md §8).
+//!
+//! Never as a flush of the table: that would delete what the filter excludes, and bring more events at once than
+//! the event socket holds. A dump in steps, and deletes in batches.
+
+use crate::config::flow_filter::{FlowFilter, Subject, Verdict};
+use std::ops::ControlFlow;
+use zct_engine::{Answer, Batch, Error, Lost, Progress, Sink, StepDump, errno};
+use zct_wire::filter::DumpFilter;
+use zct_wire::flow::FlowView;
+use zct_wire::header::CtMsg;
+use zct_wire::request::{Table, delete, dump, flush};
+
+/// Datagrams of the dump in one turn: some 130 flows each.
+const DUMP_A_TURN: u32 = 4;
+
+/// What a flush has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flushed {
+    /// Flows deleted.
+    pub deleted: u64,
+    /// Flows that could not be deleted, ended ones aside.
+    pub failed: u64,
+    /// The dump has lost something: flows may have stayed.
+    pub incomplete: bool,
+}
+
+/// One flush at a time, on sockets of its own.
+#[derive(Debug)]
+pub struct Flush {
+    dump: StepDump,
+    batch: Batch,
+    running: bool,
+    done: Flushed,
+}
+
+impl Flush {
+    /// Opens the sockets.
+    pub fn open() -> Result<Flush, Error> {
+        Ok(Flush { dump: StepDump::open()?, batch: Batch::open()?, running: false, done: Flushed::default() })
+    }
+
+    /// The port that deletes come from.
+    pub fn port(&self) -> u32 {
+        self.batch.socket().port()
+    }
+
+    /// True while a flush is under way.
+    pub fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// The dump's socket, to be watched.
+    pub fn dump_socket(&self) -> &StepDump {
+        &self.dump
+    }
+
+    /// Begins; false when one is under way already.
+    pub fn begin(&mut self) -> Result<bool, Error> {
+        if self.running {
+            return Ok(false);
+        }
+        self.dump.begin(|buf, seq| dump(buf, seq, Table::Conntrack, &DumpFilter::default()))?;
+        (self.running, self.done) = (true, Flushed::default());
+        Ok(true)
+    }
+
+    /// One turn; what has been done when that was the last.
+    ///
+    /// # Errors
+    /// A failed system call, or a dump that the kernel refused: the flush is over.
+    pub fn step(&mut self, filter: &FlowFilter) -> Result<Option<Flushed>, Error> {
+        if !self.running {
+            return Ok(None);
+        }
+        let mut sink = Deleting { batch: &mut self.batch, done: &mut self.done, filter, error: None };
+        let progress = self.dump.step(DUMP_A_TURN, &mut sink);
+        let sent = match sink.error.take() {
+            Some(e) => Err(e),
+            None => sink.send(),
+        };
+        match (sent, progress) {
+            (Ok(()), Ok(Progress::More | Progress::Waiting)) => Ok(None),
+            (Ok(()), Ok(Progress::Done)) => {
+                self.running = false;
+                Ok(Some(self.done))
+            }
+            (Err(e), _) | (_, Err(e)) => {
+                self.running = false;
+                Err(e)
+            }
+        }
+    }
+
+    /// Deletes all expectations; they are few, so at once.
+    pub fn expectations(&mut self) -> Result<(), Error> {
+        self.batch.add(|buf, seq| flush(buf, seq, true))?;
+        let mut refused = None;
+        self.batch.send(&mut |_, answer| {
+            if let Answer::Refused(e) = answer {
+                refused = Some(e);
+            }
+        })?;
+        refused.map_or(Ok(()), Err)
+    }
+}
+
+struct Deleting<'a> {
+    batch: &'a mut Batch,
+    done: &'a mut Flushed,
+    filter: &'a FlowFilter,
+    error: Option<Error>,
+}
+
+impl Deleting<'_> {
+    fn send(&mut self) -> Result<(), Error> {
+        let count = self.batch.len() as u64;
+        let (mut gone, mut failed) = (0, 0);
+        self.batch.send(&mut |_, answer| {
+            if let Answer::Refused(e) = answer {
+                // It ended before we came to it.
+                if e.errno() == Some(errno::ENOENT) { gone += 1 } else { failed += 1 }
+            }
+        })?;
+        self.done.deleted += count - gone - failed;
+        self.done.failed += failed;
+        Ok(())
+    }
+
+    fn flow(&mut self, msg: CtMsg<'_>) -> Result<(), Error> {
+        let view = FlowView::index(msg)?;
+        if !self.filter.is_empty() {
+            let passes = Subject::of(&view)?.is_some_and(|s| self.filter.judge(&s) == Verdict::Pass);
+            if !passes {
+                return Ok(());
+            }
+        }
+        let key = view.key()?;
+        self.batch.add(|buf, seq| delete(buf, seq, 0, &key))?;
+        if self.batch.is_full() { self.send() } else { Ok(()) }
+    }
+}
+
+impl Sink for Deleting<'_> {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        match self.flow(msg) {
+            Ok(()) => {}
+            Err(Error::Wire(_)) => self.done.incomplete = true,
+            Err(e) => {
+                self.error = Some(e);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, _: Lost) {
+        self.done.incomplete = true;
+    }
+}

@@ -1,0 +1,262 @@
+//! `DisableExternalCache`: what the peer says goes straight into the kernel (spec/sync-protocol.md §6).
+//!
+//! Changes are collected and sent in batches at the end of a turn. No batch holds two changes of one flow, so
+//! that what has to be done after a refusal is still in order.
+
+use crate::dump_text::{LINE_MAX, Row, expect_line};
+use crate::log::{Level, Log};
+use crate::peer::CacheStats;
+use crate::restore::{self, Without};
+use crate::store::Key;
+use std::collections::VecDeque;
+use zct_engine::{Answer, Batch, Error, errno, errno_text};
+use zct_wire::peer::{Expect, Flow, Kind};
+use zct_wire::text::Out;
+
+/// Changes of one batch. A repair takes two requests.
+const BATCH: usize = zct_engine::batch::BATCH_MAX / 2;
+/// Refusals that are told one by one; after that they are counted only.
+const NAMED: u64 = 100;
+/// Seconds of a flow that came without any.
+const TIMEOUT_S: u32 = 60;
+
+/// A change that waits.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Flow(Kind, Flow),
+    Expect(Kind, Expect),
+}
+
+/// How the first attempt at a change failed, and so what the second is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Second {
+    /// Delete, then create.
+    Replace,
+    /// Create.
+    Create,
+}
+
+/// Changes that wait, the socket, and the counts of `external inject`.
+#[derive(Debug)]
+pub struct Injector {
+    batch: Batch,
+    waiting: VecDeque<Change>,
+    tracking: bool,
+    /// Flows.
+    pub flows: CacheStats,
+    /// Expectations.
+    pub expects: CacheStats,
+    told: u64,
+}
+
+/// One request of a batch: which change it belongs to; `None` for a delete whose result does not matter.
+type Sent = Vec<Option<usize>>;
+
+impl Injector {
+    /// Opens the socket; its port is what tells our own events. `tracking` is TCPWindowTracking.
+    pub fn open(tracking: bool) -> Result<Injector, Error> {
+        let (batch, waiting) = (Batch::open()?, VecDeque::new());
+        let (flows, expects) = (CacheStats::default(), CacheStats::default());
+        Ok(Injector { batch, waiting, tracking, flows, expects, told: 0 })
+    }
+
+    /// The socket's port.
+    pub fn port(&self) -> u32 {
+        self.batch.socket().port()
+    }
+
+    /// Takes a change of a flow.
+    pub fn flow(&mut self, kind: Kind, flow: &Flow) {
+        self.waiting.push_back(Change::Flow(kind, *flow));
+    }
+
+    /// Takes a change of an expectation.
+    pub fn expect(&mut self, kind: Kind, expect: &Expect) {
+        self.waiting.push_back(Change::Expect(kind, *expect));
+    }
+
+    /// True when nothing waits.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Carries out up to `batches` batches of changes.
+    pub fn step(&mut self, batches: usize, log: &mut Log) -> Result<(), Error> {
+        for _ in 0..batches {
+            if self.waiting.is_empty() {
+                break;
+            }
+            self.one_batch(log)?;
+        }
+        Ok(())
+    }
+
+    /// The changes of the next batch: up to the first that concerns a flow of one before it.
+    fn take(&mut self) -> Vec<Change> {
+        let mut keys: Vec<Option<Key>> = Vec::with_capacity(BATCH);
+        let mut out = Vec::with_capacity(BATCH);
+        while let Some(next) = self.waiting.front().filter(|_| out.len() < BATCH) {
+            let key = match next {
+                Change::Flow(_, f) => Key::of(f),
+                // Expectations are few: each ends the batch.
+                Change::Expect(..) => None,
+            };
+            let alone = key.is_none();
+            if alone && !out.is_empty() || keys.contains(&key) {
+                break;
+            }
+            keys.push(key);
+            out.extend(self.waiting.pop_front());
+            if alone {
+                break;
+            }
+        }
+        out
+    }
+
+    fn one_batch(&mut self, log: &mut Log) -> Result<(), Error> {
+        let changes = self.take();
+        let mut sent: Sent = Vec::new();
+        for (at, change) in changes.iter().enumerate() {
+            self.first(at, change, &mut sent)?;
+        }
+        let refused = self.send()?;
+        let mut failed = vec![None; changes.len()];
+        for (index, errno) in refused {
+            if let Some(slot) = sent.get(index).copied().flatten().and_then(|at| failed.get_mut(at)) {
+                *slot = Some(errno);
+            }
+        }
+        let mut again = Vec::new();
+        for (change, errno) in changes.iter().zip(failed) {
+            match errno.and_then(|e| second(change, e)) {
+                Some(what) => again.push((*change, what)),
+                None => self.settle(change, errno, log),
+            }
+        }
+        if again.is_empty() {
+            return Ok(());
+        }
+        sent.clear();
+        for (at, (change, what)) in again.iter().enumerate() {
+            if *what == Second::Replace {
+                match change {
+                    Change::Flow(_, f) => self.batch.add(|buf, seq| restore::delete(buf, seq, f))?,
+                    Change::Expect(_, e) => self.batch.add(|buf, seq| restore::delete_expect(buf, seq, e))?,
+                }
+                sent.push(None);
+            }
+            self.create(at, change, &mut sent)?;
+        }
+        let refused = self.send()?;
+        let mut failed = vec![None; again.len()];
+        for (index, errno) in refused {
+            if let Some(slot) = sent.get(index).copied().flatten().and_then(|at| failed.get_mut(at)) {
+                *slot = Some(errno);
+            }
+        }
+        for ((change, _), errno) in again.iter().zip(failed) {
+            self.settle(change, errno, log);
+        }
+        Ok(())
+    }
+
+    /// Adds the first attempt at a change.
+    fn first(&mut self, at: usize, change: &Change, sent: &mut Sent) -> Result<(), Error> {
+        match change {
+            Change::Flow(Kind::FlowDelete, f) => {
+                self.batch.add(|buf, seq| restore::delete(buf, seq, f))?;
+                sent.push(Some(at));
+            }
+            Change::Flow(Kind::FlowUpdate, f) => {
+                let timeout_s = f.timeout_s.unwrap_or(TIMEOUT_S);
+                if let Some(new) = restore::change_flow(f, timeout_s, self.tracking) {
+                    self.batch.add(|buf, seq| zct_wire::request::new_flow(buf, seq, 0, &new))?;
+                    sent.push(Some(at));
+                }
+            }
+            Change::Expect(Kind::ExpectDelete, e) => {
+                self.batch.add(|buf, seq| restore::delete_expect(buf, seq, e))?;
+                sent.push(Some(at));
+            }
+            _ => self.create(at, change, sent)?,
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, at: usize, change: &Change, sent: &mut Sent) -> Result<(), Error> {
+        match change {
+            Change::Flow(_, f) => {
+                let timeout_s = f.timeout_s.unwrap_or(TIMEOUT_S);
+                // A child whose master this node does not have would be refused, and could not live on.
+                let without = Without { master: true, helper: false };
+                if let Some(new) = restore::new_flow(f, timeout_s, self.tracking, without) {
+                    self.batch.add(|buf, seq| restore::create(buf, seq, &new))?;
+                    sent.push(Some(at));
+                }
+            }
+            Change::Expect(_, e) => {
+                if let Some(new) = restore::new_expect(e) {
+                    self.batch.add(|buf, seq| restore::create_expect(buf, seq, &new))?;
+                    sent.push(Some(at));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) -> Result<Vec<(usize, i32)>, Error> {
+        let mut refused = Vec::new();
+        self.batch.send(&mut |at, answer| {
+            if let Answer::Refused(e) = answer {
+                refused.push((at, e.errno().unwrap_or(errno::EIO)));
+            }
+        })?;
+        Ok(refused)
+    }
+
+    /// Counts what has become of a change, and tells what went wrong.
+    fn settle(&mut self, change: &Change, errno: Option<i32>, log: &mut Log) {
+        let (kind, stats, what) = match change {
+            Change::Flow(kind, _) => (kind, &mut self.flows, "ct"),
+            Change::Expect(kind, _) => (kind, &mut self.expects, "exp"),
+        };
+        let (done, failed, verb) = match kind {
+            Kind::FlowNew | Kind::ExpectNew => (&mut stats.created, &mut stats.no_space, "add new"),
+            Kind::FlowUpdate | Kind::ExpectUpdate => (&mut stats.updated, &mut stats.update_failed, "update"),
+            _ => (&mut stats.destroyed, &mut stats.destroy_failed, "destroy"),
+        };
+        let gone = matches!(kind, Kind::FlowDelete | Kind::ExpectDelete) && errno == Some(errno::ENOENT);
+        let Some(errno) = errno.filter(|_| !gone) else {
+            *done += 1;
+            return;
+        };
+        *failed += 1;
+        self.told += 1;
+        if self.told > NAMED {
+            return;
+        }
+        let verb = if verb == "destroy" && what == "exp" { "delete" } else { verb };
+        let mut buf = [0; LINE_MAX];
+        let mut out = Out::new(&mut buf);
+        match change {
+            Change::Flow(_, f) => Row::peer(f).line(&mut out),
+            Change::Expect(_, e) => expect_line(&mut out, e),
+        }
+        log.warning(&format!("could not {verb} {what} entry: {}", errno_text(errno)));
+        log.flow(Level::Warning, out.written());
+    }
+}
+
+/// What to do after a refusal (spec/sync-protocol.md §6).
+fn second(change: &Change, errno: i32) -> Option<Second> {
+    match change {
+        Change::Flow(Kind::FlowNew, _) | Change::Expect(Kind::ExpectNew | Kind::ExpectUpdate, _) => {
+            (errno == errno::EEXIST).then_some(Second::Replace)
+        }
+        Change::Flow(Kind::FlowUpdate, _) => {
+            Some(if errno == errno::ENOENT { Second::Create } else { Second::Replace })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,376 @@
+//! A link over TCP: one connection to the peer, by which we send, and one from it, by which we receive
+//! (spec/sync-protocol.md §1.1).
+//!
+//! While there is no connection the newest datagrams are kept, up to ErrorQueueLength, and go first when there
+//! is one again. A datagram of which only a part has gone is sent again whole on the next connection: the
+//! original loses the rest of it, and with it the framing of all that follows.
+
+use super::{Happening, Traffic};
+use crate::peer::{Millis, Reassembler};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd as _;
+use zct_engine::inet::{self, Tuning};
+use zct_engine::{Error, Reactor, Token, Turn};
+
+/// Between two attempts to connect.
+const RETRY_MS: Millis = 1000;
+/// A connection that is not made by then is tried anew.
+const CONNECT_MS: Millis = 5000;
+/// Bytes that wait for a connected peer before no more are made: changes are better kept in the machine, where
+/// they collapse.
+const WAITING_MAX: usize = 256 << 10;
+/// Buffers given to the kernel in one call.
+const VECTORS: usize = 16;
+/// Room for one datagram: the largest message there is, and the largest MTU.
+const ROOM: usize = 65_536;
+
+/// The tokens of a TCP link, counted from its first.
+mod role {
+    pub(super) const LISTENER: usize = 0;
+    pub(super) const CLIENT: usize = 1;
+    pub(super) const SERVER: usize = 2;
+}
+
+/// What a link needs of the world during a call.
+pub(crate) struct Around<'a> {
+    pub(crate) traffic: &'a mut Traffic,
+    pub(crate) happened: &'a mut Vec<Happening>,
+    pub(crate) reactor: &'a mut Reactor,
+    pub(crate) first_token: usize,
+    pub(crate) now: Millis,
+}
+
+#[derive(Debug)]
+enum Client {
+    Down,
+    Connecting(TcpStream, Millis),
+    Up(TcpStream),
+}
+
+/// Both connections and what waits to be sent.
+#[derive(Debug)]
+pub(crate) struct TcpLink {
+    peer: SocketAddr,
+    tuning: Tuning,
+    listener: TcpListener,
+    client: Client,
+    server: Option<(TcpStream, Reassembler)>,
+    queue: Queue,
+    scratch: Vec<u8>,
+    retry_at: Millis,
+    was_up: bool,
+}
+
+/// Datagrams that wait, oldest first, and how much of the first has gone.
+#[derive(Debug)]
+struct Queue {
+    buffers: VecDeque<Vec<u8>>,
+    // Emptied buffers, to be used again.
+    spare: Vec<Vec<u8>>,
+    head_sent: usize,
+    bytes: usize,
+    limit: usize,
+    dropped: u64,
+}
+
+impl Queue {
+    fn new(limit: usize) -> Queue {
+        Queue { buffers: VecDeque::new(), spare: Vec::new(), head_sent: 0, bytes: 0, limit, dropped: 0 }
+    }
+
+    fn push(&mut self, datagram: &[u8]) {
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(datagram);
+        self.bytes += buffer.len();
+        self.buffers.push_back(buffer);
+    }
+
+    fn pop(&mut self) {
+        if let Some(buffer) = self.buffers.pop_front() {
+            self.bytes -= buffer.len();
+            self.head_sent = 0;
+            if self.spare.len() < 2 * VECTORS {
+                self.spare.push(buffer);
+            }
+        }
+    }
+
+    /// Without a connection only so many are kept.
+    fn trim(&mut self) {
+        while self.buffers.len() > self.limit {
+            self.pop();
+            self.dropped += 1;
+        }
+    }
+
+    /// The connection took `n` bytes; returns how many buffers went with them.
+    fn took(&mut self, mut n: usize) -> u64 {
+        let mut whole = 0;
+        while let Some(left) = self.buffers.front().map(|b| b.len() - self.head_sent) {
+            if n < left {
+                self.head_sent += n;
+                break;
+            }
+            n -= left;
+            whole += 1;
+            self.pop();
+        }
+        whole
+    }
+
+    /// The first buffers as one write takes them.
+    fn slices(&self) -> ([IoSlice<'_>; VECTORS], usize) {
+        let mut out = [IoSlice::new(&[]); VECTORS];
+        let mut count = 0;
+        for (slot, buffer) in out.iter_mut().zip(&self.buffers) {
+            let from = if count == 0 { self.head_sent } else { 0 };
+            *slot = IoSlice::new(buffer.get(from..).unwrap_or_default());
+            count += 1;
+        }
+        (out, count)
+    }
+}
+
+impl TcpLink {
+    /// Listens at `local`; connects to `peer` with the first [`TcpLink::settle`].
+    pub(crate) fn open(
+        local: SocketAddr,
+        peer: SocketAddr,
+        tuning: Tuning,
+        error_queue: usize,
+    ) -> Result<TcpLink, Error> {
+        Ok(TcpLink {
+            peer,
+            tuning,
+            listener: inet::tcp_listen(&local, &tuning)?,
+            client: Client::Down,
+            server: None,
+            queue: Queue::new(error_queue.max(1)),
+            scratch: vec![0; ROOM],
+            retry_at: 0,
+            was_up: false,
+        })
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        matches!(self.client, Client::Up(_))
+    }
+
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// Buffers that wait for a connection.
+    pub(crate) fn waiting(&self) -> usize {
+        if self.is_connected() { 0 } else { self.queue.buffers.len() }
+    }
+
+    /// Buffers dropped because too many waited.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.queue.dropped
+    }
+
+    pub(crate) fn watch(&mut self, first_token: usize, reactor: &mut Reactor) -> Result<(), Error> {
+        reactor.watch(&self.listener, Token(first_token + role::LISTENER))
+    }
+
+    pub(crate) fn slot(&mut self) -> Option<&mut [u8]> {
+        let full = self.is_connected() && self.queue.bytes >= WAITING_MAX;
+        (!full).then_some(&mut self.scratch[..])
+    }
+
+    pub(crate) fn filled(&mut self, len: usize) {
+        self.queue.push(self.scratch.get(..len).unwrap_or_default());
+        if !self.is_connected() {
+            self.queue.trim();
+        }
+    }
+
+    /// Writes what waits until the connection takes no more.
+    pub(crate) fn flush(&mut self, traffic: &mut Traffic, happened: &mut Vec<Happening>) {
+        let Client::Up(stream) = &mut self.client else { return };
+        while !self.queue.buffers.is_empty() {
+            let (slices, count) = self.queue.slices();
+            match stream.write_vectored(slices.get(..count).unwrap_or_default()) {
+                Ok(0) => break,
+                Ok(n) => {
+                    traffic.sent_bytes += n as u64;
+                    traffic.sent += self.queue.took(n);
+                }
+                // Becoming writable wakes us.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    traffic.send_errors += 1;
+                    return self.disconnected(happened);
+                }
+            }
+        }
+    }
+
+    fn disconnected(&mut self, happened: &mut Vec<Happening>) {
+        if matches!(self.client, Client::Up(_)) {
+            happened.push(Happening::Disconnected);
+        }
+        // Dropping the stream takes it out of the poll.
+        self.client = Client::Down;
+        self.queue.head_sent = 0;
+        self.queue.trim();
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Millis> {
+        match &self.client {
+            Client::Down => Some(self.retry_at),
+            Client::Connecting(_, since) => Some(since + CONNECT_MS),
+            Client::Up(_) => None,
+        }
+    }
+
+    /// Connects when it is time to.
+    pub(crate) fn settle(&mut self, around: &mut Around<'_>) -> Result<(), Error> {
+        if matches!(self.client, Client::Connecting(_, since) if since + CONNECT_MS <= around.now) {
+            self.client = Client::Down;
+        }
+        if !matches!(self.client, Client::Down) || around.now < self.retry_at {
+            return Ok(());
+        }
+        self.retry_at = around.now + RETRY_MS;
+        // A peer that is not there is nothing to report: it is tried again every second.
+        if let Ok(stream) = inet::tcp_connect(&self.peer, &self.tuning) {
+            let token = Token(around.first_token + role::CLIENT);
+            let both = zct_engine::Interest::READABLE | zct_engine::Interest::WRITABLE;
+            around.reactor.watch_for(&stream, token, both)?;
+            self.client = Client::Connecting(stream, around.now);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn ready(
+        &mut self,
+        which: usize,
+        budget: usize,
+        around: &mut Around<'_>,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Result<Turn, Error> {
+        match which {
+            role::LISTENER => self.accept(around),
+            role::CLIENT => {
+                self.client_ready(around);
+                Ok(Turn::Drained)
+            }
+            role::SERVER => Ok(self.receive(budget, around, take)),
+            _ => Ok(Turn::Drained),
+        }
+    }
+
+    fn accept(&mut self, around: &mut Around<'_>) -> Result<Turn, Error> {
+        loop {
+            match self.listener.accept() {
+                Ok((_, from)) if from.ip() != self.peer.ip() => {
+                    around.traffic.receive_errors += 1;
+                    around.happened.push(Happening::Stranger(from.ip()));
+                }
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(true).map_err(|e| Error::sys("fcntl", e))?;
+                    inet::keep_alive(stream.as_fd())?;
+                    let token = Token(around.first_token + role::SERVER);
+                    around.reactor.watch(&stream, token)?;
+                    // The newest counts: the peer has given up the one before.
+                    self.server = Some((stream, Reassembler::default()));
+                    around.happened.push(Happening::Accepted);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Drained),
+                // The caller gave up before we came to it, or descriptors are short: nothing to do about it.
+                Err(_) => return Ok(Turn::Drained),
+            }
+        }
+    }
+
+    fn client_ready(&mut self, around: &mut Around<'_>) {
+        if let Client::Connecting(stream, _) = &self.client {
+            match (stream.take_error(), stream.peer_addr()) {
+                (Ok(None), Ok(_)) => {
+                    let Client::Connecting(stream, _) = std::mem::replace(&mut self.client, Client::Down)
+                    else {
+                        return;
+                    };
+                    self.client = Client::Up(stream);
+                    around.happened.push(Happening::Connected { again: self.was_up });
+                    self.was_up = true;
+                }
+                (Ok(None), Err(_)) => return, // not yet
+                _ => return self.disconnected(around.happened),
+            }
+        }
+        // The peer sends nothing on this connection; what can be read is its end.
+        if let Client::Up(stream) = &mut self.client {
+            let mut sink = [0; 4096];
+            loop {
+                match stream.read(&mut sink) {
+                    Ok(0) => return self.disconnected(around.happened),
+                    Ok(_) => {}
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => return self.disconnected(around.happened),
+                }
+            }
+        }
+        self.flush(around.traffic, around.happened);
+    }
+
+    fn receive(&mut self, budget: usize, around: &mut Around<'_>, take: &mut dyn FnMut(&[u8])) -> Turn {
+        for _ in 0..budget.max(1) {
+            let Some((stream, reassembler)) = &mut self.server else { return Turn::Drained };
+            match stream.read(reassembler.room()) {
+                Ok(0) => self.server = None,
+                Ok(n) => {
+                    around.traffic.received += 1;
+                    around.traffic.received_bytes += n as u64;
+                    match reassembler.filled(n) {
+                        Ok([]) => {}
+                        Ok(messages) => take(messages),
+                        Err(_) => {
+                            around.traffic.receive_errors += 1;
+                            around.happened.push(Happening::Unframed);
+                            self.server = None;
+                        }
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Turn::Drained,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    around.traffic.receive_errors += 1;
+                    self.server = None;
+                }
+            }
+        }
+        Turn::More
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_gives_back_what_a_connection_took_in_part() {
+        let mut q = Queue::new(3);
+        for n in 1..=3u8 {
+            q.push(&[n; 10]);
+        }
+        assert_eq!((q.took(15), q.head_sent, q.bytes), (1, 5, 20));
+        let (slices, count) = q.slices();
+        assert_eq!((count, &*slices[0], &*slices[1]), (2, &[2; 5][..], &[3; 10][..]));
+        // The connection broke: the datagram begun is sent again from its start.
+        q.head_sent = 0;
+        for n in 4..=5u8 {
+            q.push(&[n; 10]);
+        }
+        q.trim();
+        assert_eq!((q.dropped, q.buffers.len(), q.buffers.front().map(|b| b[0])), (1, 3, Some(3)));
+        assert_eq!((q.took(30), q.bytes), (3, 0));
+    }
+}

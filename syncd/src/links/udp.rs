@@ -1,0 +1,107 @@
+//! A link over UDP: one socket that receives from the peer alone and sends to it.
+//!
+//! The original takes what comes from anybody who reaches the port (spec/conntrackd.md §14). Here what does not
+//! come from the configured address is dropped: by us, so that it can be told, and once there is much of it by
+//! the kernel, before it takes room in the receive buffer.
+
+use super::{Happening, Traffic};
+use crate::peer::Millis;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use zct_engine::inet::{self, Tuning};
+use zct_engine::{Datagrams, Error, Turn};
+
+/// Strange datagrams after which the kernel does the dropping.
+const STRANGERS_MAX: u64 = 64;
+/// When to try again after the send buffer was full. It empties by itself, and a wake-up for each datagram
+/// that leaves it would cost more than the sending.
+const AGAIN_MS: Millis = 2;
+
+/// The socket and what is known of its other end.
+#[derive(Debug)]
+pub(crate) struct UdpLink {
+    io: Datagrams,
+    /// Whom to listen to; anybody on the interface when it is a group.
+    peer: Option<IpAddr>,
+    strangers: u64,
+    blocked: Option<Millis>,
+    /// The time of the turn, for the next attempt.
+    pub(crate) now: Millis,
+}
+
+impl UdpLink {
+    /// Opens a socket at `local` that talks to `peer`.
+    pub(crate) fn unicast(
+        local: &SocketAddr,
+        peer: SocketAddr,
+        tuning: &Tuning,
+        room: usize,
+    ) -> Result<UdpLink, Error> {
+        let io = Datagrams::over(inet::udp(local, None, tuning)?, peer, room);
+        Ok(UdpLink { io, peer: Some(peer.ip()), strangers: 0, blocked: None, now: 0 })
+    }
+
+    /// Uses a socket that has joined a group.
+    pub(crate) fn group(fd: OwnedFd, group: SocketAddr, room: usize) -> UdpLink {
+        UdpLink { io: Datagrams::over(fd, group, room), peer: None, strangers: 0, blocked: None, now: 0 }
+    }
+
+    pub(crate) fn receive(
+        &mut self,
+        budget: usize,
+        traffic: &mut Traffic,
+        happened: &mut Vec<Happening>,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Result<Turn, Error> {
+        let before = self.strangers;
+        let (peer, strangers) = (self.peer, &mut self.strangers);
+        let turn = self.io.receive(budget, &mut |d| {
+            if peer.is_some_and(|p| p != d.from.ip()) {
+                *strangers += 1;
+                traffic.receive_errors += 1;
+                if *strangers == 1 {
+                    happened.push(Happening::Stranger(d.from.ip()));
+                }
+                return;
+            }
+            traffic.received += 1;
+            traffic.received_bytes += d.bytes.len() as u64;
+            take(d.bytes);
+        })?;
+        if let Some(p) = peer.filter(|_| before < STRANGERS_MAX && self.strangers >= STRANGERS_MAX) {
+            self.io.only_from(p)?;
+        }
+        Ok(turn)
+    }
+
+    pub(crate) fn slot(&mut self) -> Option<&mut [u8]> {
+        if self.blocked.is_some() {
+            return None;
+        }
+        self.io.slot()
+    }
+
+    pub(crate) fn filled(&mut self, len: usize) {
+        self.io.filled(len);
+    }
+
+    /// Sends what waits; hands out the errno of what was refused.
+    pub(crate) fn flush(&mut self, traffic: &mut Traffic) -> Option<i32> {
+        let sent = self.io.flush();
+        traffic.sent += sent.datagrams;
+        traffic.sent_bytes += sent.bytes;
+        traffic.send_errors += sent.failed;
+        self.blocked = sent.blocked.then_some(self.now + AGAIN_MS);
+        sent.errno
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Millis> {
+        self.blocked
+    }
+}
+
+impl AsRawFd for UdpLink {
+    fn as_raw_fd(&self) -> RawFd {
+        self.io.as_raw_fd()
+    }
+}

@@ -1,0 +1,103 @@
+//! The lock file: one daemon at a time, and no leftovers of a dead one in the way (spec/conntrackd.md §2).
+//!
+//! The original only creates the file, and after a crash somebody has to remove it. Here it is also locked for
+//! as long as the process lives, so that a file without a lock is a leftover, unless an original lives behind it:
+//! that answers on its control socket.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use zct_engine::process::try_lock;
+
+/// A lock that is held.
+#[derive(Debug)]
+pub struct Lock {
+    path: PathBuf,
+    // Locked for as long as it is open.
+    file: File,
+    /// It replaced one of a dead process.
+    pub replaced: bool,
+}
+
+/// Why there is no lock.
+#[derive(Debug)]
+pub enum LockError {
+    /// A daemon holds it.
+    Held,
+    /// The file cannot be made.
+    Failed(io::Error),
+}
+
+impl Lock {
+    /// Takes the lock, from a dead process if need be. `control` is where a living one would answer.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn take(path: &Path, control: &Path) -> Result<Lock, LockError> {
+        let new = File::options().write(true).create_new(true).open(path);
+        let (file, replaced) = match new {
+            Ok(file) => (file, false),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                let file = File::options().write(true).open(path).map_err(LockError::Failed)?;
+                (file, true)
+            }
+            Err(e) => return Err(LockError::Failed(e)),
+        };
+        if !try_lock(&file).map_err(|_| LockError::Held)? {
+            return Err(LockError::Held);
+        }
+        if replaced && UnixStream::connect(control).is_ok() {
+            return Err(LockError::Held);
+        }
+        let mut lock = Lock { path: path.into(), file, replaced };
+        lock.write_pid().map_err(LockError::Failed)?;
+        Ok(lock)
+    }
+
+    /// Writes our process id into it, again after a fork: for people, nobody reads it.
+    pub fn write_pid(&mut self) -> io::Result<()> {
+        use std::io::{Seek as _, SeekFrom};
+        self.file.set_len(0)?;
+        self.file.seek(SeekFrom::Start(0))?;
+        writeln!(self.file, "{}", std::process::id())
+    }
+
+    /// Removes the file.
+    pub fn remove(self) {
+        // Gone already is as good.
+        _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_leftover_is_replaced_and_a_living_daemon_is_not() {
+        let base = std::env::temp_dir().join(format!("zctd-lock-{}", std::process::id()));
+        let (path, control) = (base.with_extension("lock"), base.with_extension("ctl"));
+        let lock = Lock::take(&path, &control).unwrap();
+        assert!(!lock.replaced);
+        assert!(matches!(Lock::take(&path, &control), Err(LockError::Held)));
+        // As after SIGKILL: the file is there, and nobody holds it.
+        drop(lock);
+        let lock = Lock::take(&path, &control).unwrap();
+        assert!(lock.replaced);
+        lock.remove();
+        assert!(!path.exists());
+        // As with a living original: a file without a lock, and a socket that answers.
+        std::fs::write(&path, "").unwrap();
+        let socket = UnixListener::bind(&control).unwrap();
+        assert!(matches!(Lock::take(&path, &control), Err(LockError::Held)));
+        drop(socket);
+        // A socket without anybody behind it is a leftover too.
+        let lock = Lock::take(&path, &control).unwrap();
+        assert!(lock.replaced);
+        lock.remove();
+        std::fs::remove_file(&control).unwrap();
+        assert!(matches!(Lock::take(Path::new("/nonexistent/l"), &control), Err(LockError::Failed(_))));
+    }
+}

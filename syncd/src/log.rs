@@ -1,0 +1,315 @@
+//! The daemon's log: console, file and syslog, in the original's format (spec/conntrackd.md §10).
+
+use crate::config::settings::Facility;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use zct_engine::SystemZone;
+use zct_wire::text::{Out, TimeZone as _};
+
+/// What syslog calls the programs of the original package.
+const IDENT: &str = "conntrack-tools";
+/// Where syslog listens.
+const SYSLOG: &str = "/dev/log";
+
+/// How bad it is. Numbers are those of syslog(3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Something failed.
+    Error = 3,
+    /// Something is not as it should be.
+    Warning = 4,
+    /// Something happened.
+    Notice = 5,
+    /// Something went on.
+    Info = 6,
+}
+
+impl Level {
+    fn word(self) -> &'static str {
+        match self {
+            Level::Error => "ERROR",
+            Level::Warning => "warning",
+            Level::Notice => "notice",
+            Level::Info => "info",
+        }
+    }
+}
+
+/// As in the priority of a message: the facility's number times eight.
+fn code(facility: Facility) -> u8 {
+    match facility {
+        Facility::Daemon => 3 << 3,
+        Facility::Local(n) => (16 + n % 8) << 3,
+    }
+}
+
+/// A file that lines are appended to, and that can be opened anew after somebody has moved it.
+#[derive(Debug)]
+pub struct LineFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl LineFile {
+    /// Opens the file, making it if it is not there.
+    ///
+    /// # Errors
+    /// ``can't open logfile `PATH'. Reason: …`` as text.
+    pub fn open(path: &Path) -> Result<LineFile, String> {
+        let file = File::options().append(true).create(true).open(path);
+        let file = file.map_err(|e| {
+            let reason = zct_engine::errno_text(e.raw_os_error().unwrap_or(0));
+            format!("can't open logfile `{}'.Reason: {reason}", path.display())
+        })?;
+        Ok(LineFile { path: path.into(), file })
+    }
+
+    /// Opens it anew, and keeps the old one when that fails.
+    pub fn reopen(&mut self) -> Result<(), String> {
+        self.file = LineFile::open(&self.path)?.file;
+        Ok(())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends whole lines.
+    pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.file.write_all(lines)
+    }
+}
+
+/// Messages to syslog, without ever waiting for it.
+#[derive(Debug)]
+pub struct Syslog {
+    socket: Option<UnixDatagram>,
+    facility: Facility,
+    pid: u32,
+    /// Messages that nobody took.
+    pub lost: u64,
+}
+
+impl Syslog {
+    /// Prepares to write; syslog need not be there yet.
+    pub fn new(facility: Facility) -> Syslog {
+        Syslog { socket: None, facility, pid: std::process::id(), lost: 0 }
+    }
+
+    fn connect() -> io::Result<UnixDatagram> {
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        socket.connect(SYSLOG)?;
+        Ok(socket)
+    }
+
+    /// Sends one message. One that cannot be sent is counted: a syslog that does not read must not hold up
+    /// the daemon.
+    pub fn write(&mut self, level: Level, when: &str, text: &str) {
+        let priority = code(self.facility) | level as u8;
+        let message = format!("<{priority}>{when} {IDENT}[{}]: {text}", self.pid);
+        // A restarted syslog has a new socket: one more try.
+        for _ in 0..2 {
+            if self.socket.is_none() {
+                self.socket = Syslog::connect().ok();
+            }
+            match self.socket.as_ref().map(|s| s.send(message.as_bytes())) {
+                Some(Ok(_)) => return,
+                Some(Err(e)) if e.kind() == io::ErrorKind::WouldBlock => break,
+                _ => self.socket = None,
+            }
+        }
+        self.lost += 1;
+    }
+}
+
+/// The log.
+#[derive(Debug)]
+pub struct Log {
+    file: Option<LineFile>,
+    syslog: Option<Syslog>,
+    console: bool,
+    zone: SystemZone,
+    pid: u32,
+}
+
+impl Log {
+    /// A log that writes to the console alone, as before the configuration is read.
+    pub fn console() -> Log {
+        Log { file: None, syslog: None, console: true, zone: SystemZone::default(), pid: std::process::id() }
+    }
+
+    /// Opens the sinks.
+    ///
+    /// # Errors
+    /// As [`LineFile::open`].
+    pub fn open(&mut self, file: Option<&Path>, syslog: Option<Facility>) -> Result<(), String> {
+        self.file = file.map(LineFile::open).transpose()?;
+        self.syslog = syslog.map(Syslog::new);
+        Ok(())
+    }
+
+    /// Writes no more to the standard streams: they are gone.
+    pub fn leave_console(&mut self) {
+        self.console = false;
+    }
+
+    /// After a fork the number in every line is another.
+    pub fn renumber(&mut self) {
+        self.pid = std::process::id();
+        if let Some(s) = &mut self.syslog {
+            s.pid = self.pid;
+        }
+    }
+
+    /// Opens the file anew after it was moved away.
+    pub fn reopen(&mut self) {
+        if let Some(Err(e)) = self.file.as_mut().map(LineFile::reopen) {
+            self.error(&e);
+        }
+    }
+
+    /// The date and time in front of lines: `Mon Nov 23 16:49:13 2026`.
+    pub fn date(&self) -> String {
+        let mut buf = [0; 64];
+        let mut out = Out::new(&mut buf);
+        out.ctime(&self.zone.local(now_s()));
+        String::from_utf8_lossy(out.written()).into_owned()
+    }
+
+    /// Writes one line.
+    pub fn write(&mut self, level: Level, text: &str) {
+        let date = self.date();
+        let mut line = String::with_capacity(text.len() + 64);
+        // Writing to a String does not fail.
+        _ = writeln!(line, "[{date}] (pid={}) [{}] {text}", self.pid, level.word());
+        if self.console {
+            to_console(level, line.as_bytes());
+        }
+        if let Some(f) = &mut self.file {
+            // A full disk must not end the daemon, and there is nowhere to say so.
+            _ = f.write(line.as_bytes());
+        }
+        if let Some(s) = &mut self.syslog {
+            s.write(level, syslog_date(&date), text);
+        }
+    }
+
+    /// Writes a flow under the message before it, in the shape the original gives such lines.
+    pub fn flow(&mut self, level: Level, flow: &[u8]) {
+        let date = self.date();
+        let flow = String::from_utf8_lossy(flow);
+        let line = format!("{date}\t{flow}\n");
+        if self.console {
+            to_console(level, line.as_bytes());
+        }
+        if let Some(f) = &mut self.file {
+            _ = f.write(line.as_bytes());
+        }
+        if let Some(s) = &mut self.syslog {
+            s.write(level, syslog_date(&date), &flow);
+        }
+    }
+
+    /// Something failed.
+    pub fn error(&mut self, text: &str) {
+        self.write(Level::Error, text);
+    }
+
+    /// Something is not as it should be.
+    pub fn warning(&mut self, text: &str) {
+        self.write(Level::Warning, text);
+    }
+
+    /// Something happened.
+    pub fn notice(&mut self, text: &str) {
+        self.write(Level::Notice, text);
+    }
+
+    /// Something went on.
+    pub fn info(&mut self, text: &str) {
+        self.write(Level::Info, text);
+    }
+}
+
+/// Seconds since the epoch.
+pub fn now_s() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// The part of a date that syslog wants: `Nov 23 16:49:13`.
+pub(crate) fn syslog_date(date: &str) -> &str {
+    date.get(4..19).unwrap_or(date)
+}
+
+/// Notices and information to standard output, the rest to standard error, as the original does.
+fn to_console(level: Level, line: &[u8]) {
+    // A console that is gone is no reason to stop.
+    _ = match level {
+        Level::Error | Level::Warning => io::stderr().lock().write_all(line),
+        Level::Notice | Level::Info => io::stdout().lock().write_all(line),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("zctd-log-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn lines_have_the_originals_shape() {
+        let path = scratch("shape");
+        let mut log = Log { console: false, ..Log::console() };
+        log.open(Some(&path), None).unwrap();
+        log.notice("committing all external caches");
+        log.error("it failed");
+        log.flow(Level::Error, b"tcp      6 src=1.2.3.4");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let pid = std::process::id();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[0][25..], format!("] (pid={pid}) [notice] committing all external caches"));
+        assert_eq!(lines[1][25..], format!("] (pid={pid}) [ERROR] it failed"));
+        assert_eq!(&lines[2][24..], "\ttcp      6 src=1.2.3.4");
+        assert_eq!(&lines[0][1..25], &lines[2][..24]);
+    }
+
+    #[test]
+    fn a_file_that_was_moved_is_opened_anew() {
+        let (path, moved) = (scratch("moved"), scratch("moved.1"));
+        let mut log = Log { console: false, ..Log::console() };
+        log.open(Some(&path), None).unwrap();
+        log.notice("one");
+        std::fs::rename(&path, &moved).unwrap();
+        log.notice("two");
+        log.reopen();
+        log.notice("three");
+        let count = |p: &Path| std::fs::read_to_string(p).unwrap().lines().count();
+        assert_eq!((count(&moved), count(&path)), (2, 1));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::remove_file(&moved).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_named() {
+        let e = LineFile::open(Path::new("/nonexistent/log")).unwrap_err();
+        assert_eq!(e, "can't open logfile `/nonexistent/log'.Reason: No such file or directory");
+    }
+
+    #[test]
+    fn dates_and_priorities_of_syslog() {
+        assert_eq!(syslog_date("Mon Nov 23 16:49:13 2026"), "Nov 23 16:49:13");
+        assert_eq!(code(Facility::Daemon) | Level::Notice as u8, 29);
+        assert_eq!(code(Facility::Local(7)) | Level::Error as u8, 187);
+    }
+}

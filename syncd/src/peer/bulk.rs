@@ -1,0 +1,158 @@
+//! Sending the whole internal cache, in a circle.
+
+use crate::store::{Cursor, ExpectId, ExpectStore, FlowId, FlowStore};
+
+/// Where the circle stands: flows first, then expectations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Position {
+    expects: bool,
+    flow: Cursor,
+    expect: u32,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Flow(FlowId),
+    Expect(ExpectId),
+}
+
+/// A pass over the internal cache that ends where it began.
+///
+/// A request that comes while a pass is under way extends it to a full circle from where it stands, rather
+/// than starting at the front: so that requests one after the other cannot keep the rear from being sent.
+#[derive(Debug, Default)]
+pub(crate) struct Bulk {
+    at: Position,
+    // The pass ends when the circle comes to this position again; `None`: at the end of the store.
+    until: Option<Position>,
+    wrapped: bool,
+    running: bool,
+}
+
+impl Bulk {
+    /// Asks for a full circle from here.
+    pub(crate) fn request(&mut self) {
+        self.until = (self.running && self.at != Position::default()).then_some(self.at);
+        if self.until.is_none() {
+            self.at = Position::default();
+        }
+        self.wrapped = false;
+        self.running = true;
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// Gives up, because the cache is gone.
+    pub(crate) fn cancel(&mut self) {
+        *self = Bulk::default();
+    }
+
+    /// The next record of the pass; `None` at its end.
+    pub(crate) fn next(&mut self, flows: &FlowStore, expects: &ExpectStore) -> Option<Next> {
+        while self.running {
+            if self.wrapped && self.until.is_none_or(|until| self.at >= until) {
+                break;
+            }
+            if !self.at.expects {
+                if let Some(id) = flows.walk(&mut self.at.flow) {
+                    return Some(Next::Flow(id));
+                }
+                self.at.expects = true;
+            } else if let Some(id) = expects.walk(&mut self.at.expect) {
+                return Some(Next::Expect(id));
+            } else {
+                self.at = Position::default();
+                if self.wrapped {
+                    // The store has shrunk so much that the end of the pass is not there any more.
+                    break;
+                }
+                self.wrapped = true;
+            }
+        }
+        self.cancel();
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Key, Meta};
+    use std::collections::BTreeMap;
+    use zct_wire::peer::{Expect, Flow};
+    use zct_wire::tuple::{Addr, Tuple};
+
+    fn stores(flows: u8, expects: u8) -> (FlowStore, ExpectStore) {
+        let (mut f, mut e) = (FlowStore::new(1000, [0; 2]), ExpectStore::new(1000, [0; 2]));
+        for n in 0..flows {
+            let a = Some(if n % 2 == 0 { Addr::V4([n; 4]) } else { Addr::V6([n; 16]) });
+            let flow = Flow {
+                orig: Tuple { src: a, dst: a, proto: Some(6), ..Tuple::default() },
+                ..Flow::default()
+            };
+            let place = f.locate(&Key::of(&flow).unwrap());
+            f.insert(&place, &flow, Meta::default()).unwrap();
+        }
+        for n in 0..expects {
+            e.upsert(&Expect { class: Some(n.into()), ..Expect::default() }, Meta::default()).unwrap();
+        }
+        (f, e)
+    }
+
+    fn count(seen: &mut BTreeMap<String, u32>, next: Next) {
+        *seen.entry(format!("{next:?}")).or_insert(0) += 1;
+    }
+
+    #[test]
+    fn a_pass_takes_everything_once_expectations_last() {
+        let (f, e) = stores(9, 3);
+        let mut b = Bulk::default();
+        assert_eq!(b.next(&f, &e), None);
+        b.request();
+        let all: Vec<_> = std::iter::from_fn(|| b.next(&f, &e)).collect();
+        assert_eq!(all.len(), 12);
+        assert!(matches!(all[8], Next::Flow(_)) && matches!(all[9], Next::Expect(_)));
+        assert!(!b.is_running());
+    }
+
+    /// Wherever the second request falls, everything comes once after it, and the pass ends.
+    #[test]
+    fn a_second_request_makes_a_full_circle() {
+        let (f, e) = stores(9, 3);
+        for first in 0..=12 {
+            let mut b = Bulk::default();
+            b.request();
+            for _ in 0..first {
+                b.next(&f, &e).unwrap();
+            }
+            b.request();
+            let mut seen = BTreeMap::new();
+            std::iter::from_fn(|| b.next(&f, &e)).for_each(|n| count(&mut seen, n));
+            assert_eq!((seen.len(), seen.values().max()), (12, Some(&1)), "after {first}");
+        }
+    }
+
+    #[test]
+    fn requests_without_end_do_not_starve_anything() {
+        let (f, e) = stores(9, 3);
+        let mut b = Bulk::default();
+        let mut seen = BTreeMap::new();
+        for _ in 0..36 {
+            b.request();
+            count(&mut seen, b.next(&f, &e).unwrap());
+        }
+        assert_eq!((seen.len(), seen.values().min()), (12, Some(&3)));
+    }
+
+    #[test]
+    fn an_empty_cache_is_sent_at_once() {
+        let (f, e) = stores(0, 0);
+        let mut b = Bulk::default();
+        b.request();
+        assert_eq!(b.next(&f, &e), None);
+        assert!(!b.is_running());
+    }
+}

@@ -1,0 +1,146 @@
+//! How fast bulks go: by acknowledgements where there are any, and never slower than a trickle.
+
+use crate::peer::config::{Config, Millis, Mode};
+
+/// Says when the next datagram of a bulk may go.
+///
+/// In FT-FW a window of unacknowledged messages, which grows with acknowledgements and halves when the peer
+/// reports a loss. Window or not, a slow trickle always goes: a busy original acknowledges by window alone,
+/// and if that is larger than ours nothing would ever move. In the other modes a rate.
+#[derive(Debug)]
+pub(crate) struct Pacer {
+    window: usize,
+    min: usize,
+    max: usize,
+    // Growth is steep up to here.
+    threshold: usize,
+    windowed: bool,
+    per_s: u64,
+    burst: u64,
+    // Thousandths of a datagram.
+    tokens: u64,
+    filled: Millis,
+}
+
+const DATAGRAM: u64 = 1000;
+/// When to look again whether acknowledgements have stopped.
+const HELD_MS: Millis = 1000;
+
+impl Pacer {
+    pub(crate) fn new(config: &Config) -> Self {
+        let (min, max) = config.window();
+        let windowed = config.mode == Mode::Ftfw;
+        let (per_s, burst) = if windowed {
+            (config.pace.trickle_per_s, 4)
+        } else {
+            (config.pace.unacknowledged_per_s, config.pace.burst)
+        };
+        Pacer {
+            window: (2 * config.ack_window_size as usize).clamp(min, max),
+            min,
+            max,
+            threshold: max,
+            windowed,
+            per_s: per_s.max(1).into(),
+            burst: u64::from(burst.max(1)) * DATAGRAM,
+            tokens: 0,
+            filled: 0,
+        }
+    }
+
+    /// Messages that may be in flight.
+    #[cfg(test)]
+    fn window(&self) -> usize {
+        self.window
+    }
+
+    fn fill(&mut self, now: Millis) {
+        let passed = now.saturating_sub(self.filled);
+        self.filled = now;
+        // A datagram's worth is a thousand, a second has a thousand milliseconds.
+        self.tokens = passed.saturating_mul(self.per_s).saturating_add(self.tokens).min(self.burst);
+    }
+
+    /// True when one more datagram may go while `in_flight` messages are unacknowledged. Takes what it gives:
+    /// call it once a datagram. `trickle` is false when what would go beyond the window has no place.
+    pub(crate) fn take(&mut self, now: Millis, in_flight: usize, trickle: bool) -> bool {
+        self.fill(now);
+        if self.windowed && in_flight < self.window {
+            return true;
+        }
+        if trickle && self.tokens >= DATAGRAM {
+            self.tokens -= DATAGRAM;
+            return true;
+        }
+        false
+    }
+
+    /// When [`Pacer::take`] may say yes, if nothing is acknowledged before.
+    pub(crate) fn next(&self, now: Millis, in_flight: usize, trickle: bool) -> Millis {
+        if self.windowed && in_flight < self.window {
+            return now;
+        }
+        if !trickle {
+            return now + HELD_MS;
+        }
+        let missing = DATAGRAM.saturating_sub(self.tokens);
+        (self.filled + missing.div_ceil(self.per_s)).max(now)
+    }
+
+    /// The peer has acknowledged `messages`.
+    pub(crate) fn acknowledged(&mut self, messages: usize) {
+        let grow = if self.window < self.threshold { messages } else { messages / 16 };
+        self.window = (self.window + grow).min(self.max);
+    }
+
+    /// The peer has reported a loss.
+    pub(crate) fn lost(&mut self) {
+        self.window = (self.window / 2).max(self.min);
+        self.threshold = self.window;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ftfw() -> Pacer {
+        Pacer::new(&Config::default())
+    }
+
+    #[test]
+    fn the_window_grows_with_acknowledgements_and_halves_with_loss() {
+        let mut p = ftfw();
+        assert_eq!(p.window(), 600);
+        p.acknowledged(300);
+        p.acknowledged(500);
+        assert_eq!(p.window(), 1200);
+        p.lost();
+        assert_eq!(p.window(), 600);
+        p.lost();
+        assert_eq!(p.window(), 450);
+        p.acknowledged(300);
+        assert_eq!(p.window(), 468);
+        assert!(p.take(0, 467, true));
+    }
+
+    #[test]
+    fn a_closed_window_lets_a_trickle_through() {
+        let mut p = ftfw();
+        let sent = (0..1000).filter(|ms| p.take(*ms, 1_000_000, true)).count();
+        assert!((995..=1004).contains(&sent), "{sent}");
+        // Nothing is saved up for longer than a short burst.
+        let burst = (0..100).filter(|_| p.take(60_000, 1_000_000, true)).count();
+        assert_eq!(burst, 4);
+        assert_eq!(p.next(60_000, 1_000_000, true), 60_001);
+        assert_eq!(p.next(60_000, 0, true), 60_000);
+        assert!(!p.take(70_000, 1_000_000, false) && p.take(70_000, 0, false));
+    }
+
+    #[test]
+    fn without_acknowledgements_it_is_a_rate() {
+        let mut p = Pacer::new(&Config { mode: Mode::Notrack, ..Config::default() });
+        let sent: usize = (0..1000).map(|ms| (0..100).filter(|_| p.take(ms, 0, true)).count()).sum();
+        assert!((7990..=8040).contains(&sent), "{sent}");
+    }
+}

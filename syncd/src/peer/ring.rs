@@ -1,0 +1,206 @@
+//! What has been sent and not been acknowledged, by sequence number.
+
+use crate::store::{ExpectId, FlowId};
+use std::collections::VecDeque;
+use std::ops::Range;
+use zct_wire::peer::header::after;
+
+/// A control message that is kept until acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// These were received.
+    Ack(u32, u32),
+    /// These were lost.
+    Nack(u32, u32),
+    /// Send everything.
+    Resync,
+}
+
+impl Control {
+    /// True for what the peer answers with data: its acknowledgement tells when the answer has been sent.
+    pub(crate) fn is_request(self) -> bool {
+        matches!(self, Control::Nack(..) | Control::Resync)
+    }
+}
+
+/// Something to send. Flows and expectations are named, not held: what goes out is their state at that time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A flow of the internal cache.
+    Flow(FlowId),
+    /// An expectation of the internal cache.
+    Expect(ExpectId),
+    /// A control message.
+    Control(Control),
+}
+
+/// One message that has been sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The number it went under.
+    pub seq: u32,
+    /// The flags it went with.
+    pub flags: u8,
+    /// What it was.
+    pub item: Item,
+}
+
+/// The resend queue of FT-FW (spec/sync-protocol.md §5.1.1), oldest first.
+///
+/// An entry counts only while its flow says that it was last sent under this number: what is sent again
+/// leaves its old entry behind, to be dropped when it comes to the front. `live` counts those that count.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    entries: VecDeque<Option<Sent>>,
+    // Sequence numbers of the entries, also of those taken out, so that they can be searched.
+    seqs: VecDeque<u32>,
+    live: usize,
+}
+
+impl Ring {
+    pub(crate) fn new() -> Self {
+        Ring { entries: VecDeque::new(), seqs: VecDeque::new(), live: 0 }
+    }
+
+    /// Messages in flight.
+    pub(crate) fn live(&self) -> usize {
+        self.live
+    }
+
+    /// True when fewer than half of the entries count: time to trim.
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.entries.len() > 2 * self.live + 1024
+    }
+
+    /// Entries, those that no longer count included.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Appends what has just been sent; numbers ascend.
+    pub(crate) fn push(&mut self, sent: Sent) {
+        self.entries.push_back(Some(sent));
+        self.seqs.push_back(sent.seq);
+        self.live += 1;
+    }
+
+    /// An entry has stopped counting because its flow was taken up for sending again, or removed.
+    pub(crate) fn forget_one(&mut self) {
+        self.live = self.live.saturating_sub(1);
+    }
+
+    /// Positions of the numbers `from` to `to`.
+    pub(crate) fn positions(&self, from: u32, to: u32) -> Range<usize> {
+        let start = self.seqs.partition_point(|s| after(from, *s));
+        let end = self.seqs.partition_point(|s| !after(*s, to));
+        start..end.max(start)
+    }
+
+    /// Looks at an entry.
+    pub(crate) fn get(&self, at: usize) -> Option<Sent> {
+        self.entries.get(at).copied().flatten()
+    }
+
+    /// Takes an entry out; whether it counted is for the caller to tell by [`Ring::forget_one`].
+    pub(crate) fn take(&mut self, at: usize) -> Option<Sent> {
+        self.entries.get_mut(at)?.take()
+    }
+
+    /// Drops entries from the front that were taken out or do not count.
+    pub(crate) fn trim(&mut self, counts: impl Fn(&Sent) -> bool) {
+        while self.entries.front().is_some_and(|e| e.as_ref().is_none_or(|s| !counts(s))) {
+            self.entries.pop_front();
+            self.seqs.pop_front();
+        }
+        // A front that stays must not hold what is behind it.
+        if self.is_sparse() {
+            let kept: Vec<Sent> = self.iter().filter(|s| counts(s)).collect();
+            self.seqs = kept.iter().map(|s| s.seq).collect();
+            self.entries = kept.into_iter().map(Some).collect();
+        }
+    }
+
+    /// Takes the oldest entry out, past those that were taken out before.
+    pub(crate) fn pop(&mut self) -> Option<Sent> {
+        while let Some(entry) = self.entries.pop_front() {
+            self.seqs.pop_front();
+            if entry.is_some() {
+                return entry;
+            }
+        }
+        None
+    }
+
+    /// Takes everything out, oldest first.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Sent> {
+        self.live = 0;
+        self.seqs.clear();
+        std::mem::take(&mut self.entries).into_iter().flatten()
+    }
+
+    /// What is there, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Sent> + '_ {
+        self.entries.iter().flatten().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(seq: u32) -> Sent {
+        Sent { seq, flags: 0, item: Item::Control(Control::Resync) }
+    }
+
+    fn ring(seqs: &[u32]) -> Ring {
+        let mut r = Ring::new();
+        seqs.iter().for_each(|s| r.push(sent(*s)));
+        r
+    }
+
+    #[test]
+    fn ranges_are_found_between_missing_numbers_and_over_the_wrap() {
+        let r = ring(&[u32::MAX - 2, u32::MAX, 0, 3, 4]);
+        assert_eq!(r.positions(u32::MAX - 1, 0), 1..3);
+        assert_eq!(r.positions(1, 2), 3..3);
+        assert_eq!(r.positions(3, 3), 3..4);
+        assert_eq!(r.positions(u32::MAX - 500, 500), 0..5);
+        assert_eq!(r.positions(400, 500), 5..5);
+    }
+
+    #[test]
+    fn the_front_is_dropped_when_it_no_longer_counts() {
+        let mut r = ring(&[1, 2, 3, 4]);
+        r.take(1);
+        r.forget_one();
+        r.trim(|_| true);
+        assert_eq!(r.len(), 4);
+        r.take(0);
+        r.forget_one();
+        r.trim(|s| s.seq != 3);
+        assert_eq!((r.len(), r.iter().next()), (1, Some(sent(4))));
+    }
+
+    #[test]
+    fn the_oldest_is_found_behind_gaps() {
+        let mut r = ring(&[1, 2, 3]);
+        r.take(0);
+        r.take(1);
+        assert_eq!((r.pop(), r.pop()), (Some(sent(3)), None));
+        assert_eq!(r.positions(0, 9), 0..0);
+    }
+
+    #[test]
+    fn one_old_entry_does_not_hold_the_rest() {
+        let mut r = ring(&[1]);
+        for seq in 2..10_000 {
+            r.push(sent(seq));
+            r.take(r.len() - 1);
+            r.forget_one();
+            r.trim(|_| true);
+        }
+        assert!(r.len() <= 1026 + 1, "{}", r.len());
+        assert_eq!(r.positions(1, 1), 0..1);
+    }
+}

@@ -1,0 +1,90 @@
+//! Counters, named after what `conntrackd -s` prints (spec/conntrackd.md §4).
+
+use zct_wire::peer::Bad;
+
+/// What became of changes to one cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// Entries made.
+    pub created: u64,
+    /// Entries that could not be made because the cache is full.
+    pub no_space: u64,
+    /// Entries changed.
+    pub updated: u64,
+    /// Changes of entries that are not there, and could not be made.
+    pub update_failed: u64,
+    /// Entries removed.
+    pub destroyed: u64,
+    /// Removals of entries that are not there.
+    pub destroy_failed: u64,
+}
+
+/// What the protocol machine has counted since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Messages accepted.
+    pub received: u64,
+    /// Messages sent, retransmissions and control messages included.
+    pub sent: u64,
+    /// "Malformed messages": the sum of the next six.
+    pub malformed: u64,
+    /// "Wrong protocol version".
+    pub bad_version: u64,
+    /// "Malformed header": a type or flags that this mode does not know.
+    pub bad_header: u64,
+    /// "Malformed payload": an attribute error, or a flow without addresses or protocol.
+    pub bad_payload: u64,
+    /// "Bad message type". The original counts here what passes its receive routine; ours lets nothing pass.
+    pub bad_type: u64,
+    /// "Truncated message".
+    pub truncated: u64,
+    /// "Bad message size".
+    pub bad_size: u64,
+    /// "Packets lost": messages that a gap in the numbers shows missing. Exact; the original adds 2 a gap.
+    pub lost: u64,
+    /// "Packets before": messages that came again or too late.
+    pub before: u64,
+    /// Messages larger than the link carries, dropped ("Malformed messages" of the sending side).
+    pub unsendable: u64,
+    /// Unacknowledged messages dropped because the resend queue was full ("not enough space errors").
+    pub resend_dropped: u64,
+    /// Messages made from events and dropped because the network took none (`DisableInternalCache`).
+    pub bypass_dropped: u64,
+    /// HELLO episodes of the peer: how often it has started, or somebody has said so.
+    pub peer_starts: u64,
+    /// Bulks sent.
+    pub bulks: u64,
+    /// Flows and expectations of the peer removed because a bulk it sent on request did not contain them.
+    pub swept: u64,
+    /// Messages ignored in ALARM mode because they carry flags, as those of an FT-FW peer do.
+    pub foreign_mode: u64,
+    /// Flows of the local kernel.
+    pub internal: CacheStats,
+    /// Flows of the peer.
+    pub external: CacheStats,
+    /// Expectations of the local kernel.
+    pub internal_expect: CacheStats,
+    /// Expectations of the peer.
+    pub external_expect: CacheStats,
+}
+
+impl Stats {
+    pub(crate) fn bad(&mut self, bad: Bad) {
+        self.malformed += 1;
+        match bad {
+            Bad::Truncated => self.truncated += 1,
+            Bad::Size => self.bad_size += 1,
+            Bad::Version => self.bad_version += 1,
+        }
+    }
+
+    pub(crate) fn header(&mut self) {
+        self.malformed += 1;
+        self.bad_header += 1;
+    }
+
+    pub(crate) fn payload(&mut self) {
+        self.malformed += 1;
+        self.bad_payload += 1;
+    }
+}

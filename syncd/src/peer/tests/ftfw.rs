@@ -1,0 +1,273 @@
+//! FT-FW: greetings, acknowledgements, gathering, links (§4.1, §5.1, §7).
+
+use super::*;
+
+fn quick() -> Config {
+    Config { ack_window_size: 20, ..Config::default() }
+}
+
+/// §5.1.5: alone, ALIVE|HELLO every second; each takes a number.
+#[test]
+fn a_lonely_node_says_hello_every_second() {
+    let mut b = Bench::new(Config::default());
+    assert_eq!(b.run_to(999), []);
+    let heads: Vec<_> = b.run_to(3500).iter().map(Seen::head).collect();
+    assert_eq!(heads, [(CTL, 0x30, OURS), (CTL, 0x30, OURS + 1), (CTL, 0x30, OURS + 2)]);
+}
+
+/// §5.1.5: the peer's HELLO is answered with the next message of any type, ours stands on everything until
+/// it is answered.
+#[test]
+fn greetings_stand_on_messages_of_any_type() {
+    let mut b = Bench::new(Config::default());
+    b.run_to(1000);
+    b.control(flag::ALIVE | flag::HELLO, None);
+    b.event(Event::New, &flow(1));
+    assert_eq!(b.run(10).iter().map(Seen::head).collect::<Vec<_>>(), [(NEW, 0x60, OURS + 1)]);
+    b.event(Event::New, &flow(2));
+    assert_eq!(b.run(10).iter().map(Seen::head).collect::<Vec<_>>(), [(NEW, 0x20, OURS + 2)]);
+    // Still helloing peer: answered again.
+    b.control(flag::ALIVE | flag::HELLO, None);
+    b.event(Event::New, &flow(3));
+    assert_eq!(b.run(10)[0].flags, 0x60);
+    b.control(flag::ALIVE | flag::HELLO_BACK, None);
+    assert!(b.run(10).iter().all(|s| s.flags & flag::GREETING == 0));
+}
+
+/// A HELLO_BACK before our own first message is not for us (§5.1.3).
+#[test]
+fn an_early_answer_is_not_believed() {
+    let mut b = Bench::new(Config::default());
+    b.control(flag::ALIVE | flag::HELLO_BACK, None);
+    assert_eq!(b.run_to(1000)[0].flags & flag::HELLO, flag::HELLO);
+}
+
+/// A peer that starts gets everything without asking, and is asked for everything; once, however often it
+/// says HELLO, and without the number of messages that a second start would take.
+#[test]
+fn a_starting_peer_is_filled_once() {
+    let mut b = Bench::greeted(quick());
+    for n in 0..100 {
+        b.event(Event::New, &flow(n));
+    }
+    let first = b.m.seq;
+    let sent = b.run(10);
+    assert_eq!(sent.len(), 100);
+    b.control(flag::ACK, Some((first, first + 99)));
+    assert_eq!(b.run(5), []);
+
+    b.peer_seq = 77; // the peer's clock is behind
+    b.control(flag::ALIVE | flag::HELLO, None);
+    let sent = b.run(10);
+    let flows = sent.iter().filter(|s| s.kind == NEW).count();
+    let asked = sent.iter().filter(|s| s.flags & flag::RESYNC != 0).count();
+    assert_eq!((flows, asked, sent[0].flags & flag::HELLO_BACK), (100, 1, flag::HELLO_BACK));
+    b.control(flag::ALIVE | flag::HELLO, None);
+    b.control(flag::ALIVE | flag::HELLO, None);
+    assert!(b.run(900).iter().all(|s| s.kind == CTL && s.flags & flag::RESYNC == 0));
+    assert_eq!(b.m.stats().peer_starts, 2);
+}
+
+/// The peer's old numbers mean nothing after its HELLO: what was unacknowledged goes again, deletions too.
+#[test]
+fn a_hello_empties_the_resend_queue_and_loses_nothing() {
+    let mut b = Bench::greeted(quick());
+    b.event(Event::New, &flow(1));
+    b.event(Event::New, &flow(2));
+    b.run(10);
+    b.event(Event::Destroy, &flow(2));
+    b.run(10);
+    assert_eq!(b.m.resend_queue(&b.caches).len(), 2);
+    b.peer_seq = 5;
+    b.control(flag::ALIVE | flag::HELLO, None);
+    assert_eq!(b.m.resend_queue(&b.caches).len(), 0);
+    let sent = b.run(10);
+    assert!(sent.iter().any(|s| s.kind == NEW && s.flow.unwrap().orig == flow(1).orig));
+    assert!(sent.iter().any(|s| s.kind == DEL && s.flow.unwrap().orig == flow(2).orig));
+    // When the deletion is acknowledged the record goes.
+    let (first, last) = (sent[0].seq, sent[sent.len() - 1].seq);
+    assert_eq!(b.caches.internal.counts().dead, 1);
+    b.control(flag::ACK, Some((first, last)));
+    assert_eq!(b.caches.internal.counts().dead, 0);
+}
+
+/// As long as HELLO stands on our messages, the original acknowledges what it has not received: what was
+/// acknowledged then goes again when it has answered, ended flows and all.
+#[test]
+fn acknowledgements_of_greetings_are_not_believed() {
+    let mut b = Bench::new(Config::default());
+    for n in 1..4 {
+        b.m.flow_dumped(0, &flow(n), 1, &mut b.caches);
+    }
+    b.event(Event::New, &flow(4));
+    b.event(Event::Destroy, &flow(1));
+    let sent = b.run(10);
+    assert_eq!(sent.iter().map(|s| (s.kind, s.flags)).collect::<Vec<_>>(), [(NEW, 0x20), (DEL, 0x20)]);
+    b.control(flag::ACK, Some((sent[0].seq, sent[1].seq)));
+    assert_eq!(b.m.resend_queue(&b.caches), []);
+    b.event(Event::Update, &flow(4));
+    b.control(flag::ALIVE | flag::HELLO_BACK, None);
+    let mut again: Vec<_> = b.run(10).iter().filter_map(|s| Some((s.flow?.orig.src_port?, s.kind))).collect();
+    again.sort_unstable();
+    assert_eq!(again, [(1, DEL), (2, NEW), (3, NEW), (4, NEW)]);
+}
+
+/// §4.1: a change waits for company for ten milliseconds, and changes of one flow become one message.
+#[test]
+fn changes_are_gathered() {
+    let mut b = Bench::greeted(Config::default());
+    let t = b.now;
+    b.event(Event::New, &flow(1));
+    assert_eq!(b.run_to(t + 5), []);
+    b.event(Event::Update, &Flow { mark: Some(9), ..flow(1) });
+    b.event(Event::New, &flow(2));
+    assert_eq!(b.run_to(t + 9), []);
+    let d = {
+        b.now = t + 10;
+        b.datagrams()
+    };
+    assert_eq!((d.len(), d[0].len()), (1, 2));
+    // The peer has no older flow of this tuple that an update would have to be told from: it is new.
+    assert_eq!((d[0][0].kind, d[0][0].flow.unwrap().mark), (NEW, Some(9)));
+}
+
+/// §4.1: full datagrams go at once; 19 messages of 76 bytes, as the original fills them.
+#[test]
+fn full_datagrams_go_at_once() {
+    let mut b = Bench::greeted(Config { tcp_window_tracking: true, ..Config::default() });
+    for n in 0..60 {
+        let mut f = flow(n);
+        if let Some(ProtoInfo::Tcp(i)) = &mut f.proto {
+            i.wscale = [Some(10), Some(10)];
+        }
+        b.event(Event::New, &f);
+    }
+    let d = b.datagrams();
+    assert_eq!(d.iter().map(Vec::len).collect::<Vec<_>>(), [19, 19, 19, 3]);
+}
+
+/// §5.1.1: an update is sent as one only when the peer has the flow.
+#[test]
+fn types_follow_what_the_peer_has() {
+    let mut b = Bench::greeted(Config::default());
+    b.event(Event::New, &flow(1));
+    let s = b.run(10);
+    assert_eq!(s[0].kind, NEW);
+    b.event(Event::Update, &flow(1));
+    assert_eq!(b.run(10)[0].kind, NEW, "not acknowledged yet");
+    b.control(flag::ACK, Some((s[0].seq, s[0].seq + 1)));
+    b.event(Event::Update, &flow(1));
+    let s = b.run(10);
+    assert_eq!(s[0].kind, UPD);
+    b.event(Event::Destroy, &Flow { status: Some(0x38e), ..flow(1) });
+    let s = b.run(10);
+    // The last state, not the dying one.
+    assert_eq!((s[0].kind, s[0].flow), (DEL, Some(flow(1))));
+}
+
+/// §5.1.3: an acknowledgement by window, and the next one early after one by the timer.
+#[test]
+fn acknowledges_by_window_and_timer() {
+    let mut b = Bench::greeted(quick());
+    let first = b.peer_seq - 1; // the last of the greetings is still to be acknowledged
+    let used = 20 - window_left(&b);
+    for n in 0..20 - used {
+        assert_eq!(b.sent(), [], "message {n}");
+        b.control(flag::ALIVE, None);
+    }
+    let s = b.sent();
+    assert_eq!((s[0].flags, s[0].range), (flag::ACK, Some((first, b.peer_seq - 1))));
+    b.control(flag::ALIVE, None);
+    b.control(flag::ALIVE, None);
+    let s = b.run(1001);
+    assert_eq!((s.len(), s[0].range), (1, Some((b.peer_seq - 2, b.peer_seq - 1))));
+}
+
+/// How much of the acknowledgement window the greetings have left.
+fn window_left(b: &Bench) -> u32 {
+    format!("{:?}", b.m.tracker)
+        .split("window: ")
+        .nth(1)
+        .and_then(|s| s.split(',').next())
+        .and_then(|s| s.parse().ok())
+        .unwrap()
+}
+
+/// A node that sends all the time acknowledges within a second all the same; the original does not.
+#[test]
+fn a_busy_node_acknowledges_in_time() {
+    let mut b = Bench::greeted(Config::default());
+    b.control(flag::ALIVE, None);
+    let mut acks = Vec::new();
+    for n in 0..30 {
+        b.event(Event::New, &flow(n));
+        acks.extend(b.run(50).into_iter().filter(|s| s.flags == flag::ACK));
+    }
+    assert_eq!(acks.len(), 1);
+}
+
+/// §2.4: each row of the table that reaches the machine.
+#[test]
+fn bad_messages_are_counted_and_cost_only_themselves() {
+    let mut b = Bench::greeted(Config::default());
+    let before = *b.m.stats();
+    b.receive(&[0x1a, 0x10, 0]);
+    b.receive(&[0x1a, 0x10, 0, 0, 0, 0, 0, 0]);
+    b.receive(&[0x2a, 0x10, 0, 8, 0, 0, 0, 0]);
+    b.receive(&[0x1a, 0x08, 0, 8, 0, 0, 0, 0]);
+    // Malformed headers in their turn: type 6, a flag that is never sent, a range the wrong way round.
+    for head in [[0x16, 0x00], [0x10, 0x01], [0x1a, 0x00], [0x1a, 0x0c]] {
+        let mut m = vec![head[0], head[1], 0, 16];
+        m.extend(b.peer_seq.to_be_bytes());
+        m.extend([0; 8]);
+        b.peer_seq += 1;
+        b.receive(&m);
+    }
+    b.control(flag::ACK, Some((9, 8)));
+    // A bad attribute, and a flow without a protocol: payload.
+    let mut m = vec![0x10, 0, 0, 16];
+    m.extend(b.peer_seq.to_be_bytes());
+    m.extend([0, 8, 0, 33, 0, 0, 0, 0]);
+    b.peer_seq += 1;
+    b.receive(&m);
+    b.data(Kind::FlowNew, 0, &flow(1));
+    let s = *b.m.stats();
+    let d = |f: fn(&crate::peer::Stats) -> u64| f(&s) - f(&before);
+    assert_eq!((d(|s| s.truncated), d(|s| s.bad_size), d(|s| s.bad_version)), (2, 1, 1));
+    assert_eq!((d(|s| s.bad_header), d(|s| s.bad_payload), d(|s| s.malformed)), (5, 1, 10));
+    // And none of it looks like a loss.
+    assert_eq!((d(|s| s.lost), d(|s| s.before)), (0, 0));
+    assert!(b.external(&flow(1)).is_some());
+}
+
+#[test]
+fn messages_the_link_cannot_carry_are_dropped_and_told() {
+    let mut b = Bench::with_links(Config::default(), vec![Link { payload_max: 52, up: true }]);
+    b.event(Event::New, &flow(1));
+    assert_eq!(b.run(500), []);
+    b.run(1000);
+    assert_eq!((b.m.stats().unsendable, b.m.waiting()), (1, 0));
+    assert_eq!(b.log.notices, [Notice::Unsendable]);
+}
+
+/// §7: the peer's link becomes ours, a dead one hands over, and nothing falls back.
+#[test]
+fn links_follow_the_peer() {
+    let link = Link { payload_max: 1472, up: true };
+    let mut b = Bench::with_links(Config::default(), vec![link; 2]);
+    let mut alive = [0; 16];
+    let n = encode_control(&mut alive, flag::ALIVE, PEER, None).unwrap();
+    b.m.datagram(0, 1, &alive[..n], &mut b.caches, &mut b.log);
+    assert_eq!((b.m.active_link(), &b.log.notices[..]), (1, &[Notice::LinkChanged(1)][..]));
+    // The same again is too late, and moves nothing.
+    b.m.datagram(0, 0, &alive[..n], &mut b.caches, &mut b.log);
+    assert_eq!(b.m.active_link(), 1);
+    b.m.link_state(1, false, &mut b.log);
+    assert_eq!(b.m.active_link(), 0);
+    b.m.link_state(1, true, &mut b.log);
+    b.m.link_state(0, true, &mut b.log);
+    assert_eq!(b.m.active_link(), 0);
+    b.m.link_state(1, false, &mut b.log);
+    b.m.link_state(0, false, &mut b.log);
+    assert_eq!(b.log.notices.last(), Some(&Notice::NoLink));
+}

@@ -1,0 +1,196 @@
+//! One machine against hand-made messages: the traces of spec/sync-protocol.md §4 to §7, and where we differ.
+
+mod alarm;
+mod ftfw;
+mod local;
+mod notrack;
+mod repair;
+
+use crate::peer::{Caches, Config, Event, Host, Link, Machine, Millis, Notice, Origin, Seed};
+use zct_wire::peer::header::encode_control;
+use zct_wire::peer::{Encode, Expect, Flow, Kind, MESSAGE_MAX, Messages, flag};
+use zct_wire::proto::{ProtoInfo, TcpInfo};
+use zct_wire::tuple::{Addr, Tuple};
+
+/// Our first number, and the peer's.
+const OURS: u32 = 1000;
+const PEER: u32 = 5000;
+
+#[derive(Default)]
+struct Log {
+    notices: Vec<Notice>,
+    flows: Vec<(Kind, Flow)>,
+    expects: Vec<(Kind, Expect)>,
+    dumps: u32,
+    flushes: u32,
+}
+
+impl Host for Log {
+    fn notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+    fn inject_flow(&mut self, kind: Kind, flow: &Flow) {
+        self.flows.push((kind, *flow));
+    }
+    fn inject_expect(&mut self, kind: Kind, expect: &Expect) {
+        self.expects.push((kind, *expect));
+    }
+    fn dump_kernel(&mut self) {
+        self.dumps += 1;
+    }
+    fn flush_kernel(&mut self) {
+        self.flushes += 1;
+    }
+}
+
+/// A message as the tests look at it.
+#[derive(Clone, Debug, PartialEq)]
+struct Seen {
+    kind: u8,
+    flags: u8,
+    seq: u32,
+    range: Option<(u32, u32)>,
+    flow: Option<Flow>,
+}
+
+impl Seen {
+    /// Type, flags and number.
+    fn head(&self) -> (u8, u8, u32) {
+        (self.kind, self.flags, self.seq)
+    }
+}
+
+struct Bench {
+    m: Machine,
+    caches: Caches,
+    log: Log,
+    now: Millis,
+    peer_seq: u32,
+}
+
+const CTL: u8 = Kind::Control as u8;
+const NEW: u8 = Kind::FlowNew as u8;
+const UPD: u8 = Kind::FlowUpdate as u8;
+const DEL: u8 = Kind::FlowDelete as u8;
+
+fn flow(n: u16) -> Flow {
+    let orig = Tuple {
+        src: Some(Addr::V4([10, 1, 0, 2])),
+        dst: Some(Addr::V4([10, 2, 0, 2])),
+        proto: Some(6),
+        src_port: Some(n),
+        dst_port: Some(80),
+        ..Tuple::default()
+    };
+    let info = TcpInfo { state: Some(3), ..TcpInfo::default() };
+    Flow {
+        orig,
+        status: Some(0x18e),
+        timeout_s: Some(432_000),
+        proto: Some(ProtoInfo::Tcp(info)),
+        ..Flow::default()
+    }
+}
+
+impl Bench {
+    fn new(config: Config) -> Self {
+        Bench::with_links(config, vec![Link { payload_max: 1472, up: true }])
+    }
+
+    fn with_links(config: Config, links: Vec<Link>) -> Self {
+        let caches = Caches::new(&config, [1, 2]);
+        let m = Machine::new(0, config, links, 0, Seed { sequence: OURS, random: 7 });
+        Bench { m, caches, log: Log::default(), now: 0, peer_seq: PEER }
+    }
+
+    /// FT-FW after the greetings, with nothing to acknowledge on either side and no bulk to come.
+    fn greeted(config: Config) -> Self {
+        let mut b = Bench::new(config);
+        b.run_to(1000);
+        b.control(flag::ALIVE | flag::HELLO | flag::HELLO_BACK, None);
+        // Both sides ask and answer until nothing is left.
+        for _ in 0..20 {
+            let sent = b.run(600);
+            let Some(last) = sent.last() else { continue };
+            let first = sent.first().map_or(OURS, |s| s.seq);
+            b.control(flag::ACK, Some((first, last.seq)));
+        }
+        assert!(!b.m.resync_is_running() && !b.m.bulk_is_running());
+        b.run(1100);
+        let last = b.m.seq.wrapping_sub(1);
+        b.control(flag::ACK, Some((OURS, last)));
+        assert_eq!(b.m.resend_queue(&b.caches), []);
+        b
+    }
+
+    fn event(&mut self, event: Event, flow: &Flow) {
+        self.m.flow_change(self.now, event, Origin::Kernel, flow, 1, &mut self.caches);
+    }
+
+    /// A datagram of the peer's.
+    fn receive(&mut self, bytes: &[u8]) {
+        self.m.datagram(self.now, 0, bytes, &mut self.caches, &mut self.log);
+    }
+
+    /// The peer's next control message.
+    fn control(&mut self, flags: u8, range: Option<(u32, u32)>) {
+        let mut buf = [0; 16];
+        let n = encode_control(&mut buf, flags, self.peer_seq, range).unwrap();
+        self.peer_seq = self.peer_seq.wrapping_add(1);
+        self.receive(&buf[..n]);
+    }
+
+    /// The peer's next flow message.
+    fn data(&mut self, kind: Kind, flags: u8, flow: &Flow) {
+        let mut buf = [0; MESSAGE_MAX];
+        let n = flow.encode(&mut buf, kind, flags, self.peer_seq, Encode::default()).unwrap();
+        self.peer_seq = self.peer_seq.wrapping_add(1);
+        self.receive(&buf[..n]);
+    }
+
+    /// What is sent now.
+    fn sent(&mut self) -> Vec<Seen> {
+        self.datagrams().iter().flatten().cloned().collect()
+    }
+
+    fn datagrams(&mut self) -> Vec<Vec<Seen>> {
+        self.m.turn(self.now, &mut self.caches, &mut self.log);
+        let (mut out, mut buf) = (Vec::new(), [0xa5; 2000]);
+        while let Some(n) = self.m.transmit(self.now, &mut self.caches, &mut buf) {
+            let see = |m: zct_wire::peer::Message<'_>| Seen {
+                kind: m.kind,
+                flags: m.flags,
+                seq: m.seq,
+                range: m.range().filter(|_| m.kind == CTL),
+                flow: Kind::from_number(m.kind)
+                    .filter(|k| k.is_flow())
+                    .map(|_| Flow::decode(m.body()).unwrap()),
+            };
+            out.push(Messages::new(&buf[..n]).map(|m| see(m.unwrap())).collect());
+            assert!(out.len() < 10_000, "does not stop");
+        }
+        out
+    }
+
+    /// Lets time go on as a reactor would, and returns what was sent.
+    fn run(&mut self, ms: Millis) -> Vec<Seen> {
+        self.run_to(self.now + ms)
+    }
+
+    fn run_to(&mut self, end: Millis) -> Vec<Seen> {
+        let mut out = self.sent();
+        loop {
+            let next = self.m.deadline(self.now).map_or(end, |t| t.max(self.now + 1)).min(end);
+            self.now = next;
+            out.extend(self.sent());
+            if next == end {
+                return out;
+            }
+        }
+    }
+
+    fn external(&self, flow: &Flow) -> Option<Flow> {
+        let id = self.caches.external.find(&crate::store::Key::of(flow)?)?;
+        self.caches.external.flow(id)
+    }
+}

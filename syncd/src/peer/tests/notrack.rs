@@ -1,0 +1,98 @@
+//! NOTRACK, and `DisableInternalCache` (§5.3, §4.1).
+
+use super::*;
+
+fn config() -> Config {
+    Config { mode: crate::peer::Mode::Notrack, ..Config::default() }
+}
+
+/// No greetings, no acknowledgements; ALIVE one second after the last transmission.
+#[test]
+fn alive_and_nothing_else() {
+    let mut b = Bench::new(config());
+    b.event(Event::New, &flow(1));
+    let heads: Vec<_> = b.run_to(2500).iter().map(Seen::head).collect();
+    assert_eq!(heads, [(NEW, 0, OURS), (CTL, flag::ALIVE, OURS + 1), (CTL, flag::ALIVE, OURS + 2)]);
+    // Ended flows go with their message.
+    b.event(Event::Destroy, &flow(1));
+    assert_eq!(b.run(10)[0].kind, DEL);
+    assert_eq!(b.caches.internal.counts(), Default::default());
+}
+
+/// Lost and before are counted, everything is taken; greetings of an FT-FW peer are tolerated, its
+/// acknowledgements are malformed.
+#[test]
+fn takes_everything() {
+    let mut b = Bench::new(config());
+    b.data(Kind::FlowNew, flag::HELLO, &flow(1));
+    b.peer_seq += 3;
+    b.data(Kind::FlowNew, 0, &flow(2));
+    b.peer_seq -= 3;
+    b.data(Kind::FlowNew, 0, &flow(3));
+    b.control(flag::ACK, Some((1, 2)));
+    b.control(flag::NACK, Some((1, 2)));
+    let s = *b.m.stats();
+    assert_eq!((s.lost, s.before, s.bad_header), (3, 1, 2));
+    assert_eq!(b.caches.external.counts().flows, 3);
+}
+
+#[test]
+fn a_resync_is_served_at_a_measured_pace() {
+    let mut b = Bench::new(config());
+    for n in 0..30_000 {
+        b.m.flow_dumped(0, &flow(n), 1, &mut b.caches);
+    }
+    b.control(flag::RESYNC, Some((0, 0)));
+    let first = b.run(1).len();
+    assert!(first > 0 && first < 2000, "{first}");
+    let (mut got, begin) = (first, b.now);
+    while b.m.bulk_is_running() {
+        got += b.run(10).len();
+    }
+    let took = b.now - begin;
+    assert!((150..400).contains(&took), "{got} messages in {took} ms");
+    assert_eq!(got, 30_000);
+    b.m.request_resync(b.now);
+    assert_eq!(b.run(1)[0].head(), (CTL, flag::RESYNC, OURS + 30_000));
+}
+
+/// Messages made from events go as quickly as any, where the original lets them lie for up to a second, and a
+/// request is answered by a dump of the kernel.
+#[test]
+fn without_an_internal_cache() {
+    let mut b = Bench::new(Config { disable_internal_cache: true, ..config() });
+    b.event(Event::New, &flow(1));
+    b.event(Event::Update, &flow(1));
+    b.event(Event::Destroy, &flow(1));
+    assert_eq!(b.run_to(9), []);
+    let heads: Vec<_> = b.run_to(10).iter().map(Seen::head).collect();
+    assert_eq!(heads, [(NEW, 0, OURS), (UPD, 0, OURS + 1), (DEL, 0, OURS + 2)]);
+    assert_eq!(b.caches.internal.counts(), Default::default());
+
+    b.control(flag::RESYNC, Some((0, 0)));
+    assert_eq!(b.log.dumps, 1);
+    let (mut passed, mut sent) = (0, Vec::new());
+    while passed < 20_000 {
+        while passed < 20_000 && !b.m.bypass_is_full() {
+            b.m.bypass_dump(b.now, &flow(passed));
+            passed += 1;
+        }
+        sent.extend(b.run(10));
+    }
+    sent.extend(b.run(20));
+    let news: Vec<_> = sent.iter().filter(|s| s.kind == NEW).collect();
+    assert_eq!((news.len(), b.m.stats().bypass_dropped), (20_000, 0));
+    assert!(sent.windows(2).all(|w| w[1].seq == w[0].seq + 1));
+}
+
+/// A network that takes nothing: what does not fit is dropped and counted, the rest goes later.
+#[test]
+fn what_waits_without_a_cache_is_bounded() {
+    let mut b = Bench::new(Config { disable_internal_cache: true, ..config() });
+    for n in 0..30_000 {
+        b.event(Event::New, &flow(n));
+    }
+    let dropped = b.m.stats().bypass_dropped;
+    assert!(dropped > 10_000, "{dropped}");
+    assert_eq!(b.run(20).len() as u64 + dropped, 30_000);
+}

@@ -1,0 +1,222 @@
+//! The part of the filter that the kernel can apply before an event takes room in the receive buffer
+//! (`Filter From Kernelspace`).
+//!
+//! It drops only what [`FlowFilter::judge`](crate::config::flow_filter::FlowFilter::judge) would never let pass: what has not the layout that kernels use is
+//! kept, and so is what depends on the state. The original's program compares the original destination
+//! instead of the reply source, and so judges translated flows differently from its own userspace filter; this
+//! one does not.
+
+use crate::config::settings::{Filter, Listed, Logic, Network, Protocol};
+use zct_engine::BpfInsn;
+use zct_engine::bpf::{Check, Load, Program, Verdict};
+use zct_wire::attr::NLA_F_NESTED;
+use zct_wire::consts::{af, cta, cta_ip, cta_proto, cta_tuple};
+
+/// Where the family of an event is (`struct nfgenmsg`).
+const FAMILY_AT: u32 = 16;
+/// Where the original tuple starts; it comes first (spec/ctnetlink.md §3.3).
+const ORIG_AT: u32 = 20;
+/// Lengths of CTA_TUPLE_PROTO: number and two ports, and number, type, code and id of ICMP.
+const PROTO_LENS: [u16; 2] = [28, 36];
+
+/// Where things are in the messages of one family.
+struct Layout {
+    family: u8,
+    /// Length of CTA_TUPLE_IP.
+    ip_len: u16,
+    /// Length of one address attribute.
+    addr_len: u16,
+    /// Its number.
+    src: u16,
+}
+
+const LAYOUTS: [Layout; 2] = [
+    Layout { family: af::INET, ip_len: 20, addr_len: 8, src: cta_ip::V4_SRC },
+    Layout { family: af::INET6, ip_len: 44, addr_len: 20, src: cta_ip::V6_SRC },
+];
+
+/// An attribute header as it lies in memory.
+fn header(at: u32, len: u16, kind: u16) -> Check {
+    let ([a, b], [c, d]) = (len.to_ne_bytes(), kind.to_ne_bytes());
+    Check::bytes(at, [a, b, c, d])
+}
+
+/// A block that drops everything.
+fn nothing() -> Program {
+    let mut p = Program::default();
+    p.require_one(Vec::new(), Verdict::Drop);
+    p
+}
+
+impl Layout {
+    fn proto_at(&self) -> u32 {
+        ORIG_AT + 4 + u32::from(self.ip_len) + 8
+    }
+
+    /// Drops what does not pass the criterion of protocols.
+    fn protocols(&self, block: &mut Program, list: &Listed<Protocol>) {
+        let check = |p: &Protocol| Check::equal(Load::Byte(self.proto_at()), u32::from(p.number));
+        match list.logic {
+            Logic::Accept => {
+                block.require_one(list.items.iter().map(|p| vec![check(p)]).collect(), Verdict::Drop);
+            }
+            Logic::Ignore => list.items.iter().for_each(|p| block.when(check(p), nothing())),
+        }
+    }
+
+    /// The checks that the address whose attribute starts at `at` is in a network; `None` when the network is
+    /// of another family.
+    fn network(&self, n: &Network, at: u32) -> Option<Vec<Check>> {
+        let (family, words, prefix) = match *n {
+            Network::V4(a, len) => (af::INET, vec![a.to_bits()], len),
+            Network::V6(a, len) => {
+                let bytes = a.octets();
+                let words =
+                    bytes.chunks_exact(4).map(|w| w.first_chunk().copied().map_or(0, u32::from_be_bytes));
+                (af::INET6, words.collect(), len)
+            }
+        };
+        let check = |(i, value): (usize, u32)| {
+            let bits = usize::from(prefix).saturating_sub(32 * i).min(32);
+            let mask = u32::MAX.checked_shl(32 - bits as u32).unwrap_or(0);
+            Check { load: Load::Word(at + 4 + 4 * i as u32), mask, value: value & mask }
+        };
+        let checks = words.into_iter().enumerate().map(check).filter(|c| c.mask != 0);
+        (family == self.family).then(|| checks.collect())
+    }
+
+    /// Drops what does not pass the criterion of addresses, for one length of the protocol part.
+    fn networks(&self, block: &mut Program, proto_len: u16, list: &Listed<Network>) {
+        let orig_src = ORIG_AT + 8;
+        let reply_at = ORIG_AT + 4 + u32::from(self.ip_len) + u32::from(proto_len);
+        let reply_src = reply_at + 8;
+        let mut inner = Program::default();
+        inner.require(header(reply_at + 4, self.ip_len, cta_tuple::IP | NLA_F_NESTED), Verdict::Keep);
+        inner.require(header(reply_src, self.addr_len, self.src), Verdict::Keep);
+        let rows = list.items.iter().flat_map(|n| [self.network(n, orig_src), self.network(n, reply_src)]);
+        let rows = rows.flatten();
+        match list.logic {
+            Logic::Accept => inner.require_one(rows.collect(), Verdict::Drop),
+            // What no row says is kept; what is left is dropped.
+            Logic::Ignore => {
+                inner.require_one(rows.collect(), Verdict::Keep);
+                inner.require_one(Vec::new(), Verdict::Drop);
+            }
+        }
+        let ends = header(ORIG_AT, 4 + self.ip_len + proto_len, cta::TUPLE_ORIG | NLA_F_NESTED);
+        block.when(ends, inner);
+    }
+}
+
+/// The program for a filter; `None` when it would drop nothing or would be too long.
+pub fn program(filter: &Filter) -> Option<Vec<BpfInsn>> {
+    if filter.protocol.is_none() && filter.address.is_none() {
+        return None;
+    }
+    let mut program = Program::default();
+    for layout in &LAYOUTS {
+        let mut block = Program::default();
+        let ip = ORIG_AT + 4;
+        block.require(header(ip, layout.ip_len, cta_tuple::IP | NLA_F_NESTED), Verdict::Keep);
+        block.require(header(ip + 4, layout.addr_len, layout.src), Verdict::Keep);
+        let proto = ip + u32::from(layout.ip_len) + 4;
+        block.require(header(proto, 5, cta_proto::NUM), Verdict::Keep);
+        if let Some(list) = &filter.protocol {
+            layout.protocols(&mut block, list);
+        }
+        if let Some(list) = &filter.address {
+            for len in PROTO_LENS {
+                layout.networks(&mut block, len, list);
+            }
+        }
+        program.when(Check::equal(Load::Byte(FAMILY_AT), u32::from(layout.family)), block);
+    }
+    program.assemble()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::flow_filter::{FlowFilter, Subject, Verdict as Judged};
+    use std::net::Ipv4Addr;
+    use zct_engine::bpf::interpret;
+    use zct_wire::flow::FlowView;
+    use zct_wire::header::{CtMsg, Frames};
+    use zct_wire::request::{NewFlow, new_flow};
+    use zct_wire::tuple::{Addr, Tuple};
+
+    /// An event message of a flow: between the last bytes of the addresses, destination translated to `real`.
+    fn event(proto: u8, src: u8, dst: u8, real: u8) -> Vec<u8> {
+        let addr = |a| Some(Addr::V4([10, 0, 0, a]));
+        let orig = Tuple {
+            src: addr(src),
+            dst: addr(dst),
+            proto: Some(proto),
+            src_port: Some(1),
+            dst_port: Some(2),
+            ..Tuple::default()
+        };
+        let reply = Tuple { src: addr(real), ..orig.inverse().unwrap() };
+        let flow = NewFlow { family: 2, orig: Some(orig), reply: Some(reply), ..NewFlow::default() };
+        let mut buf = [0; 2048];
+        new_flow(&mut buf, 0, 0, &flow).unwrap().to_vec()
+    }
+
+    fn listed<T>(logic: Logic, items: Vec<T>) -> Option<Listed<T>> {
+        Some(Listed { logic, items })
+    }
+
+    fn protocols(logic: Logic, numbers: &[u8]) -> Option<Listed<Protocol>> {
+        listed(logic, numbers.iter().map(|n| Protocol { name: n.to_string(), number: *n }).collect())
+    }
+
+    /// The program and the filter agree on every message of the usual layout, whatever the filter.
+    #[test]
+    fn judges_as_the_filter_does() {
+        use Logic::{Accept, Ignore};
+        let net = |a, len| Network::V4(Ipv4Addr::new(10, 0, 0, a), len);
+        let six = Network::V6("fdfd::1".parse().unwrap(), 100);
+        let protocols =
+            [None, protocols(Accept, &[6, 17]), protocols(Ignore, &[17, 1]), protocols(Accept, &[])];
+        let networks = [
+            None,
+            listed(Accept, vec![net(1, 32), net(128, 25)]),
+            listed(Ignore, vec![net(2, 31), six]),
+            listed(Ignore, vec![net(0, 0)]),
+            listed(Accept, vec![six]),
+        ];
+        let mut dropped = 0;
+        for p in &protocols {
+            for n in &networks {
+                let filter = Filter { protocol: p.clone(), address: n.clone(), ..Filter::default() };
+                let judge = FlowFilter::new(&filter);
+                let Some(code) = program(&filter) else {
+                    assert!(judge.is_empty());
+                    continue;
+                };
+                for (proto, src, dst, real) in
+                    [(6, 1, 2, 2), (17, 1, 2, 200), (17, 200, 3, 3), (132, 2, 1, 1), (6, 9, 1, 3)]
+                {
+                    let bytes = event(proto, src, dst, real);
+                    let msg = CtMsg::parse(Frames::new(&bytes).next().unwrap().unwrap()).unwrap();
+                    let subject = Subject::of(&FlowView::index(msg).unwrap()).unwrap().unwrap();
+                    let passes = judge.judge(&subject) == Judged::Pass;
+                    let kept = interpret(&code, &bytes) != Some(0);
+                    assert_eq!(kept, passes, "{filter:?} {proto} {src} {dst} {real}");
+                    dropped += u32::from(!kept);
+                }
+            }
+        }
+        assert!(dropped > 20);
+    }
+
+    #[test]
+    fn other_layouts_are_kept() {
+        let filter = Filter { protocol: protocols(Logic::Accept, &[]), ..Filter::default() };
+        let code = program(&filter).unwrap();
+        let mut bytes = event(6, 1, 2, 2);
+        assert_eq!(interpret(&code, &bytes), Some(0));
+        bytes[26] ^= 2; // the kind of the address nest
+        assert_ne!(interpret(&code, &bytes), Some(0));
+    }
+}

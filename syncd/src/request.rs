@@ -1,0 +1,172 @@
+//! What a client may ask of the daemon: one 32-bit number in host byte order (spec/conntrackd.md §§2, 3).
+
+/// Which of the two kinds of entries, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Flows.
+    Flows,
+    /// Expectations.
+    Expects,
+    /// Both.
+    All,
+}
+
+/// Which of the two caches, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cache {
+    /// The kernel's flows.
+    Internal,
+    /// The peer's.
+    External,
+    /// Both.
+    Both,
+}
+
+/// A listing of one cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// The peer's flows instead of the kernel's.
+    pub external: bool,
+    /// Expectations instead of flows.
+    pub expects: bool,
+    /// XML instead of lines.
+    pub xml: bool,
+}
+
+/// One of the statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statistics {
+    /// `-s`.
+    General,
+    /// `-s network`.
+    Network,
+    /// `-s cache`.
+    Cache,
+    /// `-s runtime`.
+    Runtime,
+    /// `-s link`.
+    Link,
+    /// `-s rsqueue`.
+    ResendQueue,
+    /// `-s process`.
+    Process,
+    /// `-s queue`.
+    Queue,
+    /// `-s expect`.
+    Expect,
+}
+
+/// A request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `-F`: delete the kernel's entries.
+    FlushKernel(Kind),
+    /// `-R`: fill the internal cache from the kernel.
+    Refill(Kind),
+    /// `-i`, `-e`, with `-x`.
+    List(Listing),
+    /// `-c`.
+    Commit(Kind),
+    /// `-f`.
+    FlushCache(Cache),
+    /// Code 19, which no option sends: the caches of flows alone.
+    FlushFlowCaches,
+    /// `-k`.
+    Stop,
+    /// `-B`.
+    Bulk,
+    /// `-n`.
+    Resync,
+    /// `-t`.
+    Purge,
+    /// `-s`.
+    Statistics(Statistics),
+}
+
+/// Added to a code: answer with a line that says how it went. Ours; the original closes the connection without a
+/// word when it does not know a code, and the client then asks the original way.
+const WITH_STATUS: u32 = 0x5a43_0000;
+
+const CODES: &[(u32, Request)] = {
+    use Request::*;
+    const fn list(external: bool, expects: bool, xml: bool) -> Request {
+        List(Listing { external, expects, xml })
+    }
+    &[
+        (0, FlushKernel(Kind::Flows)),
+        (38, FlushKernel(Kind::Expects)),
+        (43, FlushKernel(Kind::All)),
+        (1, Refill(Kind::Flows)),
+        (39, Refill(Kind::Expects)),
+        (44, Refill(Kind::All)),
+        (16, list(false, false, false)),
+        (17, list(true, false, false)),
+        (24, list(false, false, true)),
+        (25, list(true, false, true)),
+        (40, list(false, true, false)),
+        (41, list(true, true, false)),
+        (47, list(false, true, true)),
+        (48, list(true, true, true)),
+        (18, Commit(Kind::Flows)),
+        (42, Commit(Kind::Expects)),
+        (46, Commit(Kind::All)),
+        (19, FlushFlowCaches),
+        (33, FlushCache(Cache::Internal)),
+        (34, FlushCache(Cache::External)),
+        (45, FlushCache(Cache::Both)),
+        (20, Stop),
+        (21, Statistics(self::Statistics::General)),
+        (22, Bulk),
+        (23, Resync),
+        (26, Purge),
+        (28, Statistics(self::Statistics::Network)),
+        (29, Statistics(self::Statistics::Cache)),
+        (30, Statistics(self::Statistics::Runtime)),
+        (31, Statistics(self::Statistics::Link)),
+        (32, Statistics(self::Statistics::ResendQueue)),
+        (35, Statistics(self::Statistics::Process)),
+        (36, Statistics(self::Statistics::Queue)),
+        (37, Statistics(self::Statistics::Expect)),
+    ]
+};
+
+impl Request {
+    /// The number that is sent; with `status` the daemon is asked to say how it went.
+    pub fn code(self, status: bool) -> u32 {
+        let code = CODES.iter().find(|(_, r)| *r == self).map_or(u32::MAX, |(code, _)| *code);
+        if status { code | WITH_STATUS } else { code }
+    }
+
+    /// What a number means, and whether it asks for a status.
+    pub fn from_code(code: u32) -> Option<(Request, bool)> {
+        let status = code & 0xffff_0000 == WITH_STATUS;
+        let code = if status { code & 0xffff } else { code };
+        CODES.iter().find(|(c, _)| *c == code).map(|(_, r)| (*r, status))
+    }
+
+    /// True for requests that are answered with text in any case.
+    pub fn is_answered(self) -> bool {
+        matches!(self, Request::List(_) | Request::Statistics(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_goes_both_ways() {
+        for (code, request) in CODES {
+            assert_eq!(Request::from_code(*code), Some((*request, false)));
+            assert_eq!(request.code(false), *code);
+            assert_eq!(Request::from_code(request.code(true)), Some((*request, true)));
+        }
+        let mut codes: Vec<_> = CODES.iter().map(|(c, _)| *c).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), CODES.len());
+        for unknown in [2, 15, 27, 49, 1000, WITH_STATUS | 27, 0x1_0000, u32::MAX] {
+            assert_eq!(Request::from_code(unknown), None);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! A peer's flows and expectations as requests to the kernel (spec/conntrackd.md §7.2, spec/ctnetlink.md §7).
+
+use zct_wire::build::Full;
+use zct_wire::consts::{ip_ct_tcp_flag as tcp, ipproto, ips, nlm_f};
+use zct_wire::filter::Masked;
+use zct_wire::flow::Synproxy;
+use zct_wire::peer::{Expect, Flow};
+use zct_wire::proto::{ProtoInfo, TcpFlags, TcpInfo};
+use zct_wire::request::{self, NewExpect, NewFlow};
+use zct_wire::tuple::Tuple;
+
+/// The status bits that may be set when a flow is made. EXPECTED and DYING would be refused, the rest of what a
+/// peer sends is set by the kernel itself or means nothing there (spec/ctnetlink.md §3.9).
+const STATUS: u32 = ips::SEEN_REPLY | ips::ASSURED | ips::CONFIRMED | ips::FIXED_TIMEOUT | ips::HELPER;
+
+/// What to leave out of a flow that the kernel would not take with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Without {
+    /// The master: it may have ended before its child.
+    pub master: bool,
+    /// The helper: this node may not have it.
+    pub helper: bool,
+}
+
+/// Original direction with all members that the kernel insists on: ports of UDP-Lite and keys of GRE do not
+/// travel, and become zero.
+fn original(flow: &Flow) -> Tuple {
+    let mut t = flow.orig;
+    if matches!(t.proto, Some(ipproto::GRE | ipproto::UDPLITE)) {
+        t.src_port.get_or_insert(0);
+        t.dst_port.get_or_insert(0);
+    }
+    t
+}
+
+/// State, and how strictly the kernel is to check what follows.
+///
+/// Window positions cannot be restored. With the scales the kernel learns them anew from the first packets;
+/// without, or without TCPWindowTracking, only a liberal check lets the connection live (spec/ctnetlink.md
+/// §7.4). With them both flags of the negotiation are set, because scales are taken only then.
+fn protocol(info: ProtoInfo, tracking: bool) -> Option<ProtoInfo> {
+    match info {
+        ProtoInfo::Tcp(TcpInfo { state, wscale, .. }) => {
+            let scales = wscale.iter().all(Option::is_some);
+            let known = if scales { tcp::WINDOW_SCALE | tcp::SACK_PERM } else { 0 };
+            let liberal = if tracking && scales { 0 } else { tcp::BE_LIBERAL };
+            let bits = known | liberal;
+            let wscale = if scales { wscale } else { [None; 2] };
+            let flags = Some(TcpFlags { flags: bits, mask: bits });
+            Some(ProtoInfo::Tcp(TcpInfo { state, wscale, flags: [flags; 2] }))
+        }
+        // The kernel wants all three or none.
+        ProtoInfo::Sctp(i) if i.state.is_none() || i.vtag.iter().any(Option::is_none) => None,
+        other => Some(other),
+    }
+}
+
+/// The request that makes this flow; `None` for one that the kernel could not have, such as an ICMP type without
+/// an answer. `tracking` is TCPWindowTracking.
+pub fn new_flow(flow: &Flow, timeout_s: u32, tracking: bool, without: Without) -> Option<NewFlow<'_>> {
+    let orig = original(flow);
+    // The kernel rewrites the reply direction itself when it is told of the translation (spec/ctnetlink.md §7.3).
+    let mut reply = orig.inverse()?;
+    reply.zone = flow.reply_zone;
+    let icmp = matches!(orig.proto, Some(ipproto::ICMP | ipproto::ICMPV6));
+    let plain = |nat: Option<zct_wire::nat::Nat>| {
+        // Where a node has NAT hooks, pings come with translated ids that are none.
+        let nat = nat.map(|n| zct_wire::nat::Nat { port: n.port.filter(|_| !icmp), ..n });
+        nat.filter(|n| n.addr.is_some() || n.port.is_some())
+    };
+    let [adj_orig, adj_reply] = flow.seq_adj.map_or([None; 2], |[a, b]| [Some(a), Some(b)]);
+    Some(NewFlow {
+        family: flow.family()?,
+        orig: Some(orig),
+        reply: Some(reply),
+        zone: flow.zone,
+        timeout_s: Some(timeout_s),
+        status: flow.status.map(|s| s & STATUS),
+        mark: flow.mark.map(|value| Masked { value, mask: u32::MAX }),
+        protoinfo: flow.proto.and_then(|p| protocol(p, tracking)),
+        helper: flow.helper.as_ref().filter(|_| !without.helper).map(|h| h.as_bytes()),
+        nat_src: plain(flow.nat_src()),
+        nat_dst: plain(flow.nat_dst()),
+        master: flow.master.filter(|_| !without.master),
+        labels: flow.labels.map(|l| (l, [0xff; 16])),
+        seq_adj: [adj_orig, adj_reply],
+        // What is all zero the kernel sets by itself.
+        synproxy: flow.synproxy.filter(|s| *s != Synproxy::default()),
+    })
+}
+
+/// The request that changes this flow: without what can only be set when it is made.
+pub fn change_flow(flow: &Flow, timeout_s: u32, tracking: bool) -> Option<NewFlow<'_>> {
+    let new = new_flow(flow, timeout_s, tracking, Without { master: true, helper: true })?;
+    // A change finds the flow by its original direction; the reply of a translated one would not be the inverse.
+    Some(NewFlow { reply: None, nat_src: None, nat_dst: None, ..new })
+}
+
+/// Writes the request that makes a flow, and is refused when there is one.
+pub fn create<'b>(buf: &'b mut [u8], seq: u32, new: &NewFlow<'_>) -> Result<&'b [u8], Full> {
+    request::new_flow(buf, seq, nlm_f::CREATE | nlm_f::EXCL, new)
+}
+
+/// Writes the request that deletes a flow.
+pub fn delete<'b>(buf: &'b mut [u8], seq: u32, flow: &Flow) -> Result<&'b [u8], Full> {
+    request::delete_tuple(buf, seq, 0, &original(flow), flow.zone)
+}
+
+/// The request that makes an expectation; `None` without addresses.
+pub fn new_expect(e: &Expect) -> Option<NewExpect<'_>> {
+    Some(NewExpect {
+        family: e.family()?,
+        tuple: e.tuple,
+        mask: e.mask,
+        master: e.master,
+        timeout_s: e.timeout_s,
+        flags: e.flags,
+        class: e.class,
+        zone: None,
+        helper: e.helper.as_ref().map(|h| h.as_bytes()),
+        nat: e.nat,
+        function: e.function.as_ref().map(|f| f.as_bytes()),
+    })
+}
+
+/// Writes the request that makes an expectation, and is refused when there is one.
+pub fn create_expect<'b>(buf: &'b mut [u8], seq: u32, e: &NewExpect<'_>) -> Result<&'b [u8], Full> {
+    request::new_expect(buf, seq, nlm_f::CREATE | nlm_f::EXCL, e)
+}
+
+/// Writes the request that deletes an expectation.
+pub fn delete_expect<'b>(buf: &'b mut [u8], seq: u32, e: &Expect) -> Result<&'b [u8], Full> {
+    request::delete_expect_with(buf, seq, 0, e.family().unwrap_or(0), &e.tuple)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zct_wire::peer::Name;
+    use zct_wire::proto::SctpInfo;
+    use zct_wire::tuple::Addr;
+
+    fn flow(proto: u8) -> Flow {
+        let orig = Tuple {
+            src: Some(Addr::V4([10, 1, 0, 2])),
+            dst: Some(Addr::V4([10, 2, 0, 2])),
+            proto: Some(proto),
+            src_port: Some(1000),
+            dst_port: Some(80),
+            ..Tuple::default()
+        };
+        Flow { orig, ..Flow::default() }
+    }
+
+    fn tcp_flags(wscale: [Option<u8>; 2], tracking: bool) -> (u8, u8, [Option<u8>; 2]) {
+        let info = ProtoInfo::Tcp(TcpInfo { state: Some(3), wscale, ..TcpInfo::default() });
+        let f = Flow { proto: Some(info), ..flow(6) };
+        let new = new_flow(&f, 60, tracking, Without::default()).unwrap();
+        let Some(ProtoInfo::Tcp(TcpInfo { state: Some(3), wscale, flags: [Some(a), Some(b)] })) =
+            new.protoinfo
+        else {
+            panic!("{:?}", new.protoinfo)
+        };
+        assert_eq!(a, b);
+        (a.flags, a.mask, wscale)
+    }
+
+    /// The rows of spec/ctnetlink.md §7.4 in which nothing is judged invalid.
+    #[test]
+    fn connections_survive_by_scales_or_by_leniency() {
+        let scales = [Some(7), Some(10)];
+        assert_eq!(tcp_flags([None; 2], false), (0x08, 0x08, [None; 2]));
+        assert_eq!(tcp_flags(scales, false), (0x0b, 0x0b, scales));
+        assert_eq!(tcp_flags(scales, true), (0x03, 0x03, scales));
+        // Asked to be strict, but there is nothing to be strict by.
+        assert_eq!(tcp_flags([None; 2], true), (0x08, 0x08, [None; 2]));
+        assert_eq!(tcp_flags([Some(1), None], true), (0x08, 0x08, [None; 2]));
+    }
+
+    #[test]
+    fn status_and_translation_are_what_the_kernel_takes() {
+        let snat = Some(Addr::V4([203, 0, 113, 1]));
+        let f = Flow { status: Some(0x23ff), snat, spat: Some(40046), ..flow(6) };
+        let new = new_flow(&f, 60, false, Without::default()).unwrap();
+        assert_eq!(new.status, Some(0x200e));
+        assert_eq!(new.reply, f.orig.inverse());
+        let nat = new.nat_src.unwrap();
+        assert_eq!((nat.addr, nat.port, new.nat_dst), (snat, Some(40046), None));
+        let change = change_flow(&f, 60, false).unwrap();
+        assert!(change.nat_src.is_none() && change.reply.is_none() && change.orig.is_some());
+        // An id that was translated into itself.
+        let ping = Flow { spat: Some(0), dpat: Some(0), ..flow(1) };
+        let orig = Tuple { icmp_type: Some(8), icmp_code: Some(0), icmp_id: Some(7), ..ping.orig };
+        let ping = Flow { orig, ..ping };
+        let new = new_flow(&ping, 30, false, Without::default()).unwrap();
+        assert_eq!((new.nat_src, new.nat_dst), (None, None));
+    }
+
+    #[test]
+    fn what_stands_in_the_way_can_be_left_out() {
+        let f = Flow { master: Some(flow(6).orig), helper: Name::new(b"ftp"), ..flow(6) };
+        let all = new_flow(&f, 60, false, Without::default()).unwrap();
+        assert!(all.master.is_some() && all.helper == Some(b"ftp"));
+        let less = new_flow(&f, 60, false, Without { master: true, helper: true }).unwrap();
+        assert!(less.master.is_none() && less.helper.is_none());
+    }
+
+    #[test]
+    fn incomplete_flows() {
+        let gre = Flow { orig: Tuple { src_port: None, dst_port: None, ..flow(47).orig }, ..flow(47) };
+        let new = new_flow(&gre, 60, false, Without::default()).unwrap();
+        assert_eq!(new.orig.unwrap().src_port, Some(0));
+        let sctp =
+            |vtag| Flow { proto: Some(ProtoInfo::Sctp(SctpInfo { state: Some(4), vtag })), ..flow(132) };
+        for (vtag, there) in [([Some(1), Some(2)], true), ([Some(1), None], false)] {
+            let f = sctp(vtag);
+            assert_eq!(new_flow(&f, 60, false, Without::default()).unwrap().protoinfo.is_some(), there);
+        }
+        // An address mask request's answer has no flow of its own.
+        let odd = Tuple { icmp_type: Some(5), icmp_code: Some(0), icmp_id: Some(1), ..flow(1).orig };
+        assert!(new_flow(&Flow { orig: odd, ..flow(1) }, 60, false, Without::default()).is_none());
+    }
+}

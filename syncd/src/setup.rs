@@ -1,0 +1,92 @@
+//! From the configuration file's words to what the parts of the daemon are told.
+
+use crate::config::settings::{Config, Ends, Group, Link, Links, Mode, Role, Sync};
+use crate::links::{LinkKind, LinkSettings};
+use crate::peer;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// What the protocol machine is told.
+pub fn protocol(config: &Config, sync: &Sync) -> peer::Config {
+    let base = peer::Config {
+        commit_timeout_s: sync.commit_timeout_s,
+        purge_timeout_s: sync.purge_timeout_s,
+        tcp_window_tracking: sync.tcp_window_tracking,
+        hash_limit: config.general.hash_limit as usize,
+        ..peer::Config::default()
+    };
+    match sync.mode {
+        Mode::Ftfw(m) => peer::Config {
+            mode: peer::Mode::Ftfw,
+            resend_queue_size: m.resend_queue_size as usize,
+            ack_window_size: m.ack_window_size,
+            disable_external_cache: m.disable_external_cache,
+            startup_resync: m.startup_resync,
+            ..base
+        },
+        Mode::Alarm(m) => peer::Config {
+            mode: peer::Mode::Alarm,
+            refresh_time_s: m.refresh_time_s,
+            cache_timeout_s: m.cache_timeout_s,
+            ..base
+        },
+        Mode::Notrack(m) => peer::Config {
+            mode: peer::Mode::Notrack,
+            disable_internal_cache: m.disable_internal_cache,
+            disable_external_cache: m.disable_external_cache,
+            startup_resync: m.startup_resync,
+            ..base
+        },
+    }
+}
+
+/// The links, all of one kind.
+pub fn links(sync: &Sync) -> Vec<LinkSettings> {
+    fn settings<A>(l: &Link<A>, kind: LinkKind) -> LinkSettings {
+        LinkSettings {
+            kind,
+            interface: l.interface.clone(),
+            send_buffer: l.send_buffer.map(|b| b as usize),
+            receive_buffer: l.receive_buffer.map(|b| b as usize),
+            checksum: l.checksum,
+        }
+    }
+    let unicast = |l: &Link<Ends>, tcp: bool| {
+        let any = match l.addresses.peer {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let local = SocketAddr::new(l.addresses.local.unwrap_or(any), l.port);
+        let peer = SocketAddr::new(l.addresses.peer, l.port);
+        settings(l, if tcp { LinkKind::Tcp { local, peer } } else { LinkKind::Udp { local, peer } })
+    };
+    match &sync.links {
+        Links::Multicast(all) => {
+            let link = |l: &Link<Group>| {
+                let (group, local) = match l.addresses {
+                    Group::V4 { group, local } => (IpAddr::V4(group), Some(local)),
+                    Group::V6 { group } => (IpAddr::V6(group), None),
+                };
+                settings(l, LinkKind::Multicast { group: SocketAddr::new(group, l.port), local })
+            };
+            all.iter().map(link).collect()
+        }
+        Links::Udp(all) => all.iter().map(|l| unicast(l, false)).collect(),
+        Links::Tcp { links, .. } => links.iter().map(|l| unicast(l, true)).collect(),
+    }
+}
+
+/// `ErrorQueueLength`: for all links together, but one link sends at a time; the default where there is none.
+pub fn error_queue(sync: &Sync) -> usize {
+    match &sync.links {
+        Links::Tcp { error_queue_length, .. } => *error_queue_length as usize,
+        _ => crate::config::settings::default::ERROR_QUEUE_LENGTH as usize,
+    }
+}
+
+/// `Sync`, if the daemon is there for that.
+pub fn sync(config: &Config) -> Option<&Sync> {
+    match &config.role {
+        Role::Sync(s) => Some(s),
+        Role::Stats(_) => None,
+    }
+}

@@ -1,0 +1,127 @@
+//! Anything at all, in any order: no panic, no endless sending, and the machine's books stay right.
+
+use crate::peer::{Caches, Config, Event, Link, Machine, Mode, Origin, Seed, mark};
+use crate::sim::kernel::tuple;
+use crate::sim::node::Log;
+use crate::sim::{Rng, seeds};
+use crate::store::{Cursor, Meta};
+use zct_wire::peer::{Encode, Flow, Kind, MESSAGE_MAX, flag};
+
+/// A datagram: nonsense, or nearly right, or right with odd numbers and flags.
+fn datagram(rng: &mut Rng, about: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    for _ in 0..1 + rng.below(4) {
+        let seq = match rng.below(4) {
+            0 => rng.next() as u32,
+            1 => about.wrapping_add(rng.below(50) as u32).wrapping_sub(25),
+            _ => about.wrapping_add(rng.below(3) as u32),
+        };
+        let greeting = if rng.percent(15) { (rng.next() as u8) & flag::GREETING } else { 0 };
+        let mut buf = [0; MESSAGE_MAX];
+        let len = if rng.percent(50) {
+            let kind = [Kind::FlowNew, Kind::FlowUpdate, Kind::FlowDelete][rng.below(3) as usize];
+            let f = Flow { status: Some(8), ..tuple(rng.below(40) as u32) };
+            f.encode(&mut buf, kind, greeting, seq, Encode::default()).unwrap()
+        } else {
+            let flags = [flag::ACK, flag::NACK, flag::RESYNC, flag::ALIVE][rng.below(4) as usize];
+            let from = 1000u32.wrapping_add(rng.below(300) as u32).wrapping_sub(rng.below(50) as u32);
+            let range = (flags != flag::ALIVE).then(|| (from, from.wrapping_add(rng.below(100) as u32)));
+            zct_wire::peer::header::encode_control(&mut buf, flags | greeting, seq, range).unwrap()
+        };
+        out.extend(&buf[..len]);
+    }
+    if rng.percent(20) {
+        let at = rng.below(out.len() as u64) as usize;
+        out[at] = rng.next() as u8;
+    }
+    if rng.percent(5) {
+        out.truncate(rng.below(out.len() as u64) as usize);
+    }
+    out
+}
+
+/// What must be true between any two calls.
+fn check(m: &Machine, caches: &Caches, seed: u64) {
+    let kept = m.resend_queue(caches);
+    assert_eq!(kept.len(), m.ring.live(), "seed {seed}: entries that count");
+    assert!(kept.len() <= m.config().resend_queue_size, "seed {seed}");
+    assert!(kept.windows(2).all(|w| w[1].seq.wrapping_sub(w[0].seq) as i32 > 0), "seed {seed}: order");
+    let (mut cursor, mut ringed) = (Cursor::default(), 0);
+    while let Some(id) = caches.internal.walk(&mut cursor) {
+        let Meta { flags, .. } = caches.internal.meta(id).unwrap();
+        ringed += usize::from(flags & mark::RING != 0);
+        assert!(
+            flags & (mark::RING | mark::QUEUED) != mark::RING | mark::QUEUED,
+            "seed {seed}: {id:?} twice"
+        );
+        let dead_and_lost = flags & (mark::DEAD | mark::RING | mark::QUEUED) == mark::DEAD;
+        let will_be_told = m.bulk_is_pending() || m.hello.is_saying() || m.hello.firm_due().is_some();
+        assert!(!dead_and_lost || will_be_told, "seed {seed}: {id:?} forgotten");
+    }
+    let flows = kept.iter().filter(|s| matches!(s.item, crate::peer::Item::Flow(_))).count();
+    assert_eq!(flows, ringed, "seed {seed}: records in the resend queue");
+}
+
+#[test]
+fn the_books_stay_right_whatever_comes() {
+    for seed in seeds(150) {
+        let mut rng = Rng::new(seed);
+        let mode = [Mode::Ftfw, Mode::Ftfw, Mode::Notrack, Mode::Alarm][rng.below(4) as usize];
+        let config = Config {
+            mode,
+            ack_window_size: 5,
+            resend_queue_size: 20,
+            hash_limit: 30,
+            refresh_time_s: 2,
+            cache_timeout_s: 3,
+            purge_timeout_s: 1,
+            ..Config::default()
+        };
+        let mut caches = Caches::new(&config, [seed, 1]);
+        let links = vec![Link { payload_max: 200, up: true }; 2];
+        let mut m = Machine::new(0, config, links, 0, Seed { sequence: 1000, random: seed });
+        let (mut now, mut log, mut buf) = (0, Log::default(), [0; 400]);
+        let peer = rng.next() as u32;
+        for step in 0..400u32 {
+            match rng.below(20) {
+                0..7 => {
+                    let bytes = datagram(&mut rng, peer.wrapping_add(step));
+                    m.datagram(now, rng.below(3) as usize, &bytes, &mut caches, &mut log);
+                }
+                7..14 => {
+                    let event = [Event::New, Event::Update, Event::Destroy][rng.below(3) as usize];
+                    let origin = match rng.below(10) {
+                        0 => Origin::Commit,
+                        1 => Origin::Flush,
+                        _ => Origin::Kernel,
+                    };
+                    let f = Flow { status: Some(8), ..tuple(rng.below(40) as u32) };
+                    m.flow_change(now, event, origin, &f, 1, &mut caches);
+                }
+                14 => match rng.below(8) {
+                    0 => m.flush_internal(&mut caches),
+                    1 => m.flush_external(&mut caches),
+                    2 => m.request_resync(now),
+                    3 => m.send_bulk(&mut log),
+                    4 => _ = m.purge(now),
+                    5 => m.begin_kernel_resync(),
+                    6 => m.end_kernel_resync(&mut log),
+                    _ => m.link_state(rng.below(2) as usize, rng.percent(50), &mut log),
+                },
+                15 => now += rng.below(5000),
+                _ => now += rng.below(15),
+            }
+            check(&m, &caches, seed);
+            if rng.percent(60) {
+                m.turn(now, &mut caches, &mut log);
+                let mut datagrams = 0;
+                while m.transmit(now, &mut caches, &mut buf).is_some() {
+                    datagrams += 1;
+                    assert!(datagrams < 1000, "seed {seed}: does not stop");
+                }
+                check(&m, &caches, seed);
+            }
+            assert!(caches.external.counts().ipv4 + caches.external.counts().ipv6 <= 30, "seed {seed}");
+        }
+    }
+}

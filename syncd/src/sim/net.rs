@@ -1,0 +1,144 @@
+//! The network between two nodes, and the receive buffer of each.
+
+use crate::peer::{Millis, Reassembler};
+use crate::sim::Rng;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+/// How bad the network is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quality {
+    /// Datagrams lost, in percent.
+    pub(crate) loss: u64,
+    /// Datagrams that come twice.
+    pub(crate) dup: u64,
+    /// Shortest and longest delay. They are independent of each other, so the order changes.
+    pub(crate) delay_ms: (Millis, Millis),
+    /// Nothing passes from node 0 to node 1, and back.
+    pub(crate) cut: [bool; 2],
+}
+
+impl Quality {
+    pub(crate) const PERFECT: Quality = Quality { loss: 0, dup: 0, delay_ms: (0, 0), cut: [false; 2] };
+}
+
+/// Bytes of receive buffer that the kernel counts for a datagram, and what it allows by default.
+const TRUESIZE: usize = 2304;
+const RCVBUF: usize = 212_992;
+
+/// Arrival, order of sending, receiver, bytes.
+type UnderWay = (Millis, u64, usize, Vec<u8>);
+
+/// Datagrams under way and in receive buffers.
+#[derive(Debug)]
+pub(crate) struct Net {
+    pub(crate) quality: Quality,
+    rng: Rng,
+    under_way: BinaryHeap<Reverse<UnderWay>>,
+    sent: u64,
+    sockets: [VecDeque<Vec<u8>>; 2],
+    // TCP: what has arrived at each node is one stream, cut anywhere.
+    streams: Option<[Reassembler; 2]>,
+    /// Datagrams a full receive buffer has refused, by receiver.
+    pub(crate) overflowed: [u64; 2],
+    /// Datagrams sent, by sender.
+    pub(crate) datagrams: [u64; 2],
+}
+
+impl Net {
+    pub(crate) fn new(rng: Rng, quality: Quality) -> Self {
+        Net {
+            quality,
+            rng,
+            under_way: BinaryHeap::new(),
+            sent: 0,
+            sockets: [VecDeque::new(), VecDeque::new()],
+            streams: None,
+            overflowed: [0; 2],
+            datagrams: [0; 2],
+        }
+    }
+
+    /// Node `from` sends to the other.
+    pub(crate) fn send(&mut self, now: Millis, from: usize, bytes: &[u8]) {
+        self.datagrams[from] += 1;
+        let copies = 1 + u64::from(self.rng.percent(self.quality.dup));
+        for _ in 0..copies {
+            if self.quality.cut[from] || self.rng.percent(self.quality.loss) {
+                continue;
+            }
+            let (min, max) = self.quality.delay_ms;
+            if self.streams.is_some() {
+                return self.send_stream(now + max, from, bytes);
+            }
+            let at = now + min + self.rng.below(max - min + 1);
+            self.put_under_way(at, 1 - from, bytes);
+        }
+    }
+
+    fn put_under_way(&mut self, at: Millis, to: usize, bytes: &[u8]) {
+        self.sent += 1;
+        self.under_way.push(Reverse((at, self.sent, to, bytes.to_vec())));
+    }
+
+    /// From now on it is two TCP connections, one each way.
+    pub(crate) fn stream(&mut self) {
+        self.streams = Some(Default::default());
+    }
+
+    /// The connection to node `to` breaks and is made again: what is under way, and half a message, is lost.
+    pub(crate) fn break_stream(&mut self, to: usize) {
+        self.under_way.retain(|Reverse(d)| d.2 != to);
+        if let Some(streams) = &mut self.streams {
+            streams[to] = Reassembler::default();
+        }
+    }
+
+    /// In order, in pieces that have nothing to do with messages.
+    fn send_stream(&mut self, at: Millis, from: usize, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (piece, next) = rest.split_at(1 + self.rng.below(rest.len() as u64) as usize);
+            self.put_under_way(at, 1 - from, piece);
+            rest = next;
+        }
+    }
+
+    /// Moves what has arrived into the receive buffers.
+    pub(crate) fn arrive(&mut self, now: Millis) {
+        while self.under_way.peek().is_some_and(|Reverse(d)| d.0 <= now) {
+            let Some(Reverse((_, _, to, bytes))) = self.under_way.pop() else { return };
+            if let Some(streams) = &mut self.streams {
+                streams[to].room()[..bytes.len()].copy_from_slice(&bytes);
+                let whole = streams[to].filled(bytes.len()).expect("framing holds");
+                if !whole.is_empty() {
+                    self.sockets[to].push_back(whole.to_vec());
+                }
+                continue;
+            }
+            if (self.sockets[to].len() + 1) * TRUESIZE > RCVBUF {
+                self.overflowed[to] += 1;
+            } else {
+                self.sockets[to].push_back(bytes);
+            }
+        }
+    }
+
+    /// Takes one datagram out of a receive buffer.
+    pub(crate) fn receive(&mut self, node: usize) -> Option<Vec<u8>> {
+        self.sockets[node].pop_front()
+    }
+
+    /// Empties the receive buffer of a node that was restarted.
+    pub(crate) fn forget(&mut self, node: usize) {
+        self.sockets[node].clear();
+    }
+
+    /// When something happens next.
+    pub(crate) fn next(&self, now: Millis) -> Option<Millis> {
+        if self.sockets.iter().any(|s| !s.is_empty()) {
+            return Some(now + 1);
+        }
+        self.under_way.peek().map(|Reverse(d)| d.0)
+    }
+}

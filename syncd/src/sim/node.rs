@@ -1,0 +1,201 @@
+//! A node of the world: this crate's machine, or the model of the original.
+
+use crate::peer::{Caches, Config, Event, Host, Link, Machine, Millis, Notice, Origin, Seed};
+use crate::sim::kernel::{ExpectReport, Report};
+use crate::sim::original::Original;
+use crate::sim::{Kernel, Rng};
+use crate::store::{Cursor, ExpectStore, FlowStore, Key};
+use std::collections::{BTreeMap, BTreeSet};
+use zct_wire::peer::{Encode, Expect, Flow, Kind, MESSAGE_MAX};
+
+/// A cache as a table that can be compared: what would be sent of each flow.
+pub(crate) type Table = BTreeMap<Vec<u8>, Flow>;
+
+/// The flow as the other side sees it.
+pub(crate) fn replicated(flow: &Flow) -> Flow {
+    let mut buf = [0; MESSAGE_MAX];
+    let what = Encode { timeout: true, wscale: true };
+    let len = flow.encode(&mut buf, Kind::FlowNew, 0, 0, what).expect("it fits");
+    Flow::decode(&buf[8..len]).expect("what was encoded")
+}
+
+pub(crate) fn table(store: &FlowStore) -> Table {
+    let (mut cursor, mut out) = (Cursor::default(), Table::new());
+    while let Some(id) = store.walk(&mut cursor) {
+        let dead = store.meta(id).is_some_and(|m| m.flags & crate::store::Meta::DEAD != 0);
+        if let Some(flow) = store.flow(id).filter(|_| !dead) {
+            out.insert(Key::of(&flow).expect("it was stored").as_bytes().to_vec(), replicated(&flow));
+        }
+    }
+    out
+}
+
+/// The expectations of a cache, each as it would be sent.
+pub(crate) fn expects(store: &ExpectStore) -> BTreeSet<Vec<u8>> {
+    let (mut cursor, mut out) = (0, BTreeSet::new());
+    while let Some(id) = store.walk(&mut cursor) {
+        let dead = store.meta(id).is_some_and(|m| m.flags & crate::store::Meta::DEAD != 0);
+        if let Some(e) = store.get(id).filter(|_| !dead) {
+            out.insert(expect_bytes(e));
+        }
+    }
+    out
+}
+
+pub(crate) fn expect_bytes(e: &Expect) -> Vec<u8> {
+    let mut buf = [0; MESSAGE_MAX];
+    let len = e.encode(&mut buf, Kind::ExpectNew, 0, 0, Encode::default()).expect("it fits");
+    buf[8..len].to_vec()
+}
+
+/// Collects what the machine asks of its host.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    pub(crate) notices: Vec<Notice>,
+    pub(crate) injected: Vec<(Kind, Flow)>,
+    pub(crate) dumps: u32,
+    pub(crate) flushes: u32,
+}
+
+impl Host for Log {
+    fn notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+    fn inject_flow(&mut self, kind: Kind, flow: &Flow) {
+        self.injected.push((kind, *flow));
+    }
+    fn inject_expect(&mut self, _: Kind, _: &Expect) {}
+    fn dump_kernel(&mut self) {
+        self.dumps += 1;
+    }
+    fn flush_kernel(&mut self) {
+        self.flushes += 1;
+    }
+}
+
+/// A machine of this crate with its caches.
+#[derive(Debug)]
+pub(crate) struct OurNode {
+    pub(crate) machine: Machine,
+    pub(crate) caches: Caches,
+    pub(crate) log: Log,
+    config: Config,
+}
+
+pub(crate) const LINK: Link = Link { payload_max: 1472, up: true };
+
+impl OurNode {
+    pub(crate) fn new(now: Millis, config: Config, rng: &mut Rng, sequence: u32) -> Self {
+        let caches = Caches::new(&config, [rng.next(), rng.next()]);
+        let seed = Seed { sequence, random: rng.next() };
+        let machine = Machine::new(now, config.clone(), vec![LINK], 0, seed);
+        OurNode { machine, caches, log: Log::default(), config }
+    }
+}
+
+/// Either kind.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are two of them")]
+pub(crate) enum Node {
+    Ours(OurNode),
+    Original(Original),
+}
+
+impl Node {
+    /// Starts anew with an empty external cache and the kernel's flows, as a daemon does.
+    pub(crate) fn restart(&mut self, now: Millis, kernel: &Kernel, rng: &mut Rng, sequence: u32) {
+        match self {
+            Node::Ours(n) => *n = OurNode::new(now, n.config.clone(), rng, sequence),
+            Node::Original(o) => *o = Original::new(now, o.config, sequence),
+        }
+        for (flow, id) in kernel.flows.values() {
+            match self {
+                Node::Ours(n) => n.machine.flow_dumped(now, flow, *id, &mut n.caches),
+                Node::Original(o) => o.dumped(flow),
+            }
+        }
+        if let Node::Ours(n) = self {
+            kernel.expects.values().for_each(|e| n.machine.expect_dumped(now, e, &mut n.caches));
+        }
+    }
+
+    pub(crate) fn expect_event(&mut self, now: Millis, (event, expect): &ExpectReport) {
+        // The model of the original has no expectations.
+        if let Node::Ours(n) = self {
+            n.machine.expect_change(now, *event, Origin::Kernel, expect, &mut n.caches);
+        }
+    }
+
+    pub(crate) fn event(&mut self, now: Millis, r: &Report) {
+        match self {
+            Node::Ours(n) => {
+                n.machine.flow_change(now, r.event, Origin::Kernel, &r.flow, r.id, &mut n.caches);
+            }
+            Node::Original(o) => match r.event {
+                Event::New => o.event_new(&r.flow),
+                Event::Update => o.event_update(&r.flow),
+                Event::Destroy => o.event_destroy(&r.flow),
+            },
+        }
+    }
+
+    pub(crate) fn datagram(&mut self, now: Millis, bytes: &[u8]) {
+        match self {
+            Node::Ours(n) => n.machine.datagram(now, 0, bytes, &mut n.caches, &mut n.log),
+            Node::Original(o) => o.datagram(now, bytes),
+        }
+    }
+
+    /// Runs the timers and hands every datagram that is due to `send`.
+    pub(crate) fn turn(&mut self, now: Millis, mut send: impl FnMut(&[u8])) {
+        match self {
+            Node::Ours(n) => {
+                n.machine.turn(now, &mut n.caches, &mut n.log);
+                let mut buf = [0xa5; 65_536];
+                // A turn has a budget, so that a machine that cannot stop is seen.
+                for _ in 0..100_000 {
+                    let Some(len) = n.machine.transmit(now, &mut n.caches, &mut buf) else { return };
+                    assert!(len < LINK.payload_max, "{len} bytes in one datagram");
+                    send(&buf[..len]);
+                }
+                panic!("the machine does not stop sending");
+            }
+            Node::Original(o) => o.turn(now).iter().for_each(|d| send(d)),
+        }
+    }
+
+    pub(crate) fn deadline(&self, now: Millis) -> Option<Millis> {
+        match self {
+            Node::Ours(n) => n.machine.deadline(now),
+            Node::Original(o) => Some(o.deadline()),
+        }
+    }
+
+    pub(crate) fn internal(&self) -> Table {
+        match self {
+            Node::Ours(n) => table(&n.caches.internal),
+            Node::Original(o) => o.internal_table(),
+        }
+    }
+
+    pub(crate) fn external(&self) -> Table {
+        match self {
+            Node::Ours(n) => table(&n.caches.external),
+            Node::Original(o) => o.external_table(),
+        }
+    }
+
+    pub(crate) fn external_len(&self) -> usize {
+        match self {
+            Node::Ours(n) => n.caches.external.counts().flows,
+            Node::Original(o) => o.external_len(),
+        }
+    }
+
+    pub(crate) fn ours(&mut self) -> &mut OurNode {
+        match self {
+            Node::Ours(n) => n,
+            Node::Original(_) => panic!("this node is an original"),
+        }
+    }
+}

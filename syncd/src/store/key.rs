@@ -1,0 +1,166 @@
+//! What makes two flows the same: original tuple and zone (spec/sync-protocol.md §6).
+
+use zct_wire::peer::Flow;
+use zct_wire::tuple::{Addr, Tuple};
+
+/// Bytes of an IPv4 key.
+pub(crate) const V4: usize = 16;
+/// Bytes of an IPv6 key.
+pub(crate) const V6: usize = 40;
+
+/// The key of a flow, as it stands at the front of its record: source and destination address, ports or
+/// ICMP type, code and identifier, protocol, direction of the zone, zone; all in network order.
+///
+/// The kernel's id is not part of it: a peer's flows have none, and it changes when a flow is made again.
+/// The zone is, with its direction (0 both, 1 original, 2 reply): the same tuple may exist once in each. The
+/// original hashes by zone but does not compare it, so there two zones may share one entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// IPv4.
+    V4([u8; V4]),
+    /// IPv6.
+    V6([u8; V6]),
+}
+
+/// Direction of the zone.
+pub(crate) mod zone_dir {
+    pub(crate) const BOTH: u8 = 0;
+    pub(crate) const ORIG: u8 = 1;
+    pub(crate) const REPLY: u8 = 2;
+}
+
+impl Key {
+    /// The key of `flow`; `None` when it lacks an address of either direction, has two families, or no
+    /// protocol: such a flow can neither be told from others nor ever be committed.
+    pub fn of(flow: &Flow) -> Option<Key> {
+        let t = &flow.orig;
+        let (dir, zone) = match (flow.zone, t.zone, flow.reply_zone) {
+            (_, Some(z), _) => (zone_dir::ORIG, z),
+            (_, None, Some(z)) => (zone_dir::REPLY, z),
+            (z, None, None) => (zone_dir::BOTH, z.unwrap_or(0)),
+        };
+        let [z0, z1] = zone.to_be_bytes();
+        let tail = [t.proto?, dir, z0, z1];
+        Some(match (t.src?, t.dst?) {
+            (Addr::V4(src), Addr::V4(dst)) => {
+                let mut key = [0; V4];
+                key[..4].copy_from_slice(&src);
+                key[4..8].copy_from_slice(&dst);
+                key[8..12].copy_from_slice(&layer4(t));
+                key[12..].copy_from_slice(&tail);
+                Key::V4(key)
+            }
+            (Addr::V6(src), Addr::V6(dst)) => {
+                let mut key = [0; V6];
+                key[..16].copy_from_slice(&src);
+                key[16..32].copy_from_slice(&dst);
+                key[32..36].copy_from_slice(&layer4(t));
+                key[36..].copy_from_slice(&tail);
+                Key::V6(key)
+            }
+            _ => return None,
+        })
+    }
+
+    /// The bytes.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Key::V4(b) => b,
+            Key::V6(b) => b,
+        }
+    }
+
+    /// Layer 4 protocol number.
+    #[inline]
+    pub fn proto(&self) -> u8 {
+        match self {
+            Key::V4(b) => b[12],
+            Key::V6(b) => b[36],
+        }
+    }
+}
+
+/// Ports, or type, code and identifier; zero where there is nothing.
+fn layer4(t: &Tuple) -> [u8; 4] {
+    let ([a, b], [c, d]) = match (t.src_port, t.dst_port) {
+        (None, None) => {
+            ([t.icmp_type.unwrap_or(0), t.icmp_code.unwrap_or(0)], t.icmp_id.unwrap_or(0).to_be_bytes())
+        }
+        (src, dst) => (src.unwrap_or(0).to_be_bytes(), dst.unwrap_or(0).to_be_bytes()),
+    };
+    [a, b, c, d]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow() -> Flow {
+        let orig = Tuple {
+            src: Some(Addr::V4([1, 2, 3, 4])),
+            dst: Some(Addr::V4([5, 6, 7, 8])),
+            proto: Some(6),
+            src_port: Some(0x0102),
+            dst_port: Some(0x0304),
+            ..Tuple::default()
+        };
+        Flow { orig, ..Flow::default() }
+    }
+
+    #[test]
+    fn bytes_stand_in_network_order() {
+        let f = Flow { zone: Some(0x0506), ..flow() };
+        assert_eq!(Key::of(&f), Some(Key::V4([1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 6, 0, 5, 6])));
+        assert_eq!(Key::of(&f).unwrap().proto(), 6);
+    }
+
+    #[test]
+    fn zones_and_their_directions_differ() {
+        let zone = |both, orig, reply| {
+            let mut f = Flow { zone: both, reply_zone: reply, ..flow() };
+            f.orig.zone = orig;
+            Key::of(&f).unwrap()
+        };
+        let all = [
+            zone(None, None, None),
+            zone(Some(7), None, None),
+            zone(None, Some(7), None),
+            zone(None, None, Some(7)),
+        ];
+        for (i, a) in all.iter().enumerate() {
+            assert!(all[..i].iter().all(|b| a != b));
+        }
+        // No zone and zone 0 are the same place.
+        assert_eq!(zone(None, None, None), zone(Some(0), None, None));
+    }
+
+    #[test]
+    fn flows_without_a_place_have_no_key() {
+        for cut in [
+            |f: &mut Flow| f.orig.src = None,
+            |f: &mut Flow| f.orig.dst = None,
+            |f: &mut Flow| f.orig.proto = None,
+            |f: &mut Flow| f.orig.dst = Some(Addr::V6([0; 16])),
+        ] {
+            let mut f = flow();
+            cut(&mut f);
+            assert_eq!(Key::of(&f), None);
+        }
+    }
+
+    #[test]
+    fn icmp_members_stand_where_ports_do() {
+        let mut f = flow();
+        f.orig = Tuple {
+            proto: Some(1),
+            src_port: None,
+            dst_port: None,
+            icmp_type: Some(8),
+            icmp_code: Some(1),
+            icmp_id: Some(0x4d00),
+            ..f.orig
+        };
+        assert_eq!(Key::of(&f), Some(Key::V4([1, 2, 3, 4, 5, 6, 7, 8, 8, 1, 0x4d, 0, 1, 0, 0, 0])));
+    }
+}

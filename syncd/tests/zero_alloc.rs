@@ -1,0 +1,94 @@
+//! Once the caches and queues have their size, a change costs no allocation on either side. A binary of its own,
+//! because the allocator counts the whole process.
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use std::alloc::System;
+use zct_wire::peer::{Expect, Flow, Kind};
+use zct_wire::proto::{ProtoInfo, TcpInfo};
+use zct_wire::tuple::{Addr, Tuple};
+use zctd::peer::{Caches, Config, Event, Host, Link, Machine, Millis, Notice, Origin, Seed};
+
+#[global_allocator]
+static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+struct Quiet;
+
+impl Host for Quiet {
+    fn notice(&mut self, _: Notice) {}
+    fn inject_flow(&mut self, _: Kind, _: &Flow) {}
+    fn inject_expect(&mut self, _: Kind, _: &Expect) {}
+    fn dump_kernel(&mut self) {}
+    fn flush_kernel(&mut self) {}
+}
+
+fn flow(n: u32, mark: u32) -> Flow {
+    let [a, b, c, d] = n.to_be_bytes();
+    Flow {
+        orig: Tuple {
+            src: Some(Addr::V4([10 + a, b, c, d])),
+            dst: Some(Addr::V4([192, 0, 2, 1])),
+            proto: Some(6),
+            src_port: Some(1000),
+            dst_port: Some(443),
+            ..Tuple::default()
+        },
+        status: Some(0x0e),
+        timeout_s: Some(600),
+        mark: Some(mark),
+        proto: Some(ProtoInfo::Tcp(TcpInfo { state: Some(3), ..TcpInfo::default() })),
+        ..Flow::default()
+    }
+}
+
+struct Side {
+    machine: Machine,
+    caches: Caches,
+}
+
+impl Side {
+    fn new(sequence: u32) -> Self {
+        let config = Config { ack_window_size: 50, ..Config::default() };
+        let caches = Caches::new(&config, [1, 2]);
+        let link = Link { payload_max: 1472, up: true };
+        let seed = Seed { sequence, random: 1 };
+        Side { machine: Machine::new(0, config, vec![link], 0, seed), caches }
+    }
+
+    /// Sends everything that is due to the other side.
+    fn send(&mut self, now: Millis, to: &mut Side, buf: &mut [u8]) {
+        self.machine.turn(now, &mut self.caches, &mut Quiet);
+        while let Some(n) = self.machine.transmit(now, &mut self.caches, buf) {
+            to.machine.datagram(now, 0, &buf[..n], &mut to.caches, &mut Quiet);
+        }
+    }
+}
+
+#[test]
+fn a_change_costs_no_allocation() {
+    const FLOWS: u32 = 2000;
+    let (mut active, mut backup) = (Side::new(1), Side::new(1_000_000));
+    let mut buf = [0; 1472];
+    let (mut now, mut mark) = (0, 0);
+    // Changes in bursts; some flows end and others take their place.
+    let mut rounds = |n: u32| {
+        for _ in 0..n {
+            mark += 1;
+            for i in 0..200 {
+                let f = flow((mark * 200 + i) % FLOWS, mark);
+                let event = if (mark + i) % 50 == 0 { Event::Destroy } else { Event::Update };
+                active.machine.flow_change(now, event, Origin::Kernel, &f, 1, &mut active.caches);
+            }
+            now += 10;
+            active.send(now, &mut backup, &mut buf);
+            backup.send(now, &mut active, &mut buf);
+        }
+    };
+    // Several seconds: greetings, the bulks that follow them, every timer.
+    rounds(800);
+    let region = Region::new(GLOBAL);
+    rounds(400);
+    let change = region.change();
+    assert_eq!((change.allocations, change.reallocations), (0, 0));
+    assert!(backup.caches.external.counts().flows > 1500);
+    assert_eq!(backup.machine.stats().lost, 0);
+}

@@ -1,0 +1,105 @@
+//! A datagram or a stream from a peer: the cutting ends, what is read is written and read again, and reading
+//! twice over any cut of a stream gives the same messages.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use zct_wire::peer::{
+    Encode, Expect, Flow, Kind, MESSAGE_MAX, Message, Messages, Split, Transport, attr, header, split,
+};
+
+const EVERYTHING: Encode = Encode { timeout: true, wscale: true };
+
+fuzz_target!(|data: &[u8]| {
+    assert!(Messages::new(data).count() <= data.len() / header::HDR + 1);
+    for m in Messages::new(data).flatten() {
+        assert!(m.bytes.len() >= header::HDR);
+        body(&m);
+    }
+    stream(data);
+    // The attributes again with a header that is right, so that all the fuzzing goes into them.
+    flow(data);
+    expect(data);
+});
+
+fn body(m: &Message<'_>) {
+    if let Some((from, to)) = m.range().filter(|_| m.kind == Kind::Control as u8) {
+        let mut buf = [0xa5; header::CONTROL_LEN];
+        let n = header::encode_control(&mut buf, m.flags, m.seq, Some((from, to)));
+        assert_eq!(n, Some(header::CONTROL_LEN));
+        let again = Messages::new(&buf).next().map(|m| m.map(|m| (m.flags, m.seq, m.range())));
+        // Without a flag that has a range it is sixteen bytes all the same, and read as such.
+        assert_eq!(again, Some(Ok((m.flags, m.seq, Some((from, to))))));
+    }
+    match Kind::from_number(m.kind) {
+        Some(k) if k.is_flow() => flow(m.body()),
+        Some(k) if k.is_expect() => expect(m.body()),
+        _ => {}
+    }
+}
+
+/// A message's attributes are walked to the end or to the first error.
+fn walk(body: &[u8]) {
+    assert!(attr::PeerAttrs::new(body).count() <= body.len() / attr::PEER_ATTR_HDR + 1);
+}
+
+/// What can be read can be written, and what was written reads back as itself from then on. (The first time
+/// something may get lost: ports of protocols that have none, names that are too long to send.)
+fn flow(body: &[u8]) {
+    walk(body);
+    let Ok(f) = Flow::decode(body) else { return };
+    let mut buf = [0xa5; MESSAGE_MAX];
+    let n = f.encode(&mut buf, Kind::FlowNew, 0, 1, EVERYTHING).expect("MESSAGE_MAX is enough");
+    let again = Flow::decode(&buf[header::HDR..n]).expect("what was written");
+    let mut buf2 = [0x5a; MESSAGE_MAX];
+    let n2 = again.encode(&mut buf2, Kind::FlowNew, 0, 1, EVERYTHING).expect("MESSAGE_MAX is enough");
+    assert_eq!(buf[..n], buf2[..n2]);
+    // Merging what is there already changes nothing.
+    let mut merged = f;
+    merged.merge(&f);
+    assert_eq!(merged, f);
+    let _ = (f.reply(), f.nat_src(), f.nat_dst());
+}
+
+fn expect(body: &[u8]) {
+    let Ok(e) = Expect::decode(body) else { return };
+    let mut buf = [0xa5; MESSAGE_MAX];
+    let n = e.encode(&mut buf, Kind::ExpectNew, 0, 1, EVERYTHING).expect("MESSAGE_MAX is enough");
+    let again = Expect::decode(&buf[header::HDR..n]).expect("what was written");
+    let mut buf2 = [0x5a; MESSAGE_MAX];
+    let n2 = again.encode(&mut buf2, Kind::ExpectNew, 0, 1, EVERYTHING).expect("MESSAGE_MAX is enough");
+    assert_eq!(buf[..n], buf2[..n2]);
+}
+
+/// Byte by byte or at once: the same messages.
+fn stream(data: &[u8]) {
+    let cut = |mut bytes: &[u8]| {
+        let (mut seqs, mut lost) = (Vec::new(), false);
+        loop {
+            match split(bytes, Transport::Stream) {
+                Split::End => return (seqs, lost, 0),
+                Split::Partial(rest) => return (seqs, lost, rest.len()),
+                Split::Message(m, rest) => {
+                    seqs.push(m.seq);
+                    bytes = rest;
+                }
+                Split::Bad(bad, rest) => {
+                    lost |= bad != zct_wire::peer::Bad::Version;
+                    bytes = rest;
+                }
+            }
+        }
+    };
+    let (whole, lost, _) = cut(data);
+    if lost {
+        return; // the framing is gone, and where depends on what has arrived
+    }
+    let (mut pending, mut seqs) = (Vec::new(), Vec::new());
+    for b in data {
+        pending.push(*b);
+        let (some, lost, left) = cut(&pending);
+        assert!(!lost);
+        seqs.extend(some);
+        pending.drain(..pending.len() - left);
+    }
+    assert_eq!(seqs, whole);
+}

@@ -1,0 +1,624 @@
+//! The bytes of a flow in a peer message: attributes 0 to 32 (spec/sync-protocol.md §3.1, §3.2, §3.4).
+
+use crate::build::Full;
+use crate::consts::ipproto;
+use crate::error::WireError;
+use crate::flow::{SeqAdj, Synproxy};
+use crate::peer::attr::{PeerAttr, PeerAttrs, ct, exact, pair};
+use crate::peer::build::FrameBuilder;
+use crate::peer::flow::{Flow, has_ports, is_icmp};
+use crate::peer::header::Kind;
+use crate::peer::name::Name;
+use crate::proto::{DccpInfo, ProtoInfo, SctpInfo, TcpInfo};
+use crate::tuple::{Addr, Tuple};
+
+/// The longest helper name the original accepts: it refuses a whole message over one character more, although
+/// it sends up to 15 itself (§3.4). We read 15 and write 11.
+pub const HELPER_SENT_MAX: usize = 11;
+/// The longest LABELS attribute the original accepts, header included.
+const LABELS_LEN_MAX: usize = 1028;
+
+/// What the sender leaves out by configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encode {
+    /// Send TIMEOUT: unless the sender has CommitTimeout.
+    pub timeout: bool,
+    /// Send the window scales: with TCPWindowTracking.
+    pub wscale: bool,
+}
+
+impl Default for Encode {
+    fn default() -> Self {
+        Encode { timeout: true, wscale: false }
+    }
+}
+
+/// A value that the original converts to network order twice (§3.2): on the wire it stands in the sender's
+/// own byte order.
+fn host16(what: &'static str, value: &[u8]) -> Result<u16, WireError> {
+    exact(what, value).map(u16::from_ne_bytes)
+}
+
+/// A verification tag: bytes as they are, which [`SctpInfo`] holds in host byte order.
+fn raw32(what: &'static str, value: &[u8]) -> Result<u32, WireError> {
+    exact(what, value).map(u32::from_ne_bytes)
+}
+
+pub(super) fn be32(what: &'static str, value: &[u8]) -> Result<u32, WireError> {
+    exact(what, value).map(u32::from_be_bytes)
+}
+
+pub(super) fn byte(what: &'static str, value: &[u8]) -> Result<u8, WireError> {
+    exact(what, value).map(|[b]: [u8; 1]| b)
+}
+
+pub(super) fn addrs4(what: &'static str, value: &[u8], t: &mut Tuple) -> Result<(), WireError> {
+    let (src, dst) = pair::<4>(what, value)?;
+    (t.src, t.dst) = (Some(Addr::V4(src)), Some(Addr::V4(dst)));
+    Ok(())
+}
+
+pub(super) fn addrs6(what: &'static str, value: &[u8], t: &mut Tuple) -> Result<(), WireError> {
+    let (src, dst) = pair::<16>(what, value)?;
+    (t.src, t.dst) = (Some(Addr::V6(src)), Some(Addr::V6(dst)));
+    Ok(())
+}
+
+pub(super) fn ports(what: &'static str, value: &[u8], t: &mut Tuple) -> Result<(), WireError> {
+    let (src, dst) = pair::<2>(what, value)?;
+    (t.src_port, t.dst_port) = (Some(u16::from_be_bytes(src)), Some(u16::from_be_bytes(dst)));
+    Ok(())
+}
+
+/// Six big-endian words, original direction first.
+fn seq_adj(value: &[u8]) -> Result<[SeqAdj; 2], WireError> {
+    let (orig, reply) = pair::<12>("NAT_SEQ_ADJ", value)?;
+    let one = |[a, b, c, d, e, f, g, h, i, j, k, l]: [u8; 12]| SeqAdj {
+        correction_pos: u32::from_be_bytes([a, b, c, d]),
+        offset_before: i32::from_be_bytes([e, f, g, h]),
+        offset_after: i32::from_be_bytes([i, j, k, l]),
+    };
+    Ok([one(orig), one(reply)])
+}
+
+/// Three big-endian words in the order its, isn, tsoff.
+fn synproxy(value: &[u8]) -> Result<Synproxy, WireError> {
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = exact("SYNPROXY", value)?;
+    Ok(Synproxy {
+        its: u32::from_be_bytes([a, b, c, d]),
+        isn: u32::from_be_bytes([e, f, g, h]),
+        tsoff: u32::from_be_bytes([i, j, k, l]),
+    })
+}
+
+/// Changes label words between host and network order; words that are not given are zero, more than four are
+/// dropped because the kernel has no place for them.
+fn label_words(words: &[u8]) -> [u8; 16] {
+    let mut out = [0; 16];
+    for (to, from) in out.chunks_exact_mut(4).zip(words.chunks_exact(4)) {
+        let word = from.first_chunk().copied().map_or(0, u32::from_be_bytes);
+        to.copy_from_slice(&word.to_ne_bytes());
+    }
+    out
+}
+
+impl Flow {
+    /// Reads the body of a flow message by the receiver's rules (§3.4): an unknown number, a wrong size or a
+    /// lying length refuse the whole message, the last of duplicates counts.
+    ///
+    /// Wider than the original in two ways: helper names of up to 15 characters are read, and labels beyond
+    /// the kernel's 128 are dropped. Translated ports of ICMP, which original peers send with value 0, are
+    /// ignored, and so are translations to the other address family.
+    pub fn decode(body: &[u8]) -> Result<Flow, WireError> {
+        let mut f = Flow::default();
+        for a in PeerAttrs::new(body) {
+            f.attribute(a?)?;
+        }
+        if is_icmp(f.orig.proto.unwrap_or(0)) {
+            (f.spat, f.dpat) = (None, None);
+        }
+        let family = f.family();
+        f.snat = f.snat.filter(|a| Some(a.family()) == family);
+        f.dnat = f.dnat.filter(|a| Some(a.family()) == family);
+        Ok(f)
+    }
+
+    #[inline]
+    fn attribute(&mut self, a: PeerAttr<'_>) -> Result<(), WireError> {
+        let v = a.value;
+        match a.kind {
+            ct::IPV4 => addrs4("IPV4", v, &mut self.orig)?,
+            ct::IPV6 => addrs6("IPV6", v, &mut self.orig)?,
+            ct::L4PROTO => self.orig.proto = Some(byte("L4PROTO", v)?),
+            ct::PORT => ports("PORT", v, &mut self.orig)?,
+            ct::STATUS => self.status = Some(be32("STATUS", v)?),
+            ct::TIMEOUT => self.timeout_s = Some(be32("TIMEOUT", v)?),
+            ct::MARK => self.mark = Some(be32("MARK", v)?),
+            ct::TCP_STATE => {
+                let state = byte("TCP_STATE", v)?;
+                self.tcp(|i| i.state = Some(state));
+            }
+            ct::TCP_WSCALE_ORIG => {
+                let scale = byte("TCP_WSCALE_ORIG", v)?;
+                self.tcp(|TcpInfo { wscale: [orig, _], .. }| *orig = Some(scale));
+            }
+            ct::TCP_WSCALE_REPL => {
+                let scale = byte("TCP_WSCALE_REPL", v)?;
+                self.tcp(|TcpInfo { wscale: [_, reply], .. }| *reply = Some(scale));
+            }
+            ct::ICMP_TYPE => self.orig.icmp_type = Some(byte("ICMP_TYPE", v)?),
+            ct::ICMP_CODE => self.orig.icmp_code = Some(byte("ICMP_CODE", v)?),
+            ct::ICMP_ID => self.orig.icmp_id = Some(host16("ICMP_ID", v)?),
+            ct::SNAT_IPV4 => self.snat = Some(Addr::V4(exact("SNAT_IPV4", v)?)),
+            ct::DNAT_IPV4 => self.dnat = Some(Addr::V4(exact("DNAT_IPV4", v)?)),
+            ct::SNAT_IPV6 => self.snat = Some(Addr::V6(exact("SNAT_IPV6", v)?)),
+            ct::DNAT_IPV6 => self.dnat = Some(Addr::V6(exact("DNAT_IPV6", v)?)),
+            ct::SPAT_PORT => self.spat = Some(host16("SPAT_PORT", v)?),
+            ct::DPAT_PORT => self.dpat = Some(host16("DPAT_PORT", v)?),
+            ct::SYNPROXY => self.synproxy = Some(synproxy(v)?),
+            ct::ZONE => self.zone = Some(u16::from_be_bytes(exact("ZONE", v)?)),
+            _ => return self.rare_attribute(a),
+        }
+        Ok(())
+    }
+
+    fn rare_attribute(&mut self, a: PeerAttr<'_>) -> Result<(), WireError> {
+        let v = a.value;
+        match a.kind {
+            ct::MASTER_IPV4 => addrs4("MASTER_IPV4", v, self.master_mut())?,
+            ct::MASTER_IPV6 => addrs6("MASTER_IPV6", v, self.master_mut())?,
+            ct::MASTER_L4PROTO => self.master_mut().proto = Some(byte("MASTER_L4PROTO", v)?),
+            ct::MASTER_PORT => ports("MASTER_PORT", v, self.master_mut())?,
+            ct::NAT_SEQ_ADJ => self.seq_adj = Some(seq_adj(v)?),
+            ct::SCTP_STATE => {
+                let state = byte("SCTP_STATE", v)?;
+                self.sctp(|i| i.state = Some(state));
+            }
+            ct::SCTP_VTAG_ORIG => {
+                let tag = raw32("SCTP_VTAG_ORIG", v)?;
+                self.sctp(|SctpInfo { vtag: [orig, _], .. }| *orig = Some(tag));
+            }
+            ct::SCTP_VTAG_REPL => {
+                let tag = raw32("SCTP_VTAG_REPL", v)?;
+                self.sctp(|SctpInfo { vtag: [_, reply], .. }| *reply = Some(tag));
+            }
+            ct::DCCP_STATE => {
+                let state = byte("DCCP_STATE", v)?;
+                self.dccp(|i| i.state = Some(state));
+            }
+            ct::DCCP_ROLE => {
+                let role = byte("DCCP_ROLE", v)?;
+                self.dccp(|i| i.role = Some(role));
+            }
+            ct::HELPER_NAME => {
+                if v.len() > 16 {
+                    return Err(WireError::BadValue { what: "HELPER_NAME", want: 16, have: v.len() });
+                }
+                self.helper = Name::new(v);
+            }
+            ct::LABELS => {
+                if v.len() > LABELS_LEN_MAX - 4 {
+                    let want = LABELS_LEN_MAX - 4;
+                    return Err(WireError::BadValue { what: "LABELS", want, have: v.len() });
+                }
+                if !v.is_empty() && v.len() % 4 == 0 {
+                    self.labels = Some(label_words(v));
+                }
+            }
+            unknown => {
+                let (want, have) = (usize::from(ct::MAX), usize::from(unknown));
+                return Err(WireError::BadValue { what: "peer attribute number", want, have });
+            }
+        }
+        Ok(())
+    }
+
+    fn master_mut(&mut self) -> &mut Tuple {
+        self.master.get_or_insert_default()
+    }
+
+    // A state of another protocol that came earlier in the message gives way.
+
+    fn tcp(&mut self, set: impl FnOnce(&mut TcpInfo)) {
+        let mut info = match self.proto {
+            Some(ProtoInfo::Tcp(i)) => i,
+            _ => TcpInfo::default(),
+        };
+        set(&mut info);
+        self.proto = Some(ProtoInfo::Tcp(info));
+    }
+
+    fn sctp(&mut self, set: impl FnOnce(&mut SctpInfo)) {
+        let mut info = match self.proto {
+            Some(ProtoInfo::Sctp(i)) => i,
+            _ => SctpInfo::default(),
+        };
+        set(&mut info);
+        self.proto = Some(ProtoInfo::Sctp(info));
+    }
+
+    fn dccp(&mut self, set: impl FnOnce(&mut DccpInfo)) {
+        let mut info = match self.proto {
+            Some(ProtoInfo::Dccp(i)) => i,
+            _ => DccpInfo::default(),
+        };
+        set(&mut info);
+        self.proto = Some(ProtoInfo::Dccp(info));
+    }
+
+    /// Writes the message into the start of `buf` and returns its length;
+    /// [`MESSAGE_MAX`](crate::peer::MESSAGE_MAX) bytes always suffice.
+    ///
+    /// Attributes come in the original's order, so that the same flow gives the same bytes. A helper name
+    /// longer than [`HELPER_SENT_MAX`] is left out: with it the original would refuse the whole flow.
+    pub fn encode(
+        &self,
+        buf: &mut [u8],
+        kind: Kind,
+        flags: u8,
+        seq: u32,
+        what: Encode,
+    ) -> Result<usize, Full> {
+        let mut b = FrameBuilder::new(buf, kind, flags, seq);
+        put_addrs(&mut b, &self.orig, ct::IPV4, ct::IPV6);
+        b.put_be32(ct::STATUS, self.status.unwrap_or(0));
+        let proto = self.orig.proto.unwrap_or(0);
+        b.put_u8(ct::L4PROTO, proto);
+        if has_ports(proto) {
+            put_ports(&mut b, &self.orig, ct::PORT);
+        }
+        self.put_state(&mut b, proto, what);
+        if let Some(t) = self.timeout_s.filter(|_| what.timeout) {
+            b.put_be32(ct::TIMEOUT, t);
+        }
+        if let Some(m) = self.mark {
+            b.put_be32(ct::MARK, m);
+        }
+        if let Some(m) = &self.master {
+            put_addrs(&mut b, m, ct::MASTER_IPV4, ct::MASTER_IPV6);
+            if let Some(p) = m.proto {
+                b.put_u8(ct::MASTER_L4PROTO, p);
+            }
+            put_ports(&mut b, m, ct::MASTER_PORT);
+        }
+        for (addr, v4, v6) in
+            [(self.snat, ct::SNAT_IPV4, ct::SNAT_IPV6), (self.dnat, ct::DNAT_IPV4, ct::DNAT_IPV6)]
+        {
+            match addr {
+                Some(Addr::V4(a)) => _ = b.put(v4, &a),
+                Some(Addr::V6(a)) => _ = b.put(v6, &a),
+                None => {}
+            }
+        }
+        for (port, kind) in [(self.spat, ct::SPAT_PORT), (self.dpat, ct::DPAT_PORT)] {
+            if let Some(p) = port {
+                b.put(kind, &p.to_ne_bytes());
+            }
+        }
+        if self.seq_adj.is_some() || self.helper.is_some() || self.labels.is_some() {
+            self.put_rare(&mut b);
+        }
+        if let Some(s) = self.synproxy {
+            let words = [s.its.to_be_bytes(), s.isn.to_be_bytes(), s.tsoff.to_be_bytes()];
+            b.put_parts(ct::SYNPROXY, &words.each_ref().map(|w| w.as_slice()));
+        }
+        if let Some(z) = self.zone {
+            b.put(ct::ZONE, &z.to_be_bytes());
+        }
+        b.finish()
+    }
+
+    fn put_state(&self, b: &mut FrameBuilder<'_>, proto: u8, what: Encode) {
+        match self.proto {
+            Some(ProtoInfo::Tcp(info)) if proto == ipproto::TCP => {
+                let Some(state) = info.state else { return };
+                b.put_u8(ct::TCP_STATE, state);
+                let [orig, reply] = info.wscale.map(|w| w.filter(|_| what.wscale));
+                for (scale, kind) in [(orig, ct::TCP_WSCALE_ORIG), (reply, ct::TCP_WSCALE_REPL)] {
+                    if let Some(s) = scale {
+                        b.put_u8(kind, s);
+                    }
+                }
+            }
+            Some(ProtoInfo::Sctp(info)) if proto == ipproto::SCTP => {
+                let Some(state) = info.state else { return };
+                b.put_u8(ct::SCTP_STATE, state);
+                let [orig, reply] = info.vtag;
+                for (tag, kind) in [(orig, ct::SCTP_VTAG_ORIG), (reply, ct::SCTP_VTAG_REPL)] {
+                    if let Some(t) = tag {
+                        b.put(kind, &t.to_ne_bytes());
+                    }
+                }
+            }
+            Some(ProtoInfo::Dccp(info)) if proto == ipproto::DCCP => {
+                let Some(state) = info.state else { return };
+                b.put_u8(ct::DCCP_STATE, state);
+                if let Some(role) = info.role {
+                    b.put_u8(ct::DCCP_ROLE, role);
+                }
+            }
+            _ if is_icmp(proto) => {
+                if let Some(t) = self.orig.icmp_type {
+                    b.put_u8(ct::ICMP_TYPE, t);
+                }
+                if let Some(c) = self.orig.icmp_code {
+                    b.put_u8(ct::ICMP_CODE, c);
+                }
+                if let Some(id) = self.orig.icmp_id {
+                    b.put(ct::ICMP_ID, &id.to_ne_bytes());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn put_rare(&self, b: &mut FrameBuilder<'_>) {
+        if let Some([orig, reply]) = self.seq_adj {
+            let words = |s: SeqAdj| {
+                [s.correction_pos.to_be_bytes(), s.offset_before.to_be_bytes(), s.offset_after.to_be_bytes()]
+            };
+            let ([a, x, y], [d, e, f]) = (words(orig), words(reply));
+            b.put_parts(ct::NAT_SEQ_ADJ, &[&a, &x, &y, &d, &e, &f]);
+        }
+        if let Some(h) = self.helper.as_ref().filter(|h| h.as_bytes().len() <= HELPER_SENT_MAX) {
+            b.put_name(ct::HELPER_NAME, h.as_bytes());
+        }
+        if let Some(l) = &self.labels {
+            // The same exchange of bytes turns host words into network words.
+            b.put(ct::LABELS, &label_words(l));
+        }
+    }
+}
+
+pub(super) fn put_addrs(b: &mut FrameBuilder<'_>, t: &Tuple, v4: u16, v6: u16) {
+    match (t.src, t.dst) {
+        (Some(Addr::V4(src)), Some(Addr::V4(dst))) => _ = b.put_parts(v4, &[&src, &dst]),
+        (Some(Addr::V6(src)), Some(Addr::V6(dst))) => _ = b.put_parts(v6, &[&src, &dst]),
+        _ => {}
+    }
+}
+
+pub(super) fn put_ports(b: &mut FrameBuilder<'_>, t: &Tuple, kind: u16) {
+    if let (Some(src), Some(dst)) = (t.src_port, t.dst_port) {
+        b.put_parts(kind, &[&src.to_be_bytes(), &dst.to_be_bytes()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consts::ips;
+    use crate::peer::header::Messages;
+    use crate::peer::{MESSAGE_MAX, captures};
+    use std::vec::Vec;
+
+    fn round(f: &Flow, what: Encode) -> Vec<u8> {
+        let mut buf = [0xa5; MESSAGE_MAX];
+        let n = f.encode(&mut buf, Kind::FlowUpdate, 0, 7, what).unwrap();
+        buf[..n].to_vec()
+    }
+
+    /// The one message of a capture.
+    fn read(capture: &[u8]) -> Flow {
+        let m = Messages::new(capture).next().unwrap().unwrap();
+        Flow::decode(m.body()).unwrap()
+    }
+
+    fn addr(text: &str) -> Addr {
+        Addr::V4(text.parse::<std::net::Ipv4Addr>().unwrap().octets())
+    }
+
+    #[test]
+    fn captured_flows_mean_what_was_captured() {
+        let f = read(captures::TCP4_ESTABLISHED);
+        assert_eq!((f.orig.src, f.orig.dst), (Some(addr("10.1.0.2")), Some(addr("10.2.0.2"))));
+        assert_eq!((f.orig.src_port, f.orig.dst_port, f.orig.proto), (Some(44_862), Some(80), Some(6)));
+        assert_eq!((f.status, f.timeout_s, f.mark), (Some(0x18e), Some(432_000), None));
+        assert_eq!(f.proto.and_then(|p| p.state()), Some(3));
+
+        let f = read(captures::TCP4_DELETE_SYNPROXY);
+        assert_eq!((f.mark, f.synproxy), (Some(9), Some(Synproxy::default())));
+        let f = read(captures::UDP4_ZONE);
+        assert_eq!((f.zone, f.mark), (Some(7), Some(0)));
+        let f = read(captures::TCP4_HELPER);
+        assert_eq!(f.helper, Name::new(b"ftp"));
+        let f = read(captures::TCP4_LABEL);
+        assert_eq!(f.labels.unwrap()[..4], 8u32.to_ne_bytes());
+        let related = Messages::new(captures::EXPECT_DELETE_AND_RELATED).nth(1).unwrap().unwrap();
+        let f = Flow::decode(related.body()).unwrap();
+        let m = f.master.unwrap();
+        assert_eq!((m.src, m.src_port, m.dst_port), (Some(addr("10.1.0.2")), Some(43_888), Some(21)));
+        assert_eq!(f.status.unwrap() & ips::EXPECTED, ips::EXPECTED);
+    }
+
+    /// The fields that stand in the sender's byte order, from a little-endian sender.
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn host_order_fields() {
+        let f = read(captures::TCP4_SNAT);
+        assert_eq!((f.snat, f.spat), (Some(addr("10.2.0.1")), Some(40_046)));
+        let f = read(captures::TCP4_DNAT);
+        assert_eq!((f.dnat, f.dpat), (Some(addr("10.2.0.2")), Some(8_080)));
+        assert_eq!(read(captures::ICMP_ECHO).orig.icmp_id, Some(77));
+    }
+
+    #[test]
+    fn captured_flows_are_written_byte_for_byte() {
+        let mut seen = 0;
+        for whole in captures::ALL {
+            for m in Messages::new(whole).map(Result::unwrap) {
+                let Some(kind) = Kind::from_number(m.kind).filter(|k| k.is_flow()) else { continue };
+                let f = Flow::decode(m.body()).unwrap();
+                let mut buf = [0xa5; MESSAGE_MAX];
+                let what = Encode { timeout: true, wscale: true };
+                let n = f.encode(&mut buf, kind, m.flags, m.seq, what).unwrap();
+                assert_eq!(&buf[..n], m.bytes);
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 14);
+    }
+
+    /// Everything at once, at its longest.
+    fn full(v6: bool, proto: ProtoInfo) -> Flow {
+        let a = |n: u8| if v6 { Addr::V6([n; 16]) } else { Addr::V4([n; 4]) };
+        let tuple = |n: u8, proto: u8| Tuple {
+            src: Some(a(n)),
+            dst: Some(a(n + 1)),
+            proto: Some(proto),
+            src_port: Some(0x1234),
+            dst_port: Some(0x5678),
+            ..Tuple::default()
+        };
+        let l4 = match proto {
+            ProtoInfo::Tcp(_) => 6,
+            ProtoInfo::Sctp(_) => 132,
+            ProtoInfo::Dccp(_) => 33,
+        };
+        let adj = |n| SeqAdj { correction_pos: n, offset_before: -5, offset_after: i32::MIN };
+        Flow {
+            orig: tuple(1, l4),
+            status: Some(0x8000_0001),
+            timeout_s: Some(u32::MAX),
+            mark: Some(0xdead_beef),
+            proto: Some(proto),
+            master: Some(tuple(3, 17)),
+            snat: Some(a(5)),
+            dnat: Some(a(6)),
+            spat: Some(0x9c6e),
+            dpat: Some(1),
+            seq_adj: Some([adj(1), adj(u32::MAX)]),
+            helper: Name::new(b"elevenchars"),
+            labels: Some(core::array::from_fn(|i| i as u8 ^ 0x5a)),
+            synproxy: Some(Synproxy { isn: 1, its: 2, tsoff: 3 }),
+            zone: Some(0x0102),
+            ..Flow::default()
+        }
+    }
+
+    fn all_full() -> Vec<Flow> {
+        let infos = [
+            ProtoInfo::Tcp(TcpInfo { state: Some(3), wscale: [Some(14), Some(0)], ..TcpInfo::default() }),
+            ProtoInfo::Sctp(SctpInfo { state: Some(4), vtag: [Some(1), Some(0x0102_0304)] }),
+            ProtoInfo::Dccp(DccpInfo { state: Some(4), role: Some(1), handshake_seq: None }),
+        ];
+        infos.into_iter().flat_map(|i| [full(false, i), full(true, i)]).collect()
+    }
+
+    const EVERYTHING: Encode = Encode { timeout: true, wscale: true };
+
+    #[test]
+    fn everything_at_once_goes_round_and_fits() {
+        for f in all_full() {
+            let bytes = round(&f, EVERYTHING);
+            assert_eq!(Flow::decode(&bytes[8..]), Ok(f));
+            assert!(bytes.len() <= MESSAGE_MAX && bytes.len() % 4 == 0);
+            for n in 0..bytes.len() {
+                let mut small = [0u8; MESSAGE_MAX];
+                assert_eq!(f.encode(&mut small[..n], Kind::FlowNew, 0, 0, EVERYTHING), Err(Full));
+            }
+        }
+    }
+
+    #[test]
+    fn every_truncation_is_an_error_or_less_never_invented() {
+        for f in all_full() {
+            let bytes = round(&f, EVERYTHING);
+            for n in 8..bytes.len() {
+                let Ok(cut) = Flow::decode(&bytes[8..n]) else { continue };
+                let mut merged = f;
+                merged.merge(&cut);
+                assert_eq!(merged, f, "{n} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_sizes_and_numbers_refuse_the_message() {
+        let f = full(true, ProtoInfo::Tcp(TcpInfo { state: Some(3), ..TcpInfo::default() }));
+        let bytes = round(&f, EVERYTHING);
+        let mut at = 8;
+        while at < bytes.len() {
+            let len = usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]));
+            let kind = u16::from_be_bytes([bytes[at + 2], bytes[at + 3]]);
+            for claimed in [0, 3, len - 1, len + 1, 0xffff] {
+                // Names and labels have no fixed size.
+                if matches!(kind, ct::HELPER_NAME | ct::LABELS) && claimed.abs_diff(len) == 1 {
+                    continue;
+                }
+                let mut bad = bytes.clone();
+                bad[at..at + 2].copy_from_slice(&(claimed as u16).to_be_bytes());
+                assert!(Flow::decode(&bad[8..]).is_err(), "attribute {kind} of length {claimed}");
+            }
+            let mut bad = bytes.clone();
+            bad[at + 2..at + 4].copy_from_slice(&33u16.to_be_bytes());
+            assert!(Flow::decode(&bad[8..]).is_err());
+            at += len.next_multiple_of(4);
+        }
+    }
+
+    #[test]
+    fn configuration_leaves_out_timeout_and_scales() {
+        let f = all_full()[0];
+        let bytes = round(&f, Encode { timeout: false, wscale: false });
+        let got = Flow::decode(&bytes[8..]).unwrap();
+        let info = TcpInfo { state: Some(3), ..TcpInfo::default() };
+        assert_eq!((got.timeout_s, got.proto), (None, Some(ProtoInfo::Tcp(info))));
+    }
+
+    #[test]
+    fn helper_names_the_original_refuses_are_read_but_not_written() {
+        let mut body = Vec::from([0u8, 20, 0, 27]);
+        body.extend(b"fifteenletters_");
+        body.push(0);
+        let f = Flow::decode(&body).unwrap();
+        assert_eq!(f.helper, Name::new(b"fifteenletters_"));
+        let again = Flow::decode(&round(&f, EVERYTHING)[8..]).unwrap();
+        assert_eq!(again.helper, None);
+        // One more than the kernel can hold; and a name whose NUL is missing.
+        let mut long = Vec::from([0u8, 21, 0, 27]);
+        long.extend(*b"sixteenletters_x\0\0\0\0");
+        assert!(Flow::decode(&long).is_err());
+        assert_eq!(Flow::decode(&[0, 7, 0, 27, b'f', b't', b'p', 0]).unwrap().helper, Name::new(b"ftp"));
+    }
+
+    #[test]
+    fn labels_of_other_sizes() {
+        let with = |words: &[u8]| {
+            let mut body = Vec::new();
+            body.extend((4 + words.len() as u16).to_be_bytes());
+            body.extend(28u16.to_be_bytes());
+            body.extend(words);
+            body.resize(body.len().next_multiple_of(4), 0);
+            Flow::decode(&body)
+        };
+        let mut one = [0u8; 16];
+        one[..4].copy_from_slice(&0x0102_0304u32.to_ne_bytes());
+        assert_eq!(with(&[1, 2, 3, 4]).unwrap().labels, Some(one));
+        let mut five = [0u8; 20];
+        five[..4].copy_from_slice(&[1, 2, 3, 4]);
+        five[16] = 9;
+        assert_eq!(with(&five).unwrap().labels, Some(one));
+        assert_eq!(with(&[1, 2, 3, 4, 5]).unwrap().labels, None);
+        assert_eq!(with(&[0; 1024]).unwrap().labels, Some([0; 16]));
+        assert!(with(&[0; 1028]).is_err());
+    }
+
+    #[test]
+    fn the_ports_of_a_ping_are_no_translation() {
+        let mut body = Vec::new();
+        let mut put = |kind: u16, value: &[u8]| {
+            body.extend((4 + value.len() as u16).to_be_bytes());
+            body.extend(kind.to_be_bytes());
+            body.extend(value);
+            body.resize(body.len().next_multiple_of(4), 0);
+        };
+        put(ct::IPV4, &[10, 0, 0, 1, 10, 0, 0, 2]);
+        put(ct::L4PROTO, &[1]);
+        put(ct::SPAT_PORT, &[0, 0]);
+        put(ct::DPAT_PORT, &[0, 0]);
+        put(ct::SNAT_IPV6, &[1; 16]);
+        let f = Flow::decode(&body).unwrap();
+        assert_eq!((f.spat, f.dpat, f.snat), (None, None, None));
+    }
+}
