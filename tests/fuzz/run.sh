@@ -18,7 +18,7 @@ fi
 
 cargo run --quiet --release --example seeds -- target/seeds
 failed=
-for target in ${*:-attr flow expect text}; do
+for target in ${*:-attr flow expect text peer}; do
     echo "$target: ${FUZZ_SECONDS:-60} seconds, sanitizer $sanitizer"
     mkdir -p "corpus/$target"
     # 4 KiB is more than any message of the kernel; longer inputs only make each run slower.
