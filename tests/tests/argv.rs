@@ -27,19 +27,27 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name}={v}")))
 }
 
-/// What identifies each flow and what a command could have changed of it. Timeouts tick.
-#[derive(Default)]
-struct Table32(Vec<(u32, Option<u32>, Option<u32>, Option<Vec<u8>>)>);
+/// What identifies a flow and what a command could have changed of it. Timeouts tick.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Facts {
+    id: Option<u32>,
+    mark: Option<u32>,
+    status: Option<u32>,
+    labels: Option<Vec<u8>>,
+}
 
-impl Sink for Table32 {
+#[derive(Default)]
+struct Flows(Vec<Facts>);
+
+impl Sink for Flows {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
         let f = FlowView::index(msg).expect("a flow");
-        self.0.push((
-            f.id().expect("an id").expect("dumps have ids"),
-            f.mark().expect("a mark"),
-            f.status().expect("a status"),
-            f.raw(cta::LABELS).map(<[u8]>::to_vec),
-        ));
+        self.0.push(Facts {
+            id: f.id().expect("an id"),
+            mark: f.mark().expect("a mark"),
+            status: f.status().expect("a status"),
+            labels: f.raw(cta::LABELS).map(<[u8]>::to_vec),
+        });
         ControlFlow::Continue(())
     }
 
@@ -48,8 +56,8 @@ impl Sink for Table32 {
     }
 }
 
-fn table(kernel: &mut Requests) -> Table32 {
-    let mut flows = Table32::default();
+fn table(kernel: &mut Requests) -> Flows {
+    let mut flows = Flows::default();
     let filter = DumpFilter::default();
     kernel.dump(|buf, seq| request::dump(buf, seq, Table::Conntrack, &filter), &mut flows).expect("a dump");
     flows.0.sort();
@@ -253,7 +261,7 @@ fn may_listen(words: &[OsString]) -> bool {
     })
 }
 
-fn judge(words: &[OsString], output: &Output, kernel: &mut Requests, before: &mut Table32) {
+fn judge(words: &[OsString], output: &Output, kernel: &mut Requests, before: &mut Flows) {
     let told = || format!("{words:?}\n{output:?}");
     let Exit::Code(code @ 0..=2) = output.exit else { panic!("{}", told()) };
     let err = output.err();
