@@ -29,7 +29,7 @@ static:
 install: release
 	@scripts/install.sh "$(DESTDIR)" "$(PREFIX)" "$(LINKS)"
 
-test: release
+test: release static
 	@scripts/test.sh
 
 # The same programs under Debian's kernels 6.1 and 6.12, in virtual machines: make test-kernels KERNELS=6.12.115
