@@ -75,6 +75,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod client;
 pub mod commit;
 pub mod config;
 pub mod control;

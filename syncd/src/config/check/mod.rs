@@ -188,6 +188,7 @@ fn stats(s: RawStats, general: &Checked, report: &mut Report) -> Stats {
 
 #[cfg(test)]
 mod tests {
+    use super::super::settings::FilterFrom;
     use super::super::settings::{LogFormat, Network, Protocol, TcpState};
     use super::super::{Loaded, load, protocols::Protocols};
     use super::*;

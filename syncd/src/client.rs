@@ -1,0 +1,365 @@
+//! The command line, and the client role: one request, one answer (spec/conntrackd.md §2).
+
+use crate::request::{Cache, Kind, Listing, Request, Statistics};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+/// Where the configuration is when nothing else is said.
+pub const DEFAULT_FILE: &str = "/etc/conntrackd/conntrackd.conf";
+
+/// What the first word of an answer with a status is; `0` or `1` and a text follow.
+pub const STATUS: &str = "zctd";
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Be the daemon; in the background with `-d`.
+    Daemon {
+        /// `-d`.
+        background: bool,
+    },
+    /// Ask the daemon.
+    Ask(Request),
+    /// `--check`: say what is wrong with the configuration, and what it amounts to.
+    Check,
+    /// `-h`.
+    Help,
+    /// `-v`.
+    Version,
+}
+
+/// A command line that was understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Args {
+    /// What to do.
+    pub action: Action,
+    /// `-C`.
+    pub file: PathBuf,
+}
+
+/// One that was not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// What to say.
+    pub text: String,
+    /// Whether to print the usage first.
+    pub with_help: bool,
+}
+
+impl Usage {
+    fn new(text: impl Into<String>) -> Usage {
+        Usage { text: text.into(), with_help: true }
+    }
+}
+
+/// Which of `names` a word abbreviates: the first that begins with it.
+fn abbreviates(word: &OsStr, names: &[&str]) -> Option<usize> {
+    names.iter().position(|n| n.as_bytes().starts_with(word.as_bytes()))
+}
+
+/// Reads the words after the program's name.
+///
+/// As in the original an option is known by the second character of its word alone, a later request replaces an
+/// earlier one, and arguments may be abbreviated. Words with two dashes are ours.
+///
+/// # Errors
+/// [`Usage`].
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, Usage> {
+    let mut words = words.into_iter().peekable();
+    let mut file = PathBuf::from(DEFAULT_FILE);
+    let (mut background, mut check, mut request) = (false, false, None);
+    while let Some(word) = words.next() {
+        match word.to_str() {
+            Some("--help") => return Ok(Args { action: Action::Help, file }),
+            Some("--version") => return Ok(Args { action: Action::Version, file }),
+            Some("--check") => {
+                check = true;
+                continue;
+            }
+            _ => {}
+        }
+        let unknown = || Usage::new(format!("Unknown option: {}", word.to_string_lossy()));
+        let letter = match word.as_bytes() {
+            // A stray word; and nothing of the original begins with two dashes.
+            [b'-', b'-', ..] | [] | [_] => return Err(unknown()),
+            [_, letter, ..] => *letter,
+        };
+        // The argument of an option that may have one of two, or none: is it the first, or the second?
+        let mut kind = |first: &str, second: &str| {
+            let names = [first, second];
+            let at = words.peek().and_then(|w| abbreviates(w, &names));
+            if at.is_some() {
+                words.next();
+            }
+            at
+        };
+        let mut entries = || match kind("ct", "expect") {
+            Some(0) => Kind::Flows,
+            Some(_) => Kind::Expects,
+            None => Kind::All,
+        };
+        let next = match letter {
+            b'd' => {
+                background = true;
+                continue;
+            }
+            b'C' => {
+                file = words.next().ok_or_else(|| Usage::new("Missing config filename"))?.into();
+                continue;
+            }
+            b'v' => return Ok(Args { action: Action::Version, file }),
+            b'h' => return Ok(Args { action: Action::Help, file }),
+            b'c' => Request::Commit(entries()),
+            b'F' => Request::FlushKernel(entries()),
+            b'R' => Request::Refill(entries()),
+            b'i' | b'e' => {
+                let expects = entries() == Kind::Expects;
+                Request::List(Listing { external: letter == b'e', expects, xml: false })
+            }
+            b'x' => match request {
+                Some(Request::List(l)) => Request::List(Listing { xml: true, ..l }),
+                _ => return Err(Usage::new("Invalid parameters")),
+            },
+            b'f' => Request::FlushCache(match argument(&mut words, "-f", &["internal", "external"])? {
+                Some(0) => Cache::Internal,
+                Some(_) => Cache::External,
+                None => Cache::Both,
+            }),
+            b's' => statistics(&mut words)?,
+            b'B' => Request::Bulk,
+            b'n' => Request::Resync,
+            b't' => Request::Purge,
+            b'k' => Request::Stop,
+            _ => return Err(unknown()),
+        };
+        request = Some(next);
+    }
+    let action = match (request, background, check) {
+        (None, false, true) => Action::Check,
+        (None, background, false) => Action::Daemon { background },
+        (Some(r), false, false) => Action::Ask(r),
+        _ => return Err(Usage::new("Invalid parameters")),
+    };
+    Ok(Args { action, file })
+}
+
+/// The argument of an option that insists on knowing it; `None` when the next word is an option, or there is
+/// none.
+fn argument(
+    words: &mut std::iter::Peekable<impl Iterator<Item = OsString>>,
+    option: &str,
+    names: &[&str],
+) -> Result<Option<usize>, Usage> {
+    let Some(word) = words.next_if(|w| w.as_bytes().first() != Some(&b'-')) else { return Ok(None) };
+    abbreviates(&word, names).map(Some).ok_or_else(|| Usage {
+        text: format!("unknown parameter `{}' for option `{option}'", word.to_string_lossy()),
+        with_help: false,
+    })
+}
+
+fn statistics(words: &mut std::iter::Peekable<impl Iterator<Item = OsString>>) -> Result<Request, Usage> {
+    const NAMES: [(&str, Statistics); 10] = [
+        ("network", Statistics::Network),
+        ("cache", Statistics::Cache),
+        ("runtime", Statistics::Runtime),
+        // Deprecated; it has been `link` for long.
+        ("multicast", Statistics::Link),
+        ("link", Statistics::Link),
+        ("rsqueue", Statistics::ResendQueue),
+        ("process", Statistics::Process),
+        ("queue", Statistics::Queue),
+        ("ct", Statistics::General),
+        ("expect", Statistics::Expect),
+    ];
+    let names = NAMES.map(|(name, _)| name);
+    let at = argument(words, "-s", &names)?;
+    Ok(Request::Statistics(at.and_then(|at| NAMES.get(at)).map_or(Statistics::General, |(_, s)| *s)))
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// Done, or not known whether: an original does not say.
+    Done,
+    /// The daemon says that it was not.
+    Failed(String),
+    /// Nobody is there.
+    NoDaemon,
+    /// The connection broke.
+    Broken(io::Error),
+}
+
+/// Asks the daemon behind the socket at `path`, and writes what it answers to `out`.
+pub fn ask(path: &Path, request: Request, out: &mut dyn io::Write) -> Answer {
+    if request.is_answered() {
+        return plain(path, request, out);
+    }
+    let mut text = Vec::new();
+    match exchange(path, request.code(true), &mut text) {
+        Answer::Done => {}
+        other => return other,
+    }
+    // An original closes the connection on numbers that it does not know.
+    if text.is_empty() {
+        return plain(path, request, out);
+    }
+    let text = String::from_utf8_lossy(&text);
+    match text.trim_end().strip_prefix(STATUS).map(|rest| rest.trim_start().split_once(' ')) {
+        Some(Some(("0", _))) => Answer::Done,
+        Some(Some((_, why))) => Answer::Failed(why.into()),
+        _ => Answer::Failed(format!("an answer that makes no sense: {text}")),
+    }
+}
+
+fn plain(path: &Path, request: Request, out: &mut dyn io::Write) -> Answer {
+    exchange(path, request.code(false), out)
+}
+
+fn exchange(path: &Path, code: u32, out: &mut dyn io::Write) -> Answer {
+    let Ok(mut stream) = UnixStream::connect(path) else { return Answer::NoDaemon };
+    let talk = || -> io::Result<()> {
+        stream.write_all(&code.to_ne_bytes())?;
+        let mut buf = vec![0; 64 << 10];
+        loop {
+            match stream.read(&mut buf) {
+                Ok(0) => return out.flush(),
+                Ok(n) => out.write_all(buf.get(..n).unwrap_or_default())?,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    };
+    match { talk }() {
+        Ok(()) => Answer::Done,
+        Err(e) => Answer::Broken(e),
+    }
+}
+
+/// The text of `-h`, for a program called `name`.
+pub fn help(name: &str) -> String {
+    let general = [
+        ("-d", "run in daemon mode"),
+        ("-C [configfile]", "configuration file path"),
+        ("-v", "display the version"),
+        ("-h", "display this help information"),
+    ];
+    let client = [
+        ("-c [ct|expect]", "commit external cache to conntrack table"),
+        ("-f [internal|external]", "flush internal and external cache"),
+        ("-F [ct|expect]", "flush kernel conntrack table"),
+        ("-i [ct|expect]", "display content of the internal cache"),
+        ("-e [ct|expect]", "display the content of the external cache"),
+        ("-k", "stop the daemon"),
+        ("-s [network|cache|runtime|link|rsqueue|queue|ct|expect]", "dump statistics"),
+        ("-R [ct|expect]", "resync with kernel conntrack table"),
+        ("-n", "request resync with other node (only FT-FW and NOTRACK modes)"),
+        ("-B", "force a bulk send to the other node"),
+        ("-x", "dump cache in XML format (requires -i or -e)"),
+        ("-t", "reset the kernel timeout (see PurgeTimeout clause)"),
+    ];
+    let own = [
+        ("--check", "say what is wrong with the configuration file, and what it amounts to"),
+        ("--help, --version", "as -h and -v"),
+    ];
+    let mut out = format!("Usage: {name} [commands] [options]\n");
+    for (title, rows) in [
+        ("General commands", &general[..]),
+        ("Client mode commands", &client[..]),
+        ("Not in the original", &own[..]),
+    ] {
+        out.push_str(&format!("\n{title}:\n"));
+        for (option, text) in rows {
+            out.push_str(&format!("  {option}, {text}\n"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Args, Usage> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    fn asked(line: &str) -> Request {
+        match parsed(line).unwrap().action {
+            Action::Ask(r) => r,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn requests_and_their_codes() {
+        for (line, code) in [
+            ("-c", 46),
+            ("-c ct", 18),
+            ("-c exp", 42),
+            ("-i", 16),
+            ("-i c", 16),
+            ("-i expect", 40),
+            ("-e -x", 25),
+            ("-e expect -x", 48),
+            ("-i -x", 24),
+            ("-f", 45),
+            ("-f int", 33),
+            ("-f e", 34),
+            ("-F", 43),
+            ("-F expect", 38),
+            ("-R", 44),
+            ("-R ct", 1),
+            ("-B", 22),
+            ("-n", 23),
+            ("-t", 26),
+            ("-k", 20),
+            ("-s", 21),
+            ("-s ct", 21),
+            ("-s c", 29),
+            ("-s netw", 28),
+            ("-s multicast", 31),
+            ("-s expect", 37),
+            ("-s -i", 16),
+            ("-i -s", 21),
+            ("-sfoo", 21),
+            ("xs", 21),
+            ("-C /x -n", 23),
+        ] {
+            let request = asked(line);
+            // No argument means flows for listings, which have no code for both.
+            assert_eq!(request.code(false), code, "{line}");
+        }
+    }
+
+    #[test]
+    fn roles() {
+        assert_eq!(parsed("").unwrap().action, Action::Daemon { background: false });
+        let args = parsed("-d -C /etc/x").unwrap();
+        assert_eq!((args.action, args.file), (Action::Daemon { background: true }, "/etc/x".into()));
+        assert_eq!(parsed("-s -v").unwrap().action, Action::Version);
+        assert_eq!(parsed("-h -q").unwrap().action, Action::Help);
+        assert_eq!(parsed("--check -C /x").unwrap().action, Action::Check);
+    }
+
+    #[test]
+    fn what_is_not_understood() {
+        for (line, text, with_help) in [
+            ("-x", "Invalid parameters", true),
+            ("-x -i", "Invalid parameters", true),
+            ("-d -s", "Invalid parameters", true),
+            ("--check -d", "Invalid parameters", true),
+            ("-q", "Unknown option: -q", true),
+            ("-i bogus", "Unknown option: bogus", true),
+            ("--frob", "Unknown option: --frob", true),
+            ("x", "Unknown option: x", true),
+            ("-s bogus", "unknown parameter `bogus' for option `-s'", false),
+            ("-f bogus", "unknown parameter `bogus' for option `-f'", false),
+            ("-C", "Missing config filename", true),
+        ] {
+            assert_eq!(parsed(line), Err(Usage { text: text.into(), with_help }), "{line}");
+        }
+    }
+}
