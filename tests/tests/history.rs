@@ -77,9 +77,7 @@ impl Names<'_> {
 
     /// A protocol with everything a creation needs.
     fn protocol(&mut self, v6: bool) -> Vec<String> {
-        let port = |n: &mut Self, a: &str, b: &str| {
-            vec![a.to_owned(), n.port(), b.to_owned(), n.port()]
-        };
+        let port = |n: &mut Self, a: &str, b: &str| vec![a.to_owned(), n.port(), b.to_owned(), n.port()];
         let proto = self.pick(&["tcp", "udp", "udp", "udplite", "sctp", "gre", "icmp", "200", "TCP", "17"]);
         let proto = if proto == "icmp" && v6 { "icmpv6" } else { proto };
         let mut words = vec!["-p".to_owned(), proto.to_owned()];
@@ -128,7 +126,9 @@ impl Names<'_> {
             vec!["-u".to_owned(), status.to_owned()]
         });
         self.maybe(&mut words, |n| vec!["-m".to_owned(), n.0.u8(..4).to_string()]);
-        self.maybe(&mut words, |n| vec!["--label-add".to_owned(), n.pick(&["zero", "one,hundred", "seven"]).to_owned()]);
+        self.maybe(&mut words, |n| {
+            vec!["--label-add".to_owned(), n.pick(&["zero", "one,hundred", "seven"]).to_owned()]
+        });
         if !v6 {
             self.maybe(&mut words, |n| {
                 let port = if n.0.bool() { format!(":{}", n.port()) } else { String::new() };
@@ -145,13 +145,17 @@ impl Names<'_> {
         if family {
             words.extend(["-f".to_owned(), if v6 { "ipv6" } else { "ipv4" }.to_owned()]);
         }
-        self.maybe(&mut words, |n| vec![n.pick(&["-s", "--dst", "-r", "--reply-dst"]).to_owned(), n.addr(v6)]);
+        self.maybe(&mut words, |n| {
+            vec![n.pick(&["-s", "--dst", "-r", "--reply-dst"]).to_owned(), n.addr(v6)]
+        });
         if !v6 {
             self.maybe(&mut words, |n| vec!["-d".to_owned(), format!("10.0.0.0/{}", n.0.u8(24..33))]);
         }
         self.maybe(&mut words, |n| {
             let mut w = vec!["-p".to_owned(), n.pick(&["tcp", "udp", "sctp"]).to_owned()];
-            n.maybe(&mut w, |n| vec![n.pick(&["--sport", "--dport", "--reply-port-src"]).to_owned(), n.port()]);
+            n.maybe(&mut w, |n| {
+                vec![n.pick(&["--sport", "--dport", "--reply-port-src"]).to_owned(), n.port()]
+            });
             w
         });
         self.maybe(&mut words, |n| vec!["-l".to_owned(), n.pick(&["zero", "seven"]).to_owned()]);
@@ -161,9 +165,13 @@ impl Names<'_> {
     fn delete(&mut self) -> Vec<String> {
         let mut words = vec!["-D".to_owned()];
         words.extend(self.selection(false));
-        self.maybe(&mut words, |n| vec!["-u".to_owned(), n.pick(&["ASSURED", "SEEN_REPLY", "UNSET"]).to_owned()]);
+        self.maybe(&mut words, |n| {
+            vec!["-u".to_owned(), n.pick(&["ASSURED", "SEEN_REPLY", "UNSET"]).to_owned()]
+        });
         self.maybe(&mut words, |n| vec!["-m".to_owned(), n.pick(&["0", "1", "2/2", "1/3"]).to_owned()]);
-        self.maybe(&mut words, |n| vec!["-o".to_owned(), n.pick(&["save", "extended", "id", "xml"]).to_owned()]);
+        self.maybe(&mut words, |n| {
+            vec!["-o".to_owned(), n.pick(&["save", "extended", "id", "xml"]).to_owned()]
+        });
         words
     }
 
@@ -192,7 +200,8 @@ impl Names<'_> {
             97 => vec!["-F".to_owned()],
             // Mistakes: nothing happens, by either.
             98 => {
-                let words = self.pick(&["-D -s", "-I -p udp", "-D -t 5 -Q", "-U --label-add nope", "-D -p 999"]);
+                let words =
+                    self.pick(&["-D -s", "-I -p udp", "-D -t 5 -Q", "-U --label-add nope", "-D -p 999"]);
                 words.split(' ').map(str::to_owned).collect()
             }
             _ => vec!["-F".to_owned(), "expect".to_owned()],
@@ -208,7 +217,7 @@ struct Seen {
     lines: Vec<String>,
 }
 
-/// XML of the original gives SCTP states the names of TCP's (W17).
+/// XML of the original gives SCTP states the names of TCP's (W16).
 fn known_state(line: &str) -> String {
     match (line.contains("protoname=\"sctp\""), line.split_once("<state>"), line.split_once("</state>")) {
         (true, Some((before, _)), Some((_, after))) => format!("{before}{after}"),

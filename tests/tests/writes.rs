@@ -1,0 +1,462 @@
+//! What changes the table differently from the original, each difference shown with both programs: the
+//! original as the table of differences says, and ours.
+
+use std::net::Ipv4Addr;
+use std::ops::ControlFlow;
+use zct_engine::{Lost, Requests, Sink};
+use zct_tests::differences::{DIFFERENCES, Side};
+use zct_tests::etc::PrivateEtc;
+use zct_tests::mask::Mask;
+use zct_tests::netns::Netns;
+use zct_tests::program::{Exit, Output, Tool, find, run};
+use zct_tests::seed::{Kernel, Storm, TRACKING, udp};
+use zct_wire::consts::nlm_f;
+use zct_wire::filter::DumpFilter;
+use zct_wire::flow::FlowView;
+use zct_wire::header::CtMsg;
+use zct_wire::proto::ProtoInfo;
+use zct_wire::request::{self, Table};
+
+/// One test for each difference of the write side.
+const TESTS: &[(&str, fn())] = &[
+    ("W2", negated_status_deletes_no_more_than_it_lists),
+    ("W3", a_family_is_emptied_alone),
+    ("W4", each_line_of_a_file_has_its_own_values),
+    ("W13", flows_in_a_zone_are_updated),
+    ("W14", an_update_leaves_window_tracking_alone),
+    ("W15", every_updated_flow_is_shown),
+    ("1.4.9 -A", adding_again_updates),
+    ("W23", a_flush_that_fails_says_nothing_else),
+    ("W24", options_of_a_creation_come_in_any_order),
+    ("W25", two_deletes_at_once_share_the_work),
+    ("W26", a_tuple_that_was_used_again_survives),
+    ("Z dry-run", a_dry_run_changes_nothing),
+    ("W35", the_timeout_does_not_select),
+];
+
+#[test]
+fn every_difference_shows() {
+    let rows: Vec<&str> = DIFFERENCES.iter().filter(|d| d.side == Side::Write).map(|d| d.id).collect();
+    let tests: Vec<&str> = TESTS.iter().map(|(id, _)| *id).collect();
+    assert_eq!(rows, tests, "the table of differences and its tests");
+    for (id, test) in TESTS {
+        println!("{id}");
+        test();
+    }
+}
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_ascii_whitespace().collect()
+}
+
+fn on(tool: Tool, line: &str) -> Output {
+    tool.run(&words(line))
+}
+
+fn done(tool: Tool, lines: &[&str]) {
+    for line in lines {
+        let output = on(tool, line);
+        assert_eq!(output.exit, Exit::Code(0), "{line}: {output:?}");
+    }
+}
+
+/// The table as the original shows it, sorted; empty when it shows nothing.
+fn table(line: &str) -> Vec<String> {
+    let mask = Mask::ID | Mask::TIMEOUT | Mask::USE;
+    let mut lines: Vec<String> =
+        mask.apply(&on(Tool::Reference, line).out()).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+/// The same in a namespace of its own for each program: the original first.
+fn both<T>(mut what: impl FnMut(Tool) -> T) -> [T; 2] {
+    [Tool::Reference, Tool::Zct].map(|tool| {
+        let ns = Netns::fresh();
+        ns.nft(TRACKING);
+        what(tool)
+    })
+}
+
+const PLAIN: &str = "-I -s 10.0.0.1 -d 10.0.0.2 -p udp --sport 1 --dport 2 -t 1000";
+const ASSURED: &str = "-I -s 10.0.0.1 -d 10.0.0.2 -p udp --sport 3 --dport 4 -t 1000 -u SEEN_REPLY,ASSURED";
+const SIX: &str = "-I -s 2001:db8::1 -d 2001:db8::2 -p udp --sport 1 --dport 2 -t 1000";
+const TCP: &str = "-I -s 10.0.0.1 -d 10.0.0.2 -p tcp --sport 1 --dport 2 -t 1000 --state ESTABLISHED";
+
+fn negated_status_deletes_no_more_than_it_lists() {
+    for (line, survivor) in [("-D -u UNREPLIED", "sport=3"), ("-D -u !ASSURED", "sport=3")] {
+        let [theirs, ours] = both(|tool| {
+            done(Tool::Reference, &[PLAIN, ASSURED]);
+            done(tool, &[line]);
+            table("-L")
+        });
+        assert_eq!(theirs, [""; 0], "{line}");
+        assert!(ours.len() == 1 && ours[0].contains(survivor), "{line}: {ours:?}");
+    }
+}
+
+fn a_family_is_emptied_alone() {
+    for (family, survivor) in [("ipv6", "10.0.0.1"), ("ipv4", "2001:db8::1")] {
+        let [theirs, ours] = both(|tool| {
+            done(Tool::Reference, &[PLAIN, SIX]);
+            done(tool, &[&format!("-F -f {family}")]);
+            [table("-L -f ipv4"), table("-L -f ipv6")].concat()
+        });
+        assert_eq!(theirs, [""; 0], "{family}");
+        assert!(ours.len() == 1 && ours[0].contains(survivor), "{family}: {ours:?}");
+    }
+}
+
+fn each_line_of_a_file_has_its_own_values() {
+    let load = |tool: Tool, lines: &str| {
+        let output = tool.run_with_stdin(&["-R", "-"], lines.as_bytes());
+        (output.exit, table("-L"))
+    };
+    let marks = "-U -f ipv4 -p udp -m 1\n-U -f ipv4 -p tcp -m 2\n";
+    let [(_, theirs), (exit, ours)] = both(|tool| {
+        done(Tool::Reference, &[PLAIN, TCP]);
+        load(tool, marks)
+    });
+    assert!(theirs.iter().all(|l| l.contains("mark=2")), "{theirs:?}");
+    assert_eq!(exit, Exit::Code(0));
+    assert!(ours[0].starts_with("tcp") && ours[0].contains("mark=2"), "{ours:?}");
+    assert!(ours[1].starts_with("udp") && ours[1].contains("mark=1"), "{ours:?}");
+
+    let _etc = PrivateEtc::with_labels(Some("0 zero\n1 one\n"));
+    let labels = "-U -f ipv4 -p udp --label-add zero\n-U -f ipv4 -p tcp --label-add one\n";
+    let [(theirs, _), (ours, _)] = both(|tool| {
+        done(Tool::Reference, &[PLAIN, TCP]);
+        let (exit, _) = load(tool, labels);
+        (exit, if tool == Tool::Zct { assert_labels() } else { Vec::new() })
+    });
+    assert!(matches!(theirs, Exit::Signal(_)), "{theirs:?}");
+    assert_eq!(ours, Exit::Code(0));
+}
+
+fn assert_labels() -> Vec<String> {
+    let lines = table("-L -o labels");
+    assert!(lines[0].starts_with("tcp") && lines[0].ends_with("labels=one"), "{lines:?}");
+    assert!(lines[1].starts_with("udp") && lines[1].ends_with("labels=zero"), "{lines:?}");
+    lines
+}
+
+fn flows_in_a_zone_are_updated() {
+    let [theirs, ours] = both(|tool| {
+        done(Tool::Reference, &[&format!("{PLAIN} -w 3"), &format!("{ASSURED} -m 9")]);
+        on(tool, "-U -f ipv4 -p udp -m 5");
+        table("-L")
+    });
+    let marked = |lines: &[String]| lines.iter().filter(|l| l.contains("mark=5")).count();
+    assert_eq!([marked(&theirs), marked(&ours)], [1, 2], "{theirs:?} {ours:?}");
+}
+
+/// Calls back with every flow of the table.
+struct EachFlow<F>(F);
+
+impl<F: FnMut(&FlowView<'_>) -> ControlFlow<()>> Sink for EachFlow<F> {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        (self.0)(&FlowView::index(msg).expect("a flow"))
+    }
+
+    fn lost(&mut self, why: Lost) {
+        panic!("an answer was lost: {why}");
+    }
+}
+
+fn each_flow(what: impl FnMut(&FlowView<'_>) -> ControlFlow<()>) {
+    let filter = DumpFilter::default();
+    Requests::open()
+        .expect("a socket")
+        .dump(|buf, seq| request::dump(buf, seq, Table::Conntrack, &filter), &mut EachFlow(what))
+        .expect("a dump");
+}
+
+fn an_update_leaves_window_tracking_alone() {
+    /// `IP_CT_TCP_FLAG_BE_LIBERAL` of linux/netfilter/nf_conntrack_tcp.h.
+    const BE_LIBERAL: u8 = 0x08;
+    // Flags from another program: created without liberal tracking.
+    let create = |kernel: &mut Kernel| {
+        let mut flow = zct_tests::seed::tcp([10, 0, 0, 1], [10, 0, 0, 2], 1, 2, 3);
+        if let Some(ProtoInfo::Tcp(tcp)) = &mut flow.protoinfo {
+            tcp.flags = [None, None];
+        }
+        kernel.create(&flow).expect("a flow");
+    };
+    let [theirs, ours] = both(|tool| {
+        create(&mut Kernel::open());
+        done(tool, &["-U -f ipv4 -p tcp -m 5"]);
+        let mut liberal = Vec::new();
+        each_flow(|f| {
+            let Ok(Some(ProtoInfo::Tcp(tcp))) = f.protoinfo() else { panic!("no TCP flow") };
+            assert_eq!(f.mark().expect("a mark"), Some(5));
+            liberal.push(tcp.flags.map(|flags| flags.is_some_and(|f| f.flags & BE_LIBERAL != 0)));
+            ControlFlow::Continue(())
+        });
+        liberal
+    });
+    assert_eq!([theirs, ours], [[[true, true]], [[false, false]]]);
+}
+
+fn every_updated_flow_is_shown() {
+    let [theirs, ours] = both(|tool| {
+        done(Tool::Reference, &[PLAIN, ASSURED, TCP, &PLAIN.replace("--dport 2", "--dport 9")]);
+        on(tool, "-U -f ipv4 -m 7").lines()
+    });
+    assert!(theirs.len() < 4, "{theirs:?}");
+    assert_eq!(ours.len(), 4, "{ours:?}");
+
+    let [theirs, ours] = both(|tool| {
+        done(Tool::Reference, &[SIX]);
+        let output = on(tool, "-U -p udp -m 7");
+        (output.err(), table("-L -f ipv6"))
+    });
+    assert!(theirs.0.contains("Operation not supported"), "{theirs:?}");
+    assert!(theirs.1[0].contains("mark=0"), "{theirs:?}");
+    assert!(ours.1[0].contains("mark=7"), "{ours:?}");
+}
+
+fn adding_again_updates() {
+    let again = format!("{} -m 6", PLAIN.replace("-I", "-A"));
+    let [theirs, ours] = both(|tool| {
+        done(Tool::Reference, &[PLAIN]);
+        let output = on(tool, &again);
+        assert_eq!(output.exit, Exit::Code(0));
+        (output.err(), table("-L"))
+    });
+    assert!(
+        theirs.0.contains("0 flow entries have been added") && theirs.1[0].contains("mark=0"),
+        "{theirs:?}"
+    );
+    assert!(ours.0.contains("1 flow entries have been added") && ours.1[0].contains("mark=6"), "{ours:?}");
+}
+
+fn a_flush_that_fails_says_nothing_else() {
+    let [theirs, ours] = both(|tool| {
+        done(Tool::Reference, &[PLAIN]);
+        let mut command = std::process::Command::new(find("setpriv", "util-linux"));
+        command.args(["--bounding-set=-net_admin", "--inh-caps=-net_admin", "--"]);
+        command.arg(tool.command().get_program()).arg("-F");
+        let output = run(&mut command, b"");
+        assert_eq!((output.exit, table("-L").len()), (Exit::Code(1), 1));
+        output.err()
+    });
+    for text in [&theirs, &ours] {
+        assert!(text.contains("Operation failed: sorry, you must be root"), "{text}");
+    }
+    assert!(theirs.contains("has been emptied") && !ours.contains("has been emptied"), "{ours}");
+}
+
+fn options_of_a_creation_come_in_any_order() {
+    let icmp = "-I -p icmp --icmp-type 8 --icmp-code 0 --icmp-id 5 -s 10.0.0.1 -d 10.0.0.2 -t 1000";
+    let [theirs, ours] = both(|tool| (on(tool, icmp).exit, table("-L")));
+    assert_ne!(theirs.0, Exit::Code(0));
+    assert_eq!((ours.0, ours.1.len()), (Exit::Code(0), 1), "{:?}", ours.1);
+    assert!(ours.1[0].contains("type=0 code=0 id=5"), "the reply: {:?}", ours.1);
+
+    let reply = "-I -r 10.0.0.2 -q 10.0.0.1 -p udp --sport 1 --dport 2 -t 1000";
+    let [theirs, ours] = both(|tool| (on(tool, reply), table("-L")));
+    assert!(theirs.1.iter().all(|l| l.starts_with("unknown  0 ")) && !theirs.1.is_empty(), "{theirs:?}");
+    assert_eq!((ours.0.exit, ours.1.len()), (Exit::Code(2), 0), "{ours:?}");
+}
+
+/// A table that takes long enough to read for two commands to meet in it.
+fn many(count: u16) {
+    Storm::open().create((1..=count).map(|port| udp([10, 0, 0, 1], [10, 0, 0, 2], port, 53)));
+}
+
+fn two_deletes_at_once_share_the_work() {
+    const FLOWS: u16 = 20_000;
+    let ns = Netns::fresh();
+    ns.nft(TRACKING);
+    many(FLOWS);
+    let mut children: Vec<_> = (0..2)
+        .map(|_| {
+            let mut command = Tool::Zct.command();
+            command.args(["-D", "-p", "udp"]).stdout(std::process::Stdio::piped());
+            command.stderr(std::process::Stdio::piped()).spawn().expect("zct")
+        })
+        .collect();
+    // Both pipes are read at once: either program may wait for the other's flows.
+    let readers: Vec<_> = children
+        .iter_mut()
+        .map(|child| {
+            let mut stdout = child.stdout.take().expect("a pipe");
+            std::thread::spawn(move || {
+                let mut text = String::new();
+                std::io::Read::read_to_string(&mut stdout, &mut text).expect("text");
+                text.lines().count()
+            })
+        })
+        .collect();
+    let lines: usize = readers.into_iter().map(|r| r.join().expect("a count")).sum();
+    let mut deleted = 0;
+    for child in children {
+        let output = child.wait_with_output().expect("zct");
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(err.lines().count() == 1 && err.contains("flow entries have been deleted"), "{err}");
+        let count: usize = err.split(' ').find_map(|w| w.parse().ok()).expect("a number");
+        assert_eq!(output.status.code(), Some(i32::from(count == 0)), "{err}");
+        deleted += count;
+    }
+    assert_eq!((deleted, lines), (usize::from(FLOWS), usize::from(FLOWS)));
+    assert_eq!(Kernel::open().count(), 0);
+}
+
+/// The ids of the flows with this destination port.
+fn ids(port: u16) -> Vec<Option<u32>> {
+    let mut ids = Vec::new();
+    each_flow(|f| {
+        if f.orig().expect("a tuple").and_then(|t| t.dst_port) == Some(port) {
+            ids.push(f.id().expect("an id"));
+        }
+        ControlFlow::Continue(())
+    });
+    ids
+}
+
+fn a_tuple_that_was_used_again_survives() {
+    // Between dump and request the flow ends and its successor has the same tuple; what zct sends then has
+    // to name the flow that was listed. The original sends the tuple alone, as `Kernel::delete` does.
+    let _ns = Netns::fresh();
+    let flow = udp([10, 0, 0, 1], [10, 0, 0, 2], 1, 2);
+    let mut kernel = Kernel::open();
+    kernel.create(&flow).expect("a flow");
+    let (first, mut errno) = (ids(2), None);
+    each_flow(|f| {
+        // The id is made of the tuple and the place in memory: others take the place that became free.
+        let mut others = 100..;
+        while ids(2) == first {
+            kernel.delete(&flow).expect("the first ends");
+            let other = udp([10, 0, 0, 1], [10, 0, 0, 2], others.next().expect("no end"), 3);
+            kernel.create(&other).expect("another");
+            kernel.create(&flow).expect("the second begins");
+        }
+        let key = f.key().expect("a key");
+        let answer = Requests::open().expect("a socket").ask(
+            |buf, seq| request::delete(buf, seq, nlm_f::ACK, &key),
+            &mut EachFlow(|_: &FlowView<'_>| ControlFlow::Continue(())),
+        );
+        errno = answer.expect_err("it is another flow").errno();
+        // One flow is enough; those made meanwhile may be listed too.
+        ControlFlow::Break(())
+    });
+    assert_eq!(errno, Some(nix::errno::Errno::ENOENT as i32));
+    assert_eq!(ids(2).len(), 1);
+    kernel.delete(&flow).expect("by tuple alone the second ends too");
+    assert_eq!(ids(2).len(), 0);
+}
+
+fn a_dry_run_changes_nothing() {
+    let ns = Netns::fresh();
+    ns.nft(TRACKING);
+    done(Tool::Reference, &[PLAIN, ASSURED, TCP, SIX]);
+    assert_eq!(on(Tool::Reference, "-D --dry-run").exit, Exit::Code(2));
+    let before = [table("-L -f ipv4"), table("-L -f ipv6")];
+    for (line, expected) in [
+        ("-D --dry-run", 4),
+        ("-D -p udp -f ipv4 --dry-run", 2),
+        ("-U -p udp -m 7 --dry-run", 3),
+        ("-F --dry-run", 4),
+        ("-F -f ipv6 --dry-run", 1),
+    ] {
+        let output = on(Tool::Zct, line);
+        assert_eq!((output.exit, output.lines().len()), (Exit::Code(0), expected), "{line}: {output:?}");
+        assert!(output.err().contains("would"), "{line}: {output:?}");
+    }
+    let file = format!("-D -p udp\n{}\n-F\n", PLAIN.replace("--dport 2", "--dport 77"));
+    let output = Tool::Zct.run_with_stdin(&["-R", "-", "--dry-run"], file.as_bytes());
+    assert_eq!((output.exit, output.lines().len()), (Exit::Code(0), 8), "{output:?}");
+    assert_eq!([table("-L -f ipv4"), table("-L -f ipv6")], before);
+}
+
+fn the_timeout_does_not_select() {
+    let delete = format!("{} -t 5", PLAIN.replace("-I", "-D").replace(" -t 1000", ""));
+    let [theirs, ours] = both(|tool| {
+        done(Tool::Reference, &[PLAIN]);
+        (on(tool, &delete).exit, table("-L").len())
+    });
+    assert_eq!([theirs, ours], [(Exit::Code(1), 1), (Exit::Code(0), 0)]);
+}
+
+/// A status that is no filter for this kernel has to select nothing rather than everything.
+#[test]
+fn what_cannot_be_selected_is_not_deleted() {
+    let ns = Netns::fresh();
+    ns.nft(TRACKING);
+    done(Tool::Reference, &[PLAIN, ASSURED, TCP, SIX]);
+    let before = [table("-L -f ipv4"), table("-L -f ipv6")];
+    for line in ["-D -u", "-D -s", "-D -p", "-D -p tcp --sport", "-D -f ipv9", "-D -i"] {
+        let output = on(Tool::Zct, line);
+        assert_eq!(output.exit, Exit::Code(2), "{line}: {output:?}");
+        assert_eq!([table("-L -f ipv4"), table("-L -f ipv6")], before, "{line}");
+    }
+    // The original takes it for a prefix of SRC_NAT, which is nothing to select by.
+    let output = on(Tool::Zct, "-D -u S");
+    assert!(output.exit == Exit::Code(1) && output.err().contains("invalid parameters"), "{output:?}");
+    // Selects nothing: the exit code says so.
+    for line in [
+        "-D -s 10.0.0.9",
+        "-D -w 3",
+        "-D -i 0",
+        "-D -p tcp --dport 3:9",
+        "-D -s 10.0.0.8,10.0.0.9",
+        "-D -m 1",
+    ] {
+        let output = on(Tool::Zct, line);
+        assert_eq!(output.exit, Exit::Code(1), "{line}: {output:?}");
+        assert_eq!([table("-L -f ipv4"), table("-L -f ipv6")], before, "{line}");
+    }
+}
+
+/// A flow with both translations and ports of its own for each is restored as it was.
+#[test]
+fn both_translations_and_their_ports_are_restored() {
+    let line = "-I -s 10.0.0.1 -d 10.0.0.2 -p udp --sport 1000 --dport 53 -n 198.51.100.1:4000 \
+                -g 198.51.100.2:5353 -t 1000";
+    let ns = Netns::fresh();
+    ns.nft(TRACKING);
+    done(Tool::Zct, &[line]);
+    let before = table("-L");
+    assert!(before[0].contains("src=198.51.100.2 dst=198.51.100.1 sport=5353 dport=4000"), "{before:?}");
+    let saved = on(Tool::Zct, "-L -o save").stdout;
+    done(Tool::Zct, &["-F"]);
+    assert_eq!(Tool::Zct.run_with_stdin(&["-R", "-"], &saved).exit, Exit::Code(0));
+    assert_eq!(table("-L"), before);
+}
+
+/// Every selection deletes what it lists, and nothing else survives or goes.
+#[test]
+fn a_selection_deletes_exactly_what_it_lists() {
+    let mut rng = fastrand::Rng::with_seed(7);
+    for _ in 0..20 {
+        let ns = Netns::fresh();
+        ns.nft(TRACKING);
+        let mut storm = Storm::open();
+        storm.create((0..200u16).map(|n| {
+            let host = |r: &mut fastrand::Rng| [10, 0, 0, r.u8(1..4)];
+            let mut flow = udp(host(&mut rng), host(&mut rng), 1000 + n, 50 + rng.u16(..4));
+            flow.mark = Some(zct_wire::filter::Masked { value: rng.u32(..4), mask: u32::MAX });
+            flow
+        }));
+        let net = Ipv4Addr::new(10, 0, 0, rng.u8(..4));
+        let mut line = match rng.u8(..5) {
+            0 => format!("-s {net}"),
+            1 => format!("-d {net}/31"),
+            2 => format!("-p udp --dport {}:{}", 50 + rng.u16(..2), 52),
+            3 => format!("-s 10.0.0.1,10.0.0.2 -m {}/1", rng.u8(..2)),
+            _ => format!("-r {net} -m {}", rng.u8(..4)),
+        };
+        let listed = |line: &str| {
+            let mask = Mask::TIMEOUT | Mask::USE;
+            let out = mask.apply(&on(Tool::Zct, line).out());
+            let mut lines: Vec<String> = out.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        let (all, chosen) = (listed("-L -o id"), listed(&format!("-L {line} -o id")));
+        line.insert_str(0, "-D -o id ");
+        assert_eq!(listed(&line), chosen, "{line}");
+        let rest: Vec<String> = all.into_iter().filter(|l| !chosen.contains(l)).collect();
+        assert_eq!(listed("-L -o id"), rest, "{line}");
+    }
+}
