@@ -1,8 +1,9 @@
-//! A private `/etc`: label names for both programs without touching the machine's files.
+//! A private `/etc`: label names, or files that are missing, for both programs and without touching the
+//! machine's files.
 //!
 //! The original reads `/etc/xtables/connlabel.conf` and takes no other path, so the file has to be there,
 //! for this thread and the programs it starts only. A mount namespace does that: `/etc` becomes a directory
-//! of links to what was there, with one name replaced.
+//! of links to what was there, with one name replaced or left out.
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -25,6 +26,22 @@ const NONE: Option<&str> = None;
 impl PrivateEtc {
     /// Gives this thread an `/etc` with these label names: lines of `BIT NAME`. `None`: no such file.
     pub fn with_labels(labels: Option<&str>) -> PrivateEtc {
+        PrivateEtc::of("xtables", |ours| {
+            let xtables = ours.join("xtables");
+            fs::create_dir(&xtables).expect("a directory");
+            if let Some(text) = labels {
+                fs::write(xtables.join("connlabel.conf"), text).expect("the label file");
+            }
+        })
+    }
+
+    /// Gives this thread an `/etc` where this name is missing.
+    pub fn without(name: &str) -> PrivateEtc {
+        PrivateEtc::of(name, |_| {})
+    }
+
+    /// All but one name, which `make` may put into the new directory.
+    fn of(name: &str, make: impl FnOnce(&Path)) -> PrivateEtc {
         let before = File::open("/proc/thread-self/ns/mnt").expect("/proc is mounted");
         let base =
             tempfile::Builder::new().prefix("zct-etc-").tempdir().expect("a temporary directory").keep();
@@ -35,20 +52,16 @@ impl PrivateEtc {
         let (real, ours) = (base.join("real"), base.join("etc"));
         fs::create_dir(&real).and_then(|()| fs::create_dir(&ours)).expect("directories");
         mount(Some("/etc"), &real, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE).expect("the real /etc");
-        link_all(&real, &ours);
-        let xtables = ours.join("xtables");
-        fs::create_dir(&xtables).expect("a directory");
-        if let Some(text) = labels {
-            fs::write(xtables.join("connlabel.conf"), text).expect("the label file");
-        }
+        link_all(&real, &ours, name);
+        make(&ours);
         mount(Some(&ours), "/etc", NONE, MsFlags::MS_BIND, NONE).expect("our /etc");
         PrivateEtc { before, base, _this_thread: PhantomData }
     }
 }
 
-fn link_all(from: &Path, to: &Path) {
+fn link_all(from: &Path, to: &Path, but: &str) {
     for entry in fs::read_dir(from).expect("/etc can be read").flatten() {
-        if entry.file_name() != "xtables" {
+        if entry.file_name() != but {
             symlink(entry.path(), to.join(entry.file_name())).expect("a link");
         }
     }
@@ -94,8 +107,12 @@ mod tests {
             assert!(etc.base.exists());
         }
         assert_eq!(fs::read("/etc/xtables/connlabel.conf").ok(), machine);
-        let _none = PrivateEtc::with_labels(None);
-        assert_ne!(cat().exit, Exit::Code(0));
+        {
+            let _none = PrivateEtc::with_labels(None);
+            assert_ne!(cat().exit, Exit::Code(0));
+        }
+        let _less = PrivateEtc::without("passwd");
+        assert!(!Path::new("/etc/passwd").exists() && Path::new("/etc/group").exists());
     }
 
     fn etc_before() -> File {

@@ -12,6 +12,7 @@ pub mod etc;
 pub mod listener;
 pub mod mask;
 pub mod netns;
+pub mod nfct_words;
 pub mod options;
 pub mod program;
 pub mod rules;

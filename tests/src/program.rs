@@ -65,7 +65,7 @@ impl fmt::Debug for Output {
     }
 }
 
-/// Which program plays conntrack.
+/// Which program plays conntrack or nfct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
     /// Ours, called `conntrack` so that it speaks as the original does.
@@ -74,6 +74,10 @@ pub enum Tool {
     ZctByName,
     /// Debian's conntrack.
     Reference,
+    /// Ours, called `nfct`.
+    Nfct,
+    /// Debian's nfct.
+    NfctReference,
 }
 
 /// The release binary of zct next to the test executable, or `ZCT_BIN`.
@@ -104,6 +108,15 @@ pub fn reference() -> &'static PathBuf {
     PATH.get_or_init(|| find("conntrack", "conntrack"))
 }
 
+/// The original nfct.
+///
+/// # Panics
+/// When it is not installed.
+pub fn nfct_reference() -> &'static PathBuf {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| find("nfct", "nfct"))
+}
+
 /// The path of a program; `package` is where Debian has it.
 pub fn find(program: &str, package: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -117,9 +130,15 @@ impl Tool {
     pub fn command(self) -> Command {
         let mut command = match self {
             Tool::Reference => Command::new(reference()),
-            Tool::Zct | Tool::ZctByName => Command::new(zct()),
+            Tool::NfctReference => Command::new(nfct_reference()),
+            Tool::Zct | Tool::ZctByName | Tool::Nfct => Command::new(zct()),
         };
-        command.arg0(if self == Tool::ZctByName { "zct" } else { "conntrack" });
+        command.arg0(match self {
+            Tool::Zct | Tool::Reference => "conntrack",
+            Tool::ZctByName => "zct",
+            // With a path: some of its messages have it so, others plain.
+            Tool::Nfct | Tool::NfctReference => "./nfct",
+        });
         command.env("TZ", "UTC").env("LC_ALL", "C");
         command
     }

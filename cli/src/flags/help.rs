@@ -146,6 +146,7 @@ mod tests {
         for (file, made) in [
             ("help.txt", text(Name::Zct)),
             ("zct.8", man::page()),
+            ("nfct.8", crate::nfct::man::page()),
             ("completions/zct.bash", complete::bash()),
             ("completions/_zct", complete::zsh()),
             ("completions/zct.fish", complete::fish()),

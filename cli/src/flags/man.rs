@@ -82,7 +82,7 @@ zct \-E \-e NEW,DESTROY \-o timestamp
 zct \-L \-o save > flows; zct \-R flows
 .fi
 .SH SEE ALSO
-.BR zct\-nfct (8),
+.BR nfct (8),
 .BR nft (8),
 .BR ip\-netns (8)
 "#;
@@ -154,7 +154,7 @@ fn flag(out: &mut String, f: &Flag) {
 }
 
 /// A brief as a sentence.
-fn sentence(brief: &str) -> String {
+pub fn sentence(brief: &str) -> String {
     let mut chars = brief.chars();
     let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
     format!("{}.", escape(&format!("{first}{}", chars.as_str())))

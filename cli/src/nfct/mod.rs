@@ -4,6 +4,7 @@ pub mod help;
 mod helper;
 mod kernel;
 pub mod known;
+pub mod man;
 mod parse;
 pub mod table;
 mod timeout;

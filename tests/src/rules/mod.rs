@@ -4,6 +4,7 @@
 //! to do, or it combines several answers of the original, or it reads the printed entries.
 
 pub mod listing;
+pub mod nfct;
 pub mod words;
 
 use crate::differences::Expected;

@@ -1,84 +1,7 @@
-//! THE table of intended differences from the installed original, Debian's conntrack 1.4.7.
-//!
-//! The comparisons allow exactly these and fail on anything else; each row that a comparison can trigger
-//! has to be seen at least once there. README's table is printed from here:
-//! `cargo run -p zct-tests --bin differences`.
-//!
-//! Ids: `W` numbers are faults that all releases of the original have, `1.4.9` is what a later release of
-//! it does, `Z` is what zct adds.
+//! The rows.
 
-use crate::options::Line;
-use crate::program::Output;
+use super::{Difference, Rule, SeenIn, Side};
 use crate::rules::{listing, words};
-use std::collections::BTreeMap;
-
-/// Whether a difference shows when the table is read, or only when it is changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// `-L -G -C -S -E`, and what is said before a command does anything.
-    Read,
-    /// `-I -A -U -D -F -R`.
-    Write,
-}
-
-/// The test in which a difference has to be seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SeenIn {
-    /// `tests/differential.rs`.
-    Differential,
-    /// `tests/getopt.rs`.
-    Getopt,
-    /// `tests/legality.rs`.
-    Legality,
-    /// `tests/events.rs`.
-    Events,
-    /// `tests/overrun.rs`.
-    Overrun,
-    /// `tests/json.rs`.
-    Json,
-    /// `tests/pipes.rs`.
-    Pipes,
-    /// The tests of the commands that change the table.
-    Writes,
-}
-
-/// What zct has to print where the original prints something else.
-pub struct Expected<'a> {
-    /// The command line; a rule may replace it by one that means for the original what it means for zct.
-    pub line: Line,
-    /// What the original printed, corrected by the rules so far.
-    pub output: Output,
-    /// What zct printed: for what cannot be known from the original, such as the end of a line that it cut.
-    pub ours: &'a Output,
-    /// How many words are read before a mistake ends the command, where a rule knows better than the
-    /// original.
-    pub read: Option<usize>,
-    /// A word that was taken apart for the original, as its messages and as ours name it.
-    pub renamed: Option<(String, String)>,
-    /// Runs the original with other words.
-    pub ask: &'a mut dyn FnMut(&Line) -> Output,
-}
-
-/// Corrects [`Expected`]; false when the command line does not trigger the difference.
-pub type Rule = fn(&mut Expected<'_>) -> bool;
-
-/// One intended difference.
-pub struct Difference {
-    /// Its id, unique.
-    pub id: &'static str,
-    /// Read or write.
-    pub side: Side,
-    /// What triggers it.
-    pub when: &'static str,
-    /// What the original does.
-    pub original: &'static str,
-    /// What zct does.
-    pub ours: &'static str,
-    /// Where it has to be seen.
-    pub seen_in: SeenIn,
-    /// How it changes what is expected of a command that ends by itself; `None`: the test has its own way.
-    pub rule: Option<Rule>,
-}
 
 const fn read(
     id: &'static str,
@@ -98,7 +21,12 @@ const fn write_ruled(id: &'static str, rule: Rule, words: [&'static str; 3]) -> 
     Difference { rule: Some(rule), ..write(id, words) }
 }
 
-use SeenIn::{Differential, Events, Getopt, Json, Legality, Overrun, Pipes};
+/// `tests/nfct.rs` has its own way with them.
+const fn nfct(id: &'static str, seen_in: SeenIn, [when, original, ours]: [&'static str; 3]) -> Difference {
+    Difference { id, side: Side::Nfct, when, original, ours, seen_in, rule: None }
+}
+
+use SeenIn::{Differential, Events, Getopt, Json, Legality, Nfct, NfctHelpers, Overrun, Pipes};
 
 /// All of them. Rules run in this order: first those that replace the command line, then those that change
 /// which entries are listed, then those that change texts.
@@ -455,79 +383,99 @@ pub static DIFFERENCES: &[Difference] = &[
             "the timeout is ignored",
         ],
     ),
+    nfct(
+        "1.4.9 nfct",
+        Nfct,
+        [
+            "`nfct`: every message",
+            "`nfct v1.4.7: …`",
+            "`nfct v1.4.9: …` when called `nfct`, else `zct v… (conntrack-tools 1.4.9): …`",
+        ],
+    ),
+    nfct(
+        "Z nfct hint",
+        Nfct,
+        [
+            "`nfct`: the kernel refuses",
+            "`netlink error: …`",
+            "the same, and one more line: what it means here, and the way out",
+        ],
+    ),
+    nfct(
+        "Z nfct help",
+        Nfct,
+        [
+            "`nfct`: `help`, `--help` or `-h` as one of the first two words",
+            "taken for the beginning of `helper`, or unknown: it has no help",
+            "a help text, exit 0",
+        ],
+    ),
+    nfct(
+        "Z nfct version",
+        Nfct,
+        [
+            "`nfct`: `version`, `--version`, `-V`",
+            "needs a second word; five lines",
+            "one word is enough; other text below the first line",
+        ],
+    ),
+    nfct(
+        "Z nfct policy name",
+        Nfct,
+        [
+            "`nfct … timeout` with a name of more than 31 bytes",
+            "cut, which may be the name of another policy",
+            "refused",
+        ],
+    ),
+    nfct(
+        "Z nfct protocol",
+        Nfct,
+        [
+            "`nfct … timeout` with a protocol of `/etc/protocols` above 255",
+            "its lowest eight bits count: `mptcp` is tcp",
+            "`unknown layer 4 protocol`",
+        ],
+    ),
+    nfct(
+        "Z nfct no protocols",
+        Nfct,
+        [
+            "`nfct … timeout` where there is no `/etc/protocols`",
+            "knows `icmpv6` and `generic` only",
+            "knows every protocol that has timeouts",
+        ],
+    ),
+    nfct(
+        "Z nfct output",
+        Nfct,
+        [
+            "`nfct`: standard output that cannot be written",
+            "exit 0",
+            "`Cannot write to standard output: …`, exit 1",
+        ],
+    ),
+    nfct(
+        "Z nfct helper get",
+        NfctHelpers,
+        [
+            "`nfct get helper` with a family and a protocol there is none for",
+            "prints nothing, exit 0",
+            "`netlink error: No such file or directory`, exit 1",
+        ],
+    ),
+    nfct(
+        "Z nfct helper family",
+        NfctHelpers,
+        [
+            "`nfct get helper` and `delete helper` with a family alone",
+            "never find one",
+            "find those of that family",
+        ],
+    ),
+    nfct(
+        "Z nfct helper name",
+        NfctHelpers,
+        ["`nfct … helper` with a name of more than 15 bytes", "cut", "refused"],
+    ),
 ];
-
-/// Counts which differences were seen.
-#[derive(Debug, Default)]
-pub struct Ledger(BTreeMap<&'static str, u64>);
-
-impl Ledger {
-    /// Notes that a difference was seen.
-    ///
-    /// # Panics
-    /// When it is not in the table.
-    pub fn saw(&mut self, id: &str) {
-        let row = DIFFERENCES.iter().find(|d| d.id == id).unwrap_or_else(|| panic!("no difference {id}"));
-        *self.0.entry(row.id).or_default() += 1;
-    }
-
-    /// How often.
-    pub fn count(&self, id: &str) -> u64 {
-        self.0.get(id).copied().unwrap_or(0)
-    }
-
-    /// Adds what another one saw.
-    pub fn merge(&mut self, other: Ledger) {
-        for (id, n) in other.0 {
-            *self.0.entry(id).or_default() += n;
-        }
-    }
-
-    /// The ids that belong to this test and were not seen.
-    pub fn missing(&self, test: SeenIn) -> Vec<&'static str> {
-        DIFFERENCES.iter().filter(|d| d.seen_in == test && self.count(d.id) == 0).map(|d| d.id).collect()
-    }
-}
-
-/// The table as Markdown.
-pub fn markdown() -> String {
-    let mut out = String::from("| id | when | conntrack 1.4.7 | zct |\n|---|---|---|---|\n");
-    for d in DIFFERENCES {
-        out += &format!("| {} | {} | {} | {} |\n", d.id, d.when, d.original, d.ours);
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_whole_and_ids_unique() {
-        for (i, d) in DIFFERENCES.iter().enumerate() {
-            assert!(DIFFERENCES[..i].iter().all(|other| other.id != d.id), "{}", d.id);
-            for cell in [d.id, d.when, d.original, d.ours] {
-                assert!(!cell.is_empty() && !cell.contains(['|', '\n']) && !cell.ends_with('.'), "{cell}");
-            }
-            assert_eq!(d.side == Side::Write, d.seen_in == SeenIn::Writes, "{}", d.id);
-        }
-    }
-
-    #[test]
-    fn rows_that_no_comparison_triggers_are_named_by_their_test() {
-        for d in DIFFERENCES {
-            let file = match d.seen_in {
-                SeenIn::Events => "events",
-                SeenIn::Json => "json",
-                SeenIn::Overrun => "overrun",
-                SeenIn::Pipes => "pipes",
-                SeenIn::Writes => "writes",
-                // Their ledgers tell.
-                SeenIn::Differential | SeenIn::Getopt | SeenIn::Legality => continue,
-            };
-            let path = format!("{}/tests/{file}.rs", env!("CARGO_MANIFEST_DIR"));
-            let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
-            assert!(text.contains(&format!("\"{}\"", d.id)), "{path} says nothing of {}", d.id);
-        }
-    }
-}

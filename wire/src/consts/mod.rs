@@ -1,0 +1,87 @@
+//! Kernel numbers under kernel names, grouped by the nest or header they belong to.
+//!
+//! One file a part of the kernel, each with its C headers on top. Every group carries [`Named`] rows, and a
+//! test compiles the C headers and compares each value.
+
+/// A constant with its name in the C headers, for the test that compares them.
+pub type Named = (&'static str, u64);
+
+/// Declares a group: `NAME = value, "C_NAME", "meaning"`; a C name of "" has no C counterpart.
+macro_rules! group {
+    ($(#[$doc:meta])* $name:ident: $ty:ty { $($id:ident = $value:expr, $c:literal;)* } $($rest:item)*) => {
+        $(#[$doc])*
+        pub mod $name {
+            $(#[doc = concat!("`", $c, "`")] pub const $id: $ty = $value;)*
+            /// Every constant of this group with its C name.
+            pub const NAMED: &[$crate::consts::Named] = &[$(($c, $value as u64)),*];
+            $($rest)*
+        }
+    };
+}
+
+mod conntrack;
+mod expect;
+mod helper;
+mod netlink;
+mod timeout;
+
+pub use conntrack::*;
+pub use expect::*;
+pub use helper::*;
+pub use netlink::*;
+pub use timeout::*;
+
+/// Every group, for the test against the C headers.
+pub const ALL: &[&[Named]] = &[
+    nlmsg::NAMED,
+    nlm_f::NAMED,
+    nlmsgerr_attr::NAMED,
+    ipctnl::NAMED,
+    ipctnl_exp::NAMED,
+    nfnlgrp::NAMED,
+    af::NAMED,
+    ipproto::NAMED,
+    cta::NAMED,
+    cta_tuple::NAMED,
+    cta_ip::NAMED,
+    cta_proto::NAMED,
+    cta_protoinfo::NAMED,
+    cta_protoinfo_tcp::NAMED,
+    cta_protoinfo_dccp::NAMED,
+    cta_protoinfo_sctp::NAMED,
+    cta_help::NAMED,
+    cta_nat::NAMED,
+    cta_protonat::NAMED,
+    cta_counters::NAMED,
+    cta_timestamp::NAMED,
+    cta_seqadj::NAMED,
+    cta_synproxy::NAMED,
+    cta_secctx::NAMED,
+    cta_filter::NAMED,
+    ctnetlink_filter::NAMED,
+    cta_expect::NAMED,
+    cta_expect_nat::NAMED,
+    nf_ct_expect::NAMED,
+    cta_stats::NAMED,
+    cta_stats_exp::NAMED,
+    cta_stats_global::NAMED,
+    ips::NAMED,
+    ip_ct_tcp_flag::NAMED,
+    ipctnl_timeout::NAMED,
+    cta_timeout::NAMED,
+    cta_timeout_generic::NAMED,
+    cta_timeout_tcp::NAMED,
+    cta_timeout_udp::NAMED,
+    cta_timeout_udplite::NAMED,
+    cta_timeout_icmp::NAMED,
+    cta_timeout_icmpv6::NAMED,
+    cta_timeout_dccp::NAMED,
+    cta_timeout_sctp::NAMED,
+    cta_timeout_gre::NAMED,
+    nfnl_cthelper::NAMED,
+    nfcth::NAMED,
+    nfcth_tuple::NAMED,
+    nfcth_policy_set::NAMED,
+    nfcth_policy::NAMED,
+    nfct_helper_status::NAMED,
+];
