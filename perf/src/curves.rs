@@ -12,8 +12,8 @@ use std::io;
 
 /// Table sizes.
 pub const SIZES: [u32; 6] = [10_000, 30_000, 100_000, 300_000, 1_000_000, 2_000_000];
-/// Flows a second.
-pub const RATES: [u32; 5] = [25_000, 50_000, 100_000, 200_000, 400_000];
+/// Flows a second; the last is more than a generator and a listener on two processors can do.
+pub const RATES: [u32; 6] = [10_000, 25_000, 50_000, 75_000, 100_000, 200_000];
 /// Rounds of each at most: a curve shows its own noise.
 const ROUNDS_MAX: u32 = 3;
 /// Seconds a rate is kept up, and flows at most.
@@ -80,7 +80,12 @@ pub fn by_rate(runner: &mut Runner) -> io::Result<()> {
                 describe(&storm, 2 * u64::from(flows), &mut sample);
                 // What was asked for is not always what the generator could do.
                 let reached = f64::from(flows) / storm.making.as_secs_f64();
-                sample.more.extend([("rate", f64::from(rate)), ("rate_reached", reached)]);
+                let new_percent = 100.0 * storm.delivered_new as f64 / f64::from(flows);
+                sample.more.extend([
+                    ("rate", f64::from(rate)),
+                    ("rate_reached", reached),
+                    ("new_percent", new_percent),
+                ]);
                 runner.samples.push(sample);
             }
         }

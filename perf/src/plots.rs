@@ -55,7 +55,7 @@ pub fn sizes(report: &Report<'_>) -> String {
     svg::curves("Listing a table to /dev/null", &x, &y, &curves)
 }
 
-/// Percent of the events that are delivered over the rate of new flows.
+/// Percent of the new flows that are told of over their rate.
 pub fn rates(report: &Report<'_>) -> String {
     let curves = LISTENERS.map(|(who, variant, _)| Curve {
         name: named(who, variant),
@@ -64,10 +64,10 @@ pub fn rates(report: &Report<'_>) -> String {
         points: report.rate_points(who, variant),
     });
     let most = curves.iter().flat_map(|c| &c.points).map(|p| p.0).fold(0.0, f64::max);
-    // Fifty thousands, up to the highest.
-    let ticks = (0..=(most / 50_000.0).ceil().max(1.0) as u32).map(|i| f64::from(i) * 50_000.0).collect();
+    // Twenty-five thousands, up to the highest.
+    let ticks = (0..=(most / 25_000.0).ceil().max(1.0) as u32).map(|i| f64::from(i) * 25_000.0).collect();
     let x = Axis { title: "new flows a second", scale: Scale::Linear, ticks };
     let percent = [0.0, 20.0, 40.0, 60.0, 80.0, 100.0].into();
-    let y = Axis { title: "% of events delivered", scale: Scale::Linear, ticks: percent };
-    svg::curves("Events that arrive", &x, &y, &curves)
+    let y = Axis { title: "% of NEW events delivered", scale: Scale::Linear, ticks: percent };
+    svg::curves("New flows by packets: events that arrive", &x, &y, &curves)
 }

@@ -268,6 +268,7 @@ pub fn describe(storm: &storm::Storm, events: u64, sample: &mut Sample) {
     let missing = events.saturating_sub(storm.delivered);
     sample.more.extend([
         ("delivered", storm.delivered as f64),
+        ("delivered_new", storm.delivered_new as f64),
         ("missing", missing as f64),
         ("reported_lost", storm.reported_lost as f64),
         ("dropped_by_kernel", storm.dropped as f64),

@@ -20,6 +20,8 @@ pub struct Storm {
     pub run: Run,
     /// Events that appeared: lines of its output, or what it counted if it prints none.
     pub delivered: u64,
+    /// Those of them that tell of new flows; 0 if it prints none.
+    pub delivered_new: u64,
     /// What it reported as lost.
     pub reported_lost: u64,
     /// What the kernel could not queue for it.
@@ -51,9 +53,9 @@ pub fn run(yardstick: &Path, words: &[String], generator: &[String], output: &Fi
     }
     let run = listener.finish()?;
     let (making, dropped) = made.map_err(|e| io::Error::other(format!("{e}; {}", run.stderr.trim())))?;
-    let printed = lines(output)?;
+    let (printed, delivered_new) = lines(output)?;
     let delivered = if printed > 0 { printed } else { measure::counted(&run.stderr).unwrap_or(0) };
-    Ok(Storm { delivered, reported_lost: lost(&run.stderr), dropped, making, run })
+    Ok(Storm { delivered, delivered_new, reported_lost: lost(&run.stderr), dropped, making, run })
 }
 
 fn await_listener(listener: &Running) -> io::Result<()> {
@@ -83,20 +85,20 @@ fn await_quiet(listener: &Running) -> io::Result<u64> {
     Ok(drops)
 }
 
-/// Lines that are events.
-fn lines(output: &File) -> io::Result<u64> {
+/// Lines that are events, and those of them that tell of new flows.
+fn lines(output: &File) -> io::Result<(u64, u64)> {
     let mut file = output.try_clone()?;
     file.seek(SeekFrom::Start(0))?;
     let mut reader = BufReader::with_capacity(1 << 20, file);
-    let (mut count, mut line) = (0, Vec::new());
+    let (mut all, mut new, mut line) = (0, 0, Vec::new());
     while reader.read_until(b'\n', &mut line)? > 0 {
         let tag = line.trim_ascii_start();
-        if tag.starts_with(b"[NEW]") || tag.starts_with(b"[DESTROY]") || tag.starts_with(b"[UPDATE]") {
-            count += 1;
-        }
+        let is_new = tag.starts_with(b"[NEW]");
+        new += u64::from(is_new);
+        all += u64::from(is_new || tag.starts_with(b"[DESTROY]") || tag.starts_with(b"[UPDATE]"));
         line.clear();
     }
-    Ok(count)
+    Ok((all, new))
 }
 
 /// What the summary says, which comes last.
@@ -115,7 +117,7 @@ mod tests {
     fn events_are_counted_in_the_output_and_losses_in_the_summary() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"    [NEW] udp\n[DESTROY] udp\nother\n [UPDATE] tcp\n").unwrap();
-        assert_eq!(lines(&file).unwrap(), 3);
+        assert_eq!(lines(&file).unwrap(), (3, 1));
         let said = "zct: 5 events have been lost.\nzct: 7 flow events have been shown.\n\
                     zct: 12 flow events have been lost.\n";
         assert_eq!(lost(said), 12);
