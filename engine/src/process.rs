@@ -112,6 +112,8 @@ pub fn set_nice(nice: i32) -> Result<(), Error> {
 /// Numbers of linux/capability.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
+    /// Bind ports below 1024.
+    NetBindService = 10,
     /// Configure networks: what ctnetlink asks for.
     NetAdmin = 12,
     /// Change one's own scheduling.

@@ -1,5 +1,6 @@
 //! The command line, and the client role: one request, one answer (spec/conntrackd.md §2).
 
+use crate::config::{self, Loaded, protocols::Protocols};
 use crate::request::{Cache, Kind, Listing, Request, Statistics};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _, Write as _};
@@ -10,8 +11,30 @@ use std::path::{Path, PathBuf};
 /// Where the configuration is when nothing else is said.
 pub const DEFAULT_FILE: &str = "/etc/conntrackd/conntrackd.conf";
 
+/// More than any configuration needs; what is larger is a mistake (a device, a log file).
+const FILE_MAX: u64 = 16 << 20;
+
 /// What the first word of an answer with a status is; `0` or `1` and a text follow.
 pub const STATUS: &str = "zctd";
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// ``can't open config file `FILE'`` and why, as text.
+pub fn load(file: &Path) -> Result<Loaded, String> {
+    let failed = |why: String| format!("can't open config file `{}': {why}", file.display());
+    let mut text = Vec::new();
+    let read = std::fs::File::open(file).and_then(|f| f.take(FILE_MAX + 1).read_to_end(&mut text));
+    match read {
+        Ok(n) if n as u64 > FILE_MAX => Err(failed(format!("more than {} MiB", FILE_MAX >> 20))),
+        Ok(_) => {
+            // Without the file the usual names are known all the same.
+            let protocols = Protocols::parse(&std::fs::read("/etc/protocols").unwrap_or_default());
+            Ok(config::load(&text, &protocols))
+        }
+        Err(e) => Err(failed(e.to_string())),
+    }
+}
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,6 +261,14 @@ fn exchange(path: &Path, code: u32, out: &mut dyn io::Write) -> Answer {
     }
 }
 
+/// The text of `-v`.
+pub fn version() -> String {
+    format!(
+        "Connection tracking userspace daemon v1.4.9 (zctd {}). Licensed under MIT or Apache-2.0.\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
 /// The text of `-h`, for a program called `name`.
 pub fn help(name: &str) -> String {
     let general = [
@@ -264,7 +295,7 @@ pub fn help(name: &str) -> String {
         ("--check", "say what is wrong with the configuration file, and what it amounts to"),
         ("--help, --version", "as -h and -v"),
     ];
-    let mut out = format!("Usage: {name} [commands] [options]\n");
+    let mut out = format!("{}Usage: {name} [commands] [options]\n", version());
     for (title, rows) in [
         ("General commands", &general[..]),
         ("Client mode commands", &client[..]),

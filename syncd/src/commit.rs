@@ -56,6 +56,8 @@ enum Phase {
 #[derive(Debug)]
 struct Run {
     what: What,
+    /// Expectations are replicated, so there is something to say about them.
+    expectations: bool,
     phase: Phase,
     started: Instant,
     outcome: Outcome,
@@ -153,8 +155,8 @@ impl Commit {
         self.run.is_some()
     }
 
-    /// Begins; false when one is under way already.
-    pub fn begin(&mut self, what: What, log: &mut Log) -> bool {
+    /// Begins; false when one is under way already. `expectations` is ExpectationSync.
+    pub fn begin(&mut self, what: What, expectations: bool, log: &mut Log) -> bool {
         if self.run.is_some() {
             return false;
         }
@@ -168,7 +170,7 @@ impl Commit {
             _ => Phase::Masters(Cursor::default()),
         };
         let (started, outcome, causes) = (Instant::now(), Outcome::default(), BTreeMap::new());
-        self.run = Some(Run { what, phase, started, outcome, causes });
+        self.run = Some(Run { what, expectations, phase, started, outcome, causes });
         true
     }
 
@@ -343,7 +345,7 @@ fn finish(run: Run, log: &mut Log) -> Outcome {
             log.notice(&format!("{} entries can't be committed", o.flows_failed));
         }
     }
-    if run.what == What::Expects || o.expects + o.expects_failed > 0 {
+    if run.what == What::Expects || run.what == What::All && run.expectations {
         log.notice(&format!("Committed {} new expectations", o.expects));
         if o.expects_failed > 0 {
             log.notice(&format!("{} expectations can't be committed", o.expects_failed));

@@ -13,11 +13,14 @@ use std::ops::ControlFlow;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use zct_engine::{Error, Interest, Lost, Progress, Reactor, Sink, StepDump, SystemZone, Token, Turn};
+use zct_wire::WireError;
+use zct_wire::consts::ipctnl;
+use zct_wire::expect::ExpectView;
 use zct_wire::filter::DumpFilter;
 use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
 use zct_wire::request::{Table, dump};
-use zct_wire::text::{Out, Style, TextContext, line};
+use zct_wire::text::{Out, Style, TextContext, expect, line, xml};
 
 /// Clients at once; the one that has been silent longest makes room for another.
 const CLIENTS_MAX: usize = 128;
@@ -60,16 +63,28 @@ pub enum Reply {
     Text(String),
     /// A listing of a cache.
     List(Listing),
-    /// A listing of the kernel's table, in the lines of `conntrack -L`.
-    Kernel(Box<StepDump>),
+    /// A listing of a table of the kernel: see [`kernel_listing`].
+    Kernel(KernelListing),
     /// Something later: the connection stays.
     Wait,
 }
 
-/// What caches a listing shows.
+/// A table of the kernel on its way to a client.
+#[derive(Debug)]
+pub struct KernelListing {
+    dump: Box<StepDump>,
+    xml: bool,
+    // The dump is over: what is rendered is all.
+    over: bool,
+}
+
+/// What caches a listing shows. Caches that a mode does not have are empty.
+#[derive(Clone, Copy)]
 pub struct Shown<'a> {
-    /// The caches.
-    pub caches: &'a Caches,
+    /// The kernel's flows.
+    pub internal: &'a FlowStore,
+    /// The peer's flows and the expectations.
+    pub caches: Option<&'a Caches>,
     /// The machine, which knows when things expire; none in statistics mode.
     pub machine: Option<&'a Machine>,
     /// The daemon's clock.
@@ -91,7 +106,7 @@ enum Source {
     Nothing,
     Flows { listing: Listing, cursor: Cursor },
     Expects { listing: Listing, cursor: u32 },
-    Kernel(Box<StepDump>),
+    Kernel(KernelListing),
 }
 
 #[derive(Debug)]
@@ -279,7 +294,7 @@ impl Server {
                 State::Answered(Source::Expects { listing, cursor: 0 })
             }
             Reply::List(listing) => State::Answered(Source::Flows { listing, cursor: Cursor::default() }),
-            Reply::Kernel(dump) => State::Answered(Source::Kernel(dump)),
+            Reply::Kernel(listing) => State::Answered(Source::Kernel(listing)),
         };
     }
 
@@ -369,25 +384,30 @@ impl Source {
     fn fill(&mut self, out: &mut Vec<u8>, shown: &Shown<'_>) -> bool {
         match self {
             Source::Nothing => false,
-            Source::Flows { listing, cursor } => {
-                let store = if listing.external { &shown.caches.external } else { &shown.caches.internal };
-                fill_flows(out, store, *listing, cursor, shown)
-            }
-            Source::Expects { listing, cursor } => {
-                let store = if listing.external {
-                    &shown.caches.external_expect
-                } else {
-                    &shown.caches.internal_expect
-                };
-                fill_expects(out, store, *listing, cursor, shown)
-            }
-            Source::Kernel(dump) => {
-                let zone = SystemZone::default();
-                let mut sink = Lines { out, zone: &zone };
-                // An error ends the listing where it is, as it would end conntrack -L.
-                matches!(dump.step(1, &mut sink), Ok(Progress::More))
-            }
+            Source::Flows { listing, cursor } => match (listing.external, shown.caches) {
+                (false, _) => fill_flows(out, shown.internal, *listing, cursor, shown),
+                (true, Some(caches)) => fill_flows(out, &caches.external, *listing, cursor, shown),
+                (true, None) => false,
+            },
+            Source::Expects { listing, cursor } => match (listing.external, shown.caches) {
+                (false, Some(caches)) => fill_expects(out, &caches.internal_expect, *listing, cursor, shown),
+                (true, Some(caches)) => fill_expects(out, &caches.external_expect, *listing, cursor, shown),
+                (_, None) => false,
+            },
+            Source::Kernel(listing) => listing.fill(out),
         }
+    }
+}
+
+impl KernelListing {
+    fn fill(&mut self, out: &mut Vec<u8>) -> bool {
+        while !self.over && out.len() < PIECE {
+            let mut sink = Lines { out, xml: self.xml, zone: &SystemZone::default() };
+            // An error ends the listing where it is, as it would end conntrack -L. A dump that has to wait for
+            // the kernel, which none does today, ends there too.
+            self.over = !matches!(self.dump.step(1, &mut sink), Ok(Progress::More));
+        }
+        !self.over
     }
 }
 
@@ -461,30 +481,62 @@ fn fill_expects(
     true
 }
 
-/// Begins a listing of the kernel's table.
-pub fn kernel_listing() -> Result<Reply, Error> {
+/// Begins a listing of the kernel's table, for a daemon without an internal cache: in the lines of
+/// `conntrack -L`, or elements of its XML.
+///
+/// # Errors
+/// A socket that cannot be opened, or a request that cannot be sent.
+pub fn kernel_listing(listing: Listing) -> Result<Reply, Error> {
     let mut step = StepDump::open()?;
-    step.begin(|buf, seq| dump(buf, seq, Table::Conntrack, &DumpFilter::default()))?;
-    Ok(Reply::Kernel(Box::new(step)))
+    let table = if listing.expects { Table::Expect } else { Table::Conntrack };
+    step.begin(|buf, seq| dump(buf, seq, table, &DumpFilter::default()))?;
+    Ok(Reply::Kernel(KernelListing { dump: Box::new(step), xml: listing.xml, over: false }))
 }
 
 struct Lines<'a> {
     out: &'a mut Vec<u8>,
+    xml: bool,
     zone: &'a SystemZone,
+}
+
+impl Lines<'_> {
+    fn entry(&mut self, msg: CtMsg<'_>) -> Result<(), WireError> {
+        let now_s = crate::log::now_s().try_into().unwrap_or(0);
+        let ctx = TextContext { now_s, zone: self.zone, labels: None };
+        let style = Style::default();
+        if msg.kind() == ipctnl::NEW {
+            let view = FlowView::index(msg)?;
+            return append_checked(self.out, |o| match self.xml {
+                true => xml::flow(o, &view, None, None, &style, &ctx),
+                false => line::flow(o, &view, &style, &ctx),
+            });
+        }
+        let view = ExpectView::index(msg)?;
+        append_checked(self.out, |o| match self.xml {
+            true => xml::expect(o, &view, None, None, &ctx),
+            false => expect::line(o, &view),
+        })
+    }
+}
+
+/// Appends a line, unless it cannot be rendered.
+fn append_checked(
+    out: &mut Vec<u8>,
+    write: impl FnOnce(&mut Out<'_>) -> Result<(), WireError>,
+) -> Result<(), WireError> {
+    let start = out.len();
+    let mut done = Ok(());
+    append(out, |o| done = write(o));
+    if done.is_err() {
+        out.truncate(start);
+    }
+    done
 }
 
 impl Sink for Lines<'_> {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
-        let ctx =
-            TextContext { now_s: crate::log::now_s().try_into().unwrap_or(0), zone: self.zone, labels: None };
-        if let Ok(view) = FlowView::index(msg) {
-            append(self.out, |o| {
-                let start = o.len();
-                if line::flow(o, &view, &Style::default(), &ctx).is_err() {
-                    o.rewind(start);
-                }
-            });
-        }
+        // What makes no sense is left out; the rest of the table is worth showing.
+        _ = self.entry(msg);
         ControlFlow::Continue(())
     }
 

@@ -67,9 +67,9 @@ pub enum Stepped {
     More,
     /// It waits for the kernel.
     Waiting,
-    /// The dump of the flows for this purpose is complete.
+    /// All that was asked for to this end has been dumped.
     Done(Why),
-    /// It has failed, or is known to be incomplete.
+    /// It has failed, or is known to be incomplete; nothing more is dumped to this end.
     Failed(Why),
 }
 
@@ -374,13 +374,20 @@ impl Kernel {
     }
 
     /// Goes on with the dump under way, or begins the next one.
+    ///
+    /// # Errors
+    /// A request that could not be sent: nothing is dumped any more.
     pub fn step(&mut self, taker: &mut dyn Taker) -> Result<Stepped, Error> {
         let job = match self.job {
             Some(job) => job,
             None if self.jobs.is_empty() => return Ok(Stepped::Idle),
             None => {
                 let job = self.jobs.remove(0);
-                self.dump.begin(|buf, seq| dump(buf, seq, job.table, &DumpFilter::default()))?;
+                let begun = self.dump.begin(|buf, seq| dump(buf, seq, job.table, &DumpFilter::default()));
+                if let Err(e) = begun {
+                    self.jobs.clear();
+                    return Err(e);
+                }
                 (self.job, self.incomplete) = (Some(job), false);
                 self.judge.touched.clear();
                 job
@@ -405,11 +412,12 @@ impl Kernel {
             Err(_) => true,
         };
         self.job = None;
-        Ok(match job.table {
-            _ if failed => Stepped::Failed(job.why),
-            Table::Conntrack => Stepped::Done(job.why),
-            _ => Stepped::More,
-        })
+        if failed {
+            self.jobs.retain(|j| j.why != job.why);
+            return Ok(Stepped::Failed(job.why));
+        }
+        let more = self.jobs.iter().any(|j| j.why == job.why);
+        Ok(if more { Stepped::More } else { Stepped::Done(job.why) })
     }
 }
 

@@ -79,6 +79,7 @@ pub mod client;
 pub mod commit;
 pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod dump_text;
 pub mod flush;
 pub mod inject;

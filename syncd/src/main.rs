@@ -1,88 +1,86 @@
-//! `zctd`: the high-availability daemon. So far it checks configuration files, and says what it cannot do yet.
+//! `zctd`: the high-availability daemon, and the client that talks to it, in place of conntrackd.
 #![forbid(unsafe_code)]
 
-use std::ffi::{OsStr, OsString};
-use std::io::{Read as _, Write as _};
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
-use zctd::config::{self, protocols::Protocols};
-
-const HELP: &str = "\
-zctd: replicates conntrack state between firewalls, to replace conntrackd
-
-Usage: zctd --check [-C FILE] | -h | -v
-  --check         read the configuration file, say what is wrong with it, and
-                  print what it amounts to, every default included
-  -C FILE         the configuration file (default: /etc/conntrackd/conntrackd.conf)
-  -h, --help      this text
-  -v, --version   the version
-
-Not there yet: the daemon itself, control commands and statistics.
-Until then run conntrackd; zct, the command line, works beside it.
-";
-
-const DEFAULT_FILE: &str = "/etc/conntrackd/conntrackd.conf";
-/// More than any configuration needs; what is larger is a mistake (a device, a log file).
-const FILE_MAX: u64 = 16 << 20;
-
-/// What the command line asks for.
-struct Args {
-    check: bool,
-    file: Option<OsString>,
-}
+use zctd::client::{self, Action, Answer, Args};
+use zctd::log::Log;
+use zctd::request::Request;
+use zctd::{config, daemon};
 
 fn main() -> ExitCode {
-    let mut args = Args { check: false, file: None };
-    let mut words = std::env::args_os().skip(1);
-    while let Some(word) = words.next() {
-        match word.to_str() {
-            Some("-h" | "--help") => return print(HELP.as_bytes()),
-            Some("-v" | "--version") => {
-                let text = format!("zctd v{} (conntrack-tools 1.4.9)\n", env!("CARGO_PKG_VERSION"));
-                return print(text.as_bytes());
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_else(|| OsString::from("zctd"));
+    let name = Path::new(&name).file_name().unwrap_or(&name).to_string_lossy().into_owned();
+    let Args { action, file } = match client::parse(words) {
+        Ok(args) => args,
+        Err(usage) => {
+            if usage.with_help {
+                _ = print(client::help(&name).as_bytes());
             }
-            Some("--check") => args.check = true,
-            Some("-C") => match words.next() {
-                Some(file) => args.file = Some(file),
-                None => return fail("-C needs the name of a configuration file"),
-            },
-            _ => {
-                let word = word.to_string_lossy();
-                return fail(&format!("`{word}' is not available yet: see zctd -h for what is"));
-            }
+            return fail(&usage.text);
         }
-    }
-    let file = args.file.as_deref().unwrap_or(OsStr::new(DEFAULT_FILE));
-    match (args.check, &args.file) {
-        (true, _) => check(file),
-        (false, Some(_)) => fail("the daemon is not available yet; add --check to have the file checked"),
-        (false, None) => fail("no command given; the daemon is not available yet, see zctd -h"),
+    };
+    match action {
+        Action::Help => print(client::help(&name).as_bytes()),
+        Action::Version => print(client::version().as_bytes()),
+        Action::Check => check(&file),
+        Action::Daemon { background } => start(&file, background),
+        Action::Ask(request) => ask(&file, request),
     }
 }
 
 /// Remarks to stderr, the effective configuration to stdout. Fails when no daemon could run with the file.
-fn check(file: &OsStr) -> ExitCode {
-    let name = file.to_string_lossy();
-    let text = match read(file) {
-        Ok(text) => text,
-        Err(why) => return fail(&format!("can't open config file `{name}': {why}")),
+fn check(file: &Path) -> ExitCode {
+    let loaded = match client::load(file) {
+        Ok(loaded) => loaded,
+        Err(why) => return fail(&why),
     };
-    // Without the file the usual names are known all the same.
-    let protocols = Protocols::parse(&std::fs::read("/etc/protocols").unwrap_or_default());
-    let loaded = config::load(&text, &protocols);
-    eprint!("{}", loaded.report.lines(&name));
+    eprint!("{}", loaded.report.lines(&file.to_string_lossy()));
     match loaded.config {
         Some(config) => print(&config::print(&config)),
         None => ExitCode::FAILURE,
     }
 }
 
-fn read(file: &OsStr) -> std::io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    let n = std::fs::File::open(file)?.take(FILE_MAX + 1).read_to_end(&mut text)?;
-    if n as u64 > FILE_MAX {
-        return Err(std::io::Error::other(format!("more than {} MiB", FILE_MAX >> 20)));
+fn start(file: &Path, background: bool) -> ExitCode {
+    let loaded = match client::load(file) {
+        Ok(loaded) => loaded,
+        Err(why) => return fail(&why),
+    };
+    eprint!("{}", loaded.report.lines(&file.to_string_lossy()));
+    match loaded.config {
+        Some(config) => daemon::run(config, file.into(), background),
+        None => ExitCode::FAILURE,
     }
-    Ok(text)
+}
+
+/// The client: what the daemon answers to stdout.
+fn ask(file: &Path, request: Request) -> ExitCode {
+    // A reader of a long listing that has seen enough ends us, as it would end any other program.
+    zct_engine::default_sigpipe();
+    let loaded = match client::load(file) {
+        Ok(loaded) => loaded,
+        Err(why) => return fail(&why),
+    };
+    if loaded.report.is_refused() {
+        eprint!("{}", loaded.report.lines(&file.to_string_lossy()));
+        return ExitCode::FAILURE;
+    }
+    let Some(socket) = loaded.control_socket else {
+        return fail(&format!(
+            "`{}' has no control socket: General needs a UNIX block with a Path",
+            file.display()
+        ));
+    };
+    match client::ask(&socket, request, &mut std::io::stdout().lock()) {
+        Answer::Done => ExitCode::SUCCESS,
+        Answer::Failed(why) => fail(&why),
+        Answer::NoDaemon => fail("can't connect: is conntrackd running? appropriate permissions?"),
+        Answer::Broken(e) => fail(&format!("the connection to the daemon broke: {e}")),
+    }
 }
 
 fn print(text: &[u8]) -> ExitCode {
@@ -95,6 +93,6 @@ fn print(text: &[u8]) -> ExitCode {
 }
 
 fn fail(text: &str) -> ExitCode {
-    eprintln!("zctd: {text}");
+    Log::console().error(text);
     ExitCode::FAILURE
 }

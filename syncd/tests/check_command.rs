@@ -63,10 +63,10 @@ fn files_that_cannot_be_read_are_named() {
         ),
         (&["--check", "-C", "/"], "can't open config file `/': Is a directory"),
         (&["--check", "-C", "/dev/zero"], "can't open config file `/dev/zero': more than 16 MiB"),
-        (&["--check", "-C"], "-C needs the name of a configuration file"),
-        (&["-C", "/dev/null"], "the daemon is not available yet"),
-        (&[], "the daemon is not available yet"),
-        (&["-s"], "`-s' is not available yet"),
+        (&["--check", "-C"], "Missing config filename"),
+        (&["-C", "/nonexistent/zctd.conf"], "can't open config file `/nonexistent/zctd.conf': No such"),
+        (&["-s", "-C", "/nonexistent/zctd.conf"], "can't open config file `/nonexistent/zctd.conf': No such"),
+        (&["-n", "-C", "/dev/null"], "`/dev/null' has no control socket"),
     ] {
         let out = zctd(words);
         let stderr = String::from_utf8_lossy(&out.stderr).into_owned();

@@ -46,6 +46,17 @@ pub enum LinkKind {
     },
 }
 
+impl LinkKind {
+    /// The port it is bound to.
+    pub fn port(&self) -> u16 {
+        match self {
+            LinkKind::Udp { local: addr, .. }
+            | LinkKind::Multicast { group: addr, .. }
+            | LinkKind::Tcp { local: addr, .. } => addr.port(),
+        }
+    }
+}
+
 /// One dedicated link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkSettings {

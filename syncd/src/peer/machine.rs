@@ -192,6 +192,16 @@ impl Machine {
         &self.config
     }
 
+    /// Takes over what may change while it runs: the timers of the commit and the purge, and those of ALARM. A
+    /// flow that is announced or expires already does so once more at the old interval.
+    pub fn reconfigure(&mut self, new: &Config) {
+        self.config.commit_timeout_s = new.commit_timeout_s;
+        self.config.purge_timeout_s = new.purge_timeout_s;
+        self.config.refresh_time_s = new.refresh_time_s;
+        self.config.cache_timeout_s = new.cache_timeout_s;
+        self.encode.timeout = self.config.sends_timeout();
+    }
+
     /// What it has counted.
     pub fn stats(&self) -> &Stats {
         &self.stats

@@ -1,0 +1,127 @@
+//! SIGHUP: the configuration is read again. What can change while the daemon runs does, the rest is named.
+
+use super::{Comparison, Daemon, Node, sync_node};
+use crate::client;
+use crate::config::live::{Change, live_changes};
+use crate::config::settings::{Config, Expectations, General, Role};
+use crate::stats_mode::FlowLog;
+
+/// `General` as it may be without a restart.
+fn merged(old: &General, new: &General) -> General {
+    let same = |a: bool, b: bool| a == b;
+    General {
+        hash_limit: old.hash_limit,
+        lock_file: old.lock_file.clone(),
+        control_socket: old.control_socket.clone(),
+        netlink_events_reliable: old.netlink_events_reliable,
+        systemd: old.systemd,
+        poll_s: if same(old.poll_s.is_some(), new.poll_s.is_some()) { new.poll_s } else { old.poll_s },
+        scheduler: match same(old.scheduler.is_some(), new.scheduler.is_some()) {
+            true => new.scheduler,
+            false => old.scheduler,
+        },
+        ..new.clone()
+    }
+}
+
+/// The role as it may be without a restart.
+fn merged_role(old: &Role, new: &Role) -> Role {
+    match (old, new) {
+        (Role::Stats(_), Role::Stats(_)) => new.clone(),
+        (Role::Sync(a), Role::Sync(b))
+            if std::mem::discriminant(&a.mode) == std::mem::discriminant(&b.mode) =>
+        {
+            let mut out = a.clone();
+            out.commit_timeout_s = b.commit_timeout_s;
+            out.purge_timeout_s = b.purge_timeout_s;
+            if (a.expectations == Expectations::Off) == (b.expectations == Expectations::Off) {
+                out.expectations = b.expectations.clone();
+            }
+            if let (crate::config::settings::Mode::Alarm(x), crate::config::settings::Mode::Alarm(y)) =
+                (&mut out.mode, &b.mode)
+            {
+                *x = *y;
+            }
+            Role::Sync(out)
+        }
+        _ => old.clone(),
+    }
+}
+
+fn told(c: &Change) -> String {
+    let value = |v: &Option<String>| v.clone().unwrap_or_else(|| "nothing".into());
+    format!("{}: {} is now {}", c.setting, value(&c.from), value(&c.to))
+}
+
+impl Daemon {
+    /// Reads the configuration again; with a file that has errors everything stays as it is.
+    pub(super) fn reload(&mut self) {
+        self.log.notice("reading the configuration again");
+        self.reopen_logs();
+        let loaded = match client::load(&self.file) {
+            Ok(loaded) => loaded,
+            Err(why) => return self.log.error(&why),
+        };
+        let name = self.file.to_string_lossy().into_owned();
+        for line in loaded.report.lines(&name).to_string().lines() {
+            self.log.warning(line);
+        }
+        let Some(new) = loaded.config else {
+            return self.log.error("the configuration stays as it is");
+        };
+        self.systemd.reloading(self.epoch.elapsed().as_micros() as u64);
+        let changes = live_changes(&self.config, &new);
+        let next = Config {
+            general: merged(&self.config.general, &new.general),
+            role: merged_role(&self.config.role, &new.role),
+        };
+        if let Err(why) = self.take_over(&next) {
+            self.log.error(&why);
+        }
+        for c in &changes.live {
+            self.log.notice(&told(c));
+        }
+        for c in &changes.needs_restart {
+            let old = c.from.as_deref().unwrap_or("nothing");
+            self.log.warning(&format!("{}: {old} stays until a restart", c.setting));
+        }
+        self.config = next;
+        self.systemd.ready();
+    }
+
+    fn take_over(&mut self, next: &Config) -> Result<(), String> {
+        let (old, new) = (&self.config.general, &next.general);
+        if (&old.log_file, &old.syslog) != (&new.log_file, &new.syslog) {
+            self.log.open(new.log_file.as_deref(), new.syslog)?;
+        }
+        let filter_changed = old.filter != new.filter;
+        if old.scheduler != new.scheduler {
+            super::start::schedule(new.scheduler.as_ref(), &mut self.log);
+        }
+        let expects = crate::setup::sync(next).map_or(Expectations::Off, |s| s.expectations.clone());
+        self.kernel.reload(new, expects).map_err(|e| format!("can't change the event socket: {e}"))?;
+        // What was known under the old filter is compared with what is wanted now.
+        if filter_changed && self.comparison == Comparison::None {
+            self.comparison = Comparison::Wanted;
+        }
+        match (&mut self.node, &next.role) {
+            (Node::Sync(n), Role::Sync(s)) => sync_node::reconfigure(n, next, s),
+            (Node::Stats(s), Role::Stats(settings)) => {
+                s.log.flush();
+                s.log = FlowLog::open(settings)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Opens the logs anew: somebody may have moved them.
+    pub(super) fn reopen_logs(&mut self) {
+        self.log.reopen();
+        if let Node::Stats(s) = &mut self.node {
+            if let Err(why) = s.log.reopen() {
+                self.log.error(&why);
+            }
+        }
+    }
+}

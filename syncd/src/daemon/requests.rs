@@ -1,0 +1,322 @@
+//! What is done for a control client (spec/conntrackd.md §§2, 3).
+//!
+//! A client is answered when what it asked for is done, as the original's is by accident of doing everything at
+//! once: scripts rely on it. Requests that mean nothing in the current mode are no mistake: the original ignores
+//! them with exit status 0, and its script sends some of them in every mode.
+
+use super::{Daemon, Node};
+use crate::client::STATUS;
+use crate::commit::{Outcome, What};
+use crate::control::{Asked, ClientId, Reply, kernel_listing};
+use crate::kernel::Why;
+use crate::peer::Millis;
+use crate::report;
+use crate::request::{Cache, Kind, Listing, Request, Statistics};
+use zct_engine::{Error, Reactor, Turn};
+
+/// A client, and whether it wants to hear how it went.
+type Client = (ClientId, bool);
+
+/// Clients that are answered when something is done.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    refill: Vec<Client>,
+    flush: Vec<Client>,
+    commit: Option<Client>,
+    stop: Vec<Client>,
+}
+
+impl Waiting {
+    pub(super) fn is_refilling(&self) -> bool {
+        !self.refill.is_empty()
+    }
+
+    pub(super) fn take_stoppers(&mut self) -> Vec<Client> {
+        std::mem::take(&mut self.stop)
+    }
+}
+
+/// The answer that all is well.
+pub(super) fn ok() -> String {
+    format!("{STATUS} 0 ok\n")
+}
+
+fn failed(why: &str) -> String {
+    format!("{STATUS} 1 {}\n", why.replace('\n', " "))
+}
+
+/// What is to be answered at once; `None` when that comes later.
+type Answer = Option<Result<Reply, String>>;
+
+impl Daemon {
+    /// The control socket or a client is ready.
+    pub(super) fn control_ready(
+        &mut self,
+        token: usize,
+        now: Millis,
+        reactor: &mut Reactor,
+    ) -> Result<Turn, Error> {
+        let Some(server) = &mut self.server else { return Ok(Turn::Drained) };
+        let (turn, asked) = server.ready(token, now, reactor)?;
+        match asked {
+            None => {}
+            Some((_, Asked::Short)) => self.runtime.read_failed += 1,
+            Some((client, Asked::Unknown)) => {
+                self.runtime.unknown_request += 1;
+                self.reply(client, Reply::Close);
+            }
+            Some((client, Asked::Known { request, status })) => {
+                if let Some(answer) = self.serve(request, (client, status), now, reactor) {
+                    self.answer((client, status), answer);
+                }
+            }
+        }
+        Ok(turn)
+    }
+
+    fn reply(&mut self, client: ClientId, reply: Reply) {
+        if let Some(server) = &mut self.server {
+            server.reply(client, reply);
+        }
+    }
+
+    fn answer(&mut self, (client, status): Client, answer: Result<Reply, String>) {
+        let reply = match answer {
+            Ok(Reply::Close) if status => Reply::Text(ok()),
+            Ok(reply) => reply,
+            Err(why) if status => Reply::Text(failed(&why)),
+            Err(_) => Reply::Close,
+        };
+        self.reply(client, reply);
+    }
+
+    fn serve(&mut self, request: Request, client: Client, now: Millis, reactor: &mut Reactor) -> Answer {
+        let done = Some(Ok(Reply::Close));
+        match request {
+            Request::Stop => {
+                self.waiting.stop.push(client);
+                self.stop(reactor);
+                None
+            }
+            Request::FlushKernel(kind) => self.flush_kernel(kind, client),
+            Request::Refill(kind) => self.refill(kind, client),
+            Request::List(listing) => Some(self.list(listing)),
+            Request::Statistics(what) => Some(Ok(Reply::Text(self.statistics(what, now)))),
+            Request::FlushCache(cache) => Some(self.flush_cache(cache)),
+            Request::FlushFlowCaches => Some(self.flush_cache(Cache::Both)),
+            Request::Commit(kind) => self.commit(kind, client),
+            Request::Bulk => {
+                if let Node::Sync(n) = &mut self.node {
+                    n.send_bulk();
+                }
+                done
+            }
+            Request::Resync => {
+                if let Node::Sync(n) = &mut self.node {
+                    n.machine.request_resync(now);
+                }
+                done
+            }
+            Request::Purge => {
+                if let Node::Sync(n) = &mut self.node {
+                    if let Some(s) = n.machine.purge(now) {
+                        self.log.notice(&format!("flushing conntrack table in {s} secs"));
+                    }
+                }
+                done
+            }
+        }
+    }
+
+    fn has_expectations(&self) -> bool {
+        matches!(&self.node, Node::Sync(n) if n.has_expectations())
+    }
+
+    /// `-F`.
+    fn flush_kernel(&mut self, kind: Kind, client: Client) -> Answer {
+        if kind != Kind::Flows && self.has_expectations() {
+            self.log.notice("flushing kernel expect table");
+            if let Err(e) = self.flush.expectations() {
+                let why = format!("can't flush the kernel expect table: {e}");
+                self.log.error(&why);
+                return Some(Err(why));
+            }
+        }
+        if kind == Kind::Expects {
+            return Some(Ok(Reply::Close));
+        }
+        self.log.notice("flushing kernel conntrack table");
+        match self.flush.begin() {
+            Ok(begun) => {
+                // Who asks while one is under way hears of that one's end, as what he wanted is being done.
+                self.kernel.counters_mut().flushes += u64::from(begun);
+                self.waiting.flush.push(client);
+                None
+            }
+            Err(e) => {
+                let why = format!("can't flush the kernel conntrack table: {e}");
+                self.log.error(&why);
+                Some(Err(why))
+            }
+        }
+    }
+
+    /// A flush of the kernel's table has come to its end.
+    pub(super) fn flushed(&mut self, result: Result<(), String>) {
+        for client in std::mem::take(&mut self.waiting.flush) {
+            self.answer(client, result.clone().map(|()| Reply::Close));
+        }
+    }
+
+    /// `-R`.
+    fn refill(&mut self, kind: Kind, client: Client) -> Answer {
+        if matches!(&self.node, Node::Sync(n) if n.machine.config().disable_internal_cache) {
+            self.log.notice("resync is unsupported in this mode");
+            return Some(Ok(Reply::Close));
+        }
+        let expects = kind != Kind::Flows && self.has_expectations();
+        if kind != Kind::Expects {
+            self.log.notice("resync with master conntrack table");
+            self.kernel.want_flows(Why::Populate);
+        }
+        if expects {
+            self.log.notice("resync with master expect table");
+            self.kernel.want_expects(Why::Populate);
+        }
+        if kind == Kind::Expects && !expects {
+            return Some(Ok(Reply::Close));
+        }
+        self.waiting.refill.push(client);
+        None
+    }
+
+    /// The dump for that has come to its end.
+    pub(super) fn refilled(&mut self, result: Result<(), String>) {
+        for client in std::mem::take(&mut self.waiting.refill) {
+            self.answer(client, result.clone().map(|()| Reply::Close));
+        }
+    }
+
+    /// `-i`, `-e`.
+    fn list(&mut self, listing: Listing) -> Result<Reply, String> {
+        match &self.node {
+            Node::Stats(_) if listing.external || listing.expects => Ok(Reply::Close),
+            Node::Sync(n) if !listing.external && n.machine.config().disable_internal_cache => {
+                kernel_listing(listing).map_err(|e| {
+                    let why = format!("can't dump the kernel's table: {e}");
+                    self.log.error(&why);
+                    why
+                })
+            }
+            _ => Ok(Reply::List(listing)),
+        }
+    }
+
+    /// `-f`. The kernel's table is left alone: where there is no internal cache the original deletes it instead,
+    /// and with it, in its own fail-over script, what the commit before has just brought back.
+    fn flush_cache(&mut self, cache: Cache) -> Result<Reply, String> {
+        let n = match &mut self.node {
+            Node::Sync(n) => n,
+            Node::Stats(s) => {
+                if cache == Cache::Internal {
+                    self.log.notice("flushing caches");
+                    s.clear();
+                }
+                return Ok(Reply::Close);
+            }
+        };
+        if cache != Cache::Internal && n.commit.is_running() {
+            let why = "ignoring flush command, commit still in progress";
+            self.log.error(why);
+            return Err(why.into());
+        }
+        self.log.notice(match cache {
+            Cache::Internal => "flushing internal cache",
+            Cache::External => "flushing external cache",
+            Cache::Both => "flushing caches",
+        });
+        if cache != Cache::External {
+            n.machine.flush_internal(&mut n.caches);
+        }
+        if cache != Cache::Internal {
+            n.machine.flush_external(&mut n.caches);
+        }
+        Ok(Reply::Close)
+    }
+
+    /// `-c`.
+    fn commit(&mut self, kind: Kind, client: Client) -> Answer {
+        let Node::Sync(n) = &mut self.node else { return Some(Ok(Reply::Close)) };
+        n.machine.cancel_purge();
+        if n.commit.is_running() {
+            let why = "commit already in progress, skipping";
+            self.log.error(why);
+            return Some(Err(why.into()));
+        }
+        let what = match kind {
+            Kind::Flows => What::Flows,
+            Kind::Expects => What::Expects,
+            Kind::All => What::All,
+        };
+        let expectations = n.has_expectations();
+        n.commit.begin(what, expectations, &mut self.log);
+        self.waiting.commit = Some(client);
+        None
+    }
+
+    /// A turn of the commit.
+    pub(super) fn committed(&mut self, outcome: Result<Option<Outcome>, Error>) {
+        let result = match outcome {
+            Ok(None) => return,
+            Ok(Some(o)) => match o.flows_failed + o.expects_failed {
+                0 => Ok(Reply::Close),
+                n => Err(format!("{n} entries can't be committed: the log has the reasons")),
+            },
+            Err(e) => {
+                let why = format!("commit failed: {e}");
+                self.log.error(&why);
+                Err(why)
+            }
+        };
+        if let Some(client) = self.waiting.commit.take() {
+            self.answer(client, result);
+        }
+    }
+
+    /// `-s`.
+    fn statistics(&self, what: Statistics, now: Millis) -> String {
+        let mut out = String::new();
+        let runtime = &self.runtime;
+        if what == Statistics::Runtime {
+            report::runtime(&mut out, now / 1000, &self.kernel.counters(), self.kernel.buffer(), runtime);
+            return out;
+        }
+        match &self.node {
+            Node::Sync(n) => {
+                let view = n.view();
+                match what {
+                    Statistics::General => view.general(&mut out, runtime),
+                    Statistics::Network => view.network(&mut out),
+                    Statistics::Cache => view.cache(&mut out),
+                    Statistics::Link => view.link(&mut out),
+                    Statistics::ResendQueue => view.resend_queue(&mut out),
+                    Statistics::Queue => view.queues(&mut out),
+                    Statistics::Expect => view.expect(&mut out, runtime),
+                    // There are no child processes; and `runtime` is above.
+                    Statistics::Process | Statistics::Runtime => {}
+                }
+            }
+            Node::Stats(s) => {
+                let runtime = report::Runtime { bytes: s.bytes, packets: s.packets, ..*runtime };
+                match what {
+                    Statistics::General => {
+                        report::stats_mode(&mut out, s.stats, s.store.counts(), &runtime);
+                    }
+                    Statistics::Cache => report::stats_mode_cache(&mut out, s.stats, s.store.counts()),
+                    _ => {}
+                }
+            }
+        }
+        out
+    }
+}

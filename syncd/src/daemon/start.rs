@@ -1,0 +1,264 @@
+//! The start and the end of the daemon (spec/conntrackd.md §1.1).
+
+use super::{Comparison, Daemon, Node, sync_node::SyncNode, token};
+use crate::config::settings::{Config, Expectations, Role, Scheduler, SchedulerPolicy};
+use crate::control::{Reply, Server};
+use crate::flush::Flush;
+use crate::kernel::{Kernel, Why};
+use crate::lock::{Lock, LockError};
+use crate::log::Log;
+use crate::report::Runtime;
+use crate::setup;
+use crate::stats_mode::{FlowLog, StatsCache};
+use crate::systemd::Systemd;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+use zct_engine::inet;
+use zct_engine::process::{self, Capability, Child, Detached, Policy};
+use zct_engine::{Error, Reactor, Signals, Token, errno_text};
+
+/// Signals of Linux, the same on every architecture that Rust has.
+pub(super) const SIGHUP: i32 = 1;
+const SIGINT: i32 = 2;
+pub(super) const SIGUSR1: i32 = 10;
+const SIGTERM: i32 = 15;
+
+/// What the daemon makes is for its user alone.
+const UMASK: u32 = 0o177;
+/// Ports below this need a capability of their own to be bound again.
+const PRIVILEGED_PORTS: u16 = 1024;
+
+/// Runs the daemon until it is told to stop. `file` is the configuration's, to be read again.
+pub fn run(config: Config, file: PathBuf, background: bool) -> ExitCode {
+    let mut log = Log::console();
+    let child = match background.then(process::detach) {
+        None => None,
+        Some(Ok(Detached::Parent(parent))) => {
+            Systemd::from_environment(config.general.systemd).main_pid(parent.pid);
+            // The child has said why, if it has failed.
+            return if parent.wait() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+        Some(Ok(Detached::Child(child))) => Some(child),
+        Some(Err(e)) => {
+            log.error(&format!("can't go into the background: {e}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    process::umask(UMASK);
+    log.renumber();
+    let general = &config.general;
+    if let Err(why) = log.open(general.log_file.as_deref(), general.syslog) {
+        eprintln!("ERROR: {why}");
+        return ExitCode::FAILURE;
+    }
+    // Relative paths of the configuration mean what they mean to whoever has started the daemon.
+    let file = std::path::absolute(&file).unwrap_or(file);
+    let lock = match take_lock(&config, &mut log) {
+        Ok(lock) => lock,
+        Err(why) => {
+            log.error(&why);
+            return ExitCode::FAILURE;
+        }
+    };
+    let lock = Some(lock);
+    let started = Reactor::new().map_err(|e| e.to_string()).and_then(|mut reactor| {
+        let daemon = start(config, file, log, child, &mut reactor).map_err(|(why, mut log)| {
+            why.lines().for_each(|line| log.error(line));
+            String::new()
+        })?;
+        Ok((daemon, reactor))
+    });
+    let (mut daemon, mut reactor) = match started {
+        Ok(both) => both,
+        Err(why) => {
+            if !why.is_empty() {
+                Log::console().error(&why);
+            }
+            if let Some(lock) = lock {
+                lock.remove();
+            }
+            return ExitCode::FAILURE;
+        }
+    };
+    daemon.lock = lock;
+    // Nothing is ready by itself: the first turn has to come.
+    reactor.set_timer(Instant::now(), Token(token::DUMP));
+    let done = reactor.run(Instant::now, &mut daemon);
+    daemon.end(done)
+}
+
+fn take_lock(config: &Config, log: &mut Log) -> Result<Lock, String> {
+    let path = &config.general.lock_file;
+    // Without a control socket there is nobody to ask: the lock alone decides.
+    let control = config.general.control_socket.clone().unwrap_or_default();
+    match Lock::take(path, &control) {
+        Ok(lock) => {
+            if lock.replaced {
+                log.notice(&format!("lockfile `{}' was left by a dead process: taken over", path.display()));
+            }
+            Ok(lock)
+        }
+        Err(LockError::Held) => {
+            Err(format!("lockfile `{}' exists, perhaps conntrackd already running?", path.display()))
+        }
+        Err(LockError::Failed(e)) => Err(format!("can't create lockfile `{}': {e}", path.display())),
+    }
+}
+
+pub(super) fn schedule(scheduler: Option<&Scheduler>, log: &mut Log) {
+    let Some(s) = scheduler else { return };
+    let policy = match s.policy {
+        SchedulerPolicy::RoundRobin => Policy::RoundRobin,
+        SchedulerPolicy::Fifo => Policy::Fifo,
+    };
+    if let Err(e) = process::set_scheduler(policy, s.priority.into()) {
+        log.warning(&format!("can't set the scheduler: {e}"));
+    }
+}
+
+/// Numbers that traffic cannot guess: the standard library seeds its hash tables with such.
+fn random() -> [u64; 3] {
+    [0, 1, 2].map(|n| {
+        let mut hasher = RandomState::new().build_hasher();
+        hasher.write_u64(n);
+        hasher.finish()
+    })
+}
+
+/// Makes the parts, in the order that loses nothing; the log comes back with an error.
+fn start(
+    config: Config,
+    file: PathBuf,
+    mut log: Log,
+    background: Option<Child>,
+    reactor: &mut Reactor,
+) -> Result<Daemon, (String, Log)> {
+    match parts(&config, &mut log, reactor) {
+        Ok(p) => {
+            let systemd = Systemd::from_environment(config.general.systemd);
+            let Parts { signals, server, kernel, flush, node, epoch } = p;
+            Ok(Daemon {
+                config,
+                file,
+                log,
+                lock: None,
+                systemd,
+                signals,
+                server,
+                kernel,
+                flush,
+                node,
+                runtime: Runtime::default(),
+                epoch,
+                waiting: super::Waiting::default(),
+                comparison: Comparison::None,
+                populating: Some(1),
+                events_wait: false,
+                background,
+                stopping: false,
+            })
+        }
+        Err(why) => Err((why, log)),
+    }
+}
+
+struct Parts {
+    signals: Signals,
+    server: Option<Server>,
+    kernel: Kernel,
+    flush: Flush,
+    node: Node,
+    epoch: Instant,
+}
+
+fn parts(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, String> {
+    let system = |e: Error| e.to_string();
+    let epoch = Instant::now();
+    let signals = Signals::take(&[SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map_err(system)?;
+    reactor.watch(&signals, Token(token::SIGNALS)).map_err(system)?;
+    schedule(config.general.scheduler.as_ref(), log);
+    let server = match &config.general.control_socket {
+        None => None,
+        Some(path) => Some(
+            Server::open(path, token::CONTROL)
+                .map_err(|e| format!("can't open the control socket `{}': {e}", path.display()))?,
+        ),
+    };
+    let expects = setup::sync(config).map_or(Expectations::Off, |s| s.expectations.clone());
+    let netlink = |e: Error| format!("can't open netlink handler: {e}\nno ctnetlink kernel support?");
+    let mut kernel = Kernel::open(&config.general, expects, log).map_err(netlink)?;
+    let node = match &config.role {
+        Role::Sync(s) => {
+            let n = SyncNode::open(config, s, random(), 0, token::LINKS, log)?;
+            kernel.set_ports(n.ports());
+            Node::Sync(Box::new(n))
+        }
+        Role::Stats(s) => {
+            let [a, b, _] = random();
+            let limit = config.general.hash_limit as usize;
+            Node::Stats(Box::new(StatsCache::new(limit, [a, b], FlowLog::open(s)?)))
+        }
+    };
+    let flush = Flush::open().map_err(netlink)?;
+    if let Some(events) = kernel.events() {
+        reactor.watch(events, Token(token::EVENTS)).map_err(system)?;
+    }
+    reactor.watch(kernel.dump_socket(), Token(token::DUMP)).map_err(system)?;
+    kernel.want(Why::Populate);
+    give_up_privileges(config).map_err(|e| format!("can't give up privileges: {e}"))?;
+    // So that no file system is held.
+    std::env::set_current_dir("/").map_err(|e| format!("can't change to the root directory: {e}"))?;
+    Ok(Parts { signals, server, kernel, flush, node, epoch })
+}
+
+/// What is needed from now on: CAP_NET_ADMIN for every request to the kernel, and what changing the scheduler
+/// or binding a low port again would take.
+fn give_up_privileges(config: &Config) -> Result<(), Error> {
+    let mut keep = vec![Capability::NetAdmin];
+    if config.general.scheduler.is_some() {
+        keep.push(Capability::SysNice);
+    }
+    let low = |l: &crate::links::LinkSettings| l.kind.port() < PRIVILEGED_PORTS;
+    if setup::sync(config).is_some_and(|s| setup::links(s).iter().any(low)) {
+        keep.push(Capability::NetBindService);
+    }
+    process::keep_capabilities(&keep)
+}
+
+impl Daemon {
+    /// Cleans up after the last turn.
+    fn end(mut self, done: Result<(), Error>) -> ExitCode {
+        if let Err(e) = &done {
+            self.log.error(&describe(e));
+        }
+        if let Node::Stats(s) = &mut self.node {
+            s.log.flush();
+        }
+        // Whoever waits for the end may start another daemon as soon as he hears of it.
+        if let Some(s) = &self.server {
+            s.remove();
+        }
+        if let Some(lock) = self.lock.take() {
+            lock.remove();
+        }
+        let (now, stoppers) = (self.now(), self.waiting.take_stoppers());
+        if let Some(server) = &mut self.server {
+            for (client, status) in stoppers {
+                server.reply(client, if status { Reply::Text(super::requests::ok()) } else { Reply::Close });
+            }
+            server.last_words(&Daemon::shown(&self.node, now));
+        }
+        if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+fn describe(e: &Error) -> String {
+    match e.errno() {
+        Some(inet::ENODEV) => format!("{e}: an interface is gone"),
+        Some(n) => format!("{e} ({})", errno_text(n)),
+        None => e.to_string(),
+    }
+}

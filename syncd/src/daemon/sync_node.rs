@@ -1,0 +1,396 @@
+//! A node that keeps its peer informed: the protocol machine between the kernel's events, the links and the
+//! operator.
+
+use crate::commit::{Commit, Outcome};
+use crate::config::settings::{Config, Expectations, Sync};
+use crate::flush::Flush;
+use crate::inject::Injector;
+use crate::kernel::{Kernel, Ports, Taker, Why};
+use crate::links::{Happening, LinkChange, Links};
+use crate::log::Log;
+use crate::peer::{self, Caches, Event, Host, Machine, Millis, Mode, Notice, Origin, Seed};
+use crate::report::{Runtime, SyncView};
+use crate::setup;
+use crate::store::{Key, Meta};
+use zct_engine::{Error, Reactor, errno_text};
+use zct_wire::WireError;
+use zct_wire::expect::ExpectView;
+use zct_wire::flow::{Counters, Dir, FlowView};
+use zct_wire::peer::{Expect, Flow, Kind};
+
+/// Datagrams made in one turn; what is left stays due.
+const DATAGRAMS_A_TURN: usize = 64;
+/// Batches of injected changes in one turn.
+const INJECTIONS_A_TURN: usize = 8;
+
+/// What the machine has asked for in its turn.
+#[derive(Debug)]
+struct Outbox {
+    notices: Vec<Notice>,
+    injector: Option<Injector>,
+    dump: bool,
+    purge: bool,
+}
+
+impl Host for Outbox {
+    fn notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+
+    fn inject_flow(&mut self, kind: Kind, flow: &Flow) {
+        if let Some(i) = &mut self.injector {
+            i.flow(kind, flow);
+        }
+    }
+
+    fn inject_expect(&mut self, kind: Kind, expect: &Expect) {
+        if let Some(i) = &mut self.injector {
+            i.expect(kind, expect);
+        }
+    }
+
+    fn dump_kernel(&mut self) {
+        self.dump = true;
+    }
+
+    fn flush_kernel(&mut self) {
+        self.purge = true;
+    }
+}
+
+/// Everything of a sync daemon that a daemon in statistics mode does not have.
+#[derive(Debug)]
+pub(super) struct SyncNode {
+    pub(super) machine: Machine,
+    pub(super) caches: Caches,
+    pub(super) links: Links,
+    pub(super) commit: Commit,
+    outbox: Outbox,
+    /// Deletes for the purge timer: their events are told from others by its port.
+    purge: Flush,
+    error_queue: usize,
+    expectations: bool,
+    /// The network takes nothing for now.
+    blocked: bool,
+}
+
+impl SyncNode {
+    /// Opens the links and the sockets for changes. `first_token` and [`Links::tokens`] more are the links'.
+    pub(super) fn open(
+        config: &Config,
+        sync: &Sync,
+        random: [u64; 3],
+        now: Millis,
+        first_token: usize,
+        log: &mut Log,
+    ) -> Result<SyncNode, String> {
+        let protocol = setup::protocol(config, sync);
+        protocol.check().map_err(|e| e.to_string())?;
+        let error_queue = setup::error_queue(sync);
+        let links = Links::open(&setup::links(sync), error_queue, first_token)
+            .map_err(|e| format!("can't open the dedicated links: {e}"))?;
+        let netlink = |e: Error| format!("can't open netlink handler: {e}");
+        let injector = match protocol.disable_external_cache {
+            true => Some(Injector::open(protocol.tcp_window_tracking).map_err(netlink)?),
+            false => None,
+        };
+        if protocol.disable_internal_cache {
+            log.notice("disabling internal cache");
+        }
+        if protocol.disable_external_cache {
+            log.notice("disabling external cache");
+        }
+        let [a, b, c] = random;
+        let sequence = crate::log::now_s() as u32;
+        let states = links.all.iter().map(crate::links::LinkIo::link).collect();
+        let caches = Caches::new(&protocol, [a, b]);
+        let machine = Machine::new(now, protocol, states, sync.default_link, Seed { sequence, random: c });
+        Ok(SyncNode {
+            machine,
+            caches,
+            links,
+            commit: Commit::open().map_err(netlink)?,
+            outbox: Outbox { notices: Vec::new(), injector, dump: false, purge: false },
+            purge: Flush::open().map_err(netlink)?,
+            error_queue,
+            expectations: sync.expectations != Expectations::Off,
+            blocked: false,
+        })
+    }
+
+    /// The ports whose events are our own doing.
+    pub(super) fn ports(&self) -> Ports {
+        Ports {
+            commit: self.commit.port(),
+            inject: self.outbox.injector.as_ref().map_or(0, Injector::port),
+            purge: self.purge.port(),
+        }
+    }
+
+    /// True with `ExpectationSync`.
+    pub(super) fn has_expectations(&self) -> bool {
+        self.expectations
+    }
+
+    /// For reports.
+    pub(super) fn view(&self) -> SyncView<'_> {
+        SyncView {
+            machine: &self.machine,
+            caches: &self.caches,
+            links: &self.links,
+            injector: self.outbox.injector.as_ref(),
+            error_queue: self.error_queue,
+            expectations: self.expectations,
+        }
+    }
+
+    /// What takes the kernel's events and dumps.
+    pub(super) fn taker<'a>(&'a mut self, now: Millis, runtime: &'a mut Runtime) -> SyncTaker<'a> {
+        SyncTaker { now, machine: &mut self.machine, caches: &mut self.caches, runtime }
+    }
+
+    /// A link is ready to be read.
+    pub(super) fn link_ready(
+        &mut self,
+        token: usize,
+        now: Millis,
+        budget: usize,
+        reactor: &mut Reactor,
+    ) -> Result<zct_engine::Turn, Error> {
+        let SyncNode { machine, caches, links, outbox, .. } = self;
+        links.ready(token, now, budget, reactor, &mut |link, bytes| {
+            machine.datagram(now, link, bytes, caches, outbox);
+        })
+    }
+
+    /// Interfaces have changed.
+    pub(super) fn interfaces_ready(&mut self, reactor: &mut Reactor) -> Result<zct_engine::Turn, Error> {
+        let mut changed = Vec::new();
+        let turn = self.links.interfaces_ready(reactor, &mut changed)?;
+        for LinkChange { link, now } in changed {
+            self.machine.link_payload(link, now.payload_max);
+            self.machine.link_state(link, now.up, &mut self.outbox);
+        }
+        Ok(turn)
+    }
+
+    /// `-B`.
+    pub(super) fn send_bulk(&mut self) {
+        self.machine.send_bulk(&mut self.outbox);
+    }
+
+    /// The kernel has been dumped to its end: what is in the cache and not in the kernel has ended.
+    pub(super) fn end_kernel_resync(&mut self) {
+        self.machine.end_kernel_resync(&mut self.outbox);
+    }
+
+    /// One turn of the machine, and of what it asks for. True when there is more to do at once.
+    pub(super) fn turn(&mut self, now: Millis, kernel: &mut Kernel, log: &mut Log) -> Result<bool, Error> {
+        self.machine.turn(now, &mut self.caches, &mut self.outbox);
+        if std::mem::take(&mut self.outbox.dump) {
+            kernel.want(Why::Bulk);
+        }
+        if std::mem::take(&mut self.outbox.purge) {
+            log.notice("flushing kernel conntrack table (scheduled)");
+            kernel.counters_mut().flushes += 1;
+            if let Err(e) = self.purge.begin() {
+                log.error(&format!("can't purge the kernel conntrack table: {e}"));
+            }
+        }
+        if self.purge.is_running() {
+            match self.purge.step(kernel.filter()) {
+                Ok(None) => {}
+                Ok(Some(done)) => super::say_flushed(&done, log),
+                Err(e) => log.error(&format!("can't purge the kernel conntrack table: {e}")),
+            }
+        }
+        for notice in std::mem::take(&mut self.outbox.notices) {
+            self.say(notice, log);
+        }
+        let mut more = self.purge.is_running();
+        if let Some(i) = &mut self.outbox.injector {
+            i.step(INJECTIONS_A_TURN, log)?;
+            more |= !i.is_idle();
+        }
+        Ok(more)
+    }
+
+    /// One turn of the commit under way, if there is one.
+    pub(super) fn commit_turn(
+        &mut self,
+        now: Millis,
+        kernel: &Kernel,
+        log: &mut Log,
+    ) -> Result<Option<Outcome>, Error> {
+        let events = match kernel.events() {
+            Some(_) => kernel.buffer_events(),
+            // Nobody listens: nothing can overflow.
+            None => usize::MAX,
+        };
+        self.commit.step(now, events, &self.machine, &self.caches, log)
+    }
+
+    /// Hands the machine's datagrams to the active link. True when there is more to do at once.
+    pub(super) fn transmit(&mut self, now: Millis) -> bool {
+        let SyncNode { machine, caches, links, .. } = self;
+        self.blocked = false;
+        let Some(link) = links.all.get_mut(machine.active_link()) else { return false };
+        let mut made = 0;
+        let mut flushed = true;
+        while made < DATAGRAMS_A_TURN {
+            let Some(buf) = link.slot() else {
+                // Full slots are no obstacle, but a network that does not empty them is.
+                if flushed {
+                    self.blocked = true;
+                    return false;
+                }
+                link.flush();
+                flushed = true;
+                continue;
+            };
+            let Some(len) = machine.transmit(now, caches, buf) else {
+                link.flush();
+                return false;
+            };
+            link.filled(len);
+            (made, flushed) = (made + 1, false);
+        }
+        link.flush();
+        true
+    }
+
+    /// The links' timers, and what has happened on them.
+    pub(super) fn settle_links(
+        &mut self,
+        now: Millis,
+        reactor: &mut Reactor,
+        log: &mut Log,
+    ) -> Result<(), Error> {
+        self.links.settle(now, reactor)?;
+        for (at, what) in self.links.happened() {
+            let Some(name) = self.links.all.get(at).map(|l| l.interface().to_owned()) else { continue };
+            match what {
+                Happening::Stranger(from) => {
+                    log.warning(&format!(
+                        "`{name}': messages from {from}, which is not the peer, are dropped"
+                    ));
+                }
+                Happening::Connected { again } => {
+                    log.notice(&format!("`{name}': connected to the peer"));
+                    // Without acknowledgements nobody knows what the connection before has lost.
+                    if again && self.machine.config().mode == Mode::Notrack {
+                        self.send_bulk();
+                    }
+                }
+                Happening::Disconnected => {
+                    log.notice(&format!("`{name}': the connection to the peer is gone"))
+                }
+                Happening::Accepted => log.notice(&format!("`{name}': the peer has connected")),
+                Happening::Unframed => {
+                    log.warning(&format!("`{name}': the peer sent no messages; its connection was closed"));
+                }
+                Happening::SendFailed(errno) => {
+                    log.warning(&format!("`{name}': can't send: {}", errno_text(errno)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// When to look at it again if nothing happens.
+    pub(super) fn deadline(&self, now: Millis) -> Option<Millis> {
+        let machine = match self.blocked {
+            true => self.machine.turn_deadline(now),
+            false => self.machine.deadline(now),
+        };
+        [machine, self.links.deadline()].into_iter().flatten().min()
+    }
+
+    fn say(&self, notice: Notice, log: &mut Log) {
+        let name = |link: usize| self.links.all.get(link).map_or("?", |l| l.interface());
+        match notice {
+            Notice::ResyncRequested => log.notice("resync requested by other node"),
+            Notice::BulkStarts => log.notice("sending bulk update"),
+            Notice::PeerStarted => log.notice("the other node has started"),
+            Notice::PeerRenumbered => {
+                log.notice("the other node's sequence numbers went back: requesting its entries again");
+            }
+            Notice::Swept(0) => {}
+            Notice::Swept(n) => {
+                log.notice(&format!("{n} external entries were not in the other node's bulk: removed"));
+            }
+            Notice::LinkChanged(link) => {
+                log.notice(&format!("device `{}' becomes dedicated link", name(link)));
+            }
+            Notice::NoLink => log.error("no dedicated links available!"),
+            Notice::PeerInOtherMode => {
+                log.error("the other node does not run in ALARM mode: nothing is replicated");
+            }
+            Notice::Unsendable => {
+                log.error("an entry is larger than the dedicated link carries: raise its MTU");
+            }
+        }
+    }
+}
+
+/// Hands what the kernel says to the machine.
+pub(super) struct SyncTaker<'a> {
+    now: Millis,
+    machine: &'a mut Machine,
+    caches: &'a mut Caches,
+    runtime: &'a mut Runtime,
+}
+
+impl Taker for SyncTaker<'_> {
+    fn flow(&mut self, event: Event, origin: Origin, view: &FlowView<'_>) -> Result<(), WireError> {
+        if event == Event::Destroy {
+            let counters = [view.counters(Dir::Orig)?, view.counters(Dir::Reply)?];
+            for Counters { packets, bytes } in counters.into_iter().flatten() {
+                self.runtime.packets = self.runtime.packets.wrapping_add(packets);
+                self.runtime.bytes = self.runtime.bytes.wrapping_add(bytes);
+            }
+        }
+        self.machine.flow_event(self.now, event, origin, view, self.caches)
+    }
+
+    fn expect(&mut self, event: Event, origin: Origin, view: &ExpectView<'_>) -> Result<(), WireError> {
+        self.machine.expect_event(self.now, event, origin, view, self.caches)
+    }
+
+    fn dumped(&mut self, why: Why, view: &FlowView<'_>) -> Result<(), WireError> {
+        let flow = Flow::from_kernel(view)?;
+        let id = view.id()?.unwrap_or(0);
+        match why {
+            Why::Populate => self.machine.flow_dumped(self.now, &flow, id, self.caches),
+            Why::Resync => self.machine.kernel_resync_flow(self.now, &flow, id, self.caches),
+            Why::Bulk => self.machine.bypass_dump(self.now, &flow),
+        }
+        Ok(())
+    }
+
+    fn expect_dumped(&mut self, why: Why, view: &ExpectView<'_>) -> Result<(), WireError> {
+        let expect = Expect::from_kernel(view)?;
+        match why {
+            Why::Populate => self.machine.expect_dumped(self.now, &expect, self.caches),
+            Why::Resync => self.machine.kernel_resync_expect(self.now, &expect, self.caches),
+            Why::Bulk => {
+                let (event, origin) = (Event::New, Origin::Kernel);
+                self.machine.expect_change(self.now, event, origin, &expect, self.caches);
+            }
+        }
+        Ok(())
+    }
+
+    fn knows(&self, view: &FlowView<'_>) -> bool {
+        let key = Flow::from_kernel(view).ok().and_then(|f| Key::of(&f));
+        let meta =
+            key.and_then(|k| self.caches.internal.find(&k)).and_then(|id| self.caches.internal.meta(id));
+        meta.is_some_and(|m| m.flags & Meta::DEAD == 0)
+    }
+}
+
+/// What can be changed while it runs.
+pub(super) fn reconfigure(node: &mut SyncNode, config: &Config, sync: &Sync) {
+    let protocol: peer::Config = setup::protocol(config, sync);
+    node.machine.reconfigure(&protocol);
+}
