@@ -184,7 +184,7 @@ fn argument(
 }
 
 fn statistics(words: &mut std::iter::Peekable<impl Iterator<Item = OsString>>) -> Result<Request, Usage> {
-    const NAMES: [(&str, Statistics); 10] = [
+    const NAMES: [(&str, Statistics); 11] = [
         ("network", Statistics::Network),
         ("cache", Statistics::Cache),
         ("runtime", Statistics::Runtime),
@@ -196,6 +196,7 @@ fn statistics(words: &mut std::iter::Peekable<impl Iterator<Item = OsString>>) -
         ("queue", Statistics::Queue),
         ("ct", Statistics::General),
         ("expect", Statistics::Expect),
+        ("protocol", Statistics::Protocol),
     ];
     let names = NAMES.map(|(name, _)| name);
     let at = argument(words, "-s", &names)?;
@@ -217,6 +218,14 @@ pub enum Answer {
 
 /// Asks the daemon behind the socket at `path`, and writes what it answers to `out`.
 pub fn ask(path: &Path, request: Request, out: &mut dyn io::Write) -> Answer {
+    if request.is_own() {
+        let mut text = Vec::new();
+        return match (plain(path, request, &mut text), text.is_empty()) {
+            (Answer::Done, true) => Answer::Failed("the daemon does not know this request".into()),
+            (Answer::Done, false) => out.write_all(&text).map_or_else(Answer::Broken, |()| Answer::Done),
+            (other, _) => other,
+        };
+    }
     if request.is_answered() {
         return plain(path, request, out);
     }
@@ -292,6 +301,7 @@ pub fn help(name: &str) -> String {
         ("-t", "reset the kernel timeout (see PurgeTimeout clause)"),
     ];
     let own = [
+        ("-s protocol", "flows by protocol, and how far those came that have ended"),
         ("--check", "say what is wrong with the configuration file, and what it amounts to"),
         ("--help, --version", "as -h and -v"),
     ];

@@ -81,6 +81,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod dump_text;
+pub mod ended;
 pub mod flush;
 pub mod inject;
 pub mod kernel;

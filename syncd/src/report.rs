@@ -7,7 +7,7 @@ use crate::peer::{CacheStats, Caches, Item, Machine, Mode, Sent, Stats};
 use crate::store::Counts;
 use std::fmt::Write as _;
 
-/// What the daemon has counted besides the machine and netlink.
+/// What the daemon has counted besides the machine and netlink; traffic is filled in for a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Runtime {
     /// Bytes of ended flows, both directions.

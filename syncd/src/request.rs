@@ -54,6 +54,8 @@ pub enum Statistics {
     Queue,
     /// `-s expect`.
     Expect,
+    /// `-s protocol`, which is ours.
+    Protocol,
 }
 
 /// A request.
@@ -86,6 +88,9 @@ pub enum Request {
 /// Added to a code: answer with a line that says how it went. Ours; the original closes the connection without a
 /// word when it does not know a code, and the client then asks the original way.
 const WITH_STATUS: u32 = 0x5a43_0000;
+
+/// Codes of requests that the original does not have begin here.
+const OWN: u32 = 0x5a44_0000;
 
 const CODES: &[(u32, Request)] = {
     use Request::*;
@@ -127,6 +132,7 @@ const CODES: &[(u32, Request)] = {
         (35, Statistics(self::Statistics::Process)),
         (36, Statistics(self::Statistics::Queue)),
         (37, Statistics(self::Statistics::Expect)),
+        (OWN + 1, Statistics(self::Statistics::Protocol)),
     ]
 };
 
@@ -144,6 +150,11 @@ impl Request {
         CODES.iter().find(|(c, _)| *c == code).map(|(_, r)| (*r, status))
     }
 
+    /// True for requests that an original does not know.
+    pub fn is_own(self) -> bool {
+        self.code(false) > OWN
+    }
+
     /// True for requests that are answered with text in any case.
     pub fn is_answered(self) -> bool {
         matches!(self, Request::List(_) | Request::Statistics(_))
@@ -159,7 +170,10 @@ mod tests {
         for (code, request) in CODES {
             assert_eq!(Request::from_code(*code), Some((*request, false)));
             assert_eq!(request.code(false), *code);
-            assert_eq!(Request::from_code(request.code(true)), Some((*request, true)));
+            // Text needs no status.
+            if !request.is_answered() {
+                assert_eq!(Request::from_code(request.code(true)), Some((*request, true)));
+            }
         }
         let mut codes: Vec<_> = CODES.iter().map(|(c, _)| *c).collect();
         codes.sort_unstable();

@@ -1,6 +1,7 @@
 //! Statistics mode: the flows of this firewall, written down when they end (spec/conntrackd.md §11).
 
 use crate::config::settings::{LogFormat, Stats};
+use crate::ended::Ended;
 use crate::kernel::{Taker, Why};
 use crate::log::{Level, LineFile, Syslog, now_s, syslog_date};
 use crate::peer::{CacheStats, Event, Millis, Origin};
@@ -12,7 +13,7 @@ use zct_wire::build::Builder;
 use zct_wire::consts::{cta, cta_help, ipctnl};
 use zct_wire::expect::ExpectView;
 use zct_wire::filter::Masked;
-use zct_wire::flow::{Counters, Dir, FlowView};
+use zct_wire::flow::FlowView;
 use zct_wire::header::{CtMsg, Frames};
 use zct_wire::peer::Flow;
 use zct_wire::request::{NewFlow, REQUEST_MAX, new_flow};
@@ -155,10 +156,8 @@ pub struct StatsCache {
     pub store: FlowStore,
     /// What became of them.
     pub stats: CacheStats,
-    /// Bytes and packets of ended flows.
-    pub bytes: u64,
-    /// Packets likewise.
-    pub packets: u64,
+    /// And by protocol.
+    pub ended: Ended,
     /// Where ended ones are written.
     pub log: FlowLog,
     /// Of the sweep under way: what has another generation has gone.
@@ -174,8 +173,7 @@ impl StatsCache {
         StatsCache {
             store: FlowStore::new(limit, seed),
             stats: CacheStats::default(),
-            bytes: 0,
-            packets: 0,
+            ended: Ended::default(),
             log,
             generation: 0,
             sweep: None,
@@ -215,11 +213,7 @@ impl StatsCache {
 
     fn destroy(&mut self, view: &FlowView<'_>) -> Result<(), WireError> {
         let flow = Flow::from_kernel(view)?;
-        let counters = [view.counters(Dir::Orig)?, view.counters(Dir::Reply)?];
-        for Counters { packets, bytes } in counters.into_iter().flatten() {
-            self.packets += packets;
-            self.bytes += bytes;
-        }
+        self.ended.count(view)?;
         let known = Key::of(&flow).and_then(|k| self.store.find(&k));
         let Some(at) = known else {
             self.stats.destroy_failed += 1;

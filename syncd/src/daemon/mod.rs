@@ -97,9 +97,9 @@ impl Daemon {
 
     fn events_ready(&mut self) -> Result<Turn, Error> {
         let now = self.now();
-        let Daemon { kernel, node, runtime, log, .. } = self;
+        let Daemon { kernel, node, log, .. } = self;
         let turn = match node {
-            Node::Sync(n) => kernel.events_ready(now, &mut n.taker(now, runtime), log)?,
+            Node::Sync(n) => kernel.events_ready(now, &mut n.taker(now), log)?,
             Node::Stats(s) => {
                 s.now = now;
                 kernel.events_ready(now, s.as_mut(), log)?
@@ -139,9 +139,9 @@ impl Daemon {
         if matches!(&self.node, Node::Sync(n) if n.machine.bypass_is_full()) {
             return Ok(false);
         }
-        let Daemon { kernel, node, runtime, .. } = self;
+        let Daemon { kernel, node, .. } = self;
         let stepped = match node {
-            Node::Sync(n) => kernel.step(&mut n.taker(now, runtime)),
+            Node::Sync(n) => kernel.step(&mut n.taker(now)),
             Node::Stats(s) => {
                 s.now = now;
                 kernel.step(s.as_mut())

@@ -294,7 +294,10 @@ impl Daemon {
         match &self.node {
             Node::Sync(n) => {
                 let view = n.view();
+                let (bytes, packets) = n.ended.traffic();
+                let runtime = &report::Runtime { bytes, packets, ..*runtime };
                 match what {
+                    Statistics::Protocol => n.ended.report(&mut out, &n.caches.internal, now),
                     Statistics::General => view.general(&mut out, runtime),
                     Statistics::Network => view.network(&mut out),
                     Statistics::Cache => view.cache(&mut out),
@@ -307,8 +310,10 @@ impl Daemon {
                 }
             }
             Node::Stats(s) => {
-                let runtime = report::Runtime { bytes: s.bytes, packets: s.packets, ..*runtime };
+                let (bytes, packets) = s.ended.traffic();
+                let runtime = report::Runtime { bytes, packets, ..*runtime };
                 match what {
+                    Statistics::Protocol => s.ended.report(&mut out, &s.store, now),
                     Statistics::General => {
                         report::stats_mode(&mut out, s.stats, s.store.counts(), &runtime);
                     }

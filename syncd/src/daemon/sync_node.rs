@@ -3,19 +3,20 @@
 
 use crate::commit::{Commit, Outcome};
 use crate::config::settings::{Config, Expectations, Sync};
+use crate::ended::Ended;
 use crate::flush::Flush;
 use crate::inject::Injector;
 use crate::kernel::{Kernel, Ports, Taker, Why};
 use crate::links::{Happening, LinkChange, Links};
 use crate::log::Log;
 use crate::peer::{self, Caches, Event, Host, Machine, Millis, Mode, Notice, Origin, Seed};
-use crate::report::{Runtime, SyncView};
+use crate::report::SyncView;
 use crate::setup;
 use crate::store::{Key, Meta};
 use zct_engine::{Error, Reactor, errno_text};
 use zct_wire::WireError;
 use zct_wire::expect::ExpectView;
-use zct_wire::flow::{Counters, Dir, FlowView};
+use zct_wire::flow::FlowView;
 use zct_wire::peer::{Expect, Flow, Kind};
 
 /// Datagrams made in one turn; what is left stays due.
@@ -65,6 +66,7 @@ pub(super) struct SyncNode {
     pub(super) caches: Caches,
     pub(super) links: Links,
     pub(super) commit: Commit,
+    pub(super) ended: Ended,
     outbox: Outbox,
     /// Deletes for the purge timer: their events are told from others by its port.
     purge: Flush,
@@ -110,6 +112,7 @@ impl SyncNode {
             caches,
             links,
             commit: Commit::open().map_err(netlink)?,
+            ended: Ended::default(),
             outbox: Outbox { notices: Vec::new(), injector, dump: false, purge: false },
             purge: Flush::open().map_err(netlink)?,
             error_queue,
@@ -145,8 +148,8 @@ impl SyncNode {
     }
 
     /// What takes the kernel's events and dumps.
-    pub(super) fn taker<'a>(&'a mut self, now: Millis, runtime: &'a mut Runtime) -> SyncTaker<'a> {
-        SyncTaker { now, machine: &mut self.machine, caches: &mut self.caches, runtime }
+    pub(super) fn taker(&mut self, now: Millis) -> SyncTaker<'_> {
+        SyncTaker { now, machine: &mut self.machine, caches: &mut self.caches, ended: &mut self.ended }
     }
 
     /// A link is ready to be read.
@@ -338,17 +341,13 @@ pub(super) struct SyncTaker<'a> {
     now: Millis,
     machine: &'a mut Machine,
     caches: &'a mut Caches,
-    runtime: &'a mut Runtime,
+    ended: &'a mut Ended,
 }
 
 impl Taker for SyncTaker<'_> {
     fn flow(&mut self, event: Event, origin: Origin, view: &FlowView<'_>) -> Result<(), WireError> {
         if event == Event::Destroy {
-            let counters = [view.counters(Dir::Orig)?, view.counters(Dir::Reply)?];
-            for Counters { packets, bytes } in counters.into_iter().flatten() {
-                self.runtime.packets = self.runtime.packets.wrapping_add(packets);
-                self.runtime.bytes = self.runtime.bytes.wrapping_add(bytes);
-            }
+            self.ended.count(view)?;
         }
         self.machine.flow_event(self.now, event, origin, view, self.caches)
     }
