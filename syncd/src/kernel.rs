@@ -364,6 +364,10 @@ impl Kernel {
 
     /// Compare again later, because it could not be done now.
     pub fn resync_later(&mut self, now: Millis) {
+        if self.settings.poll_s.is_some() {
+            // The next poll does it.
+            return;
+        }
         let wait_s = self.settings.netlink_overrun_resync_s.unwrap_or(30).max(1);
         self.resync_at = Some(now + Millis::from(wait_s) * 1000);
     }
