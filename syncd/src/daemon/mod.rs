@@ -111,9 +111,13 @@ impl Daemon {
 
     /// Begins to compare the caches with the kernel when that is due and nothing else is being dumped.
     fn compare(&mut self, now: Millis) {
-        if self.populating.is_none() && self.kernel.resync_is_due(now) && self.comparison == Comparison::None
-        {
-            self.comparison = Comparison::Wanted;
+        if self.populating.is_none() && self.kernel.resync_is_due(now) {
+            match self.comparison {
+                Comparison::None => self.comparison = Comparison::Wanted,
+                Comparison::Wanted => {}
+                // What was lost just now may be behind where its dump stands.
+                Comparison::Running => self.kernel.resync_later(now),
+            }
         }
         if self.comparison != Comparison::Wanted || self.kernel.is_dumping() {
             return;

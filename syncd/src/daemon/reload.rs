@@ -75,9 +75,7 @@ impl Daemon {
             general: merged(&self.config.general, &new.general),
             role: merged_role(&self.config.role, &new.role),
         };
-        if let Err(why) = self.take_over(&next) {
-            self.log.error(&why);
-        }
+        self.take_over(&next);
         for c in &changes.live {
             self.log.notice(&told(c));
         }
@@ -89,17 +87,21 @@ impl Daemon {
         self.systemd.ready();
     }
 
-    fn take_over(&mut self, next: &Config) -> Result<(), String> {
+    fn take_over(&mut self, next: &Config) {
         let (old, new) = (&self.config.general, &next.general);
         if (&old.log_file, &old.syslog) != (&new.log_file, &new.syslog) {
-            self.log.open(new.log_file.as_deref(), new.syslog)?;
+            if let Err(why) = self.log.open(new.log_file.as_deref(), new.syslog) {
+                self.log.error(&why);
+            }
         }
         let filter_changed = old.filter != new.filter;
         if old.scheduler != new.scheduler {
             super::start::schedule(new.scheduler.as_ref(), &mut self.log);
         }
         let expects = crate::setup::sync(next).map_or(Expectations::Off, |s| s.expectations.clone());
-        self.kernel.reload(new, expects).map_err(|e| format!("can't change the event socket: {e}"))?;
+        if let Err(e) = self.kernel.reload(new, expects) {
+            self.log.error(&format!("can't change the event socket: {e}"));
+        }
         // What was known under the old filter is compared with what is wanted now.
         if filter_changed && self.comparison == Comparison::None {
             self.comparison = Comparison::Wanted;
@@ -108,11 +110,13 @@ impl Daemon {
             (Node::Sync(n), Role::Sync(s)) => sync_node::reconfigure(n, next, s),
             (Node::Stats(s), Role::Stats(settings)) => {
                 s.log.flush();
-                s.log = FlowLog::open(settings)?;
+                match FlowLog::open(settings) {
+                    Ok(log) => s.log = log,
+                    Err(why) => self.log.error(&why),
+                }
             }
             _ => {}
         }
-        Ok(())
     }
 
     /// Opens the logs anew: somebody may have moved them.
