@@ -13,7 +13,7 @@ LINKS ?= conntrack nfct
 # What `make static` builds for.
 STATIC_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 
-.PHONY: run test test-kernels lint bench bench-quick bench-counts differential fuzz soak release static install
+.PHONY: run test test-kernels lint bench bench-quick bench-counts differential interop failover fuzz soak release static install
 
 run:
 	@scripts/run.sh
@@ -44,6 +44,14 @@ lint:
 # Random comparisons with Debian's conntrack, as many as asked for: make differential N=20000
 differential: release
 	@ZCT_DIFFERENTIAL_N=$(N) scripts/test.sh differential
+
+# Every mode and link, zctd and the original in every order: the table of README.
+interop: release
+	@ZCT_INTEROP=full scripts/test.sh interop_nodes interop_faults
+
+# The death of a firewall, with every kind of firewall.
+failover: release
+	@ZCT_FAILOVER=full scripts/test.sh failover
 
 fuzz:
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh

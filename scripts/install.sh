@@ -1,21 +1,29 @@
 #!/bin/sh
-# install.sh DESTDIR PREFIX LINKS: the programs, further names for zct, manual pages and completions.
+# install.sh DESTDIR PREFIX LINKS: the programs, further names for them, manual pages and completions.
 set -eu
 cd "$(dirname "$0")/.."
 root=$1$2 links=$3
-sbin=$root/sbin man=$root/share/man/man8
+sbin=$root/sbin man=$root/share/man
 
-install -d "$sbin" "$man" "$root/share/bash-completion/completions" "$root/share/zsh/site-functions" \
+install -d "$sbin" "$man/man5" "$man/man8" "$root/share/bash-completion/completions" "$root/share/zsh/site-functions" \
     "$root/share/fish/vendor_completions.d"
 install -m 755 target/release/zct target/release/zctd "$sbin"
-for page in docs/*.8; do
-    install -m 644 "$page" "$man"
+install -m 644 docs/*.5 "$man/man5"
+install -m 644 docs/*.8 "$man/man8"
+install -d "$root/lib/systemd/system" "$root/share/doc/zct"
+sed "s|/usr/sbin/|$2/sbin/|" dist/zctd.service >"$root/lib/systemd/system/zctd.service"
+install -m 644 dist/zctd.conf "$root/share/doc/zct"
+for program in zct nfct; do
+    install -m 644 "docs/completions/$program.bash" "$root/share/bash-completion/completions/$program"
+    install -m 644 "docs/completions/_$program" "$root/share/zsh/site-functions"
+    install -m 644 "docs/completions/$program.fish" "$root/share/fish/vendor_completions.d"
 done
-install -m 644 docs/completions/zct.bash "$root/share/bash-completion/completions/zct"
-install -m 644 docs/completions/_zct "$root/share/zsh/site-functions"
-install -m 644 docs/completions/zct.fish "$root/share/fish/vendor_completions.d"
 for name in $links; do
-    ln -sf zct "$sbin/$name"
+    if [ "$name" = conntrackd ]; then
+        ln -sf zctd "$sbin/$name"
+    else
+        ln -sf zct "$sbin/$name"
+    fi
     [ "$name" != conntrack ] || ln -sf zct "$root/share/bash-completion/completions/conntrack"
 done
-echo "installed under $root${links:+, zct also as: $links}"
+echo "installed under $root${links:+, also as: $links}"

@@ -80,7 +80,7 @@ fn dispatch(call: &Invocation) -> Result<(), Fail> {
         (Cmd::Update, _) => update::flows(call),
         (Cmd::Delete, Table::Expect) => delete::expectation(call),
         (Cmd::Delete, _) => delete::flows(call),
-        (Cmd::Flush, table) => flush::table(call, table),
+        (Cmd::Flush, table) => flush::table(call, table).map(|_| ()),
     }
 }
 

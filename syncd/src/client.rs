@@ -376,6 +376,22 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_page_knows_every_option() {
+        let page = include_str!("../../docs/zctd.8").replace("\\-", "-");
+        for line in help("zctd").lines().filter_map(|l| l.strip_prefix("  -")) {
+            let option = line.split([' ', ',']).next().unwrap();
+            assert!(page.contains(&format!("-{option}")), "docs/zctd.8 says nothing of -{option}");
+        }
+    }
+
+    #[test]
+    fn the_example_is_accepted_without_a_remark() {
+        let loaded = load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../dist/zctd.conf"))).unwrap();
+        assert_eq!(loaded.report.lines("zctd.conf").to_string(), "");
+        assert!(loaded.config.is_some());
+    }
+
+    #[test]
     fn roles() {
         assert_eq!(parsed("").unwrap().action, Action::Daemon { background: false });
         let args = parsed("-d -C /etc/x").unwrap();

@@ -5,6 +5,7 @@
 
 pub mod alloc;
 pub mod cases;
+pub mod cluster;
 pub mod compare;
 pub mod differences;
 pub mod entries;

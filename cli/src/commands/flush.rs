@@ -10,34 +10,36 @@ use crate::present::{Document, Presenter};
 use zct_engine::Requests;
 use zct_wire::request;
 
-/// `-F`, `-F expect`. The line comes when it is true: the original prints it before it knows.
-pub fn table(call: &Invocation, table: Table) -> Result<(), Fail> {
+/// `-F`, `-F expect`. The line comes when it is true: the original prints it before it knows. Returns how many
+/// flows were deleted, or would be, where that is known.
+pub fn table(call: &Invocation, table: Table) -> Result<u64, Fail> {
     let expect = table == Table::Expect;
     if call.args.given.has(Id::DryRun) && !expect {
         return dry_run(call);
     }
-    match call.args.family {
+    let count = match call.args.family {
         // Kernels before 5.3 ignore the family of a flush, and later ones too unless asked in a way that
         // the older ones take for a plain flush. So the flows of one family are deleted one by one.
         Some(family) if !expect => {
             let filter = Filter { family: Some(family), ..Filter::default() };
-            delete::run(One::plain(filter), None, false, Doing::Other)?;
+            delete::run(One::plain(filter), None, false, Doing::Other)?
         }
         _ => Requests::open()
             .and_then(|mut r| r.ask(|buf, seq| request::flush(buf, seq, expect), &mut Silent))
-            .map_err(|e| operation_failed(Doing::Other, &e))?,
-    }
+            .map_err(|e| operation_failed(Doing::Other, &e))
+            .map(|()| 0)?,
+    };
     let what = if expect { "expectation" } else { "connection tracking" };
     call.name.say(format!("{what} table has been emptied.").as_bytes());
-    Ok(())
+    Ok(count)
 }
 
 /// Shows what a flush would delete now.
-fn dry_run(call: &Invocation) -> Result<(), Fail> {
+fn dry_run(call: &Invocation) -> Result<u64, Fail> {
     let filter = Filter { family: call.args.family, ..Filter::default() };
     let presenter =
         Presenter::stdout(&call.args.output, Document::Bare, None).map_err(|e| super::output_failed(&e))?;
     let count = delete::run(One::plain(filter), Some(presenter), true, Doing::Other)?;
     call.name.say(format!("{count} flow entries would be deleted.").as_bytes());
-    Ok(())
+    Ok(count)
 }

@@ -150,6 +150,9 @@ mod tests {
             ("completions/zct.bash", complete::bash()),
             ("completions/_zct", complete::zsh()),
             ("completions/zct.fish", complete::fish()),
+            ("completions/nfct.bash", crate::nfct::complete::bash()),
+            ("completions/_nfct", crate::nfct::complete::zsh()),
+            ("completions/nfct.fish", crate::nfct::complete::fish()),
         ] {
             let path = format!("{root}{file}");
             if std::env::var_os("ZCT_GOLDEN").is_some_and(|v| v == "write") {

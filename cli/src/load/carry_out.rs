@@ -122,7 +122,9 @@ impl Runner {
                     call.args.given.add(Id::DryRun);
                 }
                 let done = match action {
-                    Some((Cmd::Flush, _)) => flush::table(&call, Table::Conntrack),
+                    Some((Cmd::Flush, _)) => {
+                        flush::table(&call, Table::Conntrack).map(|n| self.counts.deleted += n)
+                    }
                     _ => update::run(&call).map(|n| self.counts.updated += n),
                 };
                 let done = done.map_err(|f| self.at_line(f, line));

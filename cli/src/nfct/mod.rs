@@ -1,5 +1,6 @@
 //! nfct: timeout policies and userspace helpers, as `nfct` or as `zct nfct` (spec/helpers-nfct.md §4).
 
+pub mod complete;
 pub mod help;
 mod helper;
 mod kernel;

@@ -207,6 +207,17 @@ mod tests {
         assert_eq!(distance(&[b'x'; 1000], &[b'x'; 1000]), usize::MAX);
     }
 
+    #[test]
+    fn the_manual_page_knows_every_directive() {
+        let page = include_str!("../../../../docs/zctd.conf.5");
+        for (word, _) in DIRECTIVES {
+            assert!(page.contains(word), "docs/zctd.conf.5 says nothing of {word}");
+        }
+        for word in SECTIONS {
+            assert!(page.contains(&format!(".SH {}", word.to_uppercase())), "docs/zctd.conf.5 has no {word}");
+        }
+    }
+
     /// The original's keywords, found by using each as the name of a helper.
     #[test]
     fn keywords_are_those_of_the_original() {

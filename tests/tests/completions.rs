@@ -1,0 +1,88 @@
+//! Completion files in the shells that load them.
+
+use std::path::PathBuf;
+use std::process::Command;
+use zct_tests::program::{Exit, find, run, zct};
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/completions")).join(name)
+}
+
+#[test]
+fn every_shell_can_read_its_file() {
+    for (shell, files) in
+        [("bash", ["zct.bash", "nfct.bash"]), ("zsh", ["_zct", "_nfct"]), ("fish", ["zct.fish", "nfct.fish"])]
+    {
+        for name in files {
+            let output = run(Command::new(find(shell, shell)).arg("-n").arg(file(name)), b"");
+            assert_eq!((output.exit, output.err().as_str()), (Exit::Code(0), ""), "{shell} {name}");
+        }
+    }
+}
+
+/// What bash offers for the last word of a line.
+fn offered(line: &str) -> Vec<String> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let quoted: Vec<String> = words.iter().map(|w| format!("'{w}'")).collect();
+    let script = format!(
+        "source {}; source {}\nCOMP_WORDS=({}); COMP_CWORD={}\n\
+         _{} {}; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        file("zct.bash").display(),
+        file("nfct.bash").display(),
+        quoted.join(" "),
+        words.len() - 1,
+        words[0],
+        words[0],
+    );
+    // The name of a policy is asked of nfct itself.
+    let dir = tempfile::tempdir().expect("a directory");
+    std::os::unix::fs::symlink(zct(), dir.path().join("nfct")).expect("a link");
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap_or_default());
+    let output = run(Command::new(find("bash", "bash")).args(["-c", &script]).env("PATH", path), b"");
+    assert_eq!((output.exit, output.err().as_str()), (Exit::Code(0), ""), "{line}");
+    output.lines().into_iter().filter(|l| !l.is_empty()).collect()
+}
+
+#[test]
+fn bash_offers_what_fits() {
+    for (line, some) in [
+        ("zct --dst-n", &["--dst-nat"][..]),
+        ("zct -L -o js", &["json"]),
+        ("zct -p tcp --stat", &["--state", "--status"]),
+        ("nfct de", &["delete", "default-set", "default-get"]),
+        ("nfct default-set h", &[]),
+        ("nfct disable ", &["helper"]),
+        ("nfct add timeout ", &[]),
+        ("nfct add timeout x ine", &["inet", "inet6"]),
+        ("nfct add timeout x inet sc", &["sctp"]),
+        ("nfct add timeout x inet udp REP", &["REPLIED"]),
+        ("nfct add timeout x inet udp REPLIED ", &[]),
+        ("nfct add timeout x inet udp REPLIED 10 UN", &["UNREPLIED"]),
+        ("nfct default-get timeout inet ic", &["icmp", "icmpv6"]),
+        ("nfct add helper tf", &["tftp"]),
+        ("nfct add helper tftp inet u", &["udp"]),
+    ] {
+        let mut offers = offered(line);
+        let mut expected: Vec<String> = some.iter().map(|w| (*w).to_owned()).collect();
+        // Options that the line has room for may be more than those.
+        if line.starts_with("zct") {
+            offers.retain(|o| expected.contains(o));
+        }
+        offers.sort();
+        expected.sort();
+        assert_eq!(offers, expected, "{line}");
+    }
+}
+
+#[test]
+fn policies_are_offered_by_their_names() {
+    let _ns = zct_tests::netns::Netns::fresh();
+    let nfct = zct_tests::program::Tool::Nfct;
+    for name in ["slow", "swift"] {
+        let added = nfct.run(&["add", "timeout", name, "inet", "udp", "REPLIED", "10"]);
+        assert_eq!(added.exit, Exit::Code(0), "{added:?}");
+    }
+    let mut offers = offered("nfct get timeout s");
+    offers.sort();
+    assert_eq!(offers, ["slow", "swift"]);
+}

@@ -1,0 +1,173 @@
+//! Two nodes, of which one or both run zctd, keep each other's flows: every mode, every kind of link.
+//!
+//! `make interop` runs all combinations and prints them as a table (`ZCT_INTEROP=full`); otherwise a
+//! selection in which every mode, every link and both directions with the original occur.
+
+use nix::sys::signal::Signal;
+use zct_tests::cluster::{At, Cluster, Over, Settings, Which, difference, eventually, mixture};
+
+/// Flows on each side.
+const FLOWS: usize = 200;
+
+/// A combination that is tried.
+#[derive(Clone, Copy, Debug)]
+struct Combination {
+    mode: &'static str,
+    over: Over,
+    here: Which,
+    there: Which,
+}
+
+fn settings(mode: &'static str, over: Over) -> Settings {
+    let mode_options = if mode == "ALARM" { "RefreshTime 2 CacheTimeout 120" } else { "" };
+    Settings { mode, mode_options, over, ..Settings::default() }
+}
+
+/// Everything that one node tells the other; what was seen to work, in order.
+fn exchange(c: Combination) -> Vec<&'static str> {
+    let mut done = Vec::new();
+    let mut cluster = Cluster::start(c.here, c.there, settings(c.mode, c.over));
+    let alarm = c.mode == "ALARM";
+
+    cluster.must(At::Here, &["-R", "-"], &mixture(1, FLOWS));
+    cluster.agree_on(At::There, "new flows", FLOWS);
+    cluster.must(At::There, &["-R", "-"], &mixture(2, FLOWS));
+    cluster.agree_on(At::Here, "new flows the other way", FLOWS);
+    done.push("new");
+
+    cluster.must(At::Here, &["-U", "-p", "tcp", "-m", "77"], "");
+    cluster.must(At::Here, &["-U", "-p", "sctp", "-t", "600"], "");
+    cluster.agree(At::There, "changed flows");
+    assert!(cluster.external(At::There).iter().filter(|l| l.contains("mark=77")).count() >= FLOWS / 2);
+    cluster.must(At::Here, &["-U", "-p", "tcp", "-m", "0"], "");
+    cluster.agree(At::There, "marks that were taken away");
+    done.push("update");
+
+    cluster.must(At::Here, &["-D", "-p", "udp"], "");
+    cluster.must(At::There, &["-D", "-p", "icmp"], "");
+    cluster.agree_on(At::There, "ended flows", FLOWS * 8 / 10);
+    cluster.agree_on(At::Here, "ended flows the other way", FLOWS * 9 / 10);
+    done.push("destroy");
+
+    if !alarm {
+        cluster.ask(At::There, &["-f", "external"]);
+        cluster.ask(At::There, &["-n"]);
+        cluster.agree(At::There, "a resync");
+        done.push("resync");
+        cluster.ask(At::There, &["-f", "external"]);
+        cluster.ask(At::Here, &["-B"]);
+        cluster.agree(At::There, "a bulk");
+        done.push("bulk");
+    }
+
+    // What the other node had can go on here.
+    let wanted = cluster.table(At::Here);
+    let own = cluster.table(At::There);
+    cluster.ask(At::There, &["-c"]);
+    eventually("the commit", || {
+        let expected = own.union(&wanted).cloned().collect();
+        difference(&expected, &cluster.table(At::There))
+    });
+    done.push("commit");
+
+    // The other node is lost without a word, and things happen meanwhile.
+    cluster.end(At::There, Signal::SIGKILL);
+    cluster.must(At::Here, &["-D", "-p", "icmp"], "");
+    cluster.must(At::Here, &["-R", "-"], &mixture(3, FLOWS / 4));
+    cluster.run(At::There);
+    if !alarm {
+        cluster.ask(At::There, &["-n"]);
+    }
+    cluster.agree(At::There, "a restart");
+    done.push("restart");
+
+    for at in [At::Here, At::There] {
+        assert_eq!(cluster.end(at, Signal::SIGTERM), Some(0), "{c:?} {at:?}: {}", cluster.log(at));
+        let log = cluster.log(at);
+        assert!(!log.contains("[ERROR]"), "{c:?} {at:?}: {log}");
+    }
+    done
+}
+
+fn tried(mode: &'static str, over: Over, here: Which, there: Which) {
+    let done = exchange(Combination { mode, over, here, there });
+    let (here, there) = (here.name(), there.name());
+    println!("{mode} over {over:?}, {here} and {there}: {}", done.join(", "));
+}
+
+use Which::{Original, Zctd};
+
+#[test]
+fn ftfw_with_an_original() {
+    tried("FTFW", Over::Udp, Zctd, Original);
+}
+
+#[test]
+fn ftfw_from_an_original() {
+    tried("FTFW", Over::Udp, Original, Zctd);
+}
+
+#[test]
+fn ftfw_among_ourselves_over_ipv6() {
+    tried("FTFW", Over::Udp6, Zctd, Zctd);
+}
+
+#[test]
+fn notrack_with_an_original() {
+    tried("NOTRACK", Over::Udp, Zctd, Original);
+}
+
+#[test]
+fn notrack_from_an_original_by_multicast() {
+    tried("NOTRACK", Over::Multicast, Original, Zctd);
+}
+
+#[test]
+fn alarm_with_an_original() {
+    tried("ALARM", Over::Udp, Zctd, Original);
+}
+
+#[test]
+fn alarm_from_an_original() {
+    tried("ALARM", Over::Udp, Original, Zctd);
+}
+
+#[test]
+fn tcp_with_an_original() {
+    tried("FTFW", Over::Tcp, Zctd, Original);
+}
+
+#[test]
+fn tcp_from_an_original() {
+    tried("FTFW", Over::Tcp, Original, Zctd);
+}
+
+#[test]
+fn multicast_among_ourselves() {
+    tried("FTFW", Over::Multicast, Zctd, Zctd);
+}
+
+/// Every combination, as the table in the README has it.
+#[test]
+fn all_combinations() {
+    if std::env::var("ZCT_INTEROP").is_err() {
+        println!("a selection was tried by the other tests; all of them: make interop");
+        return;
+    }
+    println!(
+        "| mode | link | nodes | seen to work, both ways where that means anything |\n|---|---|---|---|"
+    );
+    for mode in ["FTFW", "NOTRACK", "ALARM"] {
+        for over in [Over::Udp, Over::Udp6, Over::Multicast, Over::Tcp] {
+            for (here, there) in [(Zctd, Original), (Original, Zctd), (Zctd, Zctd)] {
+                let done = exchange(Combination { mode, over, here, there });
+                println!(
+                    "| {mode} | {over:?} | {} and {} | {} |",
+                    here.name(),
+                    there.name(),
+                    done.join(", ")
+                );
+            }
+        }
+    }
+}

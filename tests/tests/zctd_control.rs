@@ -1,0 +1,220 @@
+//! The control socket: the original's client with zctd, our client with the original, and clients that
+//! misbehave.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+use zct_tests::cluster::{At, Cluster, Settings, Which, eventually, mixture};
+use zct_tests::program::Exit;
+
+use Which::{Original, Zctd};
+
+/// Every request that has a word of its own; `-k` ends the daemon and comes last.
+const REQUESTS: &[&[&str]] = &[
+    &["-s"],
+    &["-s", "ct"],
+    &["-s", "network"],
+    &["-s", "cache"],
+    &["-s", "runtime"],
+    &["-s", "link"],
+    &["-s", "rsqueue"],
+    &["-s", "process"],
+    &["-s", "queue"],
+    &["-s", "expect"],
+    &["-i"],
+    &["-i", "ct"],
+    &["-i", "expect"],
+    &["-i", "-x"],
+    &["-i", "expect", "-x"],
+    &["-e"],
+    &["-e", "expect"],
+    &["-e", "-x"],
+    &["-n"],
+    &["-B"],
+    &["-R"],
+    &["-R", "ct"],
+    &["-R", "expect"],
+    &["-c"],
+    &["-c", "ct"],
+    &["-c", "expect"],
+    &["-f"],
+    &["-f", "internal"],
+    &["-f", "external"],
+    &["-t"],
+    &["-F", "expect"],
+    &["-F"],
+];
+
+/// Numbers, ages and what depends on the moment.
+fn shape(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = text
+        .lines()
+        .map(|l| {
+            let l = l.split(" [active since").next().unwrap_or(l);
+            let blurred: String = l.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+            blurred
+                .replace(' ', "")
+                .replace("00", "0")
+                .replace("00", "0")
+                .replace("00", "0")
+                .replace("00", "0")
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+fn daemon(which: Which) -> Cluster {
+    let settings = Settings { options: "ExpectationSync on", ..Settings::default() };
+    let mut cluster = Cluster::prepare(which, Zctd, settings);
+    cluster.run(At::Here);
+    cluster.must(At::Here, &["-R", "-"], &mixture(1, 40));
+    eventually("the events", || match cluster.internal(At::Here).len() {
+        40 => Ok(()),
+        n => Err(n.to_string()),
+    });
+    cluster
+}
+
+/// Either client gets the same answers from the same daemon, and both daemons answer in the same shape.
+#[test]
+fn clients_and_daemons_mix() {
+    let (ours, theirs) = (daemon(Zctd), daemon(Original));
+    for words in REQUESTS {
+        let answers: Vec<_> = [(&ours, Zctd), (&ours, Original), (&theirs, Zctd), (&theirs, Original)]
+            .iter()
+            .map(|(cluster, client)| cluster.ask_by(*client, At::Here, words))
+            .collect();
+        for a in &answers {
+            assert_eq!((a.exit, a.err().as_str()), (Exit::Code(0), ""), "{words:?}: {answers:?}");
+        }
+        // Sequence numbers, and the children that only one of them has.
+        if words[..] == ["-s", "rsqueue"] {
+            continue;
+        }
+        let shapes: Vec<_> = answers.iter().map(|a| shape(&a.out())).collect();
+        assert_eq!(shapes[0], shapes[1], "{words:?}: clients");
+        assert_eq!(shapes[2], shapes[3], "{words:?}: clients");
+        assert_eq!(shapes[0], shapes[2], "{words:?}: daemons");
+    }
+    for (mut cluster, client) in [(ours, Original), (theirs, Zctd)] {
+        assert_eq!(cluster.ask_by(client, At::Here, &["-k"]).exit, Exit::Code(0));
+        eventually("its end", || match cluster.socket(At::Here).exists() {
+            false => Ok(()),
+            true => Err("the socket is still there".into()),
+        });
+        assert_eq!(cluster.end(At::Here, nix::sys::signal::Signal::SIGKILL), Some(0));
+    }
+}
+
+/// What the original's client never sends.
+#[test]
+fn clients_that_misbehave_hold_up_nobody() {
+    let cluster = daemon(Zctd);
+    let connect = || {
+        let stream = UnixStream::connect(cluster.socket(At::Here)).expect("a connection");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+        stream
+    };
+    let closed = |mut stream: UnixStream| {
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("the end");
+        assert_eq!(answer, b"");
+    };
+    // Many that say nothing, some that say half of it.
+    let silent: Vec<UnixStream> = (0..200).map(|_| connect()).collect();
+    let half: Vec<UnixStream> = (0..20)
+        .map(|_| {
+            let mut s = connect();
+            s.write_all(&[21, 0]).expect("two bytes");
+            s
+        })
+        .collect();
+    // One that asks for a long listing and does not read.
+    cluster.must(At::Here, &["-R", "-"], &mixture(2, 20_000));
+    eventually("the events", || match cluster.internal(At::Here).len() {
+        20_040 => Ok(()),
+        n => Err(n.to_string()),
+    });
+    let mut greedy = connect();
+    greedy.write_all(&16u32.to_ne_bytes()).expect("a request");
+    // Unknown numbers, a short request with its end, and nonsense behind a request.
+    for code in [2u32, 15, 27, 49, 1000, u32::MAX, 0x5a43_0000 | 27] {
+        let mut s = connect();
+        s.write_all(&code.to_ne_bytes()).expect("a request");
+        closed(s);
+    }
+    let mut short = connect();
+    short.write_all(&[20]).expect("one byte");
+    short.shutdown(std::net::Shutdown::Write).expect("shutdown");
+    closed(short);
+    let mut long = connect();
+    _ = long.write_all(&[b'x'; 4096]);
+    // Answered all the while, and events go on.
+    assert!(cluster.ask(At::Here, &["-s"]).contains("20040"));
+    cluster.must(At::Here, &["-D", "-s", "10.1.0.0/16"], "");
+    eventually("an event", || {
+        let there = cluster.internal(At::Here).iter().any(|l| l.contains("src=10.1."));
+        if there { Err("still there".into()) } else { Ok(()) }
+    });
+    let runtime = cluster.ask(At::Here, &["-s", "runtime"]);
+    let count = |name: &str| {
+        let line = runtime.lines().find(|l| l.trim().starts_with(name)).expect("a line");
+        line.rsplit(|c: char| !c.is_ascii_digit())
+            .next()
+            .and_then(|n| n.parse::<u64>().ok())
+            .expect("a number")
+    };
+    assert!(count("local unknown request") >= 7 && count("local read failed") >= 1, "{runtime}");
+    // The slow one still gets all of it: flows that ended meanwhile aside.
+    let mut listing = String::new();
+    greedy.read_to_string(&mut listing).expect("the listing");
+    let lines = listing.lines().count();
+    assert!((20_000..=20_040).contains(&lines) && listing.ends_with("s]\n"), "{lines}");
+    drop((silent, half));
+}
+
+/// What our client says that the original's cannot know.
+#[test]
+fn our_client_tells_how_it_went() {
+    let mut cluster = daemon(Zctd);
+    // A flow that the kernel refuses: nothing to translate to.
+    let out = cluster.ask(At::Here, &["-s", "protocol"]);
+    assert!(out.lines().any(|l| l.split_whitespace().take(2).eq(["tcp", "20"])), "{out}");
+    cluster.end(At::Here, nix::sys::signal::Signal::SIGTERM);
+    let gone = cluster.ask_by(Zctd, At::Here, &["-s"]);
+    assert_eq!(gone.exit, Exit::Code(1));
+    assert!(gone.err().contains("[ERROR] can't connect: is conntrackd running? appropriate permissions?"));
+    let theirs = daemon(Original);
+    let unknown = theirs.ask_by(Zctd, At::Here, &["-s", "protocol"]);
+    assert_eq!(unknown.exit, Exit::Code(1));
+    assert!(unknown.err().contains("the daemon does not know this request"), "{unknown:?}");
+}
+
+/// Requests mean what the original's client means by them.
+#[test]
+fn words_are_understood_alike() {
+    let cluster = daemon(Zctd);
+    for (words, code) in [
+        (&["-x"][..], 1),
+        (&["-x", "-i"], 1),
+        (&["-i", "-x"], 0),
+        (&["-s", "bogus"], 1),
+        (&["-f", "bogus"], 1),
+        (&["-s", "netw"], 0),
+        (&["-i", "exp"], 0),
+        (&["-d", "-s"], 1),
+        (&["-sfoo"], 0),
+        (&["-s", "-i"], 0),
+        (&["-v"], 0),
+        (&["-h"], 0),
+    ] {
+        let (ours, theirs) =
+            (cluster.ask_by(Zctd, At::Here, words), cluster.ask_by(Original, At::Here, words));
+        assert_eq!(ours.exit, Exit::Code(code), "{words:?}: {ours:?}");
+        assert_eq!(ours.exit, theirs.exit, "{words:?}: {ours:?} {theirs:?}");
+    }
+    // 1.4.7 ends with 0 here, 1.4.9 with 1.
+    let stray = cluster.ask_by(Zctd, At::Here, &["-i", "bogus"]);
+    assert!(stray.exit == Exit::Code(1) && stray.err().contains("Unknown option: bogus"), "{stray:?}");
+}

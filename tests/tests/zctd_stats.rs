@@ -1,0 +1,158 @@
+//! Statistics mode beside the original: both daemons in one namespace see the same flows end.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use zct_tests::cluster::{Which, eventually, mixture};
+use zct_tests::netns::Netns;
+use zct_tests::program::{Exit, Output, Tool, run};
+
+use Which::{Original, Zctd};
+
+/// A daemon in statistics mode, in the namespace of this thread.
+struct Stats {
+    which: Which,
+    dir: PathBuf,
+    child: Child,
+}
+
+impl Stats {
+    fn start(which: Which, dir: &Path, stats: &str) -> Stats {
+        let dir = dir.join(which.name());
+        fs::create_dir(&dir).expect("a directory");
+        let path = |name: &str| dir.join(name).display().to_string();
+        let scheduler = if which == Original { "Scheduler { Type RR Priority 1 }" } else { "" };
+        let text = format!(
+            "General {{\nHashSize 32768\nHashLimit 262144\nLogFile {}\nLockFile {}\nUNIX {{ Path {}\n}}\n\
+             NetlinkBufferSize 16777216\nNetlinkBufferSizeMaxGrowth 33554432\n{scheduler}\n}}\n\
+             Stats {{\nLogFile {}\n{stats}\n}}\n",
+            path("log"),
+            path("lock"),
+            path("ctl"),
+            path("stats"),
+        );
+        fs::write(dir.join("conf"), text).expect("a configuration");
+        let child = Command::new(which.path())
+            .arg("-C")
+            .arg(dir.join("conf"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the daemon");
+        let daemon = Stats { which, dir, child };
+        eventually("the daemon answers", || match daemon.ask(&["-s"]) {
+            Output { exit: Exit::Code(0), stdout, .. } if !stdout.is_empty() => Ok(()),
+            other => Err(other.err()),
+        });
+        daemon
+    }
+
+    fn ask(&self, words: &[&str]) -> Output {
+        run(Command::new(self.which.path()).arg("-C").arg(self.dir.join("conf")).args(words), b"")
+    }
+
+    fn said(&self, words: &[&str]) -> String {
+        let output = self.ask(words);
+        assert_eq!(output.exit, Exit::Code(0), "{words:?}: {output:?}");
+        output.out()
+    }
+
+    /// The log of ended flows without the dates.
+    fn ended(&self) -> BTreeSet<String> {
+        let text = fs::read_to_string(self.dir.join("stats")).unwrap_or_default();
+        // The timeout that newer kernels put into the event is no part of an ended flow; the original has none.
+        text.lines().map(|l| l.split_once('\t').map_or(l, |(_, flow)| flow).trim_end().to_owned()).collect()
+    }
+
+    fn active(&self) -> usize {
+        self.said(&["-i"]).lines().count()
+    }
+}
+
+impl Drop for Stats {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+fn zct(words: &[&str], stdin: &str) {
+    let output = Tool::Zct.run_with_stdin(words, stdin.as_bytes());
+    assert_eq!(output.exit, Exit::Code(0), "{words:?}: {output:?}");
+}
+
+#[test]
+fn ended_flows_are_logged_as_the_original_does() {
+    let _ns = Netns::fresh().accounting();
+    let dir = tempfile::tempdir().expect("a directory");
+    let both = [Stats::start(Zctd, dir.path(), ""), Stats::start(Original, dir.path(), "")];
+    zct(&["-R", "-"], &mixture(1, 300));
+    zct(&["-U", "-p", "tcp", "-m", "9"], "");
+    // Real packets, so that there is something to count.
+    for n in 0..20u16 {
+        let socket = std::net::UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
+        socket.send_to(b"hello", ("127.0.0.1", 9000 + n)).expect("a packet");
+    }
+    for d in &both {
+        // The refusals of those are pings' relatives and no flows of their own.
+        eventually("the events", || if d.active() == 320 { Ok(()) } else { Err(d.active().to_string()) });
+    }
+    let lists: Vec<BTreeSet<String>> = both
+        .iter()
+        .map(|d| {
+            let text = d.said(&["-i"]);
+            text.lines().map(|l| l.split(" [active").next().unwrap_or(l).to_owned()).collect()
+        })
+        .collect();
+    assert_eq!(lists[0], lists[1]);
+    let xml =
+        both.each_ref().map(|d| d.said(&["-i", "-x"]).lines().map(str::to_owned).collect::<BTreeSet<_>>());
+    assert_eq!(xml[0], xml[1]);
+    zct(&["-D", "-s", "10.0.0.0/8"], "");
+    zct(&["-D", "-s", "127.0.0.0/8"], "");
+    zct(&["-D", "-f", "ipv6"], "");
+    for d in &both {
+        eventually("the ends", || if d.active() == 0 { Ok(()) } else { Err(d.active().to_string()) });
+        eventually(
+            "the log",
+            || if d.ended().len() == 320 { Ok(()) } else { Err(d.ended().len().to_string()) },
+        );
+    }
+    assert_eq!(both[0].ended(), both[1].ended());
+    for words in [&["-s"][..], &["-s", "cache"], &["-s", "ct"]] {
+        assert_eq!(both[0].said(words), both[1].said(words), "{words:?}");
+    }
+    for words in
+        [&["-e"][..], &["-c"], &["-B"], &["-n"], &["-t"], &["-f"], &["-f", "external"], &["-s", "link"]]
+    {
+        let outputs = both.each_ref().map(|d| d.ask(words));
+        assert_eq!(outputs[0].exit, outputs[1].exit, "{words:?}: {outputs:?}");
+        assert_eq!((outputs[0].out(), outputs[1].out()), (String::new(), String::new()), "{words:?}");
+    }
+    for words in [&["-R"][..], &["-f", "internal"], &["-F"]] {
+        for d in &both {
+            assert_eq!(d.said(words), "", "{words:?}");
+        }
+    }
+    let protocols = both[0].said(&["-s", "protocol"]);
+    assert!(protocols.lines().any(|l| l.starts_with("tcp ")), "{protocols}");
+}
+
+#[test]
+fn objects_instead_of_lines() {
+    let _ns = Netns::fresh().accounting();
+    let dir = tempfile::tempdir().expect("a directory");
+    let daemon = Stats::start(Zctd, dir.path(), "LogFormat json");
+    zct(&["-R", "-"], &mixture(1, 50));
+    zct(&["-F"], "");
+    eventually("the log", || {
+        if daemon.ended().len() == 50 { Ok(()) } else { Err(daemon.ended().len().to_string()) }
+    });
+    for line in daemon.ended() {
+        let object: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert_eq!(object["event"], "destroy", "{line}");
+        assert!(object["orig"]["src"].is_string() && object["timestamp"].is_number(), "{line}");
+    }
+}
