@@ -64,6 +64,10 @@ impl Alone {
     }
 
     fn start_as(&mut self, command: &mut Command) {
+        if self.which == Original {
+            // One that was killed has left it.
+            _ = fs::remove_file(self.file("lock"));
+        }
         let err = fs::File::create(self.file("err")).expect("a file");
         self.child = Some(command.stdout(Stdio::null()).stderr(err).spawn().expect("the daemon"));
         eventually("the daemon answers", || match self.ask(&["-s"]) {

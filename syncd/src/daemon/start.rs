@@ -175,11 +175,6 @@ struct Parts {
 }
 
 fn parts(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, String> {
-    let system = |e: Error| e.to_string();
-    let epoch = Instant::now();
-    let signals = Signals::take(&[SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map_err(system)?;
-    reactor.watch(&signals, Token(token::SIGNALS)).map_err(system)?;
-    schedule(config.general.scheduler.as_ref(), log);
     let server = match &config.general.control_socket {
         None => None,
         Some(path) => Some(
@@ -187,6 +182,20 @@ fn parts(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts,
                 .map_err(|e| format!("can't open the control socket `{}': {e}", path.display()))?,
         ),
     };
+    let opened = rest(config, log, reactor);
+    if let (Err(_), Some(s)) = (&opened, &server) {
+        s.remove();
+    }
+    opened.map(|p| Parts { server, ..p })
+}
+
+/// Everything but the control socket.
+fn rest(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, String> {
+    let system = |e: Error| e.to_string();
+    let epoch = Instant::now();
+    let signals = Signals::take(&[SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map_err(system)?;
+    reactor.watch(&signals, Token(token::SIGNALS)).map_err(system)?;
+    schedule(config.general.scheduler.as_ref(), log);
     let expects = setup::sync(config).map_or(Expectations::Off, |s| s.expectations.clone());
     let netlink = |e: Error| format!("can't open netlink handler: {e}\nno ctnetlink kernel support?");
     let mut kernel = Kernel::open(&config.general, expects, log).map_err(netlink)?;
@@ -211,7 +220,7 @@ fn parts(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts,
     give_up_privileges(config).map_err(|e| format!("can't give up privileges: {e}"))?;
     // So that no file system is held.
     std::env::set_current_dir("/").map_err(|e| format!("can't change to the root directory: {e}"))?;
-    Ok(Parts { signals, server, kernel, flush, node, epoch })
+    Ok(Parts { signals, server: None, kernel, flush, node, epoch })
 }
 
 /// What is needed from now on: CAP_NET_ADMIN for every request to the kernel, and what changing the scheduler
