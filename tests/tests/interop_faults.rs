@@ -79,9 +79,9 @@ fn restarts(over: Over) {
     let mut cluster = Cluster::start(Zctd, Zctd, Settings { over, ..Settings::default() });
     cluster.must(At::Here, &["-R", "-"], &mixture(1, FLOWS));
     cluster.agree_on(At::There, "before", FLOWS);
-    for at in [At::There, At::Here, At::There] {
+    for (at, ended) in [(At::There, "udp"), (At::Here, "sctp"), (At::There, "icmp")] {
         cluster.end(at, Signal::SIGKILL);
-        cluster.must(At::Here, &["-D", "-p", "udp"], "");
+        cluster.must(At::Here, &["-D", "-p", ended], "");
         cluster.must(At::Here, &["-R", "-"], &mixture(4, 200));
         cluster.run(at);
         cluster.agree(At::There, "after a restart");
