@@ -133,10 +133,10 @@ impl Firewall {
             ct state invalid counter name invalid drop\n\
             ct state established,related accept\n\
             iifname c0 ct state new tcp flags & (syn|ack) == syn accept\n\
-            iifname c0 meta l4proto udp ct state new accept }\n\
+            iifname c0 meta l4proto udp ct state new accept\n}\n\
             chain nat { type nat hook postrouting priority 100;\n\
             oifname s0 tcp dport 9001 snat ip to 10.2.0.254\n\
-            oifname s0 udp dport 9003 snat ip to 10.2.0.254 }\n}\n";
+            oifname s0 udp dport 9003 snat ip to 10.2.0.254\n}\n}\n";
         fs::write(self.dir.join("rules"), rules).expect("rules");
         self.machine.sh(&format!("nft -f {}/rules", self.dir.display()));
     }
