@@ -481,6 +481,16 @@ fn await_replicated(standby: &Firewall) {
     });
 }
 
+/// No packet of a flow that was taken over may have been taken for invalid. The original does not always get
+/// there with window tracking; what it reaches is told.
+fn judged(which: Which, what: &str, firewall: &Firewall) {
+    let invalid = firewall.invalid();
+    match which {
+        Which::Zctd => assert_eq!(invalid, 0, "{what}: {}", firewall.table()),
+        Which::Original => println!("conntrackd, {what}: {invalid} packets taken for invalid"),
+    }
+}
+
 fn fail_over_and_back(which: Which, tracking: bool) {
     let (lab, [mut first, mut second]) = lab(which, tracking);
     for f in [&first, &second] {
@@ -498,7 +508,7 @@ fn fail_over_and_back(which: Which, tracking: bool) {
         first.die();
     });
     second.await_state("primary");
-    assert_eq!(second.invalid(), 0, "{}", second.table());
+    judged(which, "fail-over", &second);
     let name = which.name();
     println!("{name}, window tracking {tracking}: {:.2} s without packets", seen.longest_gap.as_secs_f64());
 
@@ -518,7 +528,7 @@ fn fail_over_and_back(which: Which, tracking: bool) {
         second.die();
     });
     first.await_state("primary");
-    assert_eq!(first.invalid(), 0, "{}", first.table());
+    judged(which, "fail-back", &first);
     println!("{name}, and back: {:.2} s without packets", seen.longest_gap.as_secs_f64());
 }
 
