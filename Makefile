@@ -5,6 +5,7 @@ CARGO ?= cargo
 # Generated comparisons of `make differential`, and seconds a target of `make fuzz`.
 N ?= 5000
 FUZZ_SECONDS ?= 60
+SEEDS ?= 1000
 
 # Where `make install` puts things; LINKS are further names of zct, LINKS= for none.
 DESTDIR ?=
@@ -13,7 +14,7 @@ LINKS ?= conntrack nfct
 # What `make static` builds for.
 STATIC_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 
-.PHONY: run test test-kernels lint bench bench-quick bench-counts differential interop failover fuzz soak release static install
+.PHONY: run test test-kernels lint bench bench-quick bench-counts differential simulate interop failover fuzz soak release static install
 
 run:
 	@scripts/run.sh
@@ -45,6 +46,11 @@ lint:
 differential: release
 	@ZCT_DIFFERENTIAL_N=$(N) scripts/test.sh differential
 
+# The daemon's protocol on a simulated bad network, with a peer of its own kind and one like the original; a seed that
+# fails is named, and SYNC_SEED=N runs it alone: make simulate SEEDS=5000
+simulate:
+	SIMULATE_SEEDS=$(SEEDS) $(CARGO) test --profile simulate --package zctd --lib sim::
+
 # Every mode and link, zctd and the original in every order: the table of README.
 interop: release
 	@ZCT_INTEROP=full scripts/test.sh interop_nodes interop_faults
@@ -60,6 +66,8 @@ fuzz:
 soak: release
 	@ZCT_DIFFERENTIAL_N=50000 scripts/test.sh differential
 	@FUZZ_SECONDS=600 tests/fuzz/run.sh
+	$(MAKE) simulate SEEDS=5000
+	$(MAKE) interop failover
 
 # Beside Debian's conntrack on a million flows, as root: perf/RESULTS.md, its plots and raw runs.
 bench: release

@@ -17,10 +17,12 @@ if ls "$(rustc --print sysroot)/lib/rustlib/$host"/lib/*.asan.* >/dev/null 2>&1;
 fi
 
 cargo run --quiet --release --example seeds -- target/seeds
+mkdir -p target/seeds/config
+cp ../../dist/zctd.conf target/seeds/config
 failed=
-for target in ${*:-attr flow expect text peer}; do
+for target in ${*:-attr flow expect text peer machine config control}; do
     echo "$target: ${FUZZ_SECONDS:-60} seconds, sanitizer $sanitizer"
-    mkdir -p "corpus/$target"
+    mkdir -p "corpus/$target" "target/seeds/$target"
     # 4 KiB is more than any message of the kernel; longer inputs only make each run slower.
     cargo fuzz run --fuzz-dir . --target "$host" --sanitizer "$sanitizer" "$target" \
         "corpus/$target" "target/seeds/$target" -- \

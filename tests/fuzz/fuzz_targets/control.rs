@@ -1,0 +1,76 @@
+//! Control clients and command lines of any bytes: a request is four bytes that are known, everything else closes
+//! the connection or waits, and nothing of it panics.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use zct_engine::Reactor;
+use zctd::client;
+use zctd::control::{Asked, Reply, Server, Shown};
+use zctd::peer::{Caches, Config};
+use zctd::request::Request;
+
+struct Bench {
+    server: Server,
+    reactor: Reactor,
+    path: PathBuf,
+    caches: Caches,
+    now: u64,
+}
+
+fn bench() -> Bench {
+    let path = std::env::temp_dir().join(format!("zctd-fuzz-{}", std::process::id()));
+    let server = Server::open(&path, 0).expect("a socket");
+    let reactor = Reactor::new().expect("a reactor");
+    Bench { server, reactor, path, caches: Caches::new(&Config::default(), [1, 2]), now: 0 }
+}
+
+thread_local! {
+    static BENCH: RefCell<Bench> = RefCell::new(bench());
+}
+
+fuzz_target!(|data: &[u8]| {
+    let words = data.split(|b| *b == b' ').map(|w| OsString::from_vec(w.to_vec()));
+    if let Ok(client::Args { action: client::Action::Ask(request), .. }) = client::parse(words) {
+        assert!(Request::from_code(request.code(false)).is_some());
+    }
+    BENCH.with_borrow_mut(|b| {
+        b.now += 1;
+        let mut stream = UnixStream::connect(&b.path).expect("a connection");
+        stream.write_all(data).expect("room for a little");
+        let half = data.len() % 2 == 0;
+        if half {
+            stream.shutdown(std::net::Shutdown::Write).expect("shutdown");
+        }
+        let mut asked = Vec::new();
+        for token in 0..Server::TOKENS {
+            let (_, request) = b.server.ready(token, b.now, &mut b.reactor).expect("no error of the system");
+            asked.extend(request);
+        }
+        match &data.get(..4) {
+            Some(bytes) => {
+                let code = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+                let [(_, what)] = asked[..] else { panic!("{asked:?}") };
+                assert_eq!(matches!(what, Asked::Known { .. }), Request::from_code(code).is_some());
+            }
+            // Too little, and then the end: said once. Nothing at all is nothing to say.
+            None if half && !data.is_empty() => assert!(matches!(asked[..], [(_, Asked::Short)])),
+            None => assert!(asked.is_empty()),
+        }
+        for (client, what) in asked {
+            let reply = match what {
+                Asked::Known { request: Request::List(l), .. } => Reply::List(l),
+                _ => Reply::Close,
+            };
+            b.server.reply(client, reply);
+        }
+        let shown =
+            Shown { internal: &b.caches.internal, caches: Some(&b.caches), machine: None, now: b.now };
+        while b.server.settle(&shown) {}
+    });
+});

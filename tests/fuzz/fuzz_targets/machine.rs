@@ -1,0 +1,114 @@
+//! The protocol machine and a peer that sends anything at any time: no panic, no datagram that does not fit, no
+//! cache beyond its limit, and the machine comes to rest.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use zct_wire::peer::{Expect, Flow, Kind, header};
+use zct_wire::tuple::{Addr, Tuple};
+use zctd::peer::{Caches, Config, Event, Host, Link, Machine, Mode, Notice, Origin, Seed};
+
+const LIMIT: usize = 64;
+const ROOM: usize = 1472;
+
+struct Nobody;
+
+impl Host for Nobody {
+    fn notice(&mut self, _: Notice) {}
+    fn inject_flow(&mut self, _: Kind, flow: &Flow) {
+        // What reaches the kernel can be named.
+        assert!(flow.orig.src.is_some() && flow.orig.dst.is_some());
+    }
+    fn inject_expect(&mut self, _: Kind, _: &Expect) {}
+    fn dump_kernel(&mut self) {}
+    fn flush_kernel(&mut self) {}
+}
+
+fn flow(n: u8) -> Flow {
+    let orig = Tuple {
+        src: Some(Addr::V4([10, 0, 0, n])),
+        dst: Some(Addr::V4([192, 0, 2, 1])),
+        proto: Some(17),
+        src_port: Some(5000),
+        dst_port: Some(53),
+        ..Tuple::default()
+    };
+    Flow { orig, status: Some(8), timeout_s: Some(30), ..Flow::default() }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((setup, mut rest)) = data.split_first() else { return };
+    let config = Config {
+        mode: [Mode::Ftfw, Mode::Notrack, Mode::Alarm][usize::from(setup % 3)],
+        disable_external_cache: setup & 0x10 != 0 && setup % 3 != 2,
+        startup_resync: setup & 0x20 != 0,
+        hash_limit: LIMIT,
+        ack_window_size: 20,
+        resend_queue_size: 100,
+        ..Config::default()
+    };
+    let mut caches = Caches::new(&config, [1, 2]);
+    let link = Link { payload_max: ROOM, up: true };
+    let mut m = Machine::new(0, config, vec![link; 2], 0, Seed { sequence: u32::MAX - 5, random: 1 });
+    let (mut now, mut buf) = (0u64, [0; ROOM]);
+    while let [op, arg, more @ ..] = rest {
+        rest = more;
+        match op % 8 {
+            // A datagram as it is, or one with a header that is right.
+            0 | 1 => {
+                let (bytes, more) = rest.split_at(usize::from(*arg).min(rest.len()));
+                rest = more;
+                m.datagram(now, usize::from(op >> 7), bytes, &mut caches, &mut Nobody);
+            }
+            2 => {
+                let (body, more) = rest.split_at(usize::from(*arg % 64).min(rest.len()));
+                rest = more;
+                let mut bytes = [0; header::HDR + 64];
+                let len = header::HDR + body.len();
+                // Version and type, flags, length, number.
+                bytes[0] = 0x10 | op >> 4 & 1;
+                bytes[1] = op >> 3;
+                bytes[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+                bytes[4..8].copy_from_slice(&u32::from(*arg).to_be_bytes());
+                bytes[header::HDR..len].copy_from_slice(body);
+                m.datagram(now, 0, &bytes[..len], &mut caches, &mut Nobody);
+            }
+            3 => now += u64::from(*arg) * u64::from(*arg),
+            4 => m.flow_change(now, Event::New, Origin::Kernel, &flow(*arg), 1, &mut caches),
+            5 => m.flow_change(now, Event::Destroy, Origin::Kernel, &flow(*arg), 1, &mut caches),
+            6 => match arg % 6 {
+                0 => m.request_resync(now),
+                1 => m.send_bulk(&mut Nobody),
+                2 => m.flush_external(&mut caches),
+                3 => m.flush_internal(&mut caches),
+                4 => m.begin_kernel_resync(),
+                _ => m.end_kernel_resync(&mut Nobody),
+            },
+            _ => {
+                m.turn(now, &mut caches, &mut Nobody);
+                for _ in 0..*arg {
+                    let Some(len) = m.transmit(now, &mut caches, &mut buf) else { break };
+                    assert!(len > 0 && len <= ROOM);
+                }
+            }
+        }
+        for store in [&caches.internal, &caches.external] {
+            let counts = store.counts();
+            assert!(counts.flows + counts.dead <= LIMIT);
+        }
+        let stats = m.stats();
+        assert!(stats.received <= u64::MAX / 2);
+    }
+    // With time and a network that takes everything it says less and less, and then waits.
+    let mut quiet = false;
+    for _ in 0..100 {
+        now += 1000;
+        m.turn(now, &mut caches, &mut Nobody);
+        let mut said = 0;
+        while m.transmit(now, &mut caches, &mut buf).is_some() {
+            said += 1;
+            assert!(said < 10_000, "it never stops");
+        }
+        quiet |= said <= 1;
+    }
+    assert!(quiet);
+});
