@@ -14,7 +14,10 @@ if [ "$#" -gt 0 ]; then
 else
     set -- --workspace
 fi
+# Whoever starts this in the background may have it ignore interrupts, and so would every program under test.
+signals=
+! env --default-signal=INT true 2>/dev/null || signals="env --default-signal=INT,QUIT,TERM"
 if [ "$(id -u)" = 0 ]; then
-    exec cargo test --locked "$@"
+    exec $signals cargo test --locked "$@"
 fi
-exec unshare --user --map-root-user --net --mount cargo test --locked --offline "$@"
+exec unshare --user --map-root-user --net --mount $signals cargo test --locked --offline "$@"
