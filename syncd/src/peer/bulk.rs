@@ -60,7 +60,9 @@ impl Bulk {
                 if let Some(id) = flows.walk(&mut self.at.flow) {
                     return Some(Next::Flow(id));
                 }
-                self.at.expects = true;
+                // Where the flows ended does not count any more: there may be more of them next time round, and
+                // the pass would end before its last expectations.
+                self.at = Position { expects: true, ..Position::default() };
             } else if let Some(id) = expects.walk(&mut self.at.expect) {
                 return Some(Next::Expect(id));
             } else {
@@ -116,6 +118,29 @@ mod tests {
         assert_eq!(all.len(), 12);
         assert!(matches!(all[8], Next::Flow(_)) && matches!(all[9], Next::Expect(_)));
         assert!(!b.is_running());
+    }
+
+    #[test]
+    fn flows_that_come_during_a_pass_do_not_end_it_early() {
+        let (mut f, e) = stores(4, 3);
+        let mut b = Bulk::default();
+        b.request();
+        // All flows and two of three expectations; then everything is asked for again, and there are more flows.
+        assert_eq!(std::iter::from_fn(|| b.next(&f, &e)).take(6).count(), 6);
+        b.request();
+        for n in 100..110 {
+            let a = Some(Addr::V6([n; 16]));
+            let orig = Tuple { src: a, dst: a, proto: Some(6), ..Tuple::default() };
+            let flow = Flow { orig, ..Flow::default() };
+            let place = f.locate(&Key::of(&flow).unwrap());
+            f.insert(&place, &flow, Meta::default()).unwrap();
+        }
+        let rest: Vec<_> = std::iter::from_fn(|| b.next(&f, &e)).collect();
+        let expects = |n: &Next| matches!(n, Next::Expect(_));
+        assert_eq!(
+            (rest.iter().filter(|n| !expects(n)).count(), rest.iter().filter(|n| expects(n)).count()),
+            (14, 3)
+        );
     }
 
     /// Wherever the second request falls, everything comes once after it, and the pass ends.

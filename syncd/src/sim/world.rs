@@ -189,6 +189,26 @@ impl World {
         expects(&own.caches.internal_expect) == truth && expects(&other.caches.external_expect) == truth
     }
 
+    fn expect_differences(&self, i: usize) -> String {
+        let (Node::Ours(own), Node::Ours(other)) = (&self.nodes[i], &self.nodes[1 - i]) else {
+            return String::new();
+        };
+        let truth: BTreeSet<_> = self.kernels[i].expects.values().map(expect_bytes).collect();
+        let sides = [
+            ("internal", expects(&own.caches.internal_expect)),
+            ("external", expects(&other.caches.external_expect)),
+        ];
+        let read = |bytes: &Vec<u8>| zct_wire::peer::Expect::decode(bytes);
+        sides
+            .iter()
+            .map(|(name, table)| {
+                let missing: Vec<_> = truth.difference(table).map(read).collect();
+                let stale: Vec<_> = table.difference(&truth).map(read).collect();
+                format!("{name}: missing {missing:?}, stale {stale:?}; ")
+            })
+            .collect()
+    }
+
     /// What differs, for a message.
     pub(crate) fn differences(&self) -> String {
         let mut out = String::new();
@@ -210,7 +230,7 @@ impl World {
                 }
             }
             if !self.expects_agree(i) {
-                out += &format!("node {i}'s expectations differ\n");
+                out += &format!("node {i}'s expectations differ: {}\n", self.expect_differences(i));
             }
         }
         out
