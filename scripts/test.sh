@@ -18,6 +18,6 @@ fi
 signals=
 ! env --default-signal=INT true 2>/dev/null || signals="env --default-signal=INT,QUIT,TERM"
 if [ "$(id -u)" = 0 ]; then
-    exec $signals cargo test --locked "$@"
+    exec $signals cargo test --locked --no-fail-fast "$@"
 fi
-exec unshare --user --map-root-user --net --mount $signals cargo test --locked --offline "$@"
+exec unshare --user --map-root-user --net --mount $signals cargo test --locked --offline --no-fail-fast "$@"
