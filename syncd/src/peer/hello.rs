@@ -10,6 +10,9 @@ use zct_wire::peer::flag;
 
 /// Two bulks on account of greetings are at least this far apart: a forged HELLO costs eight bytes.
 const BULK_APART_MS: Millis = 5000;
+/// An answer to a greeting waits so long for something to travel with. The peer waits for it, but a flood of
+/// greetings is worth no flood of answers.
+const ANSWER_MS: Millis = 10;
 /// Longer than a datagram is under way.
 const UNDER_WAY_MS: Millis = 3000;
 
@@ -19,8 +22,8 @@ pub(crate) struct Hello {
     // Every message carries HELLO until the peer has said HELLO_BACK.
     saying: bool,
     said: bool,
-    // The next message carries HELLO_BACK.
-    answer: bool,
+    // The next message carries HELLO_BACK, and goes at this time at the latest.
+    answer: Option<Millis>,
     // The peer's last message carried HELLO.
     heard: bool,
     answered_at: Option<Millis>,
@@ -37,7 +40,7 @@ impl Hello {
         Hello {
             saying,
             said: false,
-            answer: false,
+            answer: None,
             heard: false,
             answered_at: None,
             retained: Vec::new(),
@@ -50,13 +53,18 @@ impl Hello {
     /// The greetings of the next message, without taking note that it was sent.
     pub(crate) fn flags(&self) -> u8 {
         let hello = if self.saying { flag::HELLO } else { 0 };
-        hello | if self.answer { flag::HELLO_BACK } else { 0 }
+        hello | if self.answer.is_some() { flag::HELLO_BACK } else { 0 }
     }
 
     /// A message with [`Hello::flags`] has been written.
     pub(crate) fn sent(&mut self) {
         self.said |= self.saying;
-        self.answer = false;
+        self.answer = None;
+    }
+
+    /// When the peer's greeting has to be answered.
+    pub(crate) fn answer_due(&self) -> Option<Millis> {
+        self.answer
     }
 
     /// The peer has said HELLO_BACK. Before our first message it answers somebody else. True the first time.
@@ -156,7 +164,9 @@ impl Machine {
         let next = self.tracker.last().is_none_or(|last| seq == last.wrapping_add(1));
         let starts = hello && !(self.hello.heard && next);
         self.hello.heard = hello;
-        self.hello.answer |= hello;
+        if hello {
+            self.hello.answer.get_or_insert(now + ANSWER_MS);
+        }
         if starts {
             self.peer_started(now, caches, host);
         }
@@ -255,7 +265,7 @@ mod tests {
         assert!(!h.answered(0)); // too early: nothing was said yet
         assert_eq!(h.flags(), flag::HELLO);
         h.sent();
-        h.answer = true;
+        h.answer = Some(0);
         assert_eq!(h.flags(), flag::HELLO | flag::HELLO_BACK);
         h.sent();
         assert_eq!(h.flags(), flag::HELLO);

@@ -110,7 +110,8 @@ pub struct Machine {
     pub(crate) random: u64,
     /// The next sequence number.
     pub(crate) seq: u32,
-    pub(crate) last_sent: Millis,
+    /// When to say something if there is nothing to say: FT-FW and NOTRACK.
+    pub(crate) keepalive_at: Millis,
     pub(crate) last_heard: Option<Millis>,
     pub(crate) queue: Queue,
     pub(crate) repair: Repair,
@@ -155,7 +156,8 @@ impl Machine {
             links: Links::new(links, active),
             random: seed.random,
             seq: seed.sequence,
-            last_sent: now,
+            // The greeting at once: until the peer has answered it nothing can be asked of it.
+            keepalive_at: if config.mode == Mode::Ftfw { now } else { now + IDLE_MS },
             last_heard: None,
             queue: Queue::default(),
             repair: Repair::default(),
@@ -385,13 +387,14 @@ impl Machine {
         if self.links.room() < CONTROL_LEN {
             return None; // no message fits this link
         }
-        let keepalive = (self.config.mode != Mode::Alarm).then_some(self.last_sent + IDLE_MS);
+        let keepalive = (self.config.mode != Mode::Alarm).then_some(self.keepalive_at);
         let gather = self.queue.due(self.config.gather_ms);
         let bypass = self.bypass.due(self.config.gather_ms);
         let live = self.ring.live();
         let paced = self.has_paced_work(now).then(|| self.pacer.next(now, live, self.may_trickle(now)));
         let acks = self.tracker.ack_due().filter(|_| self.config.mode == Mode::Ftfw);
-        [keepalive, gather, bypass, paced, acks].into_iter().flatten().min()
+        let answer = self.hello.answer_due().filter(|_| self.config.mode == Mode::Ftfw);
+        [keepalive, gather, bypass, paced, acks, answer].into_iter().flatten().min()
     }
 
     /// The time of a wheel's tick.

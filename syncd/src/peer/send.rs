@@ -64,7 +64,7 @@ impl Machine {
         let room = self.links.room().min(buf.len());
         let mut out = Datagram { buf: buf.get_mut(..room)?, len: 0 };
         // The keep-alive of a node that has something to acknowledge is the acknowledgement.
-        let idle = self.last_sent + IDLE_MS <= now;
+        let idle = self.keepalive_at <= now;
         if self.config.mode == Mode::Ftfw && (idle || self.tracker.ack_is_due(now)) {
             if let Some(range) = self.tracker.close() {
                 self.acknowledge(now, range);
@@ -81,14 +81,15 @@ impl Machine {
             }
         }
         self.fill_from_bypass(now, &mut out.buf[..], &mut out.len);
-        if out.len == 0 && self.config.mode != Mode::Alarm && idle {
+        let answer = self.hello.answer_due().is_some_and(|at| at <= now);
+        if out.len == 0 && self.config.mode != Mode::Alarm && (idle || answer) {
             self.put_control(&mut out, flag::ALIVE, None);
         }
         self.acknowledge_served(now);
         if out.len == 0 {
             return None;
         }
-        self.last_sent = now;
+        self.keepalive_at = now + IDLE_MS;
         Some(out.len)
     }
 
