@@ -10,7 +10,6 @@ use zct_tests::mask::Mask;
 use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool, find, run};
 use zct_tests::seed::{Kernel, Storm, TRACKING, udp};
-use zct_tests::traffic::Traffic;
 use zct_wire::consts::nlm_f;
 use zct_wire::filter::DumpFilter;
 use zct_wire::flow::FlowView;
@@ -33,7 +32,6 @@ const TESTS: &[(&str, fn())] = &[
     ("W26", a_tuple_that_was_used_again_survives),
     ("Z dry-run", a_dry_run_changes_nothing),
     ("W35", the_timeout_does_not_select),
-    ("1.4.9 -I expect", tcp_expectations_can_be_made),
 ];
 
 #[test]
@@ -383,22 +381,6 @@ fn the_timeout_does_not_select() {
 }
 
 /// A status that is no filter for this kernel has to select nothing rather than everything.
-fn tcp_expectations_can_be_made() {
-    const LINE: &str = "-I expect -t 300 -p tcp -s 10.9.0.1 -d 10.9.0.2 --sport 5011 --dport 21 \
-        --tuple-src 10.9.0.2 --tuple-dst 10.9.0.1 --tuple-port-src 0 --tuple-port-dst 1026 \
-        --mask-src 255.255.255.255 --mask-dst 255.255.255.255 --mask-port-src 0 --mask-port-dst 65535";
-    let [theirs, ours] = [Tool::Reference, Tool::Zct].map(|tool| {
-        let ns = Netns::fresh();
-        let mut traffic = Traffic::start(&ns);
-        traffic.ftp(5011, 1026);
-        done(Tool::Zct, &["-F expect"]);
-        (on(tool, LINE), on(Tool::Zct, "-L expect").lines().len())
-    });
-    assert_eq!((theirs.0.exit, theirs.1), (Exit::Code(1), 0), "{theirs:?}");
-    assert!(theirs.0.err().contains("invalid parameters"), "{theirs:?}");
-    assert_eq!((ours.0.exit, ours.1), (Exit::Code(0), 1), "{ours:?}");
-}
-
 #[test]
 fn what_cannot_be_selected_is_not_deleted() {
     let ns = Netns::fresh();

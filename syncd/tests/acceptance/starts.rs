@@ -90,7 +90,8 @@ fn file(section: &str) -> Vec<u8> {
     (out + "}\n").into_bytes()
 }
 
-/// One start a file; a client that is answered proves that it has come up.
+/// One start a file; a client that is answered proves that it has come up. (The socket is there before the
+/// links are: a client that is let in and gets nothing proves nothing.)
 const SCRIPT: &str = "\
 mount -t tmpfs none /run && ip link set lo up && ip addr show dev lo | grep -q ::1 && cd \"$1\" || exit 90
 i=0
@@ -101,7 +102,7 @@ while [ -e $i.conf ]; do
     tries=0
     said=
     until [ \"$said\" ]; do
-        if conntrackd -C $i.conf -s >/dev/null 2>&1; then said=starts; kill $pid
+        if [ \"$(conntrackd -C $i.conf -s 2>/dev/null)\" ]; then said=starts; kill $pid
         elif ! kill -0 $pid 2>/dev/null; then said=fails
         else
             tries=$((tries+1))

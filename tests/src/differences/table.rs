@@ -383,7 +383,6 @@ pub static DIFFERENCES: &[Difference] = &[
             "the timeout is ignored",
         ],
     ),
-    write("1.4.9 -I expect", ["`-I expect -p tcp`", "always fails", "works, as in 1.4.9"]),
     nfct(
         "1.4.9 nfct",
         Nfct,
