@@ -45,7 +45,10 @@ impl Options {
 pub fn run(name: Name, file: &[u8], options: Options) -> Result<(), Fail> {
     let mut source = Source::open(file)?;
     let mut lines = LineParser::new(name);
-    let total = check(&mut source, &mut lines)?;
+    let total = match check_in_halves(&source, name) {
+        Some(total) => total,
+        None => check(&mut source, &mut lines)?,
+    };
     let mut runner = Runner::new(name, source.name.clone(), options, total)?;
     let ended = if total < OVERLAP_MIN || zct_engine::processors() == 1 {
         source.each_line(|line| {
@@ -133,6 +136,34 @@ fn carry_out_pieces(runner: &mut Runner, full: &Handoff<Piece>, empty: &Handoff<
     Ok(())
 }
 
+/// The same as [`check`] for a large file, on two processors at once; `None` when there is anything to say, which
+/// is then found again in the order of the file, or when it is not worth a thread.
+fn check_in_halves(source: &Source, name: Name) -> Option<u64> {
+    if zct_engine::processors() == 1 {
+        return None;
+    }
+    let halves = source.halves()?;
+    let count = |half: source::Part<'_>| {
+        let (mut lines, mut total) = (LineParser::new(name), 0);
+        let read = half.each_line(|line| {
+            if Splitter::is_blank(line.text) {
+                return Ok(());
+            }
+            let call = lines.parse(line.text, false)?;
+            total += 1;
+            allowed(call.args.action)
+        });
+        (read.is_ok() && !lines.warned).then_some(total)
+    };
+    let [first, second] = halves;
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| count(second));
+        let total: Option<u64> = count(first);
+        let other: Option<u64> = other.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
+        Some(total? + other?)
+    })
+}
+
 /// Reads the whole file and finds the first usage error; returns the number of commands. Commands that have
 /// no place in a file come second: they are looked for when everything else is right.
 fn check(source: &mut Source, lines: &mut LineParser) -> Result<u64, Fail> {
@@ -182,11 +213,13 @@ struct LineParser {
     name: Name,
     splitter: Splitter,
     labels: Vec<(Option<OsString>, Option<Arc<LabelMap>>)>,
+    /// A line had something to warn of.
+    warned: bool,
 }
 
 impl LineParser {
     fn new(name: Name) -> LineParser {
-        LineParser { name, splitter: Splitter::default(), labels: Vec::new() }
+        LineParser { name, splitter: Splitter::default(), labels: Vec::new(), warned: false }
     }
 
     /// Reads and checks one line; `first` says whether its warnings are still to be shown.
@@ -194,6 +227,7 @@ impl LineParser {
         let mut args = Args::default();
         let words: SmallVec<[&[u8]; 32]> = self.splitter.split(line)?.collect();
         let parsed = parse::parse(&words, &mut args);
+        self.warned |= !args.warnings.is_empty();
         if first {
             args.warnings.iter().for_each(|w| warn(w.as_bytes()));
         }

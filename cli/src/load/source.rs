@@ -6,9 +6,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
 
 /// Longest line, without its newline; the original cuts longer ones into several, each a command.
 const LINE_MAX: usize = 10_238;
+/// A smaller file is not worth a second thread.
+const HALVES_MIN: u64 = 256 << 10;
 /// Bytes read at a time.
 const ROOM: usize = 64 << 10;
 
@@ -62,6 +65,23 @@ impl Source {
         Ok(Source { name, input })
     }
 
+    /// Two parts of about the same size that each begin with a line; `None` for what is small or no file.
+    pub fn halves(&self) -> Option<[Part<'_>; 2]> {
+        let Input::Seekable(file, start) = &self.input else { return None };
+        let meta = file.metadata().ok()?;
+        let (at, end) = (*start, meta.len());
+        if !meta.is_file() || end.saturating_sub(at) < HALVES_MIN {
+            return None;
+        }
+        let middle = at + (end - at) / 2;
+        let mut buf = [0; LINE_MAX + 2];
+        let n = file.read_at(&mut buf, middle).ok()?;
+        let newline = buf.get(..n)?.iter().position(|b| *b == b'\n')?;
+        let cut = middle + newline as u64 + 1;
+        let part = |at, end| Part { name: &self.name, file, at, end };
+        Some([part(at, cut), part(cut, end)])
+    }
+
     /// Hands every line to `take`, from the first.
     pub fn each_line(&mut self, mut take: impl FnMut(Line<'_>) -> Result<(), Fail>) -> Result<(), Fail> {
         let name = self.name.clone();
@@ -80,6 +100,33 @@ impl Source {
                 Ok(())
             }
         }
+    }
+}
+
+/// A part of a file, read by its positions, so that another part can be read meanwhile.
+#[derive(Debug)]
+pub struct Part<'a> {
+    name: &'a str,
+    file: &'a File,
+    at: u64,
+    end: u64,
+}
+
+impl Part<'_> {
+    /// Hands every line to `take`, numbered from the part's first.
+    pub fn each_line(self, take: impl FnMut(Line<'_>) -> Result<(), Fail>) -> Result<(), Fail> {
+        let name = self.name.to_owned();
+        lines(self, &name, take)
+    }
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+        let room = buf.len().min(left);
+        let n = self.file.read_at(&mut buf[..room], self.at)?;
+        self.at += n as u64;
+        Ok(n)
     }
 }
 
@@ -157,6 +204,30 @@ mod tests {
         assert!(lines(&ok[..], "x", |_| Ok(())).is_ok());
         let long = [vec![b'x'; LINE_MAX + 1], b"\n".to_vec()].concat();
         assert_eq!(lines(&long[..], "x", |_| Ok(())).unwrap_err().code(), 2);
+    }
+
+    #[test]
+    fn halves_are_the_whole() {
+        let dir = std::env::temp_dir().join(format!("zct-halves-{}", std::process::id()));
+        for last in ["", "\n"] {
+            let text: String = (0..40_000).map(|n| format!("line {n}\n")).collect();
+            std::fs::write(&dir, format!("{}{last}", text.trim_end())).unwrap();
+            let source = Source::open(dir.as_os_str().as_bytes()).unwrap();
+            let mut seen = Vec::new();
+            for half in source.halves().expect("it is large") {
+                let before = seen.len();
+                half.each_line(|l| {
+                    seen.push(String::from_utf8(l.text.to_vec()).unwrap());
+                    Ok(())
+                })
+                .unwrap();
+                assert!(seen.len() - before > 15_000);
+            }
+            assert_eq!(seen.concat(), format!("{}{last}", text.trim_end()));
+        }
+        std::fs::write(&dir, "small\n").unwrap();
+        assert!(Source::open(dir.as_os_str().as_bytes()).unwrap().halves().is_none());
+        std::fs::remove_file(dir).unwrap();
     }
 
     #[test]

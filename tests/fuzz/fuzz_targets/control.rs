@@ -72,5 +72,10 @@ fuzz_target!(|data: &[u8]| {
         let shown =
             Shown { internal: &b.caches.internal, caches: Some(&b.caches), machine: None, now: b.now };
         while b.server.settle(&shown) {}
+        // The client goes; what it leaves half said is nobody else's.
+        drop(stream);
+        for token in 0..Server::TOKENS {
+            b.server.ready(token, b.now, &mut b.reactor).expect("no error of the system");
+        }
     });
 });
