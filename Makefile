@@ -14,7 +14,7 @@ LINKS ?= conntrack nfct
 # What `make static` builds for.
 STATIC_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 
-.PHONY: run test test-kernels lint bench bench-quick bench-counts differential simulate interop failover fuzz soak release static install
+.PHONY: run test test-kernels lint bench bench-quick bench-sync bench-counts differential simulate interop failover fuzz soak release static install
 
 run:
 	@scripts/run.sh
@@ -76,6 +76,10 @@ bench: release
 # The same with a tenth of the flows and without curves, onto the terminal.
 bench-quick: release
 	@scripts/bench.sh 100000 --quick
+
+# Two zctd beside two conntrackd, 300,000 flows, as root: perf/SYNC.md.
+bench-sync: release
+	@perf/sync.sh 300000 5
 
 # Instructions a flow of every piece of work, beside the baseline; perf/callgrind.sh --write renews that.
 bench-counts:

@@ -32,7 +32,7 @@ finish() {
 trap finish EXIT
 sysctl -qw net.netfilter.nf_conntrack_max=$((flows * 4)) net.netfilter.nf_conntrack_buckets=$((flows * 2))
 
-# NODE OWN PEER INTERFACE
+# NODE OWN PEER INTERFACE SCHEDULER
 configure() {
     cat >"$dir/$1.conf" <<CONF
 Sync {
@@ -59,10 +59,7 @@ General {
     }
     NetlinkBufferSize 536870912
     NetlinkBufferSizeMaxGrowth 536870912
-    Scheduler {
-        Type RR
-        Priority 1
-    }
+$5
     Filter From Userspace {
         Address Ignore {
             IPv4_address 10.9.9.0/24
@@ -117,8 +114,14 @@ prepare() {
         ip -n "$n" link set y0 up
         ip netns exec "$n" sysctl -qw net.netfilter.nf_conntrack_events=1
     done
-    configure "$a" 10.9.9.1 10.9.9.2 y0
-    configure "$b" 10.9.9.2 10.9.9.1 y0
+    # Each as it runs unasked: conntrackd in real time, though at the lowest priority here, and zctd not.
+    scheduler=
+    [ "$1" != conntrackd ] || scheduler="    Scheduler {
+        Type RR
+        Priority 1
+    }"
+    configure "$a" 10.9.9.1 10.9.9.2 y0 "$scheduler"
+    configure "$b" 10.9.9.2 10.9.9.1 y0 "$scheduler"
     start "$1" "$a"
     start "$1" "$b"
 }
@@ -168,7 +171,7 @@ median() { awk -F, -v p="$1" -v r="$2" '$2 == p && $3 == r { print $4 }' $raw | 
 Made by \`perf/sync.sh $flows $rounds\` on $(date -u +%Y-%m-%d); do not edit. Medians of $rounds rounds in which the programs
 took turns: two daemons of a kind in two namespaces, FT-FW over UDP on a veth link, $flows flows of the benchmark's mix
 inserted at full speed. Linux $(uname -r), $(nproc) processors; raw runs in raw/sync.csv. CPU is that of the daemon's
-process, in ticks of 1/$hertz s.
+process, in ticks of 1/$hertz s. As they do unasked, conntrackd runs in real time (SCHED_RR) and zctd does not.
 
 | row | goal | conntrackd 1.4.7 | zctd | zctd / conntrackd |
 |---|---|---|---|---|
