@@ -12,8 +12,10 @@ use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
 use zct_wire::request::{Table, delete, dump, flush};
 
-/// Datagrams of the dump in one turn: some 130 flows each.
-const DUMP_A_TURN: u32 = 4;
+/// Datagrams of the dump in one turn at the most.
+const DUMP_A_TURN: usize = 4;
+/// Flows that one of them holds, and a margin.
+const FLOWS_A_DATAGRAM: usize = 160;
 
 /// What a flush has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,16 +68,18 @@ impl Flush {
         Ok(true)
     }
 
-    /// One turn; what has been done when that was the last.
+    /// One turn; what has been done when that was the last. `events` is how many events the event socket holds:
+    /// every flow that is deleted causes one, so call it when those of the last turn have been taken.
     ///
     /// # Errors
     /// A failed system call, or a dump that the kernel refused: the flush is over.
-    pub fn step(&mut self, filter: &FlowFilter) -> Result<Option<Flushed>, Error> {
+    pub fn step(&mut self, filter: &FlowFilter, events: usize) -> Result<Option<Flushed>, Error> {
         if !self.running {
             return Ok(None);
         }
         let mut sink = Deleting { batch: &mut self.batch, done: &mut self.done, filter, error: None };
-        let progress = self.dump.step(DUMP_A_TURN, &mut sink);
+        let datagrams = (events / FLOWS_A_DATAGRAM).clamp(1, DUMP_A_TURN);
+        let progress = self.dump.step(datagrams as u32, &mut sink);
         let sent = match sink.error.take() {
             Some(e) => Err(e),
             None => sink.send(),

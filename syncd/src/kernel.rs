@@ -242,9 +242,9 @@ impl Kernel {
         self.buffer
     }
 
-    /// Events that the buffer holds (spec/ctnetlink.md §5.6).
+    /// Events that the buffer holds (spec/ctnetlink.md §5.6); any number where nobody listens.
     pub fn buffer_events(&self) -> usize {
-        self.buffer / 1280
+        if self.events.is_some() { self.buffer / 1280 } else { usize::MAX }
     }
 
     /// Says which sockets are our own.

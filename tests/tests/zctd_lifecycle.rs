@@ -319,6 +319,23 @@ fn lost_events_are_made_good() {
     assert!(!overruns.trim_end().ends_with(" 0"), "{runtime}");
 }
 
+/// What the daemon itself does to the kernel does not overflow its own socket.
+#[test]
+fn a_flush_waits_for_its_own_events() {
+    let _ns = Netns::fresh();
+    let dir = tempfile::tempdir().expect("a directory");
+    // Room for some 200 events; the original takes less as the default.
+    let mut daemon = Alone::prepare(Zctd, dir.path(), "NetlinkBufferSize 262144");
+    zct(&["-R", "-"], &mixture(1, 10_000));
+    daemon.start();
+    assert_eq!(daemon.flows().len(), 10_000);
+    daemon.said(&["-F"]);
+    daemon.knows(0);
+    let runtime = daemon.said(&["-s", "runtime"]);
+    let overruns = runtime.lines().find(|l| l.contains("netlink overrun")).expect("a line");
+    assert!(overruns.trim_end().ends_with(" 0"), "{runtime}");
+}
+
 #[test]
 fn polling_takes_the_place_of_events() {
     let _ns = Netns::fresh();

@@ -225,7 +225,11 @@ impl Daemon {
         if !self.flush.is_running() {
             return false;
         }
-        match self.flush.step(self.kernel.filter()) {
+        // Its own events are taken first, or they would overflow the socket.
+        if self.events_wait {
+            return true;
+        }
+        match self.flush.step(self.kernel.filter(), self.kernel.buffer_events()) {
             Ok(None) => return true,
             Ok(Some(done)) => {
                 say_flushed(&done, &mut self.log);
@@ -259,8 +263,8 @@ impl Daemon {
                 s.log.flush();
             }
             Node::Sync(n) => {
-                more |= n.turn(now, &mut self.kernel, &mut self.log)?;
-                // The commit's own events are taken first, or they would overflow the socket.
+                more |= n.turn(now, !self.events_wait, &mut self.kernel, &mut self.log)?;
+                // As for a flush.
                 if n.commit.is_running() && !self.events_wait {
                     let outcome = n.commit_turn(now, &self.kernel, &mut self.log);
                     more |= n.commit.is_running();

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 use zct_engine::inet;
-use zct_engine::process::{self, Capability, Child, Detached, Policy};
+use zct_engine::process::{self, Capability, Detached, Policy};
 use zct_engine::{Error, Reactor, Signals, Token, errno_text};
 
 /// Signals of Linux, the same on every architecture that Rust has.
@@ -63,27 +63,40 @@ pub fn run(config: Config, file: PathBuf, background: bool) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let lock = Some(lock);
-    let started = Reactor::new().map_err(|e| e.to_string()).and_then(|mut reactor| {
-        let daemon = start(config, file, log, child, &mut reactor).map_err(|(why, mut log)| {
-            why.lines().for_each(|line| log.error(line));
-            String::new()
-        })?;
-        Ok((daemon, reactor))
+    let opened = Reactor::new().map_err(|e| e.to_string()).and_then(|mut reactor| {
+        let parts = parts(&config, &mut log, &mut reactor)?;
+        Ok((parts, reactor))
     });
-    let (mut daemon, mut reactor) = match started {
+    let (parts, mut reactor) = match opened {
         Ok(both) => both,
         Err(why) => {
-            if !why.is_empty() {
-                Log::console().error(&why);
-            }
-            if let Some(lock) = lock {
-                lock.remove();
-            }
+            why.lines().for_each(|line| log.error(line));
+            lock.remove();
             return ExitCode::FAILURE;
         }
     };
-    daemon.lock = lock;
+    let Parts { signals, server, kernel, flush, node, epoch } = parts;
+    let systemd = Systemd::from_environment(config.general.systemd);
+    let mut daemon = Daemon {
+        config,
+        file,
+        log,
+        lock: Some(lock),
+        systemd,
+        signals,
+        server,
+        kernel,
+        flush,
+        node,
+        runtime: Runtime::default(),
+        epoch,
+        waiting: super::Waiting::default(),
+        comparison: Comparison::None,
+        populating: Some(1),
+        events_wait: false,
+        background: child,
+        stopping: false,
+    };
     // Nothing is ready by itself: the first turn has to come.
     reactor.set_timer(Instant::now(), Token(token::DUMP));
     let done = reactor.run(Instant::now, &mut daemon);
@@ -128,43 +141,7 @@ fn random() -> [u64; 3] {
     })
 }
 
-/// Makes the parts, in the order that loses nothing; the log comes back with an error.
-fn start(
-    config: Config,
-    file: PathBuf,
-    mut log: Log,
-    background: Option<Child>,
-    reactor: &mut Reactor,
-) -> Result<Daemon, (String, Log)> {
-    match parts(&config, &mut log, reactor) {
-        Ok(p) => {
-            let systemd = Systemd::from_environment(config.general.systemd);
-            let Parts { signals, server, kernel, flush, node, epoch } = p;
-            Ok(Daemon {
-                config,
-                file,
-                log,
-                lock: None,
-                systemd,
-                signals,
-                server,
-                kernel,
-                flush,
-                node,
-                runtime: Runtime::default(),
-                epoch,
-                waiting: super::Waiting::default(),
-                comparison: Comparison::None,
-                populating: Some(1),
-                events_wait: false,
-                background,
-                stopping: false,
-            })
-        }
-        Err(why) => Err((why, log)),
-    }
-}
-
+/// What the daemon is made of.
 struct Parts {
     signals: Signals,
     server: Option<Server>,
@@ -174,6 +151,7 @@ struct Parts {
     epoch: Instant,
 }
 
+/// Makes the parts, in the order that loses nothing.
 fn parts(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, String> {
     let server = match &config.general.control_socket {
         None => None,

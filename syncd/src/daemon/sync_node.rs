@@ -187,8 +187,15 @@ impl SyncNode {
         self.machine.end_kernel_resync(&mut self.outbox);
     }
 
-    /// One turn of the machine, and of what it asks for. True when there is more to do at once.
-    pub(super) fn turn(&mut self, now: Millis, kernel: &mut Kernel, log: &mut Log) -> Result<bool, Error> {
+    /// One turn of the machine, and of what it asks for. `quiet` says that no events wait to be taken. True when
+    /// there is more to do at once.
+    pub(super) fn turn(
+        &mut self,
+        now: Millis,
+        quiet: bool,
+        kernel: &mut Kernel,
+        log: &mut Log,
+    ) -> Result<bool, Error> {
         self.machine.turn(now, &mut self.caches, &mut self.outbox);
         if std::mem::take(&mut self.outbox.dump) {
             kernel.want(Why::Bulk);
@@ -200,8 +207,8 @@ impl SyncNode {
                 log.error(&format!("can't purge the kernel conntrack table: {e}"));
             }
         }
-        if self.purge.is_running() {
-            match self.purge.step(kernel.filter()) {
+        if self.purge.is_running() && quiet {
+            match self.purge.step(kernel.filter(), kernel.buffer_events()) {
                 Ok(None) => {}
                 Ok(Some(done)) => super::say_flushed(&done, log),
                 Err(e) => log.error(&format!("can't purge the kernel conntrack table: {e}")),
@@ -225,12 +232,7 @@ impl SyncNode {
         kernel: &Kernel,
         log: &mut Log,
     ) -> Result<Option<Outcome>, Error> {
-        let events = match kernel.events() {
-            Some(_) => kernel.buffer_events(),
-            // Nobody listens: nothing can overflow.
-            None => usize::MAX,
-        };
-        self.commit.step(now, events, &self.machine, &self.caches, log)
+        self.commit.step(now, kernel.buffer_events(), &self.machine, &self.caches, log)
     }
 
     /// Hands the machine's datagrams to the active link. True when there is more to do at once.
