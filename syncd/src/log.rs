@@ -1,6 +1,7 @@
 //! The daemon's log: console, file and syslog, in the original's format (spec/conntrackd.md §10).
 
 use crate::config::settings::Facility;
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -12,6 +13,8 @@ use zct_wire::text::{Out, TimeZone as _};
 
 /// What syslog calls the programs of the original package.
 const IDENT: &str = "conntrack-tools";
+/// Messages that may wait for syslog.
+const WAITING_MAX: usize = 16_384;
 /// Where syslog listens.
 const SYSLOG: &str = "/dev/log";
 
@@ -91,6 +94,8 @@ pub struct Syslog {
     socket: Option<UnixDatagram>,
     facility: Facility,
     pid: u32,
+    /// Messages that wait until syslog takes more.
+    waiting: VecDeque<String>,
     /// Messages that nobody took.
     pub lost: u64,
 }
@@ -98,7 +103,7 @@ pub struct Syslog {
 impl Syslog {
     /// Prepares to write; syslog need not be there yet.
     pub fn new(facility: Facility) -> Syslog {
-        Syslog { socket: None, facility, pid: std::process::id(), lost: 0 }
+        Syslog { socket: None, facility, pid: std::process::id(), waiting: VecDeque::new(), lost: 0 }
     }
 
     fn connect() -> io::Result<UnixDatagram> {
@@ -108,23 +113,39 @@ impl Syslog {
         Ok(socket)
     }
 
-    /// Sends one message. One that cannot be sent is counted: a syslog that does not read must not hold up
-    /// the daemon.
+    /// Sends one message, now or with a later [`Syslog::flush`]: a syslog that does not read must not hold up the
+    /// daemon. What it does not take for long is counted and dropped, the oldest first.
     pub fn write(&mut self, level: Level, when: &str, text: &str) {
         let priority = code(self.facility) | level as u8;
-        let message = format!("<{priority}>{when} {IDENT}[{}]: {text}", self.pid);
-        // A restarted syslog has a new socket: one more try.
-        for _ in 0..2 {
+        if self.waiting.len() >= WAITING_MAX {
+            self.waiting.pop_front();
+            self.lost += 1;
+        }
+        self.waiting.push_back(format!("<{priority}>{when} {IDENT}[{}]: {text}", self.pid));
+        self.flush();
+    }
+
+    /// Sends what waits, as far as syslog takes it; true when something is left.
+    pub fn flush(&mut self) -> bool {
+        let mut again = true;
+        while let Some(message) = self.waiting.front() {
             if self.socket.is_none() {
                 self.socket = Syslog::connect().ok();
             }
             match self.socket.as_ref().map(|s| s.send(message.as_bytes())) {
-                Some(Ok(_)) => return,
-                Some(Err(e)) if e.kind() == io::ErrorKind::WouldBlock => break,
-                _ => self.socket = None,
+                Some(Ok(_)) => _ = self.waiting.pop_front(),
+                Some(Err(e)) if e.kind() == io::ErrorKind::WouldBlock => return true,
+                // Another syslog may have come in the place of the one before.
+                Some(Err(_)) if std::mem::take(&mut again) => self.socket = None,
+                _ => {
+                    // There is nobody.
+                    self.socket = None;
+                    self.lost += self.waiting.len() as u64;
+                    self.waiting.clear();
+                }
             }
         }
-        self.lost += 1;
+        false
     }
 }
 
@@ -214,6 +235,11 @@ impl Log {
         if let Some(s) = &mut self.syslog {
             s.write(level, syslog_date(&date), &flow);
         }
+    }
+
+    /// Sends what waits for syslog; true when something is left.
+    pub fn flush(&mut self) -> bool {
+        self.syslog.as_mut().is_some_and(Syslog::flush)
     }
 
     /// Something failed.

@@ -56,12 +56,17 @@ impl FlowLog {
 
     /// Opens the file anew after it was moved away.
     pub fn reopen(&mut self) -> Result<(), String> {
-        self.flush();
+        self.write_lines();
         self.file.as_mut().map_or(Ok(()), LineFile::reopen)
     }
 
-    /// Writes what waits.
-    pub fn flush(&mut self) {
+    /// Writes what waits; true when syslog has not taken all of it.
+    pub fn flush(&mut self) -> bool {
+        self.write_lines();
+        self.syslog.as_mut().is_some_and(Syslog::flush)
+    }
+
+    fn write_lines(&mut self) {
         if self.lines.is_empty() {
             return;
         }
@@ -79,7 +84,7 @@ impl FlowLog {
             self.lost += 1;
         }
         if self.lines.len() >= BUFFER {
-            self.flush();
+            self.write_lines();
         }
     }
 

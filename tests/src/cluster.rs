@@ -52,6 +52,8 @@ pub enum Over {
     Udp,
     /// UDP over IPv6.
     Udp6,
+    /// UDP over one of two links, of which the second is the default.
+    TwoUdp,
     /// Multicast.
     Multicast,
     /// TCP.
@@ -151,6 +153,14 @@ fn link_block(over: Over, at: At) -> String {
             "UDP {{ IPv6_address fd09::{me} IPv6_Destination_Address fd09::{peer} Port 3780 Interface \
              {interface} {buffers} }}"
         ),
+        Over::TwoUdp => {
+            let second = if at == At::Here { "w0" } else { "w1" };
+            format!(
+                "{}\nUDP Default {{ IPv4_address 10.9.1.{me} IPv4_Destination_Address 10.9.1.{peer} Port 3781 \
+                 Interface {second} {buffers} }}",
+                link_block(Over::Udp, at)
+            )
+        }
         Over::Tcp => format!(
             "TCP {{ IPv4_address 10.9.0.{me} IPv4_Destination_Address 10.9.0.{peer} Port 3780 Interface \
              {interface} {buffers} }}"
@@ -179,7 +189,7 @@ impl Node {
              Mode {} {{ {} }}\n{}\nOptions {{ {} }}\n}}\n\
              General {{\nHashSize 32768\nHashLimit 262144\nLogFile {}\nLockFile {}\n\
              UNIX {{ Path {}\n}}\nNetlinkBufferSize 16777216\nNetlinkBufferSizeMaxGrowth 33554432\n{scheduler}\n{}\n\
-             Filter From Userspace {{ Address Ignore {{ IPv4_address 10.9.0.0/24 IPv4_address 127.0.0.1 \
+             Filter From Userspace {{ Address Ignore {{ IPv4_address 10.9.0.0/23 IPv4_address 127.0.0.1 \
              IPv6_address fd09::/64 IPv6_address ff02::/16 IPv6_address fe80::/10 }} }}\n}}\n",
             s.mode,
             s.mode_options,
@@ -250,6 +260,9 @@ impl Cluster {
     pub fn prepare(here: Which, there: Which, settings: Settings) -> Cluster {
         let netns = Netns::fresh();
         let peer = netns.peer();
+        if settings.over == Over::TwoUdp {
+            netns.second_link(&peer);
+        }
         let dir = tempfile::tempdir().expect("a directory");
         let node = |which, letter| Node { which, letter, dir: dir.path().into(), child: None };
         let nodes = [node(here, 'a'), node(there, 'b')];

@@ -103,6 +103,18 @@ impl Netns {
         tool_with_stdin("nft", &["-f", "-"], rules.as_bytes());
     }
 
+    /// Another link to the peer: `w0` here with `10.9.1.1`, `w1` there with `10.9.1.2`.
+    pub fn second_link(&self, peer: &Peer) {
+        let there = format!("/proc/{}/fd/{}", std::process::id(), peer.ns.as_raw_fd());
+        ip(&format!("link add w0 type veth peer name w1 netns {there}"));
+        ip("addr add 10.9.1.1/24 dev w0");
+        ip("link set w0 up");
+        peer.inside(|| {
+            ip("addr add 10.9.1.2/24 dev w1");
+            ip("link set w1 up");
+        });
+    }
+
     /// A second namespace next to this one, with a link between them: `v0` here with `10.9.0.1` and
     /// `fd09::1`, `v1` there with `10.9.0.2` and `fd09::2`.
     pub fn peer(&self) -> Peer {

@@ -73,6 +73,53 @@ fn a_partition_heals() {
     cluster.agree_on(At::Here, "after, the other way", 300);
 }
 
+/// The link that sends goes down: the other one takes over, on both nodes, and nothing is lost.
+fn second_link(here: Which, there: Which) {
+    let settings = Settings { over: Over::TwoUdp, ..Settings::default() };
+    let cluster = Cluster::start(here, there, settings);
+    cluster.must(At::Here, &["-R", "-"], &mixture(1, 500));
+    cluster.agree_on(At::There, "over the default link", 500);
+    let role = |at, device: &str| {
+        let links = cluster.ask(at, &["-s", "link"]);
+        let line = links.lines().find(|l| l.contains(device)).expect("the link").to_owned();
+        line.rsplit(' ').next().expect("a word").trim_matches(':').to_owned()
+    };
+    assert_eq!(
+        (role(At::Here, "device=w0"), role(At::Here, "device=v0")),
+        ("role=ACTIVE".into(), "role=BACKUP".into())
+    );
+    cluster.inside(At::Here, || zct_tests::program::tool("ip", &["link", "set", "w0", "down"]));
+    cluster.must(At::Here, &["-D", "-p", "udp"], "");
+    cluster.must(At::Here, &["-R", "-"], &mixture(3, 300));
+    cluster.must(At::There, &["-R", "-"], &mixture(2, 300));
+    cluster.agree_on(At::There, "over the other link", 700);
+    cluster.agree_on(At::Here, "over the other link, the other way", 300);
+    assert_eq!(role(At::Here, "device=v0"), "role=ACTIVE");
+    assert!(cluster.log(At::Here).contains("becomes dedicated link"), "{}", cluster.log(At::Here));
+}
+
+#[test]
+fn a_second_link_takes_over() {
+    second_link(Zctd, Zctd);
+}
+
+#[test]
+fn a_second_link_takes_over_with_an_original() {
+    second_link(Zctd, Original);
+}
+
+/// With reliable delivery and a buffer that is too small the kernel keeps what it could not deliver.
+#[test]
+fn reliable_events_arrive_however_small_the_buffer() {
+    let general = "NetlinkEventsReliable on\nNetlinkOverrunResync off";
+    let cluster = Cluster::start(Zctd, Zctd, Settings { general, ..Settings::default() });
+    cluster.must(At::Here, &["-R", "-"], &mixture(1, 1000));
+    cluster.agree_on(At::There, "new flows", 1000);
+    cluster.must(At::Here, &["-F"], "");
+    cluster.agree_on(At::There, "their ends", 0);
+    assert!(cluster.log(At::Here).contains("reliable ctnetlink event delivery is ENABLED."));
+}
+
 /// A node that starts anew asks for what it has missed and tells what it has, over TCP too; there two
 /// originals were seen to lose 2,935 of 5,040 flows.
 fn restarts(over: Over) {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 use zct_tests::cluster::{Which, difference, eventually, mixture};
 use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool, run};
@@ -20,13 +22,19 @@ struct Stats {
 
 impl Stats {
     fn start(which: Which, dir: &Path, stats: &str) -> Stats {
+        Stats::start_with(which, dir, stats, Command::new(which.path()))
+    }
+
+    fn start_with(which: Which, dir: &Path, stats: &str, mut command: Command) -> Stats {
         let dir = dir.join(which.name());
         fs::create_dir(&dir).expect("a directory");
         let path = |name: &str| dir.join(name).display().to_string();
+        // The original's flows go to the facility of `user` unless General has one.
+        let general = if stats.contains("Syslog") { "Syslog on" } else { "" };
         let scheduler = if which == Original { "Scheduler { Type RR Priority 1 }" } else { "" };
         let text = format!(
             "General {{\nHashSize 32768\nHashLimit 262144\nLogFile {}\nLockFile {}\nUNIX {{ Path {}\n}}\n\
-             NetlinkBufferSize 16777216\nNetlinkBufferSizeMaxGrowth 33554432\n{scheduler}\n}}\n\
+             NetlinkBufferSize 16777216\nNetlinkBufferSizeMaxGrowth 33554432\n{scheduler}\n{general}\n}}\n\
              Stats {{\nLogFile {}\n{stats}\n}}\n",
             path("log"),
             path("lock"),
@@ -34,7 +42,7 @@ impl Stats {
             path("stats"),
         );
         fs::write(dir.join("conf"), text).expect("a configuration");
-        let child = Command::new(which.path())
+        let child = command
             .arg("-C")
             .arg(dir.join("conf"))
             .stdin(Stdio::null())
@@ -162,4 +170,39 @@ fn objects_instead_of_lines() {
         assert_eq!(object["event"], "destroy", "{line}");
         assert!(object["orig"]["src"].is_string() && object["timestamp"].is_number(), "{line}");
     }
+}
+
+/// What syslog is told of ended flows, and as what, is what the original tells it.
+#[test]
+fn syslog_hears_of_ended_flows() {
+    let _ns = Netns::fresh().accounting();
+    let dir = tempfile::tempdir().expect("a directory");
+    let heard = [Zctd, Original].map(|which| {
+        let path = dir.path().join(format!("log-{}", which.name()));
+        let socket = UnixDatagram::bind(&path).expect("a socket");
+        socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+        // Syslog's socket has a fixed name, so the daemon gets a /dev of its own.
+        let mut command = Command::new("unshare");
+        let script = "mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && ln -s \"$0\" /dev/log && exec \"$@\"";
+        command.args(["--mount", "sh", "-c", script]).arg(&path).arg(which.path());
+        let daemon = Stats::start_with(which, dir.path(), "Syslog on", command);
+        zct(&["-R", "-"], &mixture(1, 30));
+        eventually("the events", || if daemon.active() == 30 { Ok(()) } else { Err(daemon.active().to_string()) });
+        zct(&["-F"], "");
+        let mut flows = BTreeSet::new();
+        while flows.len() < 30 {
+            let mut buf = [0; 4096];
+            let n = socket.recv(&mut buf).expect("a message");
+            let text = String::from_utf8_lossy(&buf[..n]).trim_end_matches(['\0', '\n', ' ']).to_owned();
+            // <30>Nov 25 09:14:29 conntrack-tools[123]: TEXT
+            let (priority, rest) = text.split_once('>').expect("a priority");
+            let (head, said) = rest.split_once(": ").expect("a text");
+            let ident = head.get(16..).and_then(|i| i.split('[').next()).expect("an identity");
+            if said.contains("src=") {
+                flows.insert(format!("{priority} {ident} {said}"));
+            }
+        }
+        flows
+    });
+    difference(&heard[0], &heard[1]).expect("the same messages");
 }

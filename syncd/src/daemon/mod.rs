@@ -43,6 +43,9 @@ mod token {
 /// A first dump that failed is begun again so often, before the daemon starts with what it has.
 const POPULATE_ATTEMPTS: u32 = 5;
 
+/// When to try again to get rid of what syslog did not take.
+const SYSLOG_AGAIN_MS: Millis = 10;
+
 /// One of the two things a daemon can be.
 #[derive(Debug)]
 enum Node {
@@ -79,6 +82,8 @@ struct Daemon {
     comparison: Comparison,
     /// The first dump: how often it was begun; `None` once it is in.
     populating: Option<u32>,
+    /// Syslog has not taken everything yet.
+    syslog_waits: bool,
     /// Events may be waiting in the socket.
     events_wait: bool,
     background: Option<Child>,
@@ -252,6 +257,7 @@ impl Daemon {
     /// What is under way goes on by a piece. True when there is more to do at once.
     fn work(&mut self, now: Millis, reactor: &mut Reactor) -> Result<bool, Error> {
         self.compare(now);
+        self.syslog_waits = false;
         let mut more = self.dump(now, reactor)?;
         if self.populating.is_some() {
             return Ok(more);
@@ -260,7 +266,7 @@ impl Daemon {
         match &mut self.node {
             Node::Stats(s) => {
                 more |= s.sweep();
-                s.log.flush();
+                self.syslog_waits = s.log.flush();
             }
             Node::Sync(n) => {
                 more |= n.turn(now, !self.events_wait, &mut self.kernel, &mut self.log)?;
@@ -297,7 +303,8 @@ impl Daemon {
             _ => None,
         };
         let server = self.server.as_ref().and_then(Server::deadline);
-        [node, server, self.kernel.deadline(), self.systemd.deadline()].into_iter().flatten().min()
+        let syslog = self.syslog_waits.then_some(now + SYSLOG_AGAIN_MS);
+        [node, server, syslog, self.kernel.deadline(), self.systemd.deadline()].into_iter().flatten().min()
     }
 
     fn signals_ready(&mut self, reactor: &mut Reactor) -> Result<Turn, Error> {
@@ -369,6 +376,7 @@ impl Handler for Daemon {
         if let Some(server) = self.server.as_mut().filter(|_| self.populating.is_none()) {
             more |= server.settle(&Daemon::shown(&self.node, now));
         }
+        self.syslog_waits |= self.log.flush();
         self.systemd.settle(now);
         if more {
             return Ok(Some(instant));

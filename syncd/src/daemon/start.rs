@@ -93,6 +93,7 @@ pub fn run(config: Config, file: PathBuf, background: bool) -> ExitCode {
         waiting: super::Waiting::default(),
         comparison: Comparison::None,
         populating: Some(1),
+        syslog_waits: false,
         events_wait: false,
         background: child,
         stopping: false,
