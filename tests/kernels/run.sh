@@ -17,6 +17,10 @@ scripts/setup.sh qemu-system-x86_64:qemu-system-x86 busybox:busybox cpio:cpio de
 target=${CARGO_TARGET_DIR:-target}
 "${CARGO:-cargo}" build --release --locked --quiet --package zct --package zct-tests --bin zct --bin kernel-guest
 zct=${ZCT:-$target/release/zct}
+# The executable of tests/tests/nfct.rs, which nfct.sh runs there.
+nfct_test=$("${CARGO:-cargo}" test --no-run --locked --package zct-tests --test nfct 2>&1 |
+    sed -n 's/.*Executable tests\/nfct.rs (\(.*\))$/\1/p')
+[ -x "$nfct_test" ] || { echo "run.sh: tests/tests/nfct.rs does not build" >&2; exit 1; }
 
 work=$(mktemp -d) root=$work/root guests=()
 # Each guest with its pipe is a process group of its own, which ends with this script however that ends.
@@ -26,14 +30,16 @@ trap 'exit 130' INT TERM
 mkdir -p "$root"/{zct,usr/sbin,etc/xtables}
 cp "$zct" "$root/zct/zct"
 cp "$target/release/kernel-guest" "$root/zct/"
+cp "$nfct_test" "$root/zct/nfct-test"
 ln -s zct "$root/zct/conntrack"
 ln -s zct "$root/zct/nfct"
-for program in conntrack nfct conntrackd nft ip; do
+for program in conntrack nfct conntrackd nft ip setpriv; do
     cp "$(command -v $program)" "$root/usr/sbin/"
 done
 cp /etc/protocols "$root/etc/" 2>/dev/null || true # names of protocols, where there are any
 printf '%s\n' '1 one' '7 seven' '70 seventy' >"$root/etc/xtables/connlabel.conf"
-tests/kernels/with-libraries.sh "$root" "$root"/zct/zct "$root"/zct/kernel-guest "$root"/usr/sbin/*
+tests/kernels/with-libraries.sh "$root" "$root"/zct/zct "$root"/zct/kernel-guest "$root"/zct/nfct-test \
+    "$root"/usr/sbin/*
 # The suite nfct is a script of its own, where there is one: it runs with sh, /zct/nfct is ours and /usr/sbin/nfct
 # the original; it prints its verdicts, and its exit status counts.
 suites=${SUITES:-} command='code=0'
