@@ -122,6 +122,16 @@ impl At {
     }
 }
 
+/// Fails where root is only root of a user namespace, and says what takes more.
+///
+/// # Panics
+/// There.
+pub fn needs_root(what: &str) {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let all = map.split_whitespace().eq(["0", "0", "4294967295"]);
+    assert!(all, "{what} takes root, not root of a user namespace: run make test as root");
+}
+
 /// Asks until it is so.
 ///
 /// # Panics
@@ -211,6 +221,7 @@ impl Node {
     fn start(&mut self) {
         assert!(self.child.is_none(), "{} runs already", self.letter);
         if self.which == Which::Original {
+            needs_root("conntrackd with a dedicated link (SO_SNDBUFFORCE)");
             // What the fail-over script does after a crash.
             _ = fs::remove_file(self.file("lock"));
         }

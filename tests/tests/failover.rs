@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use zct_tests::cluster::{Which, eventually};
+use zct_tests::cluster::{Which, eventually, needs_root};
 use zct_tests::program::{Exit, find, run, zct};
 
 const SCRIPT: &str = "/usr/share/doc/conntrackd/examples/sync/primary-backup.sh";
@@ -298,6 +298,7 @@ struct Lab {
 }
 
 fn lab(which: Which, tracking: bool) -> (Lab, [Firewall; 2]) {
+    needs_root("keepalived with scripts");
     for (program, package) in [
         ("keepalived", "keepalived"),
         ("conntrackd", "conntrackd"),
