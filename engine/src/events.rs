@@ -30,6 +30,7 @@ pub struct Subscription {
     groups: Vec<u32>,
     slots: RecvSlots,
     drops: u32,
+    received: u64,
 }
 
 impl Subscription {
@@ -56,12 +57,18 @@ impl Subscription {
             socket.join(*group)?;
         }
         let drops = socket.drops().unwrap_or(0);
-        Ok(Subscription { socket, groups: groups.to_vec(), slots: RecvSlots::new(SLOTS, SLOT), drops })
+        let slots = RecvSlots::new(SLOTS, SLOT);
+        Ok(Subscription { socket, groups: groups.to_vec(), slots, drops, received: 0 })
     }
 
     /// The socket. Never send requests through it: its acknowledgements would compete with the events.
     pub fn socket(&self) -> &NetlinkSocket {
         &self.socket
+    }
+
+    /// Datagrams received since it was opened.
+    pub fn received(&self) -> u64 {
+        self.received
     }
 
     /// Hands queued events to the sink until there are none, the sink breaks, or `budget` system calls were
@@ -71,7 +78,8 @@ impl Subscription {
     pub fn drain(&mut self, budget: u32, sink: &mut dyn Sink) -> Result<(Turn, ControlFlow<()>), Error> {
         for _ in 0..budget {
             match sys::recv_many(self.socket.as_fd(), &mut self.slots) {
-                Ok(_) => {
+                Ok(n) => {
+                    self.received = self.received.wrapping_add(n as u64);
                     if deliver(&self.slots, sink).is_break() {
                         return Ok((Turn::More, ControlFlow::Break(())));
                     }

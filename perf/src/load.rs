@@ -1,6 +1,7 @@
 //! Fills the table of the current network namespace, in batches and fast: a million flows in a few seconds.
 
 use crate::mix::Mix;
+use std::time::{Duration, Instant};
 use zct_engine::{Answer, Batch, Error, Requests};
 use zct_wire::consts::nlm_f;
 use zct_wire::request::{flush, new_flow};
@@ -21,9 +22,26 @@ pub struct Filled {
 /// # Errors
 /// A failed system call.
 pub fn fill(mix: Mix, numbers: impl IntoIterator<Item = u32>) -> Result<Filled, Error> {
+    fill_at(0, mix, numbers)
+}
+
+/// The same, `rate` a second, each as it is due; 0 is at full speed.
+///
+/// # Errors
+/// A failed system call.
+pub fn fill_at(rate: u32, mix: Mix, numbers: impl IntoIterator<Item = u32>) -> Result<Filled, Error> {
     let (mut batch, mut filled) = (Batch::open()?, Filled::default());
     let mut sent = 0u64;
+    let begin = Instant::now();
     for i in numbers {
+        if rate > 0 {
+            let due = Duration::from_secs_f64(sent as f64 / f64::from(rate));
+            let early = due.saturating_sub(begin.elapsed());
+            if !early.is_zero() {
+                send(&mut batch, &mut filled)?;
+                std::thread::sleep(early);
+            }
+        }
         let flow = mix.flow(i);
         batch.add(|buf, seq| new_flow(buf, seq, nlm_f::CREATE | nlm_f::EXCL, &flow))?;
         sent += 1;

@@ -11,7 +11,9 @@ use crate::selection;
 use crate::values::list::EVENTS_ALL;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
-use zct_engine::{Error, Handler, Lost, Reactor, Signals, Sink, Subscription, Token, Turn, errno_text};
+use zct_engine::{
+    Error, Handler, Lost, Pace, Reactor, Signals, Sink, Subscription, Token, Turn, errno_text, pace,
+};
 use zct_wire::WireError;
 use zct_wire::consts::nfnlgrp;
 use zct_wire::expect::ExpectView;
@@ -142,6 +144,8 @@ struct Listener {
     events: Subscription,
     signals: Signals,
     sink: Printed,
+    /// Unless the receive buffer is too small to rest.
+    pace: Option<Pace>,
     /// True between the first loss of a burst and the first quiet second after it.
     in_burst: bool,
 }
@@ -208,6 +212,11 @@ impl Handler for Listener {
         self.warn_of_losses(reactor);
         if flow.is_break() {
             reactor.stop();
+        } else if let (Turn::Drained, Some(pace)) = (turn, &mut self.pace) {
+            if let Some(rest) = pace.rest(self.events.received(), Instant::now()) {
+                // Signals can wait that long as well.
+                std::thread::sleep(rest);
+            }
         }
         Ok(turn)
     }
@@ -257,7 +266,9 @@ pub fn listen(call: &Invocation, subject: Subject) -> Result<(), Fail> {
         outcome: Outcome::default(),
         loss: Loss::default(),
     };
-    let mut listener = Listener { name: call.name, events, signals, sink, in_burst: false };
+    let room = events.socket().receive_buffer().map_err(|e| not_opened(subject, &e))?;
+    let pace = (room >= pace::ROOM).then(|| Pace::new(Instant::now()));
+    let mut listener = Listener { name: call.name, events, signals, sink, pace, in_burst: false };
     run(&mut listener).map_err(|e| receive_failed(&e))?;
     listener.end_burst();
     let Printed { outcome, loss, .. } = listener.sink;

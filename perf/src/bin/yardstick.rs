@@ -14,7 +14,8 @@ yardstick dump [together] [FILTER...]       receive a dump and throw it away; to
 yardstick events BYTES                      receive events and throw them away until SIGINT
 yardstick delete [every=N] [apart [vanish=N]] [FILTER...]
                                             delete what the kernel finds
-yardstick load COUNT [half-ipv6] [step=N]   make flows 0, N, 2N, ... below COUNT
+yardstick load COUNT [half-ipv6] [step=N] [rate=PER_SECOND]
+                                            make flows 0, N, 2N, ... below COUNT
 yardstick packets COUNT [PER_SECOND]        make flows by packets on loopback
 yardstick nothing                           end
 yardstick traced COMMAND [WORD...]          run a command that waits for its parent to trace it
@@ -93,15 +94,16 @@ fn deleted(words: &[&str]) -> Result<(), Fail> {
 }
 
 fn loaded(count: u32, words: &[&str]) -> Result<(), Fail> {
-    let (mut mix, mut step) = (Mix::Common, 1);
+    let (mut mix, mut step, mut rate) = (Mix::Common, 1, 0);
     for word in words {
         match word.split_once('=') {
             Some(("step", n)) => step = number(word, n)?,
+            Some(("rate", n)) => rate = number(word, n)?,
             None if *word == "half-ipv6" => mix = Mix::HalfIpv6,
             _ => return Err(format!("{word}?\n{USAGE}").into()),
         }
     }
-    let filled = load::fill(mix, (0..count).step_by(step.max(1)))?;
+    let filled = load::fill_at(rate, mix, (0..count).step_by(step.max(1)))?;
     eprintln!("yardstick: {} flow entries have been created.", filled.made);
     if let Some(why) = filled.why {
         eprintln!("yardstick: {} were refused, the first one: {why}", filled.refused);

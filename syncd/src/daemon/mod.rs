@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use sync_node::SyncNode;
 use zct_engine::process::Child;
-use zct_engine::{Error, Handler, Reactor, Signals, Token, Turn};
+use zct_engine::{Error, Handler, Pace, Reactor, Signals, Token, Turn, pace};
 
 /// Who a token belongs to.
 mod token {
@@ -45,6 +45,9 @@ const POPULATE_ATTEMPTS: u32 = 5;
 
 /// When to try again to get rid of what syslog did not take.
 const SYSLOG_AGAIN_MS: Millis = 10;
+
+/// Datagrams between two rests that are mere acknowledgements.
+const DATAGRAMS_IN_PASSING: u64 = 8;
 
 /// One of the two things a daemon can be.
 #[derive(Debug)]
@@ -87,6 +90,9 @@ struct Daemon {
     /// Events may be waiting in the socket.
     events_wait: bool,
     background: Option<Child>,
+    pace: Pace,
+    /// Datagrams that the peer had sent by the last rest.
+    heard: u64,
     stopping: bool,
 }
 
@@ -307,6 +313,21 @@ impl Daemon {
         [node, server, syslog, self.kernel.deadline(), self.systemd.deadline()].into_iter().flatten().min()
     }
 
+    /// Lets events gather while they come fast, so that one turn serves many, and one datagram tells the peer of
+    /// many. Not while the peer talks: its datagrams would overflow a receive buffer of the usual size.
+    fn rest(&mut self, now: Instant) {
+        let Some(events) = self.kernel.events() else { return };
+        let Some(rest) = self.pace.rest(events.received(), now) else { return };
+        let heard = match &self.node {
+            Node::Sync(n) => n.links.received(),
+            Node::Stats(_) => 0,
+        };
+        let talks = heard.wrapping_sub(std::mem::replace(&mut self.heard, heard)) > DATAGRAMS_IN_PASSING;
+        if self.kernel.buffer() >= pace::ROOM && !self.events_wait && !talks {
+            std::thread::sleep(rest);
+        }
+    }
+
     fn signals_ready(&mut self, reactor: &mut Reactor) -> Result<Turn, Error> {
         while let Some(signal) = self.signals.pending()? {
             match signal {
@@ -381,6 +402,7 @@ impl Handler for Daemon {
         if more {
             return Ok(Some(instant));
         }
+        self.rest(instant);
         Ok(self.deadline(now).map(|at| self.epoch + Duration::from_millis(at)))
     }
 }

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 use zct_engine::inet;
 use zct_engine::process::{self, Capability, Detached, Policy};
-use zct_engine::{Error, Reactor, Signals, Token, errno_text};
+use zct_engine::{Error, Pace, Reactor, Signals, Token, errno_text};
 
 /// Signals of Linux, the same on every architecture that Rust has.
 pub(super) const SIGHUP: i32 = 1;
@@ -96,6 +96,8 @@ pub fn run(config: Config, file: PathBuf, background: bool) -> ExitCode {
         syslog_waits: false,
         events_wait: false,
         background: child,
+        pace: Pace::new(Instant::now()),
+        heard: 0,
         stopping: false,
     };
     // Nothing is ready by itself: the first turn has to come.

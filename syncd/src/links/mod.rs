@@ -347,6 +347,11 @@ impl Links {
         1 + self.all.len() * TOKENS
     }
 
+    /// Datagrams received by all of them.
+    pub fn received(&self) -> u64 {
+        self.all.iter().map(|l| l.traffic().received).sum()
+    }
+
     fn link_token(&self, link: usize) -> usize {
         self.first_token + 1 + link * TOKENS
     }
