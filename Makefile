@@ -2,8 +2,9 @@
 # Both do the set-up they need on a fresh Debian machine with Rust.
 
 CARGO ?= cargo
-# Generated comparisons of `make differential`, and seconds a target of `make fuzz`.
+# Generated comparisons of `make differential`, on tables of so many flows, and seconds a target of `make fuzz`.
 N ?= 5000
+FLOWS ?= 150
 FUZZ_SECONDS ?= 60
 SEEDS ?= 1000
 
@@ -42,9 +43,9 @@ lint:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked --quiet
 
-# Random comparisons with Debian's conntrack, as many as asked for: make differential N=20000
+# Random comparisons with Debian's conntrack, as many as asked for: make differential N=1000 FLOWS=100000
 differential: release
-	@ZCT_DIFFERENTIAL_N=$(N) scripts/test.sh differential
+	@ZCT_DIFFERENTIAL_N=$(N) ZCT_DIFFERENTIAL_FLOWS=$(FLOWS) scripts/test.sh differential
 
 # The daemon's protocol on a simulated bad network, with a peer of its own kind and one like the original; a seed that
 # fails is named, and SYNC_SEED=N runs it alone: make simulate SEEDS=5000
@@ -65,6 +66,7 @@ fuzz:
 # What takes too long for every change: many seeds, long fuzzing.
 soak: release
 	@ZCT_DIFFERENTIAL_N=50000 scripts/test.sh differential
+	@ZCT_DIFFERENTIAL_N=1000 ZCT_DIFFERENTIAL_FLOWS=100000 scripts/test.sh differential
 	@FUZZ_SECONDS=600 tests/fuzz/run.sh
 	$(MAKE) simulate SEEDS=5000
 	$(MAKE) interop failover

@@ -1,6 +1,7 @@
 //! A listing as entries that can be intersected: what another selection would have printed.
 
 use crate::program::{Exit, Output};
+use std::collections::HashSet;
 
 /// The entries of a listing, with what stands around them.
 #[derive(Clone, Debug)]
@@ -35,12 +36,14 @@ impl Entries {
 
     /// Only the entries that `other` has too.
     pub fn keep(&mut self, other: &Entries) {
-        self.lines.retain(|l| other.lines.contains(l));
+        let other: HashSet<&String> = other.lines.iter().collect();
+        self.lines.retain(|l| other.contains(l));
     }
 
     /// Only the entries that `other` does not have.
     pub fn drop_those(&mut self, other: &Entries) {
-        self.lines.retain(|l| !other.lines.contains(l));
+        let other: HashSet<&String> = other.lines.iter().collect();
+        self.lines.retain(|l| !other.contains(l));
     }
 
     /// The output with these entries, as the original would have written it: the frame only around

@@ -287,6 +287,8 @@ pub struct Mix {
     pub rng: Rng,
     /// Whether flows get labels; the namespace needs a rule with labels for it.
     pub labels: bool,
+    /// Whether most flows have a source port, or an id, of their own, so that there can be many.
+    pub wide: bool,
 }
 
 impl Mix {
@@ -331,6 +333,10 @@ impl Mix {
         if t.icmp_type.is_some() {
             t.icmp_code = Some(0);
             t.icmp_id = Some(self.rng.u16(1..6));
+        }
+        if self.wide && !self.chance(8) {
+            t.src_port = t.src_port.map(|_| self.rng.u16(1..));
+            t.icmp_id = t.icmp_id.map(|_| self.rng.u16(1..));
         }
         t
     }

@@ -23,6 +23,8 @@ pub fn label_file() -> String {
 }
 
 const LONG_LABELS: std::ops::Range<u8> = 100..128;
+/// More random flows than this need ports of their own.
+const NARROW: usize = 1000;
 /// Names in [`label_file`] that flows have.
 pub const LABEL_NAMES: [&str; 5] = ["zero", "one", "two words", "five", "eleven-b"];
 
@@ -117,7 +119,8 @@ impl World {
         traffic.everything();
         by_reference(&BY_REFERENCE);
         let mut kernel = Kernel::open();
-        let mut mix = Mix { rng: Rng::with_seed(seed ^ (number as u64) << 32), labels: true };
+        let rng = Rng::with_seed(seed ^ (number as u64) << 32);
+        let mut mix = Mix { rng, labels: true, wide: flows > NARROW };
         mix.fill(&mut kernel, flows);
         let many = label_bytes(&LONG_LABELS.chain(0..3).collect::<Vec<_>>());
         let labelled = tcp([10, 0, 0, 1], [10, 0, 0, 2], 2000, 2000, 3);

@@ -301,7 +301,7 @@ fn storm(seed: u64, lines: u64) -> BTreeMap<String, u64> {
     for n in 0..lines {
         if n % 100 == 0 || before.0.len() < FLOWS / 2 {
             seeder.flush();
-            Mix { rng: Rng::with_seed(seed + n), labels: true }.fill(&mut seeder, FLOWS);
+            Mix { rng: Rng::with_seed(seed + n), labels: true, wide: false }.fill(&mut seeder, FLOWS);
             before = table(&mut kernel);
         }
         let words = Lines::line(&mut rng);

@@ -1,8 +1,9 @@
 //! Reading the table: zct and the original on the same one, byte for byte, for every kind of output, every
 //! option and every protocol, in random combinations.
 //!
-//! `ZCT_SEED` repeats a run, `ZCT_DIFFERENTIAL_N` is the number of comparisons. Each comparison has a cell
-//! of the coverage table as its target; with the default number or more, no cell may stay empty.
+//! `ZCT_SEED` repeats a run, `ZCT_DIFFERENTIAL_N` is the number of comparisons, `ZCT_DIFFERENTIAL_FLOWS` that of
+//! the flows. Each comparison has a cell of the coverage table as its target; with the default number or more,
+//! no cell may stay empty.
 
 use fastrand::Rng;
 use std::collections::BTreeMap;
@@ -18,6 +19,13 @@ use zct_tests::world::World;
 const DEFAULT: usize = 1000;
 /// Comparisons a table; then the next is filled.
 const PER_WORLD: usize = 150;
+/// Random flows a table without `ZCT_DIFFERENTIAL_FLOWS`.
+const FLOWS: usize = 150;
+/// On a table of this size the kernel selects, dumps are long enough for a second thread, and output comes in many
+/// pieces.
+const MANY_FLOWS: usize = 100_000;
+/// Comparisons on such a table.
+const ON_MANY: usize = 30;
 /// How often a target is tried again when both programs refuse its command line.
 const TRIES: u32 = 20;
 
@@ -135,6 +143,11 @@ fn difference(id: &str, cases: &mut Cases<'_>, world: &World) -> Vec<String> {
             "-L --kernel-filter=never -s 10.0.0.1",
             "-L --kernel-filter=auto -w 3 -o xml",
             "-L -p icmp --icmp-type 8 --kernel-filter=always -o id",
+        ]),
+        "Z families" => pick(&[
+            "-L --kernel-filter=always -p udp",
+            "-L --kernel-filter=always -p tcp -o xml",
+            "-L -p gre -o save --kernel-filter=always",
         ]),
         "Z jobs" => pick(&["-L --jobs 2", "-L --jobs 4 -o save -p udp", "-L -f ipv6 --jobs=3 -o extended"]),
         "Z explain" => pick(&["-L --explain -p udp", "-L -s 10.0.0.0/8 --explain"]),
@@ -288,22 +301,39 @@ fn environment(name: &str) -> Option<u64> {
 
 #[test]
 fn listings_agree() {
-    let seed = environment("ZCT_SEED").unwrap_or(1);
     let count = environment("ZCT_DIFFERENTIAL_N").map_or(DEFAULT, |n| n as usize);
+    let flows = environment("ZCT_DIFFERENTIAL_FLOWS").map_or(FLOWS, |n| n as usize);
+    compare_many(count, flows);
+}
+
+#[test]
+fn listings_of_a_large_table_agree() {
+    compare_many(ON_MANY, MANY_FLOWS);
+}
+
+/// Room that the real packets and the original's own flows need.
+const SPARE: usize = 1000;
+
+fn compare_many(count: usize, flows: usize) {
+    let path = "/proc/sys/net/netfilter/nf_conntrack_max";
+    let limit = std::fs::read_to_string(path).ok().and_then(|t| t.trim().parse().ok()).unwrap_or(0);
+    let needed = flows + SPARE;
+    assert!(needed <= limit, "a table of this machine holds {limit} flows: echo {needed} >{path}");
+    let seed = environment("ZCT_SEED").unwrap_or(1);
     let all = targets();
     let mut deck = all.clone();
     deck.resize(count.max(all.len()), Target::Any);
     Rng::with_seed(seed).shuffle(&mut deck);
     deck.truncate(count);
-    let worlds: Vec<&[Target]> = deck.chunks(PER_WORLD).collect();
+    let workers = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
+    let worlds: Vec<&[Target]> = deck.chunks(PER_WORLD.min(count.div_ceil(workers))).collect();
     let next = Mutex::new(0..worlds.len());
     let total = Mutex::new(Coverage::default());
-    let workers = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(number) = { next.lock().expect("no panic while locked").next() } {
-                    let coverage = one_world(seed, number, worlds[number]);
+                    let coverage = one_world(seed, number, flows, worlds[number]);
                     let mut total = total.lock().expect("no panic while locked");
                     coverage.cells.into_iter().for_each(|(t, n)| *total.cells.entry(t).or_default() += n);
                     total.ledger.merge(coverage.ledger);
@@ -331,8 +361,8 @@ fn listings_agree() {
     }
 }
 
-fn one_world(seed: u64, number: usize, targets: &[Target]) -> Coverage {
-    let world = World::new(seed, number, 150);
+fn one_world(seed: u64, number: usize, flows: usize, targets: &[Target]) -> Coverage {
+    let world = World::new(seed, number, flows);
     let mut coverage = Coverage::default();
     let rng = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(number as u64));
     let mut cases = Cases { rng, samples: &world.samples };

@@ -33,7 +33,7 @@ fn history(ns: &Netns) {
     kernel.create(&zoned).expect("a flow in a zone");
     kernel.delete(&zoned).expect("gone");
     // Random ones of every kind, which a flush ends in the order of the table.
-    Mix { rng: fastrand::Rng::with_seed(3), labels: true }.fill(&mut kernel, 60);
+    Mix { rng: fastrand::Rng::with_seed(3), labels: true, wide: false }.fill(&mut kernel, 60);
     let mut traffic = Traffic::start(ns);
     traffic.everything();
     traffic.close_and_settle();

@@ -265,7 +265,7 @@ fn events_say_what_the_lines_say() {
     let expects =
         [start(&["-E", "expect"], EXPECT_GROUPS), start(&["-E", "expect", "-o", "json,id"], EXPECT_GROUPS)];
     let mut kernel = Kernel::open();
-    Mix { rng: fastrand::Rng::with_seed(5), labels: true }.fill(&mut kernel, 60);
+    Mix { rng: fastrand::Rng::with_seed(5), labels: true, wide: false }.fill(&mut kernel, 60);
     let mut traffic = Traffic::start(&ns);
     traffic.everything();
     traffic.close_and_settle();

@@ -46,11 +46,7 @@ pub static DIFFERENCES: &[Difference] = &[
         "Z kernel-filter",
         Differential,
         Some(listing::kernel_filter),
-        [
-            "`--kernel-filter=WHEN`; a selection by protocol or port without a family on a large table",
-            "unknown option; one dump in table order",
-            "whether the kernel selects; then IPv4 comes before IPv6",
-        ],
+        ["`--kernel-filter=WHEN`", "unknown option", "whether the kernel selects"],
     ),
     read(
         "Z jobs",
@@ -188,6 +184,16 @@ pub static DIFFERENCES: &[Difference] = &[
             "GRE keys as filters",
             "ignored",
             "compared (SCTP tags and the DCCP role too, where they are legal)",
+        ],
+    ),
+    read(
+        "Z families",
+        Differential,
+        Some(listing::families),
+        [
+            "a selection by protocol or port without a family on a large table, or with `--kernel-filter=always`",
+            "one dump in table order",
+            "two dumps by the kernel: IPv4 comes before IPv6",
         ],
     ),
     read(

@@ -6,26 +6,26 @@ use crate::entries::{Entries, Facts};
 use crate::options::Word;
 use crate::program::{Exit, Output};
 
-/// Lines in the order in which one dump a family has them, if that is how ours are.
-fn by_family(e: &mut Expected<'_>) -> bool {
-    let Some(mut entries) = Entries::of(&e.output) else { return false };
-    let ours = e.ours.lines();
-    entries.lines.sort_by_key(|l| Facts::of(l).addrs[0].contains(':'));
-    let same = entries.lines.iter().all(|l| ours.contains(l)) && entries.lines.len() <= ours.len();
-    if same {
-        e.output = entries.into_output(&e.output);
+/// The order of one dump a family, if that is how ours are: IPv4 before IPv6.
+pub fn families(e: &mut Expected<'_>) -> bool {
+    let asks_the_kernel = e.line.has("dump") && e.line.has("protonum") && !e.line.has("family");
+    if !asks_the_kernel || e.output.stdout == e.ours.stdout {
+        return false;
     }
-    same
+    let is_ipv6 = |l: &String| Facts::of(l).addrs[0].contains(':');
+    let (Some(mut theirs), Some(ours)) = (Entries::of(&e.output), Entries::of(e.ours)) else { return false };
+    if !ours.lines.is_sorted_by_key(is_ipv6) || theirs.lines.is_sorted_by_key(is_ipv6) {
+        return false;
+    }
+    theirs.lines.sort_by_cached_key(is_ipv6);
+    e.output = theirs.into_output(&e.output);
+    true
 }
 
 /// What is selected does not depend on who selects.
 pub fn kernel_filter(e: &mut Expected<'_>) -> bool {
     if e.line.has("kernel-filter") {
-        let always = e.line.value("kernel-filter") == Some("always");
         e.retry(e.line.without(&["kernel-filter"]));
-        if always && !e.line.has("family") && e.output.stdout != e.ours.stdout {
-            by_family(e);
-        }
         return true;
     }
     false
