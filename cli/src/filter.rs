@@ -312,3 +312,6 @@ impl Translation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
