@@ -194,7 +194,13 @@ fn translated_to(f: &Facts, src: bool, (addr, port): &(String, Option<u32>)) -> 
 
 /// Only entries that are translated to the address.
 pub fn nat_ipv6(e: &mut Expected<'_>) -> bool {
-    let of = |name| nat_v6(e.line.value(name));
+    // The last address counts, and so does the last port, whichever address it came with.
+    let of = |name| {
+        let given: Vec<_> =
+            e.line.all(name).filter(|w| w.value.is_some()).map(|w| nat_v6(w.value.as_deref())).collect();
+        let port = given.iter().flatten().rev().find_map(|(_, port)| *port);
+        given.into_iter().next_back().flatten().map(|(addr, own)| (addr, own.or(port)))
+    };
     let (src, dst, any) = (of("src-nat"), of("dst-nat"), of("any-nat"));
     e.retain(|f| {
         src.as_ref().is_none_or(|to| translated_to(f, true, to))
