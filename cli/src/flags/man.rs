@@ -35,7 +35,7 @@ on the conntrack table. Empty lines and lines that begin with # are skipped; dou
 .B \-D
 lines are one pass over the table; what they delete is shown in the table's order. Memory does not grow with the file.
 .SH EVENTS
-The kernel drops events when the receive buffer is full. A warning is shown once a burst, then the number of events lost, and at the end their total. An event takes 1280 bytes of the buffer.
+The kernel drops events when the receive buffer is full. A warning is shown once a burst, then the number of events lost, and at the end their total. An event takes 1280 bytes of the buffer. While more than 16,000 come in a second they are gathered for half a millisecond, so that not every one costs a wake-up, unless the buffer has less than 512 KiB.
 .PP
 Which flows cause events is decided by the sysctl net.netfilter.nf_conntrack_events: with 2, the default, only those that were created while something was listening.
 .SH EXIT STATUS
