@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 pub const REST: Duration = Duration::from_micros(500);
 /// Messages in the time of one rest that make it worth it: 16,000 a second.
 const PLENTY: u64 = 8;
-/// Do not rest with a smaller receive buffer, in bytes as the kernel counts: it could overflow meanwhile: it holds 409 events of 1,280
-/// bytes (spec/ctnetlink.md §5.6), and the fastest storms seen make 300 in one rest.
+/// Do not rest with a smaller receive buffer, in bytes as the kernel counts: it could overflow meanwhile. It holds
+/// 409 events of 1,280 bytes (spec/ctnetlink.md §5.6), and the fastest storms seen make 300 in one rest.
 pub const ROOM: usize = 512 << 10;
 
 /// Decides after each turn whether to rest before the next one.

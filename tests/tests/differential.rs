@@ -26,6 +26,8 @@ const FLOWS: usize = 150;
 const MANY_FLOWS: usize = 100_000;
 /// Comparisons on such a table.
 const ON_MANY: usize = 30;
+/// Room that the real packets and the original's own flows need.
+const SPARE: usize = 1000;
 /// How often a target is tried again when both programs refuse its command line.
 const TRIES: u32 = 20;
 
@@ -311,9 +313,6 @@ fn listings_of_a_large_table_agree() {
     compare_many(ON_MANY, MANY_FLOWS);
 }
 
-/// Room that the real packets and the original's own flows need.
-const SPARE: usize = 1000;
-
 fn compare_many(count: usize, flows: usize) {
     let path = "/proc/sys/net/netfilter/nf_conntrack_max";
     let limit = std::fs::read_to_string(path).ok().and_then(|t| t.trim().parse().ok()).unwrap_or(0);
@@ -326,7 +325,7 @@ fn compare_many(count: usize, flows: usize) {
     Rng::with_seed(seed).shuffle(&mut deck);
     deck.truncate(count);
     let workers = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
-    let worlds: Vec<&[Target]> = deck.chunks(PER_WORLD.min(count.div_ceil(workers))).collect();
+    let worlds: Vec<&[Target]> = deck.chunks(count.div_ceil(workers).clamp(1, PER_WORLD)).collect();
     let next = Mutex::new(0..worlds.len());
     let total = Mutex::new(Coverage::default());
     std::thread::scope(|scope| {

@@ -197,9 +197,9 @@ pub fn nat_ipv6(e: &mut Expected<'_>) -> bool {
     // The last address counts, and so does the last port, whichever address it came with.
     let of = |name| {
         let given: Vec<_> =
-            e.line.all(name).filter(|w| w.value.is_some()).map(|w| nat_v6(w.value.as_deref())).collect();
+            e.line.all(name).filter_map(|w| w.value.as_deref()).map(|v| nat_v6(Some(v))).collect();
         let port = given.iter().flatten().rev().find_map(|(_, port)| *port);
-        given.into_iter().next_back().flatten().map(|(addr, own)| (addr, own.or(port)))
+        given.into_iter().next_back().flatten().map(|(addr, _)| (addr, port))
     };
     let (src, dst, any) = (of("src-nat"), of("dst-nat"), of("any-nat"));
     e.retain(|f| {
