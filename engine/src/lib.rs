@@ -41,6 +41,7 @@ pub mod inet;
 pub mod pace;
 pub mod process;
 pub mod reactor;
+pub mod read_file;
 pub mod request;
 pub mod route;
 pub mod sink;
@@ -48,6 +49,7 @@ pub mod socket;
 pub mod stepdump;
 mod sys;
 pub mod transport;
+pub mod write_file;
 pub mod zone;
 
 pub use batch::{Answer, Batch};

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)] // the one place; every block carries its argument
 
 use libc::{c_int, c_void, socklen_t};
+use std::ffi::CStr;
 use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -486,6 +487,27 @@ pub fn errno_text(errno: i32) -> String {
     unsafe { libc::strerror_r(errno, buf.as_mut_ptr().cast(), buf.len()) };
     let text = buf.split(|b| *b == 0).next().unwrap_or_default();
     String::from_utf8_lossy(text).into_owned()
+}
+
+/// Opens a file by its name in a directory, close-on-exec (openat(2)).
+pub(crate) fn open_at(
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+    flags: c_int,
+    mode: libc::mode_t,
+) -> io::Result<OwnedFd> {
+    let flags = flags | libc::O_CLOEXEC;
+    // SAFETY: the name ends in NUL and lives over the call.
+    let fd = unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags, mode) };
+    check(fd as isize)?;
+    // SAFETY: the call above succeeded, so `fd` is open and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The user whose permissions this process has.
+pub(crate) fn effective_user() -> u32 {
+    // SAFETY: no pointers are passed; the call cannot fail.
+    unsafe { libc::geteuid() }
 }
 
 /// Which permission bits new files do not get; returns the old mask.
