@@ -11,11 +11,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use zct_engine::SystemZone;
 use zct_wire::WireError;
 use zct_wire::consts::cta;
+use zct_wire::event::Event;
 use zct_wire::expect::ExpectView;
 use zct_wire::flow::FlowView;
-use zct_wire::text::json::{self, Event};
+use zct_wire::text::json::{self, EventHead};
 use zct_wire::text::save::Verb;
-use zct_wire::text::{EventKind, EventTime, Out, Style, TextContext, expect, line, save, xml};
+use zct_wire::text::{EventTime, Out, Style, TextContext, expect, line, save, xml};
 
 /// How an entry is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub enum Document {
 #[derive(Clone, Copy, Debug)]
 pub struct Happened<'a> {
     /// New, changed or gone.
-    pub kind: EventKind,
+    pub kind: Event,
     /// When.
     pub time: EventTime,
     /// Netlink port of the program that caused it; 0 is none.
@@ -259,9 +260,9 @@ impl When for Style {
 }
 
 impl<'a> Happened<'a> {
-    fn json(&self, style: &Style) -> Event<'a> {
+    fn json(&self, style: &Style) -> EventHead<'a> {
         let time = style.timestamp.then_some(self.time);
-        Event { kind: self.kind, portid: self.portid, program: self.program, time }
+        EventHead { kind: self.kind, portid: self.portid, program: self.program, time }
     }
 }
 

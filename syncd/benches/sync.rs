@@ -9,7 +9,7 @@ use zct_wire::build::Builder;
 use zct_wire::consts::{cta, ipctnl, ips};
 use zct_wire::flow::FlowView;
 use zct_wire::header::{CtMsg, Frames};
-use zct_wire::peer::{Encode, Expect, Flow, Kind, MESSAGE_MAX, Messages};
+use zct_wire::peer::{Encode, Expect, Flow, MESSAGE_MAX, Messages};
 use zct_wire::proto::{ProtoInfo, TcpFlags, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
 use zctd::peer::{Caches, Config, Event, Host, Link, Machine, Notice, Origin, Seed};
@@ -19,8 +19,8 @@ struct Quiet;
 
 impl Host for Quiet {
     fn notice(&mut self, _: Notice) {}
-    fn inject_flow(&mut self, _: Kind, _: &Flow) {}
-    fn inject_expect(&mut self, _: Kind, _: &Expect) {}
+    fn inject_flow(&mut self, _: Event, _: &Flow) {}
+    fn inject_expect(&mut self, _: Event, _: &Expect) {}
     fn dump_kernel(&mut self) {}
     fn flush_kernel(&mut self) {}
 }
@@ -87,7 +87,7 @@ fn part(name: &str, flows: u32) -> Option<Box<dyn FnMut()>> {
         let mut out = vec![Vec::new()];
         for (seq, f) in (1..).zip(read) {
             let mut buf = [0; MESSAGE_MAX];
-            let n = f.encode(&mut buf, Kind::FlowNew, 0, seq, what).expect("it fits");
+            let n = f.encode(&mut buf, Event::New, 0, seq, what).expect("it fits");
             if out.last().is_some_and(|d: &Vec<u8>| d.len() + n >= 1472) {
                 out.push(Vec::new());
             }
@@ -105,7 +105,7 @@ fn part(name: &str, flows: u32) -> Option<Box<dyn FnMut()>> {
         "encode" => Box::new(move || {
             let mut buf = [0; MESSAGE_MAX];
             for f in &read {
-                black_box(f.encode(&mut buf, Kind::FlowNew, 0, 1, what).expect("it fits"));
+                black_box(f.encode(&mut buf, Event::New, 0, 1, what).expect("it fits"));
             }
         }),
         "decode" => {

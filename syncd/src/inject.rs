@@ -3,6 +3,9 @@
 //! Changes are collected and sent in batches at the end of a turn. No batch holds two changes of one flow, so
 //! that what has to be done after a refusal is still in order.
 
+// A new type of message does not pass unseen: no arm takes what has no name.
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use crate::dump_text::{LINE_MAX, Row, expect_line};
 use crate::log::{Level, Log};
 use crate::peer::CacheStats;
@@ -10,7 +13,8 @@ use crate::restore::{self, Without};
 use crate::store::Key;
 use std::collections::VecDeque;
 use zct_engine::{Answer, Batch, Error, errno, errno_text};
-use zct_wire::peer::{Expect, Flow, Kind};
+use zct_wire::event::Event;
+use zct_wire::peer::{Expect, Flow};
 use zct_wire::text::Out;
 
 /// Changes of one batch. A repair takes two requests.
@@ -23,8 +27,8 @@ const TIMEOUT_S: u32 = 60;
 /// A change that waits.
 #[derive(Clone, Copy, Debug)]
 enum Change {
-    Flow(Kind, Flow),
-    Expect(Kind, Expect),
+    Flow(Event, Flow),
+    Expect(Event, Expect),
 }
 
 /// How the first attempt at a change failed, and so what the second is.
@@ -66,13 +70,13 @@ impl Injector {
     }
 
     /// Takes a change of a flow.
-    pub fn flow(&mut self, kind: Kind, flow: &Flow) {
-        self.waiting.push_back(Change::Flow(kind, *flow));
+    pub fn flow(&mut self, event: Event, flow: &Flow) {
+        self.waiting.push_back(Change::Flow(event, *flow));
     }
 
     /// Takes a change of an expectation.
-    pub fn expect(&mut self, kind: Kind, expect: &Expect) {
-        self.waiting.push_back(Change::Expect(kind, *expect));
+    pub fn expect(&mut self, event: Event, expect: &Expect) {
+        self.waiting.push_back(Change::Expect(event, *expect));
     }
 
     /// True when nothing waits.
@@ -164,22 +168,24 @@ impl Injector {
     /// Adds the first attempt at a change.
     fn first(&mut self, at: usize, change: &Change, sent: &mut Sent) -> Result<(), Error> {
         match change {
-            Change::Flow(Kind::FlowDelete, f) => {
+            Change::Flow(Event::Destroy, f) => {
                 self.batch.add(|buf, seq| restore::delete(buf, seq, f))?;
                 sent.push(Some(at));
             }
-            Change::Flow(Kind::FlowUpdate, f) => {
+            Change::Flow(Event::Update, f) => {
                 let timeout_s = f.timeout_s.unwrap_or(TIMEOUT_S);
                 if let Some(new) = restore::change_flow(f, timeout_s, self.tracking) {
                     self.batch.add(|buf, seq| zct_wire::request::new_flow(buf, seq, 0, &new))?;
                     sent.push(Some(at));
                 }
             }
-            Change::Expect(Kind::ExpectDelete, e) => {
+            Change::Expect(Event::Destroy, e) => {
                 self.batch.add(|buf, seq| restore::delete_expect(buf, seq, e))?;
                 sent.push(Some(at));
             }
-            _ => self.create(at, change, sent)?,
+            Change::Flow(Event::New, _) | Change::Expect(Event::New | Event::Update, _) => {
+                self.create(at, change, sent)?;
+            }
         }
         Ok(())
     }
@@ -217,16 +223,16 @@ impl Injector {
 
     /// Counts what has become of a change, and tells what went wrong.
     fn settle(&mut self, change: &Change, errno: Option<i32>, log: &mut Log) {
-        let (kind, stats, what) = match change {
-            Change::Flow(kind, _) => (kind, &mut self.flows, "ct"),
-            Change::Expect(kind, _) => (kind, &mut self.expects, "exp"),
+        let (event, stats, what) = match change {
+            Change::Flow(event, _) => (event, &mut self.flows, "ct"),
+            Change::Expect(event, _) => (event, &mut self.expects, "exp"),
         };
-        let (done, failed, verb) = match kind {
-            Kind::FlowNew | Kind::ExpectNew => (&mut stats.created, &mut stats.no_space, "add new"),
-            Kind::FlowUpdate | Kind::ExpectUpdate => (&mut stats.updated, &mut stats.update_failed, "update"),
-            _ => (&mut stats.destroyed, &mut stats.destroy_failed, "destroy"),
+        let (done, failed, verb) = match event {
+            Event::New => (&mut stats.created, &mut stats.no_space, "add new"),
+            Event::Update => (&mut stats.updated, &mut stats.update_failed, "update"),
+            Event::Destroy => (&mut stats.destroyed, &mut stats.destroy_failed, "destroy"),
         };
-        let gone = matches!(kind, Kind::FlowDelete | Kind::ExpectDelete) && errno == Some(errno::ENOENT);
+        let gone = *event == Event::Destroy && errno == Some(errno::ENOENT);
         let Some(errno) = errno.filter(|_| !gone) else {
             *done += 1;
             return;
@@ -251,12 +257,12 @@ impl Injector {
 /// What to do after a refusal (spec/sync-protocol.md §6).
 fn second(change: &Change, errno: i32) -> Option<Second> {
     match change {
-        Change::Flow(Kind::FlowNew, _) | Change::Expect(Kind::ExpectNew | Kind::ExpectUpdate, _) => {
+        Change::Flow(Event::New, _) | Change::Expect(Event::New | Event::Update, _) => {
             (errno == errno::EEXIST).then_some(Second::Replace)
         }
-        Change::Flow(Kind::FlowUpdate, _) => {
+        Change::Flow(Event::Update, _) => {
             Some(if errno == errno::ENOENT { Second::Create } else { Second::Replace })
         }
-        _ => None,
+        Change::Flow(Event::Destroy, _) | Change::Expect(Event::Destroy, _) => None,
     }
 }

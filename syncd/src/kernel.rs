@@ -19,7 +19,6 @@ use zct_wire::filter::DumpFilter;
 use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
 use zct_wire::request::{Table, dump};
-use zct_wire::text::EventKind;
 
 /// Events that one system call may bring.
 const EVENTS_A_CALL: u32 = 64;
@@ -495,14 +494,9 @@ impl EventSink<'_> {
 impl Sink for EventSink<'_> {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
         self.judge.counters.events += 1;
-        let event = match EventKind::of(&msg) {
-            Some(EventKind::New) => Event::New,
-            Some(EventKind::Update) => Event::Update,
-            Some(EventKind::Destroy) => Event::Destroy,
-            None => {
-                self.judge.counters.unknown_events += 1;
-                return ControlFlow::Continue(());
-            }
+        let Some(event) = Event::of(&msg) else {
+            self.judge.counters.unknown_events += 1;
+            return ControlFlow::Continue(());
         };
         let done = match msg.kind() {
             ipctnl::NEW | ipctnl::DELETE => self.flow(event, msg),
@@ -547,8 +541,8 @@ impl DumpSink<'_> {
 
 impl Sink for DumpSink<'_> {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
-        let done = match EventKind::of(&msg) {
-            None | Some(EventKind::Destroy) => {
+        let done = match Event::of(&msg) {
+            None | Some(Event::Destroy) => {
                 self.judge.counters.unknown_dumped += 1;
                 return ControlFlow::Continue(());
             }

@@ -29,7 +29,7 @@
 //!
 //! ```
 //! use zctd::peer::{Caches, Config, Event, Host, Link, Machine, Notice, Origin, Seed};
-//! use zct_wire::peer::{Expect, Flow, Kind};
+//! use zct_wire::peer::{Expect, Flow};
 //! use zct_wire::tuple::{Addr, Tuple};
 //!
 //! struct Daemon; // would hold the log and the netlink sockets
@@ -38,8 +38,8 @@
 //!     fn notice(&mut self, notice: Notice) {
 //!         println!("{notice:?}");
 //!     }
-//!     fn inject_flow(&mut self, _: Kind, _: &Flow) {}
-//!     fn inject_expect(&mut self, _: Kind, _: &Expect) {}
+//!     fn inject_flow(&mut self, _: Event, _: &Flow) {}
+//!     fn inject_expect(&mut self, _: Event, _: &Expect) {}
 //!     fn dump_kernel(&mut self) {}
 //!     fn flush_kernel(&mut self) {}
 //! }

@@ -14,9 +14,10 @@
 
 use zct_wire::consts::cta;
 use zct_wire::error::WireError;
+use zct_wire::event::Event;
 use zct_wire::flow::FlowView;
-use zct_wire::text::json::Event;
-use zct_wire::text::{EventKind, EventTime, LocalTime, Out, Style, TextContext, json, line};
+use zct_wire::text::json::EventHead;
+use zct_wire::text::{EventTime, LocalTime, Out, Style, TextContext, json, line};
 
 /// Appends the line of a flow that ended at `when`, with its newline.
 pub fn text_line(
@@ -46,7 +47,7 @@ pub fn json_line(
     ctx: &TextContext<'_>,
 ) -> Result<(), WireError> {
     // Who deleted the flow is in no log line of the original, and is not looked up for this one.
-    let event = Event { kind: EventKind::Destroy, portid: 0, program: None, time: Some(when) };
+    let event = EventHead { kind: Event::Destroy, portid: 0, program: None, time: Some(when) };
     let style = Style { ktimestamp: true, id: true, ..Style::default() };
     json::flow(out, &ended(flow), Some(&event), &style, ctx)?;
     out.byte(b'\n');

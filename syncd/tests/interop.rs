@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
-use zct_wire::peer::{Expect, Flow, Kind};
+use zct_wire::peer::{Expect, Flow};
 use zct_wire::proto::{ProtoInfo, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
 use zctd::peer::{Caches, Config, Event, Host, Link, Machine, Mode, Notice, Origin, Seed};
@@ -72,8 +72,8 @@ impl Host for Print {
     fn notice(&mut self, notice: Notice) {
         eprintln!("notice: {notice:?}");
     }
-    fn inject_flow(&mut self, _: Kind, _: &Flow) {}
-    fn inject_expect(&mut self, _: Kind, _: &Expect) {}
+    fn inject_flow(&mut self, _: Event, _: &Flow) {}
+    fn inject_expect(&mut self, _: Event, _: &Expect) {}
     fn dump_kernel(&mut self) {}
     fn flush_kernel(&mut self) {}
 }

@@ -3,7 +3,7 @@
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
-use zct_wire::peer::{Expect, Flow, Kind};
+use zct_wire::peer::{Expect, Flow};
 use zct_wire::proto::{ProtoInfo, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
 use zctd::peer::{Caches, Config, Event, Host, Link, Machine, Millis, Notice, Origin, Seed};
@@ -15,8 +15,8 @@ struct Quiet;
 
 impl Host for Quiet {
     fn notice(&mut self, _: Notice) {}
-    fn inject_flow(&mut self, _: Kind, _: &Flow) {}
-    fn inject_expect(&mut self, _: Kind, _: &Expect) {}
+    fn inject_flow(&mut self, _: Event, _: &Flow) {}
+    fn inject_expect(&mut self, _: Event, _: &Expect) {}
     fn dump_kernel(&mut self) {}
     fn flush_kernel(&mut self) {}
 }

@@ -15,11 +15,11 @@ use zct_tests::netns::Netns;
 use zct_tests::seed::{Storm, TRACKING, label_bytes, tcp};
 use zct_tests::world::label_file;
 use zct_wire::consts::nfnlgrp;
+use zct_wire::event::Event;
 use zct_wire::filter::Masked;
 use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
 use zct_wire::request::NewFlow;
-use zct_wire::text::EventKind;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -61,7 +61,7 @@ struct Events {
 
 impl Sink for Events {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
-        let kind = EventKind::of(&msg).expect("an event");
+        let kind = Event::of(&msg).expect("an event");
         let flow = FlowView::index(msg).expect("a flow");
         if self.filter.matches(&flow).expect("it can be read") {
             let happened = Happened { kind, time: now(), portid: msg.hdr.portid.get(), program: None };

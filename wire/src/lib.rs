@@ -26,6 +26,7 @@ pub mod consts;
 pub mod cthelper;
 pub mod cttimeout;
 pub mod error;
+pub mod event;
 pub mod expect;
 pub mod filter;
 pub mod flow;

@@ -1,13 +1,12 @@
 //! Properties of the peer codec over arbitrary flows and arbitrary bytes.
 
 use proptest::prelude::*;
+use zct_wire::event::Event;
 use zct_wire::expect::ExpectNat;
 use zct_wire::flow::{SeqAdj, Synproxy};
 use zct_wire::peer::codec::HELPER_SENT_MAX;
 use zct_wire::peer::header::HDR;
-use zct_wire::peer::{
-    Encode, Expect, Flow, Kind, MESSAGE_MAX, Message, Messages, Name, Split, Transport, split,
-};
+use zct_wire::peer::{Encode, Expect, Flow, MESSAGE_MAX, Message, Messages, Name, Split, Transport, split};
 use zct_wire::proto::{DccpInfo, ProtoInfo, SctpInfo, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
 
@@ -140,9 +139,9 @@ proptest! {
     #[test]
     fn flows_go_round(f in flow(), seq: u32, flags in prop::bits::u8::masked(0x60)) {
         let mut buf = [0xa5; MESSAGE_MAX];
-        let n = f.encode(&mut buf, Kind::FlowUpdate, flags, seq, EVERYTHING).unwrap();
+        let n = f.encode(&mut buf, Event::Update, flags, seq, EVERYTHING).unwrap();
         let m = one(&buf[..n]);
-        prop_assert_eq!((m.kind, m.flags, m.seq), (1, flags, seq));
+        prop_assert_eq!((m.number, m.flags, m.seq), (1, flags, seq));
         prop_assert_eq!(Flow::decode(m.body()), Ok(f));
         prop_assert_eq!(n % 4, 0);
     }
@@ -150,9 +149,9 @@ proptest! {
     #[test]
     fn expectations_go_round(e in expect(), seq: u32) {
         let mut buf = [0xa5; MESSAGE_MAX];
-        let n = e.encode(&mut buf, Kind::ExpectDelete, 0, seq, EVERYTHING).unwrap();
+        let n = e.encode(&mut buf, Event::Destroy, 0, seq, EVERYTHING).unwrap();
         let m = one(&buf[..n]);
-        prop_assert_eq!((m.kind, m.seq), (5, seq));
+        prop_assert_eq!((m.number, m.seq), (5, seq));
         prop_assert_eq!(Expect::decode(m.body()), Ok(e));
     }
 
@@ -192,7 +191,7 @@ proptest! {
     #[test]
     fn nearly_right_bytes_are_survived(f in flow(), at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
         let mut buf = [0xa5; MESSAGE_MAX];
-        let n = f.encode(&mut buf, Kind::FlowUpdate, 0, 0, EVERYTHING).unwrap();
+        let n = f.encode(&mut buf, Event::Update, 0, 0, EVERYTHING).unwrap();
         let mut body = buf[HDR..n].to_vec();
         let i = at.index(body.len());
         body[i] = byte;
@@ -206,14 +205,14 @@ proptest! {
 fn rewritten(body: &[u8]) -> Result<(), TestCaseError> {
     let mut buf = [0xa5; MESSAGE_MAX];
     if let Ok(f) = Flow::decode(body) {
-        let n = f.encode(&mut buf, Kind::FlowNew, 0, 0, EVERYTHING).unwrap();
+        let n = f.encode(&mut buf, Event::New, 0, 0, EVERYTHING).unwrap();
         let again = Flow::decode(&buf[HDR..n]).unwrap();
-        let n2 = again.encode(&mut [0; MESSAGE_MAX], Kind::FlowNew, 0, 0, EVERYTHING).unwrap();
+        let n2 = again.encode(&mut [0; MESSAGE_MAX], Event::New, 0, 0, EVERYTHING).unwrap();
         prop_assert_eq!(n, n2);
         prop_assert_eq!((again.orig.src, again.timeout_s, again.mark), (f.orig.src, f.timeout_s, f.mark));
     }
     if let Ok(e) = Expect::decode(body) {
-        let n = e.encode(&mut buf, Kind::ExpectNew, 0, 0, EVERYTHING).unwrap();
+        let n = e.encode(&mut buf, Event::New, 0, 0, EVERYTHING).unwrap();
         prop_assert!(Expect::decode(&buf[HDR..n]).is_ok());
     }
     Ok(())

@@ -6,12 +6,11 @@ use common::{check, context};
 use zct_wire::build::Builder;
 use zct_wire::consts::{af, cta, cta_help, cta_timestamp, ipctnl, ipproto, ips};
 use zct_wire::error::WireError;
+use zct_wire::event::Event;
 use zct_wire::flow::FlowView;
 use zct_wire::proto::{DccpInfo, ProtoInfo, SctpInfo, TcpInfo};
 use zct_wire::text::save::Verb;
-use zct_wire::text::{
-    EventKind, EventTime, LabelNames, LocalTime, Out, Style, TextContext, TimeZone, line, save,
-};
+use zct_wire::text::{EventTime, LabelNames, LocalTime, Out, Style, TextContext, TimeZone, line, save};
 use zct_wire::tuple::{Addr, Tuple};
 
 fn v4(proto: u8) -> Tuple {
@@ -257,7 +256,7 @@ fn everything_a_line_can_have() {
     let style = Style { ktimestamp: true, ..Style::default() };
     let got = text(|out| {
         line::timestamp(out, EventTime { sec: 7, usec: 42 });
-        line::tag(out, EventKind::of(view(&bytes).msg()).expect("an event"));
+        line::tag(out, Event::of(view(&bytes).msg()).expect("an event"));
         line::flow(out, &view(&bytes), &style, &ctx)?;
         line::userspace(out, 4711, Some(b"conntrack"));
         Ok(())

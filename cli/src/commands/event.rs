@@ -16,10 +16,11 @@ use zct_engine::{
 };
 use zct_wire::WireError;
 use zct_wire::consts::nfnlgrp;
+use zct_wire::event::Event;
 use zct_wire::expect::ExpectView;
 use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
-use zct_wire::text::{EventKind, EventTime};
+use zct_wire::text::EventTime;
 
 const EVENTS: Token = Token(0);
 const SIGNALS: Token = Token(1);
@@ -65,7 +66,7 @@ struct Loss {
 }
 
 impl Printed {
-    fn flow(&mut self, msg: CtMsg<'_>, kind: EventKind) -> Result<Option<Result<(), PrintError>>, WireError> {
+    fn flow(&mut self, msg: CtMsg<'_>, kind: Event) -> Result<Option<Result<(), PrintError>>, WireError> {
         let f = FlowView::index(msg)?;
         if !self.filter.matches(&f)? {
             return Ok(None);
@@ -75,7 +76,7 @@ impl Printed {
         Ok(Some(self.presenter.flow_event(&f, &what)))
     }
 
-    fn expectation(&mut self, msg: CtMsg<'_>, kind: EventKind) -> Result<Result<(), PrintError>, WireError> {
+    fn expectation(&mut self, msg: CtMsg<'_>, kind: Event) -> Result<Result<(), PrintError>, WireError> {
         let e = ExpectView::index(msg)?;
         let what = happened(&mut self.programs, &self.presenter, msg, kind, now());
         Ok(self.presenter.expect(&e, Some(&what)))
@@ -93,7 +94,7 @@ fn happened<'a>(
     programs: &'a mut Programs,
     presenter: &Presenter,
     msg: CtMsg<'_>,
-    kind: EventKind,
+    kind: Event,
     time: EventTime,
 ) -> Happened<'a> {
     let portid = msg.hdr.portid.get();
@@ -104,7 +105,7 @@ fn happened<'a>(
 
 impl Sink for Printed {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
-        let Some(kind) = EventKind::of(&msg) else { return ControlFlow::Continue(()) };
+        let Some(kind) = Event::of(&msg) else { return ControlFlow::Continue(()) };
         let printed = match self.subject {
             Subject::Flows => self.flow(msg, kind),
             Subject::Expectations => self.expectation(msg, kind).map(Some),

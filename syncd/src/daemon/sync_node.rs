@@ -17,7 +17,7 @@ use zct_engine::{Error, Reactor, errno_text};
 use zct_wire::WireError;
 use zct_wire::expect::ExpectView;
 use zct_wire::flow::FlowView;
-use zct_wire::peer::{Expect, Flow, Kind};
+use zct_wire::peer::{Expect, Flow};
 
 /// Datagrams made in one turn; what is left stays due.
 const DATAGRAMS_A_TURN: usize = 64;
@@ -38,15 +38,15 @@ impl Host for Outbox {
         self.notices.push(notice);
     }
 
-    fn inject_flow(&mut self, kind: Kind, flow: &Flow) {
+    fn inject_flow(&mut self, event: Event, flow: &Flow) {
         if let Some(i) = &mut self.injector {
-            i.flow(kind, flow);
+            i.flow(event, flow);
         }
     }
 
-    fn inject_expect(&mut self, kind: Kind, expect: &Expect) {
+    fn inject_expect(&mut self, event: Event, expect: &Expect) {
         if let Some(i) = &mut self.injector {
-            i.expect(kind, expect);
+            i.expect(event, expect);
         }
     }
 

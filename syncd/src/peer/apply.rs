@@ -3,23 +3,24 @@
 use crate::peer::config::{Millis, Mode};
 use crate::peer::machine::{Caches, Host, Machine};
 use crate::peer::mark;
+use crate::peer::receive::Data;
 use crate::store::{Key, Meta};
-use zct_wire::peer::{Expect, Flow, Kind};
+use zct_wire::event::Event;
+use zct_wire::peer::{Expect, Flow};
 
 impl Machine {
     /// The body of a data message that was accepted.
     pub(crate) fn apply(
         &mut self,
         now: Millis,
-        kind: Kind,
+        data: Data,
         body: &[u8],
         caches: &mut Caches,
         host: &mut impl Host,
     ) {
-        let good = if kind.is_flow() {
-            self.apply_flow(now, kind, body, caches, host)
-        } else {
-            self.apply_expect(now, kind, body, caches, host)
+        let good = match data {
+            Data::Flow(event) => self.apply_flow(now, event, body, caches, host),
+            Data::Expect(event) => self.apply_expect(now, event, body, caches, host),
         };
         if !good {
             self.stats.payload();
@@ -31,7 +32,7 @@ impl Machine {
     fn apply_flow(
         &mut self,
         now: Millis,
-        kind: Kind,
+        event: Event,
         body: &[u8],
         caches: &mut Caches,
         host: &mut impl Host,
@@ -40,11 +41,11 @@ impl Machine {
         let Ok(flow) = Flow::decode(body) else { return false };
         let Some(key) = Key::of(&flow) else { return false };
         if self.config.disable_external_cache {
-            host.inject_flow(kind, &flow);
+            host.inject_flow(event, &flow);
             return true;
         }
         let place = caches.external.locate(&key);
-        if kind == Kind::FlowDelete {
+        if event == Event::Destroy {
             match place.id {
                 Some(id) => {
                     caches.external.remove(id);
@@ -57,7 +58,7 @@ impl Machine {
         let (note, generation) = (Machine::seconds(now), self.resync.peer.current());
         let known = place.id.and_then(|id| Some((id, caches.external.meta(id)?)));
         let id = match known {
-            Some((id, meta)) if kind == Kind::FlowUpdate => {
+            Some((id, meta)) if event == Event::Update => {
                 // Updates come from the sender's internal cache and are complete, so that what is absent is
                 // absent there too. The original merges, and keeps the mark or the helper of an earlier flow
                 // with the same tuple. Only without an internal cache, in NOTRACK, are they events.
@@ -102,7 +103,7 @@ impl Machine {
     fn apply_expect(
         &mut self,
         now: Millis,
-        kind: Kind,
+        event: Event,
         body: &[u8],
         caches: &mut Caches,
         host: &mut impl Host,
@@ -112,11 +113,11 @@ impl Machine {
             return false;
         }
         if self.config.disable_external_cache {
-            host.inject_expect(kind, &expect);
+            host.inject_expect(event, &expect);
             return true;
         }
         let old = caches.external_expect.find(&expect);
-        if kind == Kind::ExpectDelete {
+        if event == Event::Destroy {
             match old {
                 Some(id) => {
                     caches.external_expect.remove(id);
@@ -128,7 +129,7 @@ impl Machine {
         }
         let note = Machine::seconds(now);
         let old_meta = old.and_then(|id| caches.external_expect.meta(id));
-        let born_s = old_meta.filter(|_| kind == Kind::ExpectUpdate).map_or(note, |m| m.born_s);
+        let born_s = old_meta.filter(|_| event == Event::Update).map_or(note, |m| m.born_s);
         let meta = Meta { note, born_s, generation: self.resync.peer.current(), ..Meta::default() };
         match (caches.external_expect.upsert(&expect, meta), old) {
             (Some(_), Some(_)) => self.stats.external_expect.updated += 1,

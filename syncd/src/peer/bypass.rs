@@ -5,7 +5,8 @@
 
 use crate::peer::config::Millis;
 use crate::peer::machine::Machine;
-use zct_wire::peer::{Encode, Expect, Flow, Kind, MESSAGE_MAX};
+use zct_wire::event::Event;
+use zct_wire::peer::{Encode, Expect, Flow, MESSAGE_MAX};
 
 /// What may wait for a network that takes nothing: more is dropped and counted.
 const BYTES_MAX: usize = 1 << 20;
@@ -50,27 +51,27 @@ impl Bypass {
 }
 
 impl Machine {
-    pub(crate) fn bypass_flow(&mut self, now: Millis, kind: Kind, flow: &Flow) {
+    pub(crate) fn bypass_flow(&mut self, now: Millis, event: Event, flow: &Flow) {
         let mut buf = [0; MESSAGE_MAX];
-        let len = flow.encode(&mut buf, kind, 0, 0, self.encode);
+        let len = flow.encode(&mut buf, event, 0, 0, self.encode);
         self.bypass_message(now, len.ok().and_then(|n| buf.get(..n)));
         let stats = &mut self.stats.internal;
-        match kind {
-            Kind::FlowNew => stats.created += 1,
-            Kind::FlowUpdate => stats.updated += 1,
-            _ => stats.destroyed += 1,
+        match event {
+            Event::New => stats.created += 1,
+            Event::Update => stats.updated += 1,
+            Event::Destroy => stats.destroyed += 1,
         }
     }
 
-    pub(crate) fn bypass_expect(&mut self, now: Millis, kind: Kind, expect: &Expect) {
+    pub(crate) fn bypass_expect(&mut self, now: Millis, event: Event, expect: &Expect) {
         let mut buf = [0; MESSAGE_MAX];
-        let len = expect.encode(&mut buf, kind, 0, 0, Encode { wscale: false, ..self.encode });
+        let len = expect.encode(&mut buf, event, 0, 0, Encode { wscale: false, ..self.encode });
         self.bypass_message(now, len.ok().and_then(|n| buf.get(..n)));
         let stats = &mut self.stats.internal_expect;
-        match kind {
-            Kind::ExpectNew => stats.created += 1,
-            Kind::ExpectUpdate => stats.updated += 1,
-            _ => stats.destroyed += 1,
+        match event {
+            Event::New => stats.created += 1,
+            Event::Update => stats.updated += 1,
+            Event::Destroy => stats.destroyed += 1,
         }
     }
 
@@ -83,7 +84,7 @@ impl Machine {
     /// A flow of a kernel dump that [`Host::dump_kernel`](crate::peer::Host::dump_kernel) asked for: sent as
     /// new. Pass no more while [`Machine::bypass_is_full`].
     pub fn bypass_dump(&mut self, now: Millis, flow: &Flow) {
-        self.bypass_flow(now, Kind::FlowNew, flow);
+        self.bypass_flow(now, Event::New, flow);
     }
 
     /// True when the dump should wait until [`Machine::transmit`] has taken something.

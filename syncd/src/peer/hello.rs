@@ -204,7 +204,7 @@ impl Machine {
                 Item::Expect(id) if is_idle_and_dead(caches.internal_expect.meta(id)) => {
                     self.enqueue_expect(now, id, caches);
                 }
-                _ => {}
+                Item::Flow(_) | Item::Expect(_) | Item::Control(_) => {}
             }
         }
         if std::mem::take(&mut self.hello.missed) {

@@ -8,20 +8,10 @@ use crate::peer::ring::Item;
 use crate::store::{ExpectId, FlowId, Key, Meta};
 use zct_wire::WireError;
 use zct_wire::consts::ips;
+use zct_wire::event::Event;
 use zct_wire::expect::ExpectView;
 use zct_wire::flow::FlowView;
-use zct_wire::peer::{Expect, Flow, Kind};
-
-/// What has happened to a flow or an expectation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Event {
-    /// It is new.
-    New,
-    /// Something of it has changed.
-    Update,
-    /// It has ended.
-    Destroy,
-}
+use zct_wire::peer::{Expect, Flow};
 
 /// Who has caused an event: told by the port id in the message (spec/sync-protocol.md §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,12 +61,7 @@ impl Machine {
         let quiet = origin != Origin::Kernel;
         if self.config.disable_internal_cache {
             if !quiet {
-                let kind = match event {
-                    Event::New => Kind::FlowNew,
-                    Event::Update => Kind::FlowUpdate,
-                    Event::Destroy => Kind::FlowDelete,
-                };
-                self.bypass_flow(now, kind, flow);
+                self.bypass_flow(now, event, flow);
             }
             return;
         }
@@ -239,12 +224,7 @@ impl Machine {
         let quiet = origin != Origin::Kernel;
         if self.config.disable_internal_cache {
             if !quiet {
-                let kind = match event {
-                    Event::New => Kind::ExpectNew,
-                    Event::Update => Kind::ExpectUpdate,
-                    Event::Destroy => Kind::ExpectDelete,
-                };
-                self.bypass_expect(now, kind, expect);
+                self.bypass_expect(now, event, expect);
             }
             return;
         }

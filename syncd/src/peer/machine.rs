@@ -14,8 +14,9 @@ use crate::peer::ring::{Control, Item, Ring, Sent};
 use crate::peer::stats::Stats;
 use crate::peer::track::Tracker;
 use crate::store::{ExpectStore, FlowStore, Wheel};
+use zct_wire::event::Event;
 use zct_wire::peer::header::CONTROL_LEN;
-use zct_wire::peer::{Encode, Expect, Flow, Kind};
+use zct_wire::peer::{Encode, Expect, Flow};
 
 /// A peer that has sent nothing for so long is taken for absent: bulks wait for it.
 const ABSENT_MS: Millis = 3000;
@@ -79,9 +80,9 @@ pub trait Host {
     fn notice(&mut self, notice: Notice);
     /// `DisableExternalCache`: put the peer's flow into the kernel, or take it out. The machine looks at no
     /// result; failures are the host's to count.
-    fn inject_flow(&mut self, kind: Kind, flow: &Flow);
+    fn inject_flow(&mut self, event: Event, flow: &Flow);
     /// The same for an expectation.
-    fn inject_expect(&mut self, kind: Kind, expect: &Expect);
+    fn inject_expect(&mut self, event: Event, expect: &Expect);
     /// `DisableInternalCache`: dump the kernel's table into [`Machine::bypass_dump`].
     fn dump_kernel(&mut self);
     /// The purge timer has run out: flush the kernel's table.

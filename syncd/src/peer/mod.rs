@@ -17,6 +17,9 @@
 //! * Ranges that no one can send again are made good by a bulk.
 //! * A flow goes out as new until the peer has it, so that nothing of an earlier flow with its tuple stays.
 
+// A new type of message does not pass unseen: no arm takes what has no name.
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod alarm;
 mod apply;
 mod bulk;
@@ -38,11 +41,12 @@ mod track;
 
 pub use config::{Config, ConfigError, Millis, Mode, Pace};
 pub use links::Link;
-pub use local::{Event, Origin};
+pub use local::Origin;
 pub use machine::{Caches, Host, Machine, Notice, Seed};
 pub use ring::{Control, Item, Sent};
 pub use stats::{CacheStats, Stats};
 pub use stream::Reassembler;
+pub use zct_wire::event::Event;
 
 /// Flags of a record's [`Meta`](crate::store::Meta), and what the protocol does with its other members.
 ///

@@ -4,6 +4,7 @@ use crate::peer::config::{Millis, Mode};
 use crate::peer::machine::{Caches, Host, Machine, Notice};
 use crate::peer::ring::{Control, Item, Sent};
 use crate::peer::track::{Range, Seen};
+use zct_wire::event::Event;
 use zct_wire::peer::header::after;
 use zct_wire::peer::{Kind, Message, Messages, flag};
 
@@ -54,10 +55,17 @@ impl Stuck {
     }
 }
 
+/// What a message brings for the caches, and what has happened to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Data {
+    Flow(Event),
+    Expect(Event),
+}
+
 /// What a message is, once type and flags make sense together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
-    Data(Kind),
+    Data(Data),
     Alive,
     Ack(Range),
     Nack(Range),
@@ -66,11 +74,16 @@ enum Class {
 
 /// Tells what a message is; `None` for what the original calls a malformed header.
 fn classify(m: &Message<'_>) -> Option<Class> {
-    let kind = Kind::from_number(m.kind)?;
     let flags = m.flags & !flag::GREETING;
-    if kind != Kind::Control {
-        return (flags == 0).then_some(Class::Data(kind));
+    match m.kind()? {
+        Kind::Flow(event) => (flags == 0).then_some(Class::Data(Data::Flow(event))),
+        Kind::Expect(event) => (flags == 0).then_some(Class::Data(Data::Expect(event))),
+        Kind::Control => control(m, flags),
     }
+}
+
+/// The same for a control message.
+fn control(m: &Message<'_>, flags: u8) -> Option<Class> {
     if flags == flag::ALIVE {
         return Some(Class::Alive);
     }
@@ -156,13 +169,13 @@ impl Machine {
                 host.notice(Notice::PeerRenumbered);
                 self.want_resync(now);
             }
-            _ => {}
+            Seen::InOrder | Seen::Before | Seen::Gap(_) | Seen::NewRow => {}
         }
         if m.flags & flag::HELLO_BACK != 0 {
             self.heard_hello_back(now);
         }
         match class {
-            Class::Data(kind) => self.apply(now, kind, m.body(), caches, host),
+            Class::Data(data) => self.apply(now, data, m.body(), caches, host),
             Class::Alive => {}
             Class::Ack(range) => self.acked(now, range, caches),
             Class::Nack(range) => self.nacked(now, m.seq, range, caches),
@@ -310,7 +323,7 @@ impl Machine {
     ) -> bool {
         let class = match classify(m) {
             Some(c @ (Class::Data(_) | Class::Alive | Class::Resync)) => c,
-            _ => {
+            Some(Class::Ack(_) | Class::Nack(_)) | None => {
                 self.stats.header();
                 return false;
             }
@@ -325,13 +338,13 @@ impl Machine {
             Seen::Before => self.stats.before += 1,
         }
         match class {
-            Class::Data(kind) => self.apply(now, kind, m.body(), caches, host),
+            Class::Data(data) => self.apply(now, data, m.body(), caches, host),
             Class::Resync => {
                 host.notice(Notice::ResyncRequested);
                 host.notice(Notice::BulkStarts);
                 self.start_bulk(host);
             }
-            _ => {}
+            Class::Alive | Class::Ack(_) | Class::Nack(_) => {}
         }
         true
     }
@@ -347,11 +360,11 @@ impl Machine {
             self.stats.foreign_mode += 1;
             return false;
         }
-        let Some(Class::Data(kind)) = classify(m) else {
+        let Some(Class::Data(data)) = classify(m) else {
             self.stats.header();
             return false;
         };
-        self.apply(now, kind, m.body(), caches, host);
+        self.apply(now, data, m.body(), caches, host);
         true
     }
 }

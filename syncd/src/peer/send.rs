@@ -9,8 +9,9 @@ use crate::peer::ring::{Control, Item, Sent};
 use crate::peer::track::Range;
 use crate::store::{ExpectId, FlowId, Meta};
 use zct_wire::build::Full;
+use zct_wire::event::Event;
+use zct_wire::peer::flag;
 use zct_wire::peer::header::{after, encode_control};
-use zct_wire::peer::{Kind, flag};
 
 /// Bytes that a waiting change is taken to need, to tell when a datagram is full: less than any flow does.
 pub(crate) const MESSAGE_MIN: usize = 52;
@@ -182,16 +183,16 @@ impl Machine {
             return Put::Gone; // removed or sent meanwhile, and perhaps another flow by now
         };
         let Some(flow) = caches.internal.flow(id) else { return Put::Gone };
-        let kind = if meta.flags & mark::DEAD != 0 {
-            Kind::FlowDelete
+        let event = if meta.flags & mark::DEAD != 0 {
+            Event::Destroy
         } else if meta.flags & (mark::UPDATED | mark::FRESH) == mark::UPDATED {
-            Kind::FlowUpdate
+            Event::Update
         } else {
-            Kind::FlowNew
+            Event::New
         };
         let (seq, flags) = (self.seq, self.greeting_flags());
         let mut meta = Meta { flags: meta.flags & !(mark::QUEUED | mark::PACED), ..meta };
-        match flow.encode(&mut out.buf[out.len..], kind, flags, seq, self.encode) {
+        match flow.encode(&mut out.buf[out.len..], event, flags, seq, self.encode) {
             Ok(len) => out.len += len,
             Err(Full) if out.len > 0 => return Put::Full,
             Err(Full) => {
@@ -226,14 +227,14 @@ impl Machine {
             return Put::Gone;
         };
         let Some(expect) = caches.internal_expect.get(id) else { return Put::Gone };
-        let kind = match meta.flags & (mark::DEAD | mark::UPDATED) {
-            0 => Kind::ExpectNew,
-            mark::UPDATED => Kind::ExpectUpdate,
-            _ => Kind::ExpectDelete,
+        let event = match meta.flags & (mark::DEAD | mark::UPDATED) {
+            0 => Event::New,
+            mark::UPDATED => Event::Update,
+            _ => Event::Destroy,
         };
         let (seq, flags) = (self.seq, self.greeting_flags());
         let mut meta = Meta { flags: meta.flags & !(mark::QUEUED | mark::PACED), ..meta };
-        match expect.encode(&mut out.buf[out.len..], kind, flags, seq, self.encode) {
+        match expect.encode(&mut out.buf[out.len..], event, flags, seq, self.encode) {
             Ok(len) => out.len += len,
             Err(Full) if out.len > 0 => return Put::Full,
             Err(Full) => {

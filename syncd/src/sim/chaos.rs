@@ -5,7 +5,7 @@ use crate::sim::kernel::tuple;
 use crate::sim::node::Log;
 use crate::sim::{Rng, seeds};
 use crate::store::{Cursor, Meta};
-use zct_wire::peer::{Encode, Flow, Kind, MESSAGE_MAX, flag};
+use zct_wire::peer::{Encode, Flow, MESSAGE_MAX, flag};
 
 /// A datagram: nonsense, or nearly right, or right with odd numbers and flags.
 fn datagram(rng: &mut Rng, about: u32) -> Vec<u8> {
@@ -19,9 +19,9 @@ fn datagram(rng: &mut Rng, about: u32) -> Vec<u8> {
         let greeting = if rng.percent(15) { (rng.next() as u8) & flag::GREETING } else { 0 };
         let mut buf = [0; MESSAGE_MAX];
         let len = if rng.percent(50) {
-            let kind = [Kind::FlowNew, Kind::FlowUpdate, Kind::FlowDelete][rng.below(3) as usize];
+            let event = [Event::New, Event::Update, Event::Destroy][rng.below(3) as usize];
             let f = Flow { status: Some(8), ..tuple(rng.below(40) as u32) };
-            f.encode(&mut buf, kind, greeting, seq, Encode::default()).unwrap()
+            f.encode(&mut buf, event, greeting, seq, Encode::default()).unwrap()
         } else {
             let flags = [flag::ACK, flag::NACK, flag::RESYNC, flag::ALIVE][rng.below(4) as usize];
             let from = 1000u32.wrapping_add(rng.below(300) as u32).wrapping_sub(rng.below(50) as u32);

@@ -8,6 +8,9 @@
 //! `SIMULATE_SEEDS=5000 cargo test -p zctd sim` runs more seeds, `SYNC_SEED=41 cargo test -p zctd sim` the one
 //! that failed.
 
+// A new type of message does not pass unseen: no arm takes what has no name.
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod chaos;
 mod kernel;
 mod net;

@@ -6,7 +6,7 @@ use crate::sim::original::Original;
 use crate::sim::{Kernel, Rng};
 use crate::store::{Cursor, ExpectStore, FlowStore, Key};
 use std::collections::{BTreeMap, BTreeSet};
-use zct_wire::peer::{Encode, Expect, Flow, Kind, MESSAGE_MAX};
+use zct_wire::peer::{Encode, Expect, Flow, MESSAGE_MAX};
 
 /// A cache as a table that can be compared: what would be sent of each flow.
 pub(crate) type Table = BTreeMap<Vec<u8>, Flow>;
@@ -15,7 +15,7 @@ pub(crate) type Table = BTreeMap<Vec<u8>, Flow>;
 pub(crate) fn replicated(flow: &Flow) -> Flow {
     let mut buf = [0; MESSAGE_MAX];
     let what = Encode { timeout: true, wscale: true };
-    let len = flow.encode(&mut buf, Kind::FlowNew, 0, 0, what).expect("it fits");
+    let len = flow.encode(&mut buf, Event::New, 0, 0, what).expect("it fits");
     Flow::decode(&buf[8..len]).expect("what was encoded")
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn expects(store: &ExpectStore) -> BTreeSet<Vec<u8>> {
 
 pub(crate) fn expect_bytes(e: &Expect) -> Vec<u8> {
     let mut buf = [0; MESSAGE_MAX];
-    let len = e.encode(&mut buf, Kind::ExpectNew, 0, 0, Encode::default()).expect("it fits");
+    let len = e.encode(&mut buf, Event::New, 0, 0, Encode::default()).expect("it fits");
     buf[8..len].to_vec()
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn expect_bytes(e: &Expect) -> Vec<u8> {
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) notices: Vec<Notice>,
-    pub(crate) injected: Vec<(Kind, Flow)>,
+    pub(crate) injected: Vec<(Event, Flow)>,
     pub(crate) dumps: u32,
     pub(crate) flushes: u32,
 }
@@ -61,10 +61,10 @@ impl Host for Log {
     fn notice(&mut self, notice: Notice) {
         self.notices.push(notice);
     }
-    fn inject_flow(&mut self, kind: Kind, flow: &Flow) {
-        self.injected.push((kind, *flow));
+    fn inject_flow(&mut self, event: Event, flow: &Flow) {
+        self.injected.push((event, *flow));
     }
-    fn inject_expect(&mut self, _: Kind, _: &Expect) {}
+    fn inject_expect(&mut self, _: Event, _: &Expect) {}
     fn dump_kernel(&mut self) {
         self.dumps += 1;
     }

@@ -8,6 +8,7 @@ use crate::sim::Rng;
 use crate::sim::node::{Table, replicated};
 use crate::store::Key;
 use std::collections::{BTreeMap, VecDeque};
+use zct_wire::event::Event;
 use zct_wire::peer::header::{after, encode_control};
 use zct_wire::peer::{Encode, Flow, Kind, MESSAGE_MAX, Message, Messages, flag};
 
@@ -218,11 +219,16 @@ impl Original {
 
     fn receive_ftfw(&mut self, m: &Message<'_>) {
         let flags = m.flags & !flag::GREETING;
-        let data = m.kind <= 5 && flags == 0;
         let range_ok = m.range().is_none_or(|(from, to)| !after(from, to));
-        let control = m.kind == 10
-            && matches!(flags, flag::ACK | flag::NACK | flag::RESYNC | flag::ALIVE)
-            && (flags == flag::ALIVE || range_ok);
+        let (data, control) = match m.kind() {
+            Some(Kind::Flow(_) | Kind::Expect(_)) => (flags == 0, false),
+            Some(Kind::Control) => match flags {
+                flag::ALIVE => (false, true),
+                flag::ACK | flag::NACK | flag::RESYNC => (false, range_ok),
+                _ => (false, false),
+            },
+            None => (false, false),
+        };
         if !self.sequence(m, data || control) {
             return;
         }
@@ -355,12 +361,11 @@ impl Original {
 
     fn receive_notrack(&mut self, m: &Message<'_>) {
         let flags = m.flags & !flag::GREETING;
-        if m.kind <= 5 && flags == 0 {
-            self.data(m);
-        } else if m.kind == 10 && flags == flag::RESYNC {
-            self.bulk();
-        } else if m.kind != 10 || flags != flag::ALIVE {
-            self.malformed += 1;
+        match m.kind() {
+            Some(Kind::Flow(_) | Kind::Expect(_)) if flags == 0 => self.data(m),
+            Some(Kind::Control) if flags == flag::RESYNC => self.bulk(),
+            Some(Kind::Control) if flags == flag::ALIVE => {}
+            Some(Kind::Flow(_) | Kind::Expect(_) | Kind::Control) | None => self.malformed += 1,
         }
     }
 
@@ -371,20 +376,24 @@ impl Original {
     }
 
     fn data(&mut self, m: &Message<'_>) {
-        let Some(kind) = Kind::from_number(m.kind).filter(|k| k.is_flow()) else { return };
+        let event = match m.kind() {
+            Some(Kind::Flow(event)) => event,
+            // Expectations are not part of this model, and control messages were taken before.
+            Some(Kind::Expect(_) | Kind::Control) | None => return,
+        };
         let Ok(flow) = Flow::decode(m.body()) else {
             self.malformed += 1;
             return;
         };
         let (id, now) = (id(&flow), self.now);
-        match kind {
-            Kind::FlowNew => _ = self.external.insert(id, (flow, now)),
-            Kind::FlowUpdate => {
+        match event {
+            Event::New => _ = self.external.insert(id, (flow, now)),
+            Event::Update => {
                 let entry = self.external.entry(id).or_insert((flow, now));
                 entry.0.merge(&flow);
                 entry.1 = now;
             }
-            _ => _ = self.external.remove(&id),
+            Event::Destroy => _ = self.external.remove(&id),
         }
     }
 
@@ -441,12 +450,12 @@ impl Original {
             }
             Element::Object(id) => {
                 let o = self.objects.get_mut(id)?;
-                let kind = match o.status {
-                    Status::New => Kind::FlowNew,
-                    Status::Alive => Kind::FlowUpdate,
-                    Status::Dead => Kind::FlowDelete,
+                let event = match o.status {
+                    Status::New => Event::New,
+                    Status::Alive => Event::Update,
+                    Status::Dead => Event::Destroy,
                 };
-                let len = o.flow.encode(&mut buf, kind, greeting, seq, self.config.encode).expect("it fits");
+                let len = o.flow.encode(&mut buf, event, greeting, seq, self.config.encode).expect("it fits");
                 o.place = if ftfw { Place::Resend } else { Place::Nowhere };
                 o.due = due;
                 if !ftfw && o.status == Status::Dead {

@@ -131,15 +131,14 @@ impl Played {
 /// with every ping (§3.1), which we leave out.
 fn normal(bytes: &[u8]) -> Vec<u8> {
     let m = Messages::new(bytes).next().unwrap().unwrap();
-    let kind = Kind::from_number(m.kind).filter(|k| k.is_flow());
     let ping = |f: &Flow| matches!(f.orig.proto, Some(1 | 58));
-    match kind.zip(Flow::decode(m.body()).ok().filter(ping)) {
-        Some((kind, f)) => {
+    match (m.kind(), Flow::decode(m.body()).ok().filter(ping)) {
+        (Some(Kind::Flow(event)), Some(f)) => {
             let mut buf = [0; MESSAGE_MAX];
-            let n = f.encode(&mut buf, kind, m.flags, m.seq, Encode::default()).unwrap();
+            let n = f.encode(&mut buf, event, m.flags, m.seq, Encode::default()).unwrap();
             buf[..n].to_vec()
         }
-        None => bytes.to_vec(),
+        _ => bytes.to_vec(),
     }
 }
 
@@ -150,7 +149,7 @@ fn is_filtered(f: &Flow) -> bool {
 
 fn show(bytes: &[u8]) -> String {
     let m = Messages::new(bytes).next().unwrap().unwrap();
-    format!("type {} flags {:02x} seq {} range {:?}: {bytes:02x?}", m.kind, m.flags, m.seq, m.range())
+    format!("type {} flags {:02x} seq {} range {:?}: {bytes:02x?}", m.number, m.flags, m.seq, m.range())
 }
 
 /// Replays a recording through two models.
@@ -220,7 +219,9 @@ fn replay(name: &str, config: OriginalConfig) {
 /// The original walks its hash table: the order of a bulk is taken from the recording.
 fn order_after(rest: &[Line], node: &str) -> Vec<Vec<u8>> {
     let sent = rest.iter().filter(|l| l.who.starts_with(node) && l.who.contains('>'));
-    let messages = sent.flat_map(|l| Messages::new(&l.data).map(Result::unwrap)).filter(|m| m.kind < 3);
+    let messages = sent
+        .flat_map(|l| Messages::new(&l.data).map(Result::unwrap))
+        .filter(|m| matches!(m.kind(), Some(Kind::Flow(_))));
     messages
         .take(50)
         .map(|m| Key::of(&Flow::decode(m.body()).unwrap()).unwrap().as_bytes().to_vec())
@@ -291,14 +292,14 @@ fn our_codec_writes_what_real_daemons_write() {
                 continue;
             }
             for m in Messages::new(&l.data).map(Result::unwrap) {
-                let Some(kind) = Kind::from_number(m.kind).filter(|k| k.is_flow()) else { continue };
+                let Some(Kind::Flow(event)) = m.kind() else { continue };
                 let theirs = normal(m.bytes);
                 let known = &states[&(i, key(&Flow::decode(m.body()).unwrap()))];
                 let last = known.len() - 1;
                 let recent = |n: usize| n == last || known[n + 1].0 + CROSSING_MS >= l.ms;
                 let same = |n: &usize| {
                     let mut buf = [0; MESSAGE_MAX];
-                    let len = known[*n].1.encode(&mut buf, kind, m.flags, m.seq, Encode::default()).unwrap();
+                    let len = known[*n].1.encode(&mut buf, event, m.flags, m.seq, Encode::default()).unwrap();
                     buf[..len] == theirs
                 };
                 let found = (0..=last).rev().take_while(|n| recent(*n)).find(same);
@@ -341,13 +342,13 @@ fn our_machine_understands_real_daemons() {
                     skipped += u64::from(m.seq.wrapping_sub(last) - 1);
                 }
                 last = Some(m.seq);
-                let Some(kind) = Kind::from_number(m.kind).filter(|k| k.is_flow()) else { continue };
+                let Some(Kind::Flow(event)) = m.kind() else { continue };
                 let flow = Flow::decode(m.body()).unwrap();
                 let key = Key::of(&flow).unwrap().as_bytes().to_vec();
-                match kind {
-                    Kind::FlowNew => _ = delivered.insert(key, flow),
-                    Kind::FlowUpdate => delivered.entry(key).or_insert(flow).merge(&flow),
-                    _ => _ = delivered.remove(&key),
+                match event {
+                    Event::New => _ = delivered.insert(key, flow),
+                    Event::Update => delivered.entry(key).or_insert(flow).merge(&flow),
+                    Event::Destroy => _ = delivered.remove(&key),
                 }
             }
             if l.what == "sent" {

@@ -114,7 +114,7 @@ impl World {
                 println!(
                     "{:6} ms, node {node} {what} {:?}",
                     self.now,
-                    m.map(|m| (m.kind, m.flags, m.seq, m.range()))
+                    m.map(|m| (m.number, m.flags, m.seq, m.range()))
                 );
             }
         }

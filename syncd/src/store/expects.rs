@@ -3,7 +3,8 @@
 use crate::store::Meta;
 use crate::store::siphash;
 use hashbrown::HashTable;
-use zct_wire::peer::{Encode, Expect, Kind, MESSAGE_MAX};
+use zct_wire::event::Event;
+use zct_wire::peer::{Encode, Expect, MESSAGE_MAX};
 
 /// Names an expectation until it is removed; may then name another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,7 +46,7 @@ impl ExpectStore {
     fn hash(&self, e: &Expect) -> u64 {
         let mut buf = [0; MESSAGE_MAX];
         let what = Encode { timeout: false, wscale: false };
-        let len = e.encode(&mut buf, Kind::ExpectNew, 0, 0, what).unwrap_or(0);
+        let len = e.encode(&mut buf, Event::New, 0, 0, what).unwrap_or(0);
         siphash::hash(self.seed, &buf[..len])
     }
 

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use zct_wire::peer::{Expect, Flow, Kind, header};
+use zct_wire::peer::{Expect, Flow, header};
 use zct_wire::tuple::{Addr, Tuple};
 use zctd::peer::{Caches, Config, Event, Host, Link, Machine, Mode, Notice, Origin, Seed};
 
@@ -14,11 +14,11 @@ struct Nobody;
 
 impl Host for Nobody {
     fn notice(&mut self, _: Notice) {}
-    fn inject_flow(&mut self, _: Kind, flow: &Flow) {
+    fn inject_flow(&mut self, _: Event, flow: &Flow) {
         // What reaches the kernel can be named.
         assert!(flow.orig.src.is_some() && flow.orig.dst.is_some());
     }
-    fn inject_expect(&mut self, _: Kind, _: &Expect) {}
+    fn inject_expect(&mut self, _: Event, _: &Expect) {}
     fn dump_kernel(&mut self) {}
     fn flush_kernel(&mut self) {}
 }

@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use zct_wire::event::Event;
 use zct_wire::peer::{
     Encode, Expect, Flow, Kind, MESSAGE_MAX, Message, Messages, Split, Transport, attr, header, split,
 };
@@ -22,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn body(m: &Message<'_>) {
-    if let Some((from, to)) = m.range().filter(|_| m.kind == Kind::Control as u8) {
+    if let Some((from, to)) = m.range().filter(|_| m.kind() == Some(Kind::Control)) {
         let mut buf = [0xa5; header::CONTROL_LEN];
         let n = header::encode_control(&mut buf, m.flags, m.seq, Some((from, to)));
         assert_eq!(n, Some(header::CONTROL_LEN));
@@ -30,10 +31,10 @@ fn body(m: &Message<'_>) {
         // Without a flag that has a range it is sixteen bytes all the same, and read as such.
         assert_eq!(again, Some(Ok((m.flags, m.seq, Some((from, to))))));
     }
-    match Kind::from_number(m.kind) {
-        Some(k) if k.is_flow() => flow(m.body()),
-        Some(k) if k.is_expect() => expect(m.body()),
-        _ => {}
+    match m.kind() {
+        Some(Kind::Flow(_)) => flow(m.body()),
+        Some(Kind::Expect(_)) => expect(m.body()),
+        Some(Kind::Control) | None => {}
     }
 }
 
@@ -48,10 +49,10 @@ fn flow(body: &[u8]) {
     walk(body);
     let Ok(f) = Flow::decode(body) else { return };
     let mut buf = [0xa5; MESSAGE_MAX];
-    let n = f.encode(&mut buf, Kind::FlowNew, 0, 1, EVERYTHING).expect("MESSAGE_MAX is enough");
+    let n = f.encode(&mut buf, Event::New, 0, 1, EVERYTHING).expect("MESSAGE_MAX is enough");
     let again = Flow::decode(&buf[header::HDR..n]).expect("what was written");
     let mut buf2 = [0x5a; MESSAGE_MAX];
-    let n2 = again.encode(&mut buf2, Kind::FlowNew, 0, 1, EVERYTHING).expect("MESSAGE_MAX is enough");
+    let n2 = again.encode(&mut buf2, Event::New, 0, 1, EVERYTHING).expect("MESSAGE_MAX is enough");
     assert_eq!(buf[..n], buf2[..n2]);
     // Merging what is there already changes nothing.
     let mut merged = f;
@@ -63,10 +64,10 @@ fn flow(body: &[u8]) {
 fn expect(body: &[u8]) {
     let Ok(e) = Expect::decode(body) else { return };
     let mut buf = [0xa5; MESSAGE_MAX];
-    let n = e.encode(&mut buf, Kind::ExpectNew, 0, 1, EVERYTHING).expect("MESSAGE_MAX is enough");
+    let n = e.encode(&mut buf, Event::New, 0, 1, EVERYTHING).expect("MESSAGE_MAX is enough");
     let again = Expect::decode(&buf[header::HDR..n]).expect("what was written");
     let mut buf2 = [0x5a; MESSAGE_MAX];
-    let n2 = again.encode(&mut buf2, Kind::ExpectNew, 0, 1, EVERYTHING).expect("MESSAGE_MAX is enough");
+    let n2 = again.encode(&mut buf2, Event::New, 0, 1, EVERYTHING).expect("MESSAGE_MAX is enough");
     assert_eq!(buf[..n], buf2[..n2]);
 }
 

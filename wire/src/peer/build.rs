@@ -21,7 +21,7 @@ impl<'b> FrameBuilder<'b> {
     #[inline]
     pub fn new(buf: &'b mut [u8], kind: Kind, flags: u8, seq: u32) -> Self {
         let hdr = Hdr {
-            version_kind: VERSION << 4 | kind as u8,
+            version_kind: VERSION << 4 | kind.number(),
             flags,
             len: 0.into(), // known in finish()
             seq: seq.into(),
@@ -115,9 +115,10 @@ impl<'b> FrameBuilder<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Event;
 
     fn sample(buf: &mut [u8]) -> Result<usize, Full> {
-        let mut b = FrameBuilder::new(buf, Kind::FlowUpdate, 0x20, 7);
+        let mut b = FrameBuilder::new(buf, Kind::Flow(Event::Update), 0x20, 7);
         b.put_u8(2, 6).put_parts(3, &[&[1, 2], &[3, 4]]).put_be32(5, 0x18e).put_name(27, b"ftp");
         b.finish()
     }
@@ -145,7 +146,7 @@ mod tests {
         }
         assert_eq!(sample(&mut [0u8; 40]), Ok(40));
         let mut big = [0u8; 70_000];
-        let mut b = FrameBuilder::new(&mut big, Kind::FlowNew, 0, 0);
+        let mut b = FrameBuilder::new(&mut big, Kind::Flow(Event::New), 0, 0);
         b.put(0, &[0; 65_533]);
         assert_eq!(b.finish(), Err(Full));
     }

@@ -3,6 +3,7 @@
 use crate::build::Full;
 use crate::consts::ipproto;
 use crate::error::WireError;
+use crate::event::Event;
 use crate::flow::{SeqAdj, Synproxy};
 use crate::peer::attr::{PeerAttr, PeerAttrs, ct, exact, pair};
 use crate::peer::build::FrameBuilder;
@@ -254,12 +255,12 @@ impl Flow {
     pub fn encode(
         &self,
         buf: &mut [u8],
-        kind: Kind,
+        event: Event,
         flags: u8,
         seq: u32,
         what: Encode,
     ) -> Result<usize, Full> {
-        let mut b = FrameBuilder::new(buf, kind, flags, seq);
+        let mut b = FrameBuilder::new(buf, Kind::Flow(event), flags, seq);
         put_addrs(&mut b, &self.orig, ct::IPV4, ct::IPV6);
         b.put_be32(ct::STATUS, self.status.unwrap_or(0));
         let proto = self.orig.proto.unwrap_or(0);
@@ -394,7 +395,7 @@ mod tests {
 
     fn round(f: &Flow, what: Encode) -> Vec<u8> {
         let mut buf = [0xa5; MESSAGE_MAX];
-        let n = f.encode(&mut buf, Kind::FlowUpdate, 0, 7, what).unwrap();
+        let n = f.encode(&mut buf, Event::Update, 0, 7, what).unwrap();
         buf[..n].to_vec()
     }
 
@@ -447,11 +448,11 @@ mod tests {
         let mut seen = 0;
         for whole in captures::ALL {
             for m in Messages::new(whole).map(Result::unwrap) {
-                let Some(kind) = Kind::from_number(m.kind).filter(|k| k.is_flow()) else { continue };
+                let Some(Kind::Flow(event)) = m.kind() else { continue };
                 let f = Flow::decode(m.body()).unwrap();
                 let mut buf = [0xa5; MESSAGE_MAX];
                 let what = Encode { timeout: true, wscale: true };
-                let n = f.encode(&mut buf, kind, m.flags, m.seq, what).unwrap();
+                let n = f.encode(&mut buf, event, m.flags, m.seq, what).unwrap();
                 assert_eq!(&buf[..n], m.bytes);
                 seen += 1;
             }
@@ -515,7 +516,7 @@ mod tests {
             assert!(bytes.len() <= MESSAGE_MAX && bytes.len() % 4 == 0);
             for n in 0..bytes.len() {
                 let mut small = [0u8; MESSAGE_MAX];
-                assert_eq!(f.encode(&mut small[..n], Kind::FlowNew, 0, 0, EVERYTHING), Err(Full));
+                assert_eq!(f.encode(&mut small[..n], Event::New, 0, 0, EVERYTHING), Err(Full));
             }
         }
     }

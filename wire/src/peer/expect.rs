@@ -2,6 +2,7 @@
 
 use crate::build::Full;
 use crate::error::WireError;
+use crate::event::Event;
 use crate::expect::{ExpectNat, ExpectView};
 use crate::peer::attr::{PeerAttr, PeerAttrs, exp};
 use crate::peer::build::FrameBuilder;
@@ -114,12 +115,12 @@ impl Expect {
     pub fn encode(
         &self,
         buf: &mut [u8],
-        kind: Kind,
+        event: Event,
         flags: u8,
         seq: u32,
         what: Encode,
     ) -> Result<usize, Full> {
-        let mut b = FrameBuilder::new(buf, kind, flags, seq);
+        let mut b = FrameBuilder::new(buf, Kind::Expect(event), flags, seq);
         let with_ports = has_ports(self.master.proto.unwrap_or(0));
         let tuples = [
             (&self.master, exp::MASTER_IPV4, exp::MASTER_IPV6, exp::MASTER_L4PROTO, exp::MASTER_PORT),
@@ -206,7 +207,7 @@ mod tests {
 
     fn round(e: &Expect) -> Vec<u8> {
         let mut buf = [0xa5; MESSAGE_MAX];
-        let n = e.encode(&mut buf, Kind::ExpectNew, 0, 7, Encode::default()).unwrap();
+        let n = e.encode(&mut buf, Event::New, 0, 7, Encode::default()).unwrap();
         buf[..n].to_vec()
     }
 
@@ -220,8 +221,8 @@ mod tests {
             assert_eq!((e.timeout_s, e.flags, e.class), (Some(300), Some(0), Some(0)));
             assert_eq!((e.helper, e.function, e.nat), (Name::new(b"ftp"), None, None));
             let mut buf = [0xa5; MESSAGE_MAX];
-            let kind = Kind::from_number(m.kind).unwrap();
-            let n = e.encode(&mut buf, kind, m.flags, m.seq, Encode::default()).unwrap();
+            let Some(Kind::Expect(event)) = m.kind() else { panic!("{m:?}") };
+            let n = e.encode(&mut buf, event, m.flags, m.seq, Encode::default()).unwrap();
             assert_eq!(&buf[..n], m.bytes);
             seen += 1;
         }
@@ -268,7 +269,7 @@ mod tests {
             assert_eq!(Expect::decode(&bytes[8..]), Ok(e));
             for n in 0..bytes.len() {
                 let mut small = [0u8; MESSAGE_MAX];
-                let r = e.encode(&mut small[..n], Kind::ExpectNew, 0, 0, Encode::default());
+                let r = e.encode(&mut small[..n], Event::New, 0, 0, Encode::default());
                 assert_eq!(r, Err(Full));
                 if n >= 8 {
                     // Cut anywhere: an error, or an expectation that lacks something.

@@ -1,6 +1,7 @@
 //! The message header, control messages, and the cutting of datagrams and streams
 //! (spec/sync-protocol.md §2).
 
+use crate::event::Event;
 use zerocopy::byteorder::big_endian;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -55,58 +56,55 @@ pub mod flag {
     pub const GREETING: u8 = HELLO | HELLO_BACK;
 }
 
-/// Message types (§2.1).
+/// Message types (§2.1). What a type is about and what has happened to it are taken apart here, so that whoever
+/// looks at one has to say what becomes of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
 pub enum Kind {
-    /// A new flow: replaces what the receiver has.
-    FlowNew = 0,
-    /// A changed flow: attributes that are absent keep their value.
-    FlowUpdate = 1,
-    /// An ended flow.
-    FlowDelete = 2,
-    /// A new expectation.
-    ExpectNew = 3,
-    /// A changed expectation.
-    ExpectUpdate = 4,
-    /// An ended expectation.
-    ExpectDelete = 5,
+    /// A flow. A new one replaces what the receiver has; of a changed one, attributes that are absent keep
+    /// their value.
+    Flow(Event),
+    /// An expectation.
+    Expect(Event),
     /// ACK, NACK, RESYNC or ALIVE, according to the flags.
-    Control = 10,
+    Control,
 }
 
 impl Kind {
     /// The type with this number; 6 to 9 and 11 to 15 are none.
     #[inline]
-    pub fn from_number(n: u8) -> Option<Kind> {
+    pub const fn from_number(n: u8) -> Option<Kind> {
         Some(match n {
-            0 => Kind::FlowNew,
-            1 => Kind::FlowUpdate,
-            2 => Kind::FlowDelete,
-            3 => Kind::ExpectNew,
-            4 => Kind::ExpectUpdate,
-            5 => Kind::ExpectDelete,
+            0 => Kind::Flow(Event::New),
+            1 => Kind::Flow(Event::Update),
+            2 => Kind::Flow(Event::Destroy),
+            3 => Kind::Expect(Event::New),
+            4 => Kind::Expect(Event::Update),
+            5 => Kind::Expect(Event::Destroy),
             10 => Kind::Control,
             _ => return None,
         })
     }
 
-    /// Types 0 to 2.
-    pub fn is_flow(self) -> bool {
-        matches!(self, Kind::FlowNew | Kind::FlowUpdate | Kind::FlowDelete)
-    }
-
-    /// Types 3 to 5.
-    pub fn is_expect(self) -> bool {
-        matches!(self, Kind::ExpectNew | Kind::ExpectUpdate | Kind::ExpectDelete)
+    /// Its number.
+    #[inline]
+    pub const fn number(self) -> u8 {
+        match self {
+            Kind::Flow(Event::New) => 0,
+            Kind::Flow(Event::Update) => 1,
+            Kind::Flow(Event::Destroy) => 2,
+            Kind::Expect(Event::New) => 3,
+            Kind::Expect(Event::Update) => 4,
+            Kind::Expect(Event::Destroy) => 5,
+            Kind::Control => 10,
+        }
     }
 }
 
 /// One message, borrowed from the datagram. Lengths are checked, the attributes are not yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
-    /// Type number; [`Kind::from_number`] knows the valid ones.
-    pub kind: u8,
+    /// Type number; [`Message::kind`] knows the valid ones.
+    pub number: u8,
     /// [`flag`] bits.
     pub flags: u8,
     /// Sequence number.
@@ -116,6 +114,12 @@ pub struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
+    /// The type; `None` for a number that is none.
+    #[inline]
+    pub fn kind(&self) -> Option<Kind> {
+        Kind::from_number(self.number)
+    }
+
     /// What follows the header: attributes, or a range, or nothing.
     #[inline]
     pub fn body(&self) -> &'a [u8] {
@@ -176,8 +180,8 @@ pub fn split(bytes: &[u8], transport: Transport) -> Split<'_> {
         return if stream { Split::Partial(bytes) } else { Split::Bad(Bad::Truncated, &[]) };
     };
     let len = usize::from(hdr.len.get());
-    let kind = hdr.version_kind & 0x0f;
-    let ranged = kind == Kind::Control as u8 && hdr.flags & flag::RANGED != 0;
+    let number = hdr.version_kind & 0x0f;
+    let ranged = number == Kind::Control.number() && hdr.flags & flag::RANGED != 0;
     if len == 0 {
         return Split::Bad(Bad::Size, &[]);
     }
@@ -194,7 +198,7 @@ pub fn split(bytes: &[u8], transport: Transport) -> Split<'_> {
     if hdr.version_kind >> 4 != VERSION {
         return Split::Bad(Bad::Version, rest);
     }
-    Split::Message(Message { kind, flags: hdr.flags, seq: hdr.seq.get(), bytes: whole }, rest)
+    Split::Message(Message { number, flags: hdr.flags, seq: hdr.seq.get(), bytes: whole }, rest)
 }
 
 /// Walks the messages of one datagram; ends after a length that cannot be believed.
@@ -232,7 +236,7 @@ impl<'a> Iterator for Messages<'a> {
 pub fn encode_control(buf: &mut [u8], flags: u8, seq: u32, range: Option<(u32, u32)>) -> Option<usize> {
     let len = if range.is_some() { CONTROL_LEN } else { HDR };
     let hdr = Hdr {
-        version_kind: VERSION << 4 | Kind::Control as u8,
+        version_kind: VERSION << 4 | Kind::Control.number(),
         flags,
         len: (len as u16).into(),
         seq: seq.into(),
@@ -260,7 +264,7 @@ mod tests {
     #[test]
     fn control_messages_as_captured() {
         let m: Vec<_> = Messages::new(captures::ALIVE_HELLO).map(Result::unwrap).collect();
-        assert_eq!((m.len(), m[0].kind, m[0].flags, m[0].seq), (1, 10, 0x30, 1_795_452_517));
+        assert_eq!((m.len(), m[0].number, m[0].flags, m[0].seq), (1, 10, 0x30, 1_795_452_517));
         assert_eq!((m[0].body(), m[0].range()), (&[][..], None));
 
         let m: Vec<_> = Messages::new(captures::ACK_AND_NACK).map(Result::unwrap).collect();
@@ -308,7 +312,7 @@ mod tests {
     fn lengths_that_lie() {
         let first = |bytes: &[u8]| match split(bytes, Transport::Datagram) {
             Split::Bad(bad, rest) => (bad, rest.len()),
-            other => panic!("{other:?}"),
+            other @ (Split::End | Split::Partial(_) | Split::Message(..)) => panic!("{other:?}"),
         };
         let with_len = |len: u16, kind: u8, flags: u8, total: usize| {
             let mut v = std::vec![0u8; total];
@@ -336,6 +340,14 @@ mod tests {
         // A length that is no multiple of four is believed.
         let odd = with_len(9, 0, 0, 12);
         assert_eq!(Messages::new(&odd).collect::<Vec<_>>()[1], Err(Bad::Truncated));
+    }
+
+    /// Both directions agree on every number, and each type has one of its own.
+    #[test]
+    fn types_and_numbers() {
+        let known: Vec<_> = (0..=u8::MAX).filter_map(|n| Kind::from_number(n).map(|k| (n, k))).collect();
+        assert!(known.iter().all(|(n, kind)| kind.number() == *n));
+        assert_eq!(known.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 10]);
     }
 
     #[test]

@@ -9,6 +9,9 @@
 //! accepts what the original sends and everything harmless beyond it; writing stays inside what the
 //! original accepts, because it answers an unknown type or flag with requests for retransmission for ever.
 
+// A new type of message does not pass unseen: no arm takes what has no name.
+#![deny(clippy::wildcard_enum_match_arm)]
+
 pub mod attr;
 pub mod build;
 pub mod codec;

@@ -3,9 +3,10 @@
 //! Valid for any input: text is escaped, numbers are plain integers (counters may exceed 2^53), addresses
 //! are text, and what the kernel did not send is absent. The original has no such output.
 
-use super::{EventKind, EventTime, Out, Style, TextContext, escape, family_name, line, proto_name};
+use super::{EventTime, Out, Style, TextContext, escape, family_name, line, proto_name};
 use crate::consts::{ipproto, ips};
 use crate::error::WireError;
+use crate::event::Event;
 use crate::expect::ExpectView;
 use crate::flow::{Counters, Dir, FlowView};
 use crate::tuple::{Shape, Tuple};
@@ -35,9 +36,9 @@ const STATUS: [(u32, &[u8]); 16] = [
 
 /// What an object says about the event it is part of.
 #[derive(Clone, Copy, Debug)]
-pub struct Event<'a> {
+pub struct EventHead<'a> {
     /// New, changed or gone.
-    pub kind: EventKind,
+    pub kind: Event,
     /// Netlink port of the program that caused it; 0 is none.
     pub portid: u32,
     /// The program's name, if it was found.
@@ -50,7 +51,7 @@ pub struct Event<'a> {
 pub fn flow(
     out: &mut Out<'_>,
     f: &FlowView<'_>,
-    event: Option<&Event<'_>>,
+    event: Option<&EventHead<'_>>,
     style: &Style,
     ctx: &TextContext<'_>,
 ) -> Result<(), WireError> {
@@ -124,7 +125,7 @@ pub fn flow(
 pub fn expect(
     out: &mut Out<'_>,
     e: &ExpectView<'_>,
-    event: Option<&Event<'_>>,
+    event: Option<&EventHead<'_>>,
     style: &Style,
 ) -> Result<(), WireError> {
     let expected = e.tuple_expected()?.unwrap_or_default();
@@ -191,11 +192,11 @@ pub fn count(out: &mut Out<'_>, entries: u64, max: Option<u64>) {
 }
 
 /// The members of an event, each with the comma after it: more always follows.
-fn head(out: &mut Out<'_>, e: &Event<'_>) {
+fn head(out: &mut Out<'_>, e: &EventHead<'_>) {
     match e.kind {
-        EventKind::New => out.lit(b"\"event\":\"new\","),
-        EventKind::Update => out.lit(b"\"event\":\"update\","),
-        EventKind::Destroy => out.lit(b"\"event\":\"destroy\","),
+        Event::New => out.lit(b"\"event\":\"new\","),
+        Event::Update => out.lit(b"\"event\":\"update\","),
+        Event::Destroy => out.lit(b"\"event\":\"destroy\","),
     }
     if let Some(t) = e.time {
         out.lit(b"\"timestamp\":");

@@ -1,8 +1,9 @@
 //! The conntrack line, and what goes around it in events (spec/cli.md §§3.1, 3.2).
 
-use super::{EventKind, EventTime, Out, Style, TextContext, proto_name};
+use super::{EventTime, Out, Style, TextContext, proto_name};
 use crate::consts::{af, cta, ipproto, ips};
 use crate::error::WireError;
+use crate::event::Event;
 use crate::flow::{Dir, FlowView, Timestamps};
 use crate::proto::StateOf;
 use crate::tuple::{Shape, Tuple};
@@ -319,11 +320,11 @@ fn labels(out: &mut Out<'_>, f: &FlowView<'_>, ctx: &TextContext<'_>) {
 }
 
 /// The event tag, right-aligned in nine columns and a blank.
-pub fn tag(out: &mut Out<'_>, kind: EventKind) {
+pub fn tag(out: &mut Out<'_>, kind: Event) {
     match kind {
-        EventKind::New => out.lit(b"    [NEW] "),
-        EventKind::Update => out.lit(b" [UPDATE] "),
-        EventKind::Destroy => out.lit(b"[DESTROY] "),
+        Event::New => out.lit(b"    [NEW] "),
+        Event::Update => out.lit(b" [UPDATE] "),
+        Event::Destroy => out.lit(b"[DESTROY] "),
     }
 }
 

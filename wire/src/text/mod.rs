@@ -73,33 +73,6 @@ pub struct Style {
     pub timestamp: bool,
 }
 
-/// What happened to a flow or an expectation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventKind {
-    /// It was created.
-    New,
-    /// It changed.
-    Update,
-    /// It ended.
-    Destroy,
-}
-
-impl EventKind {
-    /// The kind of an event from its message type and flags (spec/ctnetlink.md §5.1); `None` for other
-    /// messages. Works for both tables: the low byte says new or delete in each.
-    pub fn of(msg: &crate::header::CtMsg<'_>) -> Option<EventKind> {
-        use crate::consts::{ipctnl, ipctnl_exp, nlm_f};
-        match msg.kind() {
-            ipctnl::NEW | ipctnl_exp::NEW if msg.hdr.flags.get() & (nlm_f::CREATE | nlm_f::EXCL) != 0 => {
-                Some(EventKind::New)
-            }
-            ipctnl::NEW | ipctnl_exp::NEW => Some(EventKind::Update),
-            ipctnl::DELETE | ipctnl_exp::DELETE => Some(EventKind::Destroy),
-            _ => None,
-        }
-    }
-}
-
 /// The moment an event is reported with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventTime {

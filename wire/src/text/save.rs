@@ -18,12 +18,12 @@ pub enum Verb {
     Delete,
 }
 
-impl From<super::EventKind> for Verb {
-    fn from(kind: super::EventKind) -> Verb {
+impl From<crate::event::Event> for Verb {
+    fn from(kind: crate::event::Event) -> Verb {
         match kind {
-            super::EventKind::New => Verb::Add,
-            super::EventKind::Update => Verb::Update,
-            super::EventKind::Destroy => Verb::Delete,
+            crate::event::Event::New => Verb::Add,
+            crate::event::Event::Update => Verb::Update,
+            crate::event::Event::Destroy => Verb::Delete,
         }
     }
 }

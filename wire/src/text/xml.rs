@@ -3,9 +3,10 @@
 //! Two things are different: states of SCTP and DCCP have their own names, not those of TCP with the same
 //! number, and text is escaped, so that the document is always well formed.
 
-use super::{EventKind, LocalTime, Out, Style, TextContext, escape, family_name, line, proto_name};
+use super::{LocalTime, Out, Style, TextContext, escape, family_name, line, proto_name};
 use crate::consts::{af, ipproto, ips};
 use crate::error::WireError;
+use crate::event::Event;
 use crate::expect::ExpectView;
 use crate::flow::{Dir, FlowView, Timestamps};
 use crate::tuple::{Shape, Tuple};
@@ -30,13 +31,13 @@ fn number<const A: usize, const B: usize>(out: &mut Out<'_>, open: &[u8; A], val
     out.lit(close);
 }
 
-fn open_flow(out: &mut Out<'_>, kind: Option<EventKind>) {
+fn open_flow(out: &mut Out<'_>, kind: Option<Event>) {
     out.lit(b"<flow");
     match kind {
         None => {}
-        Some(EventKind::New) => out.lit(b" type=\"new\""),
-        Some(EventKind::Update) => out.lit(b" type=\"update\""),
-        Some(EventKind::Destroy) => out.lit(b" type=\"destroy\""),
+        Some(Event::New) => out.lit(b" type=\"new\""),
+        Some(Event::Update) => out.lit(b" type=\"update\""),
+        Some(Event::Destroy) => out.lit(b" type=\"destroy\""),
     }
     out.byte(b'>');
 }
@@ -46,7 +47,7 @@ fn open_flow(out: &mut Out<'_>, kind: Option<EventKind>) {
 pub fn flow(
     out: &mut Out<'_>,
     f: &FlowView<'_>,
-    kind: Option<EventKind>,
+    kind: Option<Event>,
     when_s: Option<i64>,
     style: &Style,
     ctx: &TextContext<'_>,
@@ -287,7 +288,7 @@ fn time(out: &mut Out<'_>, t: &LocalTime) {
 pub fn expect(
     out: &mut Out<'_>,
     e: &ExpectView<'_>,
-    kind: Option<EventKind>,
+    kind: Option<Event>,
     when_s: Option<i64>,
     ctx: &TextContext<'_>,
 ) -> Result<(), WireError> {

@@ -2,13 +2,14 @@
 
 use super::{Hostile, Plain, context};
 use zct_wire::error::WireError;
+use zct_wire::event::Event;
 use zct_wire::expect::ExpectView;
 use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
 use zct_wire::stats::CpuStats;
-use zct_wire::text::json::Event;
+use zct_wire::text::json::EventHead;
 use zct_wire::text::stats::Counters;
-use zct_wire::text::{EventKind, EventTime, LabelNames, Out, Style, expect, json, line, save, stats, xml};
+use zct_wire::text::{EventTime, LabelNames, Out, Style, expect, json, line, save, stats, xml};
 
 /// What a text has to look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ fn flow_line(
 
 fn flow_event_line(out: &mut Out<'_>, msg: CtMsg<'_>) -> Result<(), WireError> {
     line::timestamp(out, WHEN);
-    line::tag(out, EventKind::of(&msg).unwrap_or(EventKind::New));
+    line::tag(out, Event::of(&msg).unwrap_or(Event::New));
     flow_line(out, msg, NO_WORDS, None)?;
     line::userspace(out, 4711, Some(b"conntrack"));
     Ok(())
@@ -55,7 +56,7 @@ fn flow_event_line(out: &mut Out<'_>, msg: CtMsg<'_>) -> Result<(), WireError> {
 fn flow_xml(
     out: &mut Out<'_>,
     msg: CtMsg<'_>,
-    kind: Option<EventKind>,
+    kind: Option<Event>,
     style: Style,
     labels: Option<&dyn LabelNames>,
 ) -> Result<(), WireError> {
@@ -63,9 +64,9 @@ fn flow_xml(
     xml::flow(out, &FlowView::index(msg)?, kind, when, &style, &context(labels))
 }
 
-fn hostile_event() -> Event<'static> {
-    Event {
-        kind: EventKind::Destroy,
+fn hostile_event() -> EventHead<'static> {
+    EventHead {
+        kind: Event::Destroy,
         portid: u32::MAX,
         program: Some(super::message::HOSTILE_TEXT),
         time: Some(EventTime { sec: u64::MAX, usec: u32::MAX }),
@@ -75,7 +76,7 @@ fn hostile_event() -> Event<'static> {
 fn flow_json(
     out: &mut Out<'_>,
     msg: CtMsg<'_>,
-    event: Option<Event<'_>>,
+    event: Option<EventHead<'_>>,
     style: Style,
     labels: Option<&dyn LabelNames>,
 ) -> Result<(), WireError> {
@@ -101,7 +102,7 @@ pub const FLOW: &[Renderer] = &[
     Renderer {
         name: "xml, event",
         format: Format::Xml,
-        run: |o, m| flow_xml(o, m, Some(EventKind::Update), ALL_WORDS, Some(&Hostile)),
+        run: |o, m| flow_xml(o, m, Some(Event::Update), ALL_WORDS, Some(&Hostile)),
     },
     Renderer { name: "json", format: Format::Json, run: |o, m| flow_json(o, m, None, NO_WORDS, None) },
     Renderer {
@@ -135,7 +136,7 @@ pub const EXPECT: &[Renderer] = &[
         name: "expectation xml, event",
         format: Format::Xml,
         run: |out, msg| {
-            let kind = Some(EventKind::New);
+            let kind = Some(Event::New);
             xml::expect(out, &ExpectView::index(msg)?, kind, Some(WHEN.sec as i64), &context(None))
         },
     },

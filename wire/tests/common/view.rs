@@ -4,13 +4,13 @@
 use zct_wire::attr::Attrs;
 use zct_wire::build::Builder;
 use zct_wire::consts::{cta, cta_expect, ips};
+use zct_wire::event::Event;
 use zct_wire::expect::ExpectView;
 use zct_wire::filter::Masked;
 use zct_wire::flow::{Dir, FlowView};
 use zct_wire::header::{CtMsg, Frames, NL_HDR};
 use zct_wire::request::{self, NewFlow};
 use zct_wire::stats::{CpuStats, GlobalStats};
-use zct_wire::text::EventKind;
 use zct_wire::tuple::{Shape, Tuple};
 
 /// The walk over attributes ends, yields only parts of what it was given, and nothing after an error.
@@ -103,7 +103,7 @@ pub fn flow(msg: CtMsg<'_>) {
     assert_eq!(f.orig_shape().map(|s| s.tuple()), f.orig().map(Option::unwrap_or_default));
     assert_eq!(f.reply_shape().map(|s| s.tuple()), f.reply().map(Option::unwrap_or_default));
     let _ = (f.secmark(), f.use_count(), f.id(), f.event_time_ns(), f.secctx(), f.timestamps(), f.state());
-    let _ = (f.counters(Dir::Orig), f.counters(Dir::Reply), EventKind::of(f.msg()), f.family());
+    let _ = (f.counters(Dir::Orig), f.counters(Dir::Reply), Event::of(f.msg()), f.family());
     if let Some(labels) = f.labels() {
         let bits: Vec<u16> = labels.iter().collect();
         assert!(bits.windows(2).all(|w| w[0] < w[1]) && bits.iter().all(|b| *b < 128), "{bits:?}");

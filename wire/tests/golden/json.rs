@@ -3,9 +3,10 @@
 use crate::sample::{self, CTX, UNLABELLED, counters, expected, ftp, times, tuples, v4};
 use zct_wire::build::Builder;
 use zct_wire::consts::{cta, cta_expect, cta_help, cta_secctx};
+use zct_wire::event::Event;
 use zct_wire::proto::{ProtoInfo, TcpInfo};
-use zct_wire::text::json::{Event, count, expect, flow, lost};
-use zct_wire::text::{EventKind, EventTime, Out, Style};
+use zct_wire::text::json::{EventHead, count, expect, flow, lost};
+use zct_wire::text::{EventTime, Out, Style};
 use zct_wire::tuple::Tuple;
 
 const PLAIN: Style = Style { extended: false, id: false, ktimestamp: false, timestamp: false };
@@ -83,13 +84,13 @@ fn absent_is_absent() {
 fn what_happened_comes_first() {
     let time = Some(EventTime { sec: 1_795_452_143, usec: 42 });
     for (event, want) in [
-        (Event { kind: EventKind::New, portid: 0, program: None, time: None }, "\"new\""),
+        (EventHead { kind: Event::New, portid: 0, program: None, time: None }, "\"new\""),
         (
-            Event { kind: EventKind::Update, portid: 9, program: None, time },
+            EventHead { kind: Event::Update, portid: 9, program: None, time },
             "\"update\",\"timestamp\":1795452143.000042,\"portid\":9",
         ),
         (
-            Event { kind: EventKind::Destroy, portid: 9, program: Some(b"a\"b"), time: None },
+            EventHead { kind: Event::Destroy, portid: 9, program: Some(b"a\"b"), time: None },
             "\"destroy\",\"portid\":9,\"program\":\"a\\\"b\"",
         ),
     ] {

@@ -5,9 +5,10 @@ use crate::sample::{CTX, flow_of};
 use zct_wire::build::Builder;
 use zct_wire::consts::{af, cta, cta_ip, cta_proto, cta_tuple, ips};
 use zct_wire::error::WireError;
+use zct_wire::event::Event;
 use zct_wire::flow::FlowView;
 use zct_wire::proto::{ProtoInfo, TcpInfo};
-use zct_wire::text::{EventKind, Out, Style, json, line, save, xml};
+use zct_wire::text::{Out, Style, json, line, save, xml};
 use zct_wire::tuple::{Addr, Tuple};
 
 /// The same tuple with its members in an order that no kernel sends.
@@ -36,7 +37,7 @@ const STYLE: Style = Style { extended: true, id: true, ktimestamp: true, timesta
 const FORMATS: [Render; 4] = [
     |out, f| line::flow(out, f, &STYLE, &CTX),
     |out, f| save::flow(out, f, save::Verb::Add),
-    |out, f| xml::flow(out, f, Some(EventKind::New), Some(7), &STYLE, &CTX),
+    |out, f| xml::flow(out, f, Some(Event::New), Some(7), &STYLE, &CTX),
     |out, f| json::flow(out, f, None, &STYLE, &CTX),
 ];
 

@@ -3,9 +3,10 @@
 use crate::sample::{self, CTX, UNLABELLED, counters, expected, ftp, times, tuples, v4};
 use zct_wire::build::Builder;
 use zct_wire::consts::{af, cta, cta_expect, cta_help, cta_secctx, ipproto, ips};
+use zct_wire::event::Event;
 use zct_wire::proto::{DccpInfo, ProtoInfo, SctpInfo, TcpInfo};
 use zct_wire::text::xml::{expect, flow};
-use zct_wire::text::{EventKind, Style, line};
+use zct_wire::text::{Style, line};
 use zct_wire::tuple::{Addr, Tuple};
 
 const PLAIN: Style = Style { extended: false, id: false, ktimestamp: false, timestamp: false };
@@ -108,9 +109,9 @@ fn the_end_of_a_flow_with_its_time() {
            <stop>1000000002050000000</stop></timestamp><deltatime>1</deltatime></meta>\
            <when><hour>3</hour><min>04</min><sec>23</sec><wday>4</wday><day>25</day><month>11</month>\
            <year>2026</year></when></flow>";
-    assert_eq!(event(EventKind::Destroy), "<flow type=\"destroy\">".to_owned() + &rest);
-    assert_eq!(event(EventKind::New), "<flow type=\"new\">".to_owned() + &rest);
-    assert_eq!(event(EventKind::Update), "<flow type=\"update\">".to_owned() + &rest);
+    assert_eq!(event(Event::Destroy), "<flow type=\"destroy\">".to_owned() + &rest);
+    assert_eq!(event(Event::New), "<flow type=\"new\">".to_owned() + &rest);
+    assert_eq!(event(Event::Update), "<flow type=\"update\">".to_owned() + &rest);
     assert!(sample::flow(ended, |out, f| line::flow(out, f, &PLAIN, &CTX)).contains("delta-time=2"));
 }
 
@@ -235,9 +236,8 @@ fn an_expectation_event_with_flags_and_its_time() {
         expected(b, 6, 6, 6);
         b.put_be32(cta_expect::FLAGS, 7).put_be16(cta_expect::ZONE, 3);
     };
-    let got = sample::expectation(fill, |out, e| {
-        expect(out, e, Some(EventKind::Destroy), Some(1_795_452_143), &CTX)
-    });
+    let got =
+        sample::expectation(fill, |out, e| expect(out, e, Some(Event::Destroy), Some(1_795_452_143), &CTX));
     let want = "<flow type=\"destroy\">".to_owned()
         + &expectation(TCP, FTP)
         + "<meta><zone>3</zone><when><hour>3</hour><min>04</min><sec>23</sec><wday>4</wday><day>25</day>\

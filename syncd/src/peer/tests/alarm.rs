@@ -66,10 +66,10 @@ fn ended_flows_are_told_once() {
 #[test]
 fn flows_of_the_peer_expire() {
     let mut b = Bench::new(config());
-    b.data(Kind::FlowNew, 0, &flow(1));
-    b.data(Kind::FlowNew, 0, &flow(2));
+    b.data(Event::New, 0, &flow(1));
+    b.data(Event::New, 0, &flow(2));
     b.run_to(20_000);
-    b.data(Kind::FlowUpdate, 0, &flow(1));
+    b.data(Event::Update, 0, &flow(1));
     let id = b.caches.external.find(&crate::store::Key::of(&flow(1)).unwrap()).unwrap();
     assert_eq!(b.m.expires_in_s(b.now, b.caches.external.meta(id).unwrap()), Some(30));
     b.run_to(29_000);
@@ -88,10 +88,10 @@ fn flows_of_the_peer_expire() {
 fn other_modes_are_told_apart() {
     let mut b = Bench::new(config());
     b.peer_seq = 100;
-    b.data(Kind::FlowNew, 0, &flow(1));
+    b.data(Event::New, 0, &flow(1));
     b.peer_seq = 50;
-    b.data(Kind::FlowNew, 0, &flow(2));
-    b.data(Kind::FlowNew, flag::HELLO, &flow(3));
+    b.data(Event::New, 0, &flow(2));
+    b.data(Event::New, flag::HELLO, &flow(3));
     b.control(flag::ALIVE | flag::HELLO, None);
     b.run(10);
     assert_eq!(b.caches.external.counts().flows, 2);

@@ -238,7 +238,7 @@ fn bad_messages_are_counted_and_cost_only_themselves() {
     m.extend([0, 8, 0, 33, 0, 0, 0, 0]);
     b.peer_seq += 1;
     b.receive(&m);
-    b.data(Kind::FlowNew, 0, &flow(1));
+    b.data(Event::New, 0, &flow(1));
     let s = *b.m.stats();
     let d = |f: fn(&crate::peer::Stats) -> u64| f(&s) - f(&before);
     assert_eq!((d(|s| s.truncated), d(|s| s.bad_size), d(|s| s.bad_version)), (2, 1, 1));

@@ -69,7 +69,7 @@ fn a_full_cache_counts_what_it_cannot_hold() {
     let mut b = Bench::greeted(Config { hash_limit: 2, ..Config::default() });
     for n in 0..5 {
         b.event(Event::New, &flow(n));
-        b.data(Kind::FlowNew, 0, &flow(n));
+        b.data(Event::New, 0, &flow(n));
     }
     assert_eq!((b.m.stats().internal.no_space, b.m.stats().external.no_space), (3, 3));
     assert_eq!(b.run(10).iter().filter(|s| s.flow.is_some()).count(), 2);
@@ -148,12 +148,12 @@ fn a_commit_timeout_keeps_timeouts_at_home() {
 #[test]
 fn injection_goes_to_the_host() {
     let mut b = Bench::greeted(Config { disable_external_cache: true, ..Config::default() });
-    b.data(Kind::FlowNew, 0, &flow(1));
-    b.data(Kind::FlowUpdate, 0, &Flow { mark: Some(1), ..flow(1) });
-    b.data(Kind::FlowDelete, 0, &flow(1));
-    let kinds: Vec<_> = b.log.flows.iter().map(|(k, f)| (*k, f.mark)).collect();
-    let want = [(Kind::FlowNew, None), (Kind::FlowUpdate, Some(1)), (Kind::FlowDelete, None)];
-    assert_eq!(kinds, want);
+    b.data(Event::New, 0, &flow(1));
+    b.data(Event::Update, 0, &Flow { mark: Some(1), ..flow(1) });
+    b.data(Event::Destroy, 0, &flow(1));
+    let got: Vec<_> = b.log.flows.iter().map(|(event, f)| (*event, f.mark)).collect();
+    let want = [(Event::New, None), (Event::Update, Some(1)), (Event::Destroy, None)];
+    assert_eq!(got, want);
     assert_eq!(b.caches.external.counts().flows, 0);
 }
 
@@ -176,18 +176,18 @@ fn expectations_need_their_master() {
     b.event(Event::New, &flow(1));
     b.m.expect_change(b.now, Event::New, Origin::Kernel, &expect, &mut b.caches);
     let s = b.run(10);
-    assert_eq!(s.iter().map(|s| s.kind).collect::<Vec<_>>(), [NEW, Kind::ExpectNew as u8]);
+    assert_eq!(s.iter().map(|s| s.kind).collect::<Vec<_>>(), [NEW, Kind::Expect(Event::New).number()]);
     b.m.expect_change(b.now, Event::Destroy, Origin::Kernel, &expect, &mut b.caches);
     let s = b.run(10);
-    assert_eq!(s[0].kind, Kind::ExpectDelete as u8);
+    assert_eq!(s[0].kind, Kind::Expect(Event::Destroy).number());
     assert_eq!(b.caches.internal_expect.len(), 1);
     b.control(flag::ACK, Some((s[0].seq, s[0].seq)));
     assert_eq!(b.caches.internal_expect.len(), 0);
 
     // The other way.
     let mut buf = [0; MESSAGE_MAX];
-    for (kind, left) in [(Kind::ExpectNew, 1), (Kind::ExpectUpdate, 1), (Kind::ExpectDelete, 0)] {
-        let n = expect.encode(&mut buf, kind, 0, b.peer_seq, Encode::default()).unwrap();
+    for (event, left) in [(Event::New, 1), (Event::Update, 1), (Event::Destroy, 0)] {
+        let n = expect.encode(&mut buf, event, 0, b.peer_seq, Encode::default()).unwrap();
         b.peer_seq += 1;
         b.receive(&buf[..n]);
         assert_eq!(b.caches.external_expect.len(), left);

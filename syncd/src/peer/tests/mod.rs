@@ -1,6 +1,7 @@
 //! One machine against hand-made messages: the traces of spec/sync-protocol.md §4 to §7, and where we differ.
 
 mod alarm;
+mod apply;
 mod ftfw;
 mod local;
 mod notrack;
@@ -19,8 +20,8 @@ const PEER: u32 = 5000;
 #[derive(Default)]
 struct Log {
     notices: Vec<Notice>,
-    flows: Vec<(Kind, Flow)>,
-    expects: Vec<(Kind, Expect)>,
+    flows: Vec<(Event, Flow)>,
+    expects: Vec<(Event, Expect)>,
     dumps: u32,
     flushes: u32,
 }
@@ -29,11 +30,11 @@ impl Host for Log {
     fn notice(&mut self, notice: Notice) {
         self.notices.push(notice);
     }
-    fn inject_flow(&mut self, kind: Kind, flow: &Flow) {
-        self.flows.push((kind, *flow));
+    fn inject_flow(&mut self, event: Event, flow: &Flow) {
+        self.flows.push((event, *flow));
     }
-    fn inject_expect(&mut self, kind: Kind, expect: &Expect) {
-        self.expects.push((kind, *expect));
+    fn inject_expect(&mut self, event: Event, expect: &Expect) {
+        self.expects.push((event, *expect));
     }
     fn dump_kernel(&mut self) {
         self.dumps += 1;
@@ -68,10 +69,10 @@ struct Bench {
     peer_seq: u32,
 }
 
-const CTL: u8 = Kind::Control as u8;
-const NEW: u8 = Kind::FlowNew as u8;
-const UPD: u8 = Kind::FlowUpdate as u8;
-const DEL: u8 = Kind::FlowDelete as u8;
+const CTL: u8 = Kind::Control.number();
+const NEW: u8 = Kind::Flow(Event::New).number();
+const UPD: u8 = Kind::Flow(Event::Update).number();
+const DEL: u8 = Kind::Flow(Event::Destroy).number();
 
 fn flow(n: u16) -> Flow {
     let orig = Tuple {
@@ -141,9 +142,9 @@ impl Bench {
     }
 
     /// The peer's next flow message.
-    fn data(&mut self, kind: Kind, flags: u8, flow: &Flow) {
+    fn data(&mut self, event: Event, flags: u8, flow: &Flow) {
         let mut buf = [0; MESSAGE_MAX];
-        let n = flow.encode(&mut buf, kind, flags, self.peer_seq, Encode::default()).unwrap();
+        let n = flow.encode(&mut buf, event, flags, self.peer_seq, Encode::default()).unwrap();
         self.peer_seq = self.peer_seq.wrapping_add(1);
         self.receive(&buf[..n]);
     }
@@ -158,13 +159,11 @@ impl Bench {
         let (mut out, mut buf) = (Vec::new(), [0xa5; 2000]);
         while let Some(n) = self.m.transmit(self.now, &mut self.caches, &mut buf) {
             let see = |m: zct_wire::peer::Message<'_>| Seen {
-                kind: m.kind,
+                kind: m.number,
                 flags: m.flags,
                 seq: m.seq,
-                range: m.range().filter(|_| m.kind == CTL),
-                flow: Kind::from_number(m.kind)
-                    .filter(|k| k.is_flow())
-                    .map(|_| Flow::decode(m.body()).unwrap()),
+                range: m.range().filter(|_| m.number == CTL),
+                flow: matches!(m.kind(), Some(Kind::Flow(_))).then(|| Flow::decode(m.body()).unwrap()),
             };
             out.push(Messages::new(&buf[..n]).map(|m| see(m.unwrap())).collect());
             assert!(out.len() < 10_000, "does not stop");

@@ -24,11 +24,11 @@ fn alive_and_nothing_else() {
 #[test]
 fn takes_everything() {
     let mut b = Bench::new(config());
-    b.data(Kind::FlowNew, flag::HELLO, &flow(1));
+    b.data(Event::New, flag::HELLO, &flow(1));
     b.peer_seq += 3;
-    b.data(Kind::FlowNew, 0, &flow(2));
+    b.data(Event::New, 0, &flow(2));
     b.peer_seq -= 3;
-    b.data(Kind::FlowNew, 0, &flow(3));
+    b.data(Event::New, 0, &flow(3));
     b.control(flag::ACK, Some((1, 2)));
     b.control(flag::NACK, Some((1, 2)));
     let s = *b.m.stats();

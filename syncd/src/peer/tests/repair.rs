@@ -16,7 +16,7 @@ fn a_gap_is_acknowledged_and_asked_for_at_once() {
     b.control(flag::ALIVE, None);
     let before = b.peer_seq - 1;
     b.peer_seq += 7;
-    b.data(Kind::FlowUpdate, 0, &flow(1));
+    b.data(Event::Update, 0, &flow(1));
     let d = b.datagrams();
     let heads: Vec<_> = d[0].iter().map(|s| (s.flags, s.range)).collect();
     assert_eq!(heads, [(flag::ACK, Some((before, before))), (flag::NACK, Some((before + 1, before + 7)))]);
@@ -160,20 +160,20 @@ fn a_resync_is_acknowledged_after_the_bulk() {
 fn a_bulk_that_was_asked_for_ends_with_a_sweep() {
     let mut b = Bench::greeted(Config::default());
     for n in 0..5 {
-        b.data(Kind::FlowNew, 0, &flow(n));
+        b.data(Event::New, 0, &flow(n));
     }
     b.m.request_resync(b.now);
     let asked = b.run(5).into_iter().find(|s| s.flags == flag::RESYNC).unwrap().seq;
     // As the original: the acknowledgement of the request may come before the flows.
     b.control(flag::ACK, Some((asked, asked)));
-    b.data(Kind::FlowUpdate, 0, &flow(1));
+    b.data(Event::Update, 0, &flow(1));
     b.peer_seq += 1; // one of them is lost
-    b.data(Kind::FlowUpdate, 0, &flow(3));
+    b.data(Event::Update, 0, &flow(3));
     let nack = b.run(5).into_iter().find(|s| s.flags == flag::NACK).unwrap().seq;
     // Anything acknowledged now tells nothing: the lost one is still to come.
     b.control(flag::ACK, Some((nack, nack)));
     assert_eq!(b.caches.external.counts().flows, 5);
-    b.data(Kind::FlowUpdate, 0, &flow(2));
+    b.data(Event::Update, 0, &flow(2));
     let sent = b.run(1100);
     assert_eq!(b.caches.external.counts().flows, 5);
     b.control(flag::ACK, Some((nack + 1, sent.last().unwrap().seq)));
@@ -187,7 +187,7 @@ fn a_bulk_that_was_asked_for_ends_with_a_sweep() {
 #[test]
 fn no_sweep_after_a_malformed_message() {
     let mut b = Bench::greeted(Config::default());
-    b.data(Kind::FlowNew, 0, &flow(1));
+    b.data(Event::New, 0, &flow(1));
     b.m.request_resync(b.now);
     let asked = b.run(5).into_iter().find(|s| s.flags == flag::RESYNC).unwrap().seq;
     let mut m = vec![0x10, 0, 0, 16];

@@ -1,0 +1,30 @@
+//! What has happened to a flow or an expectation, whoever tells it: the kernel or a peer.
+
+use crate::consts::{ipctnl, ipctnl_exp, nlm_f};
+use crate::header::CtMsg;
+
+/// What has happened to a flow or an expectation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// It is new.
+    New,
+    /// Something of it has changed.
+    Update,
+    /// It has ended.
+    Destroy,
+}
+
+impl Event {
+    /// What a message of the kernel reports, from its type and flags (spec/ctnetlink.md §5.1); `None` for
+    /// other messages. Works for both tables: the low byte says new or delete in each.
+    pub fn of(msg: &CtMsg<'_>) -> Option<Event> {
+        match msg.kind() {
+            ipctnl::NEW | ipctnl_exp::NEW if msg.hdr.flags.get() & (nlm_f::CREATE | nlm_f::EXCL) != 0 => {
+                Some(Event::New)
+            }
+            ipctnl::NEW | ipctnl_exp::NEW => Some(Event::Update),
+            ipctnl::DELETE | ipctnl_exp::DELETE => Some(Event::Destroy),
+            _ => None,
+        }
+    }
+}
