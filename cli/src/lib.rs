@@ -55,7 +55,7 @@ fn command(name: Name, words: &[&[u8]]) -> Result<(), Fail> {
     parsed?;
     let labels = Invocation::load_labels(&args);
     let call = Invocation::new(name, args, labels)?;
-    legal::check(&call.args)?;
+    legal::check(&call.args, name)?;
     dispatch(&call)
 }
 

@@ -60,6 +60,18 @@ fn ports(one: Option<u16>, list: &[PortRange]) -> PortRanges {
     }
 }
 
+/// True when a deletion with these options is one of every flow: nothing narrows it. A `-t` alone does not, nor
+/// does `-u UNSET`.
+pub fn is_everything(args: &Args) -> bool {
+    args.labels.is_empty() && filter(args, Vec::new()) == Filter::default()
+}
+
+/// True when nothing but a family narrows it.
+pub fn is_family_alone(args: &Args) -> bool {
+    let family = Filter { family: args.family, ..Filter::default() };
+    args.labels.is_empty() && filter(args, Vec::new()) == family
+}
+
 /// The selection of `-L` and `-D`, where a `-u` that says nothing must not mean everything: its words were
 /// SRC_NAT or DST_NAT, which have options of their own.
 ///

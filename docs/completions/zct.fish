@@ -49,6 +49,7 @@ complete -c zct -l dry-run -d 'show what would be deleted or updated, and change
 complete -c zct -l kernel-filter -x -a 'auto always never' -d 'let the kernel select by tuple and zone: auto, always, never'
 complete -c zct -l explain -d 'say what the kernel would be asked for and what not, and do nothing'
 complete -c zct -l jobs -x -d 'read the table in parts, N at a time'
+complete -c zct -l all -d 'with -D: every flow, or every flow of the family of -f'
 complete -c zct -n 'string match -qir -- "-p *tcp|--protonum[= ]tcp" (commandline -p)' -l sport -l orig-port-src -x -d 'source port of the original direction'
 complete -c zct -n 'string match -qir -- "-p *tcp|--protonum[= ]tcp" (commandline -p)' -l dport -l orig-port-dst -x -d 'destination port of the original direction'
 complete -c zct -n 'string match -qir -- "-p *tcp|--protonum[= ]tcp" (commandline -p)' -l reply-port-src -x -d 'source port of the reply direction'

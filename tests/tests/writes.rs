@@ -20,6 +20,8 @@ use zct_wire::request::{self, Table};
 /// One test for each difference of the write side.
 const TESTS: &[(&str, fn())] = &[
     ("W2", negated_status_deletes_no_more_than_it_lists),
+    ("Z stray", stray_words_are_refused),
+    ("Z bare -D", a_deletion_without_a_selection),
     ("W3", a_family_is_emptied_alone),
     ("W4", each_line_of_a_file_has_its_own_values),
     ("W13", flows_in_a_zone_are_updated),
@@ -92,6 +94,92 @@ fn negated_status_deletes_no_more_than_it_lists() {
         });
         assert_eq!(theirs, [""; 0], "{line}");
         assert!(ours.len() == 1 && ours[0].contains(survivor), "{line}: {ours:?}");
+    }
+}
+
+fn stray_words_are_refused() {
+    for (line, named) in [
+        ("-D -p udp 10.0.0.9", "did you mean -s 10.0.0.9 or -d 10.0.0.9?"),
+        ("-U -m 5 10.0.0.9 x", "`10.0.0.9', `x'"),
+        ("-F -- -f ipv6", "`-f', `ipv6'"),
+        ("-D -p udp conntrack", "-D conntrack"),
+        ("-A -s 10.0.0.1 -d 10.0.0.2 -p udp --sport 1 --dport 2 -t 5 m 5", "`m', `5'"),
+        ("-I -s 10.0.0.1 -d 10.0.0.2 -p udp --sport 9 --dport 2 -t 5 foo", "`foo'"),
+        (
+            "-D expect -p tcp -s 10.0.0.1 -d 10.0.0.2 --sport 1 --dport 2 --reply-port-src 1 --reply-port-dst 2 foo",
+            "`foo'",
+        ),
+    ] {
+        let [theirs, ours] = both(|tool| {
+            done(Tool::Reference, &[PLAIN, ASSURED]);
+            let output = on(tool, line);
+            // The same as a line of a file.
+            let loaded =
+                tool.run_with_stdin(&["-R", "-"], format!("{PLAIN} -u ASSURED\n{line}\n").as_bytes());
+            (output, loaded, table("-L"))
+        });
+        assert_ne!(theirs.0.exit, Exit::Code(2), "{line}: {theirs:?}");
+        let (output, loaded, left) = ours;
+        assert_eq!((output.exit, loaded.exit), (Exit::Code(2), Exit::Code(2)), "{line}: {output:?}");
+        assert!(output.err().contains(named), "{line}: {output:?}");
+        let forbidden = loaded.err().contains("Cannot use command");
+        assert!(
+            forbidden || loaded.err().contains(named) && loaded.err().contains("-:2"),
+            "{line}: {loaded:?}"
+        );
+        assert_eq!(left.len(), 2, "{line}: {left:?}");
+        assert!(!left.iter().any(|l| l.contains("mark=5")), "{line}: {left:?}");
+    }
+}
+
+fn a_deletion_without_a_selection() {
+    const SAID: &str = "no selection was given: all flows were deleted";
+    let left = |tool: Tool, line: &str| {
+        let ns = Netns::fresh();
+        ns.nft(TRACKING);
+        done(Tool::Reference, &[PLAIN, SIX]);
+        let output = on(tool, line);
+        (output, [table("-L -f ipv4"), table("-L -f ipv6")].concat().len())
+    };
+    for line in ["-D", "-D -t 100", "-D -u UNSET", "-D -o id", "-D conntrack"] {
+        if !line.contains("UNSET") {
+            let (output, count) = left(Tool::Reference, line);
+            assert_eq!((output.exit, count), (Exit::Code(0), 0), "{line}: {output:?}");
+        }
+        let (output, count) = left(Tool::Zct, line);
+        assert_eq!((output.exit, count), (Exit::Code(0), 0), "{line}: {output:?}");
+        assert!(output.err().contains("2 flow entries have been deleted") && output.err().contains(SAID));
+        let (output, count) = left(Tool::ZctByName, line);
+        assert_eq!((output.exit, count), (Exit::Code(2), 2), "{line}: {output:?}");
+        assert!(output.err().contains("-F") && output.err().contains("--all"), "{output:?}");
+    }
+    for tool in [Tool::Zct, Tool::ZctByName] {
+        for (line, rest) in [
+            ("-D --all", 0),
+            ("-D --all -f ipv6", 1),
+            ("-D -f ipv6", 1),
+            ("-D -p udp", 0),
+            ("-D -s 0.0.0.0/0", 1),
+            ("-F", 0),
+        ] {
+            let (output, count) = left(tool, line);
+            assert_eq!((output.exit, count), (Exit::Code(0), rest), "{tool:?} {line}: {output:?}");
+            assert!(!output.err().contains("no selection"), "{tool:?} {line}: {output:?}");
+        }
+        for line in ["-D --all -s 10.0.0.1", "-D --all -p udp", "-L --all", "-U --all -m 1", "-F --all"] {
+            let (output, count) = left(tool, line);
+            assert_eq!((output.exit, count), (Exit::Code(2), 2), "{tool:?} {line}: {output:?}");
+        }
+    }
+    // A file may hold such a line among others.
+    for (tool, code, rest) in [(Tool::Zct, 0, 0), (Tool::ZctByName, 2, 2)] {
+        let _ns = Netns::fresh();
+        done(Tool::Reference, &[PLAIN, SIX]);
+        let output = tool.run_with_stdin(&["-R", "-"], b"-D -s 10.9.9.9\n-D -o id\n");
+        let count = [table("-L -f ipv4"), table("-L -f ipv6")].concat().len();
+        assert_eq!((output.exit, count), (Exit::Code(code), rest), "{output:?}");
+        let said = if code == 0 { SAID } else { "-D --all" };
+        assert!(output.err().contains(said) && output.err().contains("-:2"), "{output:?}");
     }
 }
 

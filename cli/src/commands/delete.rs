@@ -227,6 +227,9 @@ pub fn flows(call: &Invocation) -> Result<(), Fail> {
     let count = run(One { filter, plan }, Some(presenter), dry_run, Doing::Delete)?;
     let what = if dry_run { "would be deleted" } else { "have been deleted" };
     call.name.say(format!("{count} flow entries {what}.").as_bytes());
+    if is_unasked(&call.args) {
+        call.name.say(unasked(dry_run).as_bytes());
+    }
     if count == 0 { Err(Fail::silent()) } else { Ok(()) }
 }
 
@@ -235,6 +238,17 @@ pub fn deletion_filter(call: &Invocation) -> Result<Filter, Fail> {
     let mut filter = selection::checked_filter(&call.args, call.label_bits.clone())?;
     filter.timeout = call.args.timeout.filter(|_| timeout_counts(&call.args));
     Ok(filter)
+}
+
+/// True when nothing says that every flow is meant. Only as `conntrack` it comes to this point.
+pub fn is_unasked(args: &Args) -> bool {
+    !args.given.has(Id::All) && selection::is_everything(args)
+}
+
+/// What is said then.
+pub fn unasked(dry_run: bool) -> String {
+    let what = if dry_run { "would be deleted" } else { "were deleted" };
+    format!("no selection was given: all flows {what} (-F does this at once; zct -D asks for --all)")
 }
 
 /// Whether `-t` is compared with the time a flow has left. The original does so as soon as anything else is

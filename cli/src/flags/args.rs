@@ -93,6 +93,8 @@ pub struct Args {
     pub given: Given,
     /// What is to be said before anything else happens, in order.
     pub warnings: Vec<String>,
+    /// Words that belong to no option.
+    pub stray: Vec<Vec<u8>>,
     /// Family of `-f` and of every address.
     pub family: Option<u8>,
     /// `--src`

@@ -94,7 +94,9 @@ pub static COMMANDS: &[Command] = &[
         takes_table: true,
         tables: "[conntrack|expect]",
         brief: "delete matching entries",
-        manual: "Deletes the flows that match the given options, and shows them. Without options, all of them.",
+        manual: "Deletes the flows that match the given options, and shows them. Without a selection it is \
+                 refused: --all deletes all of them. Called as conntrack, it deletes all of them, as the \
+                 original does, and says so.",
     },
     Command {
         cmd: Cmd::Create,

@@ -3,14 +3,16 @@
 use super::args::{Args, Given};
 use super::command::{Cmd, Table as Entries};
 use super::protocol::{PROTOCOLS, ProtocolFlags};
+use super::stray;
 use super::table::{COLUMNS, FLAGS, Flag, Id};
-use crate::fail::Fail;
+use crate::fail::{Fail, Name};
+use crate::selection;
 use crate::values::list::Output;
 use std::sync::OnceLock;
 
 /// Checks everything that is wrong with the combination of options, in the order in which the original
 /// finds it.
-pub fn check(args: &Args) -> Result<(), Fail> {
+pub fn check(args: &Args, name: Name) -> Result<(), Fail> {
     if args.src_nat.or(args.dst_nat).is_some() && args.any_nat.is_some() {
         return Err(Fail::usage("cannot specify `--src-nat' or `--dst-nat' with `--any-nat'"));
     }
@@ -29,7 +31,27 @@ pub fn check(args: &Args) -> Result<(), Fail> {
     if !matches!(args.action, Some((Cmd::Help, _))) {
         check_protocol(args, column)?;
     }
-    check_meaning(args)
+    check_meaning(args)?;
+    check_everything(args, name)?;
+    // Last, since the original finds all other mistakes and not this one.
+    stray::check(args)
+}
+
+/// A script whose variable is empty must not lose every flow. As `conntrack`, it does as ever, and says so.
+fn check_everything(args: &Args, name: Name) -> Result<(), Fail> {
+    if args.action != Some((Cmd::Delete, Entries::Conntrack)) {
+        return Ok(());
+    }
+    let all = args.given.has(Id::All);
+    if all && !selection::is_family_alone(args) {
+        return Err(Fail::usage("`--all' deletes everything: it takes -f and no other selection"));
+    }
+    if !all && name != Name::Conntrack && selection::is_everything(args) {
+        return Err(Fail::usage(
+            "-D without a selection deletes nothing: use -F to empty the table, or -D --all to see what is deleted",
+        ));
+    }
+    Ok(())
 }
 
 /// The dying and unconfirmed lists take the options of the conntrack table, and help those of any.
@@ -180,7 +202,7 @@ mod tests {
     fn of(line: &str) -> Result<(), String> {
         let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         let mut args = Args::default();
-        let done = parse(&words, &mut args).and_then(|()| check(&args));
+        let done = parse(&words, &mut args).and_then(|()| check(&args, Name::Zct));
         done.map_err(|f| String::from_utf8(f.text).unwrap())
     }
 

@@ -8,4 +8,5 @@ pub mod legal;
 pub mod man;
 pub mod parse;
 pub mod protocol;
+pub mod stray;
 pub mod table;

@@ -7,6 +7,7 @@
 use super::args::Args;
 use super::command::{COMMANDS, Command, Table};
 use super::protocol::PROTOCOLS;
+use super::stray;
 use super::table::{FLAGS, Flag, Id, Takes};
 use crate::fail::Fail;
 use std::sync::OnceLock;
@@ -57,13 +58,18 @@ pub fn parse(words: &[&[u8]], args: &mut Args) -> Result<(), Fail> {
     let mut words = Words { words, next: 0 };
     while let Some(word) = words.take() {
         match word {
-            b"--" => return Ok(()),
+            // What comes behind it is no option, and so belongs to none.
+            b"--" => {
+                while let Some(word) = words.take() {
+                    args.stray.push(word.to_vec());
+                }
+            }
             [b'-', b'-', long @ ..] => parse_long(word, long, &mut words, args)?,
             [b'-', cluster @ ..] if !cluster.is_empty() => parse_cluster(word, cluster, &mut words, args)?,
-            // Stray words are ignored.
-            _ => {}
+            _ => args.stray.push(word.to_vec()),
         }
     }
+    stray::warn(args);
     Ok(())
 }
 

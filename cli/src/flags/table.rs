@@ -50,6 +50,7 @@ pub enum Id {
     KernelFilter,
     Explain,
     Jobs,
+    All,
     // What follows belongs to protocols.
     Sport,
     Dport,
@@ -642,6 +643,17 @@ pub static FLAGS: &[Flag] = &[
                  that are ASSURED and those that are not. A flow that becomes assured while the table is read \
                  may then be shown twice or not at all. The order of the output is that in which the parts \
                  come in. At most four parts.",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::All,
+        letter: 0,
+        names: &["all"],
+        takes: Takes::Nothing(|_| ()),
+        legal: "----o---------",
+        section: Section::Selection,
+        brief: "with -D: every flow, or every flow of the family of -f",
+        manual: "What -D without a selection is refused for. Unlike -F, it shows the flows that it deletes.",
         complete: Complete::Nothing,
     },
 ];

@@ -41,6 +41,8 @@ struct Deletions {
     selectors: Selectors,
     /// Number and output of each.
     lines: Vec<(u64, Output)>,
+    /// The number of a line that selects everything without having been asked to.
+    unasked: Option<u64>,
 }
 
 impl Selection for &Deletions {
@@ -111,6 +113,9 @@ impl Runner {
             Some((Cmd::Delete, _)) => {
                 self.send_creations()?;
                 let filter = delete::deletion_filter(&call).map_err(|f| self.at_line(f, line))?;
+                if delete::is_unasked(&call.args) {
+                    self.deletions.unasked.get_or_insert(line.number);
+                }
                 self.deletions.selectors.push(filter);
                 self.deletions.lines.push((line.number, call.args.output));
                 if self.deletions.lines.len() < DELETES_MAX { Ok(()) } else { self.run_deletions() }
@@ -284,6 +289,10 @@ impl Runner {
         let last = deletions.lines.last().map_or(0, |(n, _)| *n);
         let deleted = deleted.map_err(|f| f.at(&format!("{}:{first}-{last}", self.file)))?;
         self.counts.deleted += deleted.count;
+        if let Some(number) = deletions.unasked {
+            let text = delete::unasked(self.options.dry_run);
+            self.name.say(format!("{text} ({}:{number})", self.file).as_bytes());
+        }
         for (index, error) in &deleted.refused {
             let number = deletions.lines.get(*index as usize).map_or(0, |(n, _)| *n);
             let fail = operation_failed(Doing::Delete, error).at(&format!("{}:{number}", self.file));

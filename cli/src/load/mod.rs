@@ -208,6 +208,16 @@ fn letter(cmd: Cmd) -> char {
     command.map_or('?', |c| char::from(c.short))
 }
 
+/// The words of a line, which may begin with the program's name as on a command line.
+fn without_program<'a, 'w>(words: &'a [&'w [u8]]) -> &'a [&'w [u8]] {
+    match words {
+        [first, rest @ ..] if matches!(first.rsplit(|b| *b == b'/').next(), Some(b"conntrack" | b"zct")) => {
+            rest
+        }
+        _ => words,
+    }
+}
+
 /// Turns lines into commands. Label files are read once.
 struct LineParser {
     name: Name,
@@ -226,7 +236,7 @@ impl LineParser {
     fn parse(&mut self, line: &[u8], first: bool) -> Result<Invocation, Fail> {
         let mut args = Args::default();
         let words: SmallVec<[&[u8]; 32]> = self.splitter.split(line)?.collect();
-        let parsed = parse::parse(&words, &mut args);
+        let parsed = parse::parse(without_program(&words), &mut args);
         self.warned |= !args.warnings.is_empty();
         if first {
             args.warnings.iter().for_each(|w| warn(w.as_bytes()));
@@ -235,7 +245,7 @@ impl LineParser {
         drop(words);
         let labels = if args.needs_labels() { self.labels_of(&args) } else { None };
         let call = Invocation::new(self.name, args, labels)?;
-        legal::check(&call.args)?;
+        legal::check(&call.args, self.name)?;
         Ok(call)
     }
 
@@ -264,7 +274,9 @@ mod tests {
 
     #[test]
     fn what_has_a_place_in_a_file() {
-        assert_eq!(command("conntrack -D -s 1.1.1.1\n"), "allowed");
+        for line in ["conntrack -D -s 1.1.1.1\n", "/sbin/zct -F", "-D"] {
+            assert_eq!(command(line), "allowed", "{line}");
+        }
         for (line, shown) in [
             ("-L", "-L"),
             ("-L expect", "-L expect"),

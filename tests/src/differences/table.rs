@@ -223,6 +223,16 @@ pub static DIFFERENCES: &[Difference] = &[
         ],
     ),
     read(
+        "Z words",
+        Getopt,
+        Some(words::stray),
+        [
+            "words that belong to no option, with `-L -E -G -C -S`",
+            "ignored",
+            "ignored, with a warning on stderr that names them",
+        ],
+    ),
+    read(
         "W8 secmark",
         Differential,
         Some(listing::secmark),
@@ -338,6 +348,23 @@ pub static DIFFERENCES: &[Difference] = &[
             "`-D -u UNREPLIED`, `-D -u '!ASSURED'`",
             "deletes every entry the other selectors admit",
             "negation holds as with `-L`",
+        ],
+    ),
+    write(
+        "Z stray",
+        [
+            "words that belong to no option, with `-D -U -F -I -A`: `-D -p tcp 10.77.0.1`",
+            "ignored: all of TCP is deleted",
+            "an error that names them, exit 2; nothing is done",
+        ],
+    ),
+    write_ruled(
+        "Z bare -D",
+        words::bare_deletion,
+        [
+            "`-D` without a selection",
+            "deletes every flow of both families",
+            "as `zct` refused, with `-D --all` and `-F` as ways out; as `conntrack` the same, and said on stderr",
         ],
     ),
     write("W3", ["`-F -f FAMILY`", "empties both families", "empties that family"]),

@@ -280,6 +280,43 @@ pub fn not_a_number(e: &mut Expected<'_>) -> bool {
     changed
 }
 
+/// One more warning, behind those of the original.
+pub fn stray(e: &mut Expected<'_>) -> bool {
+    let changes = ["delete", "update", "flush", "create", "add"].iter().any(|c| e.line.has(c));
+    let mut ended = false;
+    let mut stray = Vec::new();
+    for word in &e.line.words {
+        let text = word.text[0].as_str();
+        if ended || word.opt.is_none() && (!text.starts_with('-') || text == "-") {
+            stray.extend(word.text.iter().map(|t| format!("`{t}'")));
+        }
+        ended |= text == "--";
+    }
+    let ours = e.ours.err();
+    let warning = ours.lines().find(|l| l.starts_with("WARNING: ignoring the stray word"));
+    let Some(warning) = warning.filter(|w| !changes && !stray.is_empty() && w.contains(&stray.join(", ")))
+    else {
+        return false;
+    };
+    let before = warnings(&e.output);
+    let err = e.output.err();
+    e.output.stderr = format!("{before}{warning}\n{}", &err[before.len()..]).into();
+    true
+}
+
+/// One more line, behind the count.
+pub fn bare_deletion(e: &mut Expected<'_>) -> bool {
+    const NARROWS_NOTHING: [&str; 6] = ["delete", "output", "timeout", "nat-range", "labelmap", "dry-run"];
+    let flows = e.line.has("delete") && e.line.value("delete").is_none_or(|t| "conntrack".starts_with(t));
+    let bare = flows && e.line.words.iter().all(|w| NARROWS_NOTHING.contains(&w.name()));
+    if !bare || !e.output.err().contains("have been deleted") {
+        return false;
+    }
+    let text = "no selection was given: all flows were deleted (-F does this at once; zct -D asks for --all)";
+    e.output.stderr = format!("{}{PREFIX}{text}\n", e.output.err()).into();
+    true
+}
+
 /// What `-L` says about it.
 pub fn lone_mask(e: &mut Expected<'_>) -> bool {
     let other = e.line.has("event") || matches!(e.line.value("dump"), Some("dying" | "unconfirmed"));
