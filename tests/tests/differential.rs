@@ -193,6 +193,9 @@ fn difference(id: &str, cases: &mut Cases<'_>, world: &World) -> Vec<String> {
             line.push(file);
             line
         }
+        "Z label bits" => {
+            pick(&["-L -o labels", "-L -o xml,labels", "-L -l one", "-L -o labels,extended,id"])
+        }
         "W6" => pick(&[
             "-L -p sctp --state FOO",
             "-L -p 132 --state HEARTBEAT_SENT",

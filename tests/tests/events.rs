@@ -12,6 +12,7 @@ use zct_tests::listener::{EXPECT_GROUPS, FLOW_GROUPS, Listener, kernel_stamps_ev
 use zct_tests::mask::Mask;
 use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool};
+use zct_tests::rules::labels::with_numbers;
 use zct_tests::rules::listing::sctp_names;
 use zct_tests::seed::{Kernel, Mix, Storm, TRACKING, tcp, udp};
 use zct_tests::traffic::Traffic;
@@ -98,8 +99,9 @@ fn without_clock_and_names(output: &Output) -> Output {
 
 fn compare(options: &[&[&str]], ledger: &mut Ledger) {
     for (words, [theirs, ours]) in options.iter().zip(side_by_side(options)) {
-        let want = without_clock_and_names(&expected(&theirs, ledger));
+        let mut want = without_clock_and_names(&expected(&theirs, ledger));
         let have = without_clock_and_names(&ours);
+        want.stdout = with_numbers(&want.out(), &have.out(), true).into();
         let (w, h) = (want.lines(), have.lines());
         let at = w.iter().zip(&h).take_while(|(a, b)| a == b).count();
         assert!(

@@ -76,7 +76,11 @@ fn line_of_flow(o: &Value) -> String {
     let protonum = o["protonum"].as_u64().expect("a number");
     let family = text(&o["family"]);
     let number = if family == "ipv4" { 2 } else { 10 };
-    let name = if o["protocol"].is_null() { "unknown".to_owned() } else { text(&o["protocol"]) };
+    // The line has no name for it; the object has its number as text.
+    let name = match text(&o["protocol"]) {
+        number if number == protonum.to_string() => "unknown".to_owned(),
+        name => name,
+    };
     let status = |bit: &str| o["status"].as_array().is_some_and(|s| s.iter().any(|b| b == bit));
     let mut line = format!("{family:<8} {number} {name:<8} {protonum}");
     for member in ["timeout", "state"] {
@@ -106,7 +110,7 @@ fn line_of_flow(o: &Value) -> String {
     line += &field("id", &o["id"]);
     if let Some(labels) = o["labels"].as_array() {
         let names: Vec<String> = labels.iter().map(text).collect();
-        // None of the bits has a name: the line has a bare word then.
+        // No label is left: the line has a bare word then.
         line += &if names.is_empty() { " labels".to_owned() } else { format!(" labels={}", names.join(",")) };
     }
     line

@@ -110,7 +110,9 @@ fn what_is_not_described_is_refused() {
             wrong[key] = json!(null);
             assert!(!whole.is_valid(&Value::Object(wrong)), "{name}: {key} is null");
         }
-        for key in ["family", "orig", "reply", "expected", "cpu"].iter().filter(|k| object.contains_key(**k))
+        for key in ["family", "protocol", "orig", "reply", "expected", "cpu"]
+            .iter()
+            .filter(|k| object.contains_key(**k))
         {
             let mut less = object.clone();
             less.remove(*key);

@@ -32,7 +32,7 @@ pub struct Invocation {
     pub name: Name,
     /// The options.
     pub args: Args,
-    /// The label file, when an option made us read it.
+    /// The label file, when an option made us read it; without a name if that failed.
     pub labels: Option<Arc<LabelMap>>,
     /// The bits of `-l`.
     pub label_bits: Vec<u16>,
@@ -41,7 +41,7 @@ pub struct Invocation {
 impl Invocation {
     /// Reads the label file if an option needs it.
     pub fn load_labels(args: &Args) -> Option<Arc<LabelMap>> {
-        if args.needs_labels() { LabelMap::load(args.labelmap.as_deref()).map(Arc::new) } else { None }
+        args.needs_labels().then(|| Arc::new(LabelMap::load(args.labelmap.as_deref())))
     }
 
     /// Looks up the names of labels in what was loaded.

@@ -439,7 +439,7 @@ pub static FLAGS: &[Flag] = &[
         manual: "Words in any case, which may be cut short. xml and json write one element or object an \
                  entry; save writes lines that -R reads again; extended shows the layer 3 protocol; id the \
                  flow's id; timestamp when an event was reported; ktimestamp when a flow began and ended; \
-                 labels the names of its labels. userspace is accepted: events caused by a program are \
+                 labels its labels, bit-17 where a bit has no name. userspace is accepted: events caused by a program are \
                  always shown with it. -C and -S take json.",
         complete: Complete::Words(&list::OUTPUT),
     },
@@ -507,7 +507,8 @@ pub static FLAGS: &[Flag] = &[
         legal: "o--ooo-o------",
         section: Section::Selection,
         brief: "labels that must all be set",
-        manual: "Names come from /etc/xtables/connlabel.conf or --labelmap.",
+        manual: "Names come from /etc/xtables/connlabel.conf or --labelmap; bit-17 is the label of that bit, as \
+                 labels without a name are shown.",
         complete: Complete::Nothing,
     },
     Flag {

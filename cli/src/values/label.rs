@@ -3,17 +3,21 @@
 use super::number;
 use crate::fail::{Fail, warn};
 use std::ffi::OsStr;
-use std::io::{self, BufRead as _, BufReader};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use zct_engine::errno_text;
-use zct_wire::text::LabelNames;
+use zct_engine::read_file::{Bounds, ReadError, read_file};
+use zct_wire::text::{LabelNames, UNNAMED_LABEL};
 
 /// Where the names are unless `--labelmap` says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/xtables/connlabel.conf";
-/// Bits a file may name; the kernel keeps the first 128.
+/// Bits a file may name; the kernel keeps the first [`KERNEL_BITS`].
 const BITS: u64 = 1024;
+/// Bits of a flow (XT_CONNLABEL_MAXBIT + 1, linux/netfilter/xt_connlabel.h).
+const KERNEL_BITS: u16 = 128;
 /// Longest line the original reads in one piece.
 const LINE_MAX: usize = 1023;
+/// Room for a thousand long names and their comments.
+const BOUNDS: Bounds = Bounds { file: 4 << 20, line: 64 << 10 };
 
 /// The names of label bits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,31 +26,29 @@ pub struct LabelMap {
 }
 
 impl LabelMap {
-    /// Reads a file. A missing or empty one is said on standard error with the words of the original, and
-    /// is `None`: the command goes on without names.
-    pub fn load(file: Option<&OsStr>) -> Option<LabelMap> {
-        match LabelMap::read(Path::new(file.unwrap_or(OsStr::new(DEFAULT_FILE)))) {
-            Ok(map) if !map.names.is_empty() => Some(map),
-            Ok(_) => {
-                warn(b"nfct_labelmap_new: Success");
-                None
-            }
-            Err(e) => {
-                let words = e.raw_os_error().map_or_else(|| e.to_string(), errno_text);
-                warn(format!("nfct_labelmap_new: {words}").as_bytes());
-                None
-            }
+    /// Reads a file. Of one that cannot be read, or that names nothing, standard error tells, in words that
+    /// begin as the original's do; the command goes on with a map without names.
+    pub fn load(file: Option<&OsStr>) -> LabelMap {
+        let file = file.unwrap_or(OsStr::new(DEFAULT_FILE));
+        let read = LabelMap::read(Path::new(file));
+        let why = match &read {
+            Ok(map) if !map.names.is_empty() => None,
+            // Nothing has failed: this is what the C library calls it, and so the original.
+            Ok(_) => Some("Success".to_owned()),
+            Err(e) => Some(e.why.to_string()),
+        };
+        if let Some(why) = why {
+            let before = format!("nfct_labelmap_new: {why} (no label names in `");
+            warn(&[before.as_bytes(), file.as_bytes(), b"')"].concat());
         }
+        read.unwrap_or_default()
     }
 
-    fn read(file: &Path) -> io::Result<LabelMap> {
+    fn read(file: &Path) -> Result<LabelMap, ReadError> {
         let mut map = LabelMap::default();
-        let mut input = BufReader::new(std::fs::File::open(file)?);
-        let mut line = Vec::new();
-        while input.read_until(b'\n', &mut line)? > 0 {
+        for line in read_file(file, BOUNDS)?.split_inclusive(|b| *b == b'\n') {
             // A longer line is read in pieces, each a line of its own.
             line.chunks(LINE_MAX).for_each(|piece| map.add_line(piece));
-            line.clear();
         }
         Ok(map)
     }
@@ -69,7 +71,7 @@ impl LabelMap {
         self.names[bit].get_or_insert_with(|| name.into());
     }
 
-    /// The bit of a name.
+    /// The bit of a name that the file has.
     pub fn bit(&self, name: &[u8]) -> Option<u16> {
         let at = self.names.iter().position(|n| n.as_deref() == Some(name))?;
         u16::try_from(at).ok()
@@ -82,16 +84,26 @@ impl LabelNames for LabelMap {
     }
 }
 
-/// The bits of the named labels.
+/// The bits of the named labels. `bit-17`, as bits without a name are shown, is bit 17 whatever the map has,
+/// unless it has a label of this very name.
 ///
 /// # Errors
-/// A usage error for the first name that is not in the map, or when there is no map.
+/// A usage error for the first name that is neither.
 pub fn bits(map: Option<&LabelMap>, names: &[Vec<u8>]) -> Result<Vec<u16>, Fail> {
     let bit = |name: &Vec<u8>| {
-        let bit = map.and_then(|m| m.bit(name));
-        bit.ok_or_else(|| Fail::word("unknown label '", name, "'"))
+        let known = map.and_then(|m| m.bit(name)).or_else(|| unnamed(name));
+        let after = if name.starts_with(UNNAMED_LABEL) { "' (bits are bit-0 to bit-127)" } else { "'" };
+        known.ok_or_else(|| Fail::word("unknown label '", name, after))
     };
     names.iter().map(bit).collect()
+}
+
+/// The bit of a label in the form that one without a name is shown in.
+fn unnamed(name: &[u8]) -> Option<u16> {
+    let digits = name.strip_prefix(UNNAMED_LABEL)?;
+    let shown = digits == b"0" || digits.first()? != &b'0' && digits.iter().all(u8::is_ascii_digit);
+    let bit = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (shown && bit < KERNEL_BITS).then_some(bit)
 }
 
 /// The bits as the kernel wants them: 16 bytes, 32-bit words in host order. Bits past the end, which the
@@ -147,5 +159,23 @@ mod tests {
         assert_eq!(bits(Some(&m), &[b"b".to_vec(), b"a".to_vec()]), Ok(vec![2, 1]));
         assert_eq!(bits(Some(&m), &[b"1".to_vec()]), Err(Fail::usage("unknown label '1'")));
         assert!(bits(None, &[b"a".to_vec()]).is_err());
+    }
+
+    #[test]
+    fn what_is_shown_for_a_bit_without_a_name_can_be_given() {
+        let m = map(&["1 a", "2 bit-9"]);
+        let of = |map, name: &str| bits(map, &[name.as_bytes().to_vec()]).map(|b| b[0]);
+        for (name, bit) in [("bit-0", 0), ("bit-1", 1), ("bit-17", 17), ("bit-127", 127)] {
+            assert_eq!((of(None, name), of(Some(&m), name)), (Ok(bit), Ok(bit)), "{name}");
+        }
+        // A name is a name first.
+        assert_eq!((of(None, "bit-9"), of(Some(&m), "bit-9")), (Ok(9), Ok(2)));
+        for name in
+            ["bit-128", "bit-65536", "bit-", "bit-+1", "bit-017", "bit-00", "bit-1x", "Bit-1", "bit 1"]
+        {
+            assert!(of(None, name).is_err() && of(Some(&m), name).is_err(), "{name}");
+        }
+        let why = "unknown label 'bit-128' (bits are bit-0 to bit-127)";
+        assert_eq!(of(None, "bit-128"), Err(Fail::usage(why)));
     }
 }

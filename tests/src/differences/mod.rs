@@ -41,6 +41,8 @@ pub enum SeenIn {
     Overrun,
     /// `tests/json.rs`.
     Json,
+    /// `tests/labels.rs`.
+    Labels,
     /// `tests/pipes.rs`.
     Pipes,
     /// The tests of the commands that change the table.
@@ -121,6 +123,7 @@ mod tests {
             let file = match d.seen_in {
                 SeenIn::Events => "events",
                 SeenIn::Json => "json",
+                SeenIn::Labels => "labels",
                 SeenIn::Overrun => "overrun",
                 SeenIn::Pipes => "pipes",
                 SeenIn::Writes => "writes",

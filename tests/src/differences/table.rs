@@ -1,7 +1,7 @@
 //! The rows.
 
 use super::{Difference, Rule, SeenIn, Side};
-use crate::rules::{listing, words};
+use crate::rules::{labels, listing, words};
 
 const fn read(
     id: &'static str,
@@ -26,7 +26,7 @@ const fn nfct(id: &'static str, seen_in: SeenIn, [when, original, ours]: [&'stat
     Difference { id, side: Side::Nfct, when, original, ours, seen_in, rule: None }
 }
 
-use SeenIn::{Differential, Events, Getopt, Json, Legality, Nfct, NfctHelpers, Overrun, Pipes};
+use SeenIn::{Differential, Events, Getopt, Json, Labels, Legality, Nfct, NfctHelpers, Overrun, Pipes};
 
 /// All of them. Rules run in this order: first those that replace the command line, then those that change
 /// which entries are listed, then those that change texts.
@@ -113,6 +113,26 @@ pub static DIFFERENCES: &[Difference] = &[
         Differential,
         Some(words::labelmap),
         ["`--labelmap FILE`, `-M FILE`", "unknown option", "label names from that file, as in 1.4.9"],
+    ),
+    read(
+        "Z label numbers",
+        Labels,
+        None,
+        [
+            "`-l`, `--label-add`, `--label-del` with `bit-17`",
+            "``unknown label 'bit-17'``",
+            "the label of that bit, whether it has a name or not",
+        ],
+    ),
+    read(
+        "Z labelmap file",
+        Labels,
+        Some(labels::labelmap_file),
+        [
+            "no label names: the file is missing, cannot be read or names none",
+            "`nfct_labelmap_new: No such file or directory`",
+            "the same, and which file",
+        ],
     ),
     read(
         "W6",
@@ -210,6 +230,16 @@ pub static DIFFERENCES: &[Difference] = &[
             "`<state>` of SCTP and DCCP in XML; names with `<` or `&`",
             "the TCP name of the number; not escaped",
             "the protocol's name; escaped",
+        ],
+    ),
+    read(
+        "Z label bits",
+        Differential,
+        Some(labels::numbers),
+        [
+            "`-o labels` and labels without a name, or without a label file",
+            "passed over: a bare `labels`, `<labels></labels>`; nothing without a file",
+            "`bit-17` for bit 17",
         ],
     ),
     read(

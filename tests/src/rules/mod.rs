@@ -3,6 +3,7 @@
 //! A rule never repeats zct's logic. Either it finds a command line that makes the original do what zct is
 //! to do, or it combines several answers of the original, or it reads the printed entries.
 
+pub mod labels;
 pub mod listing;
 pub mod nfct;
 pub mod words;

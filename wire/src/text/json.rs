@@ -3,12 +3,12 @@
 //! Valid for any input: text is escaped, numbers are plain integers (counters may exceed 2^53), addresses
 //! are text, and what the kernel did not send is absent. The original has no such output.
 
-use super::{EventTime, Out, Style, TextContext, escape, family_name, line, proto_name};
+use super::{EventTime, LabelNames, Out, Style, TextContext, escape, family_name, line, proto_name};
 use crate::consts::{ipproto, ips};
 use crate::error::WireError;
 use crate::event::Event;
 use crate::expect::ExpectView;
-use crate::flow::{Counters, Dir, FlowView};
+use crate::flow::{Counters, Dir, FlowView, LabelBits};
 use crate::tuple::{Shape, Tuple};
 
 /// Nanoseconds a second.
@@ -115,7 +115,7 @@ pub fn flow(
     }
     if let (Some(names), Some(bits)) = (ctx.labels, f.labels()) {
         out.lit(b",\"labels\":");
-        list(out, bits.iter().filter_map(|bit| names.name(bit)));
+        labels(out, bits, names);
     }
     out.byte(b'}');
     Ok(())
@@ -252,7 +252,27 @@ fn list<'a>(out: &mut Out<'_>, names: impl Iterator<Item = &'a [u8]>) {
     out.byte(b']');
 }
 
-/// Layer 3 and layer 4 protocol. The name of a protocol we have none for is left out.
+/// Names of labels; a bit without a name is there by its number.
+fn labels(out: &mut Out<'_>, bits: LabelBits<'_>, names: &dyn LabelNames) {
+    out.byte(b'[');
+    for (i, bit) in bits.iter().enumerate() {
+        if i > 0 {
+            out.byte(b',');
+        }
+        match names.name(bit) {
+            Some(name) => escape::json(out, name),
+            None => {
+                out.byte(b'"');
+                out.unnamed_label(bit);
+                out.byte(b'"');
+            }
+        }
+    }
+    out.byte(b']');
+}
+
+/// Layer 3 and layer 4 protocol. One that we have no name for is called by its number, so that whoever
+/// groups flows by this member has one for each.
 fn protocols(out: &mut Out<'_>, family: u8, proto: u8) {
     out.lit(b"\"family\":\"");
     out.put(family_name(family));
@@ -262,12 +282,12 @@ fn protocols(out: &mut Out<'_>, family: u8, proto: u8) {
         other => {
             out.lit(b"\",\"protonum\":");
             out.u32(u32::from(other));
-            let name = proto_name(other);
-            if name != b"unknown" {
-                out.lit(b",\"protocol\":\"");
-                out.put(name);
-                out.byte(b'"');
+            out.lit(b",\"protocol\":\"");
+            match proto_name(other) {
+                b"unknown" => out.u32(u32::from(other)),
+                name => out.put(name),
             }
+            out.byte(b'"');
         }
     }
 }

@@ -306,14 +306,17 @@ fn times(out: &mut Out<'_>, t: &Timestamps, style: &Style, ctx: &TextContext<'_>
     }
 }
 
-/// Names of the set labels, in the order of their bits; bits without a name are left out.
+/// Names of the set labels, in the order of their bits; a bit without a name is shown by its number.
 fn labels(out: &mut Out<'_>, f: &FlowView<'_>, ctx: &TextContext<'_>) {
     let (Some(names), Some(bits)) = (ctx.labels, f.labels()) else { return };
     out.lit(b"labels");
     let mut separator = b'=';
-    for name in bits.iter().filter_map(|bit| names.name(bit)) {
+    for bit in bits.iter() {
         out.byte(separator);
-        out.put(name);
+        match names.name(bit) {
+            Some(name) => out.put(name),
+            None => out.unnamed_label(bit),
+        }
         separator = b',';
     }
     out.byte(b' ');

@@ -45,9 +45,13 @@ pub trait TimeZone {
 
 /// The names of label bits (connlabel.conf).
 pub trait LabelNames {
-    /// The name of bit `bit`, 0 to 127, if it has one.
+    /// The name of bit `bit`, 0 to 127, if it has one. What has none is shown with [`UNNAMED_LABEL`].
     fn name(&self, bit: u16) -> Option<&[u8]>;
 }
+
+/// What stands before the number of a label bit without a name: `bit-17`. Names may consist of letters,
+/// digits, blanks and hyphens, so that this is read wherever a name is.
+pub const UNNAMED_LABEL: &[u8; 4] = b"bit-";
 
 /// What rendering needs to know of the world. wire asks nobody; the caller fills this in.
 #[derive(Clone, Copy)]
@@ -56,7 +60,7 @@ pub struct TextContext<'a> {
     pub now_s: u64,
     /// Local time, for the times of `-o ktimestamp` and XML.
     pub zone: &'a dyn TimeZone,
-    /// Label names; `None` leaves labels out of the text altogether.
+    /// Label names; `None` leaves labels out of the text altogether, also those without a name.
     pub labels: Option<&'a dyn LabelNames>,
 }
 
@@ -117,6 +121,12 @@ pub fn family_name(family: u8) -> &'static [u8] {
 }
 
 impl Out<'_> {
+    /// Appends what a label bit without a name is called.
+    pub(crate) fn unnamed_label(&mut self, bit: u16) {
+        self.lit(UNNAMED_LABEL);
+        self.u32(u32::from(bit));
+    }
+
     /// Appends a time in the form of `ctime(3)` without its newline: `Mon Nov 23 16:40:43 2026`.
     pub fn ctime(&mut self, t: &LocalTime) {
         const DAYS: [&[u8; 3]; 7] = [b"Sun", b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat"];

@@ -206,8 +206,15 @@ fn independent(
     }
     if let (Some(names), Some(bits)) = (ctx.labels, f.labels()) {
         out.lit(b"<labels>");
-        for name in bits.iter().filter_map(|bit| names.name(bit)) {
-            element(out, b"<label>", name, b"</label>");
+        for bit in bits.iter() {
+            match names.name(bit) {
+                Some(name) => element(out, b"<label>", name, b"</label>"),
+                None => {
+                    out.lit(b"<label>");
+                    out.unnamed_label(bit);
+                    out.lit(b"</label>");
+                }
+            }
         }
         out.lit(b"</labels>");
     }

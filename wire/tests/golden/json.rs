@@ -48,7 +48,7 @@ fn every_member_in_its_place() {
     };
     let got = sample::flow(everything, |out, f| flow(out, f, None, &FULL, &CTX));
     let start = ",\"start_ns\":1795452140999999999";
-    assert_eq!(got, body(start, ",\"id\":3", ",\"labels\":[\"bar\"]"));
+    assert_eq!(got, body(start, ",\"id\":3", ",\"labels\":[\"bar\",\"bit-1\"]"));
     let got = sample::flow(everything, |out, f| flow(out, f, None, &PLAIN, &UNLABELLED));
     assert_eq!(got, body("", "", ""));
 }
@@ -57,7 +57,7 @@ fn every_member_in_its_place() {
 #[test]
 fn absent_is_absent() {
     let got = sample::flow_of(7, |_| {}, |out, f| flow(out, f, None, &FULL, &CTX));
-    assert_eq!(got, "{\"family\":\"unknown\",\"protonum\":0,\"orig\":{},\"reply\":{}}");
+    assert_eq!(got, "{\"family\":\"unknown\",\"protonum\":0,\"protocol\":\"0\",\"orig\":{},\"reply\":{}}");
     let got = sample::flow(
         |b| {
             b.put_be32(cta::STATUS, 0).put(cta::LABELS, &[0; 4]);
@@ -78,6 +78,16 @@ fn absent_is_absent() {
                 \"reply\":{\"src\":\"1.1.1.1\",\"dst\":\"2.2.2.2\",\"sport\":10,\"dport\":20},\
                 \"status\":[],\"labels\":[]}";
     assert_eq!(got, want);
+}
+
+/// Whoever groups flows by their protocol has a word for each.
+#[test]
+fn a_protocol_without_a_name_is_called_by_its_number() {
+    for (proto, name) in [(50, "50"), (2, "2"), (255, "255"), (132, "sctp")] {
+        let got = sample::flow(|b| tuples(b, between(proto)), |out, f| flow(out, f, None, &PLAIN, &CTX));
+        let want = format!("{{\"family\":\"ipv4\",\"protonum\":{proto},\"protocol\":\"{name}\",\"orig\":");
+        assert!(got.starts_with(&want), "{got}");
+    }
 }
 
 #[test]
