@@ -275,6 +275,13 @@ pub fn stats_mode(out: &mut String, stats: CacheStats, counts: Counts, r: &Runti
     processed(out, r);
 }
 
+/// What follows in `-s` when the configuration has userspace helpers: how many are ignored.
+pub fn ignored_helpers(out: &mut String, ignored: usize) {
+    if ignored > 0 {
+        _ = writeln!(out, "userspace helpers:\nignored:\t\t\t{ignored:12}\n");
+    }
+}
+
 /// `-s cache` of one.
 pub fn stats_mode_cache(out: &mut String, stats: CacheStats, counts: Counts) {
     cache_extended(out, &CacheView { name: "stats", stats, counts });
@@ -366,6 +373,12 @@ mod tests {
         out.clear();
         processed(&mut out, &Runtime { bytes: 7, packets: 8, ..Runtime::default() });
         assert_eq!(out, "traffic processed:\n                   7 Bytes                         8 Pckts\n\n");
+        // Not the original's: in its columns, and only where there is something to say.
+        out.clear();
+        ignored_helpers(&mut out, 0);
+        assert_eq!(out, "");
+        ignored_helpers(&mut out, 3);
+        assert_eq!(out, "userspace helpers:\nignored:\t\t\t           3\n\n");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! listed so that the operator can be told what still waits for a restart.
 
 use super::print::{self, words};
-use super::settings::{Config, Expectations, Mode, Role, Sync};
+use super::settings::{Config, Expectations, Helpers, Mode, Role, Sync};
 
 /// A setting whose value differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +69,8 @@ const SETTINGS: &[Row] = &[
     // The right to change it is kept only by a daemon that was started with one.
     ("Scheduler", LiveIfThere, |c| c.general.scheduler.as_ref().map(print::scheduler_text)),
     ("Systemd", Restart, |c| Some(words::on_off(c.general.systemd))),
+    // Without effect, likewise.
+    ("Helper", Live, |c| (c.helpers != Helpers::default()).then(|| print::helpers_text(&c.helpers))),
     ("Sync or Stats", Restart, |c| match &c.role {
         Role::Sync(_) => Some("Sync".into()),
         Role::Stats(_) => Some("Stats".into()),
@@ -233,6 +235,13 @@ mod tests {
             ),
             ("Scheduler", false, general("Scheduler { Type FIFO Priority 5 }"), general("")),
             ("Systemd", false, general("Systemd off"), general("")),
+            (
+                "Helper",
+                true,
+                config("Helper { Type ftp inet tcp { QueueNum 1 } }\nStats { }\n"),
+                config("Helper { Type ftp inet tcp { QueueNum 2 } }\nStats { }\n"),
+            ),
+            ("Helper", true, config("Helper { Setup on }\nStats { }\n"), stats("")),
             ("Stats LogFile", true, stats("LogFile on"), stats("LogFile /x ")),
             ("Stats Syslog", true, stats("Syslog on"), stats("")),
             ("LogFormat", true, stats("LogFormat json"), stats("LogFormat text")),

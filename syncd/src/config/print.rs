@@ -5,8 +5,8 @@
 //! and names like `fe0`.
 
 use super::settings::{
-    Config, Ends, Expectations, Facility, Filter, FilterFrom, General, Group, Link, Links, Listed, LogFormat,
-    Mode, Network, Role, Scheduler, Stats, Sync, default,
+    Config, Ends, Expectations, Facility, Filter, FilterFrom, General, Group, Helpers, Link, Links, Listed,
+    LogFormat, Mode, Network, Role, Scheduler, Stats, Sync, default,
 };
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -73,6 +73,10 @@ pub fn print(config: &Config) -> Vec<u8> {
     }
     l.out.push(b'\n');
     general(&mut l, &config.general);
+    if config.helpers != Helpers::default() {
+        l.out.push(b'\n');
+        helpers(&mut l, &config.helpers);
+    }
     l.out
 }
 
@@ -93,6 +97,11 @@ pub(super) fn filter_text(f: &Filter) -> String {
 /// The `Scheduler` block in one line.
 pub(super) fn scheduler_text(s: &Scheduler) -> String {
     one_line(|l| scheduler(l, s))
+}
+
+/// The `Helper` section in one line.
+pub(super) fn helpers_text(h: &Helpers) -> String {
+    one_line(|l| helpers(l, h))
 }
 
 /// The link blocks in one line.
@@ -177,6 +186,26 @@ fn general(l: &mut Lines, g: &General) {
         }
         l.switch("Systemd", g.systemd);
         filter(l, &g.filter);
+    });
+}
+
+fn helpers(l: &mut Lines, all: &Helpers) {
+    l.block("Helper", |l| {
+        l.switch("Setup", all.setup);
+        for h in &all.types {
+            let name = format!("Type {} {} {}", h.kind.name, h.family.word(), h.protocol.word());
+            l.block(&name, |l| {
+                l.number("QueueNum", h.queue_num);
+                l.optional("QueueLen", h.queue_len, "the kernel's default");
+                match &h.policy {
+                    Some(p) => l.block(&format!("Policy {}", h.kind.name), |l| {
+                        l.number("ExpectMax", p.expect_max);
+                        l.number("ExpectTimeout", p.expect_timeout_s);
+                    }),
+                    None => l.set("#", "Policy: not set, the helper's own"),
+                }
+            });
+        }
     });
 }
 

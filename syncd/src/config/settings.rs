@@ -10,7 +10,115 @@ pub struct Config {
     pub general: General,
     /// What the daemon is there for.
     pub role: Role,
+    /// `Helper`.
+    pub helpers: Helpers,
 }
+
+/// `Helper`: userspace helpers, of which there are none yet. The section is kept to be printed and counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Helpers {
+    /// `Setup`: the original's word for whether the daemon makes them known to the kernel.
+    pub setup: bool,
+    /// `Type`, each once.
+    pub types: Vec<Helper>,
+}
+
+/// `Type NAME FAMILY PROTOCOL`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Helper {
+    /// Which helper it is.
+    pub kind: &'static HelperKind,
+    /// `inet` or `inet6`.
+    pub family: HelperFamily,
+    /// `tcp` or `udp`.
+    pub protocol: HelperProtocol,
+    /// `QueueNum`: where the kernel hands its packets over.
+    pub queue_num: u16,
+    /// `QueueLen`: packets that may wait there; the kernel's default when `None`.
+    pub queue_len: Option<u32>,
+    /// `Policy`, or what the helper itself brings.
+    pub policy: Option<Policy>,
+}
+
+/// `Policy`. What is not given is 0, as in the original.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// `ExpectMax`: expectations of one flow.
+    pub expect_max: u8,
+    /// `ExpectTimeout`, seconds.
+    pub expect_timeout_s: u32,
+}
+
+/// Layer 3 of a helper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HelperFamily {
+    /// IPv4.
+    Inet,
+    /// IPv6.
+    Inet6,
+}
+
+impl HelperFamily {
+    /// The file's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            HelperFamily::Inet => "inet",
+            HelperFamily::Inet6 => "inet6",
+        }
+    }
+}
+
+/// Layer 4 of a helper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HelperProtocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl HelperProtocol {
+    /// The file's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            HelperProtocol::Tcp => "tcp",
+            HelperProtocol::Udp => "udp",
+        }
+    }
+}
+
+/// A helper of the original, which is a plug-in there.
+#[derive(Debug, PartialEq, Eq)]
+pub struct HelperKind {
+    /// Its name, which is also that of its policy.
+    pub name: &'static str,
+    /// What it can be used for.
+    pub protocols: &'static [HelperProtocol],
+    /// The kernel's own helper of that name, if there is one.
+    pub module: Option<&'static str>,
+}
+
+const fn helper_kind(
+    name: &'static str,
+    protocols: &'static [HelperProtocol],
+    module: Option<&'static str>,
+) -> HelperKind {
+    HelperKind { name, protocols, module }
+}
+
+/// All of them.
+pub static HELPERS: [HelperKind; 10] = [
+    helper_kind("amanda", &[HelperProtocol::Udp], Some("nf_conntrack_amanda")),
+    helper_kind("dhcpv6", &[HelperProtocol::Udp], None),
+    helper_kind("ftp", &[HelperProtocol::Tcp], Some("nf_conntrack_ftp")),
+    helper_kind("mdns", &[HelperProtocol::Udp], None),
+    helper_kind("rpc", &[HelperProtocol::Tcp, HelperProtocol::Udp], None),
+    helper_kind("sane", &[HelperProtocol::Tcp], Some("nf_conntrack_sane")),
+    helper_kind("slp", &[HelperProtocol::Udp], None),
+    helper_kind("ssdp", &[HelperProtocol::Tcp, HelperProtocol::Udp], None),
+    helper_kind("tftp", &[HelperProtocol::Udp], Some("nf_conntrack_tftp")),
+    helper_kind("tns", &[HelperProtocol::Tcp], None),
+];
 
 /// What the daemon is there for: one of the two, never both.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -358,6 +466,8 @@ pub mod default {
     pub const CACHE_TIMEOUT_S: u32 = 180;
     /// `ErrorQueueLength`.
     pub const ERROR_QUEUE_LENGTH: u32 = 128;
+    /// `QueueLen`: what the kernel's queues hold by themselves.
+    pub const QUEUE_LEN: u32 = 1024;
 }
 
 impl Links {

@@ -74,6 +74,7 @@ impl Daemon {
         let next = Config {
             general: merged(&self.config.general, &new.general),
             role: merged_role(&self.config.role, &new.role),
+            helpers: new.helpers.clone(),
         };
         self.take_over(&next);
         for c in &changes.live {

@@ -322,6 +322,9 @@ impl Daemon {
                 }
             }
         }
+        if what == Statistics::General {
+            report::ignored_helpers(&mut out, self.config.helpers.types.len());
+        }
         out
     }
 }

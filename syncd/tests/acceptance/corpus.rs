@@ -2,7 +2,7 @@
 //! peculiarities of the words, blocks in all shapes, and mutations of whole files. Always the same.
 
 /// A block as a text can be put inside it.
-const BLOCKS: [(&str, &str); 18] = [
+const BLOCKS: [(&str, &str); 21] = [
     ("", ""),
     ("General {", "}"),
     ("General { UNIX {", "} }"),
@@ -21,10 +21,13 @@ const BLOCKS: [(&str, &str); 18] = [
     ("Sync { Options {", "} }"),
     ("Sync { Options { ExpectationSync {", "} } }"),
     ("Stats {", "}"),
+    ("Helper {", "}"),
+    ("Helper { Type ftp inet tcp {", "} }"),
+    ("Helper { Type ftp inet tcp { Policy ftp {", "} } }"),
 ];
 
 /// A directive, what may follow it, and the block of [`BLOCKS`] it belongs in.
-const DIRECTIVES: [(&str, &str, usize); 63] = [
+const DIRECTIVES: [(&str, &str, usize); 71] = [
     ("HashSize", "5", 1),
     ("HashLimit", "5", 1),
     ("LogFile", "on", 1),
@@ -85,12 +88,20 @@ const DIRECTIVES: [(&str, &str, usize); 63] = [
     ("ExpectationSync", "on", 15),
     ("", "ftp", 16),
     ("LogFormat", "json", 17),
+    ("Setup", "on", 18),
+    ("Type", "ftp inet tcp { }", 18),
+    ("QueueNum", "5", 19),
+    ("QueueLen", "5", 19),
+    ("Policy", "ftp { ExpectMax 1 }", 19),
+    ("ExpectMax", "5", 20),
+    ("ExpectTimeout", "5", 20),
+    ("Helper", "{ }", 0),
     ("General", "{ }", 0),
     ("Sync", "{ }", 0),
     ("Stats", "{ }", 0),
 ];
 
-const VALUES: [&str; 22] = [
+const VALUES: [&str; 29] = [
     "",
     "5",
     "0",
@@ -111,6 +122,13 @@ const VALUES: [&str; 22] = [
     "/x ",
     "{ }",
     "{ ftp }",
+    "-1",
+    "+5",
+    "256",
+    "65536",
+    "4294967296",
+    "5s",
+    "5HashSize 6",
     "99999999999",
     "\"x\"",
 ];
@@ -158,7 +176,7 @@ impl Dice {
 }
 
 /// Whole files to start from; among them they have most of the language.
-pub(crate) const FILES: [&str; 4] = [
+pub(crate) const FILES: [&str; 5] = [
     "General {\n\tHashSize 8192\n\tHashLimit 65535\n\tLogFile /var/log/x.log\n\tSyslog local2\n\tUNIX {\n\t\tPath \
      /run/x.ctl\n\t\tBacklog 20\n\t}\n\tNetlinkOverrunResync 5\n\tScheduler {\n\t\tType FIFO\n\t\tPriority \
      99\n\t}\n}\nStats {\n\tLogFile on\n}\n",
@@ -171,6 +189,8 @@ pub(crate) const FILES: [&str; 4] = [
     "General {\n\tNice -1\n\tFilter From Kernelspace {\n\t\tProtocol Accept {\n\t\t\tTCP\n\t\t\tSCTP\n\t\t}\n\t\t\
      Address Ignore {\n\t\t\tIPv4_address 192.168.0.0/24\n\t\t\tIPv6_address ::1\n\t\t}\n\t\tState Accept {\n\t\t\t\
      ESTABLISHED CLOSED for TCP\n\t\t}\n\t}\n}\n",
+    "Helper {\n\tSetup yes\n\tType rpc inet tcp {\n\t\tQueueNum 3\n\t\tQueueLen 10240\n\t\tPolicy rpc {\n\t\t\tExpectMax 1\n\t\t\t\
+     ExpectTimeout 300\n\t\t}\n\t}\n\tType tns inet6 tcp {\n\t\tQueueNum 5\n\t}\n}\nStats {\n\tSyslog on\n}\n",
 ];
 
 /// Files with a few words or bytes lost, doubled, exchanged or replaced.

@@ -5,13 +5,18 @@ use zctd::config::Loaded;
 use zctd::config::report::Severity;
 
 /// What is refused here and accepted there, by a piece of the message.
-const STRICTER: [(&str, &str); 4] = [
+const STRICTER: [(&str, &str); 7] = [
     // The original drops the upper bits: 69316 is port 3780, 99999999999 is 1215752191.
-    (" is at most ", "numbers that do not fit are refused"),
+    (" is a number from ", "numbers that do not fit are refused"),
     // The original takes such a byte for the end of the file and ignores what follows.
     ("found `\\x00'", "a NUL byte is refused"),
     ("is it the byte order mark", "a byte above 127 is refused"),
     ("zeros in front", "IPv4 addresses in octal are refused"),
+    // The original leaves it out with a warning: it filters otherwise than asked, or listens on every address.
+    (" address or network (prefix ", "networks that are none are refused"),
+    (" address, as IPv", "addresses that are none are refused"),
+    // There they fall to the next Type, or to none.
+    ("does not belong in ", "what belongs in Type is refused elsewhere in Helper"),
 ];
 
 /// What is accepted here and refused there, by what the original stumbles over.
@@ -29,21 +34,20 @@ const LAXER: [(Stumbles, &str); 6] = [
 /// All names of differences.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     let laxer = LAXER.iter().map(|(_, name)| *name);
-    STRICTER.iter().map(|(_, name)| *name).chain(laxer).chain([HELPERS])
+    STRICTER.iter().map(|(_, name)| *name).chain(laxer)
 }
-
-const HELPERS: &str = "Helper blocks are refused";
 
 /// The name of the difference, if it is one that is meant.
 pub(crate) fn meant(case: &Case, ours: &Loaded) -> Option<&'static str> {
     let first = ours.report.remarks().iter().find(|r| r.severity == Severity::Error).map(|r| r.text.as_str());
     match (&case.verdict, first) {
-        (_, Some(text)) if text.contains("userspace helpers") => Some(HELPERS),
         (Verdict::Accepted | Verdict::Warned, Some(text)) => {
             STRICTER.iter().find(|(piece, _)| text.contains(piece)).map(|(_, name)| *name)
         }
         // The original stops at what follows the number, which it takes as it is.
         (Verdict::Syntax(..), Some(text)) if text.contains(STRICTER[0].0) => Some(STRICTER[0].1),
+        // A Type in a Type is none of the scheduler's.
+        (Verdict::Syntax(..), Some(text)) if text.starts_with("`Type' does not") => Some(STRICTER[6].1),
         (Verdict::Syntax(_, word), None) => {
             LAXER.iter().find(|(stumbles, _)| stumbles(&case.text, word)).map(|(_, name)| *name)
         }

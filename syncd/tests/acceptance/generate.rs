@@ -9,10 +9,41 @@ pub(crate) fn config(dice: &mut Dice) -> String {
         _ => sync(dice),
     };
     let general = general(dice);
+    let helpers = helpers(dice);
     match dice.below(2) {
-        0 => format!("{general}\n{role}\n"),
-        _ => format!("{role}\n{general}\n"),
+        0 => format!("{general}\n{role}\n{helpers}"),
+        _ => format!("{helpers}{role}\n{general}\n"),
     }
+}
+
+/// None at all in three of four.
+fn helpers(dice: &mut Dice) -> String {
+    if dice.below(4) > 0 {
+        return String::new();
+    }
+    let mut out = format!("Helper {{\n{}", some(dice, "Setup", &SWITCH));
+    for _ in 0..dice.below(4) {
+        let (name, protocols) = *dice.pick(&[
+            ("ftp", &["tcp"][..]),
+            ("rpc", &["tcp", "udp"]),
+            ("tns", &["tcp"]),
+            ("dhcpv6", &["udp"]),
+        ]);
+        out += &format!("\tType {name} {} {} {{\n", dice.pick(&["inet", "inet6"]), dice.pick(protocols));
+        out += &some(dice, "QueueNum", &["0", "3", "65535"]);
+        out += &some(dice, "QueueLen", &["0", "10240", "2147483647"]);
+        if dice.below(2) == 0 {
+            let max = some(dice, "ExpectMax", &["0", "1", "255"]);
+            let rest = if max.is_empty() {
+                "ExpectTimeout 300\n".into()
+            } else {
+                some(dice, "ExpectTimeout", &NUMBER)
+            };
+            out += &format!("\t\tPolicy {name} {{\n{max}{rest}\t\t}}\n");
+        }
+        out += "\t}\n";
+    }
+    out + "}\n"
 }
 
 /// `WORD VALUE` with one of the values, or nothing.
@@ -69,7 +100,6 @@ fn filter(dice: &mut Dice) -> String {
                     "IPv4_address 10.1.2.3/0",
                     "IPv4_address 10.1.2.3/32",
                     "IPv4_address 192.168.0.0/16",
-                    "IPv4_address 300.1.1.1",
                     "IPv6_address ::",
                     "IPv6_address ::ffff:1:2/96",
                     "IPv6_address ::1:2",

@@ -7,6 +7,7 @@ mod corpus;
 mod differences;
 mod generate;
 mod golden;
+mod numbers;
 mod properties;
 mod real;
 mod starts;
@@ -37,14 +38,14 @@ fn compare(case: &Case, ours: &Loaded) -> Result<(), String> {
 }
 
 /// There is an error at the word where the original gives up, and none before it, except that a block that
-/// is never closed is reported where it begins.
+/// is never closed is reported where it begins, and that names of helpers are looked up where they are.
 fn place(ours: &Loaded, line: u32, word: &[u8]) -> Result<(), String> {
     let stops = || Err(format!("the original stops in line {line} at `{}'", escape(word)));
     let mut named = word.is_empty();
     for r in ours.report.remarks().iter().filter(|r| r.severity == Severity::Error) {
         let at = r.place.expect("an error has a place").line;
-        let unclosed = r.text.starts_with("the block ");
-        if at < line && !unclosed {
+        let may_be_before = ["the block ", "unknown helper "].iter().any(|t| r.text.starts_with(t));
+        if at < line && !may_be_before {
             return stops();
         }
         named |= at == line && (r.text.contains(&escape(word)) || r.text.contains("must follow the states"));

@@ -57,8 +57,13 @@ fn link<A>(
         Some(At { value: port @ 1.., .. }) => u16::try_from(port).ok(),
         _ => None,
     };
-    if port.is_none() {
-        needs(&raw, report, &format!("a {port_word} that is not 0"));
+    match raw.port {
+        Some(At { value: 0, place }) => {
+            let text = format!("{port_word} is a number from 1 to 65535, not `0'");
+            report.add(Severity::CannotStart, Some(place), text);
+        }
+        Some(_) => {}
+        None => needs(&raw, report, &format!("a {port_word}")),
     }
     if raw.interface.is_none() {
         needs(&raw, report, "an Interface");

@@ -1,5 +1,6 @@
 //! From what the file says to what the daemon does: defaults, and whether it makes sense together.
 
+mod helpers;
 mod links;
 mod sync;
 
@@ -40,7 +41,8 @@ pub(crate) fn check(raw: Raw, report: &mut Report) -> Option<Config> {
             Some(Role::Stats(stats))
         }
     };
-    let config = Config { general: general.settings, role: role? };
+    let helpers = helpers::helpers(raw.helpers, report);
+    let config = Config { general: general.settings, role: role?, helpers };
     report.can_start().then_some(config)
 }
 
@@ -188,7 +190,7 @@ fn stats(s: RawStats, general: &Checked, report: &mut Report) -> Stats {
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::FilterFrom;
+    use super::super::settings::{FilterFrom, Helpers};
     use super::super::settings::{LogFormat, Network, Protocol, TcpState};
     use super::super::{Loaded, load, protocols::Protocols};
     use super::*;
@@ -226,7 +228,8 @@ mod tests {
     #[test]
     fn an_empty_file_is_the_original_defaults() {
         let empty = config("");
-        assert_eq!(empty, Config { general: defaults(), role: Role::Stats(Stats::default()) });
+        let helpers = Helpers::default();
+        assert_eq!(empty, Config { general: defaults(), role: Role::Stats(Stats::default()), helpers });
         // Zero stands for the default, and that is said.
         let zero = read("General { HashSize 0 HashLimit 0 EventIterationLimit 0 NetlinkBufferSize 0 }\n");
         assert_eq!(zero.config, Some(empty));
@@ -279,7 +282,7 @@ mod tests {
             syslog: Some(Facility::Local(3)),
             log_format: LogFormat::Json,
         };
-        assert_eq!(all, Config { general, role: Role::Stats(stats) });
+        assert_eq!(all, Config { general, role: Role::Stats(stats), helpers: Helpers::default() });
         let aliases = config(
             "General { SocketBufferSize 4 SocketBufferSizeMaxGrown 5 SocketBufferSizeMaxGrowth 6 LogFile off }\n",
         );

@@ -5,6 +5,10 @@ use super::super::report::{At, Place, Report, Severity};
 use super::super::settings::{Alarm, Expectations, Ftfw, Mode, Notrack, Sync, default};
 use super::{links, or_default, value, warn};
 
+/// What every kernel can count: INT_MAX ticks of its clock, of which there are up to 1000 a second (CONFIG_HZ);
+/// it cuts what is longer.
+const TIMEOUT_S: u32 = i32::MAX as u32 / 1000;
+
 pub(super) fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync> {
     let mode = mode(&s, place, report);
     let direct = match mode {
@@ -40,6 +44,13 @@ fn commit_timeout(setting: Set<u32>, direct: bool, report: &mut Report) -> Optio
     if value == 0 {
         warn(report, place, "CommitTimeout 0 is the same as no CommitTimeout");
         return None;
+    }
+    if value > TIMEOUT_S {
+        let text = format!(
+            "CommitTimeout is more than {TIMEOUT_S}: no flow lives longer than the kernel's clock can count, which \
+             is {TIMEOUT_S} s or a few times that"
+        );
+        warn(report, place, text);
     }
     Some(value)
 }

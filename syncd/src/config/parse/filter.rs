@@ -104,7 +104,8 @@ fn address(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> 
     p.block(BlockName { name: "Address", place: at }, ADDRESS, items)
 }
 
-/// An address with or without `/LENGTH`. What is not one is ignored with a warning, as in the original.
+/// An address with or without `/LENGTH`. What is not one is refused: the original leaves it out with a warning,
+/// and then filters less or more than was asked for.
 fn network(p: &mut Parser<'_>, items: &mut Unique<Network>, at: Place, word: &str) -> Option<()> {
     let t = p.peek();
     if t.kind != Kind::Address {
@@ -134,7 +135,8 @@ fn network(p: &mut Parser<'_>, items: &mut Unique<Network>, at: Place, word: &st
         }
         None => {
             let family = if v4 { "IPv4" } else { "IPv6" };
-            p.warn(place(&t), format!("{} is no {family} address or network: ignored", quoted(t.text)));
+            let text = format!("{} is no {family} address or network (prefix 0 to {max})", quoted(t.text));
+            p.error(place(&t), text);
         }
     }
     Some(())

@@ -21,21 +21,30 @@ pub(super) const BYTES_MAX: u32 = i32::MAX as u32;
 pub(super) const GENERAL: &[Directive<RawGeneral>] = &[
     Directive {
         word: "HashSize",
-        read: |p, g, at| set(&mut g.hash_size, p.number(at, "HashSize", u32::MAX)),
+        read: |p, g, at| set(&mut g.hash_size, p.number(at, "HashSize", 0..=u32::MAX)),
     },
     Directive {
         word: "HashLimit",
-        read: |p, g, at| set(&mut g.hash_limit, p.number(at, "HashLimit", u32::MAX)),
+        read: |p, g, at| set(&mut g.hash_limit, p.number(at, "HashLimit", 0..=u32::MAX)),
     },
     Directive { word: "LogFile", read: |p, g, at| log_file(p, &mut g.log_file, at, default::LOG_FILE) },
     Directive { word: "Syslog", read: |p, g, at| syslog(p, &mut g.syslog, at) },
     Directive { word: "LockFile", read: lock_file },
     Directive { word: "UNIX", read: |p, g, at| p.block(BlockName { name: "UNIX", place: at }, UNIX, g) },
-    Directive { word: "NetlinkBufferSize", read: buffer_size },
-    Directive { word: "SocketBufferSize", read: buffer_size },
-    Directive { word: "NetlinkBufferSizeMaxGrowth", read: buffer_size_max },
-    Directive { word: "SocketBufferSizeMaxGrowth", read: buffer_size_max },
-    Directive { word: "SocketBufferSizeMaxGrown", read: buffer_size_max },
+    Directive { word: "NetlinkBufferSize", read: |p, g, at| buffer_size(p, g, at, "NetlinkBufferSize") },
+    Directive { word: "SocketBufferSize", read: |p, g, at| buffer_size(p, g, at, "SocketBufferSize") },
+    Directive {
+        word: "NetlinkBufferSizeMaxGrowth",
+        read: |p, g, at| buffer_size_max(p, g, at, "NetlinkBufferSizeMaxGrowth"),
+    },
+    Directive {
+        word: "SocketBufferSizeMaxGrowth",
+        read: |p, g, at| buffer_size_max(p, g, at, "SocketBufferSizeMaxGrowth"),
+    },
+    Directive {
+        word: "SocketBufferSizeMaxGrown",
+        read: |p, g, at| buffer_size_max(p, g, at, "SocketBufferSizeMaxGrown"),
+    },
     Directive { word: "NetlinkOverrunResync", read: overrun_resync },
     Directive {
         word: "NetlinkEventsReliable",
@@ -43,7 +52,7 @@ pub(super) const GENERAL: &[Directive<RawGeneral>] = &[
     },
     Directive {
         word: "EventIterationLimit",
-        read: |p, g, at| set(&mut g.event_iteration_limit, p.number(at, "EventIterationLimit", u32::MAX)),
+        read: |p, g, at| set(&mut g.event_iteration_limit, p.number(at, "EventIterationLimit", 0..=u32::MAX)),
     },
     Directive { word: "PollSecs", read: poll_secs },
     Directive { word: "Filter", read: |p, g, at| filter::block(p, &mut g.filter, at) },
@@ -63,7 +72,7 @@ pub(super) const UNIX: &[Directive<RawGeneral>] = &[
     Directive {
         word: "Backlog",
         read: |p, _, at| {
-            p.number(at, "Backlog", u32::MAX)?;
+            p.number(at, "Backlog", 0..=BYTES_MAX)?;
             p.warn(at, "Backlog is deprecated and has no effect".into());
             Some(())
         },
@@ -137,12 +146,12 @@ fn lock_file(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<()> {
     set(&mut g.lock_file, path(p, at, "LockFile", "a path", PATH_MAX))
 }
 
-fn buffer_size(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<()> {
-    set(&mut g.netlink_buffer_size, p.number(at, "NetlinkBufferSize", BYTES_MAX))
+fn buffer_size(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place, word: &str) -> Option<()> {
+    set(&mut g.netlink_buffer_size, p.number(at, word, 0..=BYTES_MAX))
 }
 
-fn buffer_size_max(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<()> {
-    set(&mut g.netlink_buffer_size_max, p.number(at, "NetlinkBufferSizeMaxGrowth", BYTES_MAX))
+fn buffer_size_max(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place, word: &str) -> Option<()> {
+    set(&mut g.netlink_buffer_size_max, p.number(at, word, 0..=BYTES_MAX))
 }
 
 fn overrun_resync(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<()> {
@@ -150,7 +159,7 @@ fn overrun_resync(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<(
         Some(true) => Some(default::NETLINK_OVERRUN_RESYNC_S),
         Some(false) => None,
         None if p.peek().kind == Kind::Number => {
-            match p.number(at, "NetlinkOverrunResync", BYTES_MAX)?.value {
+            match p.number(at, "NetlinkOverrunResync", 0..=BYTES_MAX)?.value {
                 0 => {
                     let s = default::NETLINK_OVERRUN_RESYNC_S;
                     p.warn(at, format!("NetlinkOverrunResync 0 means the default, {s}; off switches it off"));
@@ -160,7 +169,9 @@ fn overrun_resync(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<(
             }
         }
         None => {
-            p.unexpected("on, off or a number of seconds after NetlinkOverrunResync");
+            p.unexpected(&format!(
+                "on, off or a number from 0 to {BYTES_MAX} (seconds) after NetlinkOverrunResync"
+            ));
             return None;
         }
     };
@@ -169,21 +180,11 @@ fn overrun_resync(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<(
 }
 
 fn poll_secs(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<()> {
-    let t = p.peek();
-    let read = p.number(at, "PollSecs", BYTES_MAX)?;
-    if read.value == 0 {
-        p.error(place(&t), "PollSecs must be more than 0".into());
-    }
-    g.poll_s = Some(read);
-    Some(())
+    set(&mut g.poll_s, p.number(at, "PollSecs", 1..=BYTES_MAX))
 }
 
 fn nice(p: &mut Parser<'_>, _: &mut RawGeneral, at: Place) -> Option<()> {
-    if p.peek().kind != Kind::Signed {
-        p.unexpected("a number with a sign after Nice");
-        return None;
-    }
-    p.take();
+    p.signed(at, "Nice", -20..=19)?;
     p.warn(at, "Nice is deprecated and has no effect: use nice(1) or renice(1)".into());
     Some(())
 }
@@ -205,7 +206,7 @@ fn scheduler_type(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<(
 }
 
 fn priority(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<()> {
-    let read = p.number(at, "Priority", 99)?;
+    let read = p.number(at, "Priority", 0..=99)?;
     g.scheduler_priority = Some(At { value: u8::try_from(read.value).unwrap_or(99), place: at });
     Some(())
 }

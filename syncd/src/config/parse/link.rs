@@ -29,22 +29,23 @@ const V4_INTERFACE: Row =
     Directive { word: "IPv4_interface", read: |p, l, at| addr(p, &mut l.v4_interface, at, "IPv4_interface") };
 const V6_INTERFACE: Row = Directive { word: "IPv6_interface", read: v6_interface };
 const GROUP: Row =
-    Directive { word: "Group", read: |p, l, at| set(&mut l.port, p.number(at, "Group", 65_535)) };
-const PORT: Row = Directive { word: "Port", read: |p, l, at| set(&mut l.port, p.number(at, "Port", 65_535)) };
+    Directive { word: "Group", read: |p, l, at| set(&mut l.port, p.number(at, "Group", 0..=65_535)) };
+const PORT: Row =
+    Directive { word: "Port", read: |p, l, at| set(&mut l.port, p.number(at, "Port", 0..=65_535)) };
 const INTERFACE: Row = Directive { word: "Interface", read: interface };
 const SEND_BUFFER: Row = Directive {
     word: "SndSocketBuffer",
-    read: |p, l, at| set(&mut l.send_buffer, p.number(at, "SndSocketBuffer", BYTES_MAX)),
+    read: |p, l, at| set(&mut l.send_buffer, p.number(at, "SndSocketBuffer", 0..=BYTES_MAX)),
 };
 const RECEIVE_BUFFER: Row = Directive {
     word: "RcvSocketBuffer",
-    read: |p, l, at| set(&mut l.receive_buffer, p.number(at, "RcvSocketBuffer", BYTES_MAX)),
+    read: |p, l, at| set(&mut l.receive_buffer, p.number(at, "RcvSocketBuffer", 0..=BYTES_MAX)),
 };
 const CHECKSUM: Row =
     Directive { word: "Checksum", read: |p, l, at| set(&mut l.checksum, p.switch(at, "Checksum")) };
 const ERROR_QUEUE_LENGTH: Row = Directive {
     word: "ErrorQueueLength",
-    read: |p, l, at| set(&mut l.error_queue_length, p.number(at, "ErrorQueueLength", u32::MAX)),
+    read: |p, l, at| set(&mut l.error_queue_length, p.number(at, "ErrorQueueLength", 0..=u32::MAX)),
 };
 
 pub(super) const MULTICAST: &[Row] =
@@ -87,8 +88,7 @@ pub(super) fn link(p: &mut Parser<'_>, sync: &mut RawSync, at: Place, kind: Link
     Some(())
 }
 
-/// An address. What is not one is ignored with a warning, as in the original; if it is needed, a later check
-/// says so.
+/// An address. What is not one is refused: the original goes on without it, and listens on every address, say.
 fn addr<A: FromStr>(p: &mut Parser<'_>, setting: &mut Set<A>, at: Place, word: &str) -> Option<()> {
     let t = p.peek();
     if t.kind != Kind::Address {
@@ -105,7 +105,7 @@ fn addr<A: FromStr>(p: &mut Parser<'_>, setting: &mut Set<A>, at: Place, word: &
         Ok(value) => *setting = Some(At { value, place: at }),
         Err(_) => {
             let family = word.split('_').next().unwrap_or_default();
-            p.warn(place(&t), format!("{} is no {family} address: {word} is ignored", quoted(t.text)));
+            p.error(place(&t), format!("{} is no {family} address, as {word} wants", quoted(t.text)));
         }
     }
     Some(())

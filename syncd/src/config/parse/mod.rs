@@ -3,6 +3,7 @@
 
 mod filter;
 mod general;
+mod helper;
 mod link;
 mod parser;
 pub(crate) mod raw;
@@ -34,7 +35,7 @@ pub(crate) fn parse(text: &[u8], protocols: &Protocols) -> (Raw, Report) {
             b"General" => Some(general::general),
             b"Sync" => Some(sync::sync),
             b"Stats" => Some(general::stats),
-            b"Helper" => Some(helper),
+            b"Helper" => Some(helper::helper),
             _ => None,
         };
         let read = match section {
@@ -52,18 +53,6 @@ pub(crate) fn parse(text: &[u8], protocols: &Protocols) -> (Raw, Report) {
             p.skip();
         }
     }
-}
-
-/// `Helper { … }`: the daemon would look as if it tracked these protocols, and would not.
-fn helper(p: &mut Parser<'_>, _: &mut Raw, at: Place) -> Option<()> {
-    p.error(
-        at,
-        "Helper: userspace helpers are not supported by zctd; use the kernel's own helpers, or take this block \
-         out"
-        .into(),
-    );
-    // The whole block is passed over.
-    None
 }
 
 impl RawLink {
@@ -103,6 +92,9 @@ mod tests {
             words("UNIX", general::UNIX),
             words("Scheduler", general::SCHEDULER),
             words("Stats", general::STATS),
+            words("Helper", helper::HELPER),
+            words("Type", helper::TYPE),
+            words("Policy", helper::POLICY),
             words("Filter", filter::FILTER),
             words("Address", filter::ADDRESS),
             words("Sync", sync::SYNC),
@@ -122,7 +114,7 @@ mod tests {
                 "{word} in {block}: {listed:?}"
             );
         }
-        for (word, blocks) in words::DIRECTIVES.iter().filter(|(_, blocks)| *blocks != "Helper") {
+        for (word, blocks) in words::DIRECTIVES.iter() {
             for block in blocks.split(", ").flat_map(|b| b.split(" or ")) {
                 let block = block.split(' ').next().unwrap_or(block);
                 assert!(tables.contains(&(word, block)), "{word} in {block}");

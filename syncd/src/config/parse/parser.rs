@@ -9,6 +9,9 @@ use super::super::lexer::{Kind, Lexer, Token};
 use super::super::protocols::Protocols;
 use super::super::report::{At, Place, Report, Severity, quoted};
 use super::words;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 /// A directive of a block: its word, and what reads what follows. `None` from `read` means that the error has
 /// been reported and the rest of the statement is to be passed over.
@@ -243,22 +246,56 @@ impl<'a> Parser<'a> {
         self.unwinding = false;
     }
 
-    /// A number of at most `max`.
-    pub(super) fn number(&mut self, place: Place, word: &str, max: u32) -> Option<At<u32>> {
+    /// A number of `range`.
+    pub(super) fn number(&mut self, at: Place, word: &str, range: RangeInclusive<u32>) -> Option<At<u32>> {
+        self.plain_number(word, Kind::Number, range).map(|value| At { value, place: at })
+    }
+
+    /// A number with a sign.
+    pub(super) fn signed(&mut self, at: Place, word: &str, range: RangeInclusive<i32>) -> Option<At<i32>> {
+        self.plain_number(word, Kind::Signed, range).map(|value| At { value, place: at })
+    }
+
+    /// A number of `range`, and nothing else: a unit, say, that is written right behind it belongs to what the
+    /// error names.
+    fn plain_number<N>(&mut self, word: &str, kind: Kind, range: RangeInclusive<N>) -> Option<N>
+    where
+        N: FromStr + PartialOrd + Display,
+    {
         let t = self.ahead;
-        if t.kind != Kind::Number {
-            self.unexpected(&format!("a number after {word}"));
+        let (min, max) = (range.start(), range.end());
+        if t.kind != kind {
+            let sign = if kind == Kind::Signed { " with a sign" } else { "" };
+            self.unexpected(&format!("a number{sign} from {min} to {max} after {word}"));
             return None;
         }
         self.take();
-        let value = std::str::from_utf8(t.text).ok().and_then(|s| s.parse::<u32>().ok());
-        match value.filter(|v| *v <= max) {
-            Some(value) => Some(At { value, place }),
-            None => {
-                let text = format!("{word} is at most {max}, not {}", quoted(t.text));
-                self.error(super::parser::place(&t), text);
-                None
+        let glued = self.glued(&t);
+        let text = glued.as_deref().unwrap_or(t.text);
+        let value = std::str::from_utf8(text).ok().and_then(|s| s.parse::<N>().ok());
+        let value = value.filter(|v| range.contains(v));
+        if value.is_none() {
+            let text = format!("{word} is a number from {min} to {max}, not {}", quoted(text));
+            self.error(place(&t), text);
+        }
+        value
+    }
+
+    /// A word that was taken together with what follows it without a blank, if that is anything but a brace or
+    /// a directive: `HashSize 1HashLimit 2` is two settings, here as in the original.
+    fn glued(&mut self, first: &Token<'a>) -> Option<Vec<u8>> {
+        let mut whole = None;
+        let mut last = *first;
+        loop {
+            let t = self.ahead;
+            let end = last.column.saturating_add(u32::try_from(last.text.len()).unwrap_or(u32::MAX));
+            let behind = (t.line, t.column) == (last.line, end);
+            let its_own = matches!(t.kind, Kind::Open | Kind::Close | Kind::End) || words::begins(&t);
+            if !behind || its_own {
+                return whole;
             }
+            whole.get_or_insert_with(|| first.text.to_vec()).extend_from_slice(t.text);
+            last = self.take();
         }
     }
 

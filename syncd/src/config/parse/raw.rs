@@ -2,7 +2,8 @@
 
 use super::super::report::{At, Place};
 use super::super::settings::{
-    Facility, FilterFrom, LogFormat, Logic, Network, Protocol, SchedulerPolicy, TcpState,
+    Facility, FilterFrom, HelperFamily, HelperKind, HelperProtocol, LogFormat, Logic, Network, Protocol,
+    SchedulerPolicy, TcpState,
 };
 use super::unique::Unique;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -17,6 +18,7 @@ pub(crate) struct Raw {
     pub(crate) general: RawGeneral,
     pub(crate) sync: RawSync,
     pub(crate) stats: RawStats,
+    pub(crate) helpers: RawHelpers,
     pub(crate) sync_place: Option<Place>,
     pub(crate) stats_place: Option<Place>,
 }
@@ -125,4 +127,30 @@ pub(crate) struct RawStats {
     pub(crate) log_file: Set<Option<PathBuf>>,
     pub(crate) syslog: Set<Option<Facility>>,
     pub(crate) log_format: Set<LogFormat>,
+}
+
+/// `Helper`, all blocks together.
+#[derive(Debug, Default)]
+pub(crate) struct RawHelpers {
+    pub(crate) setup: Set<bool>,
+    pub(crate) types: Vec<RawHelper>,
+}
+
+/// `Type`. What is not known has been reported as an error.
+#[derive(Debug)]
+pub(crate) struct RawHelper {
+    pub(crate) place: Place,
+    pub(crate) kind: Option<&'static HelperKind>,
+    pub(crate) family: Option<HelperFamily>,
+    pub(crate) protocol: Option<HelperProtocol>,
+    pub(crate) queue_num: Set<u32>,
+    pub(crate) queue_len: Set<u32>,
+    pub(crate) policy: Set<RawPolicy>,
+}
+
+/// `Policy`.
+#[derive(Debug, Default)]
+pub(crate) struct RawPolicy {
+    pub(crate) expect_max: Set<u32>,
+    pub(crate) expect_timeout_s: Set<u32>,
 }

@@ -11,27 +11,27 @@ type Row = Directive<RawSync>;
 
 const REFRESH_TIME: Row = Directive {
     word: "RefreshTime",
-    read: |p, s, at| set(&mut s.refresh_time_s, p.number(at, "RefreshTime", BYTES_MAX)),
+    read: |p, s, at| set(&mut s.refresh_time_s, p.number(at, "RefreshTime", 0..=BYTES_MAX)),
 };
 const CACHE_TIMEOUT: Row = Directive {
     word: "CacheTimeout",
-    read: |p, s, at| set(&mut s.cache_timeout_s, p.number(at, "CacheTimeout", BYTES_MAX)),
+    read: |p, s, at| set(&mut s.cache_timeout_s, p.number(at, "CacheTimeout", 0..=BYTES_MAX)),
 };
 const COMMIT_TIMEOUT: Row = Directive {
     word: "CommitTimeout",
-    read: |p, s, at| set(&mut s.commit_timeout_s, p.number(at, "CommitTimeout", BYTES_MAX)),
+    read: |p, s, at| set(&mut s.commit_timeout_s, p.number(at, "CommitTimeout", 0..=BYTES_MAX)),
 };
 const PURGE_TIMEOUT: Row = Directive {
     word: "PurgeTimeout",
-    read: |p, s, at| set(&mut s.purge_timeout_s, p.number(at, "PurgeTimeout", BYTES_MAX)),
+    read: |p, s, at| set(&mut s.purge_timeout_s, p.number(at, "PurgeTimeout", 0..=BYTES_MAX)),
 };
 const RESEND_QUEUE_SIZE: Row = Directive {
     word: "ResendQueueSize",
-    read: |p, s, at| set(&mut s.resend_queue_size, p.number(at, "ResendQueueSize", BYTES_MAX)),
+    read: |p, s, at| set(&mut s.resend_queue_size, p.number(at, "ResendQueueSize", 0..=BYTES_MAX)),
 };
 const ACK_WINDOW_SIZE: Row = Directive {
     word: "ACKWindowSize",
-    read: |p, s, at| set(&mut s.ack_window_size, p.number(at, "ACKWindowSize", BYTES_MAX)),
+    read: |p, s, at| set(&mut s.ack_window_size, p.number(at, "ACKWindowSize", 0..=BYTES_MAX)),
 };
 const DISABLE_EXTERNAL_CACHE: Row = Directive {
     word: "DisableExternalCache",

@@ -18,8 +18,8 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("DisableInternalCache", "Mode NOTRACK"),
     ("ErrorQueueLength", "TCP"),
     ("EventIterationLimit", "General"),
-    ("ExpectMax", "Helper"),
-    ("ExpectTimeout", "Helper"),
+    ("ExpectMax", "Policy"),
+    ("ExpectTimeout", "Policy"),
     ("ExpectationSync", "Options"),
     ("Filter", "General"),
     ("Group", "Multicast"),
@@ -44,18 +44,19 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("Nice", "General"),
     ("Options", "Sync"),
     ("Path", "UNIX"),
-    ("Policy", "Helper"),
+    ("Policy", "Type"),
     ("PollSecs", "General"),
     ("Port", "UDP or TCP"),
     ("Priority", "Scheduler"),
     ("Protocol", "Filter"),
     ("PurgeTimeout", "Mode or Sync"),
-    ("QueueLen", "Helper"),
-    ("QueueNum", "Helper"),
+    ("QueueLen", "Type"),
+    ("QueueNum", "Type"),
     ("RcvSocketBuffer", "Multicast, UDP or TCP"),
     ("RefreshTime", "Mode ALARM or Sync"),
     ("ResendQueueSize", "Mode FTFW"),
     ("Scheduler", "General"),
+    ("Setup", "Helper"),
     ("SndSocketBuffer", "Multicast, UDP or TCP"),
     ("SocketBufferSize", "General"),
     ("SocketBufferSizeMaxGrown", "General"),
@@ -66,7 +67,7 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("Systemd", "General"),
     ("TCP", "Sync"),
     ("TCPWindowTracking", "Options"),
-    ("Type", "Scheduler"),
+    ("Type", "Scheduler or Helper"),
     ("UDP", "Sync"),
     ("UNIX", "General"),
 ];
@@ -108,6 +109,12 @@ pub(super) fn is_keyword(word: &[u8]) -> bool {
 /// True for words that begin a section or a directive somewhere, written in the right letter case or not.
 pub(super) fn may_begin(word: &[u8]) -> bool {
     let is = |w: &str| w.as_bytes().eq_ignore_ascii_case(word);
+    SECTIONS.into_iter().any(is) || DIRECTIVES.iter().any(|(w, _)| is(w))
+}
+
+/// True for words that begin a section or a directive somewhere.
+pub(super) fn begins(t: &Token<'_>) -> bool {
+    let is = |w: &str| t.kind == Kind::Word && w.as_bytes() == t.text;
     SECTIONS.into_iter().any(is) || DIRECTIVES.iter().any(|(w, _)| is(w))
 }
 

@@ -1,0 +1,57 @@
+//! Userspace helpers: read and kept, and said to be without effect, each once.
+
+use super::super::parse::raw::{RawHelper, RawHelpers, RawPolicy};
+use super::super::report::{At, Report, Severity};
+use super::super::settings::{Helper, Helpers, Policy};
+use super::{value, warn};
+
+pub(super) fn helpers(raw: RawHelpers, report: &mut Report) -> Helpers {
+    let mut types: Vec<Helper> = Vec::new();
+    for raw in raw.types {
+        if let Some(At { value: RawPolicy { expect_max: None, expect_timeout_s: None }, place }) = raw.policy
+        {
+            let text = "the Policy is empty: expected ExpectMax or ExpectTimeout";
+            report.add(Severity::Error, Some(place), text.into());
+        }
+        // What is not known has been refused.
+        let Some(helper) = helper(&raw) else { continue };
+        let name = title(&helper);
+        if types.iter().any(|t| title(t) == name) {
+            warn(report, raw.place, format!("{name} is there twice: the first counts"));
+            continue;
+        }
+        warn(report, raw.place, format!("{name} is ignored: {}", meaning(&helper)));
+        types.push(helper);
+    }
+    Helpers { setup: value(raw.setup).unwrap_or(false), types }
+}
+
+fn helper(raw: &RawHelper) -> Option<Helper> {
+    let number = |n: &super::Set<u32>| n.map_or(0, |n| n.value);
+    let policy = raw.policy.as_ref().map(|p| Policy {
+        expect_max: u8::try_from(number(&p.value.expect_max)).unwrap_or(u8::MAX),
+        expect_timeout_s: number(&p.value.expect_timeout_s),
+    });
+    Some(Helper {
+        kind: raw.kind?,
+        family: raw.family?,
+        protocol: raw.protocol?,
+        queue_num: u16::try_from(number(&raw.queue_num)).unwrap_or(u16::MAX),
+        queue_len: value(raw.queue_len).filter(|n| *n > 0),
+        policy,
+    })
+}
+
+/// `Helper ftp inet tcp`
+fn title(h: &Helper) -> String {
+    format!("Helper {} {} {}", h.kind.name, h.family.word(), h.protocol.word())
+}
+
+fn meaning(h: &Helper) -> String {
+    let name = h.kind.name;
+    let way_out = match h.kind.module {
+        Some(module) => format!(" (the kernel has one of its own: {module})"),
+        None => String::new(),
+    };
+    format!("zctd has no userspace helpers yet, so {name} flows are tracked without one{way_out}")
+}

@@ -1,0 +1,118 @@
+//! `Helper` (spec/userspace-helpers.md §4.1): what the original's plug-ins are told. The section is read and
+//! checked as it is there; the daemon has no userspace helpers yet, and says so for each of them.
+
+use super::super::report::{At, Place, quoted};
+use super::super::settings::{HELPERS, HelperFamily, HelperKind, HelperProtocol, default};
+use super::general::{BYTES_MAX, set};
+use super::parser::{BlockName, Directive, Parser, place};
+use super::raw::{Raw, RawHelper, RawHelpers, RawPolicy};
+
+pub(super) const HELPER: &[Directive<RawHelpers>] = &[
+    Directive { word: "Setup", read: |p, h, at| set(&mut h.setup, p.switch(at, "Setup")) },
+    Directive { word: "Type", read: helper_type },
+];
+
+pub(super) const TYPE: &[Directive<RawHelper>] = &[
+    Directive { word: "QueueNum", read: queue_num },
+    Directive { word: "QueueLen", read: queue_len },
+    Directive { word: "Policy", read: policy },
+];
+
+pub(super) const POLICY: &[Directive<RawPolicy>] = &[
+    // The kernel refuses more (NF_CT_EXPECT_MAX_CNT of nf_conntrack_expect.h).
+    Directive {
+        word: "ExpectMax",
+        read: |p, s, at| set(&mut s.expect_max, p.number(at, "ExpectMax", 0..=255)),
+    },
+    Directive {
+        word: "ExpectTimeout",
+        read: |p, s, at| set(&mut s.expect_timeout_s, p.number(at, "ExpectTimeout", 0..=BYTES_MAX)),
+    },
+];
+
+/// `Helper { … }`.
+pub(super) fn helper(p: &mut Parser<'_>, raw: &mut Raw, at: Place) -> Option<()> {
+    p.block(BlockName { name: "Helper", place: at }, HELPER, &mut raw.helpers)
+}
+
+/// `Type NAME FAMILY PROTOCOL { … }`. A name that is wrong is no reason to pass over what follows.
+fn helper_type(p: &mut Parser<'_>, helpers: &mut RawHelpers, at: Place) -> Option<()> {
+    let name_at = place(&p.peek());
+    let name = p.name("Type", "the name of a helper")?;
+    let family_at = place(&p.peek());
+    let family = p.name("the helper's name", "inet or inet6")?;
+    let protocol_at = place(&p.peek());
+    let protocol = p.name("the helper's family", "tcp or udp")?;
+    let known_family = [HelperFamily::Inet, HelperFamily::Inet6].into_iter().find(|f| f.word() == family);
+    if known_family.is_none() {
+        let text = format!("unknown family {}: expected inet or inet6", quoted(family.as_bytes()));
+        p.error(family_at, text);
+    }
+    let known_protocol =
+        [HelperProtocol::Tcp, HelperProtocol::Udp].into_iter().find(|l| l.word() == protocol);
+    if known_protocol.is_none() {
+        let text = format!("unknown protocol {}: expected tcp or udp", quoted(protocol.as_bytes()));
+        p.error(protocol_at, text);
+    }
+    let kind = HELPERS.iter().find(|h| h.name == name);
+    match (kind, known_protocol) {
+        (None, _) => {
+            let all: Vec<_> = HELPERS.iter().map(|h| h.name).collect();
+            let name = quoted(name.as_bytes());
+            p.error(name_at, format!("unknown helper {name}: expected one of {}", all.join(", ")));
+        }
+        (Some(kind), Some(protocol)) if !kind.protocols.contains(&protocol) => {
+            let (name, protocol) = (kind.name, protocol.word());
+            p.error(protocol_at, format!("the helper {name} is not for {protocol}"));
+        }
+        _ => {}
+    }
+    let mut helper = RawHelper {
+        place: at,
+        kind,
+        family: known_family,
+        protocol: known_protocol,
+        queue_num: None,
+        queue_len: None,
+        policy: None,
+    };
+    p.block(BlockName { name: "Type", place: at }, TYPE, &mut helper)?;
+    helpers.types.push(helper);
+    Some(())
+}
+
+/// Of two the first counts in the original.
+fn queue_num(p: &mut Parser<'_>, helper: &mut RawHelper, at: Place) -> Option<()> {
+    let read = p.number(at, "QueueNum", 0..=65_535)?;
+    match helper.queue_num {
+        Some(first) => {
+            p.warn(at, format!("QueueNum is there twice: the first, {}, counts", first.value));
+        }
+        None => helper.queue_num = Some(read),
+    }
+    Some(())
+}
+
+fn queue_len(p: &mut Parser<'_>, helper: &mut RawHelper, at: Place) -> Option<()> {
+    let read = p.number(at, "QueueLen", 0..=BYTES_MAX)?;
+    if read.value == 0 {
+        p.warn(at, format!("QueueLen 0 means the kernel's default, {}", default::QUEUE_LEN));
+    }
+    helper.queue_len = Some(read);
+    Some(())
+}
+
+/// `Policy NAME { … }`: each helper has one kind of expectations, of its own name.
+fn policy(p: &mut Parser<'_>, helper: &mut RawHelper, at: Place) -> Option<()> {
+    let name_at = place(&p.peek());
+    let name = p.name("Policy", "the name of a policy")?;
+    if let Some(HelperKind { name: own, .. }) = helper.kind.filter(|k| k.name != name) {
+        let text =
+            format!("unknown policy {}: the one of the helper {own} is {own}", quoted(name.as_bytes()));
+        p.error(name_at, text);
+    }
+    let mut policy = RawPolicy::default();
+    p.block(BlockName { name: "Policy", place: at }, POLICY, &mut policy)?;
+    helper.policy = Some(At { value: policy, place: at });
+    Some(())
+}
