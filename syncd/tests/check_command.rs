@@ -44,7 +44,7 @@ fn errors_go_to_stderr_and_nothing_is_printed() {
     assert_eq!((status, printed.as_str()), (Some(1), ""));
     assert_eq!(
         remarks,
-        "FILE:2:11: error: expected a number after HashSize, found `x'\n\
+        "FILE:2:11: error: expected a number from 0 to 4294967295 after HashSize, found `x'\n\
          FILE:3:10: error: expected on, off or a path after LogFile, found `y'\n"
     );
     // Good for commands alone is not good enough.
@@ -52,6 +52,56 @@ fn errors_go_to_stderr_and_nothing_is_printed() {
         check("links.conf", b"General {\n\tUNIX { Path /x }\n}\nSync { Mode FTFW { } }\n");
     assert_eq!((status, printed.as_str()), (Some(1), ""));
     assert_eq!(remarks, "FILE:4:1: error: no link to a peer in Sync: expected Multicast, UDP or TCP\n");
+}
+
+/// A userspace helper is no reason not to start: it is said once, and printed as it will be kept.
+#[test]
+fn helpers_are_ignored_with_a_warning_each() {
+    let text = b"General { UNIX { Path /x } }\nStats { LogFile on }\nHelper {\n\tType ftp inet tcp {\n\t\tQueueNum 7\n\t\t\
+        Policy ftp {\n\t\t\tExpectMax 1\n\t\t\tExpectTimeout 300\n\t\t}\n\t}\n\tType rpc inet6 udp { }\n\tType ftp inet tcp { }\n}\n";
+    let (status, printed, remarks) = check("helpers.conf", text);
+    assert_eq!(status, Some(0));
+    let why = "is ignored: zctd has no userspace helpers yet, so";
+    assert_eq!(
+        remarks,
+        format!(
+            "FILE:4:2: warning: Helper ftp inet tcp {why} ftp flows are tracked without one (the kernel has one of its \
+             own: nf_conntrack_ftp)\n\
+             FILE:11:2: warning: Helper rpc inet6 udp {why} rpc flows are tracked without one\n\
+             FILE:12:2: warning: Helper ftp inet tcp is there twice: the first counts\n"
+        )
+    );
+    for line in
+        ["Type ftp inet tcp {", "QueueNum 7", "Policy ftp {", "ExpectTimeout 300", "Type rpc inet6 udp {"]
+    {
+        assert_eq!(printed.lines().filter(|l| l.trim() == line).count(), 1, "{line}: {printed}");
+    }
+    for (text, said) in [
+        ("Type ftp inet tcp", "2:23: error: expected `{' after Type, found `}'"),
+        ("Type ftp inet udp { }", "2:19: error: the helper ftp is not for udp"),
+        ("Type ftp inet sctp { }", "2:19: error: unknown protocol `sctp': expected tcp or udp"),
+        ("Type ftp inet7 tcp { }", "2:14: error: unknown family `inet7': expected inet or inet6"),
+        (
+            "Type sip inet udp { }",
+            "2:10: error: unknown helper `sip': expected one of amanda, dhcpv6, ftp, mdns, rpc, sane, slp, ssdp, tftp, \
+             tns",
+        ),
+        (
+            "Type ftp inet tcp { Policy sip { ExpectMax 1 } }",
+            "2:32: error: unknown policy `sip': the one of the helper ftp is ftp",
+        ),
+        (
+            "Type ftp inet tcp { Policy ftp { } }",
+            "2:25: error: the Policy is empty: expected ExpectMax or ExpectTimeout",
+        ),
+        ("QueueNum 5", "2:5: error: `QueueNum' does not belong in Helper, but in Type"),
+    ] {
+        let (status, _, remarks) = check("helper.conf", format!("Helper {{\n    {text} }}\n").as_bytes());
+        assert!(
+            status == Some(1) && remarks.lines().any(|l| l == format!("FILE:{said}")),
+            "{text}: {remarks}"
+        );
+    }
 }
 
 #[test]
