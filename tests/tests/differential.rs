@@ -198,7 +198,7 @@ fn difference(id: &str, cases: &mut Cases<'_>, world: &World) -> Vec<String> {
         }
         "W6" => pick(&[
             "-L -p sctp --state FOO",
-            "-L -p 132 --state HEARTBEAT_SENT",
+            "-L -p 132 --state HEARTBEAT",
             "-L -p sctp --state established",
         ]),
         "1.4.9 numbers" => pick(&[
@@ -246,6 +246,9 @@ fn difference(id: &str, cases: &mut Cases<'_>, world: &World) -> Vec<String> {
             "-L -o labels,xml -p tcp --sport 2000",
             "-L -o labels",
         ]),
+        "Z heartbeat" => pick(&["-L -p sctp -o save", "-L -o save", "-L -f ipv4 -o save"]),
+        "Z saved port" => pick(&["-L -n -o save", "-L -g -o save", "-L -j -o save", "-L -o save"]),
+        "Z saved mark" => pick(&["-L -o save", "-L -p udp -o save", "-L -f ipv6 -o save", "-L -m 5 -o save"]),
         "W16" => pick(&["-L -o xml -p sctp", "-L -o xml,ktimestamp"]),
         "W22" => pick(&[
             "-L -p tcp --sport abc",

@@ -225,9 +225,20 @@ fn known_state(line: &str) -> String {
     }
 }
 
+/// A saved line without the mark, which the original leaves out; listings show it.
+fn unmarked(line: &str) -> String {
+    match line.split_once(" -m ") {
+        Some((before, rest)) if line.starts_with("-A ") => {
+            format!("{before}{}", rest.find(' ').map_or("", |at| &rest[at..]))
+        }
+        _ => line.to_owned(),
+    }
+}
+
 fn seen(output: &Output) -> Seen {
     let mask = Mask::ID | Mask::TIMEOUT | Mask::USE | Mask::VERSION;
-    let mut lines: Vec<String> = mask.apply(&output.out()).lines().map(known_state).collect();
+    let mut lines: Vec<String> =
+        mask.apply(&output.out()).lines().map(known_state).map(|l| unmarked(&l)).collect();
     lines.sort();
     Seen { exit: output.exit, stderr: mask.apply(&output.err()), lines }
 }

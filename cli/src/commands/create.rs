@@ -1,12 +1,13 @@
 //! `-I` and `-A`: a flow, or an expectation, from the command line (spec/cli.md §5.4).
 
+use super::existing::{Added, Adder, Short};
 use super::{Invocation, Silent};
-use crate::fail::{Doing, Fail, operation_failed};
+use crate::fail::{Doing, Fail, operation_failed, warn};
 use crate::flags::args::{Args, NatOption, Ports};
 use crate::flags::table::Id;
 use crate::values::label;
 use zct_engine::Requests;
-use zct_wire::consts::{af, ipproto, nlm_f};
+use zct_wire::consts::{af, ipproto, ips, nlm_f};
 use zct_wire::filter::Masked;
 use zct_wire::nat::Nat;
 use zct_wire::proto::{DccpInfo, ProtoInfo, SctpInfo, TcpInfo};
@@ -22,15 +23,12 @@ pub enum Mode {
     Add,
 }
 
-impl Mode {
-    /// The flags of the request, besides ACK.
-    pub fn flags(self) -> u16 {
-        match self {
-            Mode::Create => nlm_f::CREATE | nlm_f::EXCL,
-            Mode::Add => nlm_f::CREATE,
-        }
-    }
+/// The flags of a request that creates, besides ACK. `-A` sends them too and deals with what exists by itself:
+/// the kernel would change such a flow without a look at its reply direction, switch TCP to liberal window
+/// tracking, and refuse the rest.
+pub const FLAGS: u16 = nlm_f::CREATE | nlm_f::EXCL;
 
+impl Mode {
     /// Which words an errno has.
     pub fn doing(self) -> Doing {
         match self {
@@ -40,15 +38,66 @@ impl Mode {
     }
 }
 
+/// The flow that a line of `-I` or `-A` describes.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// The request that creates it.
+    pub flow: NewFlow<'static>,
+    /// What the line says about the reply direction of a flow that exists; `None`: nothing.
+    pub reply: Option<Reply>,
+    /// `-u EXPECTED` was left out: the kernel sets it only together with a master, which no option names.
+    pub unexpected: bool,
+}
+
+/// Members of the reply direction as they have to be; a port that is `None` may be any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Where answers come from, and from which port.
+    pub src: (Option<Addr>, Option<u16>),
+    /// Where answers go to, and to which port.
+    pub dst: (Option<Addr>, Option<u16>),
+}
+
+impl Wanted {
+    /// The reply direction as the flow has it when it is there; a port that may be any is that of the original
+    /// direction.
+    pub(crate) fn reply_tuple(&self) -> Tuple {
+        let (orig, reply) = (self.flow.orig.unwrap_or_default(), self.flow.reply.unwrap_or_default());
+        match self.reply {
+            None => reply,
+            Some(Reply { src, dst }) => Tuple {
+                src: src.0,
+                dst: dst.0,
+                src_port: src.1.or(orig.dst_port),
+                dst_port: dst.1.or(orig.src_port),
+                ..reply
+            },
+        }
+    }
+}
+
 /// `-I`, `-A`.
 pub fn flow(call: &Invocation, mode: Mode) -> Result<(), Fail> {
-    let flow = new_flow(call)?;
-    Requests::open()
-        .and_then(|mut r| {
-            let flags = mode.flags() | nlm_f::ACK;
-            r.ask(|buf, seq| request::new_flow(buf, seq, flags, &flow), &mut Silent)
-        })
-        .map_err(|e| operation_failed(mode.doing(), &e))?;
+    let wanted = wanted(call, mode)?;
+    let created = Requests::open().and_then(|mut r| {
+        let flags = FLAGS | nlm_f::ACK;
+        r.ask(|buf, seq| request::new_flow(buf, seq, flags, &wanted.flow), &mut Silent)
+    });
+    let short = match created {
+        Ok(()) => Short { expected: wanted.unexpected, timeout: None },
+        Err(e) if mode == Mode::Add && e.errno() == Some(libc::EEXIST) => {
+            let added = Adder::open().and_then(|mut adder| adder.add(&[&wanted]));
+            match added.map_err(|e| operation_failed(mode.doing(), &e))?.pop() {
+                Some(Added::Refused(fail)) => return Err(fail),
+                Some(Added::Done(short)) => short,
+                None => Short::default(),
+            }
+        }
+        Err(e) => return Err(operation_failed(mode.doing(), &e)),
+    };
+    for text in Short::warnings(u64::from(short.expected), u64::from(short.timeout.is_some())) {
+        warn(text.as_bytes());
+    }
     let done = if mode == Mode::Create { "created" } else { "added" };
     call.name.say(format!("1 flow entries have been {done}.").as_bytes());
     Ok(())
@@ -58,18 +107,20 @@ pub fn flow(call: &Invocation, mode: Mode) -> Result<(), Fail> {
 ///
 /// # Errors
 /// A usage error when ports are given for a direction that has no addresses.
-pub fn new_flow(call: &Invocation) -> Result<NewFlow<'static>, Fail> {
+pub fn wanted(call: &Invocation, mode: Mode) -> Result<Wanted, Fail> {
     let args = &call.args;
     let (orig, reply) = tuples(args)?;
     let (nat_src, nat_dst) = nat(args);
     let labels = label::bits(call.labels.as_deref(), &args.label_add)?;
-    Ok(NewFlow {
+    let status = args.status.map(|s| s.set);
+    let unexpected = mode == Mode::Add && status.is_some_and(|s| s & ips::EXPECTED != 0);
+    let flow = NewFlow {
         family: args.family.unwrap_or(af::INET),
         orig: Some(Tuple { zone: args.orig_zone, ..orig }),
         reply: Some(Tuple { zone: args.reply_zone, ..reply }),
         zone: args.zone,
         timeout_s: args.timeout,
-        status: args.status.map(|s| s.set),
+        status: if unexpected { status.map(|s| s & !ips::EXPECTED) } else { status },
         mark: args.mark.map(|m| Masked { value: m.value, mask: u32::MAX }),
         protoinfo: protoinfo(args),
         nat_src,
@@ -77,6 +128,25 @@ pub fn new_flow(call: &Invocation) -> Result<NewFlow<'static>, Fail> {
         // Only what is named is set: an existing flow keeps its other labels.
         labels: (!labels.is_empty()).then(|| (label::words(&labels), label::words(&labels))),
         ..NewFlow::default()
+    };
+    Ok(Wanted { flow, reply: wanted_reply(args, &flow), unexpected })
+}
+
+/// What the line says about the reply direction: its own options, changed by those of NAT.
+fn wanted_reply(args: &Args, flow: &NewFlow<'_>) -> Option<Reply> {
+    let given = args.reply_src.is_some() || args.reply_dst.is_some();
+    if !given && flow.nat_src.is_none() && flow.nat_dst.is_none() {
+        return None;
+    }
+    let reply = flow.reply?;
+    let side = |nat: Option<Nat>, addr, port, given_port: Option<u16>| match nat {
+        // Without a port the kernel chooses it.
+        Some(n) => (n.addr, n.port.or(given_port)),
+        None => (addr, port),
+    };
+    Some(Reply {
+        src: side(flow.nat_dst, reply.src, reply.src_port, args.reply_ports.src),
+        dst: side(flow.nat_src, reply.dst, reply.dst_port, args.reply_ports.dst),
     })
 }
 
@@ -116,7 +186,8 @@ fn inverse(t: &Tuple) -> Tuple {
 fn side(args: &Args, src: Option<Addr>, dst: Option<Addr>, ports: Ports) -> Tuple {
     let num = args.protocol.map_or(0, |p| p.num);
     let portless = !args.protocol.is_some_and(|p| p.has_options) || is_icmp(num);
-    let named = portless || ports.src.is_some() || ports.dst.is_some();
+    let untracked = args.in_file && num == ipproto::DCCP;
+    let named = portless || untracked || ports.src.is_some() || ports.dst.is_some();
     Tuple {
         src,
         dst,
@@ -139,23 +210,21 @@ fn zero_filled(args: &Args, t: Tuple) -> Tuple {
     Tuple { src: t.src.or(Some(zero)), dst: t.dst.or(Some(zero)), ..t }
 }
 
-/// The translations to set up. Ports are translated for TCP and UDP only, as in the original.
+/// The translations to set up. A port is translated for TCP and UDP only, as in the original.
 ///
-/// A saved line of a flow with both translations names their addresses and keeps the translated ports in
-/// the reply ports; they are taken from there, so that the line restores what it was saved from.
+/// A saved line names the translated addresses and keeps the translated ports in the reply ports. They are
+/// taken from there, so that the line restores what it was saved from, or fails: left to itself the kernel
+/// takes another port where that one is in use.
 fn nat(args: &Args) -> (Option<Nat>, Option<Nat>) {
-    let ports = matches!(args.protocol.map(|p| p.num), Some(ipproto::TCP | ipproto::UDP));
-    let both = args.src_nat.flatten().is_some() && args.dst_nat.flatten().is_some();
-    let saved = both && args.reply_src.is_none() && args.reply_dst.is_none();
-    let from_reply = |port: Option<u16>, before: Option<u16>| port.filter(|p| saved && Some(*p) != before);
-    let nat = |option: NatOption, saved_port: Option<u16>| {
+    let proto = args.protocol.map_or(0, |p| p.num);
+    let ports = matches!(proto, ipproto::TCP | ipproto::UDP);
+    let saved_ports = ports || matches!(proto, ipproto::UDPLITE | ipproto::SCTP | ipproto::DCCP);
+    let nat = |option: NatOption, reply_port: Option<u16>| {
         let arg = option.flatten()?;
-        Some(Nat { addr: Some(arg.addr), port: arg.port.or(saved_port).filter(|_| ports) })
+        let port = arg.port.filter(|_| ports).or(reply_port.filter(|_| saved_ports));
+        Some(Nat { addr: Some(arg.addr), port })
     };
-    (
-        nat(args.src_nat, from_reply(args.reply_ports.dst, args.orig_ports.src)),
-        nat(args.dst_nat, from_reply(args.reply_ports.src, args.orig_ports.dst)),
-    )
+    (nat(args.src_nat, args.reply_ports.dst), nat(args.dst_nat, args.reply_ports.src))
 }
 
 /// The protocol's part. Window checks of TCP are relaxed: what the windows were nobody knows.

@@ -4,6 +4,7 @@ pub mod count;
 pub mod create;
 pub mod delete;
 pub mod event;
+pub(crate) mod existing;
 pub mod flush;
 pub mod get;
 pub mod jobs;

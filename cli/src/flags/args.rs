@@ -179,9 +179,18 @@ pub struct Args {
     pub kernel_filter: KernelFilter,
     /// `--jobs`; 0 when it was not given
     pub jobs: usize,
+    /// The options are a line of a batch file.
+    pub in_file: bool,
 }
 
 impl Args {
+    /// True for a saved flow of a protocol with ports that the kernel did not track as such: DCCP, which some
+    /// have no tracking for. It has nothing but addresses, and one such line must not end a whole file.
+    pub fn is_untracked(&self, mut options: impl Iterator<Item = Id>) -> bool {
+        let creates = matches!(self.action, Some((Cmd::Create | Cmd::Add, _)));
+        self.in_file && creates && !options.any(|id| self.given.has(id))
+    }
+
     /// True when an option makes us read the label file.
     pub fn needs_labels(&self) -> bool {
         self.output.labels || self.given.any(&[Id::Label, Id::LabelAdd, Id::LabelDel])

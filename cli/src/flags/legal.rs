@@ -9,6 +9,7 @@ use crate::fail::{Fail, Name};
 use crate::selection;
 use crate::values::list::Output;
 use std::sync::OnceLock;
+use zct_wire::consts::ipproto;
 
 /// Checks everything that is wrong with the combination of options, in the order in which the original
 /// finds it.
@@ -144,6 +145,9 @@ fn check_protocol(args: &Args, column: Option<usize>) -> Result<(), Fail> {
     let Some(p) = args.protocol.filter(|p| p.has_options) else { return Ok(()) };
     let Some(at) = PROTOCOLS.iter().position(|f| f.num == p.num) else { return Ok(()) };
     let protocol = &PROTOCOLS[at];
+    if protocol.num == ipproto::DCCP && args.is_untracked(protocol.flags().map(|f| f.id)) {
+        return Ok(());
+    }
     check_rows(at + 1, column, args)?;
     if column.is_some_and(|c| is_pair(protocol.flags(), c)) {
         check_pair(args, [Id::Sport, Id::Dport, Id::ReplyPortSrc, Id::ReplyPortDst], protocol.pairs)?;

@@ -337,6 +337,8 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
                     "SHUTDOWN_SENT",
                     "SHUTDOWN_RECD",
                     "SHUTDOWN_ACK_SENT",
+                    "HEARTBEAT_SENT",
+                    "HEARTBEAT_ACKED",
                 ],
                 "oRRooo-o------",
                 |a, v| protocol::state(ipproto::SCTP, v).map(|s| a.state = Some(s)),

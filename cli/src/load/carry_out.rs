@@ -3,10 +3,11 @@
 use super::Options;
 use super::selectors::Selectors;
 use super::source::Line;
-use crate::commands::create::{self, Mode};
+use crate::commands::create::{self, Mode, Wanted};
 use crate::commands::delete::{self, Deleter, Selection};
+use crate::commands::existing::{Added, Adder, Fixed, Found, Short};
 use crate::commands::{Invocation, flush, output_failed, update};
-use crate::fail::{Doing, Fail, Name, operation_failed};
+use crate::fail::{Doing, Fail, Name, operation_failed, warn};
 use crate::filter::Filter;
 use crate::flags::command::{Cmd, Table};
 use crate::flags::table::Id;
@@ -15,11 +16,11 @@ use crate::present::{Document, Presenter};
 use crate::values::list::Output;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
+use zct_engine::batch::BATCH_MAX;
 use zct_engine::{Answer, Batch, Error};
 use zct_wire::WireError;
 use zct_wire::flow::FlowView;
-use zct_wire::header::{CtMsg, Frames};
-use zct_wire::request::{self, REQUEST_MAX};
+use zct_wire::request;
 
 /// Selections in one pass at most: what bounds the memory.
 const DELETES_MAX: usize = 16_384;
@@ -31,6 +32,7 @@ const PROGRESS: Duration = Duration::from_millis(500);
 struct Creation {
     number: u64,
     mode: Mode,
+    wanted: Wanted,
     /// Its text in [`Runner::text`], for messages.
     text: std::ops::Range<usize>,
 }
@@ -69,11 +71,15 @@ pub struct Runner {
     options: Options,
     creates: Batch,
     creations: Vec<Creation>,
+    /// For flows that are there already; made for the first of them.
+    adder: Option<Adder>,
     /// Text of the lines in the batch.
     text: Vec<u8>,
     deletions: Deletions,
     /// Some line failed, and it went on.
     failed: bool,
+    /// Flows that were added without their EXPECTED, and those that keep a fixed timeout.
+    short: (u64, u64),
     counts: Counts,
     progress: Progress,
 }
@@ -96,9 +102,11 @@ impl Runner {
             options,
             creates: Batch::open().map_err(|e| operation_failed(Doing::Other, &e))?,
             creations: Vec::new(),
+            adder: None,
             text: Vec::new(),
             deletions: Deletions::default(),
             failed: false,
+            short: (0, 0),
             counts: Counts::default(),
             progress: Progress::new(total),
         })
@@ -162,30 +170,23 @@ impl Runner {
 
     fn create(&mut self, call: &Invocation, mode: Mode, line: Line<'_>) -> Result<(), Fail> {
         self.run_deletions()?;
-        if self.creates.is_full() {
+        if self.creates.is_full() || self.creations.len() == BATCH_MAX {
             self.send_creations()?;
         }
-        let flow = create::new_flow(call).map_err(|f| self.at_line(f, line))?;
-        let dry_run = self.options.dry_run;
-        let added = self.creates.add(|buf, seq| {
-            if !dry_run {
-                return request::new_flow(buf, seq, mode.flags(), &flow);
+        let wanted = create::wanted(call, mode).map_err(|f| self.at_line(f, line))?;
+        if !self.options.dry_run {
+            let flow = &wanted.flow;
+            let added = self
+                .creates
+                .add(|buf, seq| request::new_flow(buf, seq, create::FLAGS, flow))
+                .map_err(|e| operation_failed(mode.doing(), &e));
+            if let Err(f) = added.map_err(|f| self.at_line(f, line)) {
+                return self.one_failed(Err(f));
             }
-            // Only looked for. What finds it is the tuple of the request that would create it.
-            let mut new = [0; REQUEST_MAX];
-            let new = request::new_flow(&mut new, seq, 0, &flow)?;
-            let view = Frames::new(new).next().and_then(Result::ok).and_then(|f| CtMsg::parse(f).ok());
-            let view = view.and_then(|m| FlowView::index(m).ok());
-            let key = view.as_ref().and_then(|v| v.key().ok()).ok_or(zct_wire::build::Full)?;
-            request::get_again(buf, seq, &key)
-        });
-        let added = added.map_err(|e| operation_failed(mode.doing(), &e)).map_err(|f| self.at_line(f, line));
-        if let Err(f) = added {
-            return self.one_failed(Err(f));
         }
         let start = self.text.len();
         self.text.extend_from_slice(line.text);
-        self.creations.push(Creation { number: line.number, mode, text: start..self.text.len() });
+        self.creations.push(Creation { number: line.number, mode, wanted, text: start..self.text.len() });
         Ok(())
     }
 
@@ -194,23 +195,22 @@ impl Runner {
         if self.creations.is_empty() {
             return Ok(());
         }
-        let mut refused: Vec<(usize, Error)> = Vec::new();
-        let mut found = vec![false; self.creations.len()];
-        let sent = self.creates.send(&mut |index, answer| match answer {
-            Answer::Refused(e) => refused.push((index, e)),
-            Answer::Message(_) => found[index] = true,
-        });
         let creations = std::mem::take(&mut self.creations);
         let text = std::mem::take(&mut self.text);
-        sent.map_err(|e| {
-            let f = operation_failed(Doing::Other, &e);
-            let lines = format!("{}-{}", creations[0].number, creations[creations.len() - 1].number);
-            f.at(&format!("{}:{lines}: how far these lines got is not known", self.file))
-        })?;
         let done = if self.options.dry_run {
-            self.show_creations(&creations, &text, &found, &refused)
+            self.show_creations(&creations, &text)
         } else {
-            self.report_refused(&creations, &text, &refused)
+            let lines = format!("{}-{}", creations[0].number, creations[creations.len() - 1].number);
+            let place = format!("{}:{lines}: how far these lines got is not known", self.file);
+            let mut refused: Vec<(usize, Error)> = Vec::new();
+            let sent = self.creates.send(&mut |index, answer| match answer {
+                Answer::Refused(e) => refused.push((index, e)),
+                Answer::Message(_) => {}
+            });
+            sent.map_err(|e| operation_failed(Doing::Other, &e))
+                .and_then(|()| self.settle_refused(&creations, refused))
+                .map_err(|f| f.at(&place))
+                .and_then(|refused| self.report_refused(&creations, &text, refused))
         };
         // The buffers go on being used.
         (self.creations, self.text) = (creations, text);
@@ -219,18 +219,54 @@ impl Runner {
         done
     }
 
+    /// Deals with lines of `-A` whose flows exist; returns the lines that were not carried out, and why.
+    fn settle_refused(
+        &mut self,
+        creations: &[Creation],
+        refused: Vec<(usize, Error)>,
+    ) -> Result<Vec<(usize, Fail)>, Fail> {
+        let exists = |(index, e): &(usize, Error)| {
+            creations[*index].mode == Mode::Add && e.errno() == Some(libc::EEXIST)
+        };
+        let created = |i: &usize| refused.iter().all(|(r, _)| r != i);
+        let unexpected = creations.iter().enumerate().filter(|(_, c)| c.wanted.unexpected);
+        self.short.0 += unexpected.filter(|(i, _)| created(i)).count() as u64;
+        let again: Vec<usize> = refused.iter().filter(|r| exists(r)).map(|(index, _)| *index).collect();
+        let rest = refused.into_iter().filter(|r| !exists(r));
+        let mut fails: Vec<(usize, Fail)> =
+            rest.map(|(index, e)| (index, operation_failed(creations[index].mode.doing(), &e))).collect();
+        if again.is_empty() {
+            return Ok(fails);
+        }
+        let failed = |e: Error| operation_failed(Doing::Add, &e);
+        let adder = adder(&mut self.adder).map_err(failed)?;
+        let lines: Vec<&Wanted> = again.iter().map(|i| &creations[*i].wanted).collect();
+        for (index, added) in again.iter().zip(adder.add(&lines).map_err(failed)?) {
+            match added {
+                Added::Done(short) => {
+                    self.short.0 += u64::from(short.expected);
+                    // One that was saved as fixed has other seconds left: nothing to speak of.
+                    self.short.1 += u64::from(short.timeout == Some(Fixed::Unasked));
+                }
+                Added::Refused(fail) => fails.push((*index, fail)),
+            }
+        }
+        fails.sort_by_key(|(index, _)| *index);
+        Ok(fails)
+    }
+
     fn report_refused(
         &mut self,
         creations: &[Creation],
         text: &[u8],
-        refused: &[(usize, Error)],
+        refused: Vec<(usize, Fail)>,
     ) -> Result<(), Fail> {
-        for (index, error) in refused {
-            let c = &creations[*index];
-            let fail = operation_failed(c.mode.doing(), error);
+        let indices: Vec<usize> = refused.iter().map(|(index, _)| *index).collect();
+        for (index, fail) in refused {
+            let c = &creations[index];
             let mut place = self.place(c.number, &text[c.text.clone()]);
             if !self.options.keep_going {
-                let later = carried_out_after(*index, creations, refused);
+                let later = carried_out_after(index, creations, &indices);
                 if !later.is_empty() {
                     place += &format!("; later lines of its batch were carried out: {later}");
                 }
@@ -241,32 +277,29 @@ impl Runner {
     }
 
     /// A dry run's creations: the lines that would do something, and those that would fail.
-    fn show_creations(
-        &mut self,
-        creations: &[Creation],
-        text: &[u8],
-        found: &[bool],
-        refused: &[(usize, Error)],
-    ) -> Result<(), Fail> {
+    fn show_creations(&mut self, creations: &[Creation], text: &[u8]) -> Result<(), Fail> {
         let mut out = io::stdout().lock();
-        for (index, c) in creations.iter().enumerate() {
+        let wanted: Vec<&Wanted> = creations.iter().map(|c| &c.wanted).collect();
+        let found = adder(&mut self.adder).and_then(|adder| adder.find(&wanted));
+        for (c, found) in creations.iter().zip(found.map_err(|e| operation_failed(Doing::Other, &e))?) {
             let line = text[c.text.clone()].trim_ascii();
-            let other = refused.iter().find(|(i, e)| *i == index && e.errno() != Some(libc::ENOENT));
             let exists = Error::Refused { errno: libc::EEXIST, hint: None };
-            let fails = match (other, found[index], c.mode) {
-                (Some((_, e)), ..) => Some(e),
-                (None, true, Mode::Create) => Some(&exists),
-                _ => None,
+            let fails = match (found, c.mode) {
+                (Found::Nothing, _) => {
+                    self.counts.created += 1;
+                    None
+                }
+                (Found::Flow(..), Mode::Add) => {
+                    self.counts.updated += 1;
+                    None
+                }
+                (Found::Other(fail) | Found::Refused(fail), Mode::Add) => Some(fail),
+                (_, Mode::Create) => Some(operation_failed(Doing::Create, &exists)),
             };
-            if let Some(e) = fails {
-                let fail = operation_failed(c.mode.doing(), e).at(&self.place(c.number, line));
-                self.one_failed(Err(fail))?;
+            if let Some(fail) = fails {
+                let place = self.place(c.number, line);
+                self.one_failed(Err(fail.at(&place)))?;
                 continue;
-            }
-            if found[index] {
-                self.counts.updated += 1;
-            } else {
-                self.counts.created += 1;
             }
             out.write_all(line).and_then(|()| out.write_all(b"\n")).map_err(|e| output_failed(&e))?;
         }
@@ -305,6 +338,8 @@ impl Runner {
     pub fn finish(mut self, ended: Result<(), Fail>) -> Result<(), Fail> {
         let ended = ended.and_then(|()| self.send_creations()).and_then(|()| self.run_deletions());
         self.progress.clear();
+        let (expected, timeout) = self.short;
+        Short::warnings(expected, timeout).iter().for_each(|text| warn(text.as_bytes()));
         ended?;
         if self.options.dry_run {
             let Counts { created, updated, deleted, failed } = self.counts;
@@ -317,12 +352,20 @@ impl Runner {
     }
 }
 
+/// Made for the first line that needs it.
+fn adder(adder: &mut Option<Adder>) -> Result<&mut Adder, Error> {
+    match adder {
+        Some(adder) => Ok(adder),
+        none => Ok(none.insert(Adder::open()?)),
+    }
+}
+
 /// The line numbers after a refused one that took effect all the same, as ranges.
-fn carried_out_after(index: usize, creations: &[Creation], refused: &[(usize, Error)]) -> String {
+fn carried_out_after(index: usize, creations: &[Creation], refused: &[usize]) -> String {
     let mut ranges: Vec<(u64, u64)> = Vec::new();
     let mut open = false;
     for (i, c) in creations.iter().enumerate().skip(index + 1) {
-        if refused.iter().any(|(r, _)| *r == i) {
+        if refused.contains(&i) {
             open = false;
             continue;
         }

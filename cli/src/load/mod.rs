@@ -234,7 +234,7 @@ impl LineParser {
 
     /// Reads and checks one line; `first` says whether its warnings are still to be shown.
     fn parse(&mut self, line: &[u8], first: bool) -> Result<Invocation, Fail> {
-        let mut args = Args::default();
+        let mut args = Args { in_file: true, ..Args::default() };
         let words: SmallVec<[&[u8]; 32]> = self.splitter.split(line)?.collect();
         let parsed = parse::parse(without_program(&words), &mut args);
         self.warned |= !args.warnings.is_empty();

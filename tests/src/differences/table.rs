@@ -283,6 +283,32 @@ pub static DIFFERENCES: &[Difference] = &[
         ],
     ),
     read(
+        "Z heartbeat",
+        Differential,
+        Some(listing::saved_states),
+        [
+            "SCTP states 8 and 9 with `-o save`; `--state HEARTBEAT_SENT`, `HEARTBEAT_ACKED`",
+            "`(null)`, which nobody can load; crashes",
+            "saved by their names, and read",
+        ],
+    ),
+    read(
+        "Z saved port",
+        Differential,
+        Some(listing::saved_ports),
+        [
+            "`-o save` of a flow of which a port is translated and the address is not",
+            "`-r` or `-q`: restored, it is not translated",
+            "`-g` or `-n`",
+        ],
+    ),
+    read(
+        "Z saved mark",
+        Differential,
+        Some(listing::saved_marks),
+        ["`-o save`", "without the mark", "with it: `-m MARK`, but for `-D` lines, which it would narrow"],
+    ),
+    read(
         "Z mask",
         Legality,
         Some(words::lone_mask),

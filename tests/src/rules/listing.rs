@@ -353,3 +353,70 @@ pub fn add_updates(e: &mut Expected<'_>) -> bool {
     }
     there
 }
+
+/// The names of the states that the original saves as none.
+pub fn saved_states(e: &mut Expected<'_>) -> bool {
+    let (theirs, ours) = (e.output.lines(), e.ours.lines());
+    if theirs.len() != ours.len() || !theirs.iter().any(|l| l.contains("--state (null)")) {
+        return false;
+    }
+    let state = |l: &String| l.split(" --state ").nth(1)?.split(' ').next().map(str::to_owned);
+    let named = |(theirs, ours): (&String, &String)| {
+        let name = state(ours).filter(|s| ["HEARTBEAT_SENT", "HEARTBEAT_ACKED"].contains(&s.as_str()));
+        theirs.replace("(null)", &name.unwrap_or_default()) + "\n"
+    };
+    e.output.stdout = theirs.iter().zip(&ours).map(named).collect::<String>().into();
+    true
+}
+
+/// NAT options for flows of which only a port is translated.
+pub fn saved_ports(e: &mut Expected<'_>) -> bool {
+    let (theirs, ours) = (e.output.lines(), e.ours.lines());
+    let saved = |l: &String| l.starts_with("-A ");
+    if theirs.len() != ours.len() || !ours.iter().any(saved) {
+        return false;
+    }
+    let with_nat = |(theirs, ours): (&String, &String)| {
+        let (f, mut line) = (Facts::of(theirs), theirs.clone());
+        if !saved(theirs) || f.proto == "gre" {
+            return line + "\n";
+        }
+        if f.ports[2] != f.ports[1] && ours.contains(" -g ") {
+            line = line.replacen(" -r ", " -g ", 1);
+        }
+        if f.ports[3] != f.ports[0] && ours.contains(" -n ") {
+            line = line.replacen(" -q ", " -n ", 1);
+        }
+        line + "\n"
+    };
+    e.output.stdout = theirs.iter().zip(&ours).map(with_nat).collect::<String>().into();
+    true
+}
+
+/// Saved lines with marks: those that a plain listing of the original shows.
+pub fn saved_marks(e: &mut Expected<'_>) -> bool {
+    let (theirs, ours) = (e.output.lines(), e.ours.lines());
+    if !e.ours.out().starts_with("-A ") || theirs.len() != ours.len() {
+        return false;
+    }
+    let after = |l: &String, name: &str| l.split(name).nth(1)?.split(' ').next().map(str::to_owned);
+    if e.line.has("dump") {
+        let mut plain: Vec<_> =
+            (e.ask)(&e.line.without(&["output"])).lines().iter().map(|l| after(l, " mark=")).collect();
+        let mut saved: Vec<_> = ours.iter().map(|l| after(l, " -m ")).collect();
+        (plain.sort(), saved.sort());
+        // Another rule may have made the list of several, which has no command line of its own.
+        if plain.len() == saved.len() && plain != saved {
+            return false;
+        }
+    }
+    let unmarked = |l: &String| match after(l, " -m ") {
+        Some(mark) => l.replacen(&format!(" -m {mark}"), "", 1),
+        None => l.clone(),
+    };
+    let with_mark = |(theirs, ours): (&String, &String)| {
+        format!("{}\n", if unmarked(ours) == *theirs { ours } else { theirs })
+    };
+    e.output.stdout = theirs.iter().zip(&ours).map(with_mark).collect::<String>().into();
+    true
+}

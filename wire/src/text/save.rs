@@ -30,7 +30,9 @@ impl From<crate::event::Event> for Verb {
 
 /// Appends one flow without a newline.
 ///
-/// Mark, labels, helper and counters are not in it: the original leaves them out, and lines are compared.
+/// The mark is behind the status, since an original that reads the line forgets a mark in front of it. In a
+/// line that deletes it would select, and the flow may have got another mark by then: there it is left out.
+/// Labels, helper and counters are not in it.
 pub fn flow(out: &mut Out<'_>, f: &FlowView<'_>, verb: Verb) -> Result<(), WireError> {
     let orig = f.orig_shape()?;
     let reply = f.reply_shape()?;
@@ -46,20 +48,26 @@ pub fn flow(out: &mut Out<'_>, f: &FlowView<'_>, verb: Verb) -> Result<(), WireE
     if let Some(s) = status {
         status_list(out, s);
     }
+    if verb != Verb::Delete {
+        if let Some(m) = f.mark()? {
+            number(out, b"-m ", m);
+        }
+    }
     if let Some(s) = f.secmark()? {
         number(out, b"-c ", s);
     }
     if let Some(z) = f.zone()? {
         number(out, b"-w ", u32::from(z));
     }
+    let adds = verb == Verb::Add;
     match (&orig, &reply) {
         (Shape::V4(o), Shape::V4(r)) if line::has_ports(o.proto) => {
-            usual(out, o, r, status, |out, a| out.ipv4(*a));
+            usual(out, o, r, status, adds, |out, a| out.ipv4(*a));
         }
         (Shape::V6(o), Shape::V6(r)) if line::has_ports(o.proto) => {
-            usual(out, o, r, status, |out, a| out.ipv6(a));
+            usual(out, o, r, status, adds, |out, a| out.ipv6(a));
         }
-        _ => any(out, &orig.tuple(), &reply.tuple(), status),
+        _ => any(out, &orig.tuple(), &reply.tuple(), status, adds),
     }
     state(out, f, orig.proto())?;
     out.trim_blank();
@@ -73,8 +81,10 @@ fn number<const N: usize>(out: &mut Out<'_>, option: &[u8; N], value: u32) {
     out.byte(b' ');
 }
 
-/// True when an address of the reply that is not the one to expect is a translation: the kernel says that it
-/// has translated this side, or says nothing of it.
+/// True when an address or port of the reply that is not the one to expect is a translation: the kernel says
+/// that it has translated this side, or says nothing of it. The original looks at the address alone; what it
+/// saves of a flow with another port at the same address brings back one that is not translated. Where the
+/// option selects, the address is what it has to be too.
 #[inline]
 fn translated(status: Option<u32>, done: u32, differs: bool) -> bool {
     differs && status.is_none_or(|s| s & done != 0)
@@ -87,10 +97,13 @@ fn usual<const N: usize>(
     orig: &Usual<'_, N>,
     reply: &Usual<'_, N>,
     status: Option<u32>,
+    adds: bool,
     addr: impl Fn(&mut Out<'_>, &[u8; N]),
 ) {
-    let dnat = translated(status, ips::DST_NAT_DONE, reply.src != orig.dst);
-    let snat = translated(status, ips::SRC_NAT_DONE, reply.dst != orig.src);
+    let dst_differs = reply.src != orig.dst || adds && reply.src_port != orig.dst_port;
+    let src_differs = reply.dst != orig.src || adds && reply.dst_port != orig.src_port;
+    let dnat = translated(status, ips::DST_NAT_DONE, dst_differs);
+    let snat = translated(status, ips::SRC_NAT_DONE, src_differs);
     out.lit(b"-s ");
     addr(out, orig.src);
     out.lit(b" -d ");
@@ -119,15 +132,18 @@ fn usual<const N: usize>(
 }
 
 /// Zones, addresses, protocol and what tells flows apart above IP, as far as they are there.
-fn any(out: &mut Out<'_>, orig: &Tuple, reply: &Tuple, status: Option<u32>) {
+fn any(out: &mut Out<'_>, orig: &Tuple, reply: &Tuple, status: Option<u32>, adds: bool) {
     if let Some(z) = orig.zone {
         number(out, b"--orig-zone ", u32::from(z));
     }
     if let Some(z) = reply.zone {
         number(out, b"--reply-zone ", u32::from(z));
     }
-    let dnat = translated(status, ips::DST_NAT_DONE, reply.src != orig.dst);
-    let snat = translated(status, ips::SRC_NAT_DONE, reply.dst != orig.src);
+    let ports = adds && orig.proto.is_some_and(line::has_ports);
+    let dst_differs = reply.src != orig.dst || ports && reply.src_port != orig.dst_port;
+    let src_differs = reply.dst != orig.src || ports && reply.dst_port != orig.src_port;
+    let dnat = translated(status, ips::DST_NAT_DONE, dst_differs);
+    let snat = translated(status, ips::SRC_NAT_DONE, src_differs);
     let addresses: [(&[u8; 3], _); 4] = [
         (b"-s ", orig.src),
         (b"-d ", orig.dst),
@@ -229,8 +245,8 @@ fn state(out: &mut Out<'_>, f: &FlowView<'_>, proto: u8) -> Result<(), WireError
     }
     match (proto, f.protoinfo()?) {
         (ipproto::SCTP, Some(ProtoInfo::Sctp(i))) => {
-            // The original knows no name for the heartbeat states here, 8 and 9.
-            state_name(out, i.state, SCTP_STATES.get(..8).unwrap_or_default());
+            // The original writes the heartbeat states, 8 and 9, as (null), which nobody can read.
+            state_name(out, i.state, SCTP_STATES);
             let [orig, reply] = i.vtag;
             if let Some(tag) = orig {
                 number(out, b"--orig-vtag ", tag);

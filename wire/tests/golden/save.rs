@@ -23,9 +23,12 @@ fn a_connection() {
         b.put_be32(cta::STATUS, ips::CONFIRMED).put_be32(cta::TIMEOUT, 99).put_be32(cta::MARK, 5);
         ProtoInfo::Tcp(TcpInfo::created(3)).build(b, cta::PROTOINFO);
     };
-    for (verb, word) in [(Verb::Add, "-A"), (Verb::Update, "-U"), (Verb::Delete, "-D")] {
+    // What deletes selects, and is not made narrower by a mark.
+    for (verb, word, mark) in
+        [(Verb::Add, "-A", " -m 5"), (Verb::Update, "-U", " -m 5"), (Verb::Delete, "-D", "")]
+    {
         let want = format!(
-            "{word} -t 99 -u UNSET -s 1.1.1.1 -d 2.2.2.2 -r 2.2.2.2 -q 1.1.1.1 -p tcp --sport 10 --dport 20 \
+            "{word} -t 99 -u UNSET{mark} -s 1.1.1.1 -d 2.2.2.2 -r 2.2.2.2 -q 1.1.1.1 -p tcp --sport 10 --dport 20 \
              --reply-port-src 20 --reply-port-dst 10 --state ESTABLISHED"
         );
         assert_eq!(sample::flow(fill, |out, f| flow(out, f, verb)), want);

@@ -1,0 +1,375 @@
+//! `-A` of a flow that exists already: what is different is changed, the rest is left as it is, and what cannot
+//! be changed is said with both values.
+//!
+//! The kernel's own update (spec/ctnetlink.md §7) takes no line that was saved from the flow itself: it refuses
+//! NAT attributes even when they say what is there, status bits that are set and not named, and a timeout
+//! where it is fixed. So the flow is looked at first, and asked is only what it lacks.
+
+use super::create::{FLAGS, Reply, Wanted};
+use crate::fail::{Doing, Fail, operation_failed};
+use std::fmt::Write as _;
+use zct_engine::batch::BATCH_MAX;
+use zct_engine::{Answer, Batch, Error};
+use zct_wire::WireError;
+use zct_wire::build::Full;
+use zct_wire::consts::ips;
+use zct_wire::flow::FlowView;
+use zct_wire::header::{CtMsg, Frames};
+use zct_wire::proto::{ProtoInfo, TcpInfo};
+use zct_wire::request::{self, NewFlow, REQUEST_MAX};
+use zct_wire::text::Out;
+use zct_wire::tuple::{Addr, Tuple};
+
+/// Room for the answers to a batch of requests for flows: each takes up to a page and more.
+const ANSWERS_BYTES: usize = 1 << 20;
+/// How often a flow that comes and goes meanwhile is looked for.
+const ROUNDS: usize = 3;
+
+/// What became of a line of `-A`.
+#[derive(Debug)]
+pub(crate) enum Added {
+    /// The flow is as the line says, but for these.
+    Done(Short),
+    /// It is not, and why.
+    Refused(Fail),
+}
+
+/// What the kernel cannot do for a flow, which is otherwise as the line says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Short {
+    /// It is without the EXPECTED that was asked for.
+    pub(crate) expected: bool,
+    /// It keeps the timeout it has, which is fixed; the flag says that it was to be.
+    pub(crate) timeout: Option<Fixed>,
+}
+
+/// What a line says about a timeout that is fixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fixed {
+    /// That it is: what was saved had another time left, no more.
+    Asked,
+    /// That it is not. The kernel does not take the bit back.
+    Unasked,
+}
+
+/// The flow that a line is about.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// There is none.
+    Nothing,
+    /// There is, and this has to be sent to make it what the line says; nothing when it is so already.
+    Flow(Option<Box<NewFlow<'static>>>, Short),
+    /// Its place is taken by another, as the failure says.
+    Other(Fail),
+    /// It cannot be made what the line says.
+    Refused(Fail),
+}
+
+/// Which direction of a flow finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Orig,
+    /// With zones of one direction, the original one of a flow may be the reply direction of another too.
+    Reply,
+}
+
+/// The request for the flow that another request would create or change.
+fn look_up<'b>(buf: &'b mut [u8], seq: u32, flow: &NewFlow<'_>) -> Result<&'b [u8], Full> {
+    // What finds it is the tuple of the request that would create it.
+    let mut new = [0; REQUEST_MAX];
+    let only = NewFlow { family: flow.family, orig: flow.orig, zone: flow.zone, ..NewFlow::default() };
+    let new = request::new_flow(&mut new, seq, 0, &only)?;
+    let view = Frames::new(new).next().and_then(Result::ok).and_then(|f| CtMsg::parse(f).ok());
+    let view = view.and_then(|m| FlowView::index(m).ok());
+    let key = view.as_ref().and_then(|v| v.key().ok()).ok_or(Full)?;
+    request::get_again(buf, seq, &key)
+}
+
+/// What a line changes of the flow that was found for it.
+fn compare(wanted: &Wanted, f: &FlowView<'_>, by: By) -> Result<Found, WireError> {
+    let (Some(orig), Some(reply)) = (f.orig()?, f.reply()?) else {
+        return Ok(Found::Flow(None, Short::default()));
+    };
+    if let Some(fail) = wanted.flow.orig.and_then(|asked| other_flow(&asked, &orig)) {
+        return Ok(Found::Other(fail));
+    }
+    if let Some(fail) = wanted.reply.and_then(|asked| other_reply(&asked, &orig, &reply)) {
+        return Ok(Found::Refused(fail));
+    }
+    let asked = &wanted.flow;
+    let key = if by == By::Orig { (Some(orig), None) } else { (None, Some(reply)) };
+    let mut new = NewFlow { family: f.family(), zone: f.zone()?, ..NewFlow::default() };
+    (new.orig, new.reply) = key;
+    let (old, left) = (f.status()?.unwrap_or(0), f.timeout_s()?);
+    // Bits are set, and stay set: the kernel takes none back.
+    new.status = asked.status.map(|s| s | old).filter(|s| *s != old);
+    let mut short = Short { expected: wanted.unexpected && old & ips::EXPECTED == 0, timeout: None };
+    new.timeout_s = asked.timeout_s.filter(|t| left != Some(*t));
+    if old & ips::FIXED_TIMEOUT != 0 && new.timeout_s.is_some() {
+        let Some(status) = asked.status else {
+            return Ok(Found::Refused(fixed(left.unwrap_or(0), asked.timeout_s.unwrap_or(0))));
+        };
+        let as_asked = status & ips::FIXED_TIMEOUT != 0;
+        short.timeout = Some(if as_asked { Fixed::Asked } else { Fixed::Unasked });
+        new.timeout_s = None;
+    }
+    let mark = f.mark()?.unwrap_or(0);
+    new.mark = asked.mark.filter(|m| m.value != mark);
+    let info = f.protoinfo()?;
+    new.protoinfo = asked.protoinfo.filter(|p| differs(p, info)).map(without_window);
+    new.labels = asked.labels.filter(|(bits, _)| !has_labels(f, bits));
+    let changed = new.timeout_s.is_some()
+        || new.status.is_some()
+        || new.mark.is_some()
+        || new.protoinfo.is_some()
+        || new.labels.is_some();
+    Ok(Found::Flow(changed.then(|| Box::new(new)), short))
+}
+
+/// Whether the protocol's part of the flow is another one.
+fn differs(asked: &ProtoInfo, have: Option<ProtoInfo>) -> bool {
+    match (asked, have) {
+        (ProtoInfo::Sctp(asked), Some(ProtoInfo::Sctp(have))) => {
+            let tag = |i: usize| asked.vtag[i].is_some() && asked.vtag[i] != have.vtag[i];
+            asked.state != have.state || tag(0) || tag(1)
+        }
+        (ProtoInfo::Dccp(asked), Some(ProtoInfo::Dccp(have))) => {
+            asked.state != have.state || asked.role.is_some() && asked.role != have.role
+        }
+        (asked, have) => asked.state() != have.and_then(|p| p.state()),
+    }
+}
+
+/// The state alone for TCP: the windows of a flow that exists are known.
+fn without_window(info: ProtoInfo) -> ProtoInfo {
+    match info {
+        ProtoInfo::Tcp(tcp) => ProtoInfo::Tcp(TcpInfo { state: tcp.state, ..TcpInfo::default() }),
+        other => other,
+    }
+}
+
+fn has_labels(f: &FlowView<'_>, bits: &[u8; 16]) -> bool {
+    let have = f.raw(zct_wire::consts::cta::LABELS).unwrap_or_default();
+    bits.iter().enumerate().all(|(i, b)| have.get(i).copied().unwrap_or(0) & b == *b)
+}
+
+/// The kernel finds a flow by either of its directions.
+fn other_flow(asked: &Tuple, have: &Tuple) -> Option<Fail> {
+    let same = |a: Option<u16>, b: Option<u16>| a.is_none() || a == b;
+    let is_it = asked.src == have.src
+        && asked.dst == have.dst
+        && same(asked.src_port, have.src_port)
+        && same(asked.dst_port, have.dst_port);
+    (!is_it).then(|| {
+        let have = [(have.src, have.src_port), (have.dst, have.dst_port)].map(endpoint);
+        Fail::runtime(format!(
+            "Operation failed: this is the reply direction of another flow, from {} to {}",
+            have[0], have[1]
+        ))
+    })
+}
+
+/// What the reply direction is and was asked to be, if that is not the same.
+fn other_reply(asked: &Reply, orig: &Tuple, reply: &Tuple) -> Option<Fail> {
+    let sides = [
+        ("source", asked.dst, (reply.dst, reply.dst_port), (orig.src, orig.src_port)),
+        ("destination", asked.src, (reply.src, reply.src_port), (orig.dst, orig.dst_port)),
+    ];
+    let mut text = String::new();
+    for (side, asked, have, untranslated) in sides {
+        let port_differs = asked.1.is_some() && have.1.is_some() && asked.1 != have.1;
+        if asked.0 == have.0 && !port_differs {
+            continue;
+        }
+        let show = |end: (Option<Addr>, Option<u16>)| {
+            let same = end.0 == untranslated.0 && (end.1.is_none() || end.1 == untranslated.1);
+            if same { "not translated".to_owned() } else { endpoint(end) }
+        };
+        let and = if text.is_empty() { "" } else { "; " };
+        _ = write!(text, "{and}its {side} is {} in the table, asked for is {}", show(have), show(asked));
+    }
+    (!text.is_empty()).then(|| {
+        Fail::runtime(format!(
+            "Operation failed: this flow exists with another translation, \
+             which cannot be changed: {text}; delete it first (-D)"
+        ))
+    })
+}
+
+fn fixed(left: u32, asked: u32) -> Fail {
+    Fail::runtime(format!(
+        "Operation failed: the timeout of this flow is fixed (FIXED_TIMEOUT): {left} seconds are left, \
+         asked for are {asked}; delete it first (-D)"
+    ))
+}
+
+/// `ADDRESS`, `ADDRESS:PORT` or `[ADDRESS]:PORT`, as NAT options take them.
+fn endpoint((addr, port): (Option<Addr>, Option<u16>)) -> String {
+    let mut buf = [0; 64];
+    let mut out = Out::new(&mut buf);
+    if let Some(a) = addr {
+        out.addr(&a);
+    }
+    let text = String::from_utf8_lossy(out.written()).into_owned();
+    match (addr, port) {
+        (Some(Addr::V6(_)), Some(port)) => format!("[{text}]:{port}"),
+        (_, Some(port)) => format!("{text}:{port}"),
+        (_, None) => text,
+    }
+}
+
+/// Adds flows of which the kernel says that they exist.
+///
+/// # Allocation
+/// Buffers for two batches, made once.
+pub(crate) struct Adder {
+    gets: Batch,
+    changes: Batch,
+    /// The line of each request in `changes`.
+    owners: Vec<usize>,
+}
+
+impl Adder {
+    pub(crate) fn open() -> Result<Adder, Error> {
+        let gets = Batch::open()?;
+        // Without the privilege it gets what is allowed, which is enough for smaller batches' answers.
+        _ = gets.socket().set_receive_buffer(ANSWERS_BYTES);
+        Ok(Adder { gets, changes: Batch::open()?, owners: Vec::new() })
+    }
+
+    /// What became of each line, in order.
+    pub(crate) fn add(&mut self, lines: &[&Wanted]) -> Result<Vec<Added>, Error> {
+        let mut added: Vec<Option<Added>> = lines.iter().map(|_| None).collect();
+        for round in 1..=ROUNDS {
+            let todo: Vec<usize> = (0..lines.len()).filter(|i| added[*i].is_none()).collect();
+            for part in todo.chunks(BATCH_MAX) {
+                self.round(lines, part, &mut added, round == ROUNDS)?;
+            }
+        }
+        let come_and_gone = || Added::Refused(operation_failed(Doing::Add, &refused(libc::EEXIST)));
+        Ok(added.into_iter().map(|a| a.unwrap_or_else(come_and_gone)).collect())
+    }
+
+    /// Looks for the flows of at most [`BATCH_MAX`] lines.
+    pub(crate) fn find(&mut self, lines: &[&Wanted]) -> Result<Vec<Found>, Error> {
+        for line in lines {
+            self.gets.add(|buf, seq| look_up(buf, seq, &line.flow))?;
+        }
+        let mut found: Vec<Found> = lines.iter().map(|_| Found::Nothing).collect();
+        self.gets.send(&mut |at, answer| found[at] = judged(lines[at], answer, By::Orig))?;
+        let others: Vec<usize> =
+            (0..lines.len()).filter(|i| matches!(found[*i], Found::Other(_))).collect();
+        let others: Vec<usize> = others.into_iter().filter(|i| lines[*i].reply.is_some()).collect();
+        for line in others.iter().map(|i| lines[*i]) {
+            let flow = &line.flow;
+            let reply = line.reply_tuple();
+            self.gets.add(|buf, seq| {
+                request::get(buf, seq, flow.family, None, Some(&reply), flow.zone)
+            })?;
+        }
+        self.gets.send(&mut |at, answer| {
+            match judged(lines[others[at]], answer, By::Reply) {
+                // What was found first stands in the way.
+                Found::Nothing | Found::Other(_) => {}
+                it => found[others[at]] = it,
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Looks at the flows of these lines and sends what each needs. In the last round a refusal is final.
+    fn round(
+        &mut self,
+        lines: &[&Wanted],
+        part: &[usize],
+        added: &mut [Option<Added>],
+        last: bool,
+    ) -> Result<(), Error> {
+        let some: Vec<&Wanted> = part.iter().map(|i| lines[*i]).collect();
+        for (i, found) in part.iter().zip(self.find(&some)?) {
+            match found {
+                Found::Flow(request, short) => {
+                    added[*i] = Some(Added::Done(short));
+                    if let Some(new) = request {
+                        self.change(*i, 0, &new, added, last)?;
+                    }
+                }
+                // It ended since, or it is not this tuple that exists but the one of the answers.
+                Found::Nothing => {
+                    let short = Short { expected: lines[*i].unexpected, timeout: None };
+                    added[*i] = Some(Added::Done(short));
+                    self.change(*i, FLAGS, &lines[*i].flow, added, last)?;
+                }
+                Found::Other(fail) | Found::Refused(fail) => added[*i] = Some(Added::Refused(fail)),
+            }
+        }
+        self.send(added, last)
+    }
+
+    fn change(
+        &mut self,
+        line: usize,
+        flags: u16,
+        new: &NewFlow<'_>,
+        added: &mut [Option<Added>],
+        last: bool,
+    ) -> Result<(), Error> {
+        if self.changes.is_full() {
+            self.send(added, last)?;
+        }
+        self.changes.add(|buf, seq| request::new_flow(buf, seq, flags, new))?;
+        self.owners.push(line);
+        Ok(())
+    }
+
+    fn send(&mut self, added: &mut [Option<Added>], last: bool) -> Result<(), Error> {
+        let owners = &self.owners;
+        let sent = self.changes.send(&mut |at, answer| {
+            let Answer::Refused(e) = answer else { return };
+            // The flow has ended, or another has begun: look again.
+            let again = matches!(e.errno(), Some(libc::ENOENT | libc::EEXIST)) && !last;
+            added[owners[at]] = if again { None } else { Some(Added::Refused(failed(&e))) };
+        });
+        self.owners.clear();
+        sent
+    }
+}
+
+fn refused(errno: i32) -> Error {
+    Error::Refused { errno, hint: None }
+}
+
+/// What an answer says of the flow of a line.
+fn judged(wanted: &Wanted, answer: Answer<'_>, by: By) -> Found {
+    match answer {
+        Answer::Message(msg) => FlowView::index(msg)
+            .and_then(|f| compare(wanted, &f, by))
+            .unwrap_or_else(|e| Found::Refused(failed(&Error::Wire(e)))),
+        Answer::Refused(e) if e.errno() == Some(libc::ENOENT) => Found::Nothing,
+        Answer::Refused(e) => Found::Refused(failed(&e)),
+    }
+}
+
+/// A refusal in the user's words.
+fn failed(error: &Error) -> Fail {
+    let fail = operation_failed(Doing::Add, error);
+    let why = match error.errno() {
+        Some(libc::EEXIST) => "; another flow has the reply direction that this one would get",
+        Some(libc::ENOSPC) => "; the kernel keeps no labels for this flow: no rule used any when it began",
+        _ => "",
+    };
+    Fail::runtime([&fail.text[..], why.as_bytes()].concat())
+}
+
+impl Short {
+    /// What is said of so many flows that came out short.
+    pub(crate) fn warnings(expected: u64, timeout: u64) -> Vec<String> {
+        let of = |count: u64, what: &str| (count > 0).then(|| format!("WARNING: {count} flow entries {what}"));
+        let expected = of(
+            expected,
+            "are without EXPECTED, which the kernel sets only together with the flow that expected them",
+        );
+        let timeout = of(timeout, "keep the timeout that they have: it is fixed (FIXED_TIMEOUT)");
+        [expected, timeout].into_iter().flatten().collect()
+    }
+}
