@@ -110,7 +110,7 @@ fn protocols_and_zones() {
         (
             between(ipproto::SCTP),
             sctp(8),
-            format!("sctp {PORTS} --state (null) --orig-vtag 5 --reply-vtag 6"),
+            format!("sctp {PORTS} --state HEARTBEAT_SENT --orig-vtag 5 --reply-vtag 6"),
         ),
         (between(ipproto::DCCP), dccp(0), format!("dccp {PORTS} --state OPEN --role client")),
         (between(ipproto::DCCP), dccp(1), format!("dccp {PORTS} --state OPEN --role server")),
