@@ -196,11 +196,9 @@ fn difference(id: &str, cases: &mut Cases<'_>, world: &World) -> Vec<String> {
         "Z label bits" => {
             pick(&["-L -o labels", "-L -o xml,labels", "-L -l one", "-L -o labels,extended,id"])
         }
-        "W6" => pick(&[
-            "-L -p sctp --state FOO",
-            "-L -p 132 --state HEARTBEAT",
-            "-L -p sctp --state established",
-        ]),
+        "W6" => {
+            pick(&["-L -p sctp --state FOO", "-L -p 132 --state HEARTBEAT", "-L -p sctp --state established"])
+        }
         "1.4.9 numbers" => pick(&[
             "-L -w 65536",
             "-L -w x",

@@ -130,7 +130,8 @@ fn an_unchanged_table_stays_as_it_is() {
 
 /// What differs, flow by flow.
 fn differences(before: &Flows, after: &Flows) -> Vec<String> {
-    let gone = before.iter().filter(|(k, _)| !after.contains_key(*k)).map(|(k, f)| format!("gone: {k} {f:?}"));
+    let gone =
+        before.iter().filter(|(k, _)| !after.contains_key(*k)).map(|(k, f)| format!("gone: {k} {f:?}"));
     let new = after.iter().filter(|(k, _)| !before.contains_key(*k)).map(|(k, f)| format!("new: {k} {f:?}"));
     let changed = before.iter().filter_map(|(k, f)| {
         let now = after.get(k).filter(|now| *now != f)?;
@@ -296,7 +297,10 @@ fn conflicts_are_named_with_both_values() {
     // The place in the reply direction is taken.
     let taken = FLOW.replace("10.1.0.5", "10.1.0.7");
     let output = on(&format!("-A {taken} -n 198.51.100.7:20000"));
-    assert!(output.exit == Exit::Code(1) && output.err().contains("another flow has the reply"), "{output:?}");
+    assert!(
+        output.exit == Exit::Code(1) && output.err().contains("another flow has the reply"),
+        "{output:?}"
+    );
     assert_eq!(differences(&before, &table()), [""; 0]);
 }
 

@@ -257,15 +257,12 @@ impl Adder {
         }
         let mut found: Vec<Found> = lines.iter().map(|_| Found::Nothing).collect();
         self.gets.send(&mut |at, answer| found[at] = judged(lines[at], answer, By::Orig))?;
-        let others: Vec<usize> =
-            (0..lines.len()).filter(|i| matches!(found[*i], Found::Other(_))).collect();
+        let others: Vec<usize> = (0..lines.len()).filter(|i| matches!(found[*i], Found::Other(_))).collect();
         let others: Vec<usize> = others.into_iter().filter(|i| lines[*i].reply.is_some()).collect();
         for line in others.iter().map(|i| lines[*i]) {
             let flow = &line.flow;
             let reply = line.reply_tuple();
-            self.gets.add(|buf, seq| {
-                request::get(buf, seq, flow.family, None, Some(&reply), flow.zone)
-            })?;
+            self.gets.add(|buf, seq| request::get(buf, seq, flow.family, None, Some(&reply), flow.zone))?;
         }
         self.gets.send(&mut |at, answer| {
             match judged(lines[others[at]], answer, By::Reply) {
@@ -364,7 +361,8 @@ fn failed(error: &Error) -> Fail {
 impl Short {
     /// What is said of so many flows that came out short.
     pub(crate) fn warnings(expected: u64, timeout: u64) -> Vec<String> {
-        let of = |count: u64, what: &str| (count > 0).then(|| format!("WARNING: {count} flow entries {what}"));
+        let of =
+            |count: u64, what: &str| (count > 0).then(|| format!("WARNING: {count} flow entries {what}"));
         let expected = of(
             expected,
             "are without EXPECTED, which the kernel sets only together with the flow that expected them",

@@ -404,7 +404,8 @@ pub fn saved_marks(e: &mut Expected<'_>) -> bool {
         let mut plain: Vec<_> =
             (e.ask)(&e.line.without(&["output"])).lines().iter().map(|l| after(l, " mark=")).collect();
         let mut saved: Vec<_> = ours.iter().map(|l| after(l, " -m ")).collect();
-        (plain.sort(), saved.sort());
+        plain.sort();
+        saved.sort();
         // Another rule may have made the list of several, which has no command line of its own.
         if plain.len() == saved.len() && plain != saved {
             return false;
