@@ -268,6 +268,6 @@ fn everything_a_line_can_have() {
                 tcp      6 119 TIME_WAIT src=127.0.0.1 dst=127.0.0.1 sport=40001 dport=21 packets=4 bytes=236 \
                 src=127.0.0.1 dst=127.0.0.1 sport=21 dport=40001 packets=3 bytes=18446744073709551615 [ASSURED] \
                 mark=4294967295 delta-time=2 [start=Mon Nov  3 16:04:00 2026] [stop=Mon Nov  3 16:04:02 2026] \
-                helper=ftp labels=foo,bar [USERSPACE] portid=4711 progname=conntrack";
+                helper=ftp labels=foo,bar,bit-2 [USERSPACE] portid=4711 progname=conntrack";
     assert_eq!(got, want);
 }
