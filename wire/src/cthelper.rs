@@ -143,6 +143,8 @@ fn tuple(b: &mut Builder<'_>, l3: u16, l4: u8) {
 pub fn add<'b>(buf: &'b mut [u8], seq: u32, helper: &NewHelper<'_>) -> Result<&'b [u8], Full> {
     const SETS: [u16; 4] =
         [nfcth_policy_set::SET1, nfcth_policy_set::SET2, nfcth_policy_set::SET3, nfcth_policy_set::SET4];
+    // All of them: the group has their number besides.
+    const _: () = assert!(SETS.len() + 1 == nfcth_policy_set::NAMED.len());
     let count = u32::try_from(helper.policies.len()).map_err(|_| Full)?;
     if helper.policies.len() > SETS.len() {
         return Err(Full);

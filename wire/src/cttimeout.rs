@@ -4,9 +4,9 @@
 use crate::attr::{self, Attrs};
 use crate::build::{Builder, Full};
 use crate::consts::{
-    af, cta_timeout, cta_timeout_dccp as dccp, cta_timeout_generic as generic, cta_timeout_gre as gre,
+    Named, af, cta_timeout, cta_timeout_dccp as dccp, cta_timeout_generic as generic, cta_timeout_gre as gre,
     cta_timeout_icmp as icmp, cta_timeout_icmpv6 as icmpv6, cta_timeout_sctp as sctp, cta_timeout_tcp as tcp,
-    cta_timeout_udp as udp, cta_timeout_udplite as udplite, ipctnl_timeout, ipproto, nlm_f,
+    cta_timeout_udp as udp, cta_timeout_udplite as udplite, highest, ipctnl_timeout, ipproto, nlm_f,
 };
 use crate::error::WireError;
 use crate::header::CtMsg;
@@ -63,8 +63,29 @@ pub fn states(l4: u8) -> Option<&'static [State]> {
 /// The protocol number that stands for every protocol without a tracker of its own.
 pub const GENERIC: u8 = ipproto::RAW;
 
-/// Numbers of timeouts fit below this.
-const MEMBERS: usize = 12;
+/// Numbers of timeouts are below this, whatever the protocol.
+const MEMBERS: usize = {
+    let groups: [&[Named]; 9] = [
+        generic::NAMED,
+        tcp::NAMED,
+        udp::NAMED,
+        udplite::NAMED,
+        icmp::NAMED,
+        icmpv6::NAMED,
+        dccp::NAMED,
+        sctp::NAMED,
+        gre::NAMED,
+    ];
+    let (mut members, mut rest) = (0, groups.as_slice());
+    while let [group, more @ ..] = rest {
+        let highest = highest(group);
+        if highest >= members {
+            members = highest.saturating_add(1);
+        }
+        rest = more;
+    }
+    members
+};
 
 /// Timeouts to set, in seconds; what is not given keeps the default of the namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

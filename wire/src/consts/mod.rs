@@ -19,6 +19,20 @@ macro_rules! group {
     };
 }
 
+/// The highest value of a group, so that room for each of its members is room for every member, also one that
+/// is added later.
+pub(crate) const fn highest(rows: &[Named]) -> usize {
+    let (mut max, mut rest) = (0, rows);
+    while let [(_, value), more @ ..] = rest {
+        if *value > max {
+            max = *value;
+        }
+        rest = more;
+    }
+    assert!(max <= u16::MAX as u64, "numbers of attributes have 16 bits");
+    max as usize
+}
+
 mod conntrack;
 mod expect;
 mod helper;
@@ -85,3 +99,34 @@ pub const ALL: &[&[Named]] = &[
     nfcth_policy::NAMED,
     nfct_helper_status::NAMED,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_number_is_the_groups_own() {
+        assert_eq!(highest(&[]), 0);
+        assert_eq!(highest(&[("A", 3), ("B", 300), ("C", 7)]), 300);
+        // Room for what is named last, wherever it stands in its list.
+        assert_eq!(cta::MAX, usize::from(cta::TIMESTAMP_EVENT));
+        assert_eq!(cta_expect::MAX, usize::from(cta_expect::FN));
+    }
+
+    /// A group that is left out of [`ALL`] is compared with no header.
+    #[test]
+    fn every_group_is_in_the_list() {
+        let files = [
+            include_str!("conntrack.rs"),
+            include_str!("expect.rs"),
+            include_str!("helper.rs"),
+            include_str!("netlink.rs"),
+            include_str!("timeout.rs"),
+        ];
+        let groups: usize = files.iter().map(|f| f.matches("\ngroup! {").count()).sum();
+        assert_eq!(ALL.len(), groups);
+        for (i, group) in ALL.iter().enumerate() {
+            assert!(ALL.iter().take(i).all(|other| !core::ptr::eq(*other, *group)), "{group:?} twice");
+        }
+    }
+}
