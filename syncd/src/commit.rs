@@ -279,8 +279,8 @@ impl Commit {
                     refused.push((at, errno::EINVAL));
                     continue;
                 };
-                if a.replace {
-                    self.batch.add(|buf, seq| restore::delete(buf, seq, &a.flow))?;
+                if let Some(key) = restore::flow_key(&a.flow).filter(|_| a.replace) {
+                    self.batch.add(|buf, seq| restore::delete(buf, seq, &key, &a.flow))?;
                     sent.push(None);
                 }
                 self.batch.add(|buf, seq| restore::create(buf, seq, &new))?;
@@ -306,8 +306,8 @@ impl Commit {
             for chunk in todo.chunks(BATCH / 2) {
                 sent.clear();
                 for (at, e) in chunk.iter().enumerate() {
-                    if second {
-                        self.batch.add(|buf, seq| restore::delete_expect(buf, seq, e))?;
+                    if let Some(key) = restore::expect_key(e).filter(|_| second) {
+                        self.batch.add(|buf, seq| restore::delete_expect(buf, seq, &key))?;
                         sent.push(None);
                     }
                     // Without addresses it is not in the store.

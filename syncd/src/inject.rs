@@ -143,11 +143,7 @@ impl Injector {
         }
         sent.clear();
         for (at, (change, what)) in again.iter().enumerate() {
-            if *what == Second::Replace {
-                match change {
-                    Change::Flow(_, f) => self.batch.add(|buf, seq| restore::delete(buf, seq, f))?,
-                    Change::Expect(_, e) => self.batch.add(|buf, seq| restore::delete_expect(buf, seq, e))?,
-                }
+            if *what == Second::Replace && self.delete(change)? {
                 sent.push(None);
             }
             self.create(at, change, &mut sent)?;
@@ -165,12 +161,28 @@ impl Injector {
         Ok(())
     }
 
+    /// Adds the deletion of what a change is about; false when the kernel cannot have it.
+    fn delete(&mut self, change: &Change) -> Result<bool, Error> {
+        match change {
+            Change::Flow(_, f) => {
+                let Some(key) = restore::flow_key(f) else { return Ok(false) };
+                self.batch.add(|buf, seq| restore::delete(buf, seq, &key, f))?;
+            }
+            Change::Expect(_, e) => {
+                let Some(key) = restore::expect_key(e) else { return Ok(false) };
+                self.batch.add(|buf, seq| restore::delete_expect(buf, seq, &key))?;
+            }
+        }
+        Ok(true)
+    }
+
     /// Adds the first attempt at a change.
     fn first(&mut self, at: usize, change: &Change, sent: &mut Sent) -> Result<(), Error> {
         match change {
-            Change::Flow(Event::Destroy, f) => {
-                self.batch.add(|buf, seq| restore::delete(buf, seq, f))?;
-                sent.push(Some(at));
+            Change::Flow(Event::Destroy, _) | Change::Expect(Event::Destroy, _) => {
+                if self.delete(change)? {
+                    sent.push(Some(at));
+                }
             }
             Change::Flow(Event::Update, f) => {
                 let timeout_s = f.timeout_s.unwrap_or(TIMEOUT_S);
@@ -178,10 +190,6 @@ impl Injector {
                     self.batch.add(|buf, seq| zct_wire::request::new_flow(buf, seq, 0, &new))?;
                     sent.push(Some(at));
                 }
-            }
-            Change::Expect(Event::Destroy, e) => {
-                self.batch.add(|buf, seq| restore::delete_expect(buf, seq, e))?;
-                sent.push(Some(at));
             }
             Change::Flow(Event::New, _) | Change::Expect(Event::New | Event::Update, _) => {
                 self.create(at, change, sent)?;

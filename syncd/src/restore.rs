@@ -7,7 +7,7 @@ use zct_wire::flow::Synproxy;
 use zct_wire::peer::{Expect, Flow};
 use zct_wire::proto::{ProtoInfo, TcpFlags, TcpInfo};
 use zct_wire::request::{self, NewExpect, NewFlow};
-use zct_wire::tuple::Tuple;
+use zct_wire::tuple::{Addressed, Tuple};
 
 /// The status bits that may be set when a flow is made. EXPECTED and DYING would be refused, the rest of what a
 /// peer sends is set by the kernel itself or means nothing there (spec/ctnetlink.md §3.9).
@@ -101,9 +101,15 @@ pub fn create<'b>(buf: &'b mut [u8], seq: u32, new: &NewFlow<'_>) -> Result<&'b 
     request::new_flow(buf, seq, nlm_f::CREATE | nlm_f::EXCL, new)
 }
 
-/// Writes the request that deletes a flow.
-pub fn delete<'b>(buf: &'b mut [u8], seq: u32, flow: &Flow) -> Result<&'b [u8], Full> {
-    request::delete_tuple(buf, seq, 0, &original(flow), flow.zone)
+/// What a flow is deleted by; `None` without addresses: the kernel has no such flow, and there is nothing to
+/// delete.
+pub fn flow_key(flow: &Flow) -> Option<Addressed> {
+    Addressed::try_from(&original(flow)).ok()
+}
+
+/// Writes the request that deletes a flow with this key.
+pub fn delete<'b>(buf: &'b mut [u8], seq: u32, key: &Addressed, flow: &Flow) -> Result<&'b [u8], Full> {
+    request::delete_tuple(buf, seq, 0, key, flow.zone)
 }
 
 /// The request that makes an expectation; `None` without addresses.
@@ -128,9 +134,14 @@ pub fn create_expect<'b>(buf: &'b mut [u8], seq: u32, e: &NewExpect<'_>) -> Resu
     request::new_expect(buf, seq, nlm_f::CREATE | nlm_f::EXCL, e)
 }
 
-/// Writes the request that deletes an expectation.
-pub fn delete_expect<'b>(buf: &'b mut [u8], seq: u32, e: &Expect) -> Result<&'b [u8], Full> {
-    request::delete_expect_with(buf, seq, 0, e.family().unwrap_or(0), &e.tuple)
+/// What an expectation is deleted by; `None` as for [`flow_key`].
+pub fn expect_key(e: &Expect) -> Option<Addressed> {
+    Addressed::try_from(&e.tuple).ok()
+}
+
+/// Writes the request that deletes an expectation with this key.
+pub fn delete_expect<'b>(buf: &'b mut [u8], seq: u32, key: &Addressed) -> Result<&'b [u8], Full> {
+    request::delete_expect(buf, seq, 0, key)
 }
 
 #[cfg(test)]
@@ -216,6 +227,10 @@ mod tests {
             let f = sctp(vtag);
             assert_eq!(new_flow(&f, 60, false, Without::default()).unwrap().protoinfo.is_some(), there);
         }
+        // Without addresses there is nothing to make, and nothing to delete by.
+        let nowhere = Flow { orig: Tuple { src: None, dst: None, ..flow(6).orig }, ..flow(6) };
+        assert!(flow_key(&nowhere).is_none() && new_flow(&nowhere, 60, false, Without::default()).is_none());
+        assert!(expect_key(&Expect::default()).is_none());
         // An address mask request's answer has no flow of its own.
         let odd = Tuple { icmp_type: Some(5), icmp_code: Some(0), icmp_id: Some(1), ..flow(1).orig };
         assert!(new_flow(&Flow { orig: odd, ..flow(1) }, 60, false, Without::default()).is_none());

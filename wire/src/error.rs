@@ -27,6 +27,11 @@ pub enum WireError {
         /// The bytes it has to fit into.
         room: usize,
     },
+    /// Something is not there at all without which nothing can be asked.
+    Missing {
+        /// Kernel name of the attribute that it belongs to.
+        what: &'static str,
+    },
     /// A fixed-size attribute with another size.
     BadValue {
         /// Kernel name of the attribute.
@@ -47,6 +52,7 @@ impl fmt::Display for WireError {
             WireError::BadLength { what, claimed, room } => {
                 write!(f, "{what}: its length says {claimed} bytes, there are {room}")
             }
+            WireError::Missing { what } => write!(f, "{what}: missing or incomplete"),
             WireError::BadValue { what, want, have } => {
                 write!(f, "{what}: wanted {want} bytes, have {have}")
             }

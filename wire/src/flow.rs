@@ -163,12 +163,12 @@ impl<'a> FlowView<'a> {
     /// When there is no original tuple with both addresses and a protocol: nothing may be asked of the
     /// kernel about such a flow, a delete least of all.
     pub fn key(&self) -> Result<FlowKey<'a>, WireError> {
-        let missing = |what| WireError::Short { what, need: 1, have: 0 };
-        let orig = self.raw(cta::TUPLE_ORIG).ok_or_else(|| missing("CTA_TUPLE_ORIG"))?;
+        let missing = WireError::Missing { what: "CTA_TUPLE_ORIG" };
+        let orig = self.raw(cta::TUPLE_ORIG).ok_or(missing)?;
         let tuple = Shape::parse(orig)?;
         if let Shape::Other(t) = tuple {
             if t.src.is_none() || t.dst.is_none() || t.proto.is_none() {
-                return Err(missing("CTA_TUPLE_ORIG"));
+                return Err(missing);
             }
         }
         Ok(FlowKey { family: self.family(), orig, zone: self.zone()?, id: self.id()? })

@@ -14,7 +14,7 @@ use crate::filter::{DumpFilter, Masked};
 use crate::flow::{SeqAdj, Synproxy};
 use crate::nat::Nat;
 use crate::proto::ProtoInfo;
-use crate::tuple::Tuple;
+use crate::tuple::{Addressed, Tuple};
 
 /// A buffer of this many bytes holds any message made here.
 pub const REQUEST_MAX: usize = 2048;
@@ -231,18 +231,16 @@ pub fn delete<'b>(buf: &'b mut [u8], seq: u32, flags: u16, key: &FlowKey<'_>) ->
     b.finish()
 }
 
-/// Deletes the flow with this original tuple, whatever its id (§7.6). A tuple without an address is refused as
-/// [`Full`]: without a tuple the kernel would delete all flows.
+/// Deletes the flow with this original tuple, whatever its id (§7.6).
 pub fn delete_tuple<'b>(
     buf: &'b mut [u8],
     seq: u32,
     flags: u16,
-    orig: &Tuple,
+    orig: &Addressed,
     zone: Option<u16>,
 ) -> Result<&'b [u8], Full> {
-    let (Some(src), Some(_)) = (orig.src, orig.dst) else { return Err(Full) };
-    let mut b = Builder::new(buf, ipctnl::DELETE, nlm_f::REQUEST | flags, seq, src.family(), 0);
-    orig.build(&mut b, cta::TUPLE_ORIG);
+    let mut b = Builder::new(buf, ipctnl::DELETE, nlm_f::REQUEST | flags, seq, orig.family(), 0);
+    orig.tuple().build(&mut b, cta::TUPLE_ORIG);
     if let Some(z) = zone {
         b.put_be16(cta::ZONE, z);
     }
@@ -262,25 +260,15 @@ pub fn flush(buf: &mut [u8], seq: u32, expect: bool) -> Result<&[u8], Full> {
     Builder::new(buf, kind, nlm_f::REQUEST | nlm_f::ACK, seq, af::UNSPEC, 0).finish()
 }
 
-/// Deletes the one expectation with this tuple. A tuple without an address is refused as [`Full`]: without
-/// a tuple the kernel would delete all of them.
-pub fn delete_expect<'b>(buf: &'b mut [u8], seq: u32, family: u8, tuple: &Tuple) -> Result<&'b [u8], Full> {
-    delete_expect_with(buf, seq, nlm_f::ACK, family, tuple)
-}
-
-/// The same with flags of the caller's, for a batch.
-pub fn delete_expect_with<'b>(
+/// Deletes the one expectation with this tuple.
+pub fn delete_expect<'b>(
     buf: &'b mut [u8],
     seq: u32,
     flags: u16,
-    family: u8,
-    tuple: &Tuple,
+    tuple: &Addressed,
 ) -> Result<&'b [u8], Full> {
-    if tuple.src.is_none() || tuple.dst.is_none() {
-        return Err(Full);
-    }
-    let mut b = Builder::new(buf, ipctnl_exp::DELETE, nlm_f::REQUEST | flags, seq, family, 0);
-    tuple.build(&mut b, cta_expect::TUPLE);
+    let mut b = Builder::new(buf, ipctnl_exp::DELETE, nlm_f::REQUEST | flags, seq, tuple.family(), 0);
+    tuple.tuple().build(&mut b, cta_expect::TUPLE);
     b.finish()
 }
 
@@ -348,6 +336,7 @@ pub fn new_expect<'b>(buf: &'b mut [u8], seq: u32, flags: u16, e: &NewExpect<'_>
 mod tests {
     use super::*;
     use crate::consts::ipproto;
+    use crate::error::WireError;
     use crate::filter::TupleFilter;
     use crate::flow::{Dir, FlowView};
     use crate::header::{CtMsg, Frames};
@@ -373,14 +362,28 @@ mod tests {
     #[test]
     fn deletes_by_tuple_always_have_one() {
         let mut buf = [0; REQUEST_MAX];
-        let m = msg(delete_tuple(&mut buf, 3, 0, &tuple(), Some(7)).unwrap());
+        let whole = Addressed::try_from(&tuple()).unwrap();
+        let m = msg(delete_tuple(&mut buf, 3, 0, &whole, Some(7)).unwrap());
         assert_eq!((m.kind(), m.hdr.flags.get(), m.nf.family), (ipctnl::DELETE, nlm_f::REQUEST, 2));
         let f = FlowView::index(m).unwrap();
         assert_eq!((f.orig().unwrap(), f.zone().unwrap()), (Some(tuple()), Some(7)));
-        for cut in [Tuple { src: None, ..tuple() }, Tuple { dst: None, ..tuple() }] {
-            assert!(delete_tuple(&mut buf, 3, 0, &cut, None).is_err());
-            assert!(delete_expect_with(&mut buf, 3, 0, 2, &cut).is_err());
+        let m = msg(delete_expect(&mut buf, 3, nlm_f::ACK, &whole).unwrap());
+        assert_eq!((m.kind(), m.nf.family), (ipctnl_exp::DELETE, 2));
+        let e = crate::expect::ExpectView::index(m).unwrap();
+        assert_eq!(e.tuple_expected(), Ok(Some(tuple())));
+        // What has no addresses cannot be handed to either of them.
+        let v6 = Some(Addr::V6([1; 16]));
+        for cut in [
+            Tuple { src: None, ..tuple() },
+            Tuple { dst: None, ..tuple() },
+            Tuple { dst: v6, ..tuple() },
+            Tuple::default(),
+        ] {
+            let missing = Addressed::try_from(&cut).unwrap_err();
+            assert_eq!(missing, WireError::Missing { what: "CTA_TUPLE_IP" });
         }
+        let v6 = Addressed::try_from(&Tuple { src: v6, dst: v6, ..tuple() }).unwrap();
+        assert_eq!(msg(delete_tuple(&mut buf, 3, 0, &v6, None).unwrap()).nf.family, 10);
     }
 
     #[test]
@@ -486,10 +489,9 @@ mod tests {
         assert_eq!((sent.orig(), sent.zone(), sent.family()), (Ok(Some(tuple())), Ok(Some(3)), 2));
         let flow = NewFlow { orig: None, ..flow };
         let view = FlowView::index(msg(new_flow(&mut dumped, 1, 0, &flow).unwrap())).unwrap();
-        assert!(view.key().is_err());
+        assert_eq!(view.key().unwrap_err(), WireError::Missing { what: "CTA_TUPLE_ORIG" });
         let flow = NewFlow { orig: Some(Tuple { src: None, ..tuple() }), ..flow };
         let view = FlowView::index(msg(new_flow(&mut dumped, 1, 0, &flow).unwrap())).unwrap();
         assert!(view.key().is_err());
-        assert!(delete_expect(&mut buf, 1, 2, &Tuple::default()).is_err());
     }
 }

@@ -35,6 +35,41 @@ impl Addr {
     }
 }
 
+/// A tuple with both of its addresses, of one family.
+///
+/// What deletes by a tuple takes this one: a delete without addresses is none of one entry, the kernel takes
+/// it for all entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addressed {
+    tuple: Tuple,
+    family: u8,
+}
+
+impl Addressed {
+    /// AF_INET or AF_INET6.
+    pub fn family(&self) -> u8 {
+        self.family
+    }
+
+    /// The tuple.
+    pub fn tuple(&self) -> &Tuple {
+        &self.tuple
+    }
+}
+
+impl TryFrom<&Tuple> for Addressed {
+    type Error = WireError;
+
+    fn try_from(tuple: &Tuple) -> Result<Addressed, WireError> {
+        match (tuple.src, tuple.dst) {
+            (Some(src), Some(dst)) if src.family() == dst.family() => {
+                Ok(Addressed { tuple: *tuple, family: src.family() })
+            }
+            _ => Err(WireError::Missing { what: "CTA_TUPLE_IP" }),
+        }
+    }
+}
+
 /// One direction of a flow, or an expectation's tuple, mask or master. Every member may be absent.
 ///
 /// Decoded values in host byte order; 70-odd bytes, copied, never allocated. ICMP and ICMPv6 share the

@@ -18,11 +18,12 @@ use crate::values::list::Output;
 use std::ops::ControlFlow;
 use zct_engine::{Answer, Batch, Error, Lost, Requests, Sink};
 use zct_wire::WireError;
-use zct_wire::consts::{af, ipproto};
+use zct_wire::consts::{ipproto, nlm_f};
 use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
 use zct_wire::request;
 use zct_wire::text::save::Verb;
+use zct_wire::tuple::Addressed;
 
 /// Which flows to delete, and how each is printed.
 pub(crate) trait Selection {
@@ -293,10 +294,14 @@ fn is_complete(args: &Args) -> bool {
 /// `-D expect`: the key is the expected tuple, given as the original direction.
 pub fn expectation(call: &Invocation) -> Result<(), Fail> {
     let key = super::get::orig_tuple(&call.args);
-    let family = call.args.family.unwrap_or(af::INET);
+    let key = Addressed::try_from(&key).map_err(|_| {
+        Fail::usage(
+            "an expectation is deleted by both of its addresses, of one family: -s ADDRESS -d ADDRESS",
+        )
+    })?;
     Requests::open()
         .and_then(|mut r| {
-            r.ask(|buf, seq| request::delete_expect(buf, seq, family, &key), &mut super::Silent)
+            r.ask(|buf, seq| request::delete_expect(buf, seq, nlm_f::ACK, &key), &mut super::Silent)
         })
         .map_err(|e| operation_failed(Doing::Other, &e))?;
     // Success looks like this in the original, exit code included, and scripts have learnt it.
