@@ -59,11 +59,10 @@ impl Machine {
         meta.flags &= !mark::ARMED;
         // Announced as new: an update could be merged into an earlier flow whose end was lost.
         meta.flags |= mark::FRESH;
-        let meta = self.claim(meta, true).map_or(meta, |claimed| {
-            self.repair.push(Item::Flow(id));
-            claimed
-        });
         caches.internal.set_meta(id, meta);
+        if self.places.claim(Item::Flow(id), true, caches) {
+            self.repair.push(Item::Flow(id));
+        }
     }
 
     fn expiry_timer(&mut self, now: Millis, id: FlowId, slot: u8, caches: &mut Caches) {
@@ -111,11 +110,9 @@ impl Machine {
         let mut cursor = 0;
         while let Some(id) = caches.internal_expect.walk(&mut cursor) {
             let Some(meta) = caches.internal_expect.meta(id) else { continue };
-            if meta.flags & mark::DEAD == 0 && u64::from(meta.aux) <= tick(now) {
-                if let Some(claimed) = self.claim(meta, true) {
-                    caches.internal_expect.set_meta(id, claimed);
-                    self.repair.push(Item::Expect(id));
-                }
+            let due = meta.flags & mark::DEAD == 0 && u64::from(meta.aux) <= tick(now);
+            if due && self.places.claim(Item::Expect(id), true, caches) {
+                self.repair.push(Item::Expect(id));
             }
         }
     }

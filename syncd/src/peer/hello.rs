@@ -3,6 +3,7 @@
 use crate::peer::config::Millis;
 use crate::peer::machine::{Caches, Host, Machine, Notice};
 use crate::peer::mark;
+use crate::peer::place::Place;
 use crate::peer::receive::Stuck;
 use crate::peer::ring::{Control, Item};
 use crate::store::Meta;
@@ -90,12 +91,7 @@ impl Hello {
 
     /// Something was acknowledged while that is so: a deletion will have to go again.
     pub(crate) fn retain_if_dead(&mut self, item: Item, caches: &Caches) {
-        let dead = match item {
-            Item::Flow(id) => is_idle_and_dead(caches.internal.meta(id)),
-            Item::Expect(id) => is_idle_and_dead(caches.internal_expect.meta(id)),
-            Item::Control(_) => false,
-        };
-        if dead {
+        if is_idle_and_dead(caches.meta(item)) {
             self.retained.push(item);
         }
     }
@@ -197,14 +193,8 @@ impl Machine {
             return;
         }
         for item in std::mem::take(&mut self.hello.retained) {
-            match item {
-                Item::Flow(id) if is_idle_and_dead(caches.internal.meta(id)) => {
-                    self.enqueue_flow(now, id, caches)
-                }
-                Item::Expect(id) if is_idle_and_dead(caches.internal_expect.meta(id)) => {
-                    self.enqueue_expect(now, id, caches);
-                }
-                Item::Flow(_) | Item::Expect(_) | Item::Control(_) => {}
+            if is_idle_and_dead(caches.meta(item)) {
+                self.enqueue(now, item, caches);
             }
         }
         if std::mem::take(&mut self.hello.missed) {
@@ -226,24 +216,7 @@ impl Machine {
 
     /// Empties the resend queue and forgets what the peer was waiting for.
     pub(crate) fn drop_unacknowledged(&mut self, caches: &mut Caches) {
-        let all: Vec<_> = self.ring.drain().collect();
-        for sent in all {
-            match sent.item {
-                Item::Flow(id) => {
-                    if let Some(meta) = caches.internal.meta(id).filter(|m| m.aux == sent.seq) {
-                        let flags = meta.flags & !mark::RING;
-                        caches.internal.set_meta(id, Meta { flags, ..meta });
-                    }
-                }
-                Item::Expect(id) => {
-                    if let Some(meta) = caches.internal_expect.meta(id).filter(|m| m.aux == sent.seq) {
-                        let flags = meta.flags & !mark::RING;
-                        caches.internal_expect.set_meta(id, Meta { flags, ..meta });
-                    }
-                }
-                Item::Control(_) => {}
-            }
-        }
+        self.places.drain(caches);
         let queued = self.queue.count(|i| matches!(i, Item::Control(c) if Control::is_request(*c)));
         self.resync.forget_requests(queued);
         (self.discarded, self.discarded_dead, self.stuck) = (None, None, Stuck::default());
@@ -252,7 +225,7 @@ impl Machine {
 
 /// Ended, and on no queue.
 fn is_idle_and_dead(meta: Option<Meta>) -> bool {
-    meta.is_some_and(|m| m.flags & (mark::DEAD | mark::QUEUED | mark::RING) == mark::DEAD)
+    meta.is_some_and(|m| m.flags & mark::DEAD != 0 && Place::of(&m) == Place::Idle)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::peer::config::{Millis, Mode};
 use crate::peer::machine::{Caches, Host, Machine};
 use crate::peer::mark;
 use crate::peer::ring::Item;
-use crate::store::{ExpectId, FlowId, Key, Meta};
+use crate::store::{FlowId, Key, Meta};
 use zct_wire::WireError;
 use zct_wire::consts::ips;
 use zct_wire::event::Event;
@@ -127,7 +127,7 @@ impl Machine {
         };
         caches.internal.set_meta(id, meta);
         if !quiet {
-            self.enqueue_flow(now, id, caches);
+            self.enqueue(now, Item::Flow(id), caches);
         } else if self.config.mode == Mode::Alarm {
             self.arm_refresh(now, id, caches);
         }
@@ -144,7 +144,7 @@ impl Machine {
             let status = flow.status.map(|s| s & !ips::DYING);
             let meta = Meta { flags: mark::DEAD, born_s: Machine::seconds(now), ..Meta::default() };
             match caches.internal.insert(&place, &Flow { status, ..*flow }, meta) {
-                Ok(id) => self.enqueue_flow(now, id, caches),
+                Ok(id) => self.enqueue(now, Item::Flow(id), caches),
                 Err(_) => self.stats.internal.destroy_failed += 1,
             }
             return;
@@ -154,41 +154,19 @@ impl Machine {
             self.stats.internal.destroyed += 1;
         }
         if quiet {
-            self.remove_local(id, caches);
+            self.places.remove(Item::Flow(id), caches);
             return;
         }
         // The attributes stay as they were: what is sent of an ended flow is its last state.
         caches.internal.set_meta(id, Meta { flags: meta.flags | mark::DEAD, ..meta });
-        self.enqueue_flow(now, id, caches);
+        self.enqueue(now, Item::Flow(id), caches);
     }
 
-    /// Forgets a flow at once, and whatever was to be sent of it.
-    pub(crate) fn remove_local(&mut self, id: FlowId, caches: &mut Caches) {
-        if caches.internal.meta(id).is_some_and(|m| m.flags & mark::RING != 0) {
-            self.ring.forget_one();
+    /// Puts something on the send queue, once.
+    pub(crate) fn enqueue(&mut self, now: Millis, item: Item, caches: &mut Caches) {
+        if self.places.claim(item, false, caches) {
+            self.queue.push(now, item);
         }
-        caches.internal.remove(id);
-    }
-
-    /// Puts a flow on the send queue, once. What it was sent as before need not be acknowledged any more.
-    pub(crate) fn enqueue_flow(&mut self, now: Millis, id: FlowId, caches: &mut Caches) {
-        if let Some(meta) = caches.internal.meta(id).and_then(|m| self.claim(m, false)) {
-            caches.internal.set_meta(id, meta);
-            self.queue.push(now, Item::Flow(id));
-        }
-    }
-
-    /// The meta of something that goes onto a queue now; `None` when it need not. What waits at a measured pace
-    /// may go onto the other queue: its entry there will be passed over.
-    pub(crate) fn claim(&mut self, meta: Meta, paced: bool) -> Option<Meta> {
-        if meta.flags & mark::QUEUED != 0 && (paced || meta.flags & mark::PACED == 0) {
-            return None;
-        }
-        if meta.flags & mark::RING != 0 {
-            self.ring.forget_one();
-        }
-        let flags = meta.flags & !(mark::RING | mark::PACED) | mark::QUEUED;
-        Some(Meta { flags: flags | if paced { mark::PACED } else { 0 }, ..meta })
     }
 
     /// An expectation event that has passed the filter of helpers.
@@ -232,10 +210,10 @@ impl Machine {
             let Some(id) = caches.internal_expect.find(expect) else { return };
             self.stats.internal_expect.destroyed += 1;
             if quiet {
-                self.remove_local_expect(id, caches);
+                self.places.remove(Item::Expect(id), caches);
             } else if let Some(meta) = caches.internal_expect.meta(id) {
                 caches.internal_expect.set_meta(id, Meta { flags: meta.flags | mark::DEAD, ..meta });
-                self.enqueue_expect(now, id, caches);
+                self.enqueue(now, Item::Expect(id), caches);
             }
             return;
         }
@@ -262,7 +240,7 @@ impl Machine {
             None => self.stats.internal_expect.created += 1,
         }
         if !quiet {
-            self.enqueue_expect(now, id, caches);
+            self.enqueue(now, Item::Expect(id), caches);
         }
     }
 
@@ -274,20 +252,6 @@ impl Machine {
     /// An expectation of the dump that [`Machine::begin_kernel_resync`] speaks of; after its master.
     pub fn kernel_resync_expect(&mut self, now: Millis, expect: &Expect, caches: &mut Caches) {
         self.expect_dumped(now, expect, caches);
-    }
-
-    pub(crate) fn enqueue_expect(&mut self, now: Millis, id: ExpectId, caches: &mut Caches) {
-        if let Some(meta) = caches.internal_expect.meta(id).and_then(|m| self.claim(m, false)) {
-            caches.internal_expect.set_meta(id, meta);
-            self.queue.push(now, Item::Expect(id));
-        }
-    }
-
-    pub(crate) fn remove_local_expect(&mut self, id: ExpectId, caches: &mut Caches) {
-        if caches.internal_expect.meta(id).is_some_and(|m| m.flags & mark::RING != 0) {
-            self.ring.forget_one();
-        }
-        caches.internal_expect.remove(id);
     }
 
     /// Begins to compare the internal cache with the kernel after an overrun, or in polling mode: dump the
@@ -335,7 +299,7 @@ impl Machine {
             if meta.flags & mark::DEAD == 0 && meta.generation != self.resync.kernel.current() {
                 self.stats.internal.destroyed += 1;
                 caches.internal.set_meta(id, Meta { flags: meta.flags | mark::DEAD, ..meta });
-                self.enqueue_flow(now, id, caches);
+                self.enqueue(now, Item::Flow(id), caches);
             }
         }
         self.resync.kernel_cursor = Some(cursor);
@@ -349,7 +313,7 @@ impl Machine {
             if meta.flags & mark::DEAD == 0 && meta.generation != self.resync.kernel.current() {
                 self.stats.internal_expect.destroyed += 1;
                 caches.internal_expect.set_meta(id, Meta { flags: meta.flags | mark::DEAD, ..meta });
-                self.enqueue_expect(now, id, caches);
+                self.enqueue(now, Item::Expect(id), caches);
             }
         }
     }

@@ -7,13 +7,18 @@ use crate::peer::config::{Config, Millis, Mode};
 use crate::peer::hello::Hello;
 use crate::peer::links::{Link, Links, Switch};
 use crate::peer::pace::Pacer;
+use crate::peer::place::Places;
 use crate::peer::queue::{Queue, Repair};
 use crate::peer::receive::Stuck;
 use crate::peer::resync::Resync;
-use crate::peer::ring::{Control, Item, Ring, Sent};
+use crate::peer::ring::{Control, Item, Sent};
 use crate::peer::stats::Stats;
 use crate::peer::track::Tracker;
+#[cfg(any(test, debug_assertions))]
+use crate::peer::{mark, place::Place, place::records};
 use crate::store::{ExpectStore, FlowStore, Wheel};
+#[cfg(any(test, debug_assertions))]
+use std::collections::HashSet;
 use zct_wire::event::Event;
 use zct_wire::peer::header::CONTROL_LEN;
 use zct_wire::peer::{Encode, Expect, Flow};
@@ -123,7 +128,8 @@ pub struct Machine {
     pub(crate) bulk_forced: bool,
     pub(crate) pacer: Pacer,
     pub(crate) last_loss: Millis,
-    pub(crate) ring: Ring,
+    /// The resend queue, and where every record stands.
+    pub(crate) places: Places,
     /// Highest number dropped from a full resend queue, and the highest of a deletion among them.
     pub(crate) discarded: Option<u32>,
     pub(crate) discarded_dead: Option<u32>,
@@ -167,7 +173,7 @@ impl Machine {
             bulk_forced: false,
             pacer: Pacer::new(&config),
             last_loss: 0,
-            ring: Ring::new(),
+            places: Places::new(),
             discarded: None,
             discarded_dead: None,
             stuck: Stuck::default(),
@@ -217,7 +223,7 @@ impl Machine {
 
     /// Messages sent and not acknowledged, oldest first (`-s rsqueue`).
     pub fn resend_queue(&self, caches: &Caches) -> Vec<Sent> {
-        self.ring.iter().filter(|s| Machine::counts(caches, s)).collect()
+        self.places.in_flight(caches).collect()
     }
 
     /// Changes that wait to be sent, without those of a bulk (`-s queue`).
@@ -311,8 +317,7 @@ impl Machine {
         self.queue.keep_controls();
         self.repair.clear();
         self.bulk.cancel();
-        let kept: Vec<Sent> = self.ring.drain().filter(|s| matches!(s.item, Item::Control(_))).collect();
-        kept.into_iter().for_each(|s| self.ring.push(s));
+        self.places.forget_records();
         self.refresh = Wheel::new(self.refresh.tick());
     }
 
@@ -391,11 +396,34 @@ impl Machine {
         let keepalive = (self.config.mode != Mode::Alarm).then_some(self.keepalive_at);
         let gather = self.queue.due(self.config.gather_ms);
         let bypass = self.bypass.due(self.config.gather_ms);
-        let live = self.ring.live();
+        let live = self.places.live();
         let paced = self.has_paced_work(now).then(|| self.pacer.next(now, live, self.may_trickle(now)));
         let acks = self.tracker.ack_due().filter(|_| self.config.mode == Mode::Ftfw);
         let answer = self.hello.answer_due().filter(|_| self.config.mode == Mode::Ftfw);
         [keepalive, gather, bypass, paced, acks, answer].into_iter().flatten().min()
+    }
+
+    /// Panics when the books are wrong: what stands in the caches and what is on the queues do not agree. For
+    /// tests; looks at everything.
+    #[cfg(any(test, debug_assertions))]
+    pub fn check(&self, caches: &Caches) {
+        self.places.check(caches);
+        assert!(self.places.live() <= self.config.resend_queue_size, "the resend queue has its limit");
+        assert!(self.config.mode == Mode::Ftfw || self.places.live() == 0, "nothing is kept for a resend");
+        let told = self.bulk_is_pending() || self.hello.is_saying() || self.hello.firm_due().is_some();
+        let queued: HashSet<Item> = self.queue.items().collect();
+        let paced: HashSet<Item> = self.repair.items().collect();
+        for (item, place) in records(caches) {
+            let dead = caches.meta(item).is_some_and(|m| m.flags & mark::DEAD != 0);
+            match place {
+                Place::Queued => {
+                    assert!(queued.contains(&item), "{item:?} is not on its queue")
+                }
+                Place::Paced => assert!(paced.contains(&item), "{item:?} is not on its queue"),
+                Place::Idle => assert!(!dead || told, "the end of {item:?} is forgotten"),
+                Place::InFlight(_) => {}
+            }
+        }
     }
 
     /// The time of a wheel's tick.

@@ -32,6 +32,12 @@ impl Queue {
         self.items.iter().filter(|i| which(i)).count()
     }
 
+    /// What is there, for a look at the books.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn items(&self) -> impl Iterator<Item = Item> + '_ {
+        self.items.iter().copied()
+    }
+
     /// When it has to be sent.
     pub(crate) fn due(&self, gather: Millis) -> Option<Millis> {
         self.since.map(|since| if self.urgent { since } else { since + gather })
@@ -115,6 +121,12 @@ impl Repair {
     pub(crate) fn put_back(&mut self, item: Item) {
         self.items.push_front(item);
         self.popped -= 1;
+    }
+
+    /// What is there, for a look at the books.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn items(&self) -> impl Iterator<Item = Item> + '_ {
+        self.items.iter().copied()
     }
 
     pub(crate) fn clear(&mut self) {

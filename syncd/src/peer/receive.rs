@@ -207,25 +207,23 @@ impl Machine {
     fn acked(&mut self, now: Millis, (from, to): Range, caches: &mut Caches) {
         self.last_ack = now;
         let mut messages = 0;
-        for at in self.ring.positions(from, to) {
-            let Some(sent) = self.ring.take(at) else { continue };
-            if !Machine::counts(caches, &sent) {
-                continue;
-            }
+        for at in self.places.positions((from, to)) {
+            let Some(sent) = self.places.take(at, caches) else { continue };
             messages += 1;
             // With HELLO on it, it may be acknowledged without having been received: ended flows and the
             // knowledge of the rest stay until the bulk that follows the peer's answer.
             let shaky = sent.flags & flag::HELLO != 0 || self.hello.is_shaky(now);
-            self.let_go(sent, !shaky, caches);
             if shaky {
                 self.hello.retain_if_dead(sent.item, caches);
+            } else {
+                self.arrived(sent.item, caches);
             }
             if matches!(sent.item, Item::Control(c) if c.is_request()) {
                 self.resync.answered();
                 self.stuck.doublings = 0;
             }
         }
-        self.ring.trim(|s| Machine::counts(caches, s));
+        self.places.trim(caches);
         self.pacer.acknowledged(messages);
         self.resync.acknowledged(to, self.seq);
         self.look_for_stuck(now, from, caches);
@@ -236,8 +234,7 @@ impl Machine {
         // The first few tell enough: what does not count any more is not trimmed behind the front.
         let first = |requests: bool| {
             let is_request = |s: &Sent| matches!(s.item, Item::Control(c) if c.is_request());
-            let mut front = self.ring.iter().take(64);
-            let found = front.find(|s| is_request(s) == requests && Machine::counts(caches, s));
+            let found = self.places.front(64, caches).find(|s| is_request(s) == requests);
             found.filter(|s| after(from, s.seq)).map(|s| s.seq)
         };
         let (data, request) = (first(false), first(true));
@@ -253,34 +250,24 @@ impl Machine {
     /// Moves what was sent under these numbers back onto the queues. True when there was something.
     fn send_again(&mut self, now: Millis, (from, to): Range, requests: bool, caches: &mut Caches) -> bool {
         let mut found = false;
-        for at in self.ring.positions(from, to) {
-            let Some(sent) = self.ring.get(at).filter(|s| Machine::counts(caches, s)) else { continue };
+        for at in self.places.positions((from, to)) {
+            let Some(sent) = self.places.get(at, caches) else { continue };
             let is_request = matches!(sent.item, Item::Control(c) if c.is_request());
             if is_request && !requests {
                 continue;
             }
             found = true;
-            self.ring.take(at);
+            self.places.take(at, caches);
             match sent.item {
-                Item::Flow(id) => {
-                    if let Some(meta) = caches.internal.meta(id).and_then(|m| self.claim(m, true)) {
-                        caches.internal.set_meta(id, meta);
+                Item::Flow(_) | Item::Expect(_) => {
+                    if self.places.claim(sent.item, true, caches) {
                         self.repair.push(sent.item);
                     }
                 }
-                Item::Expect(id) => {
-                    if let Some(meta) = caches.internal_expect.meta(id).and_then(|m| self.claim(m, true)) {
-                        caches.internal_expect.set_meta(id, meta);
-                        self.repair.push(sent.item);
-                    }
-                }
-                Item::Control(_) => {
-                    self.ring.forget_one();
-                    self.queue.push(now, sent.item);
-                }
+                Item::Control(_) => self.queue.push(now, sent.item),
             }
         }
-        self.ring.trim(|s| Machine::counts(caches, s));
+        self.places.trim(caches);
         found
     }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use zct_wire::peer::header::after;
 
 /// A control message that is kept until acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Control {
     /// These were received.
     Ack(u32, u32),
@@ -24,7 +24,7 @@ impl Control {
 }
 
 /// Something to send. Flows and expectations are named, not held: what goes out is their state at that time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Item {
     /// A flow of the internal cache.
     Flow(FlowId),
@@ -49,6 +49,7 @@ pub struct Sent {
 ///
 /// An entry counts only while its flow says that it was last sent under this number: what is sent again
 /// leaves its old entry behind, to be dropped when it comes to the front. `live` counts those that count.
+/// [`Places`](crate::peer::place::Places) knows which do, and is the only one to change anything here.
 #[derive(Debug)]
 pub(crate) struct Ring {
     entries: VecDeque<Option<Sent>>,
@@ -85,8 +86,9 @@ impl Ring {
         self.live += 1;
     }
 
-    /// An entry has stopped counting because its flow was taken up for sending again, or removed.
-    pub(crate) fn forget_one(&mut self) {
+    /// An entry that stays has stopped counting, because its record was taken up for sending again or removed.
+    pub(crate) fn left_behind(&mut self) {
+        debug_assert!(self.live > 0, "fewer in flight than none");
         self.live = self.live.saturating_sub(1);
     }
 
@@ -102,9 +104,11 @@ impl Ring {
         self.entries.get(at).copied().flatten()
     }
 
-    /// Takes an entry out; whether it counted is for the caller to tell by [`Ring::forget_one`].
-    pub(crate) fn take(&mut self, at: usize) -> Option<Sent> {
-        self.entries.get_mut(at)?.take()
+    /// Takes an entry out and hands it over if it counts.
+    pub(crate) fn take(&mut self, at: usize, counts: impl FnOnce(&Sent) -> bool) -> Option<Sent> {
+        let sent = self.entries.get_mut(at)?.take().filter(counts)?;
+        self.left_behind();
+        Some(sent)
     }
 
     /// Drops entries from the front that were taken out or do not count.
@@ -121,12 +125,13 @@ impl Ring {
         }
     }
 
-    /// Takes the oldest entry out, past those that were taken out before.
-    pub(crate) fn pop(&mut self) -> Option<Sent> {
+    /// Takes the oldest entry out that counts, and what lies before it.
+    pub(crate) fn pop(&mut self, counts: impl Fn(&Sent) -> bool) -> Option<Sent> {
         while let Some(entry) = self.entries.pop_front() {
             self.seqs.pop_front();
-            if entry.is_some() {
-                return entry;
+            if let Some(sent) = entry.filter(&counts) {
+                self.left_behind();
+                return Some(sent);
             }
         }
         None
@@ -172,12 +177,10 @@ mod tests {
     #[test]
     fn the_front_is_dropped_when_it_no_longer_counts() {
         let mut r = ring(&[1, 2, 3, 4]);
-        r.take(1);
-        r.forget_one();
+        assert_eq!(r.take(1, |_| true), Some(sent(2)));
         r.trim(|_| true);
-        assert_eq!(r.len(), 4);
-        r.take(0);
-        r.forget_one();
+        assert_eq!((r.len(), r.live()), (4, 3));
+        r.take(0, |_| true);
         r.trim(|s| s.seq != 3);
         assert_eq!((r.len(), r.iter().next()), (1, Some(sent(4))));
     }
@@ -185,10 +188,20 @@ mod tests {
     #[test]
     fn the_oldest_is_found_behind_gaps() {
         let mut r = ring(&[1, 2, 3]);
-        r.take(0);
-        r.take(1);
-        assert_eq!((r.pop(), r.pop()), (Some(sent(3)), None));
+        r.take(0, |_| true);
+        r.take(1, |_| true);
+        assert_eq!((r.pop(|_| true), r.pop(|_| true)), (Some(sent(3)), None));
         assert_eq!(r.positions(0, 9), 0..0);
+    }
+
+    #[test]
+    fn what_does_not_count_is_taken_out_and_not_handed_over() {
+        let mut r = ring(&[1, 2, 3]);
+        r.left_behind();
+        assert_eq!((r.take(0, |_| false), r.live()), (None, 2));
+        assert_eq!((r.take(0, |_| true), r.live()), (None, 2));
+        r.left_behind();
+        assert_eq!((r.pop(|s| s.seq == 3), r.live()), (Some(sent(3)), 0));
     }
 
     #[test]
@@ -196,8 +209,7 @@ mod tests {
         let mut r = ring(&[1]);
         for seq in 2..10_000 {
             r.push(sent(seq));
-            r.take(r.len() - 1);
-            r.forget_one();
+            r.take(r.len() - 1, |_| true);
             r.trim(|_| true);
         }
         assert!(r.len() <= 1026 + 1, "{}", r.len());

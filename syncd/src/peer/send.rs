@@ -5,6 +5,7 @@ use crate::peer::bulk::Next;
 use crate::peer::config::{Millis, Mode};
 use crate::peer::machine::{Caches, IDLE_MS, Machine};
 use crate::peer::mark;
+use crate::peer::place::Place;
 use crate::peer::ring::{Control, Item, Sent};
 use crate::peer::track::Range;
 use crate::store::{ExpectId, FlowId, Meta};
@@ -52,7 +53,7 @@ impl Machine {
     /// acknowledge at all, so that what is in there is of no use.
     pub(crate) fn may_trickle(&self, now: Millis) -> bool {
         let datagram = self.links.room() / MESSAGE_MIN + 1;
-        self.ring.live() + datagram <= self.config.resend_queue_size
+        self.places.live() + datagram <= self.config.resend_queue_size
             || now.saturating_sub(self.last_ack) >= DEAF_MS
     }
 
@@ -71,7 +72,8 @@ impl Machine {
                 self.acknowledge(now, range);
             }
         }
-        let paced = self.has_paced_work(now) && self.pacer.take(now, self.ring.live(), self.may_trickle(now));
+        let paced =
+            self.has_paced_work(now) && self.pacer.take(now, self.places.live(), self.may_trickle(now));
         if paced || self.queue.is_due(now, self.config.gather_ms, room) {
             self.fill_from_queue(now, caches, &mut out);
         }
@@ -120,15 +122,14 @@ impl Machine {
             };
             // What is queued already goes from there, and what has gone since the request has gone. What was in
             // flight before goes again: the peer may have seen it before it asked.
-            let (item, meta) = match next {
-                Next::Flow(id) => (Item::Flow(id), caches.internal.meta(id)),
-                Next::Expect(id) => (Item::Expect(id), caches.internal_expect.meta(id)),
+            let item = match next {
+                Next::Flow(id) => Item::Flow(id),
+                Next::Expect(id) => Item::Expect(id),
             };
-            let gone = |m: &Meta| m.flags & mark::RING != 0 && !after(self.bulk_since, m.aux);
-            let Some(meta) = meta.filter(|m| !gone(m)).and_then(|m| self.claim(m, true)) else { continue };
-            match next {
-                Next::Flow(id) => caches.internal.set_meta(id, meta),
-                Next::Expect(id) => caches.internal_expect.set_meta(id, meta),
+            let place = caches.meta(item).as_ref().map(Place::of);
+            let gone = matches!(place, Some(Place::InFlight(seq)) if !after(self.bulk_since, seq));
+            if gone || !self.places.claim(item, true, caches) {
+                continue;
             }
             if self.put(now, item, caches, out) == Put::Full {
                 // First in the next paced datagram.
@@ -179,7 +180,8 @@ impl Machine {
     }
 
     fn put_flow(&mut self, now: Millis, id: FlowId, caches: &mut Caches, out: &mut Datagram<'_>) -> Put {
-        let Some(meta) = caches.internal.meta(id).filter(|m| m.flags & mark::QUEUED != 0) else {
+        let item = Item::Flow(id);
+        let Some(meta) = caches.internal.meta(id).filter(|m| Place::of(m).is_waiting()) else {
             return Put::Gone; // removed or sent meanwhile, and perhaps another flow by now
         };
         let Some(flow) = caches.internal.flow(id) else { return Put::Gone };
@@ -191,30 +193,19 @@ impl Machine {
             Event::New
         };
         let (seq, flags) = (self.seq, self.greeting_flags());
-        let mut meta = Meta { flags: meta.flags & !(mark::QUEUED | mark::PACED), ..meta };
         match flow.encode(&mut out.buf[out.len..], event, flags, seq, self.encode) {
             Ok(len) => out.len += len,
             Err(Full) if out.len > 0 => return Put::Full,
-            Err(Full) => {
-                // The original would try for ever.
-                self.stats.unsendable += 1;
-                caches.internal.set_meta(id, meta);
-                if meta.flags & mark::DEAD != 0 {
-                    caches.internal.remove(id);
-                }
-                return Put::Gone;
-            }
+            Err(Full) => return self.unsendable(item, meta, caches),
         }
         self.numbered();
         if self.config.mode == Mode::Ftfw {
-            (meta.flags, meta.aux) = (meta.flags | mark::RING, seq);
-            caches.internal.set_meta(id, meta);
-            self.keep(Sent { seq, flags, item: Item::Flow(id) }, caches);
+            self.keep(Sent { seq, flags, item }, caches);
         } else if meta.flags & mark::DEAD != 0 {
-            caches.internal.remove(id);
+            self.places.remove(item, caches);
         } else {
-            meta.flags &= !mark::FRESH;
-            caches.internal.set_meta(id, meta);
+            self.places.settle(item, caches);
+            self.clear_fresh(id, caches);
             if self.config.mode == Mode::Alarm {
                 self.arm_refresh(now, id, caches);
             }
@@ -222,8 +213,27 @@ impl Machine {
         Put::Sent
     }
 
+    /// What no datagram of this link holds leaves its queue. The original would try for ever.
+    fn unsendable(&mut self, item: Item, meta: Meta, caches: &mut Caches) -> Put {
+        self.stats.unsendable += 1;
+        if meta.flags & mark::DEAD != 0 {
+            self.places.remove(item, caches);
+        } else {
+            self.places.settle(item, caches);
+        }
+        Put::Gone
+    }
+
+    /// The peer has the flow: what changes from now on may go out as an update.
+    fn clear_fresh(&mut self, id: FlowId, caches: &mut Caches) {
+        if let Some(meta) = caches.internal.meta(id).filter(|m| m.flags & mark::FRESH != 0) {
+            caches.internal.set_meta(id, Meta { flags: meta.flags & !mark::FRESH, ..meta });
+        }
+    }
+
     fn put_expect(&mut self, now: Millis, id: ExpectId, caches: &mut Caches, out: &mut Datagram<'_>) -> Put {
-        let Some(meta) = caches.internal_expect.meta(id).filter(|m| m.flags & mark::QUEUED != 0) else {
+        let item = Item::Expect(id);
+        let Some(meta) = caches.internal_expect.meta(id).filter(|m| Place::of(m).is_waiting()) else {
             return Put::Gone;
         };
         let Some(expect) = caches.internal_expect.get(id) else { return Put::Gone };
@@ -233,33 +243,31 @@ impl Machine {
             _ => Event::Destroy,
         };
         let (seq, flags) = (self.seq, self.greeting_flags());
-        let mut meta = Meta { flags: meta.flags & !(mark::QUEUED | mark::PACED), ..meta };
         match expect.encode(&mut out.buf[out.len..], event, flags, seq, self.encode) {
             Ok(len) => out.len += len,
             Err(Full) if out.len > 0 => return Put::Full,
-            Err(Full) => {
-                self.stats.unsendable += 1;
-                caches.internal_expect.set_meta(id, meta);
-                if meta.flags & mark::DEAD != 0 {
-                    caches.internal_expect.remove(id);
-                }
-                return Put::Gone;
-            }
+            Err(Full) => return self.unsendable(item, meta, caches),
         }
         self.numbered();
         if self.config.mode == Mode::Ftfw {
-            (meta.flags, meta.aux) = (meta.flags | mark::RING, seq);
-            caches.internal_expect.set_meta(id, meta);
-            self.keep(Sent { seq, flags, item: Item::Expect(id) }, caches);
+            self.keep(Sent { seq, flags, item }, caches);
         } else if meta.flags & mark::DEAD != 0 {
-            caches.internal_expect.remove(id);
+            self.places.remove(item, caches);
         } else {
+            self.places.settle(item, caches);
             if self.config.mode == Mode::Alarm {
-                meta.aux = (tick(now + self.refresh_interval()) + 1) as u32;
+                self.announce_expect_again(now, id, caches);
             }
-            caches.internal_expect.set_meta(id, meta);
         }
         Put::Sent
+    }
+
+    /// ALARM: when it is announced again.
+    fn announce_expect_again(&mut self, now: Millis, id: ExpectId, caches: &mut Caches) {
+        let due = tick(now + self.refresh_interval()) + 1;
+        if let Some(meta) = caches.internal_expect.meta(id) {
+            caches.internal_expect.set_meta(id, Meta { aux: due as u32, ..meta });
+        }
     }
 
     pub(crate) fn greeting_flags(&self) -> u8 {
@@ -273,31 +281,13 @@ impl Machine {
         self.hello.sent();
     }
 
-    /// True while the resend queue's entry stands for what the flow was last sent as.
-    pub(crate) fn counts(caches: &Caches, sent: &Sent) -> bool {
-        let current = |m: Meta| m.flags & mark::RING != 0 && m.aux == sent.seq;
-        match sent.item {
-            Item::Flow(id) => caches.internal.meta(id).is_some_and(current),
-            Item::Expect(id) => caches.internal_expect.meta(id).is_some_and(current),
-            Item::Control(_) => true,
-        }
-    }
-
     /// Keeps what was sent until it is acknowledged. When the queue is full the oldest is given up; should the
     /// peer ask for it, a bulk makes it good.
     fn keep(&mut self, sent: Sent, caches: &mut Caches) {
-        self.ring.push(sent);
-        if self.ring.is_sparse() {
-            self.ring.trim(|s| Machine::counts(caches, s));
-        }
-        while self.ring.live() > self.config.resend_queue_size {
-            let Some(oldest) = self.ring.pop() else { return };
-            if !Machine::counts(caches, &oldest) {
-                continue;
-            }
+        self.places.sent(sent, caches);
+        while let Some(oldest) = self.places.overflow(self.config.resend_queue_size, caches) {
             self.stats.resend_dropped += 1;
             self.discarded = Some(oldest.seq);
-            self.let_go(oldest, false, caches);
             if self.remove_if_dead(oldest.item, caches) {
                 self.discarded_dead = Some(oldest.seq);
             }
@@ -308,38 +298,19 @@ impl Machine {
         }
     }
 
-    /// Gives an ended flow up although the peer may not know; true when it was one.
+    /// Gives something ended up, whether the peer knows or not; true when it was that.
     fn remove_if_dead(&mut self, item: Item, caches: &mut Caches) -> bool {
-        let dead = |m: Option<Meta>| m.is_some_and(|m| m.flags & mark::DEAD != 0);
-        match item {
-            Item::Flow(id) => dead(caches.internal.meta(id)) && caches.internal.remove(id),
-            Item::Expect(id) => dead(caches.internal_expect.meta(id)) && caches.internal_expect.remove(id),
-            Item::Control(_) => false,
-        }
+        let dead = caches.meta(item).is_some_and(|m| m.flags & mark::DEAD != 0);
+        dead && self.places.remove(item, caches)
     }
 
-    /// An entry that counts leaves the resend queue. When it is `done`, because the peer has it, an ended flow
-    /// leaves the store with it: true then.
-    pub(crate) fn let_go(&mut self, sent: Sent, done: bool, caches: &mut Caches) -> bool {
-        self.ring.forget_one();
-        match sent.item {
-            Item::Flow(id) => {
-                let Some(meta) = caches.internal.meta(id) else { return false };
-                if done && meta.flags & mark::DEAD != 0 {
-                    return caches.internal.remove(id);
-                }
-                let gone = mark::RING | if done { mark::FRESH } else { 0 };
-                caches.internal.set_meta(id, Meta { flags: meta.flags & !gone, ..meta });
-            }
-            Item::Expect(id) => {
-                let Some(meta) = caches.internal_expect.meta(id) else { return false };
-                if done && meta.flags & mark::DEAD != 0 {
-                    return caches.internal_expect.remove(id);
-                }
-                caches.internal_expect.set_meta(id, Meta { flags: meta.flags & !mark::RING, ..meta });
-            }
-            Item::Control(_) => {}
+    /// The peer has what was sent: something ended leaves its cache.
+    pub(crate) fn arrived(&mut self, item: Item, caches: &mut Caches) {
+        if self.remove_if_dead(item, caches) {
+            return;
         }
-        false
+        if let Item::Flow(id) = item {
+            self.clear_fresh(id, caches);
+        }
     }
 }

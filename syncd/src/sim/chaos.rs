@@ -1,10 +1,9 @@
 //! Anything at all, in any order: no panic, no endless sending, and the machine's books stay right.
 
-use crate::peer::{Caches, Config, Event, Link, Machine, Mode, Origin, Seed, mark};
+use crate::peer::{Caches, Config, Event, Link, Machine, Mode, Origin, Seed};
 use crate::sim::kernel::tuple;
 use crate::sim::node::Log;
-use crate::sim::{Rng, seeds};
-use crate::store::{Cursor, Meta};
+use crate::sim::{Named, Rng, seeds};
 use zct_wire::peer::{Encode, Flow, MESSAGE_MAX, flag};
 
 /// A datagram: nonsense, or nearly right, or right with odd numbers and flags.
@@ -40,31 +39,10 @@ fn datagram(rng: &mut Rng, about: u32) -> Vec<u8> {
     out
 }
 
-/// What must be true between any two calls.
-fn check(m: &Machine, caches: &Caches, seed: u64) {
-    let kept = m.resend_queue(caches);
-    assert_eq!(kept.len(), m.ring.live(), "seed {seed}: entries that count");
-    assert!(kept.len() <= m.config().resend_queue_size, "seed {seed}");
-    assert!(kept.windows(2).all(|w| w[1].seq.wrapping_sub(w[0].seq) as i32 > 0), "seed {seed}: order");
-    let (mut cursor, mut ringed) = (Cursor::default(), 0);
-    while let Some(id) = caches.internal.walk(&mut cursor) {
-        let Meta { flags, .. } = caches.internal.meta(id).unwrap();
-        ringed += usize::from(flags & mark::RING != 0);
-        assert!(
-            flags & (mark::RING | mark::QUEUED) != mark::RING | mark::QUEUED,
-            "seed {seed}: {id:?} twice"
-        );
-        let dead_and_lost = flags & (mark::DEAD | mark::RING | mark::QUEUED) == mark::DEAD;
-        let will_be_told = m.bulk_is_pending() || m.hello.is_saying() || m.hello.firm_due().is_some();
-        assert!(!dead_and_lost || will_be_told, "seed {seed}: {id:?} forgotten");
-    }
-    let flows = kept.iter().filter(|s| matches!(s.item, crate::peer::Item::Flow(_))).count();
-    assert_eq!(flows, ringed, "seed {seed}: records in the resend queue");
-}
-
 #[test]
 fn the_books_stay_right_whatever_comes() {
     for seed in seeds(150) {
+        let _named = Named(seed);
         let mut rng = Rng::new(seed);
         let mode = [Mode::Ftfw, Mode::Ftfw, Mode::Notrack, Mode::Alarm][rng.below(4) as usize];
         let config = Config {
@@ -111,7 +89,7 @@ fn the_books_stay_right_whatever_comes() {
                 15 => now += rng.below(5000),
                 _ => now += rng.below(15),
             }
-            check(&m, &caches, seed);
+            m.check(&caches);
             if rng.percent(60) {
                 m.turn(now, &mut caches, &mut log);
                 let mut datagrams = 0;
@@ -119,7 +97,7 @@ fn the_books_stay_right_whatever_comes() {
                     datagrams += 1;
                     assert!(datagrams < 1000, "seed {seed}: does not stop");
                 }
-                check(&m, &caches, seed);
+                m.check(&caches);
             }
             assert!(caches.external.counts().ipv4 + caches.external.counts().ipv6 <= 30, "seed {seed}");
         }

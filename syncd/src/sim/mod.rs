@@ -26,6 +26,18 @@ pub(crate) use node::{Node, OurNode};
 pub(crate) use original::{Original, OriginalConfig};
 pub(crate) use world::{World, covers};
 
+/// Names the seed of a run that panics, wherever that happens.
+#[derive(Debug)]
+pub(crate) struct Named(pub(crate) u64);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {0}: SYNC_SEED={0} runs it alone", self.0);
+        }
+    }
+}
+
 /// Repeatable numbers: splitmix64.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(u64);

@@ -2,7 +2,7 @@
 
 use crate::peer::Millis;
 use crate::sim::node::{Table, expect_bytes, expects};
-use crate::sim::{Kernel, Net, Node, Quality, Rng};
+use crate::sim::{Kernel, Named, Net, Node, Quality, Rng};
 use std::collections::BTreeSet;
 
 /// Datagrams a node reads in a millisecond: what the original manages.
@@ -18,6 +18,8 @@ pub(crate) struct World {
     pub(crate) kernels: [Kernel; 2],
     // Of the wall clock, which numbers start from.
     epoch_s: u32,
+    steps: u64,
+    _named: Named,
     // Print every message that is received: SYNC_TRACE=1 with SYNC_SEED and -- --nocapture.
     trace: bool,
 }
@@ -43,6 +45,8 @@ impl World {
             nodes,
             kernels: Default::default(),
             epoch_s,
+            steps: 0,
+            _named: Named(seed),
             trace: std::env::var_os("SYNC_TRACE").is_some(),
         }
     }
@@ -92,7 +96,9 @@ impl World {
             let net = &mut self.net;
             let now = self.now;
             self.nodes[i].turn(now, |bytes| net.send(now, i, bytes));
+            self.nodes[i].check(self.steps);
         }
+        self.steps += 1;
         let next = self
             .nodes
             .iter()

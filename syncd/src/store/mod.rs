@@ -55,7 +55,7 @@ const CLASS6: u32 = 1 << 31;
 /// count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
-    /// Eight bits for the protocol machine.
+    /// Bits for the protocol machine, no others than [`Meta::FLAGS`].
     pub flags: u8,
     /// Which sweep has seen it last, modulo [`GENERATIONS`].
     pub generation: u8,
@@ -72,6 +72,8 @@ pub struct Meta {
 impl Meta {
     /// Flag: the flow has ended and waits for the peer to know. Such records are not counted as flows.
     pub const DEAD: u8 = 1;
+    /// All the flags there is room for.
+    pub const FLAGS: u8 = (bit::META >> bit::META_SHIFT) as u8;
 }
 
 /// Generations are counted modulo this.
@@ -351,8 +353,9 @@ impl Body {
 
     #[inline]
     fn set_meta(&mut self, m: Meta) {
+        debug_assert!(m.flags & !Meta::FLAGS == 0, "flags that nothing keeps");
         self.bits = self.bits & !(bit::META | bit::GENERATION)
-            | u32::from(m.flags) << bit::META_SHIFT
+            | u32::from(m.flags & Meta::FLAGS) << bit::META_SHIFT
             | u32::from(m.generation % GENERATIONS) << bit::GENERATION_SHIFT;
         (self.born_s, self.aux, self.note, self.slot) = (m.born_s, m.aux, m.note, m.slot);
     }

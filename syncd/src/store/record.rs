@@ -2,13 +2,16 @@
 
 use crate::store::cells::Cells;
 use crate::store::key::{V4 as V4_KEY, V6 as V6_KEY, zone_dir};
-use crate::store::slab::{NIL, Slot};
+use crate::store::slab::{NIL, SLOTS_MAX, Slot};
 use zct_wire::flow::Synproxy;
 use zct_wire::peer::Flow;
 use zct_wire::proto::{DccpInfo, ProtoInfo, SctpInfo, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
 
-/// Which members of the record hold something, and what the daemon knows of it.
+/// Which members of the record hold something, and what the daemon knows of it: 21 bits of attributes, of
+/// which two are free, then six of [`Meta`](crate::store::Meta)'s flags and five of its generation.
+///
+/// A new attribute of few flows needs none of them: it goes into a cell.
 pub(crate) mod bit {
     pub(crate) const PORTS: u32 = 1 << 0;
     pub(crate) const ICMP_TYPE: u32 = 1 << 1;
@@ -22,27 +25,67 @@ pub(crate) mod bit {
     pub(crate) const SPAT: u32 = 1 << 9;
     pub(crate) const DPAT: u32 = 1 << 10;
     pub(crate) const STATE: u32 = 1 << 11;
-    /// Two bits: which protocol the state, scales and role belong to; 0 none.
+    /// Three bits: which protocol the state, scales and role belong to; 0 none, 4 to 7 free.
     pub(crate) const PROTO_SHIFT: u32 = 12;
-    pub(crate) const PROTO: u32 = 3 << PROTO_SHIFT;
-    pub(crate) const WSCALE_ORIG: u32 = 1 << 14;
-    pub(crate) const WSCALE_REPLY: u32 = 1 << 15;
+    pub(crate) const PROTO: u32 = 7 << PROTO_SHIFT;
+    pub(crate) const WSCALE_ORIG: u32 = 1 << 15;
+    pub(crate) const WSCALE_REPLY: u32 = 1 << 16;
     /// DCCP: the first scale is the role.
     pub(crate) const ROLE: u32 = WSCALE_ORIG;
-    pub(crate) const ZONE: u32 = 1 << 16;
+    pub(crate) const ZONE: u32 = 1 << 17;
     /// All three SYN proxy values are zero: every flow made through ctnetlink has such.
-    pub(crate) const SYNPROXY_ZERO: u32 = 1 << 17;
+    pub(crate) const SYNPROXY_ZERO: u32 = 1 << 18;
+    /// For attributes to come.
+    pub(crate) const SPARE: u32 = 3 << 19;
     /// All of the above.
-    pub(crate) const ATTRIBUTES: u32 = (1 << 18) - 1;
+    pub(crate) const ATTRIBUTES: u32 = (1 << META_SHIFT) - 1;
     /// Flags of [`Meta`](crate::store::Meta).
-    pub(crate) const META_SHIFT: u32 = 18;
-    pub(crate) const META: u32 = 0xff << META_SHIFT;
+    pub(crate) const META_SHIFT: u32 = 21;
+    pub(crate) const META: u32 = 0x3f << META_SHIFT;
     /// Five bits of generation.
-    pub(crate) const GENERATION_SHIFT: u32 = 26;
+    pub(crate) const GENERATION_SHIFT: u32 = 27;
     pub(crate) const GENERATION: u32 = 0x1f << GENERATION_SHIFT;
-    /// The slot is free, and `aux` is the next free one.
-    pub(crate) const FREE: u32 = 1 << 31;
+
+    /// Every attribute's bits, each to be named once.
+    const NAMED: [u32; 17] = [
+        PORTS,
+        ICMP_TYPE,
+        ICMP_CODE,
+        ICMP_ID,
+        STATUS,
+        TIMEOUT,
+        MARK,
+        SNAT,
+        DNAT,
+        SPAT,
+        DPAT,
+        STATE,
+        PROTO,
+        WSCALE_ORIG,
+        WSCALE_REPLY,
+        ZONE,
+        SYNPROXY_ZERO,
+    ];
+
+    // No bit has two meanings, none is forgotten, and there is room for another attribute.
+    const _: () = {
+        let (mut seen, mut i) = (SPARE, 0);
+        while i < NAMED.len() {
+            assert!(seen & NAMED[i] == 0);
+            seen |= NAMED[i];
+            i += 1;
+        }
+        assert!(seen == ATTRIBUTES && SPARE.count_ones() >= 1);
+        assert!(ATTRIBUTES & META == 0 && (ATTRIBUTES | META) & GENERATION == 0);
+        assert!(ATTRIBUTES | META | GENERATION == u32::MAX);
+        assert!(GENERATION >> GENERATION_SHIFT == crate::store::GENERATIONS as u32 - 1);
+    };
 }
+
+/// In place of the first cell: the slot is free, and `aux` is the next free one.
+const FREE: u32 = NIL - 1;
+// No cell has that number.
+const _: () = assert!(FREE as usize > SLOTS_MAX);
 
 /// What both record sizes share.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +103,7 @@ pub(crate) struct Body {
     pub(crate) born_s: u32,
     pub(crate) aux: u32,
     pub(crate) note: u32,
-    /// First cell of what does not fit, or [`NIL`].
+    /// First cell of what does not fit, or [`NIL`]; [`FREE`] in a free slot.
     pub(crate) cells: u32,
 }
 
@@ -111,27 +154,31 @@ const _: () = assert!(size_of::<Body>() == 40 && size_of::<V4>() == 64 && size_o
 
 impl Slot for V4 {
     fn free(next: u32) -> Self {
-        V4 { body: Body { bits: bit::FREE, aux: next, ..Body::default() }, ..V4::default() }
+        V4 { body: Body::free(next), ..V4::default() }
     }
     #[inline]
     fn next_free(&self) -> Option<u32> {
-        (self.body.bits & bit::FREE != 0).then_some(self.body.aux)
+        self.body.next_free()
     }
 }
 
 impl Slot for V6 {
     fn free(next: u32) -> Self {
-        V6 { body: Body { bits: bit::FREE, aux: next, ..Body::default() }, ..V6::default() }
+        V6 { body: Body::free(next), ..V6::default() }
     }
     #[inline]
     fn next_free(&self) -> Option<u32> {
-        (self.body.bits & bit::FREE != 0).then_some(self.body.aux)
+        self.body.next_free()
     }
 }
 
+/// The protocols that have a state of their own.
 const PROTO_TCP: u32 = 1 << bit::PROTO_SHIFT;
 const PROTO_SCTP: u32 = 2 << bit::PROTO_SHIFT;
 const PROTO_DCCP: u32 = 3 << bit::PROTO_SHIFT;
+/// The first number for one to come.
+const PROTO_NEXT: u32 = 4 << bit::PROTO_SHIFT;
+const _: () = assert!(PROTO_NEXT & !bit::PROTO == 0);
 
 impl V4 {
     pub(crate) fn new(key: [u8; V4_KEY]) -> Self {
@@ -186,6 +233,16 @@ impl V6 {
 }
 
 impl Body {
+    /// The body of a free slot that points on.
+    fn free(next: u32) -> Self {
+        Body { cells: FREE, aux: next, ..Body::default() }
+    }
+
+    #[inline]
+    fn next_free(&self) -> Option<u32> {
+        (self.cells == FREE).then_some(self.aux)
+    }
+
     /// Packs everything but the key; keeps the daemon's own bits.
     fn set(&mut self, flow: &Flow, nat_bits: u32, cells: &mut Cells) {
         let mut bits = nat_bits;
@@ -269,5 +326,52 @@ impl Body {
             cells.read(self.cells, &mut flow);
         }
         flow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Key, Meta};
+
+    fn flow(n: u8) -> Flow {
+        let orig = Tuple {
+            src: Some(Addr::V4([10, 0, 0, n])),
+            dst: Some(Addr::V4([10, 0, 0, 1])),
+            proto: Some(6),
+            ..Tuple::default()
+        };
+        Flow { orig, mark: Some(n.into()), labels: Some([n; 16]), ..Flow::default() }
+    }
+
+    /// What a new attribute and a new protocol would use is kept apart from everything there is, comes back
+    /// with it, and is gone when the flow is written anew without them.
+    #[test]
+    fn there_is_room_for_an_attribute_and_a_protocol() {
+        let mut cells = Cells::new();
+        let Some(Key::V4(key)) = Key::of(&flow(1)) else { panic!("an IPv4 flow") };
+        let mut r = V4::new(key);
+        r.set(&flow(1), &mut cells);
+        let before = r.body.bits;
+        assert_eq!(before & (bit::SPARE | bit::PROTO), 0);
+        for to_come in [bit::SPARE & bit::SPARE.wrapping_neg(), bit::SPARE, PROTO_NEXT, bit::PROTO] {
+            r.body.bits |= to_come;
+            assert_eq!((r.flow(&cells), r.next_free()), (flow(1), None));
+            let meta = Meta { flags: Meta::FLAGS, generation: 31, ..r.body.meta() };
+            r.body.set_meta(meta);
+            assert_eq!((r.body.meta(), r.body.bits & to_come), (meta, to_come));
+            r.body.set_meta(Meta { flags: 0, generation: 0, ..meta });
+            r.set(&flow(1), &mut cells);
+            assert_eq!(r.body.bits, before);
+        }
+    }
+
+    /// A slot with every bit of the word set is taken all the same, and one that is free is nothing else.
+    #[test]
+    fn only_the_mark_of_a_free_slot_makes_one() {
+        let mut r = V6::default();
+        r.body.bits = u32::MAX;
+        assert_eq!(r.next_free(), None);
+        assert_eq!((V6::free(7).next_free(), V4::free(NIL).next_free()), (Some(7), Some(NIL)));
     }
 }

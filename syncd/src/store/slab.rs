@@ -5,7 +5,7 @@ const CHUNK: usize = 1024;
 /// The end of a free list and of a chain.
 pub(crate) const NIL: u32 = u32::MAX;
 /// Slots a slab can have; a class bit and [`NIL`] need the rest of the numbers.
-const SLOTS_MAX: usize = 0x7fff_ffff;
+pub(crate) const SLOTS_MAX: usize = 0x7fff_ffff;
 
 /// What can be kept in a [`Slab`]: a free slot keeps the number of the next free one in its own bytes.
 pub(crate) trait Slot: Default {

@@ -95,6 +95,8 @@ fuzz_target!(|data: &[u8]| {
             let counts = store.counts();
             assert!(counts.flows + counts.dead <= LIMIT);
         }
+        #[cfg(debug_assertions)]
+        m.check(&caches);
         let stats = m.stats();
         assert!(stats.received <= u64::MAX / 2);
     }

@@ -56,8 +56,8 @@ pub mod flag {
     pub const GREETING: u8 = HELLO | HELLO_BACK;
 }
 
-/// Message types (§2.1). What a type is about and what has happened to it are taken apart here, so that whoever
-/// looks at one has to say what becomes of each.
+/// Message types (§2.1). What a type is about and what has happened to it are taken apart here, so that
+/// whoever looks at one has to say what becomes of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A flow. A new one replaces what the receiver has; of a changed one, attributes that are absent keep
