@@ -20,7 +20,7 @@ complete -c zct -s d -l dst -l orig-dst -x -d 'destination address of the origin
 complete -c zct -s r -l reply-src -x -d 'source address of the reply direction'
 complete -c zct -s q -l reply-dst -x -d 'destination address of the reply direction'
 complete -c zct -s p -l protonum -x -a 'tcp udp udplite icmp icmpv6 sctp gre dccp' -d 'layer 4 protocol, by name or number'
-complete -c zct -s t -l timeout -x -d 'time until the entry expires, in seconds'
+complete -c zct -s t -l timeout -x -d 'time until the entry expires: seconds, or 90s, 5m, 1h30m, 2d'
 complete -c zct -s u -l status -x -a 'ASSURED SEEN_REPLY UNREPLIED FIXED_TIMEOUT EXPECTED OFFLOAD HW_OFFLOAD UNSET' -d 'status: ASSURED, SEEN_REPLY, FIXED_TIMEOUT, EXPECTED, OFFLOAD, HW_OFFLOAD, UNREPLIED, UNSET; ! negates'
 complete -c zct -s z -l zero -d 'read the counters and reset them in the same step'
 complete -c zct -s e -l event-mask -x -a 'ALL NEW UPDATES DESTROY' -d 'events to show: NEW, UPDATES, DESTROY, ALL'

@@ -63,5 +63,5 @@ pub use route::Interfaces;
 pub use sink::{Lost, Sink};
 pub use socket::NetlinkSocket;
 pub use stepdump::{Progress, StepDump};
-pub use sys::{BpfInsn, default_sigpipe, errno_text, processors};
+pub use sys::{BpfInsn, default_sigpipe, errno_text, processors, ticks_a_second};
 pub use zone::SystemZone;

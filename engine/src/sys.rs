@@ -479,6 +479,17 @@ pub fn processors() -> usize {
     usize::try_from(unsafe { libc::CPU_COUNT(&set) }).unwrap_or(1)
 }
 
+/// How often a second the kernel's clock ticks (CONFIG_HZ), which is the unit of all its timeouts; `None` when
+/// that cannot be told. The coarse clocks have the resolution of a tick.
+pub fn ticks_a_second() -> Option<u32> {
+    let mut tick = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes the one structure, which lives over the call.
+    let ret = unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut tick) };
+    let ns = u64::try_from(tick.tv_nsec).ok().filter(|ns| ret == 0 && tick.tv_sec == 0 && *ns > 0)?;
+    // To the nearest: 3333333 ns are a tick at 300 Hz.
+    u32::try_from((1_000_000_000 + ns / 2) / ns).ok()
+}
+
 /// The text of an errno in the C locale (strerror(3)), as scripts know it: `Operation not permitted`.
 pub fn errno_text(errno: i32) -> String {
     let mut buf = [0u8; 128];

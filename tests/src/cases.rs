@@ -74,9 +74,9 @@ impl Aim<'_> {
 
     fn network(&mut self, which: usize) -> String {
         let len = if self.at.family() == "ipv4" {
-            self.one(&["0", "", "8", "16", "23", "25", "31", "32"])
+            self.one(&["0", "8", "16", "23", "25", "31", "32"])
         } else {
-            self.one(&["0", "", "16", "33", "64", "127", "128"])
+            self.one(&["0", "16", "33", "64", "127", "128"])
         };
         format!("{}/{len}", self.host(which))
     }

@@ -32,7 +32,7 @@ version x|timeout version|helper version|--version|-V|--help|-h|help|help list|l
 -h timeout|hel list|he l|h l|l h|l hel|version list a b c|list timeout --|list timeout '' |list helper x
 add timeout a inet tcp|add timeout a inet6 udp|add timeout a inet esp|add timeout a inet esp foo
 add timeout a inet esp foo 1|add timeout a foo tcp close 1|add timeout a inet foo close 1|add timeout a foo foo x
-add timeout a '' tcp close 1|add timeout a inet '' close 1|add timeout a inet tcp '' 1|add timeout a inet tcp close ''
+add timeout a '' tcp close 1|add timeout a inet '' close 1|add timeout a inet tcp '' 1
 add timeout a INET tcp close 1|add timeout a inet 6 close 1|add timeout a inet tcp CLOS 1|add timeout a inet tcp closed 1
 add timeout '' inet udp replied 1|get timeout ''|delete timeout ''|delete timeout ''|get timeout ''
 add timeout p inet tcp close 1 established 2 close 3|get timeout p|add timeout p inet tcp close 1|get timeout p
@@ -44,7 +44,7 @@ timeout add r inet6 icmpv6 timeout 5|t g r|timeout get r|timeout list|t d r|time
 default-get timeout inet tcp extra words|default-get timeout foo tcp|default-get timeout inet foo|default-get t '' ''
 default-set timeout foo tcp close 1|default-set timeout inet foo close 1|default-set timeout inet tcp close
 default-set timeout inet tcp foo 1|default-set timeout inet tcp close 1 foo|default-set timeout inet esp timeout 1
-default-set timeout inet tcp close abc|default-get timeout inet tcp|add timeout d inet tcp established 1|get timeout d
+default-get timeout inet tcp|add timeout d inet tcp established 1|get timeout d
 default-set timeout inet tcp close 10 established 432000|default-get timeout inet6 tcp|get timeout d|delete timeout d
 disable timeout a b c d e|default-set helper a b c|helper default-get|helper default-set|default-get helper a
 add helper ftp foo tcp|add helper ftp inet foo|add helper ftp inet sctp|add helper ftp inet TCP|add helper ftp inet 6
@@ -57,25 +57,23 @@ add timeout m inet mptcp established 1|default-get timeout inet mptcp|default-ge
 add timeout n inet CPHB timeout 1|add timeout n inet ICMPV6 timeout 1|add timeout n inet Generic timeout 1
 ";
 
-/// Seconds as people, scripts and accidents write them.
-const SECONDS: &[&str] = &[
-    "0",
-    "1",
-    "60",
-    "432000",
+/// Seconds that both take for the same.
+const SECONDS: &[&str] = &["0", "1", "60", "432000", "2147483", "+5", " 5", "010", "\t7"];
+
+/// What people, scripts and accidents write in place of seconds.
+const NO_SECONDS: &[&str] = &[
     "-1",
-    "+5",
-    " 5",
     "5 5",
     "5x",
     "x5",
     "abc",
     "",
     "0x10",
-    "010",
     "1e3",
     "1.5",
     "- 5",
+    "7\n",
+    "21474837",
     "2147483647",
     "2147483648",
     "4294967295",
@@ -87,8 +85,9 @@ const SECONDS: &[&str] = &[
     "9223372036854775807",
     "9223372036854775808",
     "-9223372036854775808",
-    "\t7",
-    "7\n",
+    "1000000d",
+    "5 m",
+    "1H",
 ];
 
 /// Protocols with a state each: those with timeouts, by name and alias, and some without.
@@ -156,6 +155,7 @@ fn beginnings(word: &str) -> impl Iterator<Item = &str> {
 pub fn histories() -> Vec<History> {
     let mut all = vec![lines(LINES).collect(), commands(), states(), seconds(), names()];
     all.extend(long_names());
+    all.extend(no_seconds());
     all
 }
 
@@ -221,6 +221,19 @@ fn seconds() -> History {
         out.push(words("delete timeout s"));
     }
     out
+}
+
+/// Each the end of a history: the original makes a policy of it.
+fn no_seconds() -> impl Iterator<Item = History> {
+    let lines =
+        ["add timeout s inet tcp syn_sent 3 close", "default-set timeout inet udp unreplied 9 replied"];
+    NO_SECONDS.iter().flat_map(move |seconds| {
+        lines.map(|line| {
+            let mut last = words(line);
+            last.push(seconds.into());
+            vec![words("add timeout before inet udp replied 8"), last]
+        })
+    })
 }
 
 /// Names that are no words.

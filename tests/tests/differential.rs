@@ -250,9 +250,31 @@ fn difference(id: &str, cases: &mut Cases<'_>, world: &World) -> Vec<String> {
         "W16" => pick(&["-L -o xml -p sctp", "-L -o xml,ktimestamp"]),
         "W22" => pick(&[
             "-L -p tcp --sport abc",
+            "-L -p tcp --dport 65979",
             "-L -p udp -a x --dport 53x --reply-port-src ?",
+            "-L -p tcp --reply-port-dst -1 -o xml",
+            "-L -p tcp --dport 80,65536",
+            "-L -p tcp --dport 90-80",
+            "-L -p udp --sport 1-2-3",
+            "-L -p tcp --dport=",
             "-L -p icmp --icmp-type echo -a y",
+            "-L -p icmp --icmp-type 264",
+            "-L -p icmpv6 --icmpv6-code 0x0",
+            "-L -p icmp --icmp-id 65613",
             "-L -p gre --srckey key",
+            "-L -p gre --dstkey 0x10000",
+        ]),
+        "Z mask of a mark" => pick(&["-L -m 5/0xfffffffff", "-L -m 0/", "-L -m 1/x -o xml", "-L -m 5/1,2"]),
+        "Z netmask" => {
+            pick(&["-L -s 10.0.0.1/", "-L -d fd00::1/ -o id", "-L -s 1.1.1.1/33", "-L -s 1.1.1.1/8x -o xml"])
+        }
+        "Z address text" => vec!["-L".into(), "-s".into(), format!("{} 10.0.0.2", at.facts.addrs[0])],
+        "Z address form" => pick(&[
+            "-L -s 10.1",
+            "-L -a x -d 10.1.0 -r 012.0.0.1 -u S,ASSURED",
+            "-L -s 10.1,10.0.2/24,10.0.0.3 -o xml",
+            "-L -g 198.51.25601 -o id",
+            "-L -d 0xa.1/8 -p udp",
         ]),
         "W8 secmark" => pick(&["-L -c 0", "-L -c 5 -f ipv6 -o xml", "-L -p udp -c 0x10"]),
         other => panic!("no command line triggers {other}"),

@@ -84,8 +84,9 @@ fn both(history: &History, ledger: &mut Ledger) -> usize {
     let (mut before, mut some) = (State::default(), 0);
     for (n, (words, (ours, after))) in history.iter().zip(ours).enumerate() {
         let theirs = reference(words, ledger);
-        if compare(words, &ours, &theirs, ledger) == Some("Z nfct policy name") {
-            // The original goes on with another policy, and so cannot be compared any more.
+        let difference = compare(words, &ours, &theirs, ledger);
+        if [Some("Z nfct policy name"), Some("Z nfct seconds")].contains(&difference) {
+            // The original goes on with another policy or timeout, and so cannot be compared any more.
             assert_eq!(after, before, "refused, but something changed: nfct {words:?}");
             assert_eq!(n + 1, history.len(), "lines after nfct {words:?}");
             return some;
@@ -128,6 +129,34 @@ fn without_the_file_of_protocols(ledger: &mut Ledger) {
     }
     let unknown = on(Tool::Nfct, "default-get timeout inet TCP").err();
     assert!(unknown.ends_with(": unknown layer 4 protocol\n"), "{unknown}");
+}
+
+/// Times with units, and the longest there is: what is made of it still works, and one more would end flows at
+/// once.
+#[test]
+fn times_have_units_and_a_limit() {
+    let _ns = Netns::fresh();
+    let shown = |line: &str| {
+        let done = on(Tool::Nfct, &format!("default-set timeout inet tcp {line}"));
+        assert_eq!((done.exit, done.err()), (Exit::Code(0), String::new()), "{line}");
+        let all = on(Tool::NfctReference, "default-get timeout inet tcp").out();
+        let of = |state: &str| {
+            let line = all.lines().find(|l| l.contains(&format!(".{state} = "))).expect("a state");
+            line.split_once(" = ").expect("a value").1.trim_end_matches(',').parse::<u32>().expect("seconds")
+        };
+        (of("ESTABLISHED"), of("CLOSE"))
+    };
+    assert_eq!(shown("established 1h close 90s"), (3600, 90));
+    assert_eq!(shown("established 1d12h close 5m"), (129_600, 300));
+    assert_eq!(shown("established 24d20h31m23s close 0"), (2_147_483, 0));
+    let refused = on(Tool::Nfct, "default-set timeout inet tcp close 7 established 99999999").err();
+    let start = "unexpected value '99999999' with established: seconds, or with units";
+    assert!(refused.contains(start), "{refused}");
+    let longest = refused.rsplit_once("at most ").expect("a limit").1.trim_end();
+    let longest: u32 = longest.parse().expect("a number");
+    assert_eq!(shown(&format!("established {longest}")), (longest, 0));
+    let over = on(Tool::Nfct, &format!("default-set timeout inet tcp established {}", longest + 1));
+    assert_eq!(over.exit, Exit::Code(1));
 }
 
 /// A full disk is no success.

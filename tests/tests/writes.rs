@@ -33,6 +33,7 @@ const TESTS: &[(&str, fn())] = &[
     ("W25", two_deletes_at_once_share_the_work),
     ("W26", a_tuple_that_was_used_again_survives),
     ("Z dry-run", a_dry_run_changes_nothing),
+    ("Z units", times_have_units),
     ("W35", the_timeout_does_not_select),
 ];
 
@@ -457,6 +458,24 @@ fn a_dry_run_changes_nothing() {
     // Each line is judged by the table as it is: three flows by -D, and all four by -F.
     assert!(output.err().contains("1 flow entries would be created, 0 updated, 7 deleted"), "{output:?}");
     assert_eq!([table("-L -f ipv4"), table("-L -f ipv6")], before);
+}
+
+fn times_have_units() {
+    for (time, seconds) in [("1h", 3600), ("5m", 300), ("1h30m", 5400), ("2d", 172_800), ("90s", 90)] {
+        let [theirs, ours] = both(|tool| {
+            done(tool, &[&PLAIN.replace("1000", time)]);
+            done(Tool::Reference, &["-I -s 10.0.0.1 -d 10.0.0.2 -p udp --sport 3 --dport 4 -t 1000"]);
+            done(tool, &[&format!("-U -p udp -f ipv4 --sport 3 -t {time}")]);
+            let timeout = |l: &String| l.split_ascii_whitespace().nth(2).and_then(|t| t.parse::<u32>().ok());
+            let lines = on(Tool::Reference, "-L").lines();
+            lines.iter().filter_map(timeout).collect::<Vec<_>>()
+        });
+        assert!(theirs.iter().all(|t| *t < 100), "{theirs:?}");
+        assert!(
+            ours.len() == 2 && ours.iter().all(|t| (seconds / 2..=seconds).contains(t)),
+            "{time}: {ours:?}"
+        );
+    }
 }
 
 fn the_timeout_does_not_select() {

@@ -8,10 +8,10 @@ use crate::plan::KernelFilter;
 use crate::values::addr::{self, AddrArg};
 use crate::values::list::{EventMask, Output, Status};
 use crate::values::nat::NatArg;
-use crate::values::number;
+use crate::values::number::{self, Base};
 use crate::values::protocol::Protocol;
 use std::ffi::OsString;
-use zct_wire::consts::af;
+use zct_wire::consts::{af, ipproto};
 use zct_wire::filter::Masked;
 use zct_wire::tuple::Addr;
 
@@ -68,18 +68,22 @@ pub enum Side {
     ReplyDst,
 }
 
-/// `PORT` or `FIRST:LAST`.
-fn port_range(text: &[u8]) -> Option<PortRange> {
-    let port = |t: &[u8]| -> Option<u16> {
-        let digits = std::str::from_utf8(t).ok().filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?;
-        digits.parse().ok()
-    };
-    let range = match text.iter().position(|b| *b == b':') {
+/// Their options, in the same order.
+const ADDRESS_NAMES: [&str; 4] = ["src", "dst", "reply-src", "reply-dst"];
+
+/// `PORT`, `FIRST-LAST` or `FIRST:LAST`.
+fn port_range(text: &[u8], base: Base) -> Option<PortRange> {
+    let port = |t: &[u8]| number::up_to(t, base, u16::MAX.into()).map(|v| v as u16);
+    let range = match text.iter().position(|b| matches!(b, b'-' | b':')) {
         Some(at) => PortRange { first: port(&text[..at])?, last: port(&text[at + 1..])? },
         None => PortRange::one(port(text)?),
     };
     (range.first <= range.last).then_some(range)
 }
+
+/// What would have been right in a list of ports.
+const PORTS_WANTED: &str =
+    "numbers from 0 to 65535 or ranges FIRST-LAST, separated by commas, FIRST not above LAST";
 
 /// A NAT option: given, and with an address if it has one.
 pub type NatOption = Option<Option<NatArg>>;
@@ -236,8 +240,8 @@ impl Args {
 
     /// Addresses without a length; `option` is their long name.
     pub fn exact_addresses(&mut self, list: &[u8], option: &str, more: Side) -> Result<Addr, Fail> {
-        self.addresses(list, more, |_, text| Ok(AddrArg { addr: addr::exact(text, option)?, mask: None }))
-            .map(|a| a.addr)
+        let parse = |_: &mut Args, text: &[u8]| Ok(AddrArg { addr: addr::exact(text, option)?, mask: None });
+        self.addresses(list, more, parse).map(|a| a.addr)
     }
 
     fn addresses(
@@ -251,6 +255,7 @@ impl Args {
         for text in list.split(|b| *b == b',') {
             let arg = parse(self, text)?;
             self.set_family(arg.addr.family())?;
+            self.say_what_it_stands_for(text, &arg.addr, ADDRESS_NAMES[more as usize]);
             match first {
                 None => first = Some(arg),
                 Some(_) => self.more_addrs[more as usize].push(arg),
@@ -264,6 +269,11 @@ impl Args {
     pub fn network(&mut self, text: &[u8], mask: Id) -> Result<AddrArg, Fail> {
         let arg = addr::network(text)?;
         self.set_family(arg.addr.family())?;
+        self.say_what_it_stands_for(
+            text,
+            &arg.addr,
+            if mask == Id::MaskSrc { "tuple-src" } else { "tuple-dst" },
+        );
         if arg.mask.is_some() {
             self.given.add(mask);
         }
@@ -286,40 +296,41 @@ impl Args {
     pub fn address(&mut self, text: &[u8], option: &str) -> Result<Addr, Fail> {
         let addr = addr::exact(text, option)?;
         self.set_family(addr.family())?;
+        self.say_what_it_stands_for(text, &addr, option);
         Ok(addr)
     }
 
-    /// A port as the original reads it, decimal and cut to 16 bits; or, which is ours, a list of ports and
-    /// of ranges `FIRST:LAST`.
-    pub fn port(&mut self, text: &[u8], option: &str, side: Side) -> Result<u16, Fail> {
-        self.port_lists[side as usize].clear();
-        if !text.iter().any(|b| matches!(b, b',' | b':')) {
-            return Ok(self.decimal(text, option) as u16);
+    /// An address in a form that few know is taken, and said in the usual one. `text` may have a length.
+    fn say_what_it_stands_for(&mut self, text: &[u8], addr: &Addr, option: &str) {
+        let host = text.split(|b| *b == b'/').next().unwrap_or(text);
+        if let Some(usual) = addr::stands_for(host, addr) {
+            let shown = String::from_utf8_lossy(host);
+            self.warnings.push(format!("WARNING: `{shown}' with --{option} is read as {usual}"));
+        }
+    }
+
+    /// A port or a GRE key; or, which is ours, a list of them and of ranges `FIRST-LAST`.
+    pub fn port(&mut self, text: &[u8], option: &str, side: Side, base: Base) -> Result<u16, Fail> {
+        let list = &mut self.port_lists[side as usize];
+        list.clear();
+        if !text.iter().any(|b| matches!(b, b',' | b':' | b'-')) {
+            return number::field(text, base, option);
         }
         for piece in text.split(|b| *b == b',') {
-            let range = port_range(piece).ok_or_else(|| Fail::word("Invalid port list `", text, "'"))?;
-            self.port_lists[side as usize].push(range);
+            let range = port_range(piece, base);
+            list.push(range.ok_or_else(|| number::unexpected(text, option, PORTS_WANTED))?);
         }
-        Ok(self.port_lists[side as usize].first().map_or(0, |r| r.first))
+        Ok(list.first().map_or(0, |r| r.first))
     }
 
     /// The name of an option that was given more than one value, if there is one.
     pub fn listed(&self) -> Option<&'static str> {
-        let names = ["src", "dst", "reply-src", "reply-dst"];
-        let ports = ["sport", "dport", "reply-port-src", "reply-port-dst"];
-        let addr = self.more_addrs.iter().zip(names).find(|(l, _)| !l.is_empty()).map(|(_, n)| n);
+        let ports = match self.protocol {
+            Some(p) if p.num == ipproto::GRE => ["srckey", "dstkey", "reply-key-src", "reply-key-dst"],
+            _ => ["sport", "dport", "reply-port-src", "reply-port-dst"],
+        };
+        let addr = self.more_addrs.iter().zip(ADDRESS_NAMES).find(|(l, _)| !l.is_empty()).map(|(_, n)| n);
         addr.or_else(|| self.port_lists.iter().zip(ports).find(|(l, _)| !l.is_empty()).map(|(_, n)| n))
-    }
-
-    /// A decimal number as `atoi` reads it, cut to its type by the caller. Text that is no number is taken
-    /// as the original takes it, but not without a word.
-    pub fn decimal(&mut self, text: &[u8], option: &str) -> i64 {
-        let value = number::decimal(text);
-        if !number::is_decimal(text) {
-            let shown = String::from_utf8_lossy(text);
-            self.warnings.push(format!("WARNING: `{shown}' with --{option} is not a number, using {value}"));
-        }
-        value
     }
 
     /// `-n`, `-g`, `-j`: an address makes the dump one of its family.
@@ -329,6 +340,8 @@ impl Args {
         let Some(text) = text else { return Ok(Some(before)) };
         let mut arg = crate::values::nat::parse(text, option)?;
         self.set_family(arg.addr.family())?;
+        let host = crate::values::nat::host(text);
+        self.say_what_it_stands_for(host, &arg.addr, option);
         arg.port = arg.port.or(before.and_then(|b| b.port));
         Ok(Some(Some(arg)))
     }

@@ -34,6 +34,14 @@ runs the commands of a file, one a line:
 on the conntrack table. Empty lines and lines that begin with # are skipped; double quotes group words. The whole file is checked before the first line is carried out. Every line behaves as if it were run alone, in order. Creations are sent in batches of up to 128: when one is refused the run ends, and the message names the line and says which later lines of its batch took effect. Consecutive
 .B \-D
 lines are one pass over the table; what they delete is shown in the table's order. Memory does not grow with the file.
+.SH NUMBERS AND ADDRESSES
+Every number has the limit of its field: ports, keys and zones 65535, ICMP types and codes 255, marks, masks, ids and tags 4294967295. What is no number, is negative, is too large or has other text behind it is refused before anything is done. GRE keys, marks, zones, ids and security marks may be hexadecimal (0x10) and octal (010); all other numbers are decimal.
+.PP
+An IPv4 address may be written in every form of
+.BR inet_aton (3).
+When it is not four decimal numbers, standard error says what it is read as: 10.1 is 10.0.0.1, and 010.1.0.5 is 8.1.0.5. Of an option that takes one value and is given twice the last value counts, and standard error says so. In a file of
+.B \-R
+the first twenty such lines are named and the others counted.
 .SH EVENTS
 The kernel drops events when the receive buffer is full. A warning is shown once a burst, then the number of events lost, and at the end their total. An event takes 1280 bytes of the buffer. While more than 16,000 come in a second they are gathered for half a millisecond, so that not every one costs a wake-up, unless the buffer has less than 512 KiB.
 .PP

@@ -8,5 +8,6 @@ pub mod legal;
 pub mod man;
 pub mod parse;
 pub mod protocol;
+mod repeats;
 pub mod stray;
 pub mod table;

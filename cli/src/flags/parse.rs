@@ -7,6 +7,7 @@
 use super::args::Args;
 use super::command::{COMMANDS, Command, Table};
 use super::protocol::PROTOCOLS;
+use super::repeats::Repeats;
 use super::stray;
 use super::table::{FLAGS, Flag, Id, Takes};
 use crate::fail::Fail;
@@ -33,6 +34,7 @@ impl Meaning {
 struct Words<'a> {
     words: &'a [&'a [u8]],
     next: usize,
+    repeats: Repeats,
 }
 
 impl<'a> Words<'a> {
@@ -55,7 +57,7 @@ impl<'a> Words<'a> {
 /// Reads the words after the program's name into `args`. On failure `args` holds what came before, its
 /// warnings among it.
 pub fn parse(words: &[&[u8]], args: &mut Args) -> Result<(), Fail> {
-    let mut words = Words { words, next: 0 };
+    let mut words = Words { words, next: 0, repeats: Repeats::default() };
     while let Some(word) = words.take() {
         match word {
             // What comes behind it is no option, and so belongs to none.
@@ -70,6 +72,7 @@ pub fn parse(words: &[&[u8]], args: &mut Args) -> Result<(), Fail> {
         }
     }
     stray::warn(args);
+    words.repeats.say(args);
     Ok(())
 }
 
@@ -226,8 +229,13 @@ fn apply(
                 return Err(Fail::word("option `", word, "' requires an argument"));
             };
             set(args, value)?;
+            words.repeats.note(flag, value);
         }
-        Takes::Maybe(_, set) => set(args, attached.or_else(|| words.take_plain()))?,
+        Takes::Maybe(_, set) => {
+            let value = attached.or_else(|| words.take_plain());
+            set(args, value)?;
+            value.inspect(|v| words.repeats.note(flag, v));
+        }
     }
     if flag.id != Id::NatRange {
         args.given.add(flag.id);

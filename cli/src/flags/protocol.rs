@@ -3,7 +3,8 @@
 use super::args::{Args, Side};
 use super::table::{Complete, Flag, Id, Section, Takes};
 use crate::fail::Fail;
-use crate::values::{number, protocol};
+use crate::values::number::{self, Base};
+use crate::values::protocol;
 use zct_wire::consts::ipproto;
 
 /// The options of one protocol, known once `-p` has named it.
@@ -43,7 +44,8 @@ macro_rules! port {
             section: Section::$section,
             brief: $brief,
             manual: if $value.as_bytes().len() > 4 {
-                "-L, -D, -U and -E take lists and ranges: 80,443,8000:8099."
+                "A number from 0 to 65535. -L, -D, -U and -E take lists and ranges: 80,443,8000-8099, also \
+                 written 8000:8099."
             } else {
                 ""
             },
@@ -52,22 +54,14 @@ macro_rules! port {
     };
 }
 
-/// A port of an expectation is decimal and wraps to 16 bits, as in the original.
-fn port(a: &mut Args, text: &[u8], option: &str) -> Result<u16, Fail> {
-    Ok(a.decimal(text, option) as u16)
+/// A port of an expectation.
+fn port(_: &mut Args, text: &[u8], option: &str) -> Result<u16, Fail> {
+    number::field(text, Base::Decimal, option)
 }
 
-/// A GRE key may be of any base.
-fn key(a: &mut Args, text: &[u8], option: &str) -> Result<u16, Fail> {
-    match number::any_base(text) {
-        Some((v, b"")) => Ok(v as u16),
-        other => {
-            let v = other.map_or(0, |(v, _)| v as u16);
-            let shown = String::from_utf8_lossy(text);
-            a.warnings.push(format!("WARNING: `{shown}' with --{option} is not a number, using {v}"));
-            Ok(v)
-        }
-    }
+/// A GRE key of an expectation may be of any base, as all of them.
+fn key(_: &mut Args, text: &[u8], option: &str) -> Result<u16, Fail> {
+    number::field(text, Base::Any, option)
 }
 
 /// The options of protocols with ports.
@@ -76,8 +70,8 @@ const PORTS: &[Flag] = &[
         Sport,
         ["sport", "orig-port-src"],
         orig_ports.src,
-        "PORT[:LAST][,...]",
-        |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigSrc),
+        "PORT[-LAST][,...]",
+        |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigSrc, Base::Decimal),
         "oPPooP-o--RRR-",
         Selection,
         "source port of the original direction"
@@ -86,8 +80,8 @@ const PORTS: &[Flag] = &[
         Dport,
         ["dport", "orig-port-dst"],
         orig_ports.dst,
-        "PORT[:LAST][,...]",
-        |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigDst),
+        "PORT[-LAST][,...]",
+        |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigDst, Base::Decimal),
         "oPPooP-o--RRR-",
         Selection,
         "destination port of the original direction"
@@ -96,8 +90,8 @@ const PORTS: &[Flag] = &[
         ReplyPortSrc,
         ["reply-port-src"],
         reply_ports.src,
-        "PORT[:LAST][,...]",
-        |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplySrc),
+        "PORT[-LAST][,...]",
+        |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplySrc, Base::Decimal),
         "oPPooP-o---RR-",
         Selection,
         "source port of the reply direction"
@@ -106,8 +100,8 @@ const PORTS: &[Flag] = &[
         ReplyPortDst,
         ["reply-port-dst"],
         reply_ports.dst,
-        "PORT[:LAST][,...]",
-        |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplyDst),
+        "PORT[-LAST][,...]",
+        |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplyDst, Base::Decimal),
         "oPPooP-o---RR-",
         Selection,
         "destination port of the reply direction"
@@ -159,8 +153,8 @@ const GRE_KEYS: &[Flag] = &[
         Sport,
         ["srckey", "orig-key-src"],
         orig_ports.src,
-        "KEY",
-        key,
+        "KEY[-LAST][,...]",
+        |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigSrc, Base::Any),
         "oPPooP-o--RRR-",
         Selection,
         "source key of the original direction"
@@ -169,8 +163,8 @@ const GRE_KEYS: &[Flag] = &[
         Dport,
         ["dstkey", "orig-key-dst"],
         orig_ports.dst,
-        "KEY",
-        key,
+        "KEY[-LAST][,...]",
+        |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigDst, Base::Any),
         "oPPooP-o--RRR-",
         Selection,
         "destination key of the original direction"
@@ -179,8 +173,8 @@ const GRE_KEYS: &[Flag] = &[
         ReplyPortSrc,
         ["reply-key-src"],
         reply_ports.src,
-        "KEY",
-        key,
+        "KEY[-LAST][,...]",
+        |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplySrc, Base::Any),
         "oPPooP-o--RRR-",
         Selection,
         "source key of the reply direction"
@@ -189,8 +183,8 @@ const GRE_KEYS: &[Flag] = &[
         ReplyPortDst,
         ["reply-key-dst"],
         reply_ports.dst,
-        "KEY",
-        key,
+        "KEY[-LAST][,...]",
+        |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplyDst, Base::Any),
         "oPPooP-o--RRR-",
         Selection,
         "destination key of the reply direction"
@@ -344,11 +338,11 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
                 |a, v| protocol::state(ipproto::SCTP, v).map(|s| a.state = Some(s)),
             ),
             vtag(Id::OrigVtag, &["orig-vtag"], |a, v| {
-                a.vtag[0] = Some(a.decimal(v, "orig-vtag") as u32);
+                a.vtag[0] = Some(number::field(v, Base::Decimal, "orig-vtag")?);
                 Ok(())
             }),
             vtag(Id::ReplyVtag, &["reply-vtag"], |a, v| {
-                a.vtag[1] = Some(a.decimal(v, "reply-vtag") as u32);
+                a.vtag[1] = Some(number::field(v, Base::Decimal, "reply-vtag")?);
                 Ok(())
             }),
         ],
@@ -400,15 +394,15 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
         ports: &[],
         own: &[
             icmp(Id::IcmpType, &["icmp-type"], "oRRooR-o------", "ICMP type, a number", |a, v| {
-                a.icmp_type = Some(a.decimal(v, "icmp-type") as u8);
+                a.icmp_type = Some(number::field(v, Base::Decimal, "icmp-type")?);
                 Ok(())
             }),
             icmp(Id::IcmpCode, &["icmp-code"], "oRRooR-o------", "ICMP code, a number", |a, v| {
-                a.icmp_code = Some(a.decimal(v, "icmp-code") as u8);
+                a.icmp_code = Some(number::field(v, Base::Decimal, "icmp-code")?);
                 Ok(())
             }),
             icmp(Id::IcmpId, &["icmp-id"], "oooooo-o------", "ICMP identifier", |a, v| {
-                a.icmp_id = Some(a.decimal(v, "icmp-id") as u16);
+                a.icmp_id = Some(number::field(v, Base::Decimal, "icmp-id")?);
                 Ok(())
             }),
         ],
@@ -420,15 +414,15 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
         ports: &[],
         own: &[
             icmp(Id::IcmpType, &["icmpv6-type"], "oRRooR-o------", "ICMPv6 type, a number", |a, v| {
-                a.icmp_type = Some(a.decimal(v, "icmpv6-type") as u8);
+                a.icmp_type = Some(number::field(v, Base::Decimal, "icmpv6-type")?);
                 Ok(())
             }),
             icmp(Id::IcmpCode, &["icmpv6-code"], "oRRooR-o------", "ICMPv6 code, a number", |a, v| {
-                a.icmp_code = Some(a.decimal(v, "icmpv6-code") as u8);
+                a.icmp_code = Some(number::field(v, Base::Decimal, "icmpv6-code")?);
                 Ok(())
             }),
             icmp(Id::IcmpId, &["icmpv6-id"], "oooooo-o------", "ICMPv6 identifier", |a, v| {
-                a.icmp_id = Some(a.decimal(v, "icmpv6-id") as u16);
+                a.icmp_id = Some(number::field(v, Base::Decimal, "icmpv6-id")?);
                 Ok(())
             }),
         ],

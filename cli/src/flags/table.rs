@@ -7,7 +7,8 @@ use super::args::{Args, Side};
 use super::command::{Cmd, Table};
 use crate::fail::Fail;
 use crate::plan::KernelFilter;
-use crate::values::{list, number, protocol};
+use crate::values::number::{self, Base};
+use crate::values::{list, protocol};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
@@ -234,15 +235,12 @@ pub static FLAGS: &[Flag] = &[
         id: Id::Timeout,
         letter: b't',
         names: &["timeout"],
-        // Wraps to 32 bits, as the original's assignment does.
-        takes: Takes::Value("SECONDS", |a, v| {
-            a.timeout = Some(a.decimal(v, "timeout") as u32);
-            Ok(())
-        }),
+        takes: Takes::Value("TIME", |a, v| number::timeout(v, "t").map(|s| a.timeout = Some(s))),
         legal: "-RRoo-----R---",
         section: Section::Change,
-        brief: "time until the entry expires, in seconds",
-        manual: "",
+        brief: "time until the entry expires: seconds, or 90s, 5m, 1h30m, 2d",
+        manual: "At most 2147483647 ticks of the kernel's clock, which are 2147483 seconds with 1000 ticks a \
+                 second and 8589934 with 250. With 0 the entry ends at once.",
         complete: Complete::Nothing,
     },
     Flag {
@@ -383,7 +381,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'i',
         names: &["id"],
         takes: Takes::Value("ID", |a, v| {
-            a.id = Some(number::checked(v, u32::MAX.into(), b'i')? as u32);
+            a.id = Some(number::field(v, Base::Any, "i")?);
             Ok(())
         }),
         legal: "---ooo--------",
@@ -448,7 +446,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'c',
         names: &["secmark"],
         takes: Takes::Value("MARK", |a, v| {
-            a.secmark = Some(number::checked(v, u32::MAX.into(), b'c')? as u32);
+            a.secmark = Some(number::field(v, Base::Any, "c")?);
             Ok(())
         }),
         legal: "o------o------",
@@ -463,7 +461,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'b',
         names: &["buffer-size"],
         takes: Takes::Value("BYTES", |a, v| {
-            a.buffer_size = Some(usize::try_from(a.decimal(v, "buffer-size")).unwrap_or(0));
+            a.buffer_size = Some(number::buffer_size(v, "b")?);
             Ok(())
         }),
         legal: "-------o------",
@@ -489,7 +487,7 @@ pub static FLAGS: &[Flag] = &[
         id: Id::Zone,
         letter: b'w',
         names: &["zone"],
-        takes: Takes::Value("ZONE", |a, v| zone(v, b'w').map(|z| a.zone = Some(z))),
+        takes: Takes::Value("ZONE", |a, v| zone(v, "w").map(|z| a.zone = Some(z))),
         legal: "ooo-o--o------",
         section: Section::Selection,
         brief: "conntrack zone of both directions",
@@ -547,7 +545,7 @@ pub static FLAGS: &[Flag] = &[
         id: Id::OrigZone,
         letter: b'(',
         names: &["orig-zone"],
-        takes: Takes::Value("ZONE", |a, v| zone(v, b'(').map(|z| a.orig_zone = Some(z))),
+        takes: Takes::Value("ZONE", |a, v| zone(v, "orig-zone").map(|z| a.orig_zone = Some(z))),
         legal: "ooo-o--o------",
         section: Section::Selection,
         brief: "zone of the original direction alone",
@@ -558,7 +556,7 @@ pub static FLAGS: &[Flag] = &[
         id: Id::ReplyZone,
         letter: b')',
         names: &["reply-zone"],
-        takes: Takes::Value("ZONE", |a, v| zone(v, b')').map(|z| a.reply_zone = Some(z))),
+        takes: Takes::Value("ZONE", |a, v| zone(v, "reply-zone").map(|z| a.reply_zone = Some(z))),
         legal: "ooo-o--o------",
         section: Section::Selection,
         brief: "zone of the reply direction alone",
@@ -632,8 +630,8 @@ pub static FLAGS: &[Flag] = &[
         letter: 0,
         names: &["jobs"],
         takes: Takes::Value("N", |a, v| {
-            let n = number::any_base(v).filter(|(n, rest)| rest.is_empty() && (1..=64).contains(n));
-            let (n, _) = n.ok_or_else(|| Fail::word("`", v, "' is not a number of jobs from 1 to 64"))?;
+            let n = number::up_to(v, Base::Any, 64).filter(|n| *n > 0);
+            let n = n.ok_or_else(|| Fail::word("`", v, "' is not a number of jobs from 1 to 64"))?;
             a.jobs = n as usize;
             Ok(())
         }),
@@ -660,8 +658,8 @@ pub static FLAGS: &[Flag] = &[
 ];
 
 /// A zone number.
-fn zone(text: &[u8], letter: u8) -> Result<u16, Fail> {
-    number::checked(text, u16::MAX.into(), letter).map(|v| v as u16)
+fn zone(text: &[u8], option: &str) -> Result<u16, Fail> {
+    number::field(text, Base::Any, option)
 }
 
 /// The names of a comma list, as they are.

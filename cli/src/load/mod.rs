@@ -55,7 +55,7 @@ pub fn run(name: Name, file: &[u8], options: Options) -> Result<(), Fail> {
             if Splitter::is_blank(line.text) {
                 return Ok(());
             }
-            let call = lines.parse(line.text, false)?;
+            let call = lines.parse(line.text, None)?;
             runner.line(call, line)
         })
     } else {
@@ -110,7 +110,7 @@ fn read_pieces(
         if Splitter::is_blank(line.text) {
             return Ok(());
         }
-        let call = lines.parse(line.text, false)?;
+        let call = lines.parse(line.text, None)?;
         piece.text.extend_from_slice(line.text);
         piece.calls.push((call, line.number, piece.text.len()));
         if piece.calls.len() == PIECE {
@@ -149,7 +149,7 @@ fn check_in_halves(source: &Source, name: Name) -> Option<u64> {
             if Splitter::is_blank(line.text) {
                 return Ok(());
             }
-            let call = lines.parse(line.text, false)?;
+            let call = lines.parse(line.text, None)?;
             total += 1;
             allowed(call.args.action)
         });
@@ -173,14 +173,16 @@ fn check(source: &mut Source, lines: &mut LineParser) -> Result<u64, Fail> {
         if Splitter::is_blank(line.text) {
             return Ok(());
         }
-        let at = |f: Fail| f.at(&format!("{name}:{}", line.number));
-        let call = lines.parse(line.text, true).map_err(at)?;
+        let place = format!("{name}:{}", line.number);
+        let at = |f: Fail| f.at(&place);
+        let call = lines.parse(line.text, Some(&place)).map_err(at)?;
         total += 1;
         if forbidden.is_none() {
             forbidden = allowed(call.args.action).err().map(at);
         }
         Ok(())
     })?;
+    lines.say_how_many_more();
     forbidden.map_or(Ok(total), Err)
 }
 
@@ -225,28 +227,49 @@ struct LineParser {
     labels: Vec<(Option<OsString>, Option<Arc<LabelMap>>)>,
     /// A line had something to warn of.
     warned: bool,
+    /// How many warnings there have been to show.
+    warnings: u64,
 }
+
+/// Warnings of a file that are shown; the rest is counted.
+const WARNINGS_MAX: u64 = 20;
 
 impl LineParser {
     fn new(name: Name) -> LineParser {
-        LineParser { name, splitter: Splitter::default(), labels: Vec::new(), warned: false }
+        LineParser { name, splitter: Splitter::default(), labels: Vec::new(), warned: false, warnings: 0 }
     }
 
-    /// Reads and checks one line; `first` says whether its warnings are still to be shown.
-    fn parse(&mut self, line: &[u8], first: bool) -> Result<Invocation, Fail> {
+    /// Reads and checks one line. Its warnings are shown when its place is given.
+    fn parse(&mut self, line: &[u8], place: Option<&str>) -> Result<Invocation, Fail> {
         let mut args = Args { in_file: true, ..Args::default() };
         let words: SmallVec<[&[u8]; 32]> = self.splitter.split(line)?.collect();
         let parsed = parse::parse(without_program(&words), &mut args);
+        drop(words);
         self.warned |= !args.warnings.is_empty();
-        if first {
-            args.warnings.iter().for_each(|w| warn(w.as_bytes()));
+        if let Some(place) = place {
+            self.show(&args.warnings, place);
         }
         parsed?;
-        drop(words);
         let labels = if args.needs_labels() { self.labels_of(&args) } else { None };
         let call = Invocation::new(self.name, args, labels)?;
         legal::check(&call.args, self.name)?;
         Ok(call)
+    }
+
+    fn show(&mut self, warnings: &[String], place: &str) {
+        for warning in warnings {
+            self.warnings += 1;
+            if self.warnings <= WARNINGS_MAX {
+                warn(format!("{warning} ({place})").as_bytes());
+            }
+        }
+    }
+
+    /// Says how many warnings there were behind those that were shown.
+    fn say_how_many_more(&self) {
+        if let Some(more @ 1..) = self.warnings.checked_sub(WARNINGS_MAX) {
+            warn(format!("WARNING: {more} more warnings about lines of this file").as_bytes());
+        }
     }
 
     fn labels_of(&mut self, args: &Args) -> Option<Arc<LabelMap>> {
@@ -265,7 +288,7 @@ mod tests {
 
     fn command(words: &str) -> String {
         let mut lines = LineParser::new(Name::Conntrack);
-        let call = lines.parse(words.as_bytes(), false).unwrap();
+        let call = lines.parse(words.as_bytes(), None).unwrap();
         match allowed(call.args.action) {
             Ok(()) => "allowed".to_owned(),
             Err(f) => String::from_utf8(f.text).unwrap(),

@@ -31,7 +31,7 @@ For helpers,
 .BR tcp " or " udp .
 .TP
 .IR state1 " " timeout1 " ..."
-A state of the protocol in any case, and seconds, as often as wanted; of one that is given twice the last counts.
+A state of the protocol in any case and its timeout, as often as wanted; of one that is given twice the last counts. A timeout is a number of seconds, or has units as in 90s, 5m, 1h30m and 2d. More than 2147483647 ticks of the kernel's clock are refused, since flows would end at once; these are 2147483 seconds with 1000 ticks a second and 8589934 with 250.
 Seconds are read up to the first character that is no digit, and what is no number is 0, as in the original.
 "#;
 

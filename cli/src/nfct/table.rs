@@ -139,7 +139,7 @@ pub static ROWS: &[Row] = &[
         max: None,
         missing: Missing::Syntax,
         brief: "create a policy",
-        manual: "Creates a timeout policy. At least one state and its timeout in seconds are needed; states \
+        manual: "Creates a timeout policy. At least one state and its timeout are needed; states \
                  that are not given take the default they have at that moment. A policy of that name must \
                  not exist. Names have up to 31 bytes. Rules attach it to flows: iptables -t raw ... -j CT \
                  --timeout NAME.",

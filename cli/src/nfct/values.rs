@@ -49,9 +49,9 @@ pub(super) fn helper_protocol(word: &[u8]) -> Result<u8, Fail> {
     }
 }
 
-/// Reads pairs of a state and its seconds. `protocol` is the word that `l4` was read from.
+/// Reads pairs of a state and its timeout. `protocol` is the word that `l4` was read from.
 ///
-/// Seconds are read as `atoi(3)` does: what is no number is 0, and garbage after one is ignored.
+/// The kernel would keep a timeout that is larger than the largest, and flows would end at once.
 pub(super) fn timeouts(l4: u8, protocol: &[u8], words: &[&[u8]]) -> Result<Timeouts, Fail> {
     let mut out = Timeouts::default();
     let table = states(l4).unwrap_or_default();
@@ -62,8 +62,11 @@ pub(super) fn timeouts(l4: u8, protocol: &[u8], words: &[&[u8]]) -> Result<Timeo
             let text = [b"Wrong state name: `", *state, b"' for protocol `", protocol, b"'"].concat();
             return Err(Fail::runtime(text));
         };
-        // C cuts the long to an int, which the attribute takes as unsigned.
-        out.set(*member, number::decimal(seconds) as u32);
+        let wanted = || {
+            let wanted = format!(": {}", number::seconds_wanted());
+            Fail::runtime([b"unexpected value '", *seconds, b"' with ", *state, wanted.as_bytes()].concat())
+        };
+        out.set(*member, number::seconds(seconds).ok_or_else(wanted)?);
     }
     Ok(out)
 }
@@ -118,13 +121,23 @@ mod tests {
     }
 
     #[test]
-    fn states_in_any_case_and_seconds_as_c_reads_them() {
-        let pairs: [&[u8]; 6] = [b"Close", b"7x", b"ESTABLISHED", b"-1", b"close", b"4294967303"];
+    fn states_in_any_case_and_timeouts_with_units() {
+        let pairs: [&[u8]; 6] = [b"Close", b"7", b"ESTABLISHED", b"1h", b"close", b"1d12h"];
         let mut want = Timeouts::default();
-        want.set(8, 7);
-        want.set(3, u32::MAX);
+        want.set(8, 129_600);
+        want.set(3, 3600);
         assert_eq!(timeouts(6, b"tcp", &pairs), Ok(want));
         assert_eq!(timeouts(6, b"tcp", &[]), Ok(Timeouts::default()));
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused_with_the_state_it_was_for() {
+        for bad in ["abc", "-1", "", "7x", "0x10", "1e3", "4294967303", "99999999999999999999", "25000d"] {
+            let pairs: [&[u8]; 4] = [b"close", b"7", b"Established", bad.as_bytes()];
+            let text = String::from_utf8(timeouts(6, b"tcp", &pairs).unwrap_err().text).unwrap();
+            let start = format!("unexpected value '{bad}' with Established: seconds, or with units");
+            assert!(text.starts_with(&start) && text.contains(", at most "), "{text}");
+        }
     }
 
     #[test]

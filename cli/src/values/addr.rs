@@ -1,12 +1,9 @@
 //! Addresses, with a prefix length where one is allowed (spec/cli.md §2.1).
 
-use super::number;
+use super::number::{self, Base};
 use crate::fail::Fail;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use zct_wire::tuple::Addr;
-
-/// The original keeps this many characters of an address.
-const TEXT_MAX: usize = 45;
 
 /// An address, and the mask its prefix length stands for when that is not the whole address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,13 +14,21 @@ pub struct AddrArg {
     pub mask: Option<Addr>,
 }
 
-/// Reads an address: IPv4 in all the forms of `inet_aton(3)`, else IPv6. No names.
+/// Reads an address: IPv4 in all the forms of `inet_aton(3)`, else IPv6. No names, and nothing behind it.
 pub fn address(text: &[u8]) -> Result<Addr, Fail> {
     if let Some(quad) = dotted_quad(text) {
         return Ok(Addr::V4(quad));
     }
-    let cut = text.get(..TEXT_MAX).unwrap_or(text);
-    ipv4(cut).map(Addr::V4).or_else(|| ipv6(cut).map(Addr::V6)).ok_or_else(|| invalid(text))
+    ipv4(text).map(Addr::V4).or_else(|| ipv6(text).map(Addr::V6)).ok_or_else(|| invalid(text))
+}
+
+/// What an address stands for that does not say so itself: `10.1` is 10.0.0.1, and `010.1.0.5` 8.1.0.5. `host`
+/// is the text that `addr` was read from.
+pub fn stands_for(host: &[u8], addr: &Addr) -> Option<Ipv4Addr> {
+    match addr {
+        Addr::V4(quad) if dotted_quad(trimmed(host)).is_none() => Some(Ipv4Addr::from(*quad)),
+        _ => None,
+    }
 }
 
 /// The message for what is no address.
@@ -50,16 +55,12 @@ pub fn exact(text: &[u8], option: &str) -> Result<Addr, Fail> {
     address(text)
 }
 
-/// A prefix length in decimal; nothing at all is 0.
+/// A prefix length in decimal. One that is left out is none: as 0 it would select every address.
 fn prefix_len(text: &[u8], max: u32) -> Result<u32, Fail> {
-    let bad = || Fail::usage("Invalid netmask");
-    if text.is_empty() {
-        return Ok(0);
-    }
-    if !number::is_decimal(text) {
-        return Err(bad());
-    }
-    u32::try_from(number::decimal(text)).ok().filter(|n| *n <= max).ok_or_else(bad)
+    number::up_to(text, Base::Decimal, max.into()).map(|v| v as u32).ok_or_else(|| {
+        let wanted = format!("': a prefix length from 0 to {max}");
+        Fail::usage([b"Invalid netmask `", text, wanted.as_bytes()].concat())
+    })
 }
 
 /// The mask of a prefix length in the family of `like`.
@@ -94,20 +95,23 @@ fn dotted_quad(text: &[u8]) -> Option<[u8; 4]> {
     (part == 3 && digits > 0).then_some(quad)
 }
 
-/// `inet_aton(3)`: one to four numbers of any base; the last fills what the others leave. What follows a
-/// blank is ignored.
+/// Without the blanks at its end, which `inet_aton(3)` takes.
+fn trimmed(text: &[u8]) -> &[u8] {
+    let len = text.iter().rposition(|b| !number::is_space(*b)).map_or(0, |at| at + 1);
+    &text[..len]
+}
+
+/// `inet_aton(3)`: one to four numbers of any base; the last fills what the others leave. Other than there,
+/// nothing but blanks may follow: a second address in the same word would go unseen.
 fn ipv4(text: &[u8]) -> Option<[u8; 4]> {
-    let end = text.iter().position(|b| b.is_ascii_whitespace() || *b == 0x0b).unwrap_or(text.len());
-    let parts: Vec<&[u8]> = text[..end].split(|b| *b == b'.').collect();
+    let parts: Vec<&[u8]> = trimmed(text).split(|b| *b == b'.').collect();
     let (last, front) = parts.split_last()?;
     if front.len() > 3 {
         return None;
     }
-    let number = |part: &[u8]| match number::any_base(part) {
-        // strtoul would take a sign, inet_aton does not.
-        Some((v, b"")) if part[0].is_ascii_digit() => Some(v),
-        _ => None,
-    };
+    // strtoul would take a sign, inet_aton does not.
+    let unsigned = |part: &[u8]| part.first().is_some_and(u8::is_ascii_digit);
+    let number = |part: &[u8]| number::up_to(part, Base::Any, u32::MAX.into()).filter(|_| unsigned(part));
     let mut out = [0u8; 4];
     for (byte, part) in out.iter_mut().zip(front) {
         *byte = u8::try_from(number(part)?).ok()?;
@@ -143,7 +147,7 @@ mod tests {
             ("0x01010101", v4(1, 1, 1, 1)),
             ("010.0.0.1", v4(8, 0, 0, 1)),
             ("1", v4(0, 0, 0, 1)),
-            ("1.2.3.4 x", v4(1, 2, 3, 4)),
+            ("1.2.3.4 \t", v4(1, 2, 3, 4)),
         ] {
             assert_eq!(address(text.as_bytes()), Ok(want), "{text}");
         }
@@ -158,10 +162,22 @@ mod tests {
             "x",
             "4294967296",
             "1.2.3.4x",
+            "1.2.3.4 x",
+            "10.0.0.1 10.0.0.2",
+            " 1.2.3.4",
+            "1.2.3.4096",
+            "1.65536.1",
+            "1.2.65536",
+            "1.16777216",
+            "0000000000000000000000000000000000000000000001x",
         ] {
             assert_eq!(address(text.as_bytes()), Err(invalid(text.as_bytes())), "{text}");
         }
         assert_eq!(address(b"2001::1").map(|a| a.family()), Ok(10));
+        // Longer than any address that is written without need.
+        assert_eq!(address(&[&[b'0'; 50], &b"1"[..]].concat()), Ok(v4(0, 0, 0, 1)));
+        let long = b"0000:0000:0000:0000:0000:ffff:255.255.255.255x";
+        assert_eq!(address(long), Err(invalid(long)));
         assert!(address(b"[::1]").is_err() && address(b"fe80::1%eth0").is_err());
     }
 
@@ -170,14 +186,37 @@ mod tests {
         let n = |t: &str| network(t.as_bytes());
         assert_eq!(n("10.0.0.1/32"), Ok(AddrArg { addr: v4(10, 0, 0, 1), mask: None }));
         assert_eq!(n("10.0.0.1/24").unwrap().mask, Some(v4(255, 255, 255, 0)));
-        assert_eq!(n("10.0.0.1/").unwrap().mask, Some(v4(0, 0, 0, 0)));
+        assert_eq!(n("10.0.0.1/0").unwrap().mask, Some(v4(0, 0, 0, 0)));
+        assert_eq!(n("10.0.0.1/008").unwrap().mask, Some(v4(255, 0, 0, 0)));
         assert_eq!(n("::1/128").unwrap().mask, None);
         assert_eq!(n("::1/0").unwrap().mask, Some(Addr::V6([0; 16])));
-        for bad in
-            ["1.1.1.1/33", "1.1.1.1/-1", "1.1.1.1/255.255.255.0", "1.1.1.1/x", "::1/129", "1.1.1.1/8/9"]
-        {
-            assert_eq!(n(bad), Err(Fail::usage("Invalid netmask")), "{bad}");
+        for (addr, max, bad) in [("1.1.1.1", 32, "33"), ("::1", 128, "129")] {
+            for len in [bad, "", "-1", "255.255.255.0", "255.0.255.0", "x", "8x", "8/9", "0x8", "4294967304"]
+            {
+                let want = format!("Invalid netmask `{len}': a prefix length from 0 to {max}");
+                assert_eq!(n(&format!("{addr}/{len}")), Err(Fail::usage(want)), "{len}");
+            }
         }
         assert!(exact(b"1.1.1.0/24", "reply-src").is_err());
+    }
+
+    #[test]
+    fn what_an_address_stands_for() {
+        for (text, want) in [
+            ("10.1.0.5", None),
+            ("10.1.0.5 ", None),
+            ("0.0.0.0", None),
+            ("10.1", Some([10, 0, 0, 1])),
+            ("10.1.0", Some([10, 1, 0, 0])),
+            ("010.1.0.5", Some([8, 1, 0, 5])),
+            ("10.1.0.05", Some([10, 1, 0, 5])),
+            ("0x0a010005", Some([10, 1, 0, 5])),
+            ("1", Some([0, 0, 0, 1])),
+            ("::1", None),
+            ("::ffff:1.2.3.4", None),
+        ] {
+            let addr = address(text.as_bytes()).unwrap();
+            assert_eq!(stands_for(text.as_bytes(), &addr), want.map(Ipv4Addr::from), "{text}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Label names and the file that gives them their bits (spec/cli.md §2.7).
 
-use super::number;
+use super::number::{self, Base};
 use crate::fail::{Fail, warn};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -58,7 +58,7 @@ impl LabelMap {
         if line.first() == Some(&b'#') {
             return;
         }
-        let Some((bit, rest)) = number::any_base(line) else { return };
+        let Some((bit, rest)) = number::leading(line, Base::Any) else { return };
         let name = rest.trim_ascii();
         let allowed = |b: &u8| b.is_ascii_alphanumeric() || *b == b' ' || *b == b'-';
         if bit >= BITS || name.is_empty() || !name.iter().all(allowed) || self.bit(name).is_some() {

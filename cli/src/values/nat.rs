@@ -19,6 +19,16 @@ pub fn parse(text: &[u8], option: &str) -> Result<NatArg, Fail> {
     Ok(NatArg { addr: addr::exact(host, option)?, port })
 }
 
+/// The address of a value that [`parse`] takes.
+pub fn host(text: &[u8]) -> &[u8] {
+    split(text).map_or(text, |(host, _)| host)
+}
+
+/// True when a value that [`parse`] takes has a port.
+pub fn has_port(text: &[u8]) -> bool {
+    split(text).is_ok_and(|(_, port)| port.is_some())
+}
+
 fn split(text: &[u8]) -> Result<(&[u8], Option<u16>), Fail> {
     let colon = |t: &[u8]| t.iter().position(|b| *b == b':');
     if let Some(inside) = text.strip_prefix(b"[") {

@@ -1,31 +1,45 @@
-//! Numbers as C reads them: scripts rely on hexadecimal and octal, on wrapping and on ignored garbage.
+//! Numbers: whole, not negative, and within the limit of their field. What is anything else is refused before
+//! a command does anything.
+//!
+//! Each is read in the notation in which the original reads it: some options know hexadecimal and octal, others
+//! are decimal whatever they begin with.
 
 use crate::fail::Fail;
+use std::sync::OnceLock;
 use zct_wire::filter::Masked;
 
+/// The notation of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// Decimal, also with zeros in front.
+    Decimal,
+    /// `0x10` is hexadecimal and `010` octal.
+    Any,
+}
+
 /// What `isspace` in the C locale says, vertical tab included.
-fn is_space(b: u8) -> bool {
+pub fn is_space(b: u8) -> bool {
     matches!(b, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r')
 }
 
-/// Sign and magnitude, saturated, and what follows; `None` without a digit. `strtoul(3)`, base 0 when
-/// `any_base`, else 10.
-fn scan(text: &[u8], any_base: bool) -> Option<(bool, u64, &[u8])> {
+/// Sign and magnitude, saturated, and what follows; `None` without a digit. As `strtoul(3)` reads it, blanks
+/// and sign in front included.
+fn scan(text: &[u8], base: Base) -> Option<(bool, u64, &[u8])> {
     let start = text.iter().position(|b| !is_space(*b)).unwrap_or(text.len());
     let mut rest = &text[start..];
     let negative = rest.first() == Some(&b'-');
     if let Some(b'-' | b'+') = rest.first() {
         rest = &rest[1..];
     }
-    let mut base = 10;
-    if any_base && rest.first() == Some(&b'0') {
-        base = 8;
+    let mut radix = 10;
+    if base == Base::Any && rest.first() == Some(&b'0') {
+        radix = 8;
         if matches!(rest.get(1), Some(b'x' | b'X')) && rest.get(2).is_some_and(u8::is_ascii_hexdigit) {
-            base = 16;
+            radix = 16;
             rest = &rest[2..];
         }
     }
-    let digit = |b: &u8| char::from(*b).to_digit(base);
+    let digit = |b: &u8| char::from(*b).to_digit(radix);
     let len = rest.iter().take_while(|b| digit(b).is_some()).count();
     if len == 0 {
         return None;
@@ -34,12 +48,12 @@ fn scan(text: &[u8], any_base: bool) -> Option<(bool, u64, &[u8])> {
     let value = digits
         .iter()
         .filter_map(digit)
-        .fold(0u64, |v, d| v.saturating_mul(u64::from(base)).saturating_add(u64::from(d)));
+        .fold(0u64, |v, d| v.saturating_mul(u64::from(radix)).saturating_add(u64::from(d)));
     Some((negative, value, after))
 }
 
-/// A plain decimal number of at most nine digits without a leading zero, which is what nearly every value
-/// is, and the same in any base.
+/// A decimal number of at most nine digits without a leading zero, which is what nearly every value is, and
+/// the same in any base.
 fn plain(text: &[u8]) -> Option<u32> {
     if text.is_empty() || text.len() > 9 || (text[0] == b'0' && text.len() > 1) {
         return None;
@@ -47,66 +61,126 @@ fn plain(text: &[u8]) -> Option<u32> {
     text.iter().try_fold(0u32, |v, b| b.is_ascii_digit().then(|| v * 10 + u32::from(b - b'0')))
 }
 
-/// `strtoul(3)` with base 0: the number, wrapped when negative, and what follows it.
-pub fn any_base(text: &[u8]) -> Option<(u64, &[u8])> {
+/// The number at the start of a text, and what follows it; `None` where there is none or a negative one. What
+/// is too large is the largest.
+pub fn leading(text: &[u8], base: Base) -> Option<(u64, &[u8])> {
     if let Some(v) = plain(text) {
         return Some((v.into(), b""));
     }
-    let (negative, value, after) = scan(text, true)?;
-    Some((if negative { value.wrapping_neg() } else { value }, after))
+    let (negative, value, after) = scan(text, base)?;
+    (!negative || value == 0).then_some((value, after))
 }
 
-/// `atol(3)`: garbage is 0, and everything wraps to what the caller cuts it to.
-pub fn decimal(text: &[u8]) -> i64 {
-    if let Some(v) = plain(text) {
-        return v.into();
-    }
-    let Some((negative, value, _)) = scan(text, false) else { return 0 };
-    match (i64::try_from(value), negative) {
-        (Ok(v), true) => -v,
-        (Ok(v), false) => v,
-        // LONG_MIN is one further from zero than LONG_MAX, which shows once both are cut to 32 bits.
-        (Err(_), true) => i64::MIN,
-        (Err(_), false) => i64::MAX,
-    }
+/// A text that is one number from 0 to `max` and nothing else.
+pub fn up_to(text: &[u8], base: Base, max: u64) -> Option<u64> {
+    leading(text, base).filter(|(v, after)| after.is_empty() && *v <= max).map(|(v, _)| v)
 }
 
-/// True when the text is a decimal number and nothing else.
-pub fn is_decimal(text: &[u8]) -> bool {
-    plain(text).is_some() || matches!(scan(text, false), Some((_, _, b"")))
+/// The largest number of a field of this type.
+const fn max_of<T>() -> u64 {
+    u64::MAX >> (64 - 8 * size_of::<T>())
 }
 
-/// A number of any base up to `max`, for `-w -i -c` and the zones. `letter` is what messages call the
-/// option.
+/// The value of an option that fills a field of this type.
 ///
 /// # Errors
-/// Exit 1 without a hint, as 1.4.9 has it.
-pub fn checked(text: &[u8], max: u64, letter: u8) -> Result<u64, Fail> {
-    match any_base(text) {
-        Some((v, b"")) if v <= max && !text.is_empty() => Ok(v),
-        _ => Err(unexpected(text, letter)),
-    }
+/// [`unexpected`] for what is no number or does not fit.
+pub fn field<T: TryFrom<u64>>(text: &[u8], base: Base, option: &str) -> Result<T, Fail> {
+    up_to(text, base, u64::MAX - 1).and_then(|v| T::try_from(v).ok()).ok_or_else(|| {
+        let max = max_of::<T>();
+        unexpected(text, option, &format!("a number from 0 to {max}"))
+    })
 }
 
-fn unexpected(text: &[u8], letter: u8) -> Fail {
-    let parts = [b"unexpected value '", text, b"' with -", &[letter], b" option"];
-    Fail::runtime(parts.concat())
+/// The refusal of a value: its first words and exit 1 are those of 1.4.9. `option` is a long name or a letter,
+/// and `wanted` what would be right.
+pub fn unexpected(text: &[u8], option: &str, wanted: &str) -> Fail {
+    let dashes: &[u8] = if option.len() == 1 { b"-" } else { b"--" };
+    let wanted = format!(" option: {wanted}");
+    Fail::runtime(
+        [b"unexpected value '", text, b"' with ", dashes, option.as_bytes(), wanted.as_bytes()].concat(),
+    )
 }
 
-/// `-m VALUE[/MASK]`. The mask is not checked, and an empty one is 0, as in the original.
+/// `-m VALUE[/MASK]`, each of any base.
 ///
 /// # Errors
-/// Exit 1 for a bad value, as 1.4.9 has it.
+/// [`unexpected`]. A mask that is left empty is none: as 0 it would select every flow.
 pub fn mark(text: &[u8]) -> Result<Masked, Fail> {
-    let (value, after) = any_base(text).ok_or_else(|| unexpected(text, b'm'))?;
-    let value = u32::try_from(value).map_err(|_| unexpected(text, b'm'))?;
-    let mask = match after {
-        [] => u32::MAX,
-        // Cut to 32 bits, as the original's assignment does.
-        [b'/', mask @ ..] => any_base(mask).map_or(0, |(v, _)| v as u32),
-        _ => return Err(unexpected(text, b'm')),
+    let number = |t: &[u8]| up_to(t, Base::Any, u32::MAX.into()).map(|v| v as u32);
+    let slash = text.iter().position(|b| *b == b'/');
+    let (value, mask) = match slash {
+        None => (number(text), Some(u32::MAX)),
+        Some(at) => (number(&text[..at]), number(&text[at + 1..])),
+    };
+    let (Some(value), Some(mask)) = (value, mask) else {
+        return Err(unexpected(text, "m", "MARK or MARK/MASK, each a number from 0 to 4294967295"));
     };
     Ok(Masked { value, mask })
+}
+
+/// The units of time with their seconds, the largest first.
+const UNITS: [(u8, u64); 4] = [(b'd', 86_400), (b'h', 3600), (b'm', 60), (b's', 1)];
+
+/// Seconds: a decimal number, or numbers with units, the larger first: `90s`, `1h30m`. Not more than a timeout
+/// of this kernel can be.
+pub fn seconds(text: &[u8]) -> Option<u32> {
+    let total = match leading(text, Base::Decimal)? {
+        (bare, b"") => bare,
+        _ => with_units(text)?,
+    };
+    u32::try_from(total).ok().filter(|s| *s <= ALWAYS_KEPT_S || *s <= seconds_max())
+}
+
+fn with_units(text: &[u8]) -> Option<u64> {
+    let (mut rest, mut total, mut units) = (text, 0u64, &UNITS[..]);
+    while !rest.is_empty() {
+        let (value, after) = leading(rest, Base::Decimal)?;
+        let (letter, after) = after.split_first()?;
+        let at = units.iter().position(|(unit, _)| unit == letter)?;
+        total = total.saturating_add(value.saturating_mul(units[at].1));
+        // Blanks and signs belong in front of the whole.
+        if after.first().is_some_and(|b| !b.is_ascii_digit()) {
+            return None;
+        }
+        (rest, units) = (after, &units[at + 1..]);
+    }
+    Some(total)
+}
+
+/// What would have been right where [`seconds`] finds none.
+pub fn seconds_wanted() -> String {
+    format!("seconds, or with units as 90s, 5m, 1h30m, 2d, at most {}", seconds_max())
+}
+
+/// The highest tick rate there is, 1000 a second, with the largest timeout of such a kernel.
+const ALWAYS_KEPT_S: u32 = i32::MAX as u32 / 1000;
+
+/// The longest timeout. The kernel counts in ticks and compares with a signed 32-bit difference: a flow with a
+/// larger one is cut to this, and a flow that gets a larger one from a policy ends at once.
+fn seconds_max() -> u32 {
+    static MAX: OnceLock<u32> = OnceLock::new();
+    *MAX.get_or_init(|| i32::MAX as u32 / zct_engine::ticks_a_second().unwrap_or(1000))
+}
+
+/// `-t`.
+///
+/// # Errors
+/// [`unexpected`].
+pub fn timeout(text: &[u8], option: &str) -> Result<u32, Fail> {
+    seconds(text).ok_or_else(|| unexpected(text, option, &seconds_wanted()))
+}
+
+/// The most bytes of a receive buffer: the kernel doubles it, and keeps it as an int.
+const BUFFER_MAX: u64 = i32::MAX as u64 / 2;
+
+/// `-b`.
+///
+/// # Errors
+/// [`unexpected`].
+pub fn buffer_size(text: &[u8], option: &str) -> Result<usize, Fail> {
+    let bytes = up_to(text, Base::Decimal, BUFFER_MAX).and_then(|v| usize::try_from(v).ok());
+    bytes.ok_or_else(|| unexpected(text, option, &format!("a number of bytes from 0 to {BUFFER_MAX}")))
 }
 
 #[cfg(test)]
@@ -114,36 +188,55 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_as_c_reads_them() {
-        for (text, want) in [
-            (&b"10"[..], Some((10, &b""[..]))),
-            (b"0x1F", Some((31, b""))),
-            (b"010", Some((8, b""))),
-            (b"0x", Some((0, b"x"))),
-            (b"08", Some((0, b"8"))),
-            (b" \t+7z", Some((7, b"z"))),
-            (b"-1", Some((u64::MAX, b""))),
-            (b"99999999999999999999", Some((u64::MAX, b""))),
-            (b"", None),
-            (b"x", None),
-            (b"-", None),
+    fn numbers_as_c_reads_them_but_whole() {
+        for (text, any, decimal) in [
+            (&b"10"[..], Some(10), Some(10)),
+            (b"0", Some(0), Some(0)),
+            (b"0x1F", Some(31), None),
+            (b"010", Some(8), Some(10)),
+            (b"000443", Some(0o443), Some(443)),
+            (b"0x", None, None),
+            (b"08", None, Some(8)),
+            (b" \t+7", Some(7), Some(7)),
+            (b"7 ", None, None),
+            (b"7z", None, None),
+            (b"-1", None, None),
+            (b"-0", Some(0), Some(0)),
+            (b"", None, None),
+            (b"x", None, None),
+            (b"-", None, None),
+            (b"+", None, None),
+            (b"1.5", None, None),
+            (b"1e3", None, None),
         ] {
-            assert_eq!(any_base(text), want, "{}", String::from_utf8_lossy(text));
+            let shown = String::from_utf8_lossy(text);
+            assert_eq!(up_to(text, Base::Any, 1000), any, "{shown}");
+            assert_eq!(up_to(text, Base::Decimal, 1000), decimal, "{shown}");
         }
-        assert_eq!((decimal(b"12abc"), decimal(b"abc"), decimal(b"-3"), decimal(b"0x10")), (12, 0, -3, 0));
-        assert_eq!(decimal(b"70000") as u16, 4464);
-        let far = b"-99999999999999999999";
-        assert_eq!((decimal(far) as u32, decimal(&far[1..]) as u32), (0, u32::MAX));
-        assert!(is_decimal(b"70000") && is_decimal(b"-1") && !is_decimal(b"1 ") && !is_decimal(b""));
+        assert_eq!(leading(b"99999999999999999999", Base::Any), Some((u64::MAX, &b""[..])));
+        assert_eq!((leading(b"7z", Base::Any), leading(b"-7", Base::Any)), (Some((7, &b"z"[..])), None));
     }
 
     #[test]
-    fn checked_values_name_value_and_letter() {
-        assert_eq!(checked(b"0xffff", 0xffff, b'w'), Ok(0xffff));
-        for bad in [&b"65536"[..], b"-1", b"", b"1x", b"abc"] {
-            let want = [b"unexpected value '", bad, b"' with -( option"].concat();
-            assert_eq!(checked(bad, 0xffff, b'('), Err(Fail::runtime(want)));
+    fn fields_are_as_large_as_their_type() {
+        fn check<T: TryFrom<u64> + PartialEq + std::fmt::Debug>(max: u64) {
+            let read = |v: u64| field::<T>(v.to_string().as_bytes(), Base::Decimal, "sport");
+            assert!(read(0).is_ok() && read(max - 1).is_ok());
+            assert_eq!(read(max).ok(), T::try_from(max).ok());
+            for over in [max + 1, max + 444, max * 2, u64::MAX] {
+                let want = format!("unexpected value '{over}' with --sport option: a number from 0 to {max}");
+                assert_eq!(read(over), Err(Fail::runtime(want)));
+            }
         }
+        check::<u8>(255);
+        check::<u16>(65535);
+        check::<u32>(4_294_967_295);
+        for bad in [&b"-1"[..], b"", b"1x", b"abc", b"0x10", b"80 443", b"99999999999999999999999"] {
+            let want = [b"unexpected value '", bad, b"' with -w option: a number from 0 to 65535"].concat();
+            assert_eq!(field::<u16>(bad, Base::Decimal, "w"), Err(Fail::runtime(want)));
+        }
+        assert_eq!(field(b"0xffff", Base::Any, "w"), Ok(0xffff_u16));
+        assert!(field::<u16>(b"0x10000", Base::Any, "w").is_err());
     }
 
     #[test]
@@ -151,10 +244,92 @@ mod tests {
         let m = |value, mask| Ok(Masked { value, mask });
         assert_eq!(mark(b"5"), m(5, u32::MAX));
         assert_eq!(mark(b"0x10/0xff"), m(16, 255));
-        assert_eq!(mark(b"1/"), m(1, 0));
-        assert_eq!(mark(b"1/x"), m(1, 0));
-        for bad in [&b""[..], b"x", b"5x", b"4294967296", b"-1"] {
-            assert!(mark(bad).is_err(), "{bad:?}");
+        assert_eq!(mark(b"4294967295/0xffffffff"), m(u32::MAX, u32::MAX));
+        assert_eq!(mark(b"0/0"), m(0, 0));
+        for bad in [
+            "",
+            "x",
+            "5x",
+            "4294967296",
+            "-1",
+            "1/",
+            "/1",
+            "1/x",
+            "1/1x",
+            "5/0xfffffffff",
+            "5/4294967296",
+            "5/-1",
+            "1/2/3",
+            "4294967301/5",
+        ] {
+            let fail = mark(bad.as_bytes()).expect_err(bad);
+            assert_eq!(fail.code(), 1);
+            assert!(fail.text.starts_with(format!("unexpected value '{bad}' with -m option: ").as_bytes()));
+        }
+    }
+
+    #[test]
+    fn seconds_and_units() {
+        for (text, want) in [
+            ("0", Some(0)),
+            ("600", Some(600)),
+            ("010", Some(10)),
+            ("+5", Some(5)),
+            (" 5", Some(5)),
+            ("90s", Some(90)),
+            ("5m", Some(300)),
+            ("1h", Some(3600)),
+            ("2d", Some(172_800)),
+            ("1h30m", Some(5400)),
+            ("1d2h3m4s", Some(93_784)),
+            ("2147483", Some(2_147_483)),
+            ("24d20h31m23s", Some(2_147_483)),
+            ("", None),
+            ("h", None),
+            ("established", None),
+            ("0x10", None),
+            ("1e3", None),
+            ("1.5h", None),
+            ("-1", None),
+            ("-1h", None),
+            ("1h-30m", None),
+            ("1h 30m", None),
+            ("1h30", None),
+            ("30m1h", None),
+            ("5m5m", None),
+            ("5M", None),
+            ("5mm", None),
+            ("5 m", None),
+            ("5m ", None),
+            ("99999999999", None),
+            ("99999d", None),
+            ("99999999999999999999d", None),
+        ] {
+            assert_eq!(seconds(text.as_bytes()), want, "{text}");
+        }
+        let max = seconds_max();
+        assert!(max >= ALWAYS_KEPT_S);
+        let read = |s: u64| timeout(s.to_string().as_bytes(), "t");
+        assert_eq!(read(max.into()), Ok(max));
+        for over in [u64::from(max) + 1, 4_294_967_295, 4_294_967_296, 4_294_967_306] {
+            let text = String::from_utf8(read(over).unwrap_err().text).unwrap();
+            let end = format!(" at most {max}");
+            assert!(
+                text.starts_with(&format!("unexpected value '{over}' with -t option: "))
+                    && text.ends_with(&end)
+            );
+        }
+    }
+
+    #[test]
+    fn bytes_of_a_buffer() {
+        assert_eq!(buffer_size(b"1073741823", "b"), Ok(1_073_741_823));
+        for bad in ["1073741824", "-1", "", "0x100", "64k", "99999999999999999999"] {
+            let text = String::from_utf8(buffer_size(bad.as_bytes(), "b").unwrap_err().text).unwrap();
+            assert_eq!(
+                text,
+                format!("unexpected value '{bad}' with -b option: a number of bytes from 0 to 1073741823")
+            );
         }
     }
 }

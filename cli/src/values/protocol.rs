@@ -1,6 +1,6 @@
 //! Layer 4 protocols by name or number, and the names of their states (spec/cli.md §2.2).
 
-use super::number;
+use super::number::{self, Base};
 use crate::fail::Fail;
 use zct_wire::consts::ipproto;
 use zct_wire::proto::{DCCP_STATES, SCTP_STATES, TCP_STATES};
@@ -36,9 +36,9 @@ pub fn parse(text: &[u8]) -> Result<Protocol, Fail> {
     if let Some(num) = database_number(text) {
         return Ok(Protocol { num, has_options: false });
     }
-    match number::any_base(text) {
-        Some((v, b"")) if v <= 255 => Ok(Protocol { num: v as u8, has_options: known(v as u8) }),
-        _ => Err(Fail::word("`", text, "' unsupported protocol")),
+    match number::up_to(text, Base::Any, 255) {
+        Some(v) => Ok(Protocol { num: v as u8, has_options: known(v as u8) }),
+        None => Err(Fail::word("`", text, "' unsupported protocol")),
     }
 }
 

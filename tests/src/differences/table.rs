@@ -65,7 +65,7 @@ pub static DIFFERENCES: &[Difference] = &[
         Differential,
         Some(listing::lists),
         [
-            "comma lists of addresses or ports, port ranges `8000:8099`",
+            "comma lists of addresses, ports or GRE keys, ranges `8000-8099` and `8000:8099`",
             "an error for addresses; the first number alone for ports",
             "one of them has to fit",
         ],
@@ -157,7 +157,57 @@ pub static DIFFERENCES: &[Difference] = &[
         [
             "`-w -i -c -m --orig-zone --reply-zone` with what is no number, or too large",
             "0, or cut to its lowest bits",
-            "`unexpected value '…' with -… option`, exit 1, as 1.4.9",
+            "`unexpected value '…' with -… option`, exit 1, as 1.4.9, and behind it the limit",
+        ],
+    ),
+    read(
+        "W22",
+        Differential,
+        Some(words::other_numbers),
+        [
+            "`-t -b`, ports, ICMP fields, keys, tags: what is no number, negative or too large, or has text behind it",
+            "0, the number at its start, or its lowest bits",
+            "`unexpected value '…' with … option: …`, exit 1",
+        ],
+    ),
+    read(
+        "Z mask of a mark",
+        Differential,
+        Some(words::masks_of_marks),
+        [
+            "`-m VALUE/MASK` with a mask that is empty, no number, or too large",
+            "0, or cut to its lowest bits",
+            "`unexpected value '…' with -m option: …`, exit 1",
+        ],
+    ),
+    read(
+        "Z netmask",
+        Differential,
+        Some(words::netmasks),
+        [
+            "a prefix length that is empty or wrong: `-s 10.0.0.1/`, `/33`",
+            "empty is 0, every address; `Invalid netmask`",
+            "``Invalid netmask `…': a prefix length from 0 to 32``",
+        ],
+    ),
+    read(
+        "Z address text",
+        Differential,
+        Some(words::text_behind_an_address),
+        [
+            "text behind an address in the same word: `'10.0.0.1 10.0.0.2'`; more than 45 characters",
+            "the first address alone; the first 45",
+            "``Invalid IP address `…'``",
+        ],
+    ),
+    read(
+        "Z address form",
+        Differential,
+        Some(words::unusual_addresses),
+        [
+            "an IPv4 address that is not four decimal numbers: `10.1`, `010.1.0.5`",
+            "10.0.0.1 and 8.1.0.5, without a word",
+            "the same, and stderr says so",
         ],
     ),
     read(
@@ -243,16 +293,6 @@ pub static DIFFERENCES: &[Difference] = &[
         ],
     ),
     read(
-        "W22",
-        Differential,
-        Some(words::not_a_number),
-        [
-            "text that is no number for ports, ICMP fields, keys, tags or `-t`",
-            "taken as 0 without a word",
-            "taken as 0 with a warning on stderr",
-        ],
-    ),
-    read(
         "Z words",
         Getopt,
         Some(words::stray),
@@ -326,6 +366,16 @@ pub static DIFFERENCES: &[Difference] = &[
             "`--reply-zone` without a command",
             "help, exit 0",
             "refused like every other option without a command",
+        ],
+    ),
+    read(
+        "Z given twice",
+        Getopt,
+        Some(words::given_twice),
+        [
+            "an option with one value given several times: `-s A -s B`",
+            "the last counts, without a word",
+            "the same, and stderr says which",
         ],
     ),
     read(
@@ -464,6 +514,7 @@ pub static DIFFERENCES: &[Difference] = &[
     write("W25", ["an entry that vanishes during `-D`", "ends the command", "is passed over, as in 1.4.9"]),
     write("W26", ["`-D` when the tuple was reused meanwhile", "deletes the new flow", "the id is checked"]),
     write("Z dry-run", ["`--dry-run`", "unknown option", "`-D -U -F` say what they would do"]),
+    write("Z units", ["`-t 1h`, `-t 5m`, `-t 1h30m`", "1, 5 and 1 seconds", "with their units"]),
     write(
         "W35",
         [
@@ -479,6 +530,15 @@ pub static DIFFERENCES: &[Difference] = &[
             "`nfct`: every message",
             "`nfct v1.4.7: …`",
             "`nfct v1.4.9: …` when called `nfct`, else `zct v… (conntrack-tools 1.4.9): …`",
+        ],
+    ),
+    nfct(
+        "Z nfct seconds",
+        Nfct,
+        [
+            "`nfct`: a timeout that is no number, negative or too large, or has text behind it; `1h`, `5m`",
+            "0, the number at its start, or its lowest bits; flows end at once with what is too large",
+            "`unexpected value '…' with STATE: …`; units count",
         ],
     ),
     nfct(

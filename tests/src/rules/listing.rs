@@ -1,5 +1,6 @@
 //! Rules about what is listed, and how an entry is written.
 
+use super::words::{is_list, ranges};
 use super::{SCTP, any_base, warnings};
 use crate::differences::Expected;
 use crate::entries::{Entries, Facts};
@@ -61,32 +62,40 @@ pub fn explain(e: &mut Expected<'_>) -> bool {
 /// Every entry that one of the values selects.
 pub fn lists(e: &mut Expected<'_>) -> bool {
     let addrs = ["src", "dst", "reply-src", "reply-dst"];
-    let ports = ["sport", "dport", "reply-port-src", "reply-port-dst"];
+    let ports = [
+        ["sport", "srckey"],
+        ["dport", "dstkey"],
+        ["reply-port-src", "reply-key-src"],
+        ["reply-port-dst", "reply-key-dst"],
+    ];
     let line = e.line.clone();
-    let list =
-        |name: &str| line.value(name).filter(|v| v.contains(',') || v.contains(':')).map(str::to_owned);
-    let named: Vec<(usize, String)> =
-        ports.iter().enumerate().filter_map(|(i, n)| Some((i, list(n)?))).collect();
-    let networks: Vec<(&str, String)> =
-        addrs.iter().filter_map(|n| Some((*n, list(n).filter(|v| v.contains(','))?))).collect();
+    let mut named: Vec<(usize, Vec<(u64, u64)>)> = Vec::new();
+    for (at, names) in ports.iter().enumerate() {
+        for (name, decimal) in names.iter().zip([true, false]) {
+            let Some(list) = line.value(name).filter(|v| is_list(v)) else { continue };
+            // What is none of both ends the command.
+            let Some(ranges) = ranges(list, decimal) else { return false };
+            named.push((at, ranges));
+        }
+    }
+    let networks: Vec<(&str, String)> = addrs
+        .iter()
+        .filter_map(|n| Some((*n, line.value(n).filter(|v| v.contains(','))?.to_owned())))
+        .collect();
     let refused = e.output.exit != Exit::Code(0) && !e.output.err().contains("Invalid IP address `");
     if named.is_empty() && networks.is_empty() || !line.has("dump") || refused {
         return false;
     }
-    let rest = line.without(&[&addrs[..], &ports[..]].concat());
+    let rest = line.without(&[&addrs[..], &ports.concat()].concat());
     let keep = |w: &Word| {
-        !networks.iter().any(|(n, _)| w.name() == *n) && !named.iter().any(|(i, _)| w.name() == ports[*i])
+        !networks.iter().any(|(n, _)| w.name() == *n)
+            && !named.iter().any(|(i, _)| ports[*i].contains(&w.name()))
     };
     let single = line.only(keep);
     e.retry(if single.words.is_empty() { rest } else { single });
     let Some(mut entries) = Entries::of(&e.output) else { return true };
     for (i, ranges) in named {
-        let fits = |p: u32| {
-            ranges.split(',').any(|r| {
-                let (first, last) = r.split_once(':').unwrap_or((r, r));
-                first.parse().is_ok_and(|f: u32| f <= p) && last.parse().is_ok_and(|l: u32| p <= l)
-            })
-        };
+        let fits = |p: u32| ranges.iter().any(|(first, last)| (*first..=*last).contains(&p.into()));
         entries.lines.retain(|l| Facts::of(l).ports[i].is_some_and(fits));
     }
     for (name, values) in networks {
@@ -335,6 +344,9 @@ pub fn update_lines(e: &mut Expected<'_>) -> bool {
     if !e.line.has("family") {
         let ipv6 = e.line.words.iter().any(|w| w.value.as_deref().is_some_and(|v| v.contains("::")));
         e.retry(e.line.with(&["-f", if ipv6 { "ipv6" } else { "ipv4" }]));
+        let rest: String =
+            e.output.err().lines().filter(|l| !l.starts_with("WARNING")).map(|l| format!("{l}\n")).collect();
+        e.output.stderr = (warnings(&before) + &rest).into();
     }
     let (theirs, ours) = (e.output.lines(), e.ours.lines());
     let counted = e.output.err().contains(&format!(": {} flow entries have been updated.", ours.len()));

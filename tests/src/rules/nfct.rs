@@ -22,11 +22,12 @@ pub struct Case<'a> {
 /// What ours has to be; `None` when the difference is not triggered.
 type Rule = fn(&Case<'_>) -> Option<Output>;
 
-const RULES: [(&str, Rule); 8] = [
+const RULES: [(&str, Rule); 9] = [
     ("Z nfct hint", hint),
     ("Z nfct help", help),
     ("Z nfct version", version),
     ("Z nfct policy name", policy_name),
+    ("Z nfct seconds", seconds),
     ("Z nfct helper name", helper_name),
     ("Z nfct protocol", protocol),
     ("Z nfct helper family", helper_family),
@@ -126,6 +127,38 @@ fn version(case: &Case<'_>) -> Option<Output> {
 
 fn policy_name(case: &Case<'_>) -> Option<Output> {
     case.has(&["timeout"]).then(|| too_long("timeout policy", case.words.get(2)?, 31)).flatten()
+}
+
+/// The first time of a policy that is none ends the command before anything is done; but mistakes before it,
+/// as the original finds them, come first.
+fn seconds(case: &Case<'_>) -> Option<Output> {
+    let pairs = match () {
+        () if !case.has(&["timeout"]) => return None,
+        () if case.has(&["add"]) => case.words.get(5..)?,
+        () => case.words.get(4..)?,
+    };
+    let ours = case.ours.err();
+    let longest: u64 = ours.rsplit_once("at most ")?.1.trim_end().parse().ok()?;
+    let bad = pairs.chunks_exact(2).find(|pair| !is_time(&pair[1].to_string_lossy(), longest))?;
+    let (state, time) = (bad[0].as_bytes(), bad[1].as_bytes());
+    let wanted = format!(": seconds, or with units as 90s, 5m, 1h30m, 2d, at most {longest}");
+    let is_longest = [21_474_836, 8_589_934, 7_158_278, 2_147_483].contains(&longest);
+    is_longest.then(|| refusal(&[b"unexpected value '", time, b"' with ", state, wanted.as_bytes()].concat()))
+}
+
+/// Digits, a plus or blanks in front and one unit behind, in the limit.
+fn is_time(text: &str, longest: u64) -> bool {
+    let text = text.trim_start_matches([' ', '\t']).trim_start_matches('+');
+    let digits = text.trim_end_matches(|c: char| "smhd".contains(c));
+    let unit = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return false,
+    };
+    let number = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse::<u64>().ok()).flatten();
+    number.is_some_and(|n| n <= longest / unit)
 }
 
 fn helper_name(case: &Case<'_>) -> Option<Output> {

@@ -183,74 +183,194 @@ pub fn sctp_state(e: &mut Expected<'_>) -> bool {
     unknown.is_some_and(|name| e.fails(&format!("unknown SCTP state `{name}'"), 2))
 }
 
-/// The first bad number ends the command.
-pub fn numbers(e: &mut Expected<'_>) -> bool {
-    let is_bad = |text: &str, max: u64| {
-        let (negative, digits) = match text.strip_prefix('-') {
-            Some(digits) => (true, digits),
-            None => (false, text),
-        };
-        !any_base(digits).is_some_and(|v| v <= max && (!negative || v == 0))
-    };
-    let read = e.words_read();
-    let bad = e.line.words.iter().take(read).enumerate().find_map(|(i, w)| {
-        let value = w.value.as_deref()?;
-        let (letter, max) = match w.name() {
-            "zone" => ('w', 0xffff),
-            "orig-zone" => ('(', 0xffff),
-            "reply-zone" => (')', 0xffff),
-            "id" => ('i', 0xffff_ffff),
-            "secmark" => ('c', 0xffff_ffff),
-            // The mask may be anything.
-            "mark" => {
-                let number = value.split('/').next().unwrap_or(value);
-                return is_bad(number, 0xffff_ffff).then(|| (i, value.to_owned(), 'm'));
-            }
-            _ => return None,
-        };
-        is_bad(value, max).then(|| (i, value.to_owned(), letter))
-    });
-    let Some((at, value, letter)) = bad else { return false };
+/// Ends the command at the first word with which ours finds something wrong: those that the original has read,
+/// and, if `its_own`, that with which it found something wrong itself. Warnings about words before stay.
+fn ended_by(e: &mut Expected<'_>, code: i32, its_own: bool, judge: impl Fn(&Word) -> Option<String>) -> bool {
+    let read = e.words_read() + usize::from(its_own);
+    let found = e.line.words.iter().take(read).enumerate().find_map(|(i, w)| Some((i, judge(w)?)));
+    let Some((at, text)) = found else { return false };
     e.read = Some(at);
     let before = Line { words: e.line.words[..at].to_vec() };
     let warnings = warnings(&e.asked(&before.with(&["--no-such-option"])));
-    e.fails(&format!("unexpected value '{value}' with -{letter} option"), 1);
+    e.fails(&text, code);
     e.output.stderr = (warnings + &e.output.err()).into();
     true
 }
 
-/// A warning for each text that is no number, where it stands between the original's own warnings.
-pub fn not_a_number(e: &mut Expected<'_>) -> bool {
-    let decimal = [
-        "timeout",
-        "buffer-size",
-        "sport",
-        "dport",
-        "reply-port-src",
-        "reply-port-dst",
-        "mask-port-src",
-        "mask-port-dst",
-        "tuple-port-src",
-        "tuple-port-dst",
-        "orig-vtag",
-        "reply-vtag",
-        "icmp-type",
-        "icmp-code",
-        "icmp-id",
-        "icmpv6-type",
-        "icmpv6-code",
-        "icmpv6-id",
-    ];
-    let keys = [
-        "srckey",
-        "dstkey",
-        "reply-key-src",
-        "reply-key-dst",
-        "mask-key-src",
-        "mask-key-dst",
-        "tuple-key-src",
-        "tuple-key-dst",
-    ];
+/// A text that is a whole number as C reads it, in decimal or any base, and not negative.
+fn whole(text: &str, decimal: bool) -> Option<u64> {
+    let text = text.trim_start();
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let is_digit = |c: char| if decimal { c.is_ascii_digit() } else { c.is_ascii_hexdigit() || c == 'x' };
+    let value = if digits.is_empty() || !digits.chars().all(is_digit) {
+        None
+    } else if decimal {
+        digits.parse().ok()
+    } else {
+        any_base(digits)
+    };
+    value.filter(|v| !negative || *v == 0)
+}
+
+/// What is said about a value that is not from 0 to `max`.
+fn unexpected(value: &str, option: &str, max: u64, decimal: bool) -> Option<String> {
+    let fits = whole(value, decimal).is_some_and(|v| v <= max);
+    (!fits).then(|| format!("unexpected value '{value}' with {option} option: a number from 0 to {max}"))
+}
+
+/// The first bad number ends the command.
+pub fn numbers(e: &mut Expected<'_>) -> bool {
+    const MAX: u64 = 0xffff_ffff;
+    ended_by(e, 1, false, |w| {
+        let value = w.value.as_deref()?;
+        match w.name() {
+            "zone" => unexpected(value, "-w", 0xffff, false),
+            "orig-zone" => unexpected(value, "--orig-zone", 0xffff, false),
+            "reply-zone" => unexpected(value, "--reply-zone", 0xffff, false),
+            "id" => unexpected(value, "-i", MAX, false),
+            "secmark" => unexpected(value, "-c", MAX, false),
+            "mark" => bad_mark(value, value.split('/').next().unwrap_or(value)),
+            _ => None,
+        }
+    })
+}
+
+fn bad_mark(value: &str, part: &str) -> Option<String> {
+    let fits = whole(part, false).is_some_and(|v| v <= 0xffff_ffff);
+    let wanted = "MARK or MARK/MASK, each a number from 0 to 4294967295";
+    (!fits).then(|| format!("unexpected value '{value}' with -m option: {wanted}"))
+}
+
+/// So does the first bad mask.
+pub fn masks_of_marks(e: &mut Expected<'_>) -> bool {
+    ended_by(e, 1, false, |w| {
+        let value = w.value.as_deref().filter(|_| w.name() == "mark")?;
+        let (_, mask) = value.split_once('/')?;
+        bad_mark(value, mask)
+    })
+}
+
+/// Whether this is a list, or a range.
+pub(super) fn is_list(value: &str) -> bool {
+    value.contains([',', ':', '-'])
+}
+
+/// The ranges of a list of ports, if all of them are ranges.
+pub(super) fn ranges(list: &str, decimal: bool) -> Option<Vec<(u64, u64)>> {
+    let port = |text: &str| whole(text, decimal).filter(|p| *p <= 0xffff && !text.contains('-'));
+    let range = |text: &str| {
+        let (first, last) = text.split_once(['-', ':']).unwrap_or((text, text));
+        Some((port(first)?, port(last)?)).filter(|(first, last)| first <= last)
+    };
+    list.split(',').map(range).collect()
+}
+
+/// So does the first of the other numbers that the original takes for 0, for its beginning, or for its lowest
+/// bits.
+pub fn other_numbers(e: &mut Expected<'_>) -> bool {
+    let err = e.ours.err();
+    // How long a timeout can be depends on the kernel.
+    let longest = err.rsplit_once("at most ").map_or("", |(_, rest)| rest.trim_end()).to_owned();
+    assert!(["", "21474836", "8589934", "7158278", "2147483"].contains(&longest.as_str()), "{err}");
+    ended_by(e, 1, false, |w| {
+        let (name, value) = (w.name(), w.value.as_deref()?);
+        let option = format!("--{name}");
+        let list = |decimal| {
+            let bad = is_list(value) && ranges(value, decimal).is_none();
+            let wanted =
+                "numbers from 0 to 65535 or ranges FIRST-LAST, separated by commas, FIRST not above LAST";
+            if bad {
+                return Some(format!("unexpected value '{value}' with {option} option: {wanted}"));
+            }
+            unexpected(value, &option, 0xffff, decimal).filter(|_| !is_list(value))
+        };
+        match name {
+            "sport" | "dport" | "reply-port-src" | "reply-port-dst" => list(true),
+            "srckey" | "dstkey" | "reply-key-src" | "reply-key-dst" => list(false),
+            "mask-port-src" | "mask-port-dst" | "tuple-port-src" | "tuple-port-dst" | "icmp-id"
+            | "icmpv6-id" => unexpected(value, &option, 0xffff, true),
+            "mask-key-src" | "mask-key-dst" | "tuple-key-src" | "tuple-key-dst" => {
+                unexpected(value, &option, 0xffff, false)
+            }
+            "icmp-type" | "icmp-code" | "icmpv6-type" | "icmpv6-code" => {
+                unexpected(value, &option, 0xff, true)
+            }
+            "orig-vtag" | "reply-vtag" => unexpected(value, &option, 0xffff_ffff, true),
+            "buffer-size" => {
+                let text = unexpected(value, "-b", 0x3fff_ffff, true);
+                text.map(|t| t.replace("a number from", "a number of bytes from"))
+            }
+            "timeout" => {
+                let start = format!("unexpected value '{value}' with -t option: ");
+                let wanted = format!("seconds, or with units as 90s, 5m, 1h30m, 2d, at most {longest}");
+                let has_units =
+                    value.ends_with(['s', 'm', 'h', 'd']) && value.starts_with(|c: char| c.is_ascii_digit());
+                let fits = whole(value, true).is_some_and(|v| v <= longest.parse().unwrap_or(0xffff_ffff));
+                (!fits && !has_units).then(|| start + &wanted)
+            }
+            _ => None,
+        }
+    })
+}
+
+/// The options whose values are addresses.
+const ADDRESSES: [&str; 11] = [
+    "src",
+    "dst",
+    "reply-src",
+    "reply-dst",
+    "tuple-src",
+    "tuple-dst",
+    "mask-src",
+    "mask-dst",
+    "src-nat",
+    "dst-nat",
+    "any-nat",
+];
+
+/// A length that is none, and the length in the message.
+pub fn netmasks(e: &mut Expected<'_>) -> bool {
+    let its_own = e.output.err().contains("Invalid netmask\n");
+    ended_by(e, 2, its_own, |w| {
+        let value =
+            w.value.as_deref().filter(|_| ["src", "dst", "tuple-src", "tuple-dst"].contains(&w.name()))?;
+        value.split(',').find_map(|network| {
+            let (host, len) = network.split_once('/')?;
+            let max = if host.contains(':') { 128 } else { 32 };
+            let fits = whole(len, true).is_some_and(|l| l <= max);
+            (!fits).then(|| format!("Invalid netmask `{len}': a prefix length from 0 to {max}"))
+        })
+    })
+}
+
+/// Text behind an address.
+pub fn text_behind_an_address(e: &mut Expected<'_>) -> bool {
+    ended_by(e, 2, false, |w| {
+        let value = w.value.as_deref().filter(|_| ADDRESSES.contains(&w.name()))?;
+        let host = value.split('/').next().unwrap_or(value);
+        let more = host.trim_end().contains([' ', '\t', '\n']) || host.len() > 45;
+        more.then(|| format!("Invalid IP address `{value}'"))
+    })
+}
+
+/// What `inet_aton` makes of an address that is not written as usual.
+fn stands_for(host: &str) -> Option<std::net::Ipv4Addr> {
+    let host = host.trim_end();
+    if host.parse::<std::net::IpAddr>().is_ok() {
+        return None;
+    }
+    let mut parts: Vec<u32> =
+        host.split('.').map(|p| any_base(p).and_then(|v| v.try_into().ok())).collect::<Option<_>>()?;
+    let last = parts.pop()?;
+    let front = parts.iter().enumerate().map(|(i, p)| p << (24 - 8 * i)).sum::<u32>();
+    Some((front + last).into())
+}
+
+/// A warning for each address that is written so, where it stands between the original's own warnings.
+pub fn unusual_addresses(e: &mut Expected<'_>) -> bool {
     let err = e.output.err();
     let (warnings, rest): (Vec<&str>, Vec<&str>) =
         err.lines().partition(|l| l.starts_with("WARNING: ignoring"));
@@ -262,15 +382,23 @@ pub fn not_a_number(e: &mut Expected<'_>) -> bool {
         let (name, value) = (word.name(), word.value.as_deref().unwrap_or(""));
         if name == "nat-range" {
             lines.extend(warnings.next().map(str::to_owned));
-        } else if decimal.contains(&name) || keys.contains(&name) {
-            let hex = keys.contains(&name) && value.starts_with("0x");
-            let body = if hex { &value[2..] } else { value.trim_start().trim_start_matches(['-', '+']) };
-            let is_digit = |c: char| if hex { c.is_ascii_hexdigit() } else { c.is_ascii_digit() };
-            let digits = body.chars().take_while(|c| is_digit(*c)).count();
-            if digits != body.len() || digits == 0 {
-                let number = if digits == 0 { "0" } else { &value[..value.len() - body.len() + digits] };
-                lines.push(format!("WARNING: `{value}' with --{name} is not a number, using {number}"));
-                changed = true;
+        } else if name == "status" {
+            let begins = |w: &str, name: &str| !w.is_empty() && name.starts_with(&w.to_ascii_uppercase());
+            let nat = |w: &str| {
+                begins(w.trim_start_matches('!'), "SRC_NAT") || begins(w.trim_start_matches('!'), "DST_NAT")
+            };
+            let count = value.split(',').filter(|w| nat(w)).count();
+            lines.extend(warnings.by_ref().take(count).map(str::to_owned));
+        } else if ADDRESSES.contains(&name) {
+            for piece in value.split(',') {
+                let host = piece.split('/').next().unwrap_or(piece);
+                // One colon is that of a port.
+                let port = name.ends_with("-nat") && host.matches(':').count() == 1;
+                let host = host.split(':').next().filter(|_| port).unwrap_or(host);
+                if let Some(usual) = stands_for(host) {
+                    lines.push(format!("WARNING: `{host}' with --{name} is read as {usual}"));
+                    changed = true;
+                }
             }
         }
     }
@@ -316,6 +444,92 @@ pub fn bare_deletion(e: &mut Expected<'_>) -> bool {
     let text = "no selection was given: all flows were deleted (-F does this at once; zct -D asks for --all)";
     e.output.stderr = format!("{}{PREFIX}{text}\n", e.output.err()).into();
     true
+}
+
+/// A warning for each option with one value that was given several, once all words have been read.
+pub fn given_twice(e: &mut Expected<'_>) -> bool {
+    let all = e.words_read() == e.line.words.len();
+    let early = ends_reading(&e.output) && !LATER.iter().any(|l| e.output.err().contains(l));
+    let label = e.output.err().contains("unknown label '");
+    // What a listener says is not waited for.
+    let listens = e.output.stdout == b"listens";
+    if !all || early && !label || e.read.is_some() || listens {
+        return false;
+    }
+    let many = [
+        "status",
+        "event-mask",
+        "output",
+        "label",
+        "label-add",
+        "label-del",
+        "nat-range",
+        "family",
+        "labelmap",
+    ];
+    let mut given: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut again: Vec<&str> = Vec::new();
+    for word in e.line.words.iter().filter(|w| !w.is_command() && !many.contains(&w.name())) {
+        let (Some(value), name) = (word.value.as_deref(), word.name()) else { continue };
+        match given.iter_mut().find(|(n, _)| *n == name) {
+            None => given.push((name, vec![value])),
+            Some((_, values)) => {
+                values.push(value);
+                if values.len() == 2 {
+                    again.push(name);
+                }
+            }
+        }
+    }
+    let mut lines = String::new();
+    for name in &again {
+        let values = &given.iter().find(|(n, _)| n == name).expect("it was given").1;
+        let times = if values.len() == 2 { "twice".to_owned() } else { format!("{} times", values.len()) };
+        let last = values[values.len() - 1];
+        let opt = e.line.all(name).next().and_then(|w| w.opt).expect("an option");
+        let option = opt.short.map_or(format!("--{name}"), |c| format!("-{c}"));
+        lines += &format!("WARNING: {option} given {times}: using {last}{}\n", kept(&e.line, name, values));
+    }
+    let err = e.output.err();
+    let at: usize = err.split_inclusive('\n').take_while(|l| l.starts_with("WARNING")).map(str::len).sum();
+    e.output.stderr = format!("{}{lines}{}", &err[..at], &err[at..]).into();
+    !again.is_empty()
+}
+
+/// The mask or port that comes from another word than the last.
+fn kept(line: &Line, name: &str, values: &[&str]) -> String {
+    let last = values[values.len() - 1];
+    if name.ends_with("-nat") {
+        let port = |v: &str| match v.split_once("]:") {
+            Some((_, port)) => Some(port.to_owned()),
+            None if v.matches(':').count() == 1 => v.split_once(':').map(|(_, port)| port.to_owned()),
+            None => None,
+        };
+        let before = values.iter().rev().find_map(|v| port(v)).filter(|_| port(last).is_none());
+        return before.map_or(String::new(), |p| format!(" with the port {p}"));
+    }
+    let mask_option = match name {
+        "src" | "tuple-src" => "mask-src",
+        "dst" | "tuple-dst" => "mask-dst",
+        _ => return String::new(),
+    };
+    if last.contains(['/', ',']) {
+        return String::new();
+    }
+    let mask = line.words.iter().rev().find_map(|w| {
+        let value = w.value.as_deref()?;
+        if w.name() == mask_option {
+            return value.parse::<std::net::IpAddr>().ok();
+        }
+        let (host, len) = value.split_once('/').filter(|_| w.name() == name && !value.contains(','))?;
+        let len: u32 = len.parse().ok()?;
+        if host.contains(':') {
+            (len < 128).then(|| u128::MAX.checked_shl(128 - len).unwrap_or(0).to_be_bytes().into())
+        } else {
+            (len < 32).then(|| u32::MAX.checked_shl(32 - len).unwrap_or(0).to_be_bytes().into())
+        }
+    });
+    mask.map_or(String::new(), |m| format!(" with the mask {m}"))
 }
 
 /// What `-L` says about it.
