@@ -1,18 +1,21 @@
 //! The command line, and the client role: one request, one answer (spec/conntrackd.md §2).
 
-use crate::config::{self, Loaded, protocols::Protocols};
+use crate::config::{self, Loaded, protocols::Protocols, report::Severity};
 use crate::request::{Cache, Kind, Listing, Request, Statistics};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use zct_engine::read_file::{Bounds, ReadError, Unread, read_file};
 
 /// Where the configuration is when nothing else is said.
 pub const DEFAULT_FILE: &str = "/etc/conntrackd/conntrackd.conf";
 
 /// More than any configuration needs; what is larger is a mistake (a device, a log file).
-const FILE_MAX: u64 = 16 << 20;
+const FILE: Bounds = Bounds { file: 16 << 20, line: 1 << 20 };
+/// The same of /etc/protocols.
+const PROTOCOLS: Bounds = Bounds { file: 1 << 20, line: 16 << 10 };
 
 /// What the first word of an answer with a status is; `0` or `1` and a text follow.
 pub const STATUS: &str = "zctd";
@@ -22,18 +25,21 @@ pub const STATUS: &str = "zctd";
 /// # Errors
 /// ``can't open config file `FILE'`` and why, as text.
 pub fn load(file: &Path) -> Result<Loaded, String> {
-    let failed = |why: String| format!("can't open config file `{}': {why}", file.display());
-    let mut text = Vec::new();
-    let read = std::fs::File::open(file).and_then(|f| f.take(FILE_MAX + 1).read_to_end(&mut text));
-    match read {
-        Ok(n) if n as u64 > FILE_MAX => Err(failed(format!("more than {} MiB", FILE_MAX >> 20))),
-        Ok(_) => {
-            // Without the file the usual names are known all the same.
-            let protocols = Protocols::parse(&std::fs::read("/etc/protocols").unwrap_or_default());
-            Ok(config::load(&text, &protocols))
+    let text = read_file(file, FILE)
+        .map_err(|e| format!("can't open config file `{}': {}", file.display(), e.why))?;
+    // Without the file the usual names are known all the same.
+    let (names, unread) = match read_file(Path::new("/etc/protocols"), PROTOCOLS) {
+        Ok(names) => (names, None),
+        Err(ReadError { why: Unread::System(e), .. }) if e.kind() == io::ErrorKind::NotFound => {
+            (Vec::new(), None)
         }
-        Err(e) => Err(failed(e.to_string())),
+        Err(e) => (Vec::new(), Some(format!("only the usual names of protocols are known: {e}"))),
+    };
+    let mut loaded = config::load(&text, &Protocols::parse(&names));
+    if let Some(why) = unread {
+        loaded.report.add(Severity::Warning, None, why);
     }
+    Ok(loaded)
 }
 
 /// What the command line asks for.

@@ -5,6 +5,7 @@
 //! from walks that stay valid while the caches change.
 
 use crate::dump_text::{LINE_MAX, Row, ages, expect_line, expect_xml};
+use crate::lock::reason;
 use crate::peer::{Caches, Machine, Millis};
 use crate::request::{Listing, Request};
 use crate::store::{Cursor, ExpectStore, FlowStore, Meta};
@@ -12,6 +13,7 @@ use std::io::{self, Read as _, Write as _};
 use std::ops::ControlFlow;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use zct_engine::write_file::{self, Unwritten};
 use zct_engine::{Error, Interest, Lost, Progress, Reactor, Sink, StepDump, SystemZone, Token, Turn};
 use zct_wire::WireError;
 use zct_wire::consts::ipctnl;
@@ -132,18 +134,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens at `path`, in place of whatever socket was there. `first_token` and the next
+    /// Listens at `path`, in place of whatever socket was there, and of nothing else. `first_token` and the next
     /// [`Server::TOKENS`] are its own.
     ///
     /// # Errors
-    /// What `bind` says.
-    pub fn open(path: &Path, first_token: usize) -> io::Result<Server> {
-        match std::fs::remove_file(path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let listener = UnixListener::bind(path)?;
-        listener.set_nonblocking(true)?;
+    /// What was in the way, as text.
+    pub fn open(path: &Path, first_token: usize) -> Result<Server, String> {
+        write_file::remove_socket(path).map_err(|e| reason(path, &e.why))?;
+        let listener = UnixListener::bind(path).and_then(|l| l.set_nonblocking(true).map(|()| l));
+        let listener = listener.map_err(|e| reason(path, &Unwritten::System(e)))?;
         let clients = (0..CLIENTS_MAX).map(|_| None).collect();
         Ok(Server { listener, path: path.into(), clients, serial: 0, first_token })
     }
@@ -153,8 +152,8 @@ impl Server {
 
     /// Removes the socket.
     pub fn remove(&self) {
-        // Gone already is as good.
-        _ = std::fs::remove_file(&self.path);
+        // Gone already is as good, and what has taken its place is not ours.
+        _ = write_file::remove_socket(&self.path);
     }
 
     /// Registers the listening socket.

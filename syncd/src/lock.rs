@@ -9,6 +9,7 @@ use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use zct_engine::process::try_lock;
+use zct_engine::write_file::{self, How, Unwritten, WriteError};
 
 /// A lock that is held.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ pub struct Lock {
 pub enum LockError {
     /// A daemon holds it.
     Held,
-    /// The file cannot be made.
-    Failed(io::Error),
+    /// The file cannot be made, for this reason.
+    Failed(String),
 }
 
 impl Lock {
@@ -35,14 +36,17 @@ impl Lock {
     /// # Errors
     /// [`LockError`].
     pub fn take(path: &Path, control: &Path) -> Result<Lock, LockError> {
-        let new = File::options().write(true).create_new(true).open(path);
-        let (file, replaced) = match new {
+        let failed = |e: &WriteError| LockError::Failed(reason(path, &e.why));
+        let (file, replaced) = match write_file::open(path, How::New) {
             Ok(file) => (file, false),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                let file = File::options().write(true).open(path).map_err(LockError::Failed)?;
-                (file, true)
+            Err(e) if e.kind() == Some(io::ErrorKind::AlreadyExists) => {
+                // To open a pipe would hold us up, whoever has made it.
+                if std::fs::metadata(path).is_ok_and(|m| !m.is_file()) {
+                    return Err(LockError::Failed("it is no plain file".into()));
+                }
+                (write_file::open(path, How::Existing).map_err(|e| failed(&e))?, true)
             }
-            Err(e) => return Err(LockError::Failed(e)),
+            Err(e) => return Err(failed(&e)),
         };
         if !try_lock(&file).map_err(|_| LockError::Held)? {
             return Err(LockError::Held);
@@ -51,7 +55,7 @@ impl Lock {
             return Err(LockError::Held);
         }
         let mut lock = Lock { path: path.into(), file, replaced };
-        lock.write_pid().map_err(LockError::Failed)?;
+        lock.write_pid().map_err(|e| LockError::Failed(e.to_string()))?;
         Ok(lock)
     }
 
@@ -68,6 +72,22 @@ impl Lock {
         // Gone already is as good.
         _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// Why a file or socket cannot be made: a directory that is missing is named, as there are many in a path.
+pub(crate) fn reason(path: &Path, why: &Unwritten) -> String {
+    let missing = match why {
+        Unwritten::System(e) if e.kind() == io::ErrorKind::NotFound => missing_directory(path),
+        _ => None,
+    };
+    missing.map_or_else(|| why.to_string(), |dir| format!("the directory `{}' does not exist", dir.display()))
+}
+
+/// The first directory of a path that is not there.
+fn missing_directory(path: &Path) -> Option<&Path> {
+    let mut dirs: Vec<_> = path.ancestors().skip(1).collect();
+    dirs.reverse();
+    dirs.into_iter().find(|dir| !dir.exists())
 }
 
 #[cfg(test)]
@@ -98,6 +118,18 @@ mod tests {
         assert!(lock.replaced);
         lock.remove();
         std::fs::remove_file(&control).unwrap();
-        assert!(matches!(Lock::take(Path::new("/nonexistent/l"), &control), Err(LockError::Failed(_))));
+        let said = |path: &Path| match Lock::take(path, &control) {
+            Err(LockError::Failed(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(said(Path::new("/nonexistent/deeper/l")), "the directory `/nonexistent' does not exist");
+        assert_eq!(said(&std::env::temp_dir()), "it is no plain file");
+        // What a link in a directory of others leads to stays as it is.
+        std::fs::write(&control, "kept").unwrap();
+        std::os::unix::fs::symlink(&control, &path).unwrap();
+        assert!(said(&path).starts_with("it is a symbolic link, and others can write to the directory"));
+        assert_eq!(std::fs::read(&control).unwrap(), b"kept");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::remove_file(&control).unwrap();
     }
 }

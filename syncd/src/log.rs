@@ -1,5 +1,6 @@
 //! The daemon's log: console, file and syslog, in the original's format (spec/conntrackd.md §10).
 
+use crate::config::report::{Report, Severity};
 use crate::config::settings::Facility;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -9,6 +10,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use zct_engine::SystemZone;
+use zct_engine::write_file::{self, How};
 use zct_wire::text::{Out, TimeZone as _};
 
 /// What syslog calls the programs of the original package.
@@ -58,16 +60,14 @@ pub struct LineFile {
 }
 
 impl LineFile {
-    /// Opens the file, making it if it is not there.
+    /// Opens the file, making it if it is not there. Where others can write to its directory, what they may have
+    /// put there to be written to is refused.
     ///
     /// # Errors
     /// ``can't open logfile `PATH'. Reason: …`` as text.
     pub fn open(path: &Path) -> Result<LineFile, String> {
-        let file = File::options().append(true).create(true).open(path);
-        let file = file.map_err(|e| {
-            let reason = zct_engine::errno_text(e.raw_os_error().unwrap_or(0));
-            format!("can't open logfile `{}'.Reason: {reason}", path.display())
-        })?;
+        let file = write_file::open(path, How::Append)
+            .map_err(|e| format!("can't open logfile `{}'.Reason: {}", path.display(), e.why))?;
         Ok(LineFile { path: path.into(), file })
     }
 
@@ -149,12 +149,23 @@ impl Syslog {
     }
 }
 
+/// What the standard streams get to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Console {
+    /// Everything.
+    All,
+    /// Errors: whoever starts a daemon in the background waits for its exit status and for nothing else.
+    Errors,
+    /// Nothing.
+    None,
+}
+
 /// The log.
 #[derive(Debug)]
 pub struct Log {
     file: Option<LineFile>,
     syslog: Option<Syslog>,
-    console: bool,
+    console: Console,
     zone: SystemZone,
     pid: u32,
 }
@@ -162,7 +173,13 @@ pub struct Log {
 impl Log {
     /// A log that writes to the console alone, as before the configuration is read.
     pub fn console() -> Log {
-        Log { file: None, syslog: None, console: true, zone: SystemZone::default(), pid: std::process::id() }
+        Log {
+            file: None,
+            syslog: None,
+            console: Console::All,
+            zone: SystemZone::default(),
+            pid: std::process::id(),
+        }
     }
 
     /// Opens the sinks.
@@ -175,9 +192,14 @@ impl Log {
         Ok(())
     }
 
+    /// Writes only errors to the standard streams from now on: on the way into the background.
+    pub fn errors_to_console(&mut self) {
+        self.console = Console::Errors;
+    }
+
     /// Writes no more to the standard streams: they are gone.
     pub fn leave_console(&mut self) {
-        self.console = false;
+        self.console = Console::None;
     }
 
     /// After a fork the number in every line is another.
@@ -209,9 +231,7 @@ impl Log {
         let mut line = String::with_capacity(text.len() + 64);
         // Writing to a String does not fail.
         _ = writeln!(line, "[{date}] (pid={}) [{}] {text}", self.pid, level.word());
-        if self.console {
-            to_console(level, line.as_bytes());
-        }
+        self.to_console(level, line.as_bytes());
         if let Some(f) = &mut self.file {
             // A full disk must not end the daemon, and there is nowhere to say so.
             _ = f.write(line.as_bytes());
@@ -226,9 +246,7 @@ impl Log {
         let date = self.date();
         let flow = String::from_utf8_lossy(flow);
         let line = format!("{date}\t{flow}\n");
-        if self.console {
-            to_console(level, line.as_bytes());
-        }
+        self.to_console(level, line.as_bytes());
         if let Some(f) = &mut self.file {
             _ = f.write(line.as_bytes());
         }
@@ -240,6 +258,29 @@ impl Log {
     /// Sends what waits for syslog; true when something is left.
     pub fn flush(&mut self) -> bool {
         self.syslog.as_mut().is_some_and(Syslog::flush)
+    }
+
+    /// Notices and information to standard output, the rest to standard error, as the original does.
+    fn to_console(&self, level: Level, line: &[u8]) {
+        match (self.console, level) {
+            (Console::All, _) | (Console::Errors, Level::Error) => {}
+            (Console::Errors | Console::None, _) => return,
+        }
+        // A console that is gone is no reason to stop.
+        _ = match level {
+            Level::Error | Level::Warning => io::stderr().lock().write_all(line),
+            Level::Notice | Level::Info => io::stdout().lock().write_all(line),
+        };
+    }
+
+    /// What is remarkable about a configuration file.
+    pub fn remarks(&mut self, report: &Report, file: &Path) {
+        for (severity, text) in report.by_severity(&file.to_string_lossy()) {
+            match severity {
+                Severity::Warning => self.warning(&text),
+                Severity::CannotStart | Severity::Error => self.error(&text),
+            }
+        }
     }
 
     /// Something failed.
@@ -274,15 +315,6 @@ pub(crate) fn syslog_date(date: &str) -> &str {
     date.get(4..19).unwrap_or(date)
 }
 
-/// Notices and information to standard output, the rest to standard error, as the original does.
-fn to_console(level: Level, line: &[u8]) {
-    // A console that is gone is no reason to stop.
-    _ = match level {
-        Level::Error | Level::Warning => io::stderr().lock().write_all(line),
-        Level::Notice | Level::Info => io::stdout().lock().write_all(line),
-    };
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -294,7 +326,7 @@ mod tests {
     #[test]
     fn lines_have_the_originals_shape() {
         let path = scratch("shape");
-        let mut log = Log { console: false, ..Log::console() };
+        let mut log = Log { console: Console::None, ..Log::console() };
         log.open(Some(&path), None).unwrap();
         log.notice("committing all external caches");
         log.error("it failed");
@@ -313,7 +345,7 @@ mod tests {
     #[test]
     fn a_file_that_was_moved_is_opened_anew() {
         let (path, moved) = (scratch("moved"), scratch("moved.1"));
-        let mut log = Log { console: false, ..Log::console() };
+        let mut log = Log { console: Console::None, ..Log::console() };
         log.open(Some(&path), None).unwrap();
         log.notice("one");
         std::fs::rename(&path, &moved).unwrap();

@@ -50,10 +50,12 @@ fn start(file: &Path, background: bool) -> ExitCode {
         Ok(loaded) => loaded,
         Err(why) => return fail(&why),
     };
-    eprint!("{}", loaded.report.lines(&file.to_string_lossy()));
     match loaded.config {
-        Some(config) => daemon::run(config, file.into(), background),
-        None => ExitCode::FAILURE,
+        Some(config) => daemon::run(config, &loaded.report, file.into(), background),
+        None => {
+            eprint!("{}", loaded.report.lines(&file.to_string_lossy()));
+            ExitCode::FAILURE
+        }
     }
 }
 

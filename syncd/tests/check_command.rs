@@ -112,7 +112,7 @@ fn files_that_cannot_be_read_are_named() {
             "can't open config file `/nonexistent/zctd.conf': No such",
         ),
         (&["--check", "-C", "/"], "can't open config file `/': Is a directory"),
-        (&["--check", "-C", "/dev/zero"], "can't open config file `/dev/zero': more than 16 MiB"),
+        (&["--check", "-C", "/dev/zero"], "can't open config file `/dev/zero': line 1 is longer than 1 MiB"),
         (&["--check", "-C"], "Missing config filename"),
         (&["-C", "/nonexistent/zctd.conf"], "can't open config file `/nonexistent/zctd.conf': No such"),
         (&["-s", "-C", "/nonexistent/zctd.conf"], "can't open config file `/nonexistent/zctd.conf': No such"),

@@ -96,6 +96,19 @@ impl Report {
         self.remarks.sort_by_key(|r| (r.place.is_none(), r.place));
     }
 
+    /// The remarks as lines of `FILE:LINE:COLUMN: TEXT` with their severity, for a log.
+    pub fn by_severity(&self, file: &str) -> Vec<(Severity, String)> {
+        let line = |r: &Remark| match r.place {
+            Some(p) => format!("{file}:{}:{}: {}", p.line, p.column, r.text),
+            None => format!("{file}: {}", r.text),
+        };
+        let mut all: Vec<_> = self.remarks.iter().map(|r| (r.severity, line(r))).collect();
+        if let (Some(worst), 1..) = (self.worst, self.left_out) {
+            all.push((worst, format!("{file}: and {} more", self.left_out)));
+        }
+        all
+    }
+
     /// The remarks as lines of `FILE:LINE:COLUMN: error: TEXT`, ready to be printed.
     pub fn lines<'a>(&'a self, file: &'a str) -> impl fmt::Display + 'a {
         Lines { report: self, file }
@@ -163,6 +176,14 @@ mod tests {
             r.lines("f.conf").to_string(),
             "f.conf:1:9: error: bad\nf.conf:2:3: warning: old\nf.conf: error: no link\n"
         );
+        assert_eq!(
+            r.by_severity("f.conf"),
+            [
+                (Severity::Error, "f.conf:1:9: bad".into()),
+                (Severity::Warning, "f.conf:2:3: old".into()),
+                (Severity::CannotStart, "f.conf: no link".into()),
+            ]
+        );
     }
 
     #[test]
@@ -175,6 +196,7 @@ mod tests {
         assert_eq!((r.remarks().len(), r.left_out()), (REMARKS_MAX, 7));
         assert!(r.is_refused());
         assert!(r.lines("f").to_string().ends_with("f: and 7 more\n"));
+        assert_eq!(r.by_severity("f").last(), Some(&(Severity::Error, "f: and 7 more".into())));
     }
 
     #[test]

@@ -62,22 +62,19 @@ impl Daemon {
             Ok(loaded) => loaded,
             Err(why) => return self.log.error(&why),
         };
-        let name = self.file.to_string_lossy().into_owned();
-        for line in loaded.report.lines(&name).to_string().lines() {
-            self.log.warning(line);
-        }
+        self.log.remarks(&loaded.report, &self.file);
         let Some(new) = loaded.config else {
             return self.log.error("the configuration stays as it is");
         };
         self.systemd.reloading(self.epoch.elapsed().as_micros() as u64);
         let changes = live_changes(&self.config, &new);
-        let next = Config {
+        let mut next = Config {
             general: merged(&self.config.general, &new.general),
             role: merged_role(&self.config.role, &new.role),
             helpers: new.helpers.clone(),
         };
-        self.take_over(&next);
-        for c in &changes.live {
+        self.take_over(&mut next);
+        for c in &live_changes(&self.config, &next).live {
             self.log.notice(&told(c));
         }
         for c in &changes.needs_restart {
@@ -88,13 +85,11 @@ impl Daemon {
         self.systemd.ready();
     }
 
-    fn take_over(&mut self, next: &Config) {
+    /// Goes over to the new settings. What cannot be had, a log that cannot be opened, stays as it was, in `next`
+    /// too, so that it is tried again the next time.
+    fn take_over(&mut self, next: &mut Config) {
+        self.take_over_logs(next);
         let (old, new) = (&self.config.general, &next.general);
-        if (&old.log_file, &old.syslog) != (&new.log_file, &new.syslog) {
-            if let Err(why) = self.log.open(new.log_file.as_deref(), new.syslog) {
-                self.log.error(&why);
-            }
-        }
         let filter_changed = old.filter != new.filter;
         if old.scheduler != new.scheduler {
             super::start::schedule(new.scheduler.as_ref(), &mut self.log);
@@ -107,16 +102,28 @@ impl Daemon {
         if filter_changed && self.comparison == Comparison::None {
             self.comparison = Comparison::Wanted;
         }
-        match (&mut self.node, &next.role) {
-            (Node::Sync(n), Role::Sync(s)) => sync_node::reconfigure(n, next, s),
-            (Node::Stats(s), Role::Stats(settings)) => {
-                s.log.flush();
-                match FlowLog::open(settings) {
-                    Ok(log) => s.log = log,
-                    Err(why) => self.log.error(&why),
+        if let (Node::Sync(n), Role::Sync(s)) = (&mut self.node, &next.role) {
+            sync_node::reconfigure(n, next, s);
+        }
+    }
+
+    fn take_over_logs(&mut self, next: &mut Config) {
+        let (old, new) = (&self.config.general, &mut next.general);
+        if (&old.log_file, &old.syslog) != (&new.log_file, &new.syslog) {
+            if let Err(why) = self.log.open(new.log_file.as_deref(), new.syslog) {
+                self.log.error(&why);
+                (new.log_file, new.syslog) = (old.log_file.clone(), old.syslog);
+            }
+        }
+        if let (Node::Stats(s), Role::Stats(settings)) = (&mut self.node, &next.role) {
+            s.log.flush();
+            match FlowLog::open(settings) {
+                Ok(log) => s.log = log,
+                Err(why) => {
+                    self.log.error(&why);
+                    next.role = self.config.role.clone();
                 }
             }
-            _ => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! The start and the end of the daemon (spec/conntrackd.md §1.1).
 
 use super::{Comparison, Daemon, Node, sync_node::SyncNode, token};
+use crate::config::report::Report;
 use crate::config::settings::{Config, Expectations, Role, Scheduler, SchedulerPolicy};
 use crate::control::{Reply, Server};
 use crate::flush::Flush;
@@ -31,8 +32,11 @@ const UMASK: u32 = 0o177;
 /// Ports below this need a capability of their own to be bound again.
 const PRIVILEGED_PORTS: u16 = 1024;
 
-/// Runs the daemon until it is told to stop. `file` is the configuration's, to be read again.
-pub fn run(config: Config, file: PathBuf, background: bool) -> ExitCode {
+/// Runs the daemon until it is told to stop. `file` is the configuration's, to be read again; `remarks` are what
+/// was found in it, for the log.
+///
+/// In the background the caller's streams get errors alone: init scripts mail every line that they see.
+pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) -> ExitCode {
     let mut log = Log::console();
     let child = match background.then(process::detach) {
         None => None,
@@ -49,6 +53,9 @@ pub fn run(config: Config, file: PathBuf, background: bool) -> ExitCode {
     };
     process::umask(UMASK);
     log.renumber();
+    if background {
+        log.errors_to_console();
+    }
     let general = &config.general;
     if let Err(why) = log.open(general.log_file.as_deref(), general.syslog) {
         eprintln!("ERROR: {why}");
@@ -63,6 +70,8 @@ pub fn run(config: Config, file: PathBuf, background: bool) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    // Not before the lock is ours: the log may be a running daemon's.
+    log.remarks(remarks, &file);
     let opened = Reactor::new().map_err(|e| e.to_string()).and_then(|mut reactor| {
         let parts = parts(&config, &mut log, &mut reactor)?;
         Ok((parts, reactor))
@@ -120,7 +129,7 @@ fn take_lock(config: &Config, log: &mut Log) -> Result<Lock, String> {
         Err(LockError::Held) => {
             Err(format!("lockfile `{}' exists, perhaps conntrackd already running?", path.display()))
         }
-        Err(LockError::Failed(e)) => Err(format!("can't create lockfile `{}': {e}", path.display())),
+        Err(LockError::Failed(why)) => Err(format!("can't create lockfile `{}': {why}", path.display())),
     }
 }
 
@@ -160,7 +169,7 @@ fn parts(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts,
         None => None,
         Some(path) => Some(
             Server::open(path, token::CONTROL)
-                .map_err(|e| format!("can't open the control socket `{}': {e}", path.display()))?,
+                .map_err(|why| format!("can't open the control socket `{}': {why}", path.display()))?,
         ),
     };
     let opened = rest(config, log, reactor);
