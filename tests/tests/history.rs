@@ -129,9 +129,11 @@ impl Names<'_> {
         self.maybe(&mut words, |n| {
             vec!["--label-add".to_owned(), n.pick(&["zero", "one,hundred", "seven"]).to_owned()]
         });
+        // With other protocols the original leaves the port out (Z nat ports).
+        let ports = ["tcp", "udp"].iter().any(|p| words.iter().any(|w| w.eq_ignore_ascii_case(p)));
         if !v6 {
             self.maybe(&mut words, |n| {
-                let port = if n.0.bool() { format!(":{}", n.port()) } else { String::new() };
+                let port = if n.0.bool() && ports { format!(":{}", n.port()) } else { String::new() };
                 vec![n.pick(&["-n", "-g"]).to_owned(), format!("10.9.0.{}{port}", n.0.u8(1..4))]
             });
         }
@@ -240,7 +242,10 @@ fn seen(output: &Output) -> Seen {
     let mut lines: Vec<String> =
         mask.apply(&output.out()).lines().map(known_state).map(|l| unmarked(&l)).collect();
     lines.sort();
-    Seen { exit: output.exit, stderr: mask.apply(&output.err()), lines }
+    // Ours says so when nothing was selected by, which the original does not (Z bare -D).
+    let err = mask.apply(&output.err());
+    let stderr = err.lines().filter(|l| !l.contains("no selection was given")).map(|l| l.to_owned() + "\n");
+    Seen { exit: output.exit, stderr: stderr.collect(), lines }
 }
 
 /// Both tables with everything that a list can show.

@@ -30,6 +30,7 @@ const TESTS: &[(&str, fn())] = &[
     ("1.4.9 -A", adding_again_updates),
     ("W23", a_flush_that_fails_says_nothing_else),
     ("W24", options_of_a_creation_come_in_any_order),
+    ("Z nat ports", the_port_of_a_translation_counts),
     ("W25", two_deletes_at_once_share_the_work),
     ("W26", a_tuple_that_was_used_again_survives),
     ("Z dry-run", a_dry_run_changes_nothing),
@@ -351,6 +352,28 @@ fn options_of_a_creation_come_in_any_order() {
 /// A table that takes long enough to read for two commands to meet in it.
 fn many(count: u16) {
     Storm::open().create((1..=count).map(|port| udp([10, 0, 0, 1], [10, 0, 0, 2], port, 53)));
+}
+
+fn the_port_of_a_translation_counts() {
+    let line = |proto: &str, more: &str| {
+        format!("-I -s 10.0.0.1 -d 10.0.0.2 -p {proto} -t 1000 -n 198.51.100.1:4000 {more}")
+    };
+    let sctp = "--sport 1000 --dport 53 --state ESTABLISHED --orig-vtag 1 --reply-vtag 2";
+    for line in [line("udplite", "--sport 1000 --dport 53"), line("sctp", sctp)] {
+        let [theirs, ours] = both(|tool| {
+            done(tool, &[&line]);
+            table("-L")
+        });
+        assert!(theirs[0].contains("dport=1000"), "{line}: {theirs:?}");
+        assert!(ours[0].contains("dport=4000"), "{line}: {ours:?}");
+    }
+    for line in [line("icmp", "--icmp-type 8 --icmp-code 0"), line("gre", "--srckey 1 --dstkey 2")] {
+        let [theirs, ours] = both(|tool| (on(tool, &line), table("-L").len()));
+        assert_eq!((theirs.0.exit, theirs.1), (Exit::Code(0), 1), "{line}: {theirs:?}");
+        assert_eq!((ours.0.exit, ours.1), (Exit::Code(2), 0), "{line}: {ours:?}");
+        let said = ours.0.err();
+        assert!(said.contains("`--src-nat' takes an address without a port (`4000')"), "{said}");
+    }
 }
 
 fn two_deletes_at_once_share_the_work() {

@@ -6,6 +6,7 @@ use crate::fail::{Doing, Fail, operation_failed, warn};
 use crate::flags::args::{Args, NatOption, Ports};
 use crate::flags::table::Id;
 use crate::values::label;
+use crate::values::nat::NatArg;
 use zct_engine::Requests;
 use zct_wire::consts::{af, ipproto, ips, nlm_f};
 use zct_wire::filter::Masked;
@@ -106,11 +107,12 @@ pub fn flow(call: &Invocation, mode: Mode) -> Result<(), Fail> {
 /// The flow that the options describe.
 ///
 /// # Errors
-/// A usage error when ports are given for a direction that has no addresses.
+/// A usage error when ports are given for a direction that has no addresses, or to translate to where there are
+/// none.
 pub fn wanted(call: &Invocation, mode: Mode) -> Result<Wanted, Fail> {
     let args = &call.args;
     let (orig, reply) = tuples(args)?;
-    let (nat_src, nat_dst) = nat(args);
+    let (nat_src, nat_dst) = nat(args)?;
     let labels = label::bits(call.labels.as_deref(), &args.label_add)?;
     let status = args.status.map(|s| s.set);
     let unexpected = mode == Mode::Add && status.is_some_and(|s| s & ips::EXPECTED != 0);
@@ -210,21 +212,28 @@ fn zero_filled(args: &Args, t: Tuple) -> Tuple {
     Tuple { src: t.src.or(Some(zero)), dst: t.dst.or(Some(zero)), ..t }
 }
 
-/// The translations to set up. A port is translated for TCP and UDP only, as in the original.
+/// The translations to set up. The original leaves out the port but for TCP and UDP, and says nothing.
 ///
 /// A saved line names the translated addresses and keeps the translated ports in the reply ports. They are
 /// taken from there, so that the line restores what it was saved from, or fails: left to itself the kernel
 /// takes another port where that one is in use.
-fn nat(args: &Args) -> (Option<Nat>, Option<Nat>) {
-    let proto = args.protocol.map_or(0, |p| p.num);
-    let ports = matches!(proto, ipproto::TCP | ipproto::UDP);
-    let saved_ports = ports || matches!(proto, ipproto::UDPLITE | ipproto::SCTP | ipproto::DCCP);
-    let nat = |option: NatOption, reply_port: Option<u16>| {
-        let arg = option.flatten()?;
-        let port = arg.port.filter(|_| ports).or(reply_port.filter(|_| saved_ports));
-        Some(Nat { addr: Some(arg.addr), port })
+///
+/// # Errors
+/// A usage error for a port with a protocol that has none.
+fn nat(args: &Args) -> Result<(Option<Nat>, Option<Nat>), Fail> {
+    const WITH_PORTS: [u8; 5] = [ipproto::TCP, ipproto::UDP, ipproto::UDPLITE, ipproto::SCTP, ipproto::DCCP];
+    let ports = WITH_PORTS.contains(&args.protocol.map_or(0, |p| p.num));
+    let nat = |option: NatOption, name: &str, reply_port: Option<u16>| match option.flatten() {
+        Some(NatArg { port: Some(port), .. }) if !ports => Err(Fail::usage(format!(
+            "`--{name}' takes an address without a port (`{port}') with this protocol, which has no ports"
+        ))),
+        Some(NatArg { addr, port }) => {
+            Ok(Some(Nat { addr: Some(addr), port: port.or(reply_port.filter(|_| ports)) }))
+        }
+        None => Ok(None),
     };
-    (nat(args.src_nat, args.reply_ports.dst), nat(args.dst_nat, args.reply_ports.src))
+    let src = nat(args.src_nat, "src-nat", args.reply_ports.dst)?;
+    Ok((src, nat(args.dst_nat, "dst-nat", args.reply_ports.src)?))
 }
 
 /// The protocol's part. Window checks of TCP are relaxed: what the windows were nobody knows.

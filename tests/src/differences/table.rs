@@ -511,6 +511,14 @@ pub static DIFFERENCES: &[Difference] = &[
             "any order; an error",
         ],
     ),
+    write(
+        "Z nat ports",
+        [
+            "`-I`, `-A` with `-n ADDR:PORT` or `-g ADDR:PORT` and another protocol than TCP and UDP",
+            "the port is left out without a word",
+            "translated for SCTP, UDP-Lite and DCCP, as the kernel can; an error for protocols without ports",
+        ],
+    ),
     write("W25", ["an entry that vanishes during `-D`", "ends the command", "is passed over, as in 1.4.9"]),
     write("W26", ["`-D` when the tuple was reused meanwhile", "deletes the new flow", "the id is checked"]),
     write("Z dry-run", ["`--dry-run`", "unknown option", "`-D -U -F` say what they would do"]),
