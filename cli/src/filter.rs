@@ -59,6 +59,18 @@ pub type Networks = SmallVec<[Network; 1]>;
 /// Ranges of which one must contain the port.
 pub type PortRanges = SmallVec<[PortRange; 1]>;
 
+/// States of which the flow must have one; an empty list admits everything.
+pub type States = SmallVec<[u8; 4]>;
+
+/// Label bits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// Those that must all be set.
+    pub set: Vec<u16>,
+    /// Those of which none may be set.
+    pub clear: Vec<u16>,
+}
+
 /// Members of one direction that must be there and fit; an empty list admits everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Direction {
@@ -70,7 +82,7 @@ pub struct Direction {
     pub src_port: PortRanges,
     /// Destination port or GRE destination key.
     pub dst_port: PortRanges,
-    /// Zone of this direction alone; 0 is also "none".
+    /// Zone of this direction alone; 0: it has none, be it of its own or one of both directions.
     pub zone: Option<u16>,
 }
 
@@ -83,7 +95,8 @@ impl Direction {
             && self.dst_port.is_empty()
     }
 
-    fn matches(&self, t: &Tuple) -> bool {
+    /// `both` is the zone of both directions; a flow with one has none of a single direction.
+    fn matches(&self, t: &Tuple, both: Option<u16>) -> bool {
         let net = |want: &Networks, have: Option<Addr>| {
             want.is_empty() || have.is_some_and(|a| want.iter().any(|n| n.contains(&a)))
         };
@@ -94,7 +107,7 @@ impl Direction {
             && net(&self.dst, t.dst)
             && port(&self.src_port, t.src_port)
             && port(&self.dst_port, t.dst_port)
-            && self.zone.is_none_or(|z| t.zone.unwrap_or(0) == z)
+            && self.zone.is_none_or(|z| t.zone.unwrap_or(0) == z && (z != 0 || both.unwrap_or(0) == 0))
     }
 }
 
@@ -131,8 +144,8 @@ pub struct Filter {
     pub reply: Direction,
     /// ICMP or ICMPv6 members.
     pub icmp: Icmp,
-    /// State number of the protocol.
-    pub state: Option<u8>,
+    /// State numbers of the protocol.
+    pub states: States,
     /// SCTP verification tags, original and reply.
     pub vtag: [Option<u32>; 2],
     /// DCCP role: 0 client, 1 server.
@@ -142,7 +155,7 @@ pub struct Filter {
     pub mark: Option<Masked>,
     /// Bits that must be set, and bits that must be clear.
     pub status: Status,
-    /// Zone of both directions; 0 is also "none".
+    /// Zone of both directions; 0: no direction has one.
     pub zone: Option<u16>,
     /// Source translated.
     pub src_nat: Option<NatMatch>,
@@ -150,14 +163,17 @@ pub struct Filter {
     pub dst_nat: Option<NatMatch>,
     /// Either translated.
     pub any_nat: Option<NatMatch>,
-    /// Label bits that must all be set.
-    pub labels: Vec<u16>,
+    /// Labels that must be set, and those that must not.
+    pub labels: Labels,
     /// Security mark; compared where the kernel sends one, which only very old ones do.
     pub secmark: Option<u32>,
     /// The flow's id.
     pub id: Option<u32>,
     /// Seconds the flow has left, exactly.
     pub timeout: Option<u32>,
+    /// What is left out: none of these may match. Only looked at here; whoever asks the kernel for less asks by
+    /// the other members, and gets more than is meant.
+    pub not: Vec<Filter>,
 }
 
 impl Filter {
@@ -178,11 +194,26 @@ impl Filter {
     /// # Errors
     /// The first attribute that is needed and cannot be read. Allocates nothing.
     pub fn matches(&self, f: &FlowView<'_>) -> Result<bool, WireError> {
+        let mark = f.mark()?;
+        if !self.admits(f, mark)? {
+            return Ok(false);
+        }
+        for not in &self.not {
+            // An event leaves out a mark that is 0: it is not one of those other than 0.
+            if not.admits(f, Some(mark.unwrap_or(0)))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The same without what is left out, and with this mark.
+    fn admits(&self, f: &FlowView<'_>, mark: Option<u32>) -> Result<bool, WireError> {
         if self.family.is_some_and(|want| f.family() != want) {
             return Ok(false);
         }
         if let Some(m) = self.mark {
-            if f.mark()?.is_none_or(|have| have & m.mask != m.value) {
+            if mark.is_none_or(|have| have & m.mask != m.value) {
                 return Ok(false);
             }
         }
@@ -192,7 +223,8 @@ impl Filter {
                 return Ok(false);
             }
         }
-        if self.zone.is_some() && Some(f.zone()?.unwrap_or(0)) != self.zone {
+        let both = f.zone()?;
+        if self.zone.is_some_and(|want| both.unwrap_or(0) != want) {
             return Ok(false);
         }
         if self.id.is_some() && f.id()? != self.id || self.timeout.is_some() && f.timeout_s()? != self.timeout
@@ -204,20 +236,22 @@ impl Filter {
                 return Ok(false);
             }
         }
-        Ok(self.matches_tuples(f)? && self.matches_labels(f) && self.matches_protoinfo(f)?)
+        Ok(self.matches_tuples(f, both)? && self.matches_labels(f) && self.matches_protoinfo(f)?)
     }
 
-    fn matches_tuples(&self, f: &FlowView<'_>) -> Result<bool, WireError> {
+    fn matches_tuples(&self, f: &FlowView<'_>, both: Option<u16>) -> Result<bool, WireError> {
         let nat = [self.src_nat, self.dst_nat, self.any_nat].iter().any(Option::is_some);
-        let any_orig = self.proto.is_some() || !self.orig.is_any() || self.icmp != Icmp::default();
-        let any_reply = !self.reply.is_any();
+        let no_zone = self.zone == Some(0);
+        let any_orig = no_zone || self.proto.is_some() || !self.orig.is_any() || self.icmp != Icmp::default();
+        let any_reply = no_zone || !self.reply.is_any();
         if !(nat || any_orig || any_reply) {
             return Ok(true);
         }
         let orig = f.orig()?.unwrap_or_default();
         let t = &orig;
         if self.proto.is_some() && t.proto != self.proto
-            || !self.orig.matches(t)
+            || !self.orig.matches(t, both)
+            || no_zone && t.zone.is_some_and(|z| z != 0)
             || self.icmp.kind.is_some() && t.icmp_type != self.icmp.kind
             || self.icmp.code.is_some() && t.icmp_code != self.icmp.code
             || self.icmp.id.is_some() && t.icmp_id != self.icmp.id
@@ -228,7 +262,10 @@ impl Filter {
             return Ok(true);
         }
         let reply = f.reply()?.unwrap_or_default();
-        Ok(self.reply.matches(&reply) && (!nat || self.matches_nat(f.status()?, &orig, &reply)))
+        let zoned = no_zone && reply.zone.is_some_and(|z| z != 0);
+        Ok(!zoned
+            && self.reply.matches(&reply, both)
+            && (!nat || self.matches_nat(f.status()?, &orig, &reply)))
     }
 
     fn matches_nat(&self, status: Option<u32>, orig: &Tuple, reply: &Tuple) -> bool {
@@ -252,16 +289,20 @@ impl Filter {
     }
 
     fn matches_labels(&self, f: &FlowView<'_>) -> bool {
-        self.labels.is_empty() || f.labels().is_some_and(|bits| self.labels.iter().all(|l| bits.has(*l)))
+        let Labels { set, clear } = &self.labels;
+        match f.labels() {
+            Some(bits) => set.iter().all(|l| bits.has(*l)) && !clear.iter().any(|l| bits.has(*l)),
+            None => set.is_empty(),
+        }
     }
 
     fn matches_protoinfo(&self, f: &FlowView<'_>) -> Result<bool, WireError> {
         let [orig_tag, reply_tag] = self.vtag;
-        if self.state.is_none() && orig_tag.is_none() && reply_tag.is_none() && self.dccp_role.is_none() {
+        if self.states.is_empty() && orig_tag.is_none() && reply_tag.is_none() && self.dccp_role.is_none() {
             return Ok(true);
         }
         let Some(info) = f.protoinfo()? else { return Ok(false) };
-        if self.state.is_some() && info.state() != self.state {
+        if !self.states.is_empty() && !info.state().is_some_and(|s| self.states.contains(&s)) {
             return Ok(false);
         }
         Ok(match info {

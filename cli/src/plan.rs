@@ -3,7 +3,7 @@
 //! Whatever is asked, [`Filter::matches`] is applied to all that comes back: a kernel that ignores a filter
 //! costs time and nothing else. What a kernel gets wrong, IPv6 addresses, is never asked.
 
-use crate::filter::{Direction, Filter, Networks, PortRanges};
+use crate::filter::{Direction, Filter, Labels, Networks, PortRanges};
 use smallvec::SmallVec;
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
@@ -85,7 +85,7 @@ impl Plan {
         let mut plan = Plan::plain(filter);
         let plain = filter.for_kernel();
         let (orig, reply) = (tuple(&filter.orig, filter.proto), tuple(&filter.reply, filter.proto));
-        // The kernel takes 0 for "no zone at all", and we do not.
+        // Zone 0 is nearly every flow: not worth a filter.
         let zone = filter.zone.or(filter.orig.zone).or(filter.reply.zone).filter(|z| *z != 0);
         let wants_tuple = !orig.is_empty() || !reply.is_empty();
         if !wants_tuple && zone.is_none() {
@@ -158,6 +158,18 @@ impl Plan {
         }
         for (what, why) in left(filter) {
             _ = writeln!(text, "left to this program: {what} ({why})");
+        }
+        if !filter.not.is_empty() || !filter.labels.clear.is_empty() {
+            let mut what: Vec<&str> = filter.not.iter().flat_map(members).collect();
+            if !filter.labels.clear.is_empty() {
+                what.push("labels");
+            }
+            what.dedup();
+            let what = what.join(", ");
+            _ = writeln!(
+                text,
+                "left out by this program: {what} (the kernel selects what fits, never what does not)"
+            );
         }
         text += "everything is checked again on what comes back\n";
         text
@@ -245,6 +257,41 @@ fn asked(ask: &DumpFilter) -> Vec<String> {
     words
 }
 
+/// What a filter is about, in words.
+fn members(f: &Filter) -> Vec<&'static str> {
+    let direction = |d: &Direction| {
+        [
+            !d.src.is_empty(),
+            !d.dst.is_empty(),
+            !d.src_port.is_empty(),
+            !d.dst_port.is_empty(),
+            d.zone.is_some(),
+        ]
+    };
+    let [a, b, c, d, e] = direction(&f.orig);
+    let [g, h, i, j, k] = direction(&f.reply);
+    let all = [
+        (a, "original source"),
+        (b, "original destination"),
+        (c, "original source port"),
+        (d, "original destination port"),
+        (e, "original zone"),
+        (g, "reply source"),
+        (h, "reply destination"),
+        (i, "reply source port"),
+        (j, "reply destination port"),
+        (k, "reply zone"),
+        (f.proto.is_some(), "protocol"),
+        (f.icmp != crate::filter::Icmp::default(), "ICMP type, code or id"),
+        (!f.states.is_empty(), "state"),
+        (f.mark.is_some(), "mark"),
+        (f.status != crate::values::list::Status::default(), "status"),
+        (f.zone.is_some(), "zone"),
+        (f.src_nat.or(f.dst_nat).or(f.any_nat).is_some(), "NAT"),
+    ];
+    all.iter().filter(|(is, _)| *is).map(|(_, name)| *name).collect()
+}
+
 /// What the kernel is never asked for, and why.
 fn left(f: &Filter) -> Vec<(&'static str, &'static str)> {
     let mut out = Vec::new();
@@ -268,9 +315,9 @@ fn left(f: &Filter) -> Vec<(&'static str, &'static str)> {
     }
     let rest = [
         (f.icmp != crate::filter::Icmp::default(), "ICMP type, code and id"),
-        (f.state.is_some() || f.dccp_role.is_some(), "state"),
+        (!f.states.is_empty() || f.dccp_role.is_some(), "state"),
         (f.src_nat.or(f.dst_nat).or(f.any_nat).is_some(), "NAT"),
-        (!f.labels.is_empty(), "labels"),
+        (f.labels != Labels::default(), "labels"),
         (f.id.is_some(), "id"),
         (f.timeout.is_some(), "timeout"),
         (f.secmark.is_some(), "security mark"),
@@ -365,6 +412,19 @@ mod tests {
             }
             assert!(plan(&f, KernelFilter::Auto, SMALL).explain(&f).contains("left to this program"));
         }
+    }
+
+    #[test]
+    fn what_is_left_out_is_never_asked_for() {
+        let plain = dns();
+        let f = Filter { not: vec![dns(), Filter { zone: Some(7), ..Filter::default() }], ..plain.clone() };
+        for mode in [KernelFilter::Auto, KernelFilter::Always, KernelFilter::Never] {
+            assert_eq!(plan(&f, mode, SMALL), plan(&plain, mode, SMALL));
+        }
+        let not = "original destination, original destination port, protocol, zone (";
+        assert!(plan(&f, KernelFilter::Auto, SMALL).explain(&f).contains(not));
+        let alone = Filter { not: vec![dns()], ..Filter::default() };
+        assert_eq!(plan(&alone, KernelFilter::Always, SMALL).dumps.as_slice(), [DumpFilter::default()]);
     }
 
     #[test]

@@ -191,11 +191,18 @@ mod tests {
         for _ in 0..300 {
             let v6 = random(&mut x) & 1 == 0;
             let (src, dst) = (networks(&mut x, v6), networks(&mut x, v6));
+            let not = |x: &mut u64| Filter {
+                orig: Direction { src: networks(x, v6), ..Direction::default() },
+                proto: (random(x) & 1 == 0).then_some(ipproto::TCP),
+                ..Filter::default()
+            };
+            let not = (0..random(&mut x) % 2).map(|_| not(&mut x)).collect();
             let fixed = !src.is_empty() || !dst.is_empty() || random(&mut x) & 1 == 0;
             let filter = Filter {
                 family: fixed.then_some(if v6 { 10 } else { 2 }),
                 proto: [None, Some(ipproto::TCP), Some(ipproto::UDP)][random(&mut x) as usize % 3],
                 orig: Direction { src, dst, ..Direction::default() },
+                not,
                 ..Filter::default()
             };
             let Some(code) = program(&filter) else { continue };
@@ -216,6 +223,6 @@ mod tests {
     #[test]
     fn a_selection_that_drops_nothing_has_no_program() {
         assert!(program(&Filter::default()).is_none());
-        assert!(program(&Filter { state: Some(3), ..Filter::default() }).is_none());
+        assert!(program(&Filter { states: [3].into_iter().collect(), ..Filter::default() }).is_none());
     }
 }

@@ -1,14 +1,16 @@
 //! From what the options said to which flows are meant.
 
 use crate::fail::Fail;
-use crate::filter::{Direction, Filter, Icmp, NatMatch, Network, Networks, PortRange, PortRanges};
+use crate::filter::{
+    Direction, Filter, Icmp, Labels, NatMatch, Network, Networks, PortRange, PortRanges, States,
+};
 use crate::flags::args::{Args, NatOption};
 use crate::values::addr::AddrArg;
 use crate::values::list::Status;
 use zct_wire::tuple::Addr;
 
 /// The selection of `-L`, `-D`, `-E` and `-G`: every option that says something about a flow.
-pub fn filter(args: &Args, labels: Vec<u16>) -> Filter {
+pub fn filter(args: &Args, labels: Labels) -> Filter {
     let [orig_src, orig_dst, reply_src, reply_dst] = &args.more_addrs;
     let [orig_sport, orig_dport, reply_sport, reply_dport] = &args.port_lists;
     let exact = |addr: Option<Addr>| addr.map(|addr| AddrArg { addr, mask: None });
@@ -30,7 +32,7 @@ pub fn filter(args: &Args, labels: Vec<u16>) -> Filter {
             zone: args.reply_zone,
         },
         icmp: Icmp { kind: args.icmp_type, code: args.icmp_code, id: args.icmp_id },
-        state: args.state,
+        states: args.states.clone(),
         vtag: args.vtag,
         dccp_role: args.role,
         mark: args.mark,
@@ -43,6 +45,7 @@ pub fn filter(args: &Args, labels: Vec<u16>) -> Filter {
         secmark: args.secmark,
         id: args.id,
         timeout: None,
+        not: args.not.iter().map(|not| filter(not, Labels::default())).collect(),
     }
 }
 
@@ -63,13 +66,15 @@ fn ports(one: Option<u16>, list: &[PortRange]) -> PortRanges {
 /// True when a deletion with these options is one of every flow: nothing narrows it. A `-t` alone does not, nor
 /// does `-u UNSET`.
 pub fn is_everything(args: &Args) -> bool {
-    args.labels.is_empty() && filter(args, Vec::new()) == Filter::default()
+    args.labels.is_empty()
+        && args.labels_not.is_empty()
+        && filter(args, Labels::default()) == Filter::default()
 }
 
 /// True when nothing but a family narrows it.
 pub fn is_family_alone(args: &Args) -> bool {
     let family = Filter { family: args.family, ..Filter::default() };
-    args.labels.is_empty() && filter(args, Vec::new()) == family
+    args.labels.is_empty() && args.labels_not.is_empty() && filter(args, Labels::default()) == family
 }
 
 /// The selection of `-L` and `-D`, where a `-u` that says nothing must not mean everything: its words were
@@ -77,7 +82,7 @@ pub fn is_family_alone(args: &Args) -> bool {
 ///
 /// # Errors
 /// The words of the original's `-L`, exit 1.
-pub fn checked_filter(args: &Args, labels: Vec<u16>) -> Result<Filter, Fail> {
+pub fn checked_filter(args: &Args, labels: Labels) -> Result<Filter, Fail> {
     if args.status.is_some_and(|s| s.ignored && s.set | s.clear == 0) {
         return Err(Fail::runtime("Operation failed: invalid parameters"));
     }
@@ -85,8 +90,14 @@ pub fn checked_filter(args: &Args, labels: Vec<u16>) -> Result<Filter, Fail> {
 }
 
 /// The selection of `-U`, where mark, status and state say what to write.
-pub fn update_filter(args: &Args, labels: Vec<u16>) -> Filter {
-    Filter { mark: None, status: Status::default(), state: None, vtag: [None; 2], ..filter(args, labels) }
+pub fn update_filter(args: &Args, labels: Labels) -> Filter {
+    Filter {
+        mark: None,
+        status: Status::default(),
+        states: States::new(),
+        vtag: [None; 2],
+        ..filter(args, labels)
+    }
 }
 
 /// An address with the mask of its option, else of its prefix length, else all of it.

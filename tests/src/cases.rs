@@ -237,6 +237,60 @@ pub const ROWS: &[Row] = &[
     row!("-l", ALL, |a| ["-l", a.label()]),
     row!("-l LIST", ALL, |a| ["--label", format!("{},{}", a.label(), a.label())]),
     row!("-c", ALL, |a| ["-c", a.number("7")]),
+    Row {
+        name: "! ADDR",
+        protocols: ALL,
+        build: |a| {
+            let option = a.rng.usize(..5);
+            let value = match option {
+                0 | 1 if a.rng.bool() => a.network(option),
+                0..=3 => a.host(option),
+                _ => protocol(a.rng, a.at),
+            };
+            words(["!", ["-s", "--dst", "-r", "-q", "-p"][option], &value])
+        },
+    },
+    Row {
+        name: "! PORT",
+        protocols: PORT_PROTOCOLS,
+        build: |a| {
+            let option = a.rng.usize(..4);
+            let name = ["--sport", "--dport", "--reply-port-src", "--reply-port-dst"][option];
+            let port = a.port(option);
+            if a.rng.bool() { words(["!", name, &port]) } else { words([name, &format!("!{port}")]) }
+        },
+    },
+    Row {
+        name: "! more",
+        protocols: ALL,
+        build: |a| {
+            let (option, value) = match a.rng.u8(..8) {
+                0 => ("-m", a.one(&MARKS).to_string()),
+                1 => ("-w", a.zone("zone")),
+                2 => ("--orig-zone", a.zone("zone-orig")),
+                3 => ("--reply-zone", a.zone("zone-reply")),
+                4 => ("-l", format!("{},{}", a.label(), a.label())),
+                5 => ("-u", a.status()),
+                6 => ("-n", a.outside(3)),
+                _ => return words(["!", a.one(&["-n", "-g", "-j"])]),
+            };
+            words(["!", option, &value])
+        },
+    },
+    row!("-s LIST !", ALL, |a| ["-s", format!("{},!{}", a.network(0), a.host(0))]),
+    Row {
+        name: "--state LIST",
+        protocols: &[6],
+        build: |a| {
+            let names = ["NONE", "SYN_SENT", "ESTABLISHED", "TIME_WAIT", "CLOSE", "LISTEN", "SYN_SENT2"];
+            let [one, other] = [a.one(&names), a.one(&names)];
+            match a.rng.u8(..3) {
+                0 => words(["!", "--state", one]),
+                1 => words(["--state", &format!("!{one},!{other}")]),
+                _ => words(["--state", &format!("{one},{other}")]),
+            }
+        },
+    },
     row!("-a", ALL, |_a| ["-a", "1.1.1.1-2.2.2.2"]),
 ];
 
@@ -333,7 +387,7 @@ impl<'w> Cases<'w> {
         groups.push(outputs);
         self.rng.shuffle(&mut groups);
         // The options of a protocol are known behind it only.
-        let name = groups.iter().position(|g| g.first().is_some_and(|w| w == "-p"));
+        let name = groups.iter().position(|g| g.first().is_some_and(|w| w == "-p" && g.len() == 2));
         let own = groups.iter().flatten().any(|w| is_protocol_option(w));
         match name {
             Some(i) => groups.swap(0, i),

@@ -16,7 +16,7 @@ use zct_tests::seed::PROTOCOLS;
 use zct_tests::world::World;
 
 /// Comparisons without `ZCT_DIFFERENTIAL_N`: all cells, and some more.
-const DEFAULT: usize = 1000;
+const DEFAULT: usize = 1150;
 /// Comparisons a table; then the next is filled.
 const PER_WORLD: usize = 150;
 /// Random flows a table without `ZCT_DIFFERENTIAL_FLOWS`.
@@ -158,6 +158,32 @@ fn difference(id: &str, cases: &mut Cases<'_>, world: &World) -> Vec<String> {
             "-L -p tcp --sport 53,1000:1001 -o xml",
             "-L -d 2001:db8::1,fd00:1::/64 -o save",
             "-L -p udp --dport 443:5060 -q 10.0.0.1,10.0.0.3",
+        ]),
+        "Z negation" => pick(&[
+            "-L ! -s 10.0.0.1",
+            "-L ! -s 10.0.0.0/31 ! -s 10.0.0.2 -o xml",
+            "-L -s 10.0.0.0/8,!10.0.0.1,!172.16.0.0/12 ! -p udp -o save",
+            "-L ! -p tcp ! -d 2001:db8::1 -o extended",
+            "-L -p !tcp,!udp",
+            "-L -p udp ! --dport 53,443 --sport !53 -o id",
+            "-L -w !3 ! --orig-zone 0",
+            "-L ! -n ! -g -o xml",
+            "-L ! -j -p udp -o save",
+            "-L ! -l one,two -o labels",
+            "-L -p tcp --state !ESTABLISHED,!CLOSE -o id",
+            "-L ! -m 0 ! -u ASSURED",
+        ]),
+        "Z states" => pick(&[
+            "-L -p tcp --state ESTABLISHED,TIME_WAIT",
+            "-L -o xml -p tcp --state SYN_SENT,LISTEN,CLOSE,SYN_SENT",
+            "-L -p sctp --state ESTABLISHED,CLOSED -o save",
+        ]),
+        "Z state names" => pick(&["-L -p tcp --state FOO", "-L -p 6 --state established"]),
+        "Z zone 0" => pick(&[
+            "-L -w 0",
+            "-L --orig-zone 0 -o xml",
+            "-L --reply-zone 0x0 -o save",
+            "-L -w 0 -p udp --orig-zone 0 -o id",
         ]),
         "W10" => pick(&[
             "-L -n198.51.100.1",

@@ -187,6 +187,15 @@ const LINES: &[&str] = &[
     "-L -p tcp --s 5",
     // Protocols and when their options are known.
     "-L --sport 5 -p udp",
+    "-L --dport 6 --sport=5 -s 1.1.1.1 -p udp",
+    "-L --dport=7 -p udp",
+    "-L --state ESTABLISHED -p tcp -o id",
+    "-L --spo 5 -p udp",
+    "-L --dport 6",
+    "-L --dport 6 -s foo",
+    "-L --icmp-type 8 -t 5",
+    "-L --dport",
+    "--srckey 6 -L -p udp",
     "-L -p udp --sport 5 -p tcp",
     "-L -p tcp -p udp --sport 5",
     "-L -p udp -p udp --sport 5",
@@ -414,9 +423,15 @@ fn leave_out(line: &[String]) -> bool {
             })
         })
     };
-    has(&[
-        "-E", "--event", "-F", "--flush", "-D", "--delete", "-U", "--update", "-I", "--create", "-A", "--add",
-    ]) || has(&["-i", "--id", "-h", "--help", "-c"])
+    // The name of a label that is left out is looked up without its `!`.
+    let negated_label =
+        line.windows(2).any(|w| w[1] == "!ASSURED" && (w[0].starts_with("-l") || w[0].starts_with("--la")));
+    negated_label
+        || has(&[
+            "-E", "--event", "-F", "--flush", "-D", "--delete", "-U", "--update", "-I", "--create", "-A",
+            "--add",
+        ])
+        || has(&["-i", "--id", "-h", "--help", "-c"])
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What changes the table differently from the original, each difference shown with both programs: the
 //! original as the table of differences says, and ours.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::ops::ControlFlow;
 use zct_engine::{Lost, Requests, Sink};
@@ -9,7 +10,7 @@ use zct_tests::etc::PrivateEtc;
 use zct_tests::mask::Mask;
 use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool, find, run};
-use zct_tests::seed::{Kernel, Storm, TRACKING, udp};
+use zct_tests::seed::{Kernel, Storm, TRACKING, tcp, udp};
 use zct_wire::consts::nlm_f;
 use zct_wire::filter::DumpFilter;
 use zct_wire::flow::FlowView;
@@ -554,6 +555,98 @@ fn both_translations_and_their_ports_are_restored() {
     done(Tool::Zct, &["-F"]);
     assert_eq!(Tool::Zct.run_with_stdin(&["-R", "-"], &saved).exit, Exit::Code(0));
     assert_eq!(table("-L"), before);
+}
+
+/// Flows by their ids, as the original lists them.
+fn listed(selection: &str) -> BTreeSet<String> {
+    let output = on(Tool::Reference, &format!("-L {selection} -o id"));
+    assert_eq!(output.exit, Exit::Code(0), "{selection}: {output:?}");
+    let id = |l: &String| l.rsplit_once("id=").map(|(_, id)| id.trim().to_owned());
+    output.lines().iter().map(|l| id(l).expect("an id")).collect()
+}
+
+/// What is left out of a deletion is what the original lists without the `!`.
+#[test]
+fn a_negated_selection_leaves_what_the_original_lists() {
+    let _ns = Netns::fresh();
+    let mut rng = fastrand::Rng::with_seed(11);
+    // Each with the part that is selected, and the part that is left out of it.
+    for (line, selected, left_out) in [
+        ("! -s 10.0.0.1", "", &["-s 10.0.0.1"][..]),
+        ("-s !10.0.0.1", "", &["-s 10.0.0.1"]),
+        ("! -s 2001:db8::1 ! -d 10.0.0.2", "", &["-s 2001:db8::1", "-d 10.0.0.2"]),
+        ("-s 10.0.0.2/31,!10.0.0.3", "-s 10.0.0.2/31", &["-s 10.0.0.3"]),
+        ("-p tcp ! --dport 51", "-p tcp", &["-p tcp --dport 51"]),
+        ("! --dport 51:52 -p udp -f ipv4", "-p udp -f ipv4", &["-p udp --dport 51", "-p udp --dport 52"]),
+        ("! -p udp", "", &["-p udp"]),
+        ("-p tcp --state !TIME_WAIT", "-p tcp", &["-p tcp --state TIME_WAIT"]),
+        ("! -m 0/1", "", &["-m 0/1"]),
+        ("! -w 3", "", &["-w 3"]),
+        ("! -w 0 -f ipv4", "-f ipv4", &["-w 0"]),
+        ("! -r 10.0.0.1 ! -q 10.0.0.2", "", &["-r 10.0.0.1", "-q 10.0.0.2"]),
+        ("! -u ASSURED", "", &["-u ASSURED"]),
+        ("! -n", "", &["-n"]),
+    ] {
+        let mut kernel = Kernel::open();
+        kernel.flush();
+        for n in 0..60u16 {
+            let (src, dst) = ([10, 0, 0, rng.u8(1..4)], [10, 0, 0, rng.u8(1..4)]);
+            let mut flow = match n % 3 {
+                0 => udp(src, dst, 1000 + n, 50 + rng.u16(..4)),
+                _ => tcp(src, dst, 1000 + n, 50 + rng.u16(..4), [3, 7][usize::from(n % 2)]),
+            };
+            flow.mark = Some(zct_wire::filter::Masked { value: rng.u32(..4), mask: u32::MAX });
+            flow.zone = (n % 5 == 0).then_some(3);
+            flow.timeout_s = Some(1000);
+            kernel.create(&flow).expect("a flow");
+        }
+        done(Tool::Reference, &[SIX, ASSURED]);
+        done(Tool::Zct, &["-I -s 10.0.0.1 -d 10.0.0.9 -p udp --sport 9 --dport 9 -n 198.51.100.1 -t 1000"]);
+        let kept: BTreeSet<String> = left_out.iter().flat_map(|l| listed(l)).collect();
+        let chosen = &listed(selected) - &kept;
+        let rest = &listed("") - &chosen;
+        assert!(!chosen.is_empty() && !rest.is_empty(), "{line}");
+        // The pass that deletes for a file finds them by an index.
+        if rng.bool() {
+            done(Tool::Zct, &[&format!("-D {line}")]);
+        } else {
+            let file = format!("-D -s 10.9.9.9\n-D {line}\n-D -p udp -d 10.9.9.9\n");
+            let output = Tool::Zct.run_with_stdin(&["-R", "-"], file.as_bytes());
+            assert_eq!(output.exit, Exit::Code(0), "{line}: {output:?}");
+        }
+        assert_eq!(listed(""), rest, "{line}");
+    }
+}
+
+/// Zone 0 is no zone.
+#[test]
+fn zone_zero_deletes_no_flow_in_a_zone() {
+    let flow = |port: u16, zone: &str| PLAIN.replace("--sport 1", &format!("--sport {port}")) + zone;
+    let kinds = ["", " -w 15", " --orig-zone 15", " --reply-zone 15"];
+    for (line, gone) in [
+        ("-D -w 0", &[0][..]),
+        ("-D --orig-zone 0", &[0, 3]),
+        ("-D --reply-zone 0", &[0, 2]),
+        ("-D ! -w 0", &[1, 2, 3]),
+        ("-D ! --orig-zone 0", &[1, 2]),
+        ("-D -w 15", &[1]),
+        ("-D --orig-zone 15", &[2]),
+    ] {
+        let _ns = Netns::fresh();
+        for (at, zone) in kinds.iter().enumerate() {
+            done(Tool::Reference, &[&flow(10 + at as u16, zone)]);
+        }
+        for mode in ["", " --kernel-filter=always"] {
+            let shown = on(Tool::Zct, &format!("{}{mode}", line.replace("-D", "-L"))).lines().len();
+            assert_eq!(shown, gone.len(), "{line}{mode}");
+        }
+        done(Tool::Zct, &[line]);
+        let left = table("-L");
+        for at in 0..kinds.len() {
+            let there = left.iter().any(|l| l.contains(&format!("sport={} ", 10 + at)));
+            assert_eq!(there, !gone.contains(&at), "{line}: {left:?}");
+        }
+    }
 }
 
 /// Every selection deletes what it lists, and nothing else survives or goes.

@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::os::fd::AsFd as _;
+use zct::filter::Labels;
 use zct::flags::args::Args;
 use zct::present::{Document, Happened, Presenter, now};
 use zct::selection;
@@ -88,7 +89,7 @@ fn allocations_of_events(output: &str) -> u64 {
     list::output(output.as_bytes(), &mut words).expect("words of -o");
     let mut sink = Events {
         presenter: Presenter::over(io::sink(), &words, Document::Conntrack, None),
-        filter: selection::filter(&Args::default(), Vec::new()),
+        filter: selection::filter(&Args::default(), Labels::default()),
         seen: 0,
     };
     // Each makes two events of 1280 bytes, and the buffer is smaller without privilege.

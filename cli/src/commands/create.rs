@@ -239,10 +239,10 @@ fn nat(args: &Args) -> Result<(Option<Nat>, Option<Nat>), Fail> {
 /// The protocol's part. Window checks of TCP are relaxed: what the windows were nobody knows.
 fn protoinfo(args: &Args) -> Option<ProtoInfo> {
     match args.protocol?.num {
-        ipproto::TCP => Some(ProtoInfo::Tcp(TcpInfo::created(args.state?))),
-        ipproto::SCTP => Some(ProtoInfo::Sctp(SctpInfo { state: args.state, vtag: args.vtag })),
+        ipproto::TCP => Some(ProtoInfo::Tcp(TcpInfo::created(args.state()?))),
+        ipproto::SCTP => Some(ProtoInfo::Sctp(SctpInfo { state: args.state(), vtag: args.vtag })),
         ipproto::DCCP => {
-            Some(ProtoInfo::Dccp(DccpInfo { state: args.state, role: args.role, handshake_seq: None }))
+            Some(ProtoInfo::Dccp(DccpInfo { state: args.state(), role: args.role, handshake_seq: None }))
         }
         _ => None,
     }

@@ -288,7 +288,9 @@ fn is_complete(args: &Args) -> bool {
         _ if protocol.has_options => (has([Id::Sport, Id::Dport]), has([Id::ReplyPortSrc, Id::ReplyPortDst])),
         _ => (true, true),
     };
-    !masked && (has([Id::Src, Id::Dst]) && orig || has([Id::ReplySrc, Id::ReplyDst]) && reply)
+    !masked
+        && args.negated.is_empty()
+        && (has([Id::Src, Id::Dst]) && orig || has([Id::ReplySrc, Id::ReplyDst]) && reply)
 }
 
 /// `-D expect`: the key is the expected tuple, given as the original direction.

@@ -14,7 +14,7 @@ pub mod stats;
 pub mod update;
 
 use crate::fail::{Fail, Name};
-use crate::filter::Filter;
+use crate::filter::{Filter, Labels};
 use crate::flags::args::Args;
 use crate::flags::table::Id;
 use crate::output::PrintError;
@@ -35,8 +35,8 @@ pub struct Invocation {
     pub args: Args,
     /// The label file, when an option made us read it; without a name if that failed.
     pub labels: Option<Arc<LabelMap>>,
-    /// The bits of `-l`.
-    pub label_bits: Vec<u16>,
+    /// The bits of `-l` and `! -l`.
+    pub label_bits: Labels,
 }
 
 impl Invocation {
@@ -47,9 +47,10 @@ impl Invocation {
 
     /// Looks up the names of labels in what was loaded.
     pub fn new(name: Name, args: Args, labels: Option<Arc<LabelMap>>) -> Result<Invocation, Fail> {
-        let label_bits = label::bits(labels.as_deref(), &args.labels)?;
+        let bits = |names: &[Vec<u8>]| label::bits(labels.as_deref(), names);
+        let label_bits = Labels { set: bits(&args.labels)?, clear: bits(&args.labels_not)? };
         for names in [&args.label_add, &args.label_del] {
-            label::bits(labels.as_deref(), names)?;
+            bits(names)?;
         }
         Ok(Invocation { name, args, labels, label_bits })
     }

@@ -50,7 +50,7 @@ impl Change {
             mark: args.mark,
             timeout_s: args.timeout,
             status: args.status.map(|s| s.set),
-            state: args.state,
+            state: args.state(),
             vtag: args.vtag,
             label_add: label::bits(call.labels.as_deref(), &args.label_add)?,
             label_del: args.given.has(Id::LabelDel).then_some(del),

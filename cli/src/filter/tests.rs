@@ -191,6 +191,11 @@ fn zone_zero_is_none() {
     assert!(admits(&one_way(0), &flow()) && !admits(&one_way(0), &with));
     let back = Filter { reply: Direction { zone: Some(3), ..Direction::default() }, ..Filter::default() };
     assert!(!admits(&back, &with));
+    // A zone of both directions is one of each, and one of a single direction is a zone.
+    let reply_zero =
+        Filter { reply: Direction { zone: Some(0), ..Direction::default() }, ..Filter::default() };
+    assert!(!admits(&one_way(0), &of(3)) && !admits(&one_way(3), &of(3)) && !admits(&reply_zero, &of(3)));
+    assert!(!admits(&asks(0), &with) && admits(&reply_zero, &with));
 }
 
 #[test]
@@ -233,7 +238,10 @@ fn all_labels_have_to_be_set() {
     words[..4].copy_from_slice(&2u32.to_ne_bytes());
     words[4..8].copy_from_slice(&2u32.to_ne_bytes());
     let with = NewFlow { labels: Some((words, [0xff; 16])), ..flow() };
-    let asks = |labels: &[u16]| Filter { labels: labels.to_vec(), ..Filter::default() };
+    let asks = |labels: &[u16]| Filter {
+        labels: Labels { set: labels.to_vec(), clear: Vec::new() },
+        ..Filter::default()
+    };
     assert!(admits(&asks(&[1]), &with) && admits(&asks(&[1, 33]), &with));
     assert!(!admits(&asks(&[1, 2]), &with) && !admits(&asks(&[500]), &with) && !admits(&asks(&[1]), &flow()));
 }
@@ -243,7 +251,7 @@ fn states_tags_and_roles() {
     let tcp = NewFlow { protoinfo: Some(ProtoInfo::Tcp(TcpInfo::created(3))), ..flow() };
     let sctp = SctpInfo { state: Some(4), vtag: [Some(7), Some(9)] };
     let sctp = NewFlow { protoinfo: Some(ProtoInfo::Sctp(sctp)), ..flow() };
-    let state = |state| Filter { state: Some(state), ..Filter::default() };
+    let state = |state| Filter { states: States::from_iter([state]), ..Filter::default() };
     assert!(admits(&state(3), &tcp) && !admits(&state(4), &tcp) && !admits(&state(0), &flow()));
     let tags = |a, b| Filter { vtag: [a, b], ..Filter::default() };
     assert!(admits(&tags(Some(7), Some(9)), &sctp) && admits(&tags(None, Some(9)), &sctp));
@@ -303,4 +311,30 @@ fn a_destination_is_translated_where_replies_come_from() {
         Filter { dst_nat: want, ..Filter::default() }
     };
     assert!(admits(&asks(None), &f) && admits(&asks(Some(5353)), &f) && !admits(&asks(Some(53)), &f));
+}
+
+#[test]
+fn what_is_left_out_is_left_out() {
+    let not = |all: &[Filter]| Filter { not: all.to_vec(), ..Filter::default() };
+    let in_net = |list: &[Network], out: &[Network]| Filter { not: vec![sources(out)], ..sources(list) };
+    let net = network([10, 0, 0, 0], [255, 0, 0, 0]);
+    for (filter, want) in [
+        (not(&[sources(&[host(A)])]), false),
+        (not(&[sources(&[host(B)])]), true),
+        (not(&[sources(&[host(B)]), sources(&[net])]), false),
+        (in_net(&[net], &[host(A)]), false),
+        (in_net(&[net], &[host(B)]), true),
+        (in_net(&[host(B)], &[host(B)]), false),
+        (not(&[dst_ports(&[(53, 53)])]), false),
+        (not(&[dst_ports(&[(54, 60)])]), true),
+        (not(&[Filter { proto: Some(ipproto::UDP), ..Filter::default() }]), false),
+        (not(&[Filter { proto: Some(ipproto::TCP), ..Filter::default() }]), true),
+    ] {
+        assert_eq!(admits(&filter, &flow()), want, "{filter:?}");
+    }
+    // A flow that is sent without a mark has 0.
+    let mark = |value| not(&[Filter { mark: Some(Masked { value, mask: u32::MAX }), ..Filter::default() }]);
+    assert!(!admits(&mark(0), &flow()) && admits(&mark(5), &flow()));
+    let marked = NewFlow { mark: Some(Masked { value: 5, mask: u32::MAX }), ..flow() };
+    assert!(admits(&mark(0), &marked) && !admits(&mark(5), &marked));
 }

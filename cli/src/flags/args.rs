@@ -1,6 +1,7 @@
 //! What the options said, before anyone asks what it means.
 
 use super::command::{Cmd, Table};
+use super::late::Late;
 use super::table::Id;
 use crate::fail::Fail;
 use crate::filter::PortRange;
@@ -10,6 +11,7 @@ use crate::values::list::{EventMask, Output, Status};
 use crate::values::nat::NatArg;
 use crate::values::number::{self, Base};
 use crate::values::protocol::Protocol;
+use smallvec::SmallVec;
 use std::ffi::OsString;
 use zct_wire::consts::{af, ipproto};
 use zct_wire::filter::Masked;
@@ -38,6 +40,11 @@ impl Given {
     /// True when some option of the other set was given.
     pub fn has_some(self, other: Given) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// True when nothing was given.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     /// True when any of them was given.
@@ -99,6 +106,14 @@ pub struct Args {
     pub warnings: Vec<String>,
     /// Words that belong to no option.
     pub stray: Vec<Vec<u8>>,
+    /// A `!` stands before the option that comes next.
+    pub negates_next: bool,
+    /// Which options were given with a `!`, before them or before a value.
+    pub negated: Given,
+    /// What the selection leaves out: each by itself says no.
+    pub not: Vec<Args>,
+    /// Options of a protocol that has not been named yet.
+    pub late: Vec<Late>,
     /// Family of `-f` and of every address.
     pub family: Option<u8>,
     /// `--src`
@@ -137,8 +152,8 @@ pub struct Args {
     pub icmp_code: Option<u8>,
     /// `--icmp-id`, `--icmpv6-id`
     pub icmp_id: Option<u16>,
-    /// `--state`
-    pub state: Option<u8>,
+    /// `--state`: one, or of several the flow has to have one
+    pub states: SmallVec<[u8; 4]>,
     /// `--orig-vtag`, `--reply-vtag`
     pub vtag: [Option<u32>; 2],
     /// `--role`
@@ -171,6 +186,8 @@ pub struct Args {
     pub any_nat: NatOption,
     /// `-l`: names, of all its occurrences
     pub labels: Vec<Vec<u8>>,
+    /// `! -l`: names of labels that must not be set
+    pub labels_not: Vec<Vec<u8>>,
     /// `--label-add`
     pub label_add: Vec<Vec<u8>>,
     /// `--label-del`: names; none of them with the option given is all labels
@@ -193,6 +210,11 @@ impl Args {
     pub fn is_untracked(&self, mut options: impl Iterator<Item = Id>) -> bool {
         let creates = matches!(self.action, Some((Cmd::Create | Cmd::Add, _)));
         self.in_file && creates && !options.any(|id| self.given.has(id))
+    }
+
+    /// The state that is to be set; the legality check refuses several.
+    pub fn state(&self) -> Option<u8> {
+        self.states.first().copied()
     }
 
     /// True when an option makes us read the label file.
@@ -325,6 +347,9 @@ impl Args {
 
     /// The name of an option that was given more than one value, if there is one.
     pub fn listed(&self) -> Option<&'static str> {
+        if self.states.len() > 1 {
+            return Some("state");
+        }
         let ports = match self.protocol {
             Some(p) if p.num == ipproto::GRE => ["srckey", "dstkey", "reply-key-src", "reply-key-dst"],
             _ => ["sport", "dport", "reply-port-src", "reply-port-dst"],

@@ -19,7 +19,7 @@ pub const LOAD_FLAGS: [(&str, &str); 2] = [
 ];
 
 const SECTIONS: [(Section, &str); 4] = [
-    (Section::Selection, "Which entries:"),
+    (Section::Selection, "Which entries (! before an option, or before a value, leaves out what fits):"),
     (Section::Change, "What to change:"),
     (Section::Display, "What to show:"),
     (Section::Expectation, "Expectations to create:"),
@@ -46,7 +46,7 @@ pub fn text(name: Name, protocol: Option<Protocol>) -> String {
             row(&mut out, &flag_label(f), f.brief);
         }
     }
-    out.push_str("\nOptions of protocols, known after -p:\n");
+    out.push_str("\nOptions of protocols, which -p names:\n");
     for p in PROTOCOLS {
         let names: Vec<String> = p.flags().map(|f| format!("--{}", f.names[0])).collect();
         row(&mut out, &format!("  {}", p.name), &names.join(" "));

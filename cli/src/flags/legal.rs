@@ -3,8 +3,8 @@
 use super::args::{Args, Given};
 use super::command::{Cmd, Table as Entries};
 use super::protocol::{PROTOCOLS, ProtocolFlags};
-use super::stray;
 use super::table::{COLUMNS, FLAGS, Flag, Id};
+use super::{negation, stray};
 use crate::fail::{Fail, Name};
 use crate::selection;
 use crate::values::list::Output;
@@ -33,9 +33,10 @@ pub fn check(args: &Args, name: Name) -> Result<(), Fail> {
         check_protocol(args, column)?;
     }
     check_meaning(args)?;
-    check_everything(args, name)?;
-    // Last, since the original finds all other mistakes and not this one.
-    stray::check(args)
+    negation::check(args)?;
+    // These come last, since the original finds all other mistakes and not them.
+    stray::check(args)?;
+    check_everything(args, name)
 }
 
 /// A script whose variable is empty must not lose every flow. As `conntrack`, it does as ever, and says so.
@@ -160,11 +161,13 @@ fn check_meaning(args: &Args) -> Result<(), Fail> {
     if args.jobs > 0 && (args.output.xml || args.given.has(Id::Zero)) {
         return Err(Fail::usage("--jobs cannot be combined with xml output or --zero"));
     }
-    let selects = matches!(
-        args.action,
-        Some((Cmd::List | Cmd::Delete | Cmd::Update | Cmd::Event, table)) if table != Entries::Expect
-    );
-    if let (false, Some(name)) = (selects, args.listed()) {
+    let selects = |name: &str| match args.action {
+        Some((Cmd::Update, _)) => name != "state",
+        Some((Cmd::Get, Entries::Conntrack)) => name == "state",
+        Some((Cmd::List | Cmd::Delete | Cmd::Event, table)) => table != Entries::Expect,
+        _ => false,
+    };
+    if let Some(name) = args.listed().filter(|name| !selects(name)) {
         return Err(Fail::usage(format!("`--{name}' takes one value with this command")));
     }
     const SELECTORS: [Id; 13] = [
@@ -189,8 +192,9 @@ fn check_meaning(args: &Args) -> Result<(), Fail> {
     }
     // An expectation's mask belongs to its tuple.
     if !matches!(args.action, Some((_, Entries::Expect))) {
-        for (mask, with, name) in [(Id::MaskSrc, Id::Src, "src"), (Id::MaskDst, Id::Dst, "dst")] {
-            if args.given.has(mask) && !args.given.has(with) {
+        // One that is left out has its mask from a prefix length of its own.
+        for (mask, with, name) in [(Id::MaskSrc, args.orig_src, "src"), (Id::MaskDst, args.orig_dst, "dst")] {
+            if args.given.has(mask) && with.is_none() {
                 return Err(Fail::usage(format!("Can't use --mask-{name} without --{name}")));
             }
         }

@@ -15,7 +15,27 @@ const SECTIONS: [(Section, &str); 4] = [
 ];
 
 /// What the options cannot say.
-const TOPICS: &str = r#".SH OUTPUT FORMATS
+const TOPICS: &str = r#".SH WHAT IS LEFT OUT
+An exclamation mark before an option of a selection leaves out what the option would select:
+.B ! \-s 192.0.2.7
+is every flow but those from that address, of both families. Before a value it does the same, so that a list may hold both: of the values without it one must fit, and of the others none may. With
+.B \-s 10.0.0.0/8,!10.1.0.0/16
+flows from the first network are selected, without those from the second. (Shells need quotes around it.) Negations add up:
+.B ! \-s A ! \-s B
+leaves out both. Before an option with a list it negates each value:
+.B ! \-l one,two
+are the flows that have neither label.
+.PP
+It works with addresses and networks, ports and keys, protocol, state, ICMP members, mark, status, zones, labels and NAT, for
+.BR \-L ", " \-D ", " \-E
+and, but for what
+.B \-U
+sets, for
+.BR \-U .
+The kernel is never asked to leave something out: that is done by this program, as
+.B \-\-explain
+says. A mask for an address that is left out is its prefix length.
+.SH OUTPUT FORMATS
 Without
 .B \-o
 an entry is one line. In events it starts with [NEW], [UPDATE] or [DESTROY] and ends with the netlink port of the program that caused it, and its name where that could be found.
@@ -86,6 +106,7 @@ the flows of one family are deleted one by one, since kernels differ in what the
 zct \-L \-p tcp \-\-state ESTABLISHED \-\-dport 443 \-o json
 zct \-D \-p udp \-d 10.96.0.10 \-\-dport 53
 zct \-U \-s 192.0.2.0/24 \-m 0x10/0xf0
+zct \-D ! \-s 192.0.2.7 \-p tcp ! \-\-dport 22
 zct \-E \-e NEW,DESTROY \-o timestamp
 zct \-L \-o save > flows; zct \-R flows
 .fi
@@ -112,7 +133,8 @@ pub fn page() -> String {
         ".SH DESCRIPTION\n.B zct\nshows and changes the flows and expectations that the kernel tracks. It \
          takes the place of conntrack {ORIGINAL}: linked as\n.BR conntrack ,\nit answers to that name with the \
          same messages.\n.PP\nLong options may be cut short as long as they stay unambiguous. An option of a \
-         protocol is known once\n.B \\-p\nhas named the protocol.\n.SH COMMANDS\n"
+         protocol needs\n.B \\-p\non the same line. A word that belongs to no option is an error for commands that change \
+         the table, and a warning for the others.\n.SH COMMANDS\n"
     );
     for c in COMMANDS {
         let label = format!(

@@ -8,14 +8,14 @@ use super::args::Args;
 use super::command::{COMMANDS, Command, Table};
 use super::protocol::PROTOCOLS;
 use super::repeats::Repeats;
-use super::stray;
 use super::table::{FLAGS, Flag, Id, Takes};
+use super::{late, negation, stray};
 use crate::fail::Fail;
 use std::sync::OnceLock;
 
 /// Something a word can mean.
 #[derive(Clone, Copy, Debug)]
-enum Meaning {
+pub(super) enum Meaning {
     Command(&'static Command),
     Flag(&'static Flag),
 }
@@ -31,17 +31,24 @@ impl Meaning {
 }
 
 /// The words of a command line, and how far we are.
-struct Words<'a> {
+pub(super) struct Words<'a> {
     words: &'a [&'a [u8]],
     next: usize,
     repeats: Repeats,
 }
 
 impl<'a> Words<'a> {
-    fn take(&mut self) -> Option<&'a [u8]> {
+    /// The next word, whatever it looks like.
+    pub(super) fn take(&mut self) -> Option<&'a [u8]> {
         let word = self.words.get(self.next).copied()?;
         self.next += 1;
         Some(word)
+    }
+
+    /// Whether the next word looks like an option.
+    fn is_option_next(&self) -> bool {
+        let next = self.words.get(self.next).copied();
+        next.is_some_and(|w| w.len() > 1 && w.starts_with(b"-") && w != b"--")
     }
 
     /// The next word, when it does not look like an option.
@@ -60,6 +67,7 @@ pub fn parse(words: &[&[u8]], args: &mut Args) -> Result<(), Fail> {
     let mut words = Words { words, next: 0, repeats: Repeats::default() };
     while let Some(word) = words.take() {
         match word {
+            b"!" if words.is_option_next() => args.negates_next = true,
             // What comes behind it is no option, and so belongs to none.
             b"--" => {
                 while let Some(word) = words.take() {
@@ -71,6 +79,7 @@ pub fn parse(words: &[&[u8]], args: &mut Args) -> Result<(), Fail> {
             _ => args.stray.push(word.to_vec()),
         }
     }
+    late::resolve(&mut words, args)?;
     stray::warn(args);
     words.repeats.say(args);
     Ok(())
@@ -82,8 +91,10 @@ fn parse_long(word: &[u8], long: &[u8], words: &mut Words<'_>, args: &mut Args) 
         Some(at) => (&long[..at], Some(&long[at + 1..])),
         None => (long, None),
     };
-    let meaning = find_long(name, args).ok_or_else(|| unknown(word))?;
-    apply(meaning, value, word, words, args)
+    match find_long(name, args) {
+        Some(meaning) => apply(meaning, value, word, words, args),
+        None => late::defer(name, value, word, words, args),
+    }
 }
 
 fn parse_cluster(word: &[u8], cluster: &[u8], words: &mut Words<'_>, args: &mut Args) -> Result<(), Fail> {
@@ -103,7 +114,7 @@ fn parse_cluster(word: &[u8], cluster: &[u8], words: &mut Words<'_>, args: &mut 
     Ok(())
 }
 
-fn unknown(word: &[u8]) -> Fail {
+pub(super) fn unknown(word: &[u8]) -> Fail {
     Fail::word("unknown option `", word, "'")
 }
 
@@ -189,8 +200,14 @@ fn find_short(letter: u8) -> Option<Meaning> {
     *Index::get().letters.get(usize::from(letter))?
 }
 
+/// True for the beginning of names that need no protocol.
+pub(super) fn begins_general(name: &[u8]) -> bool {
+    let sorted = &Index::get().names.sorted;
+    sorted.get(sorted.partition_point(|(n, _)| *n < name)).is_some_and(|(n, _)| n.starts_with(name))
+}
+
 /// An exact name, or the beginning of names that all mean the same.
-fn find_long(name: &[u8], args: &Args) -> Option<Meaning> {
+pub(super) fn find_long(name: &[u8], args: &Args) -> Option<Meaning> {
     let index = Index::get();
     let protocol = args.protocol.filter(|p| p.has_options).and_then(|p| index.protocol(p.num));
     let both = || std::iter::once(&index.names).chain(protocol);
@@ -205,14 +222,17 @@ fn find_long(name: &[u8], args: &Args) -> Option<Meaning> {
     longer.all(|(_, meaning)| first.same(*meaning)).then_some(*first)
 }
 
-fn apply(
+pub(super) fn apply(
     meaning: Meaning,
     attached: Option<&[u8]>,
     word: &[u8],
     words: &mut Words<'_>,
     args: &mut Args,
 ) -> Result<(), Fail> {
+    let negated = std::mem::take(&mut args.negates_next);
     let flag = match meaning {
+        Meaning::Command(_) if negated => return Err(negation::refused(word)),
+        Meaning::Flag(f) if negated && !f.id.can_be_negated() => return Err(negation::refused(word)),
         Meaning::Command(c) if c.takes_table || attached.is_none() => {
             let table = attached.or_else(|| words.take_plain());
             return set_command(c, table, args);
@@ -228,14 +248,17 @@ fn apply(
             let Some(value) = value else {
                 return Err(Fail::word("option `", word, "' requires an argument"));
             };
-            set(args, value)?;
-            words.repeats.note(flag, value);
+            let counts = negation::set(flag.id, args, value, negated, set)?;
+            counts.inspect(|v| words.repeats.note(flag, v));
         }
-        Takes::Maybe(_, set) => {
-            let value = attached.or_else(|| words.take_plain());
-            set(args, value)?;
-            value.inspect(|v| words.repeats.note(flag, v));
-        }
+        Takes::Maybe(_, set) => match attached.or_else(|| words.take_plain()) {
+            Some(value) => {
+                let counts = negation::set(flag.id, args, value, negated, |a, v| set(a, Some(v)))?;
+                counts.inspect(|v| words.repeats.note(flag, v));
+            }
+            None if negated => negation::exclude(flag.id, args, b"", |a, _| set(a, None))?,
+            None => set(args, None)?,
+        },
     }
     if flag.id != Id::NatRange {
         args.given.add(flag.id);
@@ -295,12 +318,34 @@ mod tests {
         assert!(of("-L --sta").is_err(), "stats or status");
         assert!(of("-L --stat").is_err());
         assert_eq!(of("-L --statu ASSURED").unwrap().status.unwrap().set, 4);
-        assert!(of("-L --state ESTABLISHED").is_err(), "unknown before -p");
-        assert_eq!(of("-L -p tcp --state ESTABLISHED").unwrap().state, Some(3));
+        assert!(of("-L --state ESTABLISHED").is_err(), "unknown without -p");
+        assert_eq!(of("-L -p tcp --state ESTABLISHED").unwrap().states.as_slice(), [3]);
         assert_eq!(of("-L -p tcp --orig-port-s 5").unwrap().orig_ports.src, Some(5));
         assert_eq!(message("-L -p 6x"), "`6x' unsupported protocol");
         assert!(of("-L -p ipv6-icmp --icmpv6-type 1").is_err(), "a name of the database has no options");
         assert_eq!(of("-L --label x").unwrap().labels, [b"x"]);
+    }
+
+    #[test]
+    fn options_of_a_protocol_may_come_before_it() {
+        let ports = |line| of(line).unwrap().orig_ports;
+        assert_eq!(ports("-L --dport 5 -p udp").dst, Some(5));
+        assert_eq!(ports("-L --orig-port-d=5 --sport 6 -p tcp").src, Some(6));
+        assert_eq!(of("--state TIME_WAIT -L -p tcp").unwrap().states.as_slice(), [7]);
+        assert_eq!(of("--icmp-type 8 -p icmp -L").unwrap().icmp_type, Some(8));
+        assert_eq!(of("-L ! --dport 5 -p udp").unwrap().not[0].orig_ports.dst, Some(5));
+        assert_eq!(
+            message("-L --dport 5"),
+            "unknown option `--dport'; it needs -p with one of: tcp, udp, udplite, sctp, dccp"
+        );
+        assert_eq!(
+            message("-L --icmp-type 8 -p tcp"),
+            "unknown option `--icmp-type'; it needs -p with one of: icmp"
+        );
+        assert_eq!(message("-L -p icmp --role c"), "unknown option `--role'; it needs -p with one of: dccp");
+        assert_eq!(message("-L -p tcp --s 5"), message("-L --s 5 -p tcp").split(';').next().unwrap());
+        assert_eq!(message("-L --foo 8 -p tcp"), "unknown option `--foo'");
+        assert_eq!(message("-L --dport"), message("-L --dport 5"));
     }
 
     #[test]

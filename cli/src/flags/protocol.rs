@@ -1,4 +1,4 @@
-//! The options of protocols, known once `-p` has named one.
+//! The options of protocols, known when `-p` has named one.
 
 use super::args::{Args, Side};
 use super::table::{Complete, Flag, Id, Section, Takes};
@@ -7,7 +7,7 @@ use crate::values::number::{self, Base};
 use crate::values::protocol;
 use zct_wire::consts::ipproto;
 
-/// The options of one protocol, known once `-p` has named it.
+/// The options of one protocol, known when `-p` has named it.
 #[derive(Debug)]
 pub struct ProtocolFlags {
     /// IPPROTO_* number.
@@ -231,6 +231,12 @@ const GRE_KEYS: &[Flag] = &[
     ),
 ];
 
+/// The states of a list.
+fn states(a: &mut Args, num: u8, list: &[u8]) -> Result<(), Fail> {
+    a.states = list.split(|b| *b == b',').map(|name| protocol::state(num, name)).collect::<Result<_, _>>()?;
+    Ok(())
+}
+
 /// `--state` of a protocol.
 const fn state(
     names: &'static [&'static str],
@@ -241,11 +247,12 @@ const fn state(
         id: Id::State,
         letter: 0,
         names: &["state"],
-        takes: Takes::Value("STATE", set),
+        takes: Takes::Value("STATE[,...]", set),
         legal,
         section: Section::Selection,
         brief: "state of the connection",
-        manual: "In upper case, as -L shows it.",
+        manual: "In upper case, as -L shows it. Where it selects, a comma list, of which one must fit. -I and \
+                 -A create the flow with it, and -U sets it.",
         complete: Complete::Words(names),
     }
 }
@@ -310,7 +317,7 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
                 "LISTEN",
             ],
             "oRRooo-o------",
-            |a, v| protocol::state(ipproto::TCP, v).map(|s| a.state = Some(s)),
+            |a, v| states(a, ipproto::TCP, v),
         )],
         pairs: PORT_PAIRS,
     },
@@ -335,7 +342,7 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
                     "HEARTBEAT_ACKED",
                 ],
                 "oRRooo-o------",
-                |a, v| protocol::state(ipproto::SCTP, v).map(|s| a.state = Some(s)),
+                |a, v| states(a, ipproto::SCTP, v),
             ),
             vtag(Id::OrigVtag, &["orig-vtag"], |a, v| {
                 a.vtag[0] = Some(number::field(v, Base::Decimal, "orig-vtag")?);
@@ -359,7 +366,7 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
                     "IGNORE", "INVALID",
                 ],
                 "oRRooo-o------",
-                |a, v| protocol::state(ipproto::DCCP, v).map(|s| a.state = Some(s)),
+                |a, v| states(a, ipproto::DCCP, v),
             ),
             Flag {
                 id: Id::Role,

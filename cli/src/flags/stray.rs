@@ -37,6 +37,9 @@ fn text(args: &Args) -> String {
 }
 
 fn hint(word: &[u8], shown: &str, command: char) -> Option<String> {
+    if word.starts_with(b"!") {
+        return Some("! negates the option behind it, as in ! -s ADDR".to_owned());
+    }
     // A lone number is an address too, for inet_aton.
     let dotted = word.iter().any(|b| matches!(b, b'.' | b':'));
     if dotted && addr::network(word).is_ok() {

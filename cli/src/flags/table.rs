@@ -227,8 +227,8 @@ pub static FLAGS: &[Flag] = &[
         section: Section::Selection,
         brief: "layer 4 protocol, by name or number",
         manual: "Names in any case: tcp, udp, udplite, icmp, icmpv6, sctp, gre, dccp; else a name of \
-                 /etc/protocols or a number from 0 to 255. The options of the protocol are known from here \
-                 on, so -p comes before them.",
+                 /etc/protocols or a number from 0 to 255. The options of the protocol may stand before it, \
+                 too; cut short only behind it.",
         complete: Complete::Words(&["tcp", "udp", "udplite", "icmp", "icmpv6", "sctp", "gre", "dccp"]),
     },
     Flag {
@@ -491,7 +491,7 @@ pub static FLAGS: &[Flag] = &[
         legal: "ooo-o--o------",
         section: Section::Selection,
         brief: "conntrack zone of both directions",
-        manual: "0 also selects flows with a zone in one direction only.",
+        manual: "0 selects flows without a zone.",
         complete: Complete::Nothing,
     },
     Flag {
@@ -549,7 +549,7 @@ pub static FLAGS: &[Flag] = &[
         legal: "ooo-o--o------",
         section: Section::Selection,
         brief: "zone of the original direction alone",
-        manual: "",
+        manual: "0 selects flows without a zone in that direction: neither one of its own nor one of both.",
         complete: Complete::Nothing,
     },
     Flag {
@@ -560,7 +560,7 @@ pub static FLAGS: &[Flag] = &[
         legal: "ooo-o--o------",
         section: Section::Selection,
         brief: "zone of the reply direction alone",
-        manual: "",
+        manual: "0 likewise.",
         complete: Complete::Nothing,
     },
     Flag {

@@ -226,8 +226,10 @@ mod tests {
             dst_port: port(x),
             zone: None,
         };
+        let not = if random(x) & 3 == 0 { Some(filter(x)) } else { None };
         let r = random(x);
         Filter {
+            not: not.into_iter().collect(),
             family: [None, Some(2), Some(10)][r as usize % 3],
             proto: [None, Some(ipproto::TCP), Some(ipproto::UDP)][(r >> 8) as usize % 3],
             orig: side(x),

@@ -76,7 +76,13 @@ pub fn state(num: u8, text: &[u8]) -> Result<u8, Fail> {
         _ => (DCCP_STATES, "Unknown DCCP state `"),
     };
     let at = names.iter().position(|n| *n == text);
-    at.and_then(|n| u8::try_from(n).ok()).ok_or_else(|| Fail::word(before, text, "'"))
+    // The words up to here are the original's.
+    let unknown = || {
+        let also: &[&[u8]] = if num == ipproto::TCP { &[b"LISTEN"] } else { &[] };
+        let all: Vec<_> = names.iter().chain(also).map(|n| String::from_utf8_lossy(n)).collect();
+        Fail::word(before, text, &format!("'; there are {}", all.join(", ")))
+    };
+    at.and_then(|n| u8::try_from(n).ok()).ok_or_else(unknown)
 }
 
 /// Reads a DCCP role: a prefix of `client` or `server` in any case; nothing at all is the client.
@@ -109,11 +115,15 @@ mod tests {
             (state(6, b"ESTABLISHED"), state(6, b"LISTEN"), state(132, b"ESTABLISHED")),
             (Ok(3), Ok(9), Ok(4))
         );
-        assert_eq!(state(132, b"BAD"), Err(Fail::usage("unknown SCTP state `BAD'")));
+        let unknown = |num, name: &[u8]| String::from_utf8(state(num, name).unwrap_err().text).unwrap();
+        assert!(
+            unknown(132, b"BAD").starts_with("unknown SCTP state `BAD'; there are NONE, CLOSED, COOKIE_WAIT")
+        );
+        assert!(unknown(6, b"").ends_with("LAST_ACK, TIME_WAIT, CLOSE, SYN_SENT2, LISTEN"));
         // The original prints these two and crashes when it reads them.
         assert_eq!((state(132, b"HEARTBEAT_SENT"), state(132, b"HEARTBEAT_ACKED")), (Ok(8), Ok(9)));
         assert!(state(6, b"established").is_err());
-        assert_eq!(state(33, b"X"), Err(Fail::usage("Unknown DCCP state `X'")));
+        assert!(unknown(33, b"X").starts_with("Unknown DCCP state `X'; there are "));
     }
 
     #[test]

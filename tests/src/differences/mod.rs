@@ -10,10 +10,11 @@
 mod ledger;
 mod table;
 
+use crate::entries::Entries;
 use crate::options::Line;
 use crate::program::Output;
 pub use ledger::Ledger;
-pub use table::DIFFERENCES;
+pub use table::{DIFFERENCES, FIRST_OF_TEXTS};
 
 /// Whether a difference shows when the table is read, or only when it is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub struct Expected<'a> {
     pub read: Option<usize>,
     /// A word that was taken apart for the original, as its messages and as ours name it.
     pub renamed: Option<(String, String)>,
+    /// Entries that are taken away when all that is selected has been found.
+    pub left_out: Vec<Entries>,
     /// Runs the original with other words.
     pub ask: &'a mut dyn FnMut(&Line) -> Output,
 }

@@ -28,6 +28,9 @@ const fn nfct(id: &'static str, seen_in: SeenIn, [when, original, ours]: [&'stat
 
 use SeenIn::{Differential, Events, Getopt, Json, Labels, Legality, Nfct, NfctHelpers, Overrun, Pipes};
 
+/// The first rule that changes texts.
+pub const FIRST_OF_TEXTS: &str = "W29";
+
 /// All of them. Rules run in this order: first those that replace the command line, then those that change
 /// which entries are listed, then those that change texts.
 pub static DIFFERENCES: &[Difference] = &[
@@ -59,6 +62,32 @@ pub static DIFFERENCES: &[Difference] = &[
         Differential,
         Some(listing::explain),
         ["`--explain`", "unknown option", "says what the kernel would be asked for"],
+    ),
+    read(
+        "Z negation",
+        Differential,
+        Some(listing::negations),
+        [
+            "`!` before an option of a selection, or before one of its values: `! -s A`, `--dport '!443'`, `-s 'A,!B'`",
+            "ignored as a stray word: `-D ! -s A` deletes what was to be kept; an error before a value",
+            "leaves out what the option selects; an error where it cannot",
+        ],
+    ),
+    read(
+        "Z late -p",
+        Getopt,
+        Some(words::late_protocol),
+        [
+            "an option of a protocol before `-p`, or without it",
+            "``unknown option `…'``",
+            "read when `-p` has come; without it the same message, and which protocols have the option",
+        ],
+    ),
+    read(
+        "Z states",
+        Differential,
+        Some(listing::states),
+        ["`--state ONE,OTHER` where it selects", "``unknown TCP state `…'``", "one of them has to fit"],
     ),
     read(
         "Z lists",
@@ -138,7 +167,17 @@ pub static DIFFERENCES: &[Difference] = &[
         "W6",
         Differential,
         Some(words::sctp_state),
-        ["`-p sctp --state` with an unknown name", "crashes", "``unknown SCTP state `…'``, exit 2"],
+        [
+            "`-p sctp --state` with an unknown name",
+            "crashes",
+            "``unknown SCTP state `…'`` and the names there are, exit 2",
+        ],
+    ),
+    read(
+        "Z state names",
+        Differential,
+        Some(words::state_names),
+        ["an unknown name with `--state`", "``unknown TCP state `…'``", "the same, and the names there are"],
     ),
     read(
         "1.4.9 labels",
@@ -254,6 +293,16 @@ pub static DIFFERENCES: &[Difference] = &[
             "GRE keys as filters",
             "ignored",
             "compared (SCTP tags and the DCCP role too, where they are legal)",
+        ],
+    ),
+    read(
+        "Z zone 0",
+        Differential,
+        Some(listing::zone_zero),
+        [
+            "zone 0 with `-w`, `--orig-zone` or `--reply-zone`",
+            "also selects flows with a zone of another kind: `-D --orig-zone 0` deletes those of `-w 15`",
+            "selects flows without any zone, or without one in that direction",
         ],
     ),
     read(

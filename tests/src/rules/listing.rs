@@ -4,8 +4,9 @@ use super::words::{is_list, ranges};
 use super::{SCTP, any_base, warnings};
 use crate::differences::Expected;
 use crate::entries::{Entries, Facts};
-use crate::options::Word;
+use crate::options::{Line, Word};
 use crate::program::{Exit, Output};
+use crate::seed::ZONES;
 
 /// The order of one dump a family, if that is how ours are: IPv4 before IPv6.
 pub fn families(e: &mut Expected<'_>) -> bool {
@@ -115,6 +116,100 @@ pub fn lists(e: &mut Expected<'_>) -> bool {
     true
 }
 
+/// What is selected without the negations, but for what each of them selects without its `!`.
+pub fn negations(e: &mut Expected<'_>) -> bool {
+    if !e.line.has("dump") {
+        return false;
+    }
+    let (mut rest, mut negated): (Vec<Word>, Vec<(&'static str, Option<String>)>) = (Vec::new(), Vec::new());
+    let mut words = e.line.words.iter().peekable();
+    while let Some(word) = words.next() {
+        let option = words.peek().filter(|next| next.opt.is_some() && !next.is_command());
+        if let (Some(option), true) = (option, word.opt.is_none() && word.text == ["!"]) {
+            match &option.value {
+                Some(list) => negated.extend(list.split(',').map(|v| (option.name(), Some(v.to_owned())))),
+                None => negated.push((option.name(), None)),
+            }
+            words.next();
+            continue;
+        }
+        let value = word.value.as_deref().filter(|_| word.opt.is_some() && word.name() != "status");
+        let (not, plain): (Vec<&str>, Vec<&str>) =
+            value.unwrap_or("").split(',').partition(|v| v.starts_with('!'));
+        negated.extend(not.iter().map(|v| (word.name(), Some(v[1..].to_owned()))));
+        if not.is_empty() {
+            rest.push(word.clone());
+        } else if !plain.is_empty() {
+            rest.extend(Line::parse(&[format!("--{}", word.name()), plain.join(",")]).words);
+        }
+    }
+    if negated.is_empty() {
+        return false;
+    }
+    let mut rest = Line { words: rest };
+    for (name, value) in negated {
+        let mut line = e.line.unselective().with(&rest.only(|w| w.name() == "protonum").args());
+        if name == "label" && !e.line.outputs().iter().any(|o| o.to_ascii_lowercase().starts_with("sa")) {
+            rest = rest.with(&["-o", "labels"]);
+        }
+        line = line.with(&[format!("--{name}")]);
+        line = line.with(&value.into_iter().collect::<Vec<_>>());
+        let Some(entries) = e.selected(Line::parse(&line.args())) else { return false };
+        e.left_out.push(entries);
+    }
+    e.retry(rest)
+}
+
+/// Every entry that is in one of the states.
+pub fn states(e: &mut Expected<'_>) -> bool {
+    let Some(list) = e.line.value("state").filter(|v| v.contains(',')).map(str::to_owned) else {
+        return false;
+    };
+    if !e.line.has("dump") || e.line.has_two_protocols() {
+        return false;
+    }
+    let names: Vec<&str> = list.split(',').collect();
+    let protocol = e.line.only(|w| w.name() == "protonum").args();
+    let mut any: Option<Entries> = None;
+    for name in &names {
+        let one = e.asked(&e.line.unselective().with(&protocol).with(&["--state", name]));
+        let Some(one) = Entries::of(&one) else { return false };
+        match &mut any {
+            None => any = Some(one),
+            Some(all) => all.lines.extend(one.lines),
+        }
+    }
+    e.retry(e.line.without(&["state"]));
+    if let (Some(mut entries), Some(any)) = (Entries::of(&e.output), any) {
+        entries.keep(&any);
+        e.output = entries.into_output(&e.output);
+    }
+    true
+}
+
+/// Without what is in some zone after all.
+pub fn zone_zero(e: &mut Expected<'_>) -> bool {
+    let zero = |name| e.line.value(name).and_then(any_base) == Some(0);
+    let mut others: Vec<&str> = Vec::new();
+    if zero("zone") {
+        others.extend(["orig-zone", "reply-zone"]);
+    }
+    if zero("orig-zone") || zero("reply-zone") {
+        others.push("zone");
+    }
+    let Some(mut entries) = Entries::of(&e.output).filter(|_| !others.is_empty() && e.line.has("dump"))
+    else {
+        return false;
+    };
+    for (name, zone) in others.iter().flat_map(|name| ZONES.map(|zone| (name, zone))) {
+        let line = e.line.unselective().with(&[format!("--{name}"), zone.to_string()]);
+        let zoned = e.asked(&line);
+        entries.drop_those(&Entries::of(&zoned).expect("a zone is fine with the original"));
+    }
+    e.output = entries.into_output(&e.output);
+    true
+}
+
 /// Every word of every `-u` on its own, and the entries that all of them list.
 pub fn status_lists(e: &mut Expected<'_>) -> bool {
     if !e.line.has("dump") || !e.line.has("status") {
@@ -165,7 +260,15 @@ pub fn any_nat_with_more(e: &mut Expected<'_>) -> bool {
     // The rest may itself be something the original gets wrong.
     let line = e.line.without(&["any-nat"]);
     let output = e.asked(&line);
-    let mut rest = Expected { line, output, ours: e.ours, read: None, renamed: None, ask: &mut *e.ask };
+    let mut rest = Expected {
+        line,
+        output,
+        ours: e.ours,
+        read: None,
+        renamed: None,
+        left_out: Vec::new(),
+        ask: &mut *e.ask,
+    };
     status_lists(&mut rest);
     let rest = rest.output;
     let option = e.line.only(|w| w.name() == "any-nat").args();

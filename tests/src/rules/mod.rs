@@ -8,7 +8,7 @@ pub mod listing;
 pub mod nfct;
 pub mod words;
 
-use crate::differences::Expected;
+use crate::differences::{DIFFERENCES, Expected, FIRST_OF_TEXTS};
 use crate::entries::{Entries, Facts};
 use crate::options::Line;
 use crate::program::{Exit, Output};
@@ -61,6 +61,29 @@ impl Expected<'_> {
         }
         self.output = output;
         true
+    }
+
+    /// The entries that the line selects, by the rules about what is listed.
+    fn selected(&mut self, line: Line) -> Option<Entries> {
+        let output = self.asked(&line);
+        let left_out = Vec::new();
+        let ask = &mut *self.ask;
+        let mut one = Expected { line, output, ours: self.ours, read: None, renamed: None, left_out, ask };
+        for difference in DIFFERENCES.iter().take_while(|d| d.id != FIRST_OF_TEXTS) {
+            if let Some(rule) = difference.rule {
+                rule(&mut one);
+            }
+        }
+        Entries::of(&one.output)
+    }
+
+    /// Takes away what rules have found to be left out.
+    pub fn leave_out(&mut self) {
+        for out in std::mem::take(&mut self.left_out) {
+            let Some(mut entries) = Entries::of(&self.output) else { return };
+            entries.drop_those(&out);
+            self.output = entries.into_output(&self.output);
+        }
     }
 
     /// How many words are read before a mistake ends the command: asked of the original, with ever more

@@ -2,7 +2,7 @@
 
 use super::{LATER, PREFIX, SCTP, TRY, any_base, ends_reading, warnings};
 use crate::differences::Expected;
-use crate::options::{Line, Word};
+use crate::options::{Line, OPTIONS, Opt, Word, protocol_options};
 use crate::program::Exit;
 
 /// Words to the original's parser that are options to ours: `-Lz` is `-L -z`.
@@ -180,7 +180,89 @@ pub fn sctp_state(e: &mut Expected<'_>) -> bool {
     let sctp = e.line.value("protonum").is_some_and(|p| p.eq_ignore_ascii_case("sctp") || p == "132");
     let known = |s: &str| SCTP.contains(&s) || MORE.contains(&s);
     let unknown = e.line.value("state").filter(|s| sctp && !known(s)).map(str::to_owned);
-    unknown.is_some_and(|name| e.fails(&format!("unknown SCTP state `{name}'"), 2))
+    let there_are = [&SCTP[..], &MORE[..]].concat().join(", ");
+    unknown.is_some_and(|name| e.fails(&format!("unknown SCTP state `{name}'; there are {there_are}"), 2))
+}
+
+/// The names behind the message.
+pub fn state_names(e: &mut Expected<'_>) -> bool {
+    let err = e.output.err();
+    let Some(line) =
+        err.lines().find(|l| l.contains("nknown TCP state `") || l.contains("nknown DCCP state `"))
+    else {
+        return false;
+    };
+    let ours = e.ours.err();
+    let more = ours.lines().find_map(|l| l.strip_prefix(line)).unwrap_or("");
+    let all = ["NONE", "ESTABLISHED", "TIME_WAIT", "LISTEN"].iter().all(|name| more.contains(name));
+    let wanted =
+        more.starts_with("; there are ") && (all || line.contains("DCCP") && more.contains("PARTOPEN"));
+    if wanted {
+        e.output.stderr = err.replace(line, &format!("{line}{more}")).into();
+    }
+    wanted
+}
+
+/// Where an option of a protocol starts that comes before every `-p`, and where its value ends.
+fn late_option(line: &Line) -> Option<(usize, usize)> {
+    const PROTOCOLS: [&str; 8] = ["tcp", "udp", "udplite", "sctp", "dccp", "gre", "icmp", "icmpv6"];
+    let is_late = |word: &str| {
+        let name = word.strip_prefix("--").and_then(|w| w.split('=').next()).filter(|n| !n.is_empty());
+        let begins = |o: &Opt| o.names.iter().any(|n| name.is_some_and(|name| n.starts_with(name)));
+        PROTOCOLS.iter().any(|p| protocol_options(p).iter().any(|o| begins(o))) && !OPTIONS.iter().any(begins)
+    };
+    let mut at = 0;
+    for word in &line.words {
+        if word.name() == "protonum" {
+            return None;
+        }
+        if is_late(&word.text[0]) {
+            return Some((at, if word.text[0].contains('=') { at + 1 } else { at + 2 }));
+        }
+        at += word.text.len();
+    }
+    None
+}
+
+/// The same line with the option behind `-p`. Where both refuse the line, it may be for another mistake, since ours
+/// reads on; without a `-p`, it says more.
+pub fn late_protocol(e: &mut Expected<'_>) -> bool {
+    let before = e.output.clone();
+    let (theirs, ours) = (before.err(), e.ours.err());
+    let unknown = theirs.lines().find(|l| l.contains("unknown option `")).unwrap_or(PREFIX);
+    let more = ours.lines().find_map(|l| l.strip_prefix(unknown)).unwrap_or("");
+    let says_more = more.starts_with("; it needs -p with one of: ");
+    let Some((mut at, mut end)) = late_option(&e.line) else {
+        if says_more {
+            e.output.stderr = theirs.replace(unknown, &format!("{unknown}{more}")).into();
+            e.read = e.line.words.iter().position(|w| unknown.ends_with(&format!("`{}'", w.text[0])));
+        }
+        return says_more;
+    };
+    let refused = |code| code != Exit::Code(0);
+    if refused(before.exit) && refused(e.ours.exit) {
+        if theirs != ours && theirs.contains("unknown ") {
+            e.output = e.ours.clone();
+            (e.line, e.read) = (Line { words: Vec::new() }, Some(0));
+        }
+        return e.output != before;
+    }
+    loop {
+        let args = e.line.args();
+        if end > args.len() {
+            break;
+        }
+        let rest = Line::parse(&[&args[..at], &args[end..]].concat());
+        let Some(place) = rest.words.iter().rposition(|w| w.name() == "protonum") else { break };
+        let mut words = rest.words.clone();
+        words.splice(place + 1..place + 1, Line::parse(&args[at..end]).words);
+        e.line = Line { words };
+        match late_option(&e.line) {
+            Some(next) => (at, end) = next,
+            None => break,
+        }
+    }
+    e.retry(e.line.clone())
 }
 
 /// Ends the command at the first word with which ours finds something wrong: those that the original has read,

@@ -1,0 +1,65 @@
+//! Options of a protocol that come before `-p`, which the original does not know there.
+
+use super::args::Args;
+use super::parse::{Words, apply, begins_general, find_long, unknown};
+use super::protocol::PROTOCOLS;
+use super::table::Flag;
+use crate::fail::Fail;
+
+/// An option that waits for its protocol.
+#[derive(Clone, Debug)]
+pub struct Late {
+    word: Vec<u8>,
+    name: Vec<u8>,
+    value: Vec<u8>,
+    negated: bool,
+}
+
+/// Keeps an option whose name is not known yet, if it may be that of a protocol's, with its value: all of those
+/// have one.
+pub(super) fn defer(
+    name: &[u8],
+    attached: Option<&[u8]>,
+    word: &[u8],
+    words: &mut Words<'_>,
+    args: &mut Args,
+) -> Result<(), Fail> {
+    let negated = std::mem::take(&mut args.negates_next);
+    if args.protocol.is_some() || owners(name).is_empty() {
+        return Err(needs_protocol(word, name, args));
+    }
+    let value = attached.or_else(|| words.take()).ok_or_else(|| needs_protocol(word, name, args))?;
+    let (word, name, value) = (word.to_vec(), name.to_vec(), value.to_vec());
+    args.late.push(Late { word, name, value, negated });
+    Ok(())
+}
+
+/// Takes them when the whole line has been read.
+pub(super) fn resolve(words: &mut Words<'_>, args: &mut Args) -> Result<(), Fail> {
+    for Late { word, name, value, negated } in std::mem::take(&mut args.late) {
+        let meaning = find_long(&name, args).ok_or_else(|| needs_protocol(&word, &name, args))?;
+        args.negates_next = negated;
+        apply(meaning, Some(&value), &word, words, args)?;
+    }
+    Ok(())
+}
+
+/// The protocols that have an option of this name; of one that begins so when nothing else does.
+fn owners(name: &[u8]) -> Vec<(&'static str, u8)> {
+    let having = |fits: &dyn Fn(&[u8]) -> bool| -> Vec<(&'static str, u8)> {
+        let has = |f: &'static Flag| f.names.iter().any(|n| fits(n.as_bytes()));
+        PROTOCOLS.iter().filter(|p| p.flags().any(has)).map(|p| (p.name, p.num)).collect()
+    };
+    let exact = having(&|n| n == name);
+    if exact.is_empty() && !begins_general(name) { having(&|n| n.starts_with(name)) } else { exact }
+}
+
+fn needs_protocol(word: &[u8], name: &[u8], args: &Args) -> Fail {
+    let owners = owners(name);
+    let named = args.protocol.is_some_and(|p| p.has_options && owners.iter().any(|(_, num)| *num == p.num));
+    if owners.is_empty() || named {
+        return unknown(word);
+    }
+    let names: Vec<&str> = owners.iter().map(|(name, _)| *name).collect();
+    Fail::word("unknown option `", word, &format!("'; it needs -p with one of: {}", names.join(", ")))
+}
