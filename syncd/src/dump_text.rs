@@ -1,19 +1,22 @@
-//! Flows and expectations of the caches as text and XML (spec/conntrackd.md §4): the lines of `-i` and `-e`, and
-//! those under error messages.
+//! Flows and expectations of the caches as text and XML (spec/conntrackd.md §4): the lines of `-i` and `-e`,
+//! and those under error messages.
 //!
-//! Not the lines of `conntrack -L`: timeout, id and use count are left out, and a flow of the peer has no reply
-//! direction.
+//! Not the lines of `conntrack -L`: timeout, id and use count are left out, and a flow of the peer has no
+//! reply direction.
 
-use zct_wire::consts::{af, ipproto, ips, nf_ct_expect};
+use zct_wire::WireError;
+use zct_wire::consts::{ipproto, nf_ct_expect};
 use zct_wire::peer::{Expect, Flow};
-use zct_wire::proto::ProtoInfo;
-use zct_wire::text::{Out, escape, family_name, proto_name};
-use zct_wire::tuple::Tuple;
+use zct_wire::proto::StateOf;
+use zct_wire::text::{
+    Facts, LocalTime, Out, Style, TextContext, TimeZone, escape, family_name, line, proto_name, xml,
+};
+use zct_wire::tuple::{Shape, Tuple};
 
 /// A buffer of this many bytes holds any one line or element.
 pub const LINE_MAX: usize = 2048;
 
-/// A flow and what is to be said of it.
+/// A flow as it is kept, and what is to be said of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
     /// The flow.
@@ -37,78 +40,58 @@ impl<'a> Row<'a> {
 
     /// Appends the line, without a newline.
     pub fn line(&self, out: &mut Out<'_>) {
-        let f = self.flow;
-        let proto = f.orig.proto.unwrap_or(0);
-        let status = f.status.unwrap_or(0);
-        padded_name(out, proto);
-        if let Some(name) = state(f) {
-            out.put(name);
-            out.byte(b' ');
-        }
-        direction(out, b"", &f.orig, proto);
-        zone(out, b"zone-orig=", f.orig.zone);
-        if f.status.is_some() && status & ips::SEEN_REPLY == 0 {
-            out.lit(b"[UNREPLIED] ");
-        }
-        if let Some(reply) = f.reply().filter(|_| self.reply) {
-            direction(out, b"", &reply, proto);
-            zone(out, b"zone-reply=", reply.zone);
-        }
-        if status & ips::HW_OFFLOAD != 0 {
-            out.lit(b"[HW_OFFLOAD] ");
-        } else if status & ips::OFFLOAD != 0 {
-            out.lit(b"[OFFLOAD] ");
-        } else if status & ips::ASSURED != 0 {
-            out.lit(b"[ASSURED] ");
-        }
-        if let Some(m) = f.mark {
-            out.lit(b"mark=");
-            out.u32(m);
-            out.byte(b' ');
-        }
-        zone(out, b"zone=", f.zone);
-        if let Some(h) = &f.helper {
-            out.lit(b"helper=");
-            out.put(h.as_bytes());
-            out.byte(b' ');
-        }
-        out.trim_blank();
+        // What is kept decoded has no attribute that cannot be read.
+        _ = line::facts(out, self, &Style::default(), &CONTEXT);
     }
 
     /// Appends the XML element, without a newline.
     pub fn xml(&self, out: &mut Out<'_>) {
-        let f = self.flow;
-        let proto = f.orig.proto.unwrap_or(0);
-        out.lit(b"<flow><meta direction=\"original\">");
-        xml_direction(out, f.family().unwrap_or(0), &f.orig, proto);
-        out.lit(b"</meta><meta direction=\"reply\">");
-        match f.reply().filter(|_| self.reply) {
-            Some(reply) => xml_direction(out, f.family().unwrap_or(0), &reply, proto),
-            None => xml_direction(out, 0, &Tuple::default(), 0),
-        }
-        out.lit(b"</meta><meta direction=\"independent\">");
-        if let Some(name) = state(f) {
-            xml_text(out, "state", name);
-        }
-        let zone = f.zone.map(u32::from);
-        for (name, value) in [("mark", f.mark), ("zone", zone), ("id", self.id)] {
-            if let Some(v) = value {
-                xml_number(out, name, v);
-            }
-        }
-        if let Some(status) = f.status {
-            if status & ips::ASSURED != 0 {
-                out.lit(b"<assured/>");
-            }
-            if status & ips::SEEN_REPLY == 0 {
-                out.lit(b"<unreplied/>");
-            }
-        }
-        out.lit(b"</meta>");
-        if let Some(h) = &f.helper {
-            xml_text(out, "helper", h.as_bytes());
-        }
-        out.lit(b"</flow>");
+        _ = xml::facts(out, self, &Style::default(), &CONTEXT);
+    }
+}
+
+/// Labels and the time left are in the caches and in no listing of the original.
+impl Facts for Row<'_> {
+    fn family(&self) -> u8 {
+        self.flow.family().unwrap_or(0)
+    }
+    fn orig(&self) -> Result<Shape<'_>, WireError> {
+        Ok(Shape::Other(self.flow.orig))
+    }
+    fn reply(&self) -> Result<Option<Shape<'_>>, WireError> {
+        Ok(self.flow.reply().filter(|_| self.reply).map(Shape::Other))
+    }
+    fn status(&self) -> Result<Option<u32>, WireError> {
+        Ok(self.flow.status)
+    }
+    fn mark(&self) -> Result<Option<u32>, WireError> {
+        Ok(self.flow.mark)
+    }
+    fn zone(&self) -> Result<Option<u16>, WireError> {
+        Ok(self.flow.zone)
+    }
+    fn state(&self) -> Result<Option<(StateOf, u8)>, WireError> {
+        Ok(self.flow.proto.and_then(|p| p.state_of()))
+    }
+    fn helper(&self) -> Result<Option<&[u8]>, WireError> {
+        Ok(self.flow.helper.as_ref().map(|h| h.as_bytes()))
+    }
+    fn master(&self) -> Result<Option<Tuple>, WireError> {
+        Ok(self.flow.master)
+    }
+    fn id(&self) -> Result<Option<u32>, WireError> {
+        Ok(self.id)
+    }
+}
+
+/// What is kept has no times and shows no labels.
+const CONTEXT: TextContext<'_> = TextContext { now_s: 0, zone: &NoTimes, labels: None };
+
+struct NoTimes;
+
+impl TimeZone for NoTimes {
+    fn local(&self, _: i64) -> LocalTime {
+        LocalTime::default()
     }
 }
 
@@ -187,37 +170,6 @@ pub fn expect_xml(out: &mut Out<'_>, e: &Expect) {
         xml_number(out, "class", c);
     }
     out.lit(b"</meta></flow>");
-}
-
-/// The name of the state, if it is one of the flow's own protocol. A number without a name is `NONE`.
-fn state(f: &Flow) -> Option<&'static [u8]> {
-    let info = f.proto?;
-    let own = match info {
-        ProtoInfo::Tcp(_) => ipproto::TCP,
-        ProtoInfo::Sctp(_) => ipproto::SCTP,
-        ProtoInfo::Dccp(_) => ipproto::DCCP,
-    };
-    if f.orig.proto != Some(own) {
-        return None;
-    }
-    info.state().map(|_| info.state_name().unwrap_or(b"NONE"))
-}
-
-/// Name and number of the protocol in the columns of conntrack(8).
-fn padded_name(out: &mut Out<'_>, proto: u8) {
-    let name = proto_name(proto);
-    out.put(name);
-    out.put(b"         ".get(name.len()..).unwrap_or_default());
-    out.u32(proto.into());
-    out.byte(b' ');
-}
-
-fn zone(out: &mut Out<'_>, name: &[u8], zone: Option<u16>) {
-    if let Some(z) = zone {
-        out.put(name);
-        out.u32(z.into());
-        out.byte(b' ');
-    }
 }
 
 /// The protocols whose lines have ports.
@@ -329,23 +281,11 @@ fn xml_ports(out: &mut Out<'_>, t: &Tuple, proto: u8) {
     }
 }
 
-fn xml_direction(out: &mut Out<'_>, family: u8, t: &Tuple, proto: u8) {
-    debug_assert!(matches!(family, 0 | af::INET | af::INET6));
-    xml_layer3(out, family);
-    xml_addresses(out, t);
-    out.lit(b"</layer3>");
-    xml_layer4(out, proto);
-    xml_ports(out, t, proto);
-    out.lit(b"</layer4>");
-    if let Some(z) = t.zone {
-        xml_number(out, "zone", z.into());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use zct_wire::peer::Name;
+    use zct_wire::proto::ProtoInfo;
     use zct_wire::proto::TcpInfo;
     use zct_wire::tuple::Addr;
 
@@ -438,9 +378,10 @@ mod tests {
              <meta direction=\"independent\"><id>1752499073</id></meta></flow>"
         );
         let external = text(|o| Row::peer(&f).xml(o));
-        assert!(external.contains(
+        assert!(external.ends_with(
             "<meta direction=\"reply\"><layer3 protonum=\"0\" protoname=\"unknown\"><src></src><dst></dst>\
-             </layer3><layer4 protonum=\"0\" protoname=\"unknown\"></layer4></meta>"
+             </layer3><layer4 protonum=\"0\" protoname=\"unknown\"></layer4></meta>\
+             <meta direction=\"independent\"></meta></flow>"
         ));
     }
 

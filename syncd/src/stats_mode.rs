@@ -1,22 +1,18 @@
 //! Statistics mode: the flows of this firewall, written down when they end (spec/conntrackd.md §11).
 
 use crate::config::settings::{LogFormat, Stats};
+use crate::dump_text::Row;
 use crate::ended::Ended;
 use crate::kernel::{Taker, Why};
 use crate::log::{Level, LineFile, Syslog, now_s, syslog_date};
 use crate::peer::{CacheStats, Event, Millis, Origin};
-use crate::stats_log::{json_line, syslog_text, text_line};
+use crate::stats_log::{EndedFlow, json_line, syslog_text, text_line};
 use crate::store::{Cursor, FlowId, FlowStore, Key, Meta};
 use zct_engine::SystemZone;
 use zct_wire::WireError;
-use zct_wire::build::Builder;
-use zct_wire::consts::{cta, cta_help, ipctnl};
 use zct_wire::expect::ExpectView;
-use zct_wire::filter::Masked;
 use zct_wire::flow::FlowView;
-use zct_wire::header::{CtMsg, Frames};
 use zct_wire::peer::Flow;
-use zct_wire::request::{NewFlow, REQUEST_MAX, new_flow};
 use zct_wire::text::{EventTime, Out, TextContext, TimeZone as _};
 
 /// Bytes of lines that wait to be written together.
@@ -79,8 +75,8 @@ impl FlowLog {
     }
 
     /// Writes a flow down.
-    fn ended(&mut self, view: &FlowView<'_>) {
-        if self.write(view).is_err() {
+    fn ended(&mut self, flow: &EndedFlow<'_>) {
+        if self.write(flow).is_err() {
             self.lost += 1;
         }
         if self.lines.len() >= BUFFER {
@@ -88,7 +84,7 @@ impl FlowLog {
         }
     }
 
-    fn write(&mut self, view: &FlowView<'_>) -> Result<(), WireError> {
+    fn write(&mut self, flow: &EndedFlow<'_>) -> Result<(), WireError> {
         let now = now_s();
         let local = self.zone.local(now);
         let sec = now.try_into().unwrap_or(0);
@@ -97,16 +93,16 @@ impl FlowLog {
         if self.file.is_some() {
             let mut text = Out::new(&mut buf);
             match self.format {
-                LogFormat::Text => text_line(&mut text, view, &local, &ctx)?,
-                LogFormat::Json => json_line(&mut text, view, EventTime { sec, usec: 0 }, &ctx)?,
+                LogFormat::Text => text_line(&mut text, flow, &local, &ctx)?,
+                LogFormat::Json => json_line(&mut text, flow, EventTime { sec, usec: 0 }, &ctx)?,
             }
             self.lines.extend_from_slice(text.written());
         }
         if let Some(s) = &mut self.syslog {
             let mut text = Out::new(&mut buf);
             match self.format {
-                LogFormat::Text => syslog_text(&mut text, view, &ctx)?,
-                LogFormat::Json => json_line(&mut text, view, EventTime { sec, usec: 0 }, &ctx)?,
+                LogFormat::Text => syslog_text(&mut text, flow, &ctx)?,
+                LogFormat::Json => json_line(&mut text, flow, EventTime { sec, usec: 0 }, &ctx)?,
             }
             let text = String::from_utf8_lossy(text.written());
             let mut date = [0; 64];
@@ -117,41 +113,6 @@ impl FlowLog {
         }
         Ok(())
     }
-}
-
-/// Hands out the one flow of a message.
-fn with_view(bytes: &[u8], take: impl FnOnce(&FlowView<'_>)) {
-    let msg = Frames::new(bytes).next().and_then(|f| CtMsg::parse(f.ok()?).ok());
-    if let Some(view) = msg.and_then(|m| FlowView::index(m).ok()) {
-        take(&view);
-    }
-}
-
-/// A flow that ended unseen, as the message that was missed, as far as it is known.
-fn made_up(flow: &Flow, buf: &mut [u8]) -> Option<usize> {
-    let new = NewFlow {
-        family: flow.family()?,
-        orig: Some(flow.orig),
-        reply: flow.reply(),
-        zone: flow.zone,
-        status: flow.status,
-        mark: flow.mark.map(|value| Masked { value, mask: u32::MAX }),
-        protoinfo: flow.proto,
-        helper: flow.helper.as_ref().map(|h| h.as_bytes()),
-        ..NewFlow::default()
-    };
-    new_flow(buf, 0, 0, &new).ok().map(<[u8]>::len)
-}
-
-/// The last message of a flow with the helper added that only earlier ones named.
-fn with_helper(view: &FlowView<'_>, helper: &[u8], buf: &mut [u8]) -> Option<usize> {
-    let mut b = Builder::new(buf, ipctnl::DELETE, 0, 0, view.family(), 0);
-    for a in view.msg().attrs() {
-        let a = a.ok()?;
-        b.put(a.kind, a.value);
-    }
-    b.nest(cta::HELP, |b| _ = b.put_str(cta_help::NAME, helper));
-    b.finish().ok().map(<[u8]>::len)
 }
 
 /// Flows and counters.
@@ -227,11 +188,7 @@ impl StatsCache {
         let helper = self.store.flow(at).and_then(|f| f.helper);
         self.store.remove(at);
         self.stats.destroyed += 1;
-        let mut buf = [0; REQUEST_MAX];
-        match helper.and_then(|h| with_helper(view, h.as_bytes(), &mut buf)) {
-            Some(len) => with_view(buf.get(..len).unwrap_or_default(), |v| self.log.ended(v)),
-            None => self.log.ended(view),
-        }
+        self.log.ended(&EndedFlow { flow: view, helper: helper.as_ref().map(|h| h.as_bytes()) });
         Ok(())
     }
 
@@ -271,10 +228,8 @@ impl StatsCache {
         if meta.generation != self.generation {
             self.store.remove(id);
             self.stats.destroyed += 1;
-            let mut buf = [0; REQUEST_MAX];
-            if let Some(len) = made_up(&flow, &mut buf) {
-                with_view(buf.get(..len).unwrap_or_default(), |v| self.log.ended(v));
-            }
+            // The message was missed: what is kept has to do.
+            self.log.ended(&EndedFlow::new(&Row::local(&flow, meta.note)));
         }
     }
 }

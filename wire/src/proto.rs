@@ -127,12 +127,18 @@ impl ProtoInfo {
 
     /// The state's name, if there is a state and it is one we know.
     pub fn state_name(&self) -> Option<&'static [u8]> {
+        let (of, state) = self.state_of()?;
+        of.name(state)
+    }
+
+    /// The state's number, and the protocol it belongs to.
+    pub fn state_of(&self) -> Option<(StateOf, u8)> {
         let of = match self {
             ProtoInfo::Tcp(_) => StateOf::Tcp,
             ProtoInfo::Sctp(_) => StateOf::Sctp,
             ProtoInfo::Dccp(_) => StateOf::Dccp,
         };
-        of.name(self.state()?)
+        Some((of, self.state()?))
     }
 
     /// Writes the value of CTA_PROTOINFO, the nest included, as members of the message.

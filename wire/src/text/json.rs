@@ -3,7 +3,7 @@
 //! Valid for any input: text is escaped, numbers are plain integers (counters may exceed 2^53), addresses
 //! are text, and what the kernel did not send is absent. The original has no such output.
 
-use super::{EventTime, LabelNames, Out, Style, TextContext, escape, family_name, line, proto_name};
+use super::{EventTime, Facts, LabelNames, Out, Style, TextContext, escape, family_name, line, proto_name};
 use crate::consts::{ipproto, ips};
 use crate::error::WireError;
 use crate::event::Event;
@@ -55,7 +55,29 @@ pub fn flow(
     style: &Style,
     ctx: &TextContext<'_>,
 ) -> Result<(), WireError> {
-    let orig = f.orig_shape()?;
+    any(out, f, event, style, ctx)
+}
+
+/// The same for a flow that is not in a message.
+pub fn facts(
+    out: &mut Out<'_>,
+    f: &dyn Facts,
+    event: Option<&EventHead<'_>>,
+    style: &Style,
+    ctx: &TextContext<'_>,
+) -> Result<(), WireError> {
+    any(out, f, event, style, ctx)
+}
+
+#[inline]
+fn any<F: Facts + ?Sized>(
+    out: &mut Out<'_>,
+    f: &F,
+    event: Option<&EventHead<'_>>,
+    style: &Style,
+    ctx: &TextContext<'_>,
+) -> Result<(), WireError> {
+    let orig = f.orig()?;
     let proto = orig.proto();
     out.byte(b'{');
     if let Some(e) = event {
@@ -73,7 +95,9 @@ pub fn flow(
     out.lit(b",\"orig\":{");
     direction(out, &orig, proto, f.counters(Dir::Orig)?);
     out.lit(b"},\"reply\":{");
-    direction(out, &f.reply_shape()?, proto, f.counters(Dir::Reply)?);
+    if let Some(reply) = f.reply()? {
+        direction(out, &reply, proto, f.counters(Dir::Reply)?);
+    }
     out.byte(b'}');
     if let Some(s) = f.status()? {
         status(out, s);
@@ -356,7 +380,12 @@ fn status(out: &mut Out<'_>, status: u32) {
 }
 
 /// When the flow began and ended (with `ktimestamp`), and its age in seconds.
-fn times(out: &mut Out<'_>, f: &FlowView<'_>, style: &Style, ctx: &TextContext<'_>) -> Result<(), WireError> {
+fn times<F: Facts + ?Sized>(
+    out: &mut Out<'_>,
+    f: &F,
+    style: &Style,
+    ctx: &TextContext<'_>,
+) -> Result<(), WireError> {
     let Some(t) = f.timestamps()? else { return Ok(()) };
     if style.ktimestamp {
         if let Some(ns) = t.start_ns {

@@ -1,7 +1,7 @@
 //! The conntrack line, and what goes around it in events (spec/cli.md §§3.1, 3.2).
 
-use super::{EventTime, Out, Style, TextContext, proto_name};
-use crate::consts::{af, cta, ipproto, ips};
+use super::{EventTime, Facts, Out, Style, TextContext, proto_name};
+use crate::consts::{af, ipproto, ips};
 use crate::error::WireError;
 use crate::event::Event;
 use crate::flow::{Dir, FlowView, Timestamps};
@@ -18,8 +18,28 @@ pub fn flow(
     style: &Style,
     ctx: &TextContext<'_>,
 ) -> Result<(), WireError> {
-    let orig = f.orig_shape()?;
-    let reply = f.reply_shape()?;
+    any(out, f, style, ctx)
+}
+
+/// The same for a flow that is not in a message.
+pub fn facts(
+    out: &mut Out<'_>,
+    f: &dyn Facts,
+    style: &Style,
+    ctx: &TextContext<'_>,
+) -> Result<(), WireError> {
+    any(out, f, style, ctx)
+}
+
+#[inline]
+fn any<F: Facts + ?Sized>(
+    out: &mut Out<'_>,
+    f: &F,
+    style: &Style,
+    ctx: &TextContext<'_>,
+) -> Result<(), WireError> {
+    let orig = f.orig()?;
+    let reply = f.reply()?;
     let status = f.status()?;
     if style.extended {
         family(out, f.family());
@@ -37,7 +57,9 @@ pub fn flow(
     if status.is_some_and(|s| s & ips::SEEN_REPLY == 0) {
         out.lit(b"[UNREPLIED] ");
     }
-    direction(out, &reply, proto, b"zone-reply=");
+    if let Some(reply) = &reply {
+        direction(out, reply, proto, b"zone-reply=");
+    }
     counters(out, f, Dir::Reply)?;
     match status.unwrap_or(0) {
         s if s & ips::HW_OFFLOAD != 0 => out.lit(b"[HW_OFFLOAD] "),
@@ -55,9 +77,9 @@ pub fn flow(
             }
         }
     }
-    if f.has(cta::SECMARK) {
+    if let Some(m) = f.secmark()? {
         out.lit(b"secmark=");
-        out.u32(f.secmark()?.unwrap_or(0));
+        out.u32(m);
         out.byte(b' ');
     }
     if let Some(name) = f.secctx()? {
@@ -274,7 +296,7 @@ pub(super) fn layer4(out: &mut Out<'_>, t: &Tuple, proto: u8) {
 }
 
 #[inline]
-fn counters(out: &mut Out<'_>, f: &FlowView<'_>, dir: Dir) -> Result<(), WireError> {
+fn counters<F: Facts + ?Sized>(out: &mut Out<'_>, f: &F, dir: Dir) -> Result<(), WireError> {
     if let Some(c) = f.counters(dir)? {
         out.lit(b"packets=");
         out.u64(c.packets);
@@ -307,7 +329,7 @@ fn times(out: &mut Out<'_>, t: &Timestamps, style: &Style, ctx: &TextContext<'_>
 }
 
 /// Names of the set labels, in the order of their bits; a bit without a name is shown by its number.
-fn labels(out: &mut Out<'_>, f: &FlowView<'_>, ctx: &TextContext<'_>) {
+fn labels<F: Facts + ?Sized>(out: &mut Out<'_>, f: &F, ctx: &TextContext<'_>) {
     let (Some(names), Some(bits)) = (ctx.labels, f.labels()) else { return };
     out.lit(b"labels");
     let mut separator = b'=';

@@ -8,6 +8,7 @@
 pub mod addr;
 pub mod escape;
 pub mod expect;
+pub mod facts;
 pub mod json;
 pub mod line;
 pub mod nfct;
@@ -16,6 +17,7 @@ pub mod save;
 pub mod stats;
 pub mod xml;
 
+pub use facts::Facts;
 pub use out::Out;
 
 /// A broken-down local time; the fields of `struct tm` in their own ranges.

@@ -3,7 +3,7 @@
 //! Two things are different: states of SCTP and DCCP have their own names, not those of TCP with the same
 //! number, and text is escaped, so that the document is always well formed.
 
-use super::{LocalTime, Out, Style, TextContext, escape, family_name, line, proto_name};
+use super::{Facts, LocalTime, Out, Style, TextContext, escape, family_name, line, proto_name};
 use crate::consts::{af, ipproto, ips};
 use crate::error::WireError;
 use crate::event::Event;
@@ -52,12 +52,41 @@ pub fn flow(
     style: &Style,
     ctx: &TextContext<'_>,
 ) -> Result<(), WireError> {
-    let orig = f.orig_shape()?;
+    any(out, f, kind, when_s, style, ctx)
+}
+
+/// The same for a flow that is not in a message.
+pub fn facts(
+    out: &mut Out<'_>,
+    f: &dyn Facts,
+    style: &Style,
+    ctx: &TextContext<'_>,
+) -> Result<(), WireError> {
+    any(out, f, None, None, style, ctx)
+}
+
+#[inline]
+fn any<F: Facts + ?Sized>(
+    out: &mut Out<'_>,
+    f: &F,
+    kind: Option<Event>,
+    when_s: Option<i64>,
+    style: &Style,
+    ctx: &TextContext<'_>,
+) -> Result<(), WireError> {
+    let orig = f.orig()?;
     open_flow(out, kind);
     out.lit(b"<meta direction=\"original\">");
     direction(out, f, &orig, Dir::Orig)?;
     out.lit(b"<meta direction=\"reply\">");
-    direction(out, f, &f.reply_shape()?, Dir::Reply)?;
+    match f.reply()? {
+        Some(reply) => direction(out, f, &reply, Dir::Reply)?,
+        None => {
+            open_layer3(out, 0);
+            any_tuple(out, &Tuple::default(), 0);
+            out.lit(b"</meta>");
+        }
+    }
     independent(out, f, orig.proto(), style, ctx)?;
     if let Some(when) = when_s {
         time(out, &ctx.zone.local(when));
@@ -138,7 +167,12 @@ fn ports(out: &mut Out<'_>, t: &Tuple, proto: u8) {
 
 /// The rest of a direction's `<meta>`, its end included. Each direction is written by its own protocol.
 #[inline]
-fn direction(out: &mut Out<'_>, f: &FlowView<'_>, shape: &Shape<'_>, dir: Dir) -> Result<(), WireError> {
+fn direction<F: Facts + ?Sized>(
+    out: &mut Out<'_>,
+    f: &F,
+    shape: &Shape<'_>,
+    dir: Dir,
+) -> Result<(), WireError> {
     open_layer3(out, f.family());
     // Everything between the addresses and the ports is one piece for the two protocols that nearly all
     // flows have.
@@ -179,10 +213,11 @@ fn any_tuple(out: &mut Out<'_>, t: &Tuple, proto: u8) {
     }
 }
 
-/// What belongs to both directions; nothing at all when there is nothing in it.
-fn independent(
+/// What belongs to both directions; nothing at all when nothing is known that would be in it. (A status is
+/// known even where it shows nothing: the original has an empty element then.)
+fn independent<F: Facts + ?Sized>(
     out: &mut Out<'_>,
-    f: &FlowView<'_>,
+    f: &F,
     proto: u8,
     style: &Style,
     ctx: &TextContext<'_>,
@@ -236,7 +271,8 @@ fn independent(
     if let Some(id) = f.id()? {
         number(out, b"<id>", u64::from(id), b"</id>");
     }
-    if let Some(s) = f.status()? {
+    let status = f.status()?;
+    if let Some(s) = status {
         if s & ips::ASSURED != 0 {
             out.lit(b"<assured/>");
         }
@@ -248,7 +284,7 @@ fn independent(
         times(out, &t, style, ctx);
     }
     // After an overflow the lengths say nothing, and rewinding would forget it.
-    if out.len() == opened && !out.is_full() {
+    if status.is_none() && out.len() == opened && !out.is_full() {
         out.rewind(before);
     } else {
         out.lit(b"</meta>");

@@ -1,0 +1,139 @@
+//! What is shown of a flow, wherever it comes from: a message of the kernel, or what a daemon has kept.
+//!
+//! Each form has one renderer over this. Those of a kernel's message are made for [`FlowView`] alone, because
+//! a list of a million flows is made of nothing else; for everything else, of which there is little, the same
+//! code asks through the table of a `dyn` [`Facts`].
+
+use crate::consts::cta;
+use crate::error::WireError;
+use crate::flow::{Counters, Dir, FlowView, LabelBits, Timestamps};
+use crate::proto::StateOf;
+use crate::tuple::{Shape, Tuple};
+
+/// What is known of a flow. Absent is `None`, and not shown.
+///
+/// # Errors
+/// Of a message: the attribute that cannot be read. What is kept decoded has none.
+pub trait Facts {
+    /// AF_INET or AF_INET6.
+    fn family(&self) -> u8;
+    /// The original direction.
+    fn orig(&self) -> Result<Shape<'_>, WireError>;
+    /// The reply direction; `None` where it is not known, as of a peer's flow.
+    fn reply(&self) -> Result<Option<Shape<'_>>, WireError>;
+    /// IPS_* bits.
+    fn status(&self) -> Result<Option<u32>, WireError>;
+    /// The mark.
+    fn mark(&self) -> Result<Option<u32>, WireError>;
+    /// The zone of both directions.
+    fn zone(&self) -> Result<Option<u16>, WireError>;
+    /// The state's number, and the protocol it belongs to.
+    fn state(&self) -> Result<Option<(StateOf, u8)>, WireError>;
+    /// The helper's name.
+    fn helper(&self) -> Result<Option<&[u8]>, WireError>;
+    /// The original direction of the flow that this one was expected by.
+    fn master(&self) -> Result<Option<Tuple>, WireError>;
+    /// What the kernel calls it.
+    fn id(&self) -> Result<Option<u32>, WireError>;
+    /// Labels.
+    fn labels(&self) -> Option<LabelBits<'_>> {
+        None
+    }
+    /// Seconds left.
+    fn timeout_s(&self) -> Result<Option<u32>, WireError> {
+        Ok(None)
+    }
+    /// What a direction has carried.
+    fn counters(&self, _: Dir) -> Result<Option<Counters>, WireError> {
+        Ok(None)
+    }
+    /// The mark of a security module, from very old kernels only.
+    fn secmark(&self) -> Result<Option<u32>, WireError> {
+        Ok(None)
+    }
+    /// The context of a security module.
+    fn secctx(&self) -> Result<Option<&[u8]>, WireError> {
+        Ok(None)
+    }
+    /// When it began and ended.
+    fn timestamps(&self) -> Result<Option<Timestamps>, WireError> {
+        Ok(None)
+    }
+    /// The kernel's references to it.
+    fn use_count(&self) -> Result<Option<u32>, WireError> {
+        Ok(None)
+    }
+}
+
+impl Facts for FlowView<'_> {
+    #[inline]
+    fn family(&self) -> u8 {
+        FlowView::family(self)
+    }
+    #[inline]
+    fn orig(&self) -> Result<Shape<'_>, WireError> {
+        self.orig_shape()
+    }
+    #[inline]
+    fn reply(&self) -> Result<Option<Shape<'_>>, WireError> {
+        // A message without it shows an empty direction, as in the original.
+        self.reply_shape().map(Some)
+    }
+    #[inline]
+    fn status(&self) -> Result<Option<u32>, WireError> {
+        FlowView::status(self)
+    }
+    #[inline]
+    fn mark(&self) -> Result<Option<u32>, WireError> {
+        FlowView::mark(self)
+    }
+    #[inline]
+    fn zone(&self) -> Result<Option<u16>, WireError> {
+        FlowView::zone(self)
+    }
+    #[inline]
+    fn state(&self) -> Result<Option<(StateOf, u8)>, WireError> {
+        FlowView::state(self)
+    }
+    #[inline]
+    fn helper(&self) -> Result<Option<&[u8]>, WireError> {
+        FlowView::helper(self)
+    }
+    #[inline]
+    fn master(&self) -> Result<Option<Tuple>, WireError> {
+        FlowView::master(self)
+    }
+    #[inline]
+    fn id(&self) -> Result<Option<u32>, WireError> {
+        FlowView::id(self)
+    }
+    #[inline]
+    fn labels(&self) -> Option<LabelBits<'_>> {
+        FlowView::labels(self)
+    }
+    #[inline]
+    fn timeout_s(&self) -> Result<Option<u32>, WireError> {
+        FlowView::timeout_s(self)
+    }
+    #[inline]
+    fn counters(&self, dir: Dir) -> Result<Option<Counters>, WireError> {
+        FlowView::counters(self, dir)
+    }
+    #[inline]
+    fn secmark(&self) -> Result<Option<u32>, WireError> {
+        // No kernel of today sends it: a look at the index saves the call.
+        if self.has(cta::SECMARK) { FlowView::secmark(self) } else { Ok(None) }
+    }
+    #[inline]
+    fn secctx(&self) -> Result<Option<&[u8]>, WireError> {
+        FlowView::secctx(self)
+    }
+    #[inline]
+    fn timestamps(&self) -> Result<Option<Timestamps>, WireError> {
+        FlowView::timestamps(self)
+    }
+    #[inline]
+    fn use_count(&self) -> Result<Option<u32>, WireError> {
+        FlowView::use_count(self)
+    }
+}
