@@ -187,8 +187,9 @@ fn listed_flows() {
         assert_eq!(text(|o| line::flow(o, &f, &Style::default(), &context(None))), line);
         // The original leaves out the mark.
         let added = text(|o| save::flow(o, &f, Verb::Add));
-        assert!(added.contains(" -m 0 -"), "{added}");
-        assert_eq!(added.replacen(" -m 0", "", 1), saved);
+        let mark = format!(" -m {}", flow.mark);
+        assert!(added.contains(&(mark.clone() + " -")), "{added}");
+        assert_eq!(added.replacen(&mark, "", 1), saved);
         assert_eq!(text(|o| save::flow(o, &f, Verb::Delete)), saved.replacen("-A", "-D", 1));
         let style = Style { extended: true, id: true, ..Style::default() };
         let is_v6 = matches!(flow.orig.src, Some(Addr::V6(_)));
