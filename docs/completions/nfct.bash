@@ -19,7 +19,7 @@ _nfct() {
     else
         case $command,$subsystem,$((at - 3)) in
             add,timeout,1) words="inet inet6" ;;
-            add,timeout,2) words="tcp udp udplite icmp icmpv6 sctp dccp gre generic" ;;
+            add,timeout,2) words="tcp udp udplite icmp icmpv6 sctp gre dccp generic" ;;
             add,timeout,*)
                 (((at - 3 - 3) % 2 == 0)) && case ${COMP_WORDS[5]} in
                     tcp) words="SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSE SYN_SENT2 RETRANS UNACKNOWLEDGED" ;;
@@ -28,14 +28,14 @@ _nfct() {
                     icmp) words="TIMEOUT" ;;
                     icmpv6) words="TIMEOUT" ;;
                     sctp) words="CLOSED COOKIE_WAIT COOKIE_ECHOED ESTABLISHED SHUTDOWN_SENT SHUTDOWN_RECD SHUTDOWN_ACK_SENT" ;;
-                    dccp) words="REQUEST RESPOND PARTOPEN OPEN CLOSEREQ CLOSING TIMEWAIT" ;;
                     gre) words="UNREPLIED REPLIED" ;;
+                    dccp) words="REQUEST RESPOND PARTOPEN OPEN CLOSEREQ CLOSING TIMEWAIT" ;;
                     generic) words="TIMEOUT" ;;
                 esac ;;
             delete,timeout,0) words=$(nfct list timeout 2>/dev/null | sed -n 's/^\.\([^ ]*\) = {$/\1/p') ;;
             get,timeout,0) words=$(nfct list timeout 2>/dev/null | sed -n 's/^\.\([^ ]*\) = {$/\1/p') ;;
             default-set,timeout,0) words="inet inet6" ;;
-            default-set,timeout,1) words="tcp udp udplite icmp icmpv6 sctp dccp gre generic" ;;
+            default-set,timeout,1) words="tcp udp udplite icmp icmpv6 sctp gre dccp generic" ;;
             default-set,timeout,*)
                 (((at - 3 - 2) % 2 == 0)) && case ${COMP_WORDS[4]} in
                     tcp) words="SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSE SYN_SENT2 RETRANS UNACKNOWLEDGED" ;;
@@ -44,12 +44,12 @@ _nfct() {
                     icmp) words="TIMEOUT" ;;
                     icmpv6) words="TIMEOUT" ;;
                     sctp) words="CLOSED COOKIE_WAIT COOKIE_ECHOED ESTABLISHED SHUTDOWN_SENT SHUTDOWN_RECD SHUTDOWN_ACK_SENT" ;;
-                    dccp) words="REQUEST RESPOND PARTOPEN OPEN CLOSEREQ CLOSING TIMEWAIT" ;;
                     gre) words="UNREPLIED REPLIED" ;;
+                    dccp) words="REQUEST RESPOND PARTOPEN OPEN CLOSEREQ CLOSING TIMEWAIT" ;;
                     generic) words="TIMEOUT" ;;
                 esac ;;
             default-get,timeout,0) words="inet inet6" ;;
-            default-get,timeout,1) words="tcp udp udplite icmp icmpv6 sctp dccp gre generic" ;;
+            default-get,timeout,1) words="tcp udp udplite icmp icmpv6 sctp gre dccp generic" ;;
             add,helper,0) words="amanda dhcpv6 ftp mdns rpc sane slp ssdp tftp tns" ;;
             add,helper,1) words="inet inet6" ;;
             add,helper,2) words="tcp udp" ;;

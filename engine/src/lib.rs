@@ -40,6 +40,7 @@ pub mod handoff;
 pub mod inet;
 pub mod pace;
 pub mod process;
+pub mod protocols;
 pub mod reactor;
 pub mod read_file;
 pub mod request;

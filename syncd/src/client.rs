@@ -7,15 +7,13 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use zct_engine::read_file::{Bounds, ReadError, Unread, read_file};
+use zct_engine::read_file::{Bounds, read_file};
 
 /// Where the configuration is when nothing else is said.
 pub const DEFAULT_FILE: &str = "/etc/conntrackd/conntrackd.conf";
 
 /// More than any configuration needs; what is larger is a mistake (a device, a log file).
 const FILE: Bounds = Bounds { file: 16 << 20, line: 1 << 20 };
-/// The same of /etc/protocols.
-const PROTOCOLS: Bounds = Bounds { file: 1 << 20, line: 16 << 10 };
 
 /// What the first word of an answer with a status is; `0` or `1` and a text follow.
 pub const STATUS: &str = "zctd";
@@ -27,16 +25,12 @@ pub const STATUS: &str = "zctd";
 pub fn load(file: &Path) -> Result<Loaded, String> {
     let text = read_file(file, FILE)
         .map_err(|e| format!("can't open config file `{}': {}", file.display(), e.why))?;
-    // Without the file the usual names are known all the same.
-    let (names, unread) = match read_file(Path::new("/etc/protocols"), PROTOCOLS) {
-        Ok(names) => (names, None),
-        Err(ReadError { why: Unread::System(e), .. }) if e.kind() == io::ErrorKind::NotFound => {
-            (Vec::new(), None)
-        }
-        Err(e) => (Vec::new(), Some(format!("only the usual names of protocols are known: {e}"))),
-    };
-    let mut loaded = config::load(&text, &Protocols::parse(&names));
-    if let Some(why) = unread {
+    // Without the names in the file the usual ones are known all the same.
+    let (protocols, unread) =
+        Protocols::read().map_or_else(|e| (Protocols::default(), Some(e)), |p| (p, None));
+    let mut loaded = config::load(&text, &protocols);
+    if let Some(e) = unread {
+        let why = format!("only the usual names of protocols are known: {e}");
         loaded.report.add(Severity::Warning, None, why);
     }
     Ok(loaded)

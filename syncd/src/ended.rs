@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use zct_wire::WireError;
 use zct_wire::consts::ips;
 use zct_wire::flow::{Counters, Dir, FlowView};
-use zct_wire::text::proto_name;
+use zct_wire::tracked;
 
 /// Counts of one protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,10 +77,7 @@ impl Ended {
             if current == 0 && *row == Row::default() {
                 continue;
             }
-            let name = match proto_name(proto) {
-                b"unknown" => proto.to_string(),
-                name => String::from_utf8_lossy(name).into_owned(),
-            };
+            let name = tracked::name(proto).map_or_else(|| proto.to_string(), str::to_owned);
             _ = writeln!(
                 out,
                 "{name:<10} {current:>12} {:>12} {:>12} {:>12} {:>20} {:>20}",

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::ops::ControlFlow;
+use std::os::unix::fs::PermissionsExt as _;
 use zct_engine::{Lost, Requests, Sink};
 use zct_tests::differences::{DIFFERENCES, Side};
 use zct_tests::etc::PrivateEtc;
@@ -25,6 +26,7 @@ const TESTS: &[(&str, fn())] = &[
     ("Z bare -D", a_deletion_without_a_selection),
     ("W3", a_family_is_emptied_alone),
     ("W4", each_line_of_a_file_has_its_own_values),
+    ("Z -R file", a_file_that_cannot_be_loaded),
     ("W13", flows_in_a_zone_are_updated),
     ("W14", an_update_leaves_window_tracking_alone),
     ("W15", every_updated_flow_is_shown),
@@ -319,6 +321,35 @@ fn adding_again_updates() {
         "{theirs:?}"
     );
     assert!(ours.0.contains("1 flow entries have been added") && ours.1[0].contains("mark=6"), "{ours:?}");
+}
+
+fn a_file_that_cannot_be_loaded() {
+    let closed = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::set_permissions(closed.path(), std::fs::Permissions::from_mode(0)).expect("its owner");
+    let closed = closed.path().to_str().expect("a path");
+    let [theirs, ours] = both(|tool| {
+        ["/nonexistent/file", "/dev/null/file", closed, "/proc"].map(|file| {
+            let mut command = std::process::Command::new(find("setpriv", "util-linux"));
+            command.args(["--bounding-set=-dac_override,-dac_read_search", "--"]);
+            command.arg(tool.command().get_program()).args(["-R", file]);
+            let output = run(&mut command, b"");
+            (file.to_owned(), output.exit, output.err())
+        })
+    });
+    let reasons = ["No such file or directory", "Not a directory", "Permission denied", "Is a directory"];
+    for (((file, exit, err), theirs), why) in ours.iter().zip(&theirs).zip(reasons) {
+        let words = format!("Failed to open file {file} for reading");
+        assert!(*exit == Exit::Code(2) && err.contains(&format!("{words}: {why}\n")), "{exit:?} {err}");
+        // The original says no reason, and nothing at all of a directory.
+        match file.as_str() {
+            "/proc" => assert_eq!((theirs.1, theirs.2.as_str()), (Exit::Code(0), "")),
+            _ => assert!(theirs.1 == *exit && theirs.2.contains(&format!("{words}\n")), "{theirs:?}"),
+        }
+    }
+    // What has no end has no second line either; the original reads on.
+    let endless = on(Tool::Zct, "-R /dev/zero");
+    assert_eq!(endless.exit, Exit::Code(2));
+    assert!(endless.err().contains("line too long: more than 10238 bytes (/dev/zero:1)"), "{endless:?}");
 }
 
 fn a_flush_that_fails_says_nothing_else() {

@@ -38,6 +38,7 @@ pub mod proto;
 pub mod request;
 pub mod stats;
 pub mod text;
+pub mod tracked;
 pub mod tuple;
 
 pub use error::WireError;

@@ -70,7 +70,7 @@ fn protocol_text(out: &mut String, p: Protocol) {
     let name = match known {
         Some(k) if p.has_options => k.name.to_owned(),
         _ => database_name(p.num)
-            .map_or_else(|| "unknown".to_owned(), |n| String::from_utf8_lossy(&n).into_owned()),
+            .map_or_else(|| "unknown".to_owned(), |n| String::from_utf8_lossy(n).into_owned()),
     };
     _ = write!(out, "\nProto `{name}' help:\n");
     match known.filter(|_| p.has_options) {

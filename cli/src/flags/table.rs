@@ -11,6 +11,7 @@ use crate::values::number::{self, Base};
 use crate::values::{list, protocol};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
+use zct_wire::tracked;
 
 /// Every option by a name of its own. The order is that of the rows, and of legality checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,7 +230,7 @@ pub static FLAGS: &[Flag] = &[
         manual: "Names in any case: tcp, udp, udplite, icmp, icmpv6, sctp, gre, dccp; else a name of \
                  /etc/protocols or a number from 0 to 255. The options of the protocol may stand before it, \
                  too; cut short only behind it.",
-        complete: Complete::Words(&["tcp", "udp", "udplite", "icmp", "icmpv6", "sctp", "gre", "dccp"]),
+        complete: Complete::Words(&tracked::NAMES),
     },
     Flag {
         id: Id::Timeout,

@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
+use zct_engine::read_file::Unread;
 
 /// Longest line, without its newline; the original cuts longer ones into several, each a command.
 const LINE_MAX: usize = 10_238;
@@ -48,7 +49,10 @@ impl Source {
     /// The words of the original, exit 2.
     pub fn open(file: &[u8]) -> Result<Source, Fail> {
         let name = String::from_utf8_lossy(file).into_owned();
-        let failed = |_| Fail::word("Failed to open file ", file, " for reading");
+        // The words of the original, and the reason.
+        let failed = |e: io::Error| {
+            Fail::word("Failed to open file ", file, &format!(" for reading: {}", Unread::System(e)))
+        };
         let opened = if file == b"-" {
             io::stdin().as_fd().try_clone_to_owned().map(File::from)
         } else {
@@ -56,7 +60,7 @@ impl Source {
         };
         let mut input = opened.map_err(failed)?;
         if input.metadata().map_err(failed)?.is_dir() {
-            return Err(Fail::word("Failed to open file ", file, " for reading"));
+            return Err(failed(io::Error::from_raw_os_error(libc::EISDIR)));
         }
         let input = match input.stream_position() {
             Ok(start) => Input::Seekable(input, start),

@@ -4,22 +4,21 @@ use crate::fail::Fail;
 use crate::values::{number, protocol};
 use zct_wire::consts::{af, cta_timeout, ipproto, nfcth};
 use zct_wire::cttimeout::{GENERIC, Timeouts, states};
+use zct_wire::tracked::TRACKED;
 
 /// Address families.
 pub const FAMILIES: [(&str, u8); 2] = [("inet", af::INET), ("inet6", af::INET6)];
 
-/// The protocols with timeouts, in the order of help.
-pub const PROTOCOLS: &[(&str, u8)] = &[
-    ("tcp", ipproto::TCP),
-    ("udp", ipproto::UDP),
-    ("udplite", ipproto::UDPLITE),
-    ("icmp", ipproto::ICMP),
-    ("icmpv6", ipproto::ICMPV6),
-    ("sctp", ipproto::SCTP),
-    ("dccp", ipproto::DCCP),
-    ("gre", ipproto::GRE),
-    ("generic", GENERIC),
-];
+/// The protocols with timeouts, in the order of help: those that are tracked, and a word for all others.
+pub const PROTOCOLS: &[(&str, u8)] = &{
+    let mut all = [("generic", GENERIC); TRACKED.len() + 1];
+    let mut at = 0;
+    while at < TRACKED.len() {
+        all[at] = (TRACKED[at].name, TRACKED[at].number);
+        at += 1;
+    }
+    all
+};
 
 /// Reads a family.
 pub(super) fn family(word: &[u8]) -> Result<u16, Fail> {

@@ -1,9 +1,12 @@
 //! Layer 4 protocols by name or number, and the names of their states (spec/cli.md §2.2).
 
 use super::number::{self, Base};
-use crate::fail::Fail;
+use crate::fail::{Fail, warn};
+use std::sync::OnceLock;
+use zct_engine::protocols::Protocols;
 use zct_wire::consts::ipproto;
 use zct_wire::proto::{DCCP_STATES, SCTP_STATES, TCP_STATES};
+use zct_wire::tracked::{self, TRACKED};
 
 /// A protocol of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,23 +18,11 @@ pub struct Protocol {
     pub has_options: bool,
 }
 
-/// The protocols with options of their own.
-pub const KNOWN: [(&str, u8); 8] = [
-    ("tcp", ipproto::TCP),
-    ("udp", ipproto::UDP),
-    ("udplite", ipproto::UDPLITE),
-    ("icmp", ipproto::ICMP),
-    ("icmpv6", ipproto::ICMPV6),
-    ("sctp", ipproto::SCTP),
-    ("gre", ipproto::GRE),
-    ("dccp", ipproto::DCCP),
-];
-
 /// Reads the value of `-p`.
 pub fn parse(text: &[u8]) -> Result<Protocol, Fail> {
-    let known = |num| KNOWN.iter().any(|(_, n)| *n == num);
-    if let Some((_, num)) = KNOWN.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(text)) {
-        return Ok(Protocol { num: *num, has_options: true });
+    let known = |num| tracked::name(num).is_some();
+    if let Some(p) = TRACKED.iter().find(|p| p.name.as_bytes().eq_ignore_ascii_case(text)) {
+        return Ok(Protocol { num: p.number, has_options: true });
     }
     if let Some(num) = database_number(text) {
         return Ok(Protocol { num, has_options: false });
@@ -44,25 +35,23 @@ pub fn parse(text: &[u8]) -> Result<Protocol, Fail> {
 
 /// The number of a name or alias in `/etc/protocols`.
 pub fn database_number(name: &[u8]) -> Option<u8> {
-    database(|names, num| names.contains(&name).then_some(num))
+    database().listed_number(name)
 }
 
 /// The name of a number in `/etc/protocols`.
-pub fn database_name(num: u8) -> Option<Vec<u8>> {
-    database(|names, n| (n == num).then(|| names[0].to_vec()))
+pub fn database_name(num: u8) -> Option<&'static [u8]> {
+    database().name(num)
 }
 
-/// Looks through `/etc/protocols`: `name number alias...`, `#` starts a comment. The file is read directly,
-/// since a static program cannot load the C library's lookup modules.
-fn database<T>(mut found: impl FnMut(&[&[u8]], u8) -> Option<T>) -> Option<T> {
-    let text = std::fs::read("/etc/protocols").ok()?;
-    text.split(|b| *b == b'\n').find_map(|line| {
-        let line = line.split(|b| *b == b'#').next()?;
-        let mut words = line.split(|b| b.is_ascii_whitespace()).filter(|w| !w.is_empty());
-        let (name, num) = (words.next()?, words.next()?);
-        let num = std::str::from_utf8(num).ok()?.parse().ok()?;
-        let names: Vec<&[u8]> = std::iter::once(name).chain(words).collect();
-        found(&names, num)
+/// The names in `/etc/protocols`, read when they are needed for the first time. Of a file that is there and
+/// cannot be used standard error tells; the command goes on without its names.
+fn database() -> &'static Protocols {
+    static READ: OnceLock<Protocols> = OnceLock::new();
+    READ.get_or_init(|| {
+        Protocols::read().unwrap_or_else(|e| {
+            warn(format!("WARNING: no names of protocols: {e}").as_bytes());
+            Protocols::default()
+        })
     })
 }
 

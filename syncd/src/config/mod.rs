@@ -41,9 +41,11 @@ pub mod lexer;
 pub mod live;
 pub(crate) mod parse;
 pub mod print;
-pub mod protocols;
 pub mod report;
 pub mod settings;
+
+/// Names of layer 4 protocols, for `Protocol` lists.
+pub use zct_engine::protocols;
 
 use protocols::Protocols;
 use report::Report;

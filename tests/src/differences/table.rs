@@ -531,6 +531,14 @@ pub static DIFFERENCES: &[Difference] = &[
             "each line counts alone",
         ],
     ),
+    write(
+        "Z -R file",
+        [
+            "`-R FILE` that cannot be opened, or is a directory",
+            "`Failed to open file FILE for reading`; nothing of a directory, exit 0",
+            "the same, and why",
+        ],
+    ),
     write("W13", ["`-U` and entries in a zone", "cannot change them", "changes them"]),
     write("W14", ["`-U -p tcp`", "also switches to liberal window tracking", "changes what was asked for"]),
     write_ruled(

@@ -3,12 +3,13 @@
 //! Valid for any input: text is escaped, numbers are plain integers (counters may exceed 2^53), addresses
 //! are text, and what the kernel did not send is absent. The original has no such output.
 
-use super::{EventTime, Facts, LabelNames, Out, Style, TextContext, escape, family_name, line, proto_name};
+use super::{EventTime, Facts, LabelNames, Out, Style, TextContext, escape, family_name, line};
 use crate::consts::{ipproto, ips};
 use crate::error::WireError;
 use crate::event::Event;
 use crate::expect::ExpectView;
 use crate::flow::{Counters, Dir, FlowView, LabelBits};
+use crate::tracked;
 use crate::tuple::{Shape, Tuple};
 
 /// Nanoseconds a second.
@@ -307,9 +308,9 @@ fn protocols(out: &mut Out<'_>, family: u8, proto: u8) {
             out.lit(b"\",\"protonum\":");
             out.u32(u32::from(other));
             out.lit(b",\"protocol\":\"");
-            match proto_name(other) {
-                b"unknown" => out.u32(u32::from(other)),
-                name => out.put(name),
+            match tracked::name(other) {
+                Some(name) => out.put(name.as_bytes()),
+                None => out.u32(u32::from(other)),
             }
             out.byte(b'"');
         }

@@ -98,18 +98,7 @@ impl EventTime {
 
 /// Name of a layer 4 protocol as the original prints it; `unknown` for those it does not track.
 pub fn proto_name(num: u8) -> &'static [u8] {
-    use crate::consts::ipproto;
-    match num {
-        ipproto::TCP => b"tcp",
-        ipproto::UDP => b"udp",
-        ipproto::UDPLITE => b"udplite",
-        ipproto::ICMP => b"icmp",
-        ipproto::ICMPV6 => b"icmpv6",
-        ipproto::SCTP => b"sctp",
-        ipproto::GRE => b"gre",
-        ipproto::DCCP => b"dccp",
-        _ => b"unknown",
-    }
+    crate::tracked::name(num).unwrap_or("unknown").as_bytes()
 }
 
 /// Name of a layer 3 protocol as the original prints it.

@@ -87,7 +87,7 @@ fn protocol(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()>
             return Some(());
         }
         let name = p.name("Protocol", "the name of a protocol")?;
-        match p.protocols().number(name) {
+        match p.protocols().number(name.as_bytes()) {
             Some(number) => _ = items.insert(Protocol { name: name.into(), number }),
             None => p.warn(
                 place(&t),
