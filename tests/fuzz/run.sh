@@ -18,7 +18,7 @@ fi
 
 cargo run --quiet --release --example seeds -- target/seeds
 mkdir -p target/seeds/config
-cp ../../dist/zctd.conf target/seeds/config
+cp ../../dist/zctd.conf ../fixtures/*.conf target/seeds/config
 failed=
 for target in ${*:-attr flow expect text peer machine config control}; do
     echo "$target: ${FUZZ_SECONDS:-60} seconds, sanitizer $sanitizer"

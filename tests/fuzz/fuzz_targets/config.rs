@@ -10,6 +10,7 @@ fuzz_target!(|data: &[u8]| {
     let loaded = config::load(data, &protocols);
     let lines = loaded.report.lines("file").to_string();
     assert_eq!(lines.is_empty(), loaded.report.remarks().is_empty());
+    assert_eq!(loaded.report.by_severity("file").len(), lines.lines().count());
     // A reason is given for every refusal.
     assert!(loaded.config.is_some() || !lines.is_empty());
     let Some(config) = loaded.config else { return };
