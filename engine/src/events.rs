@@ -10,6 +10,9 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use zct_wire::header::{CtMsg, Frames};
 
+/// What one event takes of the receive buffer, however long it is (spec/ctnetlink.md §5.6).
+pub const EVENT_BYTES: usize = 1280;
+
 /// Datagrams received by one system call: more gains nothing (§5.10).
 const SLOTS: usize = 64;
 /// Bytes for one event. The largest realistic one is below 1 KiB, a security context may be longer. Not a

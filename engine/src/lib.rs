@@ -35,6 +35,7 @@ pub mod bpf;
 pub mod datagrams;
 pub mod dump;
 pub mod error;
+pub mod event_layout;
 pub mod events;
 pub mod handoff;
 pub mod inet;

@@ -4,15 +4,18 @@
 //! everything before the next one is there. At 300,000 events a second that is a wake-up, an empty receive call
 //! and a write for a dozen events each time, which costs more than the events themselves.
 
+use crate::events::EVENT_BYTES;
 use std::time::{Duration, Instant};
 
 /// How long messages may lie at most, so how late they can be at most.
 pub const REST: Duration = Duration::from_micros(500);
 /// Messages in the time of one rest that make it worth it: 16,000 a second.
 const PLENTY: u64 = 8;
-/// Do not rest with a smaller receive buffer, in bytes as the kernel counts: it could overflow meanwhile. It holds
-/// 409 events of 1,280 bytes (spec/ctnetlink.md §5.6), and the fastest storms seen make 300 in one rest.
+/// Do not rest with a smaller receive buffer, in bytes as the kernel counts: it could overflow meanwhile.
 pub const ROOM: usize = 512 << 10;
+
+// The fastest storms seen make 300 events in one rest.
+const _: () = assert!(ROOM / EVENT_BYTES > 400);
 
 /// Decides after each turn whether to rest before the next one.
 ///

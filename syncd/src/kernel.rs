@@ -11,6 +11,7 @@ use crate::log::Log;
 use crate::peer::{Event, Millis, Origin};
 use crate::prefilter;
 use std::ops::ControlFlow;
+use zct_engine::events::EVENT_BYTES;
 use zct_engine::{BpfInsn, Error, Lost, Progress, Sink, StepDump, Subscription, Turn};
 use zct_wire::WireError;
 use zct_wire::consts::{ipctnl, nfnlgrp};
@@ -243,7 +244,7 @@ impl Kernel {
 
     /// Events that the buffer holds (spec/ctnetlink.md §5.6); any number where nobody listens.
     pub fn buffer_events(&self) -> usize {
-        if self.events.is_some() { self.buffer / 1280 } else { usize::MAX }
+        if self.events.is_some() { self.buffer / EVENT_BYTES } else { usize::MAX }
     }
 
     /// Says which sockets are our own.

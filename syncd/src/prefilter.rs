@@ -9,37 +9,8 @@
 use crate::config::settings::{Filter, Listed, Logic, Network, Protocol};
 use zct_engine::BpfInsn;
 use zct_engine::bpf::{Check, Load, Program, Verdict};
-use zct_wire::attr::NLA_F_NESTED;
-use zct_wire::consts::{af, cta, cta_ip, cta_proto, cta_tuple};
-
-/// Where the family of an event is (`struct nfgenmsg`).
-const FAMILY_AT: u32 = 16;
-/// Where the original tuple starts; it comes first (spec/ctnetlink.md §3.3).
-const ORIG_AT: u32 = 20;
-/// Lengths of CTA_TUPLE_PROTO: number and two ports, and number, type, code and id of ICMP.
-const PROTO_LENS: [u16; 2] = [28, 36];
-
-/// Where things are in the messages of one family.
-struct Layout {
-    family: u8,
-    /// Length of CTA_TUPLE_IP.
-    ip_len: u16,
-    /// Length of one address attribute.
-    addr_len: u16,
-    /// Its number.
-    src: u16,
-}
-
-const LAYOUTS: [Layout; 2] = [
-    Layout { family: af::INET, ip_len: 20, addr_len: 8, src: cta_ip::V4_SRC },
-    Layout { family: af::INET6, ip_len: 44, addr_len: 20, src: cta_ip::V6_SRC },
-];
-
-/// An attribute header as it lies in memory.
-fn header(at: u32, len: u16, kind: u16) -> Check {
-    let ([a, b], [c, d]) = (len.to_ne_bytes(), kind.to_ne_bytes());
-    Check::bytes(at, [a, b, c, d])
-}
+use zct_engine::event_layout::{self, LAYOUTS, Layout, PROTO_LENS};
+use zct_wire::consts::af;
 
 /// A block that drops everything.
 fn nothing() -> Program {
@@ -48,64 +19,46 @@ fn nothing() -> Program {
     p
 }
 
-impl Layout {
-    fn proto_at(&self) -> u32 {
-        ORIG_AT + 4 + u32::from(self.ip_len) + 8
+/// Drops what does not pass the criterion of protocols.
+fn protocols(layout: &Layout, block: &mut Program, list: &Listed<Protocol>) {
+    let check = |p: &Protocol| Check::equal(Load::Byte(layout.proto_at()), u32::from(p.number));
+    match list.logic {
+        Logic::Accept => {
+            block.require_one(list.items.iter().map(|p| vec![check(p)]).collect(), Verdict::Drop);
+        }
+        Logic::Ignore => list.items.iter().for_each(|p| block.when(check(p), nothing())),
     }
+}
 
-    /// Drops what does not pass the criterion of protocols.
-    fn protocols(&self, block: &mut Program, list: &Listed<Protocol>) {
-        let check = |p: &Protocol| Check::equal(Load::Byte(self.proto_at()), u32::from(p.number));
-        match list.logic {
-            Logic::Accept => {
-                block.require_one(list.items.iter().map(|p| vec![check(p)]).collect(), Verdict::Drop);
-            }
-            Logic::Ignore => list.items.iter().for_each(|p| block.when(check(p), nothing())),
+/// The checks that the address at `at` is in a network; `None` when the network is of another family.
+fn network(layout: &Layout, n: &Network, at: u32) -> Option<Vec<Check>> {
+    let (family, bytes, prefix) = match *n {
+        Network::V4(a, len) => (af::INET, a.octets().to_vec(), len),
+        Network::V6(a, len) => (af::INET6, a.octets().to_vec(), len),
+    };
+    let ones = |i: usize| usize::from(prefix).saturating_sub(8 * i).min(8) as u32;
+    let mask: Vec<u8> = (0..bytes.len()).map(|i| !u8::MAX.checked_shr(ones(i)).unwrap_or(0)).collect();
+    (family == layout.family).then(|| event_layout::network(at, &bytes, &mask))
+}
+
+/// Drops what does not pass the criterion of addresses, for one length of the protocol part.
+fn networks(layout: &Layout, block: &mut Program, proto_len: u16, list: &Listed<Network>) {
+    let (ends, shape, reply_src) = layout.reply_src(proto_len);
+    let mut inner = Program::default();
+    for check in shape {
+        inner.require(check, Verdict::Keep);
+    }
+    let places = [layout.src_at(), reply_src];
+    let rows = list.items.iter().flat_map(|n| places.map(|at| network(layout, n, at))).flatten();
+    match list.logic {
+        Logic::Accept => inner.require_one(rows.collect(), Verdict::Drop),
+        // What no row says is kept; what is left is dropped.
+        Logic::Ignore => {
+            inner.require_one(rows.collect(), Verdict::Keep);
+            inner.require_one(Vec::new(), Verdict::Drop);
         }
     }
-
-    /// The checks that the address whose attribute starts at `at` is in a network; `None` when the network is
-    /// of another family.
-    fn network(&self, n: &Network, at: u32) -> Option<Vec<Check>> {
-        let (family, words, prefix) = match *n {
-            Network::V4(a, len) => (af::INET, vec![a.to_bits()], len),
-            Network::V6(a, len) => {
-                let bytes = a.octets();
-                let words =
-                    bytes.chunks_exact(4).map(|w| w.first_chunk().copied().map_or(0, u32::from_be_bytes));
-                (af::INET6, words.collect(), len)
-            }
-        };
-        let check = |(i, value): (usize, u32)| {
-            let bits = usize::from(prefix).saturating_sub(32 * i).min(32);
-            let mask = u32::MAX.checked_shl(32 - bits as u32).unwrap_or(0);
-            Check { load: Load::Word(at + 4 + 4 * i as u32), mask, value: value & mask }
-        };
-        let checks = words.into_iter().enumerate().map(check).filter(|c| c.mask != 0);
-        (family == self.family).then(|| checks.collect())
-    }
-
-    /// Drops what does not pass the criterion of addresses, for one length of the protocol part.
-    fn networks(&self, block: &mut Program, proto_len: u16, list: &Listed<Network>) {
-        let orig_src = ORIG_AT + 8;
-        let reply_at = ORIG_AT + 4 + u32::from(self.ip_len) + u32::from(proto_len);
-        let reply_src = reply_at + 8;
-        let mut inner = Program::default();
-        inner.require(header(reply_at + 4, self.ip_len, cta_tuple::IP | NLA_F_NESTED), Verdict::Keep);
-        inner.require(header(reply_src, self.addr_len, self.src), Verdict::Keep);
-        let rows = list.items.iter().flat_map(|n| [self.network(n, orig_src), self.network(n, reply_src)]);
-        let rows = rows.flatten();
-        match list.logic {
-            Logic::Accept => inner.require_one(rows.collect(), Verdict::Drop),
-            // What no row says is kept; what is left is dropped.
-            Logic::Ignore => {
-                inner.require_one(rows.collect(), Verdict::Keep);
-                inner.require_one(Vec::new(), Verdict::Drop);
-            }
-        }
-        let ends = header(ORIG_AT, 4 + self.ip_len + proto_len, cta::TUPLE_ORIG | NLA_F_NESTED);
-        block.when(ends, inner);
-    }
+    block.when(ends, inner);
 }
 
 /// The program for a filter; `None` when it would drop nothing or would be too long.
@@ -116,20 +69,18 @@ pub fn program(filter: &Filter) -> Option<Vec<BpfInsn>> {
     let mut program = Program::default();
     for layout in &LAYOUTS {
         let mut block = Program::default();
-        let ip = ORIG_AT + 4;
-        block.require(header(ip, layout.ip_len, cta_tuple::IP | NLA_F_NESTED), Verdict::Keep);
-        block.require(header(ip + 4, layout.addr_len, layout.src), Verdict::Keep);
-        let proto = ip + u32::from(layout.ip_len) + 4;
-        block.require(header(proto, 5, cta_proto::NUM), Verdict::Keep);
+        for check in layout.shape() {
+            block.require(check, Verdict::Keep);
+        }
         if let Some(list) = &filter.protocol {
-            layout.protocols(&mut block, list);
+            protocols(layout, &mut block, list);
         }
         if let Some(list) = &filter.address {
             for len in PROTO_LENS {
-                layout.networks(&mut block, len, list);
+                networks(layout, &mut block, len, list);
             }
         }
-        program.when(Check::equal(Load::Byte(FAMILY_AT), u32::from(layout.family)), block);
+        program.when(event_layout::family(layout.family), block);
     }
     program.assemble()
 }

@@ -1,0 +1,173 @@
+//! Where things lie in the event messages of flows as kernels write them, for the BPF programs that look at
+//! them ([`crate::bpf`]): a program knows offsets, not attributes.
+//!
+//! Every offset is true only where the checks before it hold, and what fails them has to be kept: a newer
+//! kernel may write something else (spec/ctnetlink.md §3.3, §5.9).
+
+use crate::bpf::{Check, Load};
+use zct_wire::attr::NLA_F_NESTED;
+use zct_wire::consts::{af, cta, cta_ip, cta_proto, cta_tuple};
+
+/// Where the family is (`struct nfgenmsg`).
+const FAMILY_AT: u32 = 16;
+/// Where the original tuple starts; it comes first.
+const ORIG_AT: u32 = 20;
+/// Length of an attribute's header.
+const HDR: u32 = 4;
+
+/// Lengths of CTA_TUPLE_PROTO: number and two ports, and number, type, code and id of ICMP.
+pub const PROTO_LENS: [u16; 2] = [28, 36];
+
+/// The check that a message is of a family.
+pub fn family(family: u8) -> Check {
+    Check::equal(Load::Byte(FAMILY_AT), u32::from(family))
+}
+
+/// The messages of one family.
+#[derive(Debug)]
+pub struct Layout {
+    /// AF_INET or AF_INET6.
+    pub family: u8,
+    /// Length of CTA_TUPLE_IP.
+    ip_len: u16,
+    /// Length of one address attribute.
+    addr_len: u16,
+    /// Numbers of the address attributes.
+    src: u16,
+    dst: u16,
+}
+
+/// Those of both families.
+pub const LAYOUTS: [Layout; 2] = [
+    Layout { family: af::INET, ip_len: 20, addr_len: 8, src: cta_ip::V4_SRC, dst: cta_ip::V4_DST },
+    Layout { family: af::INET6, ip_len: 44, addr_len: 20, src: cta_ip::V6_SRC, dst: cta_ip::V6_DST },
+];
+
+/// Length and type of the attribute at an offset, as they lie in memory.
+fn header(at: u32, len: u16, kind: u16) -> Check {
+    let ([a, b], [c, d]) = (len.to_ne_bytes(), kind.to_ne_bytes());
+    Check::bytes(at, [a, b, c, d])
+}
+
+/// The type alone, two bytes into the header.
+fn kind(at: u32, kind: u16) -> Check {
+    Check::equal(Load::Half(at + 2), u32::from(u16::from_be_bytes(kind.to_ne_bytes())))
+}
+
+impl Layout {
+    /// The source address of the original tuple.
+    pub fn src_at(&self) -> u32 {
+        ORIG_AT + 3 * HDR
+    }
+
+    /// The destination address of the original tuple.
+    pub fn dst_at(&self) -> u32 {
+        self.src_at() + u32::from(self.addr_len)
+    }
+
+    /// The number of the layer 4 protocol.
+    pub fn proto_at(&self) -> u32 {
+        ORIG_AT + HDR + u32::from(self.ip_len) + 2 * HDR
+    }
+
+    /// The checks that make these offsets true.
+    pub fn shape(&self) -> Vec<Check> {
+        let ip = ORIG_AT + HDR;
+        let proto = ip + u32::from(self.ip_len);
+        vec![
+            kind(ORIG_AT, cta::TUPLE_ORIG | NLA_F_NESTED),
+            header(ip, self.ip_len, cta_tuple::IP | NLA_F_NESTED),
+            header(ip + HDR, self.addr_len, self.src),
+            header(ip + HDR + u32::from(self.addr_len), self.addr_len, self.dst),
+            kind(proto, cta_tuple::PROTO | NLA_F_NESTED),
+            header(proto + HDR, 5, cta_proto::NUM),
+        ]
+    }
+
+    /// The check that the original tuple ends with a CTA_TUPLE_PROTO of this length, and where the reply tuple
+    /// starts then.
+    fn end_of_original(&self, proto_len: u16) -> (Check, u32) {
+        let len = HDR as u16 + self.ip_len + proto_len;
+        (header(ORIG_AT, len, cta::TUPLE_ORIG | NLA_F_NESTED), ORIG_AT + u32::from(len))
+    }
+
+    /// The source address of the reply tuple behind an original one whose protocol part has this length: the
+    /// check that it has, the checks that the offset is true, and the offset.
+    pub fn reply_src(&self, proto_len: u16) -> (Check, Vec<Check>, u32) {
+        let (ends, reply) = self.end_of_original(proto_len);
+        let ip = reply + HDR;
+        let shape = vec![
+            header(ip, self.ip_len, cta_tuple::IP | NLA_F_NESTED),
+            header(ip + HDR, self.addr_len, self.src),
+        ];
+        (ends, shape, ip + 2 * HDR)
+    }
+}
+
+/// The checks that the address at an offset is in a network: bytes of the network's address and of its mask. A
+/// mask of zeros has nothing to check.
+pub fn network(at: u32, addr: &[u8], mask: &[u8]) -> Vec<Check> {
+    let word = |bytes: &[u8]| bytes.first_chunk().copied().map_or(0, u32::from_be_bytes);
+    let words = addr.chunks_exact(4).zip(mask.chunks_exact(4)).zip((at..).step_by(4));
+    words
+        .map(|((addr, mask), at)| Check { load: Load::Word(at), mask: word(mask), value: word(addr) })
+        .filter(|c| c.mask != 0)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bpf::{Program, Verdict, interpret};
+    use zct_wire::consts::ipproto;
+    use zct_wire::request::{NewFlow, new_flow};
+    use zct_wire::tuple::{Addr, Tuple};
+
+    fn holds(message: &[u8], checks: &[Check]) -> bool {
+        let mut p = Program::default();
+        for check in checks {
+            p.require(*check, Verdict::Drop);
+        }
+        interpret(&p.assemble().unwrap(), message).is_some_and(|n| n != 0)
+    }
+
+    /// Every offset, on messages of both families and of protocols with both lengths.
+    #[test]
+    fn offsets_are_where_the_shape_says() {
+        let v6 = |last| {
+            let mut a = [0xfd; 16];
+            a[15] = last;
+            Addr::V6(a)
+        };
+        for (layout, other, [src, dst]) in [
+            (&LAYOUTS[0], &LAYOUTS[1], [Addr::V4([10, 1, 2, 3]), Addr::V4([10, 1, 2, 4])]),
+            (&LAYOUTS[1], &LAYOUTS[0], [v6(3), v6(4)]),
+        ] {
+            let ports = Tuple { src_port: Some(1), dst_port: Some(2), ..Tuple::default() };
+            let ping = Tuple { icmp_type: Some(8), icmp_code: Some(0), icmp_id: Some(9), ..Tuple::default() };
+            for (proto, rest, [len, wrong]) in
+                [(ipproto::UDP, ports, PROTO_LENS), (ipproto::ICMP, ping, [PROTO_LENS[1], PROTO_LENS[0]])]
+            {
+                let orig = Tuple { src: Some(src), dst: Some(dst), proto: Some(proto), ..rest };
+                let flow = NewFlow {
+                    family: layout.family,
+                    orig: Some(orig),
+                    reply: orig.inverse(),
+                    ..NewFlow::default()
+                };
+                let mut buf = [0; 1024];
+                let message = new_flow(&mut buf, 0, 0, &flow).unwrap();
+                assert!(holds(message, &[family(layout.family)]) && !holds(message, &[family(other.family)]));
+                assert!(holds(message, &layout.shape()) && !holds(message, &other.shape()));
+                assert!(holds(message, &[Check::equal(Load::Byte(layout.proto_at()), proto.into())]));
+                let all_ones = vec![0xff; src.bytes().len()];
+                let is = |at, addr: Addr| holds(message, &network(at, addr.bytes(), &all_ones));
+                assert!(is(layout.src_at(), src) && is(layout.dst_at(), dst) && !is(layout.src_at(), dst));
+                let (ends, shape, at) = layout.reply_src(len);
+                assert!(holds(message, &[ends]) && holds(message, &shape) && is(at, dst));
+                assert!(!holds(message, &[layout.reply_src(wrong).0]));
+            }
+        }
+        assert!(network(0, &[1, 2, 3, 4], &[0; 4]).is_empty());
+    }
+}
