@@ -11,12 +11,11 @@ use crate::selection;
 use crate::values::list::EVENTS_ALL;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
-use zct_engine::events::EVENT_BYTES;
 use zct_engine::{
     Error, Handler, Lost, Pace, Reactor, Signals, Sink, Subscription, Token, Turn, errno_text, pace,
 };
 use zct_wire::WireError;
-use zct_wire::consts::nfnlgrp;
+use zct_wire::consts::{cta, nfnlgrp};
 use zct_wire::event::Event;
 use zct_wire::expect::ExpectView;
 use zct_wire::flow::FlowView;
@@ -30,6 +29,8 @@ const BURST: Token = Token(2);
 const BUDGET: u32 = 64;
 /// Events that should fit the receive buffer when nothing is said.
 const BURST_EVENTS: usize = 100_000;
+/// What one event takes of it, however long it is (spec/ctnetlink.md §5.6).
+const EVENT_BYTES: usize = 1280;
 /// Losses closer together than this are one burst.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -50,6 +51,8 @@ struct Printed {
     programs: Programs,
     outcome: Outcome,
     loss: Loss,
+    /// It has been said that `-c` selects nothing.
+    told: bool,
 }
 
 /// What the kernel had to drop, in all and in the burst that is going on.
@@ -69,6 +72,9 @@ impl Printed {
         let f = FlowView::index(msg)?;
         if !self.filter.matches(&f)? {
             return Ok(None);
+        }
+        if self.filter.secmark.is_some() && !f.has(cta::SECMARK) && !std::mem::replace(&mut self.told, true) {
+            warn(super::NO_SECMARKS);
         }
         let time = f.event_time_ns()?.map_or_else(now, EventTime::from_ns);
         let what = happened(&mut self.programs, &self.presenter, msg, kind, time);
@@ -265,6 +271,7 @@ pub fn listen(call: &Invocation, subject: Subject) -> Result<(), Fail> {
         programs: Programs::default(),
         outcome: Outcome::default(),
         loss: Loss::default(),
+        told: false,
     };
     let room = events.socket().receive_buffer().map_err(|e| not_opened(subject, &e))?;
     let pace = (room >= pace::ROOM).then(|| Pace::new(Instant::now()));

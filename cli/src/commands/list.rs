@@ -102,7 +102,7 @@ pub fn flows(call: &Invocation, table: Table) -> Result<(), Fail> {
     let unmarked = !sink.secmark_seen && sink.outcome.shown > 0;
     let shown = sink.outcome.check()?;
     if call.args.secmark.is_some() && unmarked {
-        warn(b"WARNING: --secmark selected nothing: this kernel reports no security marks");
+        warn(super::NO_SECMARKS);
     }
     call.name.say(format!("{shown} flow entries have been shown.").as_bytes());
     Ok(())

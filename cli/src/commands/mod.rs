@@ -26,6 +26,9 @@ use std::sync::Arc;
 use zct_engine::{Lost, Sink, errno_text};
 use zct_wire::header::CtMsg;
 
+/// Said where `-c` was given and no flow has what it asks for.
+const NO_SECMARKS: &[u8] = b"WARNING: --secmark selected nothing: this kernel reports no security marks";
+
 /// A checked command line, ready to be carried out.
 #[derive(Debug)]
 pub struct Invocation {
