@@ -1,0 +1,234 @@
+//! Values tried on a real table: what is wrong is refused by its name and changes nothing. What is right is
+//! in [`super::select`] and [`super::write`].
+
+use super::flows::Seeded;
+use super::number::Verdict;
+use super::options::{Kind, Meaning, ROWS, Row};
+use super::words::LABELS;
+use fastrand::Rng;
+use std::collections::BTreeSet;
+use zct_tests::etc::PrivateEtc;
+use zct_tests::netns::Netns;
+use zct_tests::program::{Exit, Output, Tool};
+use zct_tests::seed::TRACKING;
+
+/// What was found wrong, if anything.
+pub(crate) type Found = Result<(), String>;
+
+/// A namespace with the table, and a file of labels.
+pub(crate) struct Place {
+    _ns: Netns,
+    _etc: PrivateEtc,
+    pub(crate) table: Seeded,
+    labels: tempfile::NamedTempFile,
+    pub(crate) accepted: u32,
+    pub(crate) refused: u32,
+}
+
+/// An option, a command and the way it is used there.
+pub(crate) type Pair = (&'static Row, char, bool);
+
+/// Every option with every command about flows that takes it.
+pub(crate) fn pairs() -> Vec<Pair> {
+    let of =
+        |row: &'static Row, letters: &'static str, selects| letters.chars().map(move |c| (row, c, selects));
+    ROWS.iter().flat_map(|row| of(row, row.selects, true).chain(of(row, row.sets, false))).collect()
+}
+
+pub(crate) fn one<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
+    of[rng.usize(..of.len())]
+}
+
+/// The option as it may be typed.
+pub(crate) fn typed(rng: &mut Rng, row: &Row, text: &str) -> Vec<String> {
+    let name = one(rng, row.names);
+    let attached = matches!(row.kind, Kind::Nat) || row.names[0] == "label-del";
+    match (rng.u8(..4), row.letter) {
+        (0, Some(letter)) if !attached => vec![format!("-{letter}"), text.to_owned()],
+        (1, Some(letter)) if !text.is_empty() => vec![format!("-{letter}{text}")],
+        (2, _) if !attached => vec![format!("--{name}"), text.to_owned()],
+        // What is optional and looks like an option has to be attached.
+        _ => vec![format!("--{name}={text}")],
+    }
+}
+
+/// Whether standard error says which value is wrong.
+pub(crate) fn names(err: &str, text: &str, row: &Row) -> bool {
+    let parts = text.split([',', '/', ':', '[', ']', '-']).chain(text.split([',', '/'])).chain([text]);
+    let mut worth =
+        parts.map(|p| p.trim().chars().take(40).collect::<String>()).filter(|p| !p.is_empty()).peekable();
+    if worth.peek().is_none() || !text.is_ascii() || text.contains(['\n', '\t', '\\', '"']) {
+        // Nothing that could be shown as it is: the option then.
+        let letter = row.letter.map(|l| format!("-{l}"));
+        return row.names.iter().any(|n| err.contains(n))
+            || letter.is_some_and(|l| err.contains(&l))
+            || err.contains('\'');
+    }
+    // A list or a length where there can be none, or what a protocol needs: the option is what has to be
+    // named.
+    let otherwise_right = row.judge(text, true) != Verdict::Wrong;
+    let mut names = row.names.iter();
+    let named = names.any(|n| err.contains(&format!("--{n}'")))
+        || err.contains("`--mask-")
+        || row.names[0] == "protonum"
+            && ["supply", "specify", "unknown option"].iter().any(|t| err.contains(t))
+        || err.contains("mismatched address family");
+    let no_length = row.names.iter().any(|n| err.contains(&format!("CIDR notation unavailable for `--{n}'")));
+    // Nothing where there should be something is shown as nothing, or by what is around it.
+    let nothing =
+        text.split([',', '/']).any(|p| p.trim().is_empty()) && (err.contains("`'") || err.contains("''"));
+    let around = ["No port specified after", "No closing ']'", "No IPv6 address specified"];
+    nothing
+        || around.iter().any(|t| err.contains(t))
+        || worth.any(|p| err.contains(&p))
+        || otherwise_right && named
+        || no_length && text.contains('/')
+}
+
+/// The ids in text, XML or JSON: the last of a line, since ICMP has others.
+pub(crate) fn ids(output: &str) -> Vec<u32> {
+    let mark = ["\"id\":", "<id>", " id="];
+    let of_line = |line: &str| {
+        let (_, rest) = mark.iter().find_map(|m| line.rsplit_once(m))?;
+        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    };
+    let mut all: Vec<u32> = output.lines().filter_map(of_line).collect();
+    all.sort_unstable();
+    all
+}
+
+/// Addresses that have to be said.
+pub(crate) fn said(verdict: &Verdict<Meaning>) -> &[String] {
+    verdict.meaning().map_or(&[], Meaning::said)
+}
+
+/// What a program did with a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Did {
+    /// It was carried out, also if nothing was found.
+    Took,
+    /// It was refused.
+    Refused,
+}
+
+pub(crate) fn did(output: &Output) -> Did {
+    let err = output.err();
+    let carried =
+        ["flow entries have been", "flow entries would be", "doesn't exist"].iter().any(|t| err.contains(t));
+    if output.exit == Exit::Code(0) || carried { Did::Took } else { Did::Refused }
+}
+
+/// The judgement over an answer to a value: refused by name, or taken as it may be. `said` are addresses that
+/// have to be shown, since they are not what one might think.
+pub(crate) fn answered<M>(
+    row: &Row,
+    text: &str,
+    verdict: &Verdict<M>,
+    said: &[String],
+    output: &Output,
+) -> Result<Did, String> {
+    let did = did(output);
+    let err = output.err();
+    match (verdict, did) {
+        (Verdict::Wrong, Did::Took) => Err("a wrong value was taken".into()),
+        (Verdict::Right(_), Did::Refused) => Err("a right value was refused".into()),
+        // What the kernel refuses is another matter than what cannot be read.
+        (Verdict::Perhaps(_), Did::Refused) if err.contains("Operation failed") => Ok(did),
+        (_, Did::Refused) if !names(&err, text, row) => Err("the message does not name the value".into()),
+        (_, Did::Refused) if !output.stdout.is_empty() => Err("refused, but something was shown".into()),
+        (_, Did::Took) if row.names[0] == "secmark" && !err.contains("--secmark") => {
+            Err("it is not said that no flow has a secmark".into())
+        }
+        (_, Did::Took) => match said.iter().find(|s| !err.contains(*s)) {
+            Some(said) => Err(format!("stderr does not say that {said} was understood")),
+            None => Ok(did),
+        },
+        _ => Ok(did),
+    }
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        let ns = Netns::fresh();
+        ns.nft(TRACKING);
+        let labels = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(labels.path(), LABELS).expect("label names");
+        Place {
+            _ns: ns,
+            _etc: PrivateEtc::with_labels(Some(LABELS)),
+            table: Seeded::new(),
+            labels,
+            accepted: 0,
+            refused: 0,
+        }
+    }
+
+    /// Tries a random text with an option and a command.
+    pub(crate) fn attempt(&mut self, rng: &mut Rng, (row, command, selects): Pair) -> Found {
+        let found = match (command, selects) {
+            ('G', _) => self.get(rng, row),
+            (_, true) => self.select(rng, row, command),
+            ('E', false) => self.buffer(rng, row),
+            ('I' | 'A', false) => self.create(rng, row, command),
+            ('D', false) => self.time_left(rng, row),
+            ('U', false) => self.update(rng, row),
+            other => panic!("{other:?}"),
+        };
+        if found.is_err() {
+            // What it has done to the table is not the fault of the next.
+            self.table.restore();
+        }
+        found
+    }
+
+    /// Runs it, as it is or as the line of a file.
+    pub(crate) fn run(&mut self, words: &[String], by_file: bool) -> (Output, String) {
+        let plain = |w: &String| !w.is_empty() && !w.contains([' ', '\t', '\n', '"', '\\']);
+        // -R has a reader of its own for words with blanks, and tests of its own.
+        let output = if by_file && words.iter().all(plain) {
+            Tool::Zct.run_with_stdin(&["-R", "-"], (words.join(" ") + "\n").as_bytes())
+        } else {
+            Tool::Zct.run(words)
+        };
+        let shown = self.count(words, &output);
+        (output, shown)
+    }
+
+    /// Counts what was done, and shows it for a message.
+    pub(crate) fn count(&mut self, words: &[String], output: &Output) -> String {
+        match did(output) {
+            Did::Took => self.accepted += 1,
+            Did::Refused => self.refused += 1,
+        }
+        format!("conntrack {words:?}: {output:?}")
+    }
+
+    /// The file of labels cannot be named with every command.
+    pub(crate) fn label_file(&self, row: &Row, command: char) -> Vec<String> {
+        if matches!(row.kind, Kind::Label) && "LUDE".contains(command) {
+            vec!["-M".into(), self.labels.path().display().to_string()]
+        } else {
+            Vec::new()
+        }
+    }
+
+    pub(crate) fn unchanged(&mut self, why: &str) -> Found {
+        let now = self.table.now();
+        if self.table.is_untouched(&now) {
+            return Ok(());
+        }
+        self.table.restore();
+        Err(format!("the table has changed, though {why}"))
+    }
+
+    /// Which flows are gone; they are there again afterwards. Any other change counts as well.
+    pub(crate) fn gone(&mut self) -> Vec<u32> {
+        let now = self.table.now();
+        let there: BTreeSet<u32> = now.iter().map(|f| f.id).collect();
+        let gone: Vec<u32> = self.table.ids(|f| !there.contains(&f.id));
+        if !gone.is_empty() {
+            self.table.restore();
+        }
+        gone
+    }
+}
