@@ -156,6 +156,9 @@ fn difference(id: &str, cases: &mut Cases<'_>, world: &World) -> Vec<String> {
         "Z lists" => pick(&[
             "-L -s 10.0.0.1,10.0.0.2,172.16.0.0/12",
             "-L -p tcp --sport 53,1000:1001 -o xml",
+            "-L -p tcp --dport 80-443 -o id",
+            "-L -p gre --srckey 0x35-0x50,443 -o save",
+            "-L -p udp --reply-port-src 0-1000,5060-65535",
             "-L -d 2001:db8::1,fd00:1::/64 -o save",
             "-L -p udp --dport 443:5060 -q 10.0.0.1,10.0.0.3",
         ]),

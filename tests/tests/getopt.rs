@@ -259,6 +259,11 @@ const LINES: &[&str] = &[
     // Repeats.
     "-L -s 1.1.1.1 -s 3.3.3.3",
     "-L -s 3.3.3.3 -s 1.1.1.1",
+    "-L -s 3.3.3.3/8 -s 1.1.1.1/32",
+    "-L -s 3.3.3.3/8 -s 1.1.1.1/16 -s 2.2.2.2",
+    "-L -d 2001::/16 -d ::1 -p udp --sport 5 --sport 6 -p udp",
+    "-L -g 1.1.1.1:5 -g 2.2.2.2",
+    "-L -s 10.1 -s 1.1",
     "-L -o id -o extended -oxml",
     "-L -o save -o id",
     "-L -o save,id",

@@ -517,6 +517,13 @@ fn the_other_options_refuse_what_does_not_fit_and_nothing_else() {
             assert!(!refused || output.exit == Exit::Code(1), "{words:?}: {output:?}");
         }
     }
+    for (value, fits) in
+        [("1", true), ("64", true), ("0", false), ("65", false), ("-1", false), ("2x", false)]
+    {
+        let output = Tool::Zct.run(&["-L", "--jobs", value]);
+        let text = format!("unexpected value '{value}' with --jobs option: a number from 1 to 64");
+        assert_eq!((output.exit == Exit::Code(0), output.err().contains(&text)), (fits, !fits), "{output:?}");
+    }
     // A creation takes one port: lists and ranges are refused, not cut.
     for value in ["1-2", "1:2", "1,2", "5-5"] {
         for side in [["--sport", value, "--dport", "2"], ["--dport", value, "--sport", "2"]] {

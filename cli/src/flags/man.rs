@@ -57,7 +57,7 @@ lines are one pass over the table; what they delete is shown in the table's orde
 .SH NUMBERS AND ADDRESSES
 Every number has the limit of its field: ports, keys and zones 65535, ICMP types and codes 255, marks, masks, ids and tags 4294967295. What is no number, is negative, is too large or has other text behind it is refused before anything is done. GRE keys, marks, zones, ids and security marks may be hexadecimal (0x10) and octal (010); all other numbers are decimal.
 .PP
-An IPv4 address may be written in every form of
+A prefix length is a number up to 32, or up to 128 for IPv6; a slash without one is refused, as is a mask that is left out. An IPv4 address may be written in every form of
 .BR inet_aton (3).
 When it is not four decimal numbers, standard error says what it is read as: 10.1 is 10.0.0.1, and 010.1.0.5 is 8.1.0.5. Of an option that takes one value and is given twice the last value counts, and standard error says so. In a file of
 .B \-R

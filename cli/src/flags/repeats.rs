@@ -2,7 +2,7 @@
 
 use super::args::{Args, Given, NatOption};
 use super::table::{Flag, Id};
-use crate::values::nat;
+use crate::values::{addr, nat};
 use std::net::IpAddr;
 use zct_wire::tuple::Addr;
 
@@ -67,7 +67,8 @@ impl Repeats {
 /// there is another.
 fn kept(id: Id, last: &str, args: &Args) -> String {
     let mask = |mask: Option<Addr>| {
-        let stays = mask.filter(|_| !last.contains(['/', ',']));
+        let alone = addr::network(last.as_bytes()).is_ok_and(|a| a.mask.is_none());
+        let stays = mask.filter(|_| alone);
         stays.map_or(String::new(), |m| format!(" with the mask {}", ip(&m)))
     };
     let port = |option: NatOption| {
@@ -110,6 +111,7 @@ mod tests {
             ("-L --src=1.1.1.1 -s 2.2.2.2 --orig-src 3.3.3.3", "-s given 3 times: using 3.3.3.3"),
             ("-L -s 1.1.1.1/8 -s 2.2.2.2", "-s given twice: using 2.2.2.2 with the mask 255.0.0.0"),
             ("-L -d fd00::/8 -d fd00::1", "-d given twice: using fd00::1 with the mask ff00::"),
+            ("-L -s 1.1.1.1/8 -s 2.2.2.2/32", "-s given twice: using 2.2.2.2/32 with the mask 255.0.0.0"),
             ("-L -s 1.1.1.1/8 -s 2.2.2.2/16", "-s given twice: using 2.2.2.2/16"),
             ("-L -s 1.1.1.1/8 -s 2.2.2.2,3.3.3.3", "-s given twice: using 2.2.2.2,3.3.3.3"),
             ("-L -g 1.2.3.4:5 -g 2.2.2.2", "-g given twice: using 2.2.2.2 with the port 5"),

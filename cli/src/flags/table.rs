@@ -631,9 +631,8 @@ pub static FLAGS: &[Flag] = &[
         letter: 0,
         names: &["jobs"],
         takes: Takes::Value("N", |a, v| {
-            let n = number::up_to(v, Base::Any, 64).filter(|n| *n > 0);
-            let n = n.ok_or_else(|| Fail::word("`", v, "' is not a number of jobs from 1 to 64"))?;
-            a.jobs = n as usize;
+            let jobs = number::up_to(v, Base::Any, 64).filter(|n| *n > 0);
+            a.jobs = jobs.ok_or_else(|| number::unexpected(v, "jobs", "a number from 1 to 64"))? as usize;
             Ok(())
         }),
         legal: "o-------------",

@@ -352,6 +352,16 @@ pub static DIFFERENCES: &[Difference] = &[
         ],
     ),
     read(
+        "Z given twice",
+        Getopt,
+        Some(words::given_twice),
+        [
+            "an option with one value given several times: `-s A -s B`",
+            "the last counts, without a word",
+            "the same, and stderr says which",
+        ],
+    ),
+    read(
         "W8 secmark",
         Differential,
         Some(listing::secmark),
@@ -415,16 +425,6 @@ pub static DIFFERENCES: &[Difference] = &[
             "`--reply-zone` without a command",
             "help, exit 0",
             "refused like every other option without a command",
-        ],
-    ),
-    read(
-        "Z given twice",
-        Getopt,
-        Some(words::given_twice),
-        [
-            "an option with one value given several times: `-s A -s B`",
-            "the last counts, without a word",
-            "the same, and stderr says which",
         ],
     ),
     read(

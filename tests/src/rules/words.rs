@@ -595,7 +595,11 @@ fn kept(line: &Line, name: &str, values: &[&str]) -> String {
         "dst" | "tuple-dst" => "mask-dst",
         _ => return String::new(),
     };
-    if last.contains(['/', ',']) {
+    let whole = last.split_once('/').is_none_or(|(host, len)| {
+        let len: Option<u32> = len.parse().ok();
+        len == Some(if host.contains(':') { 128 } else { 32 })
+    });
+    if last.contains(',') || !whole {
         return String::new();
     }
     let mask = line.words.iter().rev().find_map(|w| {
