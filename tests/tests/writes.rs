@@ -325,7 +325,7 @@ fn adding_again_updates() {
 
 fn a_file_that_cannot_be_loaded() {
     let closed = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::set_permissions(closed.path(), std::fs::Permissions::from_mode(0)).expect("its owner");
+    std::fs::set_permissions(closed.path(), std::fs::Permissions::from_mode(0o0)).expect("its owner");
     let closed = closed.path().to_str().expect("a path");
     let [theirs, ours] = both(|tool| {
         ["/nonexistent/file", "/dev/null/file", closed, "/proc"].map(|file| {
