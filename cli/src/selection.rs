@@ -81,10 +81,17 @@ pub fn is_family_alone(args: &Args) -> bool {
 /// SRC_NAT or DST_NAT, which have options of their own.
 ///
 /// # Errors
-/// The words of the original's `-L`, exit 1.
+/// The words of the original's `-L`, exit 1, and which option to use.
 pub fn checked_filter(args: &Args, labels: Labels) -> Result<Filter, Fail> {
     if args.status.is_some_and(|s| s.ignored && s.set | s.clear == 0) {
-        return Err(Fail::runtime("Operation failed: invalid parameters"));
+        let word = |name: &str| args.warnings.iter().any(|w| w.contains(&format!("ignoring {name}")));
+        let named: Vec<&str> = ["SRC_NAT", "DST_NAT"].into_iter().filter(|n| word(n)).collect();
+        let options = named.iter().map(|n| if *n == "SRC_NAT" { "--src-nat" } else { "--dst-nat" });
+        return Err(Fail::runtime(format!(
+            "Operation failed: invalid parameters (`--status {}' selects nothing: use {})",
+            named.join(","),
+            options.collect::<Vec<_>>().join(" ")
+        )));
     }
     Ok(filter(args, labels))
 }

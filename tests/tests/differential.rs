@@ -273,6 +273,12 @@ fn difference(id: &str, cases: &mut Cases<'_>, world: &World) -> Vec<String> {
             "-L -o labels,xml -p tcp --sport 2000",
             "-L -o labels",
         ]),
+        "Z empty -u" => pick(&[
+            "-L -u SRC_NAT",
+            "-L -u DST_NAT,SRC_NAT -p udp",
+            "-L -p sctp -u D",
+            "-L -u src_nat -o xml",
+        ]),
         "Z heartbeat" => pick(&["-L -p sctp -o save", "-L -o save", "-L -f ipv4 -o save"]),
         "Z saved port" => pick(&["-L -n -o save", "-L -g -o save", "-L -j -o save", "-L -o save"]),
         "Z saved mark" => pick(&["-L -o save", "-L -p udp -o save", "-L -f ipv6 -o save", "-L -m 5 -o save"]),

@@ -122,7 +122,7 @@ impl Names<'_> {
         words.extend(protocol);
         words.extend(["-t".to_owned(), self.0.u32(100_000..200_000).to_string()]);
         self.maybe(&mut words, |n| {
-            let status = n.pick(&["ASSURED", "SEEN_REPLY,ASSURED", "SEEN_REPLY", "UNSET", "EXPECTED"]);
+            let status = n.pick(&["ASSURED", "SEEN_REPLY,ASSURED", "SEEN_REPLY", "UNSET"]);
             vec!["-u".to_owned(), status.to_owned()]
         });
         self.maybe(&mut words, |n| vec!["-m".to_owned(), n.0.u8(..4).to_string()]);

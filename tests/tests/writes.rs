@@ -1,6 +1,9 @@
 //! What changes the table differently from the original, each difference shown with both programs: the
 //! original as the table of differences says, and ours.
 
+#[path = "writes/refused.rs"]
+mod refused;
+
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::ops::ControlFlow;
@@ -31,6 +34,14 @@ const TESTS: &[(&str, fn())] = &[
     ("W14", an_update_leaves_window_tracking_alone),
     ("W15", every_updated_flow_is_shown),
     ("1.4.9 -A", adding_again_updates),
+    ("Z -A conflict", refused::conflicts_of_an_addition),
+    ("Z -A EXPECTED", refused::expected_is_left_out_of_an_addition),
+    ("Z refused", refused::refused_flows_are_named_and_the_others_changed),
+    ("Z why", refused::refused_creations_say_why),
+    ("Z -U -t 0", refused::flows_that_end_are_counted),
+    ("Z -U nat", refused::a_translation_selects_what_is_updated),
+    ("Z untranslated", refused::what_looks_translated_gets_a_warning),
+    ("Z untracked", refused::a_flow_that_is_not_tracked_is_restored),
     ("W23", a_flush_that_fails_says_nothing_else),
     ("W24", options_of_a_creation_come_in_any_order),
     ("Z nat ports", the_port_of_a_translation_counts),
@@ -556,7 +567,8 @@ fn what_cannot_be_selected_is_not_deleted() {
     }
     // The original takes it for a prefix of SRC_NAT, which is nothing to select by.
     let output = on(Tool::Zct, "-D -u S");
-    assert!(output.exit == Exit::Code(1) && output.err().contains("invalid parameters"), "{output:?}");
+    let said = "invalid parameters (`--status SRC_NAT' selects nothing: use --src-nat)";
+    assert!(output.exit == Exit::Code(1) && output.err().contains(said), "{output:?}");
     // Selects nothing: the exit code says so.
     for line in [
         "-D -s 10.0.0.9",

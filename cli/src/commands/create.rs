@@ -1,13 +1,13 @@
 //! `-I` and `-A`: a flow, or an expectation, from the command line (spec/cli.md §5.4).
 
-use super::existing::{Added, Adder, Short};
-use super::{Invocation, Silent};
+use super::existing::{Added, Adder, Short, endpoint};
+use super::{Invocation, Silent, refused};
 use crate::fail::{Doing, Fail, operation_failed, warn};
 use crate::flags::args::{Args, NatOption, Ports};
 use crate::flags::table::Id;
 use crate::values::label;
 use crate::values::nat::NatArg;
-use zct_engine::Requests;
+use zct_engine::{Error, Requests};
 use zct_wire::consts::{af, ipproto, ips, nlm_f};
 use zct_wire::filter::Masked;
 use zct_wire::nat::Nat;
@@ -60,6 +60,57 @@ pub struct Reply {
 }
 
 impl Wanted {
+    /// Why the kernel did not create it: the words of the original, with what they mean here behind them.
+    pub(crate) fn refused(&self, mode: Mode, error: &Error) -> Fail {
+        let fail = operation_failed(mode.doing(), error);
+        let translates = self.flow.nat_src.is_some() || self.flow.nat_dst.is_some();
+        let meaning = match error.errno() {
+            Some(libc::EBUSY) if self.flow.status.is_some_and(|s| s & ips::EXPECTED != 0) => {
+                refused::EXPECTED
+            }
+            Some(libc::EOPNOTSUPP) if translates => "this kernel has no NAT (modprobe nf_nat)",
+            Some(libc::ENOMEM) => "the table is full, see net.netfilter.nf_conntrack_max",
+            Some(libc::EEXIST) if mode == Mode::Add => {
+                "another flow has the reply direction that this one would get"
+            }
+            _ => return fail,
+        };
+        Fail { text: [&fail.text[..], b" (", meaning.as_bytes(), b")"].concat(), ..fail }
+    }
+
+    /// The warning for a reply direction that is not the inverse, without a translation. Listings show such a flow
+    /// as if it were translated; its packets are not.
+    pub(crate) fn looks_translated(&self) -> Option<String> {
+        let (orig, reply) = (self.flow.orig?, self.flow.reply?);
+        if self.reply.is_none() || self.flow.nat_src.is_some() || self.flow.nat_dst.is_some() {
+            return None;
+        }
+        // The keys of GRE differ from one direction to the other without any translation.
+        let ports = orig.proto != Some(ipproto::GRE);
+        let sides = [
+            ("--src-nat", (orig.src, orig.src_port), (reply.dst, reply.dst_port)),
+            ("--dst-nat", (orig.dst, orig.dst_port), (reply.src, reply.src_port)),
+        ];
+        let differs = |a: (Option<Addr>, Option<u16>), b: (Option<Addr>, Option<u16>)| {
+            a.0 != b.0 || ports && a.1 != b.1 && b.1.is_some()
+        };
+        let options: Vec<String> = sides
+            .into_iter()
+            .filter(|(_, before, after)| differs(*before, *after))
+            .map(|(option, before, after)| {
+                let port = after.1.filter(|p| ports && before.1 != Some(*p));
+                format!("{option} {}", endpoint((after.0, port)))
+            })
+            .collect();
+        (!options.is_empty()).then(|| {
+            format!(
+                "WARNING: the reply direction is not the inverse of the original one, but no translation is \
+                 asked for: packets will not be translated without {}",
+                options.join(" ")
+            )
+        })
+    }
+
     /// The reply direction as the flow has it when it is there; a port that may be any is that of the original
     /// direction.
     pub(crate) fn reply_tuple(&self) -> Tuple {
@@ -80,6 +131,9 @@ impl Wanted {
 /// `-I`, `-A`.
 pub fn flow(call: &Invocation, mode: Mode) -> Result<(), Fail> {
     let wanted = wanted(call, mode)?;
+    if let Some(text) = wanted.looks_translated() {
+        warn(text.as_bytes());
+    }
     let created = Requests::open().and_then(|mut r| {
         let flags = FLAGS | nlm_f::ACK;
         r.ask(|buf, seq| request::new_flow(buf, seq, flags, &wanted.flow), &mut Silent)
@@ -94,7 +148,7 @@ pub fn flow(call: &Invocation, mode: Mode) -> Result<(), Fail> {
                 None => Short::default(),
             }
         }
-        Err(e) => return Err(operation_failed(mode.doing(), &e)),
+        Err(e) => return Err(wanted.refused(mode, &e)),
     };
     for text in Short::warnings(u64::from(short.expected), u64::from(short.timeout.is_some())) {
         warn(text.as_bytes());

@@ -5,8 +5,9 @@
 //! never a flow.
 
 use super::pending::Pending;
+use super::refused::{Refused, explained, summary};
 use super::{Invocation, Outcome, output_failed};
-use crate::fail::{Doing, Fail, operation_failed};
+use crate::fail::{Doing, Fail, Name, operation_failed};
 use crate::filter::Filter;
 use crate::flags::args::Args;
 use crate::flags::table::Id;
@@ -15,6 +16,7 @@ use crate::plan;
 use crate::present::{Document, Presenter};
 use crate::selection;
 use crate::values::list::Output;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use zct_engine::{Answer, Batch, Error, Lost, Requests, Sink};
 use zct_wire::WireError;
@@ -62,15 +64,6 @@ impl Selection for One {
     }
 }
 
-/// What is done with the flows that are found.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Plan {
-    /// Only show them.
-    pub(crate) dry_run: bool,
-    /// Go on after a refusal.
-    pub(crate) keep_going: bool,
-}
-
 /// Selects flows, deletes them in batches, and prints those that are gone.
 pub(crate) struct Deleter<S> {
     selection: S,
@@ -78,11 +71,13 @@ pub(crate) struct Deleter<S> {
     outcome: Outcome,
     batch: Batch,
     pending: Pending,
-    /// What the kernel said that is not "no such flow", once a selection.
-    refused: Vec<(u32, Error)>,
+    /// Flows that the kernel did not delete although they are there; and how many of each selection.
+    refused: Refused,
+    refused_of: BTreeMap<u32, u64>,
     /// What went wrong on our side.
     broken: Option<Error>,
-    plan: Plan,
+    /// Only show them.
+    dry_run: bool,
 }
 
 /// What a deletion came to.
@@ -90,29 +85,42 @@ pub(crate) struct Deleter<S> {
 pub(crate) struct Deleted {
     /// How many flows are gone.
     pub(crate) count: u64,
-    /// Which selections had flows that could not be deleted, and why.
-    pub(crate) refused: Vec<(u32, Error)>,
+    /// Which selections had flows that could not be deleted, and how many. They have been named.
+    pub(crate) refused: BTreeMap<u32, u64>,
+}
+
+impl Deleted {
+    /// `N flow entries could not be deleted`, if that is so.
+    pub(crate) fn refusals(&self) -> Option<String> {
+        summary(self.refused.values().sum(), "deleted")
+    }
 }
 
 impl<S: Selection + Send> Deleter<S> {
     /// Without a presenter, flows are counted and not shown.
-    pub(crate) fn new(selection: S, presenter: Option<Presenter>, plan: Plan) -> Result<Deleter<S>, Error> {
+    pub(crate) fn new(
+        name: Name,
+        selection: S,
+        presenter: Option<Presenter>,
+        dry_run: bool,
+    ) -> Result<Deleter<S>, Error> {
         Ok(Deleter {
             selection,
             presenter,
             outcome: Outcome::default(),
             batch: Batch::open()?,
             pending: Pending::default(),
-            refused: Vec::new(),
+            refused: Refused::new(name),
+            refused_of: BTreeMap::new(),
             broken: None,
-            plan,
+            dry_run,
         })
     }
 
     fn select(&mut self, msg: CtMsg<'_>) -> Result<bool, Error> {
         let f = FlowView::index(msg)?;
         let Some(index) = self.selection.find(&f)? else { return Ok(true) };
-        if self.plan.dry_run {
+        if self.dry_run {
             return Ok(print(&self.selection, &mut self.presenter, &mut self.outcome, index, &f));
         }
         let key = f.key()?;
@@ -123,23 +131,28 @@ impl<S: Selection + Send> Deleter<S> {
 
     /// Sends the batch and prints what was deleted; false when it is not to go on.
     fn settle(&mut self) -> Result<bool, Error> {
-        let (pending, refused) = (&mut self.pending, &mut self.refused);
+        let pending = &mut self.pending;
         self.batch.send(&mut |at, answer| {
             if let Answer::Refused(e) = answer {
-                let index = pending.refuse(at);
-                // Gone meanwhile, or another flow has its tuple: nothing to delete.
-                if e.errno() != Some(libc::ENOENT) && refused.iter().all(|(i, _)| *i != index) {
-                    refused.push((index, e));
-                }
+                pending.refuse(at, e);
             }
         })?;
         let (selection, presenter, outcome) = (&self.selection, &mut self.presenter, &mut self.outcome);
+        let (refused, refused_of) = (&mut self.refused, &mut self.refused_of);
         let mut goes_on = true;
-        self.pending.settle(|f, index| {
-            goes_on = print(selection, presenter, outcome, index, f);
+        self.pending.settle(|f, index, why| {
+            match why {
+                // Gone meanwhile, or another flow has its tuple: nothing to delete.
+                Some(e) if e.errno() == Some(libc::ENOENT) => {}
+                Some(e) => {
+                    *refused_of.entry(index).or_default() += 1;
+                    refused.note(f, &explained(Doing::Delete, &e, meaning(&e)));
+                }
+                None => goes_on = print(selection, presenter, outcome, index, f),
+            }
             goes_on
         })?;
-        Ok(goes_on && (self.refused.is_empty() || self.plan.keep_going))
+        Ok(goes_on)
     }
 
     /// Deletes what is found. What has been deleted is printed, also when it ends in an error.
@@ -147,8 +160,7 @@ impl<S: Selection + Send> Deleter<S> {
         let (filter, plan) = self.selection.plan();
         let ended = plan.run(&filter, request::Table::Conntrack, &mut self);
         // The last batch, unless something is wrong already.
-        let goes_on = self.broken.is_none() && (self.refused.is_empty() || self.plan.keep_going);
-        let settled = if goes_on { self.settle().map(drop) } else { Ok(()) };
+        let settled = if self.broken.is_none() { self.settle().map(drop) } else { Ok(()) };
         if let Some(presenter) = &mut self.presenter {
             if let Err(e) = presenter.flush() {
                 self.outcome.note(Err(PrintError::Io(e)));
@@ -157,8 +169,14 @@ impl<S: Selection + Send> Deleter<S> {
         if let Some(e) = self.broken.or(ended.err()).or(settled.err()) {
             return Err(operation_failed(doing, &e));
         }
-        Ok(Deleted { count: self.outcome.check()?, refused: self.refused })
+        Ok(Deleted { count: self.outcome.check()?, refused: self.refused_of })
     }
+}
+
+/// What a refusal to delete means.
+fn meaning(error: &Error) -> Option<&'static str> {
+    let offloaded = "the flow is offloaded; it can be deleted when its packets take the usual way again";
+    (error.errno() == Some(libc::EBUSY)).then_some(offloaded)
 }
 
 /// Prints and counts one flow; false when the output no longer works.
@@ -199,20 +217,16 @@ impl<S: Selection + Send> Sink for Deleter<S> {
     }
 }
 
-/// Deletes what one filter matches; the first refusal is the failure.
+/// Deletes what one filter matches, and names what was refused.
 pub(super) fn run(
+    name: Name,
     selection: One,
     presenter: Option<Presenter>,
     dry_run: bool,
     doing: Doing,
-) -> Result<u64, Fail> {
-    let plan = Plan { dry_run, keep_going: false };
-    let deleter = Deleter::new(selection, presenter, plan).map_err(|e| operation_failed(doing, &e))?;
-    let deleted = deleter.run(doing)?;
-    match deleted.refused.first() {
-        Some((_, e)) => Err(operation_failed(doing, e)),
-        None => Ok(deleted.count),
-    }
+) -> Result<Deleted, Fail> {
+    let deleter = Deleter::new(name, selection, presenter, dry_run);
+    deleter.map_err(|e| operation_failed(doing, &e))?.run(doing)
 }
 
 /// `-D`.
@@ -225,11 +239,15 @@ pub fn flows(call: &Invocation) -> Result<(), Fail> {
         return Ok(());
     }
     let plan = super::plan(&call.args, &filter);
-    let count = run(One { filter, plan }, Some(presenter), dry_run, Doing::Delete)?;
+    let deleted = run(call.name, One { filter, plan }, Some(presenter), dry_run, Doing::Delete)?;
+    let count = deleted.count;
     let what = if dry_run { "would be deleted" } else { "have been deleted" };
     call.name.say(format!("{count} flow entries {what}.").as_bytes());
     if is_unasked(&call.args) {
         call.name.say(unasked(dry_run).as_bytes());
+    }
+    if let Some(text) = deleted.refusals() {
+        return Err(Fail::runtime(text + "."));
     }
     if count == 0 { Err(Fail::silent()) } else { Ok(()) }
 }

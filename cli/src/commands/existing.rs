@@ -5,8 +5,8 @@
 //! NAT attributes even when they say what is there, status bits that are set and not named, and a timeout
 //! where it is fixed. So the flow is looked at first, and asked is only what it lacks.
 
-use super::create::{FLAGS, Reply, Wanted};
-use crate::fail::{Doing, Fail, operation_failed};
+use super::create::{FLAGS, Mode, Reply, Wanted};
+use crate::fail::Fail;
 use std::fmt::Write as _;
 use zct_engine::batch::BATCH_MAX;
 use zct_engine::{Answer, Batch, Error};
@@ -204,7 +204,7 @@ fn fixed(left: u32, asked: u32) -> Fail {
 }
 
 /// `ADDRESS`, `ADDRESS:PORT` or `[ADDRESS]:PORT`, as NAT options take them.
-fn endpoint((addr, port): (Option<Addr>, Option<u16>)) -> String {
+pub(super) fn endpoint((addr, port): (Option<Addr>, Option<u16>)) -> String {
     let mut buf = [0; 64];
     let mut out = Out::new(&mut buf);
     if let Some(a) = addr {
@@ -239,15 +239,22 @@ impl Adder {
 
     /// What became of each line, in order.
     pub(crate) fn add(&mut self, lines: &[&Wanted]) -> Result<Vec<Added>, Error> {
-        let mut added: Vec<Option<Added>> = lines.iter().map(|_| None).collect();
+        let mut work = Work { lines, added: lines.iter().map(|_| None).collect(), last: false };
         for round in 1..=ROUNDS {
-            let todo: Vec<usize> = (0..lines.len()).filter(|i| added[*i].is_none()).collect();
+            work.last = round == ROUNDS;
+            let todo: Vec<usize> = (0..lines.len()).filter(|i| work.added[*i].is_none()).collect();
             for part in todo.chunks(BATCH_MAX) {
-                self.round(lines, part, &mut added, round == ROUNDS)?;
+                self.round(part, &mut work)?;
             }
         }
-        let come_and_gone = || Added::Refused(operation_failed(Doing::Add, &refused(libc::EEXIST)));
-        Ok(added.into_iter().map(|a| a.unwrap_or_else(come_and_gone)).collect())
+        let come_and_gone =
+            |line: &Wanted| Added::Refused(failed(line, &Error::Refused { errno: libc::EEXIST, hint: None }));
+        Ok(work
+            .added
+            .into_iter()
+            .zip(lines)
+            .map(|(a, line)| a.unwrap_or_else(|| come_and_gone(line)))
+            .collect())
     }
 
     /// Looks for the flows of at most [`BATCH_MAX`] lines.
@@ -274,33 +281,28 @@ impl Adder {
         Ok(found)
     }
 
-    /// Looks at the flows of these lines and sends what each needs. In the last round a refusal is final.
-    fn round(
-        &mut self,
-        lines: &[&Wanted],
-        part: &[usize],
-        added: &mut [Option<Added>],
-        last: bool,
-    ) -> Result<(), Error> {
-        let some: Vec<&Wanted> = part.iter().map(|i| lines[*i]).collect();
-        for (i, found) in part.iter().zip(self.find(&some)?) {
+    /// Looks at the flows of these lines and sends what each needs.
+    fn round(&mut self, part: &[usize], work: &mut Work<'_>) -> Result<(), Error> {
+        let lines: Vec<&Wanted> = part.iter().map(|i| work.lines[*i]).collect();
+        for (i, found) in part.iter().zip(self.find(&lines)?) {
             match found {
                 Found::Flow(request, short) => {
-                    added[*i] = Some(Added::Done(short));
+                    work.added[*i] = Some(Added::Done(short));
                     if let Some(new) = request {
-                        self.change(*i, 0, &new, added, last)?;
+                        self.change(*i, 0, &new, work)?;
                     }
                 }
                 // It ended since, or it is not this tuple that exists but the one of the answers.
                 Found::Nothing => {
-                    let short = Short { expected: lines[*i].unexpected, timeout: None };
-                    added[*i] = Some(Added::Done(short));
-                    self.change(*i, FLAGS, &lines[*i].flow, added, last)?;
+                    let line = work.lines[*i];
+                    let short = Short { expected: line.unexpected, timeout: None };
+                    work.added[*i] = Some(Added::Done(short));
+                    self.change(*i, FLAGS, &line.flow, work)?;
                 }
-                Found::Other(fail) | Found::Refused(fail) => added[*i] = Some(Added::Refused(fail)),
+                Found::Other(fail) | Found::Refused(fail) => work.added[*i] = Some(Added::Refused(fail)),
             }
         }
-        self.send(added, last)
+        self.send(work)
     }
 
     fn change(
@@ -308,32 +310,36 @@ impl Adder {
         line: usize,
         flags: u16,
         new: &NewFlow<'_>,
-        added: &mut [Option<Added>],
-        last: bool,
+        work: &mut Work<'_>,
     ) -> Result<(), Error> {
         if self.changes.is_full() {
-            self.send(added, last)?;
+            self.send(work)?;
         }
         self.changes.add(|buf, seq| request::new_flow(buf, seq, flags, new))?;
         self.owners.push(line);
         Ok(())
     }
 
-    fn send(&mut self, added: &mut [Option<Added>], last: bool) -> Result<(), Error> {
+    fn send(&mut self, work: &mut Work<'_>) -> Result<(), Error> {
         let owners = &self.owners;
         let sent = self.changes.send(&mut |at, answer| {
-            let Answer::Refused(e) = answer else { return };
-            // The flow has ended, or another has begun: look again.
-            let again = matches!(e.errno(), Some(libc::ENOENT | libc::EEXIST)) && !last;
-            added[owners[at]] = if again { None } else { Some(Added::Refused(failed(&e))) };
+            let (Answer::Refused(e), i) = (answer, owners[at]) else { return };
+            // The flow has ended, another has begun, or this one has got another status: look again.
+            let moved = [libc::ENOENT, libc::EEXIST, libc::EPERM, libc::EBUSY];
+            let again = e.errno().is_some_and(|e| moved.contains(&e)) && !work.last;
+            work.added[i] = if again { None } else { Some(Added::Refused(failed(work.lines[i], &e))) };
         });
         self.owners.clear();
         sent
     }
 }
 
-fn refused(errno: i32) -> Error {
-    Error::Refused { errno, hint: None }
+/// Lines and what has become of them so far.
+struct Work<'a> {
+    lines: &'a [&'a Wanted],
+    added: Vec<Option<Added>>,
+    /// In the last round a refusal is final.
+    last: bool,
 }
 
 /// What an answer says of the flow of a line.
@@ -341,21 +347,20 @@ fn judged(wanted: &Wanted, answer: Answer<'_>, by: By) -> Found {
     match answer {
         Answer::Message(msg) => FlowView::index(msg)
             .and_then(|f| compare(wanted, &f, by))
-            .unwrap_or_else(|e| Found::Refused(failed(&Error::Wire(e)))),
+            .unwrap_or_else(|e| Found::Refused(failed(wanted, &Error::Wire(e)))),
         Answer::Refused(e) if e.errno() == Some(libc::ENOENT) => Found::Nothing,
-        Answer::Refused(e) => Found::Refused(failed(&e)),
+        Answer::Refused(e) => Found::Refused(failed(wanted, &e)),
     }
 }
 
-/// A refusal in the user's words.
-fn failed(error: &Error) -> Fail {
-    let fail = operation_failed(Doing::Add, error);
-    let why = match error.errno() {
-        Some(libc::EEXIST) => "; another flow has the reply direction that this one would get",
-        Some(libc::ENOSPC) => "; the kernel keeps no labels for this flow: no rule used any when it began",
-        _ => "",
+/// A refusal to change what is there, in the user's words.
+fn failed(wanted: &Wanted, error: &Error) -> Fail {
+    let fail = wanted.refused(Mode::Add, error);
+    let why: &[u8] = match error.errno() {
+        Some(libc::ENOSPC) => b" (the kernel keeps no labels for this flow: no rule used any when it began)",
+        _ => b"",
     };
-    Fail::runtime([&fail.text[..], why.as_bytes()].concat())
+    Fail { text: [&fail.text[..], why].concat(), ..fail }
 }
 
 impl Short {

@@ -22,7 +22,8 @@ pub fn table(call: &Invocation, table: Table) -> Result<u64, Fail> {
         // the older ones take for a plain flush. So the flows of one family are deleted one by one.
         Some(family) if !expect => {
             let filter = Filter { family: Some(family), ..Filter::default() };
-            delete::run(One::plain(filter), None, false, Doing::Other)?
+            let deleted = delete::run(call.name, One::plain(filter), None, false, Doing::Other)?;
+            deleted.refusals().map_or(Ok(deleted.count), |text| Err(Fail::runtime(text)))?
         }
         _ => Requests::open()
             .and_then(|mut r| r.ask(|buf, seq| request::flush(buf, seq, expect), &mut Silent))
@@ -39,7 +40,7 @@ fn dry_run(call: &Invocation) -> Result<u64, Fail> {
     let filter = Filter { family: call.args.family, ..Filter::default() };
     let presenter =
         Presenter::stdout(&call.args.output, Document::Bare, None).map_err(|e| super::output_failed(&e))?;
-    let count = delete::run(One::plain(filter), Some(presenter), true, Doing::Other)?;
+    let count = delete::run(call.name, One::plain(filter), Some(presenter), true, Doing::Other)?.count;
     call.name.say(format!("{count} flow entries would be deleted.").as_bytes());
     Ok(count)
 }

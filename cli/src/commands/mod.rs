@@ -10,6 +10,7 @@ pub mod get;
 pub mod jobs;
 pub mod list;
 mod pending;
+mod refused;
 pub mod stats;
 pub mod update;
 

@@ -1,5 +1,6 @@
 //! Dumped flows whose requests are on the way: printed when the kernel has said yes.
 
+use zct_engine::Error;
 use zct_wire::WireError;
 use zct_wire::flow::FlowView;
 use zct_wire::header::{CtMsg, Frames};
@@ -11,8 +12,8 @@ use zct_wire::header::{CtMsg, Frames};
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     bytes: Vec<u8>,
-    /// Of each flow: what it was kept for, and whether its request was refused.
-    entries: Vec<(u32, bool)>,
+    /// Of each flow: what it was kept for, and why its request was refused.
+    entries: Vec<(u32, Option<Error>)>,
 }
 
 impl Pending {
@@ -21,33 +22,32 @@ impl Pending {
         self.bytes.extend_from_slice(f.msg().bytes);
         // Messages start at multiples of four.
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
-        self.entries.push((tag, false));
+        self.entries.push((tag, None));
     }
 
-    /// Notes that the request for flow `index` was refused; returns what the flow was kept for.
-    pub(super) fn refuse(&mut self, index: usize) -> u32 {
-        self.entries.get_mut(index).map_or(0, |(tag, refused)| {
-            *refused = true;
-            *tag
-        })
+    /// Notes that the request for flow `index` was refused.
+    pub(super) fn refuse(&mut self, index: usize, why: Error) {
+        if let Some((_, refused)) = self.entries.get_mut(index) {
+            *refused = Some(why);
+        }
     }
 
-    /// Hands every flow whose request was not refused to `take`, in order, and forgets all of them. Stops
-    /// when `take` says no.
+    /// Hands every flow to `take`, in order, with what it was kept for and why its request was refused, and
+    /// forgets all of them. Stops when `take` says no.
     pub(super) fn settle(
         &mut self,
-        mut take: impl FnMut(&FlowView<'_>, u32) -> bool,
+        mut take: impl FnMut(&FlowView<'_>, u32, Option<Error>) -> bool,
     ) -> Result<(), WireError> {
-        let mut entries = self.entries.iter();
+        let mut entries = self.entries.drain(..);
         for frame in Frames::new(&self.bytes) {
             let f = FlowView::index(CtMsg::parse(frame?)?)?;
-            match entries.next() {
-                Some((tag, false)) if !take(&f, *tag) => break,
-                _ => {}
+            let Some((tag, refused)) = entries.next() else { break };
+            if !take(&f, tag, refused) {
+                break;
             }
         }
+        drop(entries);
         self.bytes.clear();
-        self.entries.clear();
         Ok(())
     }
 }

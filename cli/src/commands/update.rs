@@ -1,6 +1,7 @@
 //! `-U`: dump, select, change what is different (spec/cli.md §5.6).
 
 use super::pending::Pending;
+use super::refused::{self, Refused, explained, summary};
 use super::{Invocation, Outcome, output_failed};
 use crate::fail::{Doing, Fail, operation_failed};
 use crate::filter::Filter;
@@ -11,11 +12,10 @@ use crate::selection;
 use crate::values::label;
 use std::ops::ControlFlow;
 use zct_engine::{Answer, Batch, Error, Lost, Sink};
-use zct_wire::consts::ipproto;
+use zct_wire::consts::{ipproto, ips};
 use zct_wire::filter::Masked;
 use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
-use zct_wire::nat::Nat;
 use zct_wire::proto::{DccpInfo, ProtoInfo, SctpInfo, TcpInfo};
 use zct_wire::request::{self, NewFlow};
 use zct_wire::text::save::Verb;
@@ -35,16 +35,11 @@ struct Change {
     label_add: Vec<u16>,
     /// `None`: leave them; an empty list: clear all.
     label_del: Option<Vec<u16>>,
-    /// Translations that were given with an address. The kernel refuses them for a flow that exists.
-    nat: [Option<Nat>; 2],
 }
 
 impl Change {
     fn of(call: &Invocation) -> Result<Change, Fail> {
         let args = &call.args;
-        let nat = |option: crate::flags::args::NatOption| {
-            option.flatten().map(|a| Nat { addr: Some(a.addr), port: a.port })
-        };
         let del = label::bits(call.labels.as_deref(), &args.label_del)?;
         Ok(Change {
             mark: args.mark,
@@ -54,7 +49,6 @@ impl Change {
             vtag: args.vtag,
             label_add: label::bits(call.labels.as_deref(), &args.label_add)?,
             label_del: args.given.has(Id::LabelDel).then_some(del),
-            nat: [nat(args.src_nat), nat(args.dst_nat)],
         })
     }
 
@@ -83,9 +77,43 @@ impl Change {
         new.protoinfo = self.protoinfo(f.orig()?.and_then(|t| t.proto));
         new.labels = self.labels(f);
         changed |= new.labels.is_some();
-        let [nat_src, nat_dst] = self.nat;
-        (new.nat_src, new.nat_dst) = (nat_src, nat_dst);
         Ok(changed.then_some(new))
+    }
+
+    /// What the kernel will say no to, for a dry run.
+    fn foreseen(&self, f: &FlowView<'_>) -> Result<Option<Error>, Error> {
+        let old = f.status()?.unwrap_or(0);
+        let errno = if self.timeout_s.is_some() && old & ips::FIXED_TIMEOUT != 0 {
+            libc::EPERM
+        } else if self.status.is_some_and(|s| s & !old & ips::EXPECTED != 0) {
+            libc::EBUSY
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Error::Refused { errno, hint: None }))
+    }
+
+    /// Why the kernel refused to change this flow, in the words of who asked for it.
+    fn why(&self, f: &FlowView<'_>, error: &Error) -> String {
+        let old = f.status().ok().flatten().unwrap_or(0);
+        let proto = f.orig().ok().flatten().and_then(|t| t.proto);
+        let meaning = match error.errno() {
+            Some(libc::EPERM) if self.timeout_s.is_some() && old & ips::FIXED_TIMEOUT != 0 => {
+                return "-t cannot change the timeout of this flow, which is fixed (FIXED_TIMEOUT)"
+                    .to_owned();
+            }
+            Some(libc::EBUSY) if self.status.is_some_and(|s| s & !old & ips::EXPECTED != 0) => {
+                Some(refused::EXPECTED)
+            }
+            Some(libc::EBUSY) => Some("the kernel does not change these status bits of a flow that exists"),
+            Some(libc::EINVAL) if proto == Some(ipproto::SCTP) && self.protoinfo(proto).is_some() => {
+                Some("SCTP needs --state, --orig-vtag and --reply-vtag together")
+            }
+            Some(libc::EOPNOTSUPP) => Some("this kernel cannot change that of a flow that exists"),
+            Some(libc::ETIME) => Some("the flow is about to end"),
+            _ => None,
+        };
+        explained(Doing::Update, error, meaning)
     }
 
     /// State and tags, when they were given. Window tracking of TCP stays as it is.
@@ -123,7 +151,9 @@ struct Updater {
     updates: Batch,
     gets: Batch,
     pending: Pending,
-    refused: Option<Error>,
+    refused: Refused,
+    /// What went wrong on our side.
+    broken: Option<Error>,
     dry_run: bool,
 }
 
@@ -135,6 +165,10 @@ impl Updater {
         }
         let Some(new) = self.change.request(&f)? else { return Ok(true) };
         if self.dry_run {
+            if let Some(e) = self.change.foreseen(&f)? {
+                self.refused.note(&f, &self.change.why(&f, &e));
+                return Ok(true);
+            }
             let printed = self.presenter.flow(&f, Verb::Add);
             return Ok(self.outcome.note(printed));
         }
@@ -147,30 +181,34 @@ impl Updater {
 
     /// Sends the updates, then asks for what has become of the flows and prints it.
     fn settle(&mut self) -> Result<bool, Error> {
-        let (pending, refused) = (&mut self.pending, &mut self.refused);
-        let labels = self.change.label_del.is_some() || !self.change.label_add.is_empty();
+        let pending = &mut self.pending;
         self.updates.send(&mut |index, answer| {
             if let Answer::Refused(e) = answer {
-                pending.refuse(index);
-                // Gone meanwhile; or a flow from before the rules used labels, which has no room for them.
-                let passed_over =
-                    e.errno() == Some(libc::ENOENT) || labels && e.errno() == Some(libc::ENOSPC);
-                if !passed_over {
-                    refused.get_or_insert(e);
-                }
+                pending.refuse(index, e);
             }
         })?;
-        let (gets, mut asked) = (&mut self.gets, Ok(()));
-        self.pending.settle(|f, _| {
-            asked = f
-                .key()
-                .map_err(Error::Wire)
-                .and_then(|key| gets.add(|buf, seq| request::get_again(buf, seq, &key)));
-            asked.is_ok()
+        let change = &self.change;
+        let labels = change.label_del.is_some() || !change.label_add.is_empty();
+        // With -t 0 the flow has ended: nobody can be asked what became of it, and it counts as it was.
+        let ends = change.timeout_s == Some(0);
+        let (gets, mut asked, mut goes_on) = (&mut self.gets, Ok(()), true);
+        let (presenter, outcome, refused) = (&mut self.presenter, &mut self.outcome, &mut self.refused);
+        self.pending.settle(|f, _, why| {
+            match why {
+                // Gone meanwhile; or a flow from before the rules used labels, which has no room for them.
+                Some(e) if e.errno() == Some(libc::ENOENT) => {}
+                Some(e) if labels && e.errno() == Some(libc::ENOSPC) => {}
+                Some(e) => refused.note(f, &change.why(f, &e)),
+                None if ends => goes_on = outcome.note(presenter.flow(f, Verb::Add)),
+                None => {
+                    let key = f.key().map_err(Error::Wire);
+                    asked = key.and_then(|key| gets.add(|buf, seq| request::get_again(buf, seq, &key)));
+                }
+            }
+            asked.is_ok() && goes_on
         })?;
         asked?;
-        let (presenter, outcome) = (&mut self.presenter, &mut self.outcome);
-        let mut goes_on = true;
+        let broken = &mut self.broken;
         self.gets.send(&mut |_, answer| match answer {
             Answer::Message(msg) => match FlowView::index(msg) {
                 Ok(f) => goes_on &= outcome.note(presenter.flow(&f, Verb::Add)),
@@ -178,9 +216,9 @@ impl Updater {
             },
             // It has ended since: not shown and not counted, as in the original.
             Answer::Refused(e) if e.errno() == Some(libc::ENOENT) => {}
-            Answer::Refused(e) => _ = refused.get_or_insert(e),
+            Answer::Refused(e) => _ = broken.get_or_insert(e),
         })?;
-        Ok(goes_on && self.refused.is_none())
+        Ok(goes_on && self.broken.is_none())
     }
 }
 
@@ -194,7 +232,7 @@ impl Sink for Updater {
                 ControlFlow::Continue(())
             }
             Err(e) => {
-                self.refused.get_or_insert(e);
+                self.broken.get_or_insert(e);
                 ControlFlow::Break(())
             }
         }
@@ -205,8 +243,24 @@ impl Sink for Updater {
     }
 }
 
-/// `-U`: updates and counts; says nothing.
-pub fn run(call: &Invocation) -> Result<u64, Fail> {
+/// What an update came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Updated {
+    /// How many flows are changed.
+    pub count: u64,
+    /// How many were refused, and have been named.
+    pub refused: u64,
+}
+
+impl Updated {
+    /// `N flow entries could not be updated`, if that is so.
+    pub fn refusals(self) -> Option<String> {
+        summary(self.refused, "updated")
+    }
+}
+
+/// `-U`: updates and counts, and names what was refused.
+pub fn run(call: &Invocation) -> Result<Updated, Fail> {
     let failed = |e: Error| operation_failed(Doing::Update, &e);
     let presenter = Presenter::stdout(&call.args.output, Document::Bare, call.labels.clone())
         .map_err(|e| output_failed(&e))?;
@@ -221,19 +275,20 @@ pub fn run(call: &Invocation) -> Result<u64, Fail> {
         updates: Batch::open().map_err(failed)?,
         gets,
         pending: Pending::default(),
-        refused: None,
+        refused: Refused::new(call.name),
+        broken: None,
         dry_run: call.args.given.has(Id::DryRun),
     };
     let filter = sink.filter.clone();
     let ended = super::plan(&call.args, &filter).run(&filter, request::Table::Conntrack, &mut sink);
-    let settled = if sink.refused.is_none() { sink.settle().map(drop) } else { Ok(()) };
+    let settled = if sink.broken.is_none() { sink.settle().map(drop) } else { Ok(()) };
     if let Err(e) = sink.presenter.flush() {
         sink.outcome.note(Err(PrintError::Io(e)));
     }
-    if let Some(e) = sink.refused.or(ended.err()).or(settled.err()) {
+    if let Some(e) = sink.broken.or(ended.err()).or(settled.err()) {
         return Err(failed(e));
     }
-    sink.outcome.check()
+    Ok(Updated { count: sink.outcome.check()?, refused: sink.refused.count() })
 }
 
 /// `-U` on its own.
@@ -242,8 +297,11 @@ pub fn flows(call: &Invocation) -> Result<(), Fail> {
     if super::explained(&call.args, &filter)? {
         return Ok(());
     }
-    let count = run(call)?;
+    let updated = run(call)?;
     let what = if call.args.given.has(Id::DryRun) { "would be updated" } else { "have been updated" };
-    call.name.say(format!("{count} flow entries {what}.").as_bytes());
-    if count == 0 { Err(Fail::silent()) } else { Ok(()) }
+    call.name.say(format!("{} flow entries {what}.", updated.count).as_bytes());
+    if let Some(text) = updated.refusals() {
+        return Err(Fail::runtime(text + "."));
+    }
+    if updated.count == 0 { Err(Fail::silent()) } else { Ok(()) }
 }

@@ -27,6 +27,9 @@ const DELETES_MAX: usize = 16_384;
 /// A run shorter than this shows no progress, and a longer one renews it this often.
 const PROGRESS: Duration = Duration::from_millis(500);
 
+/// Lines that get a warning of their own; those after them are counted.
+const WARNED: u64 = 10;
+
 /// A line whose creation is in the batch.
 #[derive(Debug)]
 struct Creation {
@@ -35,6 +38,12 @@ struct Creation {
     wanted: Wanted,
     /// Its text in [`Runner::text`], for messages.
     text: std::ops::Range<usize>,
+}
+
+impl Creation {
+    fn refused(&self, error: &Error) -> Fail {
+        self.wanted.refused(self.mode, error)
+    }
 }
 
 /// The lines of one run of deletions.
@@ -80,6 +89,8 @@ pub struct Runner {
     failed: bool,
     /// Flows that were added without their EXPECTED, and those that keep a fixed timeout.
     short: (u64, u64),
+    /// Flows that look translated and are not.
+    untranslated: u64,
     counts: Counts,
     progress: Progress,
 }
@@ -107,6 +118,7 @@ impl Runner {
             deletions: Deletions::default(),
             failed: false,
             short: (0, 0),
+            untranslated: 0,
             counts: Counts::default(),
             progress: Progress::new(total),
         })
@@ -138,7 +150,10 @@ impl Runner {
                     Some((Cmd::Flush, _)) => {
                         flush::table(&call, Table::Conntrack).map(|n| self.counts.deleted += n)
                     }
-                    _ => update::run(&call).map(|n| self.counts.updated += n),
+                    _ => update::run(&call).and_then(|updated| {
+                        self.counts.updated += updated.count;
+                        updated.refusals().map_or(Ok(()), |text| Err(Fail::runtime(text)))
+                    }),
                 };
                 let done = done.map_err(|f| self.at_line(f, line));
                 self.one_failed(done)
@@ -174,6 +189,12 @@ impl Runner {
             self.send_creations()?;
         }
         let wanted = create::wanted(call, mode).map_err(|f| self.at_line(f, line))?;
+        if let Some(text) = wanted.looks_translated() {
+            self.untranslated += 1;
+            if self.untranslated <= WARNED {
+                warn(format!("{text} ({})", self.place(line.number, line.text)).as_bytes());
+            }
+        }
         if !self.options.dry_run {
             let flow = &wanted.flow;
             let added = self
@@ -234,7 +255,7 @@ impl Runner {
         let again: Vec<usize> = refused.iter().filter(|r| exists(r)).map(|(index, _)| *index).collect();
         let rest = refused.into_iter().filter(|r| !exists(r));
         let mut fails: Vec<(usize, Fail)> =
-            rest.map(|(index, e)| (index, operation_failed(creations[index].mode.doing(), &e))).collect();
+            rest.map(|(index, e)| (index, creations[index].refused(&e))).collect();
         if again.is_empty() {
             return Ok(fails);
         }
@@ -314,8 +335,7 @@ impl Runner {
         let presenter = Presenter::stdout(&Output::default(), Document::Bare, None);
         let presenter = presenter.map_err(|e| output_failed(&e))?;
         let deletions = std::mem::take(&mut self.deletions);
-        let plan = delete::Plan { dry_run: self.options.dry_run, keep_going: self.options.keep_going };
-        let deleted = Deleter::new(&deletions, Some(presenter), plan)
+        let deleted = Deleter::new(self.name, &deletions, Some(presenter), self.options.dry_run)
             .map_err(|e| operation_failed(Doing::Delete, &e))
             .and_then(|d| d.run(Doing::Delete));
         let first = deletions.lines.first().map_or(0, |(n, _)| *n);
@@ -326,10 +346,10 @@ impl Runner {
             let text = delete::unasked(self.options.dry_run);
             self.name.say(format!("{text} ({}:{number})", self.file).as_bytes());
         }
-        for (index, error) in &deleted.refused {
+        for (index, count) in &deleted.refused {
             let number = deletions.lines.get(*index as usize).map_or(0, |(n, _)| *n);
-            let fail = operation_failed(Doing::Delete, error).at(&format!("{}:{number}", self.file));
-            self.one_failed(Err(fail))?;
+            let fail = Fail::runtime(format!("{count} flow entries could not be deleted"));
+            self.one_failed(Err(fail.at(&format!("{}:{number}", self.file))))?;
         }
         Ok(())
     }
@@ -338,6 +358,10 @@ impl Runner {
     pub fn finish(mut self, ended: Result<(), Fail>) -> Result<(), Fail> {
         let ended = ended.and_then(|()| self.send_creations()).and_then(|()| self.run_deletions());
         self.progress.clear();
+        if self.untranslated > WARNED {
+            let more = self.untranslated - WARNED;
+            warn(format!("WARNING: {more} more lines like these: packets will not be translated").as_bytes());
+        }
         let (expected, timeout) = self.short;
         Short::warnings(expected, timeout).iter().for_each(|text| warn(text.as_bytes()));
         ended?;
@@ -348,7 +372,15 @@ impl Runner {
             );
             self.name.say(text.as_bytes());
         }
-        if self.failed { Err(Fail::silent()) } else { Ok(()) }
+        if self.failed {
+            let lines = self.counts.failed;
+            // A dry run has said it already.
+            return Err(match self.options.dry_run {
+                true => Fail::silent(),
+                false => Fail::runtime(format!("{lines} lines of {} could not be carried out.", self.file)),
+            });
+        }
+        Ok(())
     }
 }
 

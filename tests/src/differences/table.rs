@@ -382,6 +382,16 @@ pub static DIFFERENCES: &[Difference] = &[
         ],
     ),
     read(
+        "Z empty -u",
+        Differential,
+        Some(words::empty_status),
+        [
+            "`-L` and `-D` with nothing but `-u SRC_NAT` or `DST_NAT`",
+            "`invalid parameters`; with `-D` everything else that was given selects",
+            "`invalid parameters`, and which option to use; nothing is deleted",
+        ],
+    ),
+    read(
         "Z heartbeat",
         Differential,
         Some(listing::saved_states),
@@ -557,6 +567,65 @@ pub static DIFFERENCES: &[Difference] = &[
             "`-A` of an entry that exists",
             "no change, `0 … added`, exit 0",
             "updates it, `1 … added`, as 1.4.9",
+        ],
+    ),
+    write(
+        "Z -A conflict",
+        [
+            "`-A` of an entry that cannot become what is asked for: another translation, a fixed timeout",
+            "no change, `0 … added`, exit 0; 1.4.9: `Operation not supported`, `Device or resource busy`, \
+             also where nothing differs",
+            "an error with both values; no error where nothing differs or bits would have to be taken back",
+        ],
+    ),
+    write(
+        "Z -A EXPECTED",
+        [
+            "`-A -u EXPECTED`, as `-o save` writes it",
+            "`Device or resource busy`",
+            "the flow is added without it, with a warning",
+        ],
+    ),
+    write(
+        "Z refused",
+        [
+            "entries that the kernel refuses, with `-U` and `-D`",
+            "the command ends, or counts them as done; a fixed timeout is `you must be root`",
+            "each is named with the reason (ten at most), the others are changed, and \
+             `N flow entries could not be …`, exit 1",
+        ],
+    ),
+    write(
+        "Z why",
+        [
+            "a creation that the kernel refuses: `-I -u EXPECTED`, a full table, `-n` without NAT",
+            "the words of the error number",
+            "and what they mean here, in brackets",
+        ],
+    ),
+    write("Z -U -t 0", ["`-U -t 0`", "the flows end, `0 … updated`, exit 1", "they are shown and counted"]),
+    write(
+        "Z -U nat",
+        [
+            "`-U` with the address of `-n` or `-g`, and something to change",
+            "`Operation not supported`, and counted",
+            "the address selects; the flow is changed",
+        ],
+    ),
+    write(
+        "Z untranslated",
+        [
+            "`-I` and `-A` with reply addresses that are not the inverse, and neither `-n` nor `-g`",
+            "listed as if translated, which packets are not",
+            "the same, with a warning and the option to use",
+        ],
+    ),
+    write(
+        "Z untracked",
+        [
+            "`-R` of a saved DCCP flow that the kernel did not track as such",
+            "the whole file is refused: `You need to supply the --state option`",
+            "it is restored",
         ],
     ),
     write("W23", ["`-F` that fails", "says it has emptied the table", "says so only when it has"]),

@@ -265,6 +265,22 @@ pub fn late_protocol(e: &mut Expected<'_>) -> bool {
     e.retry(e.line.clone())
 }
 
+/// Which selector is empty, and what to use instead.
+pub fn empty_status(e: &mut Expected<'_>) -> bool {
+    let err = e.output.err();
+    let named = ["SRC_NAT", "DST_NAT"].map(|n| err.contains(&format!("WARNING: ignoring {n}")).then_some(n));
+    let named: Vec<&str> = named.into_iter().flatten().collect();
+    let plain = "Operation failed: invalid parameters\n";
+    if named.is_empty() || !e.line.has("dump") || !err.ends_with(plain) {
+        return false;
+    }
+    let options: Vec<String> =
+        named.iter().map(|n| format!("--{}", n.to_lowercase().replace('_', "-"))).collect();
+    let why = format!(" (`--status {}' selects nothing: use {})\n", named.join(","), options.join(" "));
+    e.output.stderr = err.replace(plain, &(plain.trim_end().to_owned() + &why)).into();
+    true
+}
+
 /// Ends the command at the first word with which ours finds something wrong: those that the original has read,
 /// and, if `its_own`, that with which it found something wrong itself. Warnings about words before stay.
 fn ended_by(e: &mut Expected<'_>, code: i32, its_own: bool, judge: impl Fn(&Word) -> Option<String>) -> bool {
