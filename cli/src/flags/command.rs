@@ -114,7 +114,7 @@ pub static COMMANDS: &[Command] = &[
         takes_table: true,
         tables: "[conntrack]",
         brief: "create an entry, or update the one that exists",
-        manual: "Like -I, but a flow that exists already is updated.",
+        manual: "Like -I, but a flow that exists already is changed where it differs; see ENTRIES THAT EXIST.",
     },
     Command {
         cmd: Cmd::Update,
@@ -123,7 +123,8 @@ pub static COMMANDS: &[Command] = &[
         takes_table: true,
         tables: "[conntrack]",
         brief: "change mark, timeout, status, state or labels of matching entries",
-        manual: "Changes the flows that match the given options, and shows those that were changed.",
+        manual: "Changes the flows that match the given options, and shows those that were changed. With -t 0 \
+                 they end.",
     },
     Command {
         cmd: Cmd::Event,

@@ -46,12 +46,14 @@ writes one object a line; docs/json\-schema.json in the source describes it. Mem
 .B \-o save
 writes lines that
 .B \-R
-reads again. Marks, labels, helpers and counters are not in them.
+reads again, onto the table that they were saved from as well as onto an empty one. The mark is in them; labels, helpers, masters and counters are not.
 .SH BATCH FILES
 .B \-R
 runs the commands of a file, one a line:
 .BR \-I ", " \-A ", " \-U ", " \-D " and " \-F
-on the conntrack table. Empty lines and lines that begin with # are skipped; double quotes group words. The whole file is checked before the first line is carried out. Every line behaves as if it were run alone, in order. Creations are sent in batches of up to 128: when one is refused the run ends, and the message names the line and says which later lines of its batch took effect. Consecutive
+on the conntrack table. Empty lines and lines that begin with # are skipped; double quotes group words. The whole file is checked before the first line is carried out. Every line behaves as if it were run alone, in order. Creations are sent in batches of up to 128: when one is refused the run ends, and the message names the line and says which later lines of its batch took effect; with
+.B \-\-keep\-going
+every refused line is named, and the last message says how many there were. Consecutive
 .B \-D
 lines are one pass over the table; what they delete is shown in the table's order. Memory does not grow with the file.
 .SH NUMBERS AND ADDRESSES
@@ -62,6 +64,15 @@ A prefix length is a number up to 32, or up to 128 for IPv6; a slash without one
 When it is not four decimal numbers, standard error says what it is read as: 10.1 is 10.0.0.1, and 010.1.0.5 is 8.1.0.5. Of an option that takes one value and is given twice the last value counts, and standard error says so. In a file of
 .B \-R
 the first twenty such lines are named and the others counted.
+.SH ENTRIES THAT EXIST, AND ENTRIES THAT ARE REFUSED
+.B \-A
+changes of a flow that exists what differs from the line, and succeeds when nothing does. Status bits that are set stay set, and a timeout that is fixed stays as it is when the line has
+.BR \-u ;
+a warning counts such flows. A saved EXPECTED cannot be set without the flow that expected this one: the flow is added without it, with a warning. Another translation than the one asked for is an error that names both.
+.PP
+When the kernel refuses to change some of the entries that
+.BR \-U " or " \-D
+selects, the others are changed all the same, the first ten are named with the reason, and the exit status is 1 with the number of those that could not be changed.
 .SH EVENTS
 The kernel drops events when the receive buffer is full. A warning is shown once a burst, then the number of events lost, and at the end their total. An event takes 1280 bytes of the buffer. While more than 16,000 come in a second they are gathered for half a millisecond, so that not every one costs a wake-up, unless the buffer has less than 512 KiB.
 .PP
