@@ -7,88 +7,19 @@
 use crate::filter::{Filter, Networks};
 use zct_engine::BpfInsn;
 use zct_engine::bpf::{Check, Load, Program, Verdict};
-use zct_wire::attr::NLA_F_NESTED;
-use zct_wire::consts::{af, cta, cta_ip, cta_proto, cta_tuple};
+use zct_engine::event_layout::{self, LAYOUTS, Layout};
 
-/// Where the family of an event is (`struct nfgenmsg`).
-const FAMILY_AT: u32 = 16;
-/// Where the original tuple starts; it comes first (§3.3).
-const ORIG_AT: u32 = 20;
 /// Networks of one list at most: a longer one is left to us.
 const NETWORKS_MAX: usize = 8;
 
-/// Where things are in the original tuple of one family, in bytes from the start of the message.
-struct Layout {
-    family: u8,
-    /// Length of CTA_TUPLE_IP.
-    ip_len: u16,
-    /// Length of one address attribute.
-    addr_len: u16,
-    src: u16,
-    dst: u16,
-}
-
-const LAYOUTS: [Layout; 2] = [
-    Layout { family: af::INET, ip_len: 20, addr_len: 8, src: cta_ip::V4_SRC, dst: cta_ip::V4_DST },
-    Layout { family: af::INET6, ip_len: 44, addr_len: 20, src: cta_ip::V6_SRC, dst: cta_ip::V6_DST },
-];
-
-/// An attribute header as it lies in memory.
-fn header(len: u16, kind: u16) -> [u8; 4] {
-    let ([a, b], [c, d]) = (len.to_ne_bytes(), kind.to_ne_bytes());
-    [a, b, c, d]
-}
-
-/// The type of an attribute, two bytes into its header.
-fn kind(at: u32, kind: u16) -> Check {
-    Check::equal(Load::Half(at + 2), u32::from(u16::from_be_bytes(kind.to_ne_bytes())))
-}
-
-impl Layout {
-    fn src_at(&self) -> u32 {
-        ORIG_AT + 12
+/// The checks that an address at `at` is in one of the networks; `None` when there is nothing to check.
+fn networks(layout: &Layout, list: &Networks, at: u32) -> Option<Vec<Vec<Check>>> {
+    if list.is_empty() || list.len() > NETWORKS_MAX {
+        return None;
     }
-
-    fn dst_at(&self) -> u32 {
-        self.src_at() + u32::from(self.addr_len)
-    }
-
-    fn proto_at(&self) -> u32 {
-        ORIG_AT + 4 + u32::from(self.ip_len) + 8
-    }
-
-    /// The checks that make the offsets true.
-    fn shape(&self) -> Vec<Check> {
-        let ip = ORIG_AT + 4;
-        let proto = ip + u32::from(self.ip_len);
-        vec![
-            kind(ORIG_AT, cta::TUPLE_ORIG | NLA_F_NESTED),
-            Check::bytes(ip, header(self.ip_len, cta_tuple::IP | NLA_F_NESTED)),
-            Check::bytes(ip + 4, header(self.addr_len, self.src)),
-            Check::bytes(ip + 4 + u32::from(self.addr_len), header(self.addr_len, self.dst)),
-            kind(proto, cta_tuple::PROTO | NLA_F_NESTED),
-            Check::bytes(proto + 4, header(5, cta_proto::NUM)),
-        ]
-    }
-
-    /// The checks that an address at `at` is in one of the networks; `None` when there is nothing to check.
-    fn networks(&self, list: &Networks, at: u32) -> Option<Vec<Vec<Check>>> {
-        if list.is_empty() || list.len() > NETWORKS_MAX {
-            return None;
-        }
-        let row = |n: &crate::filter::Network| {
-            let words = n.addr.bytes().chunks_exact(4).zip(n.mask.bytes().chunks_exact(4));
-            let word = |b: &[u8]| b.first_chunk().copied().map_or(0, u32::from_be_bytes);
-            words
-                .zip((at..).step_by(4))
-                .map(|((a, m), at)| Check { load: Load::Word(at), mask: word(m), value: word(a) })
-                .filter(|c| c.mask != 0)
-                .collect()
-        };
-        // A network of another family matches nothing here, and rows must not be read with its length.
-        let own = list.iter().filter(|n| n.addr.family() == self.family);
-        Some(own.map(row).collect())
-    }
+    // A network of another family matches nothing here, and rows must not be read with its length.
+    let own = list.iter().filter(|n| n.addr.family() == layout.family);
+    Some(own.map(|n| event_layout::network(at, n.addr.bytes(), n.mask.bytes())).collect())
 }
 
 /// The program for a selection; `None` when it would drop nothing, or would be too long.
@@ -99,7 +30,7 @@ pub fn program(filter: &Filter) -> Option<Vec<BpfInsn>> {
     }
     let mut program = Program::default();
     if let Some(family) = filter.family {
-        program.require(Check::equal(Load::Byte(FAMILY_AT), u32::from(family)), Verdict::Drop);
+        program.require(event_layout::family(family), Verdict::Drop);
     }
     for layout in LAYOUTS.iter().filter(|l| filter.family.is_none_or(|f| f == l.family)) {
         let mut block = Program::default();
@@ -110,11 +41,11 @@ pub fn program(filter: &Filter) -> Option<Vec<BpfInsn>> {
             block.require(Check::equal(Load::Byte(layout.proto_at()), u32::from(p)), Verdict::Drop);
         }
         for (list, at) in [(&filter.orig.src, layout.src_at()), (&filter.orig.dst, layout.dst_at())] {
-            if let Some(rows) = layout.networks(list, at) {
+            if let Some(rows) = networks(layout, list, at) {
                 block.require_one(rows, Verdict::Drop);
             }
         }
-        program.when(Check::equal(Load::Byte(FAMILY_AT), u32::from(layout.family)), block);
+        program.when(event_layout::family(layout.family), block);
     }
     program.assemble()
 }
