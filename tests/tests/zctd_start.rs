@@ -395,3 +395,42 @@ fn links_of_others_are_not_followed() {
     assert!(!at("plain").exists());
     site.stop();
 }
+
+/// Whatever the configuration accepts, the daemon runs with: nothing is allocated for it, and no time is so far
+/// away that it comes at once.
+#[test]
+fn the_largest_numbers_are_no_reason_to_fail() {
+    let _ns = Netns::fresh();
+    let dir = tempfile::tempdir().expect("a directory");
+    let site = Site::new(dir.path(), Zctd);
+    let (int, u32) = (i32::MAX, u32::MAX);
+    let general = format!(
+        "HashSize {u32}\nHashLimit {u32}\nNetlinkBufferSize {int}\nNetlinkBufferSizeMaxGrowth {int}\n\
+         NetlinkOverrunResync {int}\nEventIterationLimit {u32}"
+    );
+    let timeouts = format!("CommitTimeout {int} PurgeTimeout {int}");
+    let ends = "IPv4_address 127.0.0.1 IPv4_Destination_Address 127.0.0.2 Port 65535 Interface lo";
+    let buffers = format!("SndSocketBuffer {int} RcvSocketBuffer {int}");
+    for role in [
+        format!(
+            "Sync {{\nMode FTFW {{ ResendQueueSize {int} ACKWindowSize {int} {timeouts} }}\n\
+             TCP {{ {ends} {buffers} ErrorQueueLength {u32} }}\n}}\n"
+        ),
+        format!(
+            "Sync {{\nMode ALARM {{ RefreshTime {int} CacheTimeout {int} {timeouts} }}\nUDP {{ {ends} {buffers} }}\n}}\n"
+        ),
+        "Stats { }\n".to_owned(),
+    ] {
+        for polling in [String::new(), format!("\nPollSecs {int}")] {
+            site.configure(&role, Some(&site.log.display().to_string()), &format!("{general}{polling}"));
+            let said = site.run(&["-d"]);
+            assert_eq!((said.exit, said.err()), (Exit::Code(0), String::new()), "{role}");
+            for words in [&["-s"][..], &["-R"], &["-c"], &["-n"], &["-B"], &["-t"], &["-s", "runtime"]] {
+                let said = site.run(words);
+                assert_eq!((said.exit, said.err()), (Exit::Code(0), String::new()), "{role} {words:?}");
+            }
+            site.stop();
+            assert!(!site.log().contains("(scheduled)"), "{}", site.log());
+        }
+    }
+}

@@ -17,6 +17,7 @@
 //! - In `Stats`, `Syslog` and `LogFile` are independent. The original heeds `Syslog` only beside a `LogFile`,
 //!   and without one sends flows to General's syslog as errors.
 //! - A Multicast link finds its interface whether `Interface` comes before or after `IPv6_address`.
+//! - `Helper` is read and checked, and then nothing comes of it but a warning and a count for each `Type`.
 //! - A daemon does not start with links that lack a port or a peer, or with an `ACKWindowSize` of 1 or more
 //!   than `ResendQueueSize`: the original starts, and replicates nothing or loses it.
 //!

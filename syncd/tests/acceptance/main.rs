@@ -74,6 +74,16 @@ fn zctd_accepts_what_conntrackd_accepts() {
     }
 }
 
+#[test]
+fn the_readme_counts_the_differences() {
+    let names: std::collections::BTreeSet<_> = differences::names().collect();
+    let words = ["Ten", "Eleven", "Twelve", "Thirteen", "Fourteen", "Fifteen", "Sixteen"];
+    let word = words.get(names.len().wrapping_sub(10)).expect("a word for the number");
+    let readme = include_str!("../../../README.md");
+    let counted = format!("{word} changes to the file format");
+    assert!(readme.contains(&counted), "README does not say: {counted}");
+}
+
 /// Asks for a part of the corpus, evenly spread, or for all of it with `ZCT_ORACLE=all`; `ZCT_GOLDEN=write`
 /// asks for all and renews the golden file.
 #[test]
