@@ -4,8 +4,8 @@
 //! requests by sequence number. The kernel goes on after a refusal, so later requests of the batch have
 //! been carried out.
 
-use crate::dump::verdict;
 use crate::error::Error;
+use crate::receive::verdict;
 use crate::socket::{CHUNK, NetlinkSocket};
 use zct_wire::build::Full;
 use zct_wire::consts::{nlm_f, nlmsg};

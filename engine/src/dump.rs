@@ -8,13 +8,13 @@
 
 use crate::error::Error;
 use crate::handoff::{Closing, Handoff};
+use crate::receive::Receiving;
 use crate::sink::{Lost, Sink};
 use crate::socket::CHUNK;
 use crate::transport::Transport;
-use std::io;
 use std::ops::ControlFlow;
 use zct_wire::consts::nlmsg;
-use zct_wire::header::{CtMsg, Frame, Frames};
+use zct_wire::header::{CtMsg, Frames};
 
 /// How a dump ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,81 +70,39 @@ pub(crate) fn deliver(datagram: &[u8], seq: u32, sink: &mut dyn Sink) -> Control
     ControlFlow::Continue(())
 }
 
-/// The answer to request `seq` that ends it, if this message is it.
-pub(crate) fn verdict(frame: Frame<'_>, seq: u32) -> Option<Result<(), Error>> {
-    let kind = frame.hdr.kind.get();
-    if frame.hdr.seq.get() != seq || (kind != nlmsg::DONE && kind != nlmsg::ERROR) {
-        return None;
-    }
-    Some(match (frame.code(), frame.error()) {
-        (Ok(0), _) => Ok(()),
-        (Ok(code), error) => {
-            let hint = error.and_then(Result::ok).and_then(|e| e.text);
-            let hint = hint.map(|t| String::from_utf8_lossy(t).into());
-            Err(Error::Refused { errno: code.saturating_neg(), hint })
-        }
-        (Err(e), _) => Err(e.into()),
-    })
-}
-
 /// Receives datagrams into slabs and watches for the end.
 struct Intake<'a> {
     link: &'a mut dyn Transport,
-    seq: u32,
-    /// False after an overrun: with the end possibly lost, waiting for it could take forever.
-    wait: bool,
-    /// The first loss of each kind; told to the sink at the end, which may be on another thread.
+    receiving: Receiving,
+    /// The first loss of its kind; told to the sink at the end, which may be on another thread.
     truncated: Option<usize>,
-    overrun: bool,
 }
 
 impl<'a> Intake<'a> {
     fn new(link: &'a mut dyn Transport, seq: u32) -> Self {
-        Intake { link, seq, wait: true, truncated: None, overrun: false }
+        Intake { link, receiving: Receiving::new(seq, true), truncated: None }
     }
 
     /// Fills the slab; true when the dump ended within it.
     fn fill(&mut self, slab: &mut Slab) -> Result<bool, Error> {
         slab.used = 0;
         for (chunk, len) in slab.bytes.chunks_exact_mut(CHUNK).zip(&mut slab.lens) {
-            *len = self.datagram(chunk)?;
+            let Some(piece) = self.receiving.next(self.link, chunk)? else { break };
+            *len = piece.datagram.len();
             slab.used += 1;
-            let whole = chunk.get(..*len).unwrap_or(chunk);
-            // DONE comes in a datagram of its own today, but nothing promises that.
-            let verdict = Frames::new(whole).map_while(Result::ok).find_map(|f| verdict(f, self.seq));
-            if let Some(end) = verdict {
+            self.truncated = self.truncated.or(piece.cut);
+            if let Some(end) = piece.end {
                 return end.map(|()| true);
             }
         }
         Ok(false)
     }
 
-    fn datagram(&mut self, chunk: &mut [u8]) -> Result<usize, Error> {
-        loop {
-            match self.link.recv(chunk, self.wait) {
-                Ok(n) => {
-                    if n > chunk.len() {
-                        self.truncated.get_or_insert(n);
-                    }
-                    return Ok(n.min(chunk.len()));
-                }
-                Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => {
-                    self.overrun = true;
-                    self.wait = false;
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.overrun => {
-                    return Err(Error::sys("recvfrom", io::Error::from_raw_os_error(libc::ENOBUFS)));
-                }
-                Err(e) => return Err(Error::sys("recvfrom", e)),
-            }
-        }
-    }
-
     fn tell_losses(&self, sink: &mut dyn Sink) {
         if let Some(len) = self.truncated {
             sink.lost(Lost::Truncated { len });
         }
-        if self.overrun {
+        if self.receiving.overrun() {
             sink.lost(Lost::Overrun { count: None });
         }
     }
@@ -167,7 +125,7 @@ pub fn run(link: &mut dyn Transport, seq: u32, sink: &mut dyn Sink) -> Result<En
 fn run_from(intake: &mut Intake<'_>, slab: &mut Slab, sink: &mut dyn Sink) -> Result<End, Error> {
     loop {
         let filled = intake.fill(slab);
-        let flow = slab.deliver(intake.seq, sink);
+        let flow = slab.deliver(intake.receiving.seq(), sink);
         if flow.is_break() {
             return Ok(End::Stopped);
         }

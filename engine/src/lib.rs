@@ -44,6 +44,7 @@ pub mod process;
 pub mod protocols;
 pub mod reactor;
 pub mod read_file;
+mod receive;
 pub mod request;
 pub mod route;
 pub mod sink;

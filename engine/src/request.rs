@@ -1,12 +1,13 @@
 //! Single requests: sent with the ACK flag, answered by messages and an acknowledgement or a refusal.
 
-use crate::dump::{End, deliver, overlapped, run, verdict};
+use crate::dump::{End, deliver, overlapped, run};
 use crate::error::Error;
+use crate::receive::until_end;
 use crate::sink::{Lost, Sink};
 use crate::socket::{CHUNK, NetlinkSocket};
 use crate::transport::Transport;
 use zct_wire::build::Full;
-use zct_wire::header::{Frames, NlHdr};
+use zct_wire::header::NlHdr;
 use zct_wire::request::REQUEST_MAX;
 
 /// A socket for requests and dumps, with its sequence numbers and buffers.
@@ -102,19 +103,14 @@ impl Requests {
 
 /// Receives the answer to request `seq` up to its acknowledgement.
 fn answer(link: &mut dyn Transport, seq: u32, into: &mut [u8], sink: &mut dyn Sink) -> Result<(), Error> {
-    loop {
-        let len = link.recv(into, true).map_err(|e| Error::sys("recvfrom", e))?;
-        if len > into.len() {
+    until_end(link, seq, into, &mut |piece| {
+        if let Some(len) = piece.cut {
             sink.lost(Lost::Truncated { len });
         }
-        let datagram = into.get(..len).unwrap_or(into);
         // A sink that wants no more still gets its acknowledgement read: the socket stays in step.
-        _ = deliver(datagram, seq, sink);
-        let end = Frames::new(datagram).map_while(Result::ok).find_map(|f| verdict(f, seq));
-        if let Some(end) = end {
-            return end;
-        }
-    }
+        _ = deliver(piece.datagram, seq, sink);
+        Ok(())
+    })
 }
 
 /// How many buckets the hash table has. Read from `/proc`; `None` where it is not shown.

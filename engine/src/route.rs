@@ -1,8 +1,8 @@
 //! Network interfaces: what there is, and what changes (NETLINK_ROUTE, rtnetlink(7)).
 
-use crate::dump::verdict;
 use crate::error::Error;
 use crate::reactor::Turn;
+use crate::receive::until_end;
 use crate::socket::{CHUNK, NetlinkSocket};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -46,19 +46,9 @@ impl Interfaces {
         self.seq += 1;
         let mut request = [0; 64];
         self.socket.send(link::dump(&mut request, self.seq)?)?;
-        loop {
-            let len = match self.socket.recv(&mut self.chunk, true) {
-                Ok(len) => len,
-                // The list may have lost its end: the caller tries again.
-                Err(e) => return Err(Error::sys("recvfrom", e)),
-            };
-            let datagram = self.chunk.get(..len).unwrap_or(&self.chunk);
-            deliver(datagram, tell)?;
-            if let Some(end) = Frames::new(datagram).map_while(Result::ok).find_map(|f| verdict(f, self.seq))
-            {
-                return end;
-            }
-        }
+        // A list that has lost its end is an error: the caller tries again.
+        let link = &mut &self.socket;
+        until_end(link, self.seq, &mut self.chunk, &mut |piece| deliver(piece.datagram, tell))
     }
 
     /// Tells of what has changed; never sleeps. After [`Change::Lost`] it lists everything again.

@@ -4,16 +4,15 @@
 //! kernel keeps its place between two calls for as long as it takes; what it puts into the next datagram it
 //! decides when it hands out the one before (spec/ctnetlink.md §6.1).
 
-use crate::dump::{deliver, verdict};
+use crate::dump::deliver;
 use crate::error::Error;
+use crate::receive::Receiving;
 use crate::request::buckets;
 use crate::sink::{Lost, Sink};
 use crate::socket::{CHUNK, NetlinkSocket};
 use crate::transport::Transport;
-use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use zct_wire::build::Full;
-use zct_wire::header::Frames;
 use zct_wire::request::REQUEST_MAX;
 
 /// How far a dump has come.
@@ -42,17 +41,16 @@ pub struct StepDump {
 #[derive(Debug)]
 struct State {
     chunk: Box<[u8]>,
-    seq: u32,
+    receiving: Receiving,
     running: bool,
-    overrun: bool,
     buckets: Option<u64>,
 }
 
 impl StepDump {
     /// Opens a socket in the caller's network namespace.
     pub fn open() -> Result<StepDump, Error> {
-        let state =
-            State { chunk: vec![0; CHUNK].into(), seq: 0, running: false, overrun: false, buckets: None };
+        let receiving = Receiving::new(0, false);
+        let state = State { chunk: vec![0; CHUNK].into(), receiving, running: false, buckets: None };
         Ok(StepDump { socket: NetlinkSocket::open()?, out: vec![0; REQUEST_MAX].into(), state })
     }
 
@@ -78,9 +76,9 @@ impl StepDump {
             self.socket = NetlinkSocket::open()?;
         }
         let s = &mut self.state;
-        s.seq = s.seq.checked_add(1).unwrap_or(1);
-        let request = build(&mut self.out, s.seq)?;
-        (s.overrun, s.buckets) = (false, buckets());
+        s.receiving = Receiving::new(s.receiving.seq().checked_add(1).unwrap_or(1), false);
+        let request = build(&mut self.out, s.receiving.seq())?;
+        s.buckets = buckets();
         self.socket.send(request)?;
         s.running = true;
         Ok(())
@@ -114,34 +112,25 @@ impl State {
             return Ok(Progress::Done);
         }
         for _ in 0..budget {
-            match link.recv(&mut self.chunk, false) {
-                Ok(len) => {
-                    if len > self.chunk.len() {
-                        sink.lost(Lost::Truncated { len });
-                    }
-                    let datagram = self.chunk.get(..len).unwrap_or(&self.chunk);
-                    let flow = deliver(datagram, self.seq, sink);
-                    let end = Frames::new(datagram).map_while(Result::ok).find_map(|f| verdict(f, self.seq));
-                    if let Some(end) = end {
-                        return self.finish(end, sink);
-                    }
-                    if flow.is_break() {
-                        return Ok(Progress::More);
-                    }
-                }
-                // The end may be among what was lost: what is queued is read, and then it is over.
-                Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => {
-                    self.overrun = true;
-                    sink.lost(Lost::Overrun { count: None });
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock && !self.overrun => {
-                    return Ok(Progress::Waiting);
-                }
-                Err(e) => {
-                    let lost = self.overrun && e.kind() == io::ErrorKind::WouldBlock;
-                    let e = if lost { io::Error::from_raw_os_error(libc::ENOBUFS) } else { e };
-                    return self.finish(Err(Error::sys("recvfrom", e)), sink);
-                }
+            let told = self.receiving.overrun();
+            let piece = self.receiving.next(link, &mut self.chunk);
+            if self.receiving.overrun() && !told {
+                sink.lost(Lost::Overrun { count: None });
+            }
+            let piece = match piece {
+                Ok(Some(piece)) => piece,
+                Ok(None) => return Ok(Progress::Waiting),
+                Err(e) => return self.finish(Err(e), sink),
+            };
+            if let Some(len) = piece.cut {
+                sink.lost(Lost::Truncated { len });
+            }
+            let flow = deliver(piece.datagram, self.receiving.seq(), sink);
+            if let Some(end) = piece.end {
+                return self.finish(end, sink);
+            }
+            if flow.is_break() {
+                return Ok(Progress::More);
             }
         }
         Ok(Progress::More)
@@ -182,7 +171,8 @@ mod tests {
     }
 
     fn state() -> State {
-        State { chunk: vec![0; CHUNK].into(), seq: 7, running: true, overrun: false, buckets: buckets() }
+        let receiving = Receiving::new(7, false);
+        State { chunk: vec![0; CHUNK].into(), receiving, running: true, buckets: buckets() }
     }
 
     fn flows(count: u32) -> Vec<u8> {
