@@ -133,7 +133,6 @@ fn values(hit: u64, max: u64) -> Vec<String> {
         "any",
         "http",
         "ESTABLISHED",
-        "!N",
         "N!",
     ] {
         all.push(form.replace('N', &hit.to_string()));
