@@ -13,7 +13,7 @@ use zct_tests::mask::Mask;
 use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool};
 use zct_tests::rules::labels::with_numbers;
-use zct_tests::rules::listing::sctp_names;
+use zct_tests::rules::listing::{sctp_names, with_marks, with_ports, with_states};
 use zct_tests::seed::{Kernel, Mix, Storm, TRACKING, tcp, udp};
 use zct_tests::traffic::Traffic;
 use zct_wire::consts::ips;
@@ -102,6 +102,11 @@ fn compare(options: &[&[&str]], ledger: &mut Ledger) {
         let mut want = without_clock_and_names(&expected(&theirs, ledger));
         let have = without_clock_and_names(&ours);
         want.stdout = with_numbers(&want.out(), &have.out(), true).into();
+        if words.iter().any(|w| w.starts_with("save")) && want.lines().len() == have.lines().len() {
+            want.stdout = with_states(&want.lines(), &have.lines()).into();
+            want.stdout = with_ports(&want.lines(), &have.lines()).into();
+            want.stdout = with_marks(&want.lines(), &have.lines()).into();
+        }
         let (w, h) = (want.lines(), have.lines());
         let at = w.iter().zip(&h).take_while(|(a, b)| a == b).count();
         assert!(

@@ -475,13 +475,18 @@ pub fn saved_states(e: &mut Expected<'_>) -> bool {
     if theirs.len() != ours.len() || !theirs.iter().any(|l| l.contains("--state (null)")) {
         return false;
     }
+    e.output.stdout = with_states(&theirs, &ours).into();
+    true
+}
+
+/// The original's saved lines with the names of ours for the states that it has none for.
+pub fn with_states(theirs: &[String], ours: &[String]) -> String {
     let state = |l: &String| l.split(" --state ").nth(1)?.split(' ').next().map(str::to_owned);
     let named = |(theirs, ours): (&String, &String)| {
         let name = state(ours).filter(|s| ["HEARTBEAT_SENT", "HEARTBEAT_ACKED"].contains(&s.as_str()));
         theirs.replace("(null)", &name.unwrap_or_default()) + "\n"
     };
-    e.output.stdout = theirs.iter().zip(&ours).map(named).collect::<String>().into();
-    true
+    theirs.iter().zip(ours).map(named).collect()
 }
 
 /// NAT options for flows of which only a port is translated.
@@ -491,6 +496,13 @@ pub fn saved_ports(e: &mut Expected<'_>) -> bool {
     if theirs.len() != ours.len() || !ours.iter().any(saved) {
         return false;
     }
+    e.output.stdout = with_ports(&theirs, &ours).into();
+    true
+}
+
+/// The original's saved lines with the NAT options of ours where only a port is translated.
+pub fn with_ports(theirs: &[String], ours: &[String]) -> String {
+    let saved = |l: &String| l.starts_with("-A ");
     let with_nat = |(theirs, ours): (&String, &String)| {
         let (f, mut line) = (Facts::of(theirs), theirs.clone());
         if !saved(theirs) || f.proto == "gre" {
@@ -504,8 +516,7 @@ pub fn saved_ports(e: &mut Expected<'_>) -> bool {
         }
         line + "\n"
     };
-    e.output.stdout = theirs.iter().zip(&ours).map(with_nat).collect::<String>().into();
-    true
+    theirs.iter().zip(ours).map(with_nat).collect()
 }
 
 /// Saved lines with marks: those that a plain listing of the original shows.
@@ -526,13 +537,18 @@ pub fn saved_marks(e: &mut Expected<'_>) -> bool {
             return false;
         }
     }
-    let unmarked = |l: &String| match after(l, " -m ") {
-        Some(mark) => l.replacen(&format!(" -m {mark}"), "", 1),
-        None => l.clone(),
+    e.output.stdout = with_marks(&theirs, &ours).into();
+    true
+}
+
+/// The original's saved lines with the marks of ours, where that is all that differs.
+pub fn with_marks(theirs: &[String], ours: &[String]) -> String {
+    let unmarked = |l: &str| match l.split_once(" -m ") {
+        Some((before, rest)) => format!("{before}{}", rest.find(' ').map_or("", |at| &rest[at..])),
+        None => l.to_owned(),
     };
     let with_mark = |(theirs, ours): (&String, &String)| {
         format!("{}\n", if unmarked(ours) == *theirs { ours } else { theirs })
     };
-    e.output.stdout = theirs.iter().zip(&ours).map(with_mark).collect::<String>().into();
-    true
+    theirs.iter().zip(ours).map(with_mark).collect()
 }
