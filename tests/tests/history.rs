@@ -242,9 +242,10 @@ fn seen(output: &Output) -> Seen {
     let mut lines: Vec<String> =
         mask.apply(&output.out()).lines().map(known_state).map(|l| unmarked(&l)).collect();
     lines.sort();
-    // Ours says so when nothing was selected by, which the original does not (Z bare -D).
+    // Ours says so when nothing was selected by (Z bare -D), and when an option was given twice.
     let err = mask.apply(&output.err());
-    let stderr = err.lines().filter(|l| !l.contains("no selection was given")).map(|l| l.to_owned() + "\n");
+    let ours = ["no selection was given", " given twice: using "];
+    let stderr = err.lines().filter(|l| !ours.iter().any(|o| l.contains(o))).map(|l| l.to_owned() + "\n");
     Seen { exit: output.exit, stderr: stderr.collect(), lines }
 }
 

@@ -150,7 +150,7 @@ fn everything() -> Result<(), String> {
         return Err(ours.output.wrong("failed"));
     }
     same("the table", &lasting(&original.after), &lasting(&ours.after))?;
-    // And what is saved loads again to the same table, but for marks and labels, which the format has not.
+    // And what is saved loads again to the same table, but for labels, which the format has not.
     let saved = conntrack(By::Ours, "-L -o save");
     let again = ran("", &[], || lab::run(By::Ours.path(), "-R -", &saved.out))?;
     let saved_again = conntrack(By::Ours, "-L -o save");

@@ -40,9 +40,13 @@ pub(crate) fn compare_but(line: &str, hide: fn(&str) -> String) -> Result<Output
     Ok(ours)
 }
 
-/// XML without the states of SCTP and DCCP, for which the original prints names of TCP (W16).
+/// XML without the states of SCTP and DCCP, for which the original prints names of TCP (W16), and saved lines
+/// without the mark, which it leaves out.
 pub(crate) fn tcp_states(text: &str) -> String {
     let strip = |line: &str| {
+        if let (Some((head, tail)), true) = (line.split_once(" -m "), line.contains("-A -t ")) {
+            return format!("{head}{}", tail.find(' ').map_or("", |at| &tail[at..]));
+        }
         let other = line.contains("protonum=\"132\"") || line.contains("protonum=\"33\"");
         match (line.split_once("<state>"), line.split_once("</state>")) {
             (Some((head, _)), Some((_, tail))) if other => format!("{head}{tail}"),
