@@ -150,6 +150,11 @@ const VALUES: &[&str] = &[
     "client",
     "ASSURED",
     "!ASSURED",
+    "!10.0.0.1",
+    "10.0.0.0/8,!10.0.0.1",
+    "!53",
+    "ESTABLISHED,TIME_WAIT",
+    "!CLOSE",
     "SEEN_REPLY,ASSURED",
     "UNSET",
     "S",
@@ -221,6 +226,9 @@ impl Lines<'_> {
             _ if self.rng.u8(..30) == 0 => None,
             _ => Some(self.value(opt.names[0])),
         };
+        if self.rng.u8(..12) == 0 {
+            self.push(b"!".to_vec());
+        }
         let name = opt.names[self.rng.usize(..opt.names.len())];
         let short = opt.short.filter(|_| self.rng.bool());
         let cut = if self.rng.u8(..8) == 0 { self.rng.usize(1..=name.len()) } else { name.len() };

@@ -169,6 +169,7 @@ fn difference(id: &str, cases: &mut Cases<'_>, world: &World) -> Vec<String> {
             "-L ! -p tcp ! -d 2001:db8::1 -o extended",
             "-L -p !tcp,!udp",
             "-L -p udp ! --dport 53,443 --sport !53 -o id",
+            "-L -p udp --dport 1-60000,!53-443 ! --sport 1000-1001",
             "-L -w !3 ! --orig-zone 0",
             "-L ! -n ! -g -o xml",
             "-L ! -j -p udp -o save",

@@ -40,6 +40,9 @@ fn hint(word: &[u8], shown: &str, command: char) -> Option<String> {
     if word.starts_with(b"!") {
         return Some("! negates the option behind it, as in ! -s ADDR".to_owned());
     }
+    if word.is_empty() {
+        return Some("an empty word may be that of an empty variable".to_owned());
+    }
     // A lone number is an address too, for inet_aton.
     let dotted = word.iter().any(|b| matches!(b, b'.' | b':'));
     if dotted && addr::network(word).is_ok() {
@@ -73,6 +76,8 @@ mod tests {
             ("-D -p tcp conntrack", "conntrack: a table comes right behind the command, -D conntrack"),
             ("x -A", "the stray word `x'"),
             ("-I expect -", "the stray word `-'"),
+            ("-D -p tcp ", "the stray word `'; an empty word may be that of an empty variable"),
+            ("-U -m 5 ! 10.0.0.1/8", "10.0.0.1/8: did you mean -s 10.0.0.1/8 or -d 10.0.0.1/8?"),
         ] {
             let args = of(line);
             let fail = check(&args).unwrap_err();

@@ -229,7 +229,7 @@ pub static FLAGS: &[Flag] = &[
         brief: "layer 4 protocol, by name or number",
         manual: "Names in any case: tcp, udp, udplite, icmp, icmpv6, sctp, gre, dccp; else a name of \
                  /etc/protocols or a number from 0 to 255. The options of the protocol may stand before it, \
-                 too; cut short only behind it.",
+                 too.",
         complete: Complete::Words(&tracked::NAMES),
     },
     Flag {

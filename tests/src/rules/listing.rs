@@ -1,6 +1,6 @@
 //! Rules about what is listed, and how an entry is written.
 
-use super::words::{is_list, ranges};
+use super::words::{is_list, ranges, unusual_addresses};
 use super::{SCTP, any_base, warnings};
 use crate::differences::Expected;
 use crate::entries::{Entries, Facts};
@@ -99,7 +99,7 @@ pub fn lists(e: &mut Expected<'_>) -> bool {
         let fits = |p: u32| ranges.iter().any(|(first, last)| (*first..=*last).contains(&p.into()));
         entries.lines.retain(|l| Facts::of(l).ports[i].is_some_and(fits));
     }
-    for (name, values) in networks {
+    for (name, values) in &networks {
         let mut any: Option<Entries> = None;
         for value in values.split(',') {
             let option = format!("--{name}");
@@ -113,6 +113,10 @@ pub fn lists(e: &mut Expected<'_>) -> bool {
         entries.keep(&any.expect("a list has pieces"));
     }
     e.output = entries.into_output(&e.output);
+    // What is said of the addresses was not said by the original without them.
+    let rest = std::mem::replace(&mut e.line, line.only(|w| networks.iter().any(|(n, _)| w.name() == *n)));
+    unusual_addresses(e);
+    e.line = rest;
     true
 }
 
