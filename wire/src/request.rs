@@ -254,6 +254,16 @@ pub fn get_again<'b>(buf: &'b mut [u8], seq: u32, key: &FlowKey<'_>) -> Result<&
     b.finish()
 }
 
+/// Asks for the flow with this original tuple; the answer is the flow as it is now.
+pub fn find<'b>(buf: &'b mut [u8], seq: u32, orig: &Addressed, zone: Option<u16>) -> Result<&'b [u8], Full> {
+    let mut b = Builder::new(buf, ipctnl::GET, nlm_f::REQUEST, seq, orig.family(), 0);
+    orig.tuple().build(&mut b, cta::TUPLE_ORIG);
+    if let Some(z) = zone {
+        b.put_be16(cta::ZONE, z);
+    }
+    b.finish()
+}
+
 /// Deletes every flow of both families, or every expectation: the one delete without a tuple.
 pub fn flush(buf: &mut [u8], seq: u32, expect: bool) -> Result<&[u8], Full> {
     let kind = if expect { ipctnl_exp::DELETE } else { ipctnl::DELETE };
@@ -365,6 +375,10 @@ mod tests {
         let whole = Addressed::try_from(&tuple()).unwrap();
         let m = msg(delete_tuple(&mut buf, 3, 0, &whole, Some(7)).unwrap());
         assert_eq!((m.kind(), m.hdr.flags.get(), m.nf.family), (ipctnl::DELETE, nlm_f::REQUEST, 2));
+        let f = FlowView::index(m).unwrap();
+        assert_eq!((f.orig().unwrap(), f.zone().unwrap()), (Some(tuple()), Some(7)));
+        let m = msg(find(&mut buf, 3, &whole, Some(7)).unwrap());
+        assert_eq!((m.kind(), m.hdr.flags.get(), m.nf.family), (ipctnl::GET, nlm_f::REQUEST, 2));
         let f = FlowView::index(m).unwrap();
         assert_eq!((f.orig().unwrap(), f.zone().unwrap()), (Some(tuple()), Some(7)));
         let m = msg(delete_expect(&mut buf, 3, nlm_f::ACK, &whole).unwrap());

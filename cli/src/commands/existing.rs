@@ -11,14 +11,12 @@ use std::fmt::Write as _;
 use zct_engine::batch::BATCH_MAX;
 use zct_engine::{Answer, Batch, Error};
 use zct_wire::WireError;
-use zct_wire::build::Full;
 use zct_wire::consts::ips;
 use zct_wire::flow::FlowView;
-use zct_wire::header::{CtMsg, Frames};
 use zct_wire::proto::{ProtoInfo, TcpInfo};
-use zct_wire::request::{self, NewFlow, REQUEST_MAX};
+use zct_wire::request::{self, NewFlow};
 use zct_wire::text::Out;
-use zct_wire::tuple::{Addr, Tuple};
+use zct_wire::tuple::{Addr, Addressed, Tuple};
 
 /// Room for the answers to a batch of requests for flows: each takes up to a page and more.
 const ANSWERS_BYTES: usize = 1 << 20;
@@ -71,18 +69,6 @@ enum By {
     Orig,
     /// With zones of one direction, the original one of a flow may be the reply direction of another too.
     Reply,
-}
-
-/// The request for the flow that another request would create or change.
-fn look_up<'b>(buf: &'b mut [u8], seq: u32, flow: &NewFlow<'_>) -> Result<&'b [u8], Full> {
-    // What finds it is the tuple of the request that would create it.
-    let mut new = [0; REQUEST_MAX];
-    let only = NewFlow { family: flow.family, orig: flow.orig, zone: flow.zone, ..NewFlow::default() };
-    let new = request::new_flow(&mut new, seq, 0, &only)?;
-    let view = Frames::new(new).next().and_then(Result::ok).and_then(|f| CtMsg::parse(f).ok());
-    let view = view.and_then(|m| FlowView::index(m).ok());
-    let key = view.as_ref().and_then(|v| v.key().ok()).ok_or(Full)?;
-    request::get_again(buf, seq, &key)
 }
 
 /// What a line changes of the flow that was found for it.
@@ -260,7 +246,9 @@ impl Adder {
     /// Looks for the flows of at most [`BATCH_MAX`] lines.
     pub(crate) fn find(&mut self, lines: &[&Wanted]) -> Result<Vec<Found>, Error> {
         for line in lines {
-            self.gets.add(|buf, seq| look_up(buf, seq, &line.flow))?;
+            // What finds it is the tuple of the request that would create it.
+            let orig = Addressed::try_from(&line.flow.orig.unwrap_or_default())?;
+            self.gets.add(|buf, seq| request::find(buf, seq, &orig, line.flow.zone))?;
         }
         let mut found: Vec<Found> = lines.iter().map(|_| Found::Nothing).collect();
         self.gets.send(&mut |at, answer| found[at] = judged(lines[at], answer, By::Orig))?;
