@@ -82,7 +82,9 @@ impl Wanted {
     /// as if it were translated; its packets are not.
     pub(crate) fn looks_translated(&self) -> Option<String> {
         let (orig, reply) = (self.flow.orig?, self.flow.reply?);
-        if self.reply.is_none() || self.flow.nat_src.is_some() || self.flow.nat_dst.is_some() {
+        let translated = self.flow.nat_src.is_some() || self.flow.nat_dst.is_some();
+        // Without its ports the kernel takes no such direction.
+        if self.reply.is_none() || translated || reply.proto != orig.proto {
             return None;
         }
         // The keys of GRE differ from one direction to the other without any translation.
@@ -131,9 +133,6 @@ impl Wanted {
 /// `-I`, `-A`.
 pub fn flow(call: &Invocation, mode: Mode) -> Result<(), Fail> {
     let wanted = wanted(call, mode)?;
-    if let Some(text) = wanted.looks_translated() {
-        warn(text.as_bytes());
-    }
     let created = Requests::open().and_then(|mut r| {
         let flags = FLAGS | nlm_f::ACK;
         r.ask(|buf, seq| request::new_flow(buf, seq, flags, &wanted.flow), &mut Silent)
@@ -151,6 +150,9 @@ pub fn flow(call: &Invocation, mode: Mode) -> Result<(), Fail> {
         Err(e) => return Err(wanted.refused(mode, &e)),
     };
     for text in Short::warnings(u64::from(short.expected), u64::from(short.timeout.is_some())) {
+        warn(text.as_bytes());
+    }
+    if let Some(text) = wanted.looks_translated() {
         warn(text.as_bytes());
     }
     let done = if mode == Mode::Create { "created" } else { "added" };
