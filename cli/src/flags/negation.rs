@@ -6,7 +6,7 @@
 
 use super::args::Args;
 use super::command::{COMMANDS, Cmd, Table};
-use super::protocol::PROTOCOLS;
+use super::protocol::{PROTOCOLS, protocol_flags};
 use super::table::{FLAGS, Flag, Id};
 use crate::fail::Fail;
 use crate::selection;
@@ -108,7 +108,9 @@ pub fn check(args: &Args) -> Result<(), Fail> {
         (Cmd::Get, Table::Conntrack) => matches!(f.id, Id::Label | Id::State),
         _ => false,
     };
-    let mut flags = FLAGS.iter().chain(PROTOCOLS.iter().flat_map(|p| p.flags()));
+    // Protocols share ids; the one that was named last knows what it calls them.
+    let own = args.protocol.and_then(|p| protocol_flags(p.num)).into_iter().flat_map(|p| p.flags());
+    let mut flags = FLAGS.iter().chain(own).chain(PROTOCOLS.iter().flat_map(|p| p.flags()));
     let Some(flag) = flags.find(|f| args.negated.has(f.id) && !allowed(f)) else { return Ok(()) };
     let letter = COMMANDS.iter().find(|c| c.cmd == cmd).map_or('?', |c| char::from(c.short));
     let name = flag.names[0];
@@ -131,6 +133,14 @@ mod tests {
 
     fn message(line: &str) -> String {
         String::from_utf8(of(line).expect_err(line).text).unwrap()
+    }
+
+    #[test]
+    fn the_option_is_named_as_its_protocol_calls_it() {
+        let line = "-A -s ::1 -d ::2 -t 5 -p icmpv6 --icmpv6-type 128 --icmpv6-code !0";
+        assert_eq!(message(line), "`! --icmpv6-code' selects, and -A does not select by --icmpv6-code");
+        let line = "-A -s 1.1.1.1 -d 2.2.2.2 -t 5 -p gre --srckey !1 --dstkey 2";
+        assert_eq!(message(line), "`! --srckey' selects, and -A does not select by --srckey");
     }
 
     #[test]
