@@ -54,7 +54,7 @@ pub(crate) fn typed(rng: &mut Rng, row: &Row, text: &str) -> Vec<String> {
 
 /// Whether standard error says which value is wrong.
 pub(crate) fn names(err: &str, text: &str, row: &Row) -> bool {
-    let parts = text.split([',', '/', ':', '[', ']', '-']).chain(text.split([',', '/'])).chain([text]);
+    let parts = text.split([',', '/', ':', '[', ']', '-', '!']).chain(text.split([',', '/'])).chain([text]);
     let mut worth =
         parts.map(|p| p.trim().chars().take(40).collect::<String>()).filter(|p| !p.is_empty()).peekable();
     if worth.peek().is_none() || !text.is_ascii() || text.contains(['\n', '\t', '\\', '"']) {
@@ -75,10 +75,13 @@ pub(crate) fn names(err: &str, text: &str, row: &Row) -> bool {
         || err.contains("mismatched address family");
     let no_length = row.names.iter().any(|n| err.contains(&format!("CIDR notation unavailable for `--{n}'")));
     // Nothing where there should be something is shown as nothing, or by what is around it.
-    let nothing =
-        text.split([',', '/']).any(|p| p.trim().is_empty()) && (err.contains("`'") || err.contains("''"));
+    let mut empty = text.split([',', '/', ':']).filter(|p| p.trim().is_empty());
+    let nothing = empty.any(|p| err.contains(&format!("`{p}'")) || err.contains(&format!("'{p}'")));
     let around = ["No port specified after", "No closing ']'", "No IPv6 address specified"];
+    // A `!` where nothing is selected.
+    let selects = text.contains('!') && named && err.contains("' selects, and -");
     nothing
+        || selects
         || around.iter().any(|t| err.contains(t))
         || worth.any(|p| err.contains(&p))
         || otherwise_right && named
@@ -100,6 +103,11 @@ pub(crate) fn ids(output: &str) -> Vec<u32> {
 /// Addresses that have to be said.
 pub(crate) fn said(verdict: &Verdict<Meaning>) -> &[String] {
     verdict.meaning().map_or(&[], Meaning::said)
+}
+
+/// Whether the words can be the line of a file: `-R` has a reader of its own for blanks, and tests of its own.
+pub(crate) fn is_line(words: &[String]) -> bool {
+    words.iter().all(|w| !w.is_empty() && !w.contains([' ', '\t', '\n', '"', '\\']))
 }
 
 /// What a program did with a value.
@@ -183,9 +191,7 @@ impl Place {
 
     /// Runs it, as it is or as the line of a file.
     pub(crate) fn run(&mut self, words: &[String], by_file: bool) -> (Output, String) {
-        let plain = |w: &String| !w.is_empty() && !w.contains([' ', '\t', '\n', '"', '\\']);
-        // -R has a reader of its own for words with blanks, and tests of its own.
-        let output = if by_file && words.iter().all(plain) {
+        let output = if by_file {
             Tool::Zct.run_with_stdin(&["-R", "-"], (words.join(" ") + "\n").as_bytes())
         } else {
             Tool::Zct.run(words)

@@ -4,7 +4,7 @@ use super::address::{self, Form};
 use super::flows::{Flow, addr};
 use super::number::Verdict;
 use super::options::{Kind, Meaning, Of, Row, has_bit};
-use super::place::{Did, Found, Place, answered, did, ids, one, said, typed};
+use super::place::{Did, Found, Place, answered, did, ids, is_line, one, said, typed};
 use super::words::protocol_number;
 use fastrand::Rng;
 use nix::sys::signal::Signal;
@@ -156,7 +156,9 @@ impl Place {
 
     fn list(&mut self, rng: &mut Rng, s: &Selection, mut words: Vec<String>) -> Found {
         let expected = self.table.ids(|f| s.fits(f));
-        words.extend(["-o".to_owned(), one(rng, &["id", "xml", "json,id"]).to_owned()]);
+        // Parts of the table are no document.
+        let formats: &[&str] = if s.row.names[0] == "jobs" { &["id"] } else { &["id", "xml", "json,id"] };
+        words.extend(["-o".to_owned(), one(rng, formats).to_owned()]);
         let (output, shown) = self.run(&words, false);
         let did = s.answered(&output).map_err(|e| format!("{e}: {shown}"))?;
         if did == Did::Took && (ids(&output.out()) != expected || output.exit != Exit::Code(0)) {
@@ -170,7 +172,7 @@ impl Place {
         let dry = rng.u8(..3) > 0;
         words.extend(["-o".to_owned(), "id".to_owned()]);
         words.extend(dry.then(|| "--dry-run".to_owned()));
-        let by_file = !dry && rng.bool();
+        let by_file = !dry && rng.bool() && is_line(&words);
         let (output, shown) = self.run(&words, by_file);
         let did = s.answered(&output).map_err(|e| format!("{e}: {shown}"));
         if did == Ok(Did::Refused) || dry {
@@ -190,7 +192,7 @@ impl Place {
 
     fn mark(&mut self, rng: &mut Rng, s: &Selection, mut words: Vec<String>) -> Found {
         words.extend(["-m", "0x1234567", "-o", "id"].map(str::to_owned));
-        let by_file = rng.u8(..4) == 0;
+        let by_file = rng.u8(..4) == 0 && is_line(&words);
         let (output, shown) = self.run(&words, by_file);
         let now = self.table.now();
         let changed: Vec<u32> = now.iter().filter(|f| f.mark == 0x0123_4567).map(|f| f.id).collect();
