@@ -35,6 +35,11 @@ impl PrivateEtc {
         })
     }
 
+    /// Gives this thread an `/etc` where this file has this text.
+    pub fn with_file(name: &str, text: &str) -> PrivateEtc {
+        PrivateEtc::of(name, |ours| fs::write(ours.join(name), text).expect("the file"))
+    }
+
     /// Gives this thread an `/etc` where this name is missing.
     pub fn without(name: &str) -> PrivateEtc {
         PrivateEtc::of(name, |_| {})

@@ -1,4 +1,4 @@
-//! Labels, with a map of their names, with one that lacks some, and without: what is shown, what can be
+//! Names from files: labels, and protocols in `/etc/protocols`. Labels with a map of their names, with one that lacks some, and without: what is shown, what can be
 //! given, and which file is named when there are no names.
 
 use serde_json::Value;
@@ -139,5 +139,30 @@ fn a_file_without_names_is_named() {
         let unknown = Tool::Zct.run(&["-L", "-M", file, "-l", "three"]);
         assert_eq!(unknown.exit, Exit::Code(2));
         assert!(unknown.err().contains("unknown label 'three'"), "{unknown:?}");
+    }
+}
+
+/// The other file of names that is read whole.
+#[test]
+fn names_of_protocols_are_read_up_to_a_bound() {
+    let _ns = Netns::fresh();
+    let usual = "esp 50 ESP\n";
+    for (text, why) in [
+        (usual.to_owned(), None),
+        (format!("{usual}# {}\n", "x".repeat(5000)), Some("line 2 is longer than 4 KiB")),
+        (format!("{usual}{}", "# nothing\n".repeat(110_000)), Some("more than 1 MiB")),
+    ] {
+        let _etc = PrivateEtc::with_file("protocols", &text);
+        let by_name = zct("-L -p esp");
+        let Some(why) = why else {
+            assert_eq!((by_name.exit, by_name.stdout.len()), (Exit::Code(0), 0), "{by_name:?}");
+            continue;
+        };
+        assert_eq!(by_name.exit, Exit::Code(2));
+        let want = format!("WARNING: no names of protocols: /etc/protocols: {why}, the most that is read\n");
+        assert!(by_name.err().starts_with(&want), "{by_name:?}");
+        assert!(by_name.err().contains("`esp' unsupported protocol"), "{by_name:?}");
+        // What is known without the file needs none.
+        assert_eq!(zct("-L -p tcp").exit, Exit::Code(0));
     }
 }
