@@ -1,5 +1,5 @@
-//! Names from files: labels, and protocols in `/etc/protocols`. Labels with a map of their names, with one that lacks some, and without: what is shown, what can be
-//! given, and which file is named when there are no names.
+//! Names from files. Labels with a map of their names, with one that lacks some, and without: what is shown,
+//! what can be given, and which file is named when there are no names. Protocols in `/etc/protocols`.
 
 use serde_json::Value;
 use zct_tests::compare::compare;
