@@ -93,8 +93,9 @@ impl Wanted {
             ("--src-nat", (orig.src, orig.src_port), (reply.dst, reply.dst_port)),
             ("--dst-nat", (orig.dst, orig.dst_port), (reply.src, reply.src_port)),
         ];
+        // The kernel refuses half of a direction, and then there is nothing to warn of.
         let differs = |a: (Option<Addr>, Option<u16>), b: (Option<Addr>, Option<u16>)| {
-            a.0 != b.0 || ports && a.1 != b.1 && b.1.is_some()
+            b.0.is_some() && a.0 != b.0 || ports && a.1 != b.1 && b.1.is_some()
         };
         let options: Vec<String> = sides
             .into_iter()
