@@ -77,29 +77,15 @@
 //! ```
 #![forbid(unsafe_code)]
 
-pub mod client;
-pub mod commit;
 pub mod config;
 pub mod control;
 pub mod daemon;
-pub mod dump_text;
-pub mod ended;
-pub mod flush;
-pub mod inject;
+pub mod host;
 pub mod kernel;
 pub mod links;
-pub mod lock;
-pub mod log;
 pub mod peer;
-pub mod prefilter;
-pub mod report;
-pub mod request;
-pub mod restore;
-pub mod setup;
-pub mod stats_log;
-pub mod stats_mode;
+pub mod stats;
 pub mod store;
-pub mod systemd;
 
 #[cfg(test)]
 mod sim;

@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
-use zctd::client::{self, Action, Answer, Args};
-use zctd::log::Log;
-use zctd::request::Request;
+use zctd::control::client::{self, Action, Answer, Args};
+use zctd::control::request::Request;
+use zctd::host::log::Log;
 use zctd::{config, daemon};
 
 fn main() -> ExitCode {

@@ -41,6 +41,7 @@ pub mod flow_filter;
 pub mod lexer;
 pub mod live;
 pub(crate) mod parse;
+pub mod parts;
 pub mod print;
 pub mod report;
 pub mod settings;

@@ -10,20 +10,21 @@
 mod reload;
 mod requests;
 mod start;
+mod stats_node;
 mod sync_node;
 
 pub use start::run;
 
 use crate::config::settings::Config;
-use crate::control::{Server, Shown};
-use crate::flush::{Flush, Flushed};
+use crate::control::server::{Server, Shown};
+use crate::control::statistics::Runtime;
+use crate::daemon::stats_node::StatsCache;
+use crate::host::lock::Lock;
+use crate::host::log::Log;
+use crate::host::systemd::Systemd;
+use crate::kernel::flush::{Flush, Flushed};
 use crate::kernel::{Kernel, Stepped, Why};
-use crate::lock::Lock;
-use crate::log::Log;
 use crate::peer::Millis;
-use crate::report::Runtime;
-use crate::stats_mode::StatsCache;
-use crate::systemd::Systemd;
 use requests::Waiting;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

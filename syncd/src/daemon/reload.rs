@@ -1,10 +1,10 @@
 //! SIGHUP: the configuration is read again. What can change while the daemon runs does, the rest is named.
 
 use super::{Comparison, Daemon, Node, sync_node};
-use crate::client;
 use crate::config::live::{Change, live_changes};
 use crate::config::settings::{Config, Expectations, General, Role};
-use crate::stats_mode::FlowLog;
+use crate::control::client;
+use crate::daemon::stats_node::FlowLog;
 
 /// `General` as it may be without a restart.
 fn merged(old: &General, new: &General) -> General {
@@ -94,7 +94,7 @@ impl Daemon {
         if old.scheduler != new.scheduler {
             super::start::schedule(new.scheduler.as_ref(), &mut self.log);
         }
-        let expects = crate::setup::sync(next).map_or(Expectations::Off, |s| s.expectations.clone());
+        let expects = crate::config::parts::sync(next).map_or(Expectations::Off, |s| s.expectations.clone());
         if let Err(e) = self.kernel.reload(new, expects) {
             self.log.error(&format!("can't change the event socket: {e}"));
         }

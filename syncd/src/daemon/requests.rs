@@ -5,13 +5,13 @@
 //! them with exit status 0, and its script sends some of them in every mode.
 
 use super::{Daemon, Node};
-use crate::client::STATUS;
-use crate::commit::{Outcome, What};
-use crate::control::{Asked, ClientId, Reply, kernel_listing};
+use crate::control::client::STATUS;
+use crate::control::request::{Cache, Kind, Listing, Request, Statistics};
+use crate::control::server::{Asked, ClientId, Reply, kernel_listing};
+use crate::control::statistics;
 use crate::kernel::Why;
+use crate::kernel::commit::{Outcome, What};
 use crate::peer::Millis;
-use crate::report;
-use crate::request::{Cache, Kind, Listing, Request, Statistics};
 use zct_engine::{Error, Reactor, Turn};
 
 /// A client, and whether it wants to hear how it went.
@@ -288,14 +288,14 @@ impl Daemon {
         let mut out = String::new();
         let runtime = &self.runtime;
         if what == Statistics::Runtime {
-            report::runtime(&mut out, now / 1000, &self.kernel.counters(), self.kernel.buffer(), runtime);
+            statistics::runtime(&mut out, now / 1000, &self.kernel.counters(), self.kernel.buffer(), runtime);
             return out;
         }
         match &self.node {
             Node::Sync(n) => {
                 let view = n.view();
                 let (bytes, packets) = n.ended.traffic();
-                let runtime = &report::Runtime { bytes, packets, ..*runtime };
+                let runtime = &statistics::Runtime { bytes, packets, ..*runtime };
                 match what {
                     Statistics::Protocol => n.ended.report(&mut out, &n.caches.internal, now),
                     Statistics::General => view.general(&mut out, runtime),
@@ -311,19 +311,19 @@ impl Daemon {
             }
             Node::Stats(s) => {
                 let (bytes, packets) = s.ended.traffic();
-                let runtime = report::Runtime { bytes, packets, ..*runtime };
+                let runtime = statistics::Runtime { bytes, packets, ..*runtime };
                 match what {
                     Statistics::Protocol => s.ended.report(&mut out, &s.store, now),
                     Statistics::General => {
-                        report::stats_mode(&mut out, s.stats, s.store.counts(), &runtime);
+                        statistics::stats_mode(&mut out, s.stats, s.store.counts(), &runtime);
                     }
-                    Statistics::Cache => report::stats_mode_cache(&mut out, s.stats, s.store.counts()),
+                    Statistics::Cache => statistics::stats_mode_cache(&mut out, s.stats, s.store.counts()),
                     _ => {}
                 }
             }
         }
         if what == Statistics::General {
-            report::ignored_helpers(&mut out, self.config.helpers.types.len());
+            statistics::ignored_helpers(&mut out, self.config.helpers.types.len());
         }
         out
     }

@@ -1,17 +1,17 @@
 //! The start and the end of the daemon (spec/conntrackd.md §1.1).
 
 use super::{Comparison, Daemon, Node, sync_node::SyncNode, token};
+use crate::config::parts;
 use crate::config::report::Report;
 use crate::config::settings::{Config, Expectations, Role, Scheduler, SchedulerPolicy};
-use crate::control::{Reply, Server};
-use crate::flush::Flush;
+use crate::control::server::{Reply, Server};
+use crate::control::statistics::Runtime;
+use crate::daemon::stats_node::{FlowLog, StatsCache};
+use crate::host::lock::{Lock, LockError};
+use crate::host::log::Log;
+use crate::host::systemd::Systemd;
+use crate::kernel::flush::Flush;
 use crate::kernel::{Kernel, Why};
-use crate::lock::{Lock, LockError};
-use crate::log::Log;
-use crate::report::Runtime;
-use crate::setup;
-use crate::stats_mode::{FlowLog, StatsCache};
-use crate::systemd::Systemd;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::path::PathBuf;
@@ -186,7 +186,7 @@ fn rest(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, 
     let signals = Signals::take(&[SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map_err(system)?;
     reactor.watch(&signals, Token(token::SIGNALS)).map_err(system)?;
     schedule(config.general.scheduler.as_ref(), log);
-    let expects = setup::sync(config).map_or(Expectations::Off, |s| s.expectations.clone());
+    let expects = parts::sync(config).map_or(Expectations::Off, |s| s.expectations.clone());
     let netlink = |e: Error| format!("can't open netlink handler: {e}\nno ctnetlink kernel support?");
     let mut kernel = Kernel::open(&config.general, expects, log).map_err(netlink)?;
     let node = match &config.role {
@@ -221,7 +221,7 @@ fn give_up_privileges(config: &Config) -> Result<(), Error> {
         keep.push(Capability::SysNice);
     }
     let low = |l: &crate::links::LinkSettings| l.kind.port() < PRIVILEGED_PORTS;
-    if setup::sync(config).is_some_and(|s| setup::links(s).iter().any(low)) {
+    if parts::sync(config).is_some_and(|s| parts::links(s).iter().any(low)) {
         keep.push(Capability::NetBindService);
     }
     process::keep_capabilities(&keep)

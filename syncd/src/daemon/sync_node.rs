@@ -1,17 +1,17 @@
 //! A node that keeps its peer informed: the protocol machine between the kernel's events, the links and the
 //! operator.
 
-use crate::commit::{Commit, Outcome};
+use crate::config::parts;
 use crate::config::settings::{Config, Expectations, Sync};
-use crate::ended::Ended;
-use crate::flush::Flush;
-use crate::inject::Injector;
+use crate::control::statistics::SyncView;
+use crate::host::log::Log;
+use crate::kernel::commit::{Commit, Outcome};
+use crate::kernel::flush::Flush;
+use crate::kernel::inject::Injector;
 use crate::kernel::{Kernel, Ports, Taker, Why};
 use crate::links::{Happening, LinkChange, Links};
-use crate::log::Log;
 use crate::peer::{self, Caches, Event, Host, Machine, Millis, Mode, Notice, Origin, Seed};
-use crate::report::SyncView;
-use crate::setup;
+use crate::stats::ended::Ended;
 use crate::store::{Key, Meta};
 use zct_engine::{Error, Reactor, errno_text};
 use zct_wire::WireError;
@@ -86,10 +86,10 @@ impl SyncNode {
         first_token: usize,
         log: &mut Log,
     ) -> Result<SyncNode, String> {
-        let protocol = setup::protocol(config, sync);
+        let protocol = parts::protocol(config, sync);
         protocol.check().map_err(|e| e.to_string())?;
-        let error_queue = setup::error_queue(sync);
-        let links = Links::open(&setup::links(sync), error_queue, first_token)
+        let error_queue = parts::error_queue(sync);
+        let links = Links::open(&parts::links(sync), error_queue, first_token)
             .map_err(|e| format!("can't open the dedicated links: {e}"))?;
         let netlink = |e: Error| format!("can't open netlink handler: {e}");
         let injector = match protocol.disable_external_cache {
@@ -103,7 +103,7 @@ impl SyncNode {
             log.notice("disabling external cache");
         }
         let [a, b, c] = random;
-        let sequence = crate::log::now_s() as u32;
+        let sequence = crate::host::log::now_s() as u32;
         let states = links.all.iter().map(crate::links::LinkIo::link).collect();
         let caches = Caches::new(&protocol, [a, b]);
         let machine = Machine::new(now, protocol, states, sync.default_link, Seed { sequence, random: c });
@@ -392,6 +392,6 @@ impl Taker for SyncTaker<'_> {
 
 /// What can be changed while it runs.
 pub(super) fn reconfigure(node: &mut SyncNode, config: &Config, sync: &Sync) {
-    let protocol: peer::Config = setup::protocol(config, sync);
+    let protocol: peer::Config = parts::protocol(config, sync);
     node.machine.reconfigure(&protocol);
 }

@@ -10,10 +10,10 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use zct_engine::Reactor;
-use zctd::client;
-use zctd::control::{Asked, Reply, Server, Shown};
+use zctd::control::client;
+use zctd::control::server::{Asked, Reply, Server, Shown};
 use zctd::peer::{Caches, Config};
-use zctd::request::Request;
+use zctd::control::request::Request;
 
 struct Bench {
     server: Server,

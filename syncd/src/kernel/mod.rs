@@ -5,11 +5,16 @@
 //! it: the kernel has made the datagram that waits in the dump's socket before they happened. What such a
 //! datagram says about a flow that had an event since is older than what is known, and is passed over.
 
+pub mod commit;
+pub mod event_bpf;
+pub mod flush;
+pub mod inject;
+pub mod restore;
+
 use crate::config::flow_filter::{FlowFilter, Subject, Verdict};
 use crate::config::settings::{Expectations, Filter, FilterFrom, General};
-use crate::log::Log;
+use crate::host::log::Log;
 use crate::peer::{Event, Millis, Origin};
-use crate::prefilter;
 use std::ops::ControlFlow;
 use zct_engine::events::EVENT_BYTES;
 use zct_engine::{BpfInsn, Error, Lost, Progress, Sink, StepDump, Subscription, Turn};
@@ -427,7 +432,7 @@ impl Kernel {
 
 /// The part of the filter that is put into the kernel, if that is asked for.
 fn kernel_part(filter: &Filter) -> Option<Vec<BpfInsn>> {
-    if filter.from == FilterFrom::Kernelspace { prefilter::program(filter) } else { None }
+    if filter.from == FilterFrom::Kernelspace { event_bpf::program(filter) } else { None }
 }
 
 impl Judge {

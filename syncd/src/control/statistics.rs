@@ -1,7 +1,7 @@
 //! What `-s` prints, byte for byte as the original does (spec/conntrackd.md §4).
 
-use crate::inject::Injector;
 use crate::kernel::Counters;
+use crate::kernel::inject::Injector;
 use crate::links::{LinkIo, Links};
 use crate::peer::{CacheStats, Caches, Item, Machine, Mode, Sent, Stats};
 use crate::store::Counts;

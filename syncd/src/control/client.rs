@@ -1,7 +1,7 @@
 //! The command line, and the client role: one request, one answer (spec/conntrackd.md §2).
 
 use crate::config::{self, Loaded, protocols::Protocols, report::Severity};
-use crate::request::{Cache, Kind, Listing, Request, Statistics};
+use crate::control::request::{Cache, Kind, Listing, Request, Statistics};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn the_manual_page_knows_every_option() {
-        let page = include_str!("../../docs/zctd.8").replace("\\-", "-");
+        let page = include_str!("../../../docs/zctd.8").replace("\\-", "-");
         for line in help("zctd").lines().filter_map(|l| l.strip_prefix("  -")) {
             let option = line.split([' ', ',']).next().unwrap();
             assert!(page.contains(&format!("-{option}")), "docs/zctd.8 says nothing of -{option}");

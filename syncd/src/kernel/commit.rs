@@ -4,10 +4,10 @@
 //! number a turn, in batches, and not before the events of the last ones have been taken, which the original
 //! does not wait for: its own events then overflow its socket.
 
-use crate::dump_text::{LINE_MAX, Row, expect_line};
-use crate::log::{Level, Log};
+use crate::control::text::{LINE_MAX, Row, expect_line};
+use crate::host::log::{Level, Log};
+use crate::kernel::restore::{self, Without};
 use crate::peer::{Caches, Machine, Millis};
-use crate::restore::{self, Without};
 use crate::store::{Cursor, Meta};
 use std::collections::BTreeMap;
 use std::time::Instant;

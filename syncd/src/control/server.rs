@@ -4,10 +4,10 @@
 //! what it asked for takes its buffer and no time. Listings are rendered piece by piece as the client takes them,
 //! from walks that stay valid while the caches change.
 
-use crate::dump_text::{LINE_MAX, Row, ages, expect_line, expect_xml};
-use crate::lock::reason;
+use crate::control::request::{Listing, Request};
+use crate::control::text::{LINE_MAX, Row, ages, expect_line, expect_xml};
+use crate::host::lock::reason;
 use crate::peer::{Caches, Machine, Millis};
-use crate::request::{Listing, Request};
 use crate::store::{Cursor, ExpectStore, FlowStore, Meta};
 use std::io::{self, Read as _, Write as _};
 use std::ops::ControlFlow;
@@ -500,7 +500,7 @@ struct Lines<'a> {
 
 impl Lines<'_> {
     fn entry(&mut self, msg: CtMsg<'_>) -> Result<(), WireError> {
-        let now_s = crate::log::now_s().try_into().unwrap_or(0);
+        let now_s = crate::host::log::now_s().try_into().unwrap_or(0);
         let ctx = TextContext { now_s, zone: self.zone, labels: None };
         let style = Style::default();
         if msg.kind() == ipctnl::NEW {

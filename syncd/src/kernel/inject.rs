@@ -6,10 +6,10 @@
 // A new type of message does not pass unseen: no arm takes what has no name.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use crate::dump_text::{LINE_MAX, Row, expect_line};
-use crate::log::{Level, Log};
+use crate::control::text::{LINE_MAX, Row, expect_line};
+use crate::host::log::{Level, Log};
+use crate::kernel::restore::{self, Without};
 use crate::peer::CacheStats;
-use crate::restore::{self, Without};
 use crate::store::Key;
 use std::collections::VecDeque;
 use zct_engine::{Answer, Batch, Error, errno, errno_text};

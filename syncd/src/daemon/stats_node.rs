@@ -1,12 +1,12 @@
 //! Statistics mode: the flows of this firewall, written down when they end (spec/conntrackd.md §11).
 
 use crate::config::settings::{LogFormat, Stats};
-use crate::dump_text::Row;
-use crate::ended::Ended;
+use crate::control::text::Row;
+use crate::host::log::{Level, LineFile, Syslog, now_s, syslog_date};
 use crate::kernel::{Taker, Why};
-use crate::log::{Level, LineFile, Syslog, now_s, syslog_date};
 use crate::peer::{CacheStats, Event, Millis, Origin};
-use crate::stats_log::{EndedFlow, json_line, syslog_text, text_line};
+use crate::stats::ended::Ended;
+use crate::stats::log::{EndedFlow, json_line, syslog_text, text_line};
 use crate::store::{Cursor, FlowId, FlowStore, Key, Meta};
 use zct_engine::SystemZone;
 use zct_wire::WireError;
@@ -24,7 +24,7 @@ const LINE_MAX: usize = 4096;
 
 /// The log of ended flows.
 #[derive(Debug)]
-pub struct FlowLog {
+pub(crate) struct FlowLog {
     file: Option<LineFile>,
     syslog: Option<Syslog>,
     format: LogFormat,
@@ -39,7 +39,7 @@ impl FlowLog {
     ///
     /// # Errors
     /// As [`LineFile::open`].
-    pub fn open(settings: &Stats) -> Result<FlowLog, String> {
+    pub(crate) fn open(settings: &Stats) -> Result<FlowLog, String> {
         Ok(FlowLog {
             file: settings.log_file.as_deref().map(LineFile::open).transpose()?,
             syslog: settings.syslog.map(Syslog::new),
@@ -51,13 +51,13 @@ impl FlowLog {
     }
 
     /// Opens the file anew after it was moved away.
-    pub fn reopen(&mut self) -> Result<(), String> {
+    pub(crate) fn reopen(&mut self) -> Result<(), String> {
         self.write_lines();
         self.file.as_mut().map_or(Ok(()), LineFile::reopen)
     }
 
     /// Writes what waits; true when syslog has not taken all of it.
-    pub fn flush(&mut self) -> bool {
+    pub(crate) fn flush(&mut self) -> bool {
         self.write_lines();
         self.syslog.as_mut().is_some_and(Syslog::flush)
     }
@@ -117,7 +117,7 @@ impl FlowLog {
 
 /// Flows and counters.
 #[derive(Debug)]
-pub struct StatsCache {
+pub(crate) struct StatsCache {
     /// The flows.
     pub store: FlowStore,
     /// What became of them.
@@ -135,7 +135,7 @@ pub struct StatsCache {
 
 impl StatsCache {
     /// An empty cache of at most `limit` flows.
-    pub fn new(limit: usize, seed: [u64; 2], log: FlowLog) -> StatsCache {
+    pub(crate) fn new(limit: usize, seed: [u64; 2], log: FlowLog) -> StatsCache {
         StatsCache {
             store: FlowStore::new(limit, seed),
             stats: CacheStats::default(),
@@ -193,24 +193,24 @@ impl StatsCache {
     }
 
     /// `-f internal`.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.store.clear();
         self.sweep = None;
     }
 
     /// A comparison with the kernel begins.
-    pub fn begin_resync(&mut self) {
+    pub(crate) fn begin_resync(&mut self) {
         self.generation = (self.generation + 1) % crate::store::GENERATIONS;
         self.sweep = None;
     }
 
     /// It has come to its end: what was not there has ended unseen.
-    pub fn end_resync(&mut self) {
+    pub(crate) fn end_resync(&mut self) {
         self.sweep = Some(Cursor::default());
     }
 
     /// A bounded piece of that; true when there is more.
-    pub fn sweep(&mut self) -> bool {
+    pub(crate) fn sweep(&mut self) -> bool {
         let Some(mut cursor) = self.sweep else { return false };
         for _ in 0..SWEEP_A_TURN {
             let Some(id) = self.store.walk(&mut cursor) else {
