@@ -16,7 +16,7 @@ use zct_tests::seed::PROTOCOLS;
 use zct_tests::world::World;
 
 /// Comparisons without `ZCT_DIFFERENTIAL_N`: all cells, and some more.
-const DEFAULT: usize = 1150;
+const DEFAULT: usize = 1250;
 /// Comparisons a table; then the next is filled.
 const PER_WORLD: usize = 150;
 /// Random flows a table without `ZCT_DIFFERENTIAL_FLOWS`.
