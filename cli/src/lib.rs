@@ -2,17 +2,17 @@
 #![forbid(unsafe_code)]
 
 pub mod commands;
+pub mod dump_plan;
+pub mod event_bpf;
 pub mod fail;
 pub mod filter;
 pub mod flags;
 pub mod load;
 pub mod nfct;
-pub mod output;
-pub mod plan;
-pub mod prefilter;
 pub mod present;
 pub mod program;
 pub mod selection;
+pub mod stdout;
 pub mod values;
 
 use commands::create::Mode;
@@ -21,7 +21,7 @@ use event::Subject;
 use fail::{Fail, Name};
 use flags::args::Args;
 use flags::command::{Cmd, Table};
-use flags::{help, legal, parse};
+use flags::{check_legal, help, parse};
 use std::io::Write as _;
 use zct_wire::text::stats::Counters;
 
@@ -55,7 +55,7 @@ fn command(name: Name, words: &[&[u8]]) -> Result<(), Fail> {
     parsed?;
     let labels = Invocation::load_labels(&args);
     let call = Invocation::new(name, args, labels)?;
-    legal::check(&call.args, name)?;
+    check_legal::check(&call.args, name)?;
     dispatch(&call)
 }
 

@@ -1,6 +1,6 @@
 //! Entries on standard output, in the format that was asked for.
 
-use crate::output::{PrintError, Printer};
+use crate::stdout::{PrintError, Printer};
 use crate::values::label::LabelMap;
 use crate::values::list::Output;
 use std::fs::File;

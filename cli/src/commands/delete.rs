@@ -7,14 +7,14 @@
 use super::pending::Pending;
 use super::refused::{Refused, explained, summary};
 use super::{Invocation, Outcome, output_failed};
+use crate::dump_plan;
 use crate::fail::{Doing, Fail, Name, operation_failed};
 use crate::filter::Filter;
 use crate::flags::args::Args;
 use crate::flags::table::Id;
-use crate::output::PrintError;
-use crate::plan;
 use crate::present::{Document, Presenter};
 use crate::selection;
+use crate::stdout::PrintError;
 use crate::values::list::Output;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -30,7 +30,7 @@ use zct_wire::tuple::Addressed;
 /// Which flows to delete, and how each is printed.
 pub(crate) trait Selection {
     /// What the kernel is asked for, as a filter and the plan made of it; it may answer with more.
-    fn plan(&self) -> (Filter, plan::Plan);
+    fn plan(&self) -> (Filter, dump_plan::Plan);
     /// The number of the selection that the flow belongs to, if any.
     fn find(&self, f: &FlowView<'_>) -> Result<Option<u32>, WireError>;
     /// The output of that selection; `None`: as the presenter was made.
@@ -40,18 +40,18 @@ pub(crate) trait Selection {
 /// One filter and how the kernel is asked for it.
 pub(super) struct One {
     pub(super) filter: Filter,
-    pub(super) plan: plan::Plan,
+    pub(super) plan: dump_plan::Plan,
 }
 
 impl One {
     /// A filter that needs no plan.
     pub(super) fn plain(filter: Filter) -> One {
-        One { plan: plan::Plan::plain(&filter), filter }
+        One { plan: dump_plan::Plan::plain(&filter), filter }
     }
 }
 
 impl Selection for One {
-    fn plan(&self) -> (Filter, plan::Plan) {
+    fn plan(&self) -> (Filter, dump_plan::Plan) {
         (self.filter.clone(), self.plan.clone())
     }
 

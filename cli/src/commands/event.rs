@@ -1,13 +1,13 @@
 //! `-E`: events as they happen, until SIGINT or SIGTERM.
 
 use super::{Invocation, Outcome, output_failed};
+use crate::event_bpf;
 use crate::fail::{Doing, Fail, Name, operation_failed, warn};
 use crate::filter::Filter;
-use crate::output::PrintError;
-use crate::prefilter;
 use crate::present::{Document, Format, Happened, Presenter, now};
 use crate::program::Programs;
 use crate::selection;
+use crate::stdout::PrintError;
 use crate::values::list::EVENTS_ALL;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -245,7 +245,7 @@ pub fn listen(call: &Invocation, subject: Subject) -> Result<(), Fail> {
     let signals =
         Signals::take(&[libc::SIGINT, libc::SIGTERM]).map_err(|e| operation_failed(Doing::Other, &e))?;
     let filter = selection::filter(args, call.label_bits.clone());
-    let prefilter = if subject == Subject::Flows { prefilter::program(&filter) } else { None };
+    let program = if subject == Subject::Flows { event_bpf::program(&filter) } else { None };
     let mut buffer = None;
     let events = Subscription::prepare(
         |socket| {
@@ -254,7 +254,7 @@ pub fn listen(call: &Invocation, subject: Subject) -> Result<(), Fail> {
                 // What the kernel grants is enough to go on with.
                 None => _ = socket.set_receive_buffer(default_buffer()),
             }
-            prefilter.as_deref().map_or(Ok(()), |program| socket.attach_filter(program))
+            program.as_deref().map_or(Ok(()), |program| socket.attach_filter(program))
         },
         &groups(call, subject),
     )

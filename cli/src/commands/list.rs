@@ -1,14 +1,14 @@
 //! `-L`: the table, as far as it matches.
 
 use super::{Invocation, Outcome, output_failed};
+use crate::dump_plan::Plan;
 use crate::fail::{Doing, Fail, operation_failed, warn};
 use crate::filter::Filter;
 use crate::flags::command::Table;
 use crate::flags::table::Id;
-use crate::output::PrintError;
-use crate::plan::Plan;
 use crate::present::{Document, Presenter};
 use crate::selection;
+use crate::stdout::PrintError;
 use std::ops::ControlFlow;
 use zct_engine::dump::End;
 use zct_engine::{Lost, Requests, Sink};

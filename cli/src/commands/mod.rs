@@ -14,12 +14,12 @@ mod refused;
 pub mod stats;
 pub mod update;
 
+use crate::dump_plan::{self, Plan, TableSize};
 use crate::fail::{Fail, Name};
 use crate::filter::{Filter, Labels};
 use crate::flags::args::Args;
 use crate::flags::table::Id;
-use crate::output::PrintError;
-use crate::plan::{self, Plan, TableSize};
+use crate::stdout::PrintError;
 use crate::values::label::{self, LabelMap};
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
@@ -62,7 +62,7 @@ impl Invocation {
 
 /// What the kernel is to be asked for, as the options have it.
 fn plan(args: &Args, filter: &Filter) -> Plan {
-    Plan::new(filter, args.kernel_filter, TableSize::read(), plan::has_tuple_filter)
+    Plan::new(filter, args.kernel_filter, TableSize::read(), dump_plan::has_tuple_filter)
 }
 
 /// `--explain`: the plan in words. True when that was asked for, and nothing is to be done.

@@ -2,7 +2,7 @@
 
 use super::{Invocation, output_failed};
 use crate::fail::{Doing, Fail, operation_failed};
-use crate::output::{PrintError, Printer};
+use crate::stdout::{PrintError, Printer};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use zct_engine::{Error, Lost, Requests, Sink};

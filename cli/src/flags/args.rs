@@ -3,9 +3,9 @@
 use super::command::{Cmd, Table};
 use super::late::Late;
 use super::table::Id;
+use crate::dump_plan::KernelFilter;
 use crate::fail::Fail;
 use crate::filter::PortRange;
-use crate::plan::KernelFilter;
 use crate::values::addr::{self, AddrArg};
 use crate::values::list::{EventMask, Output, Status};
 use crate::values::nat::NatArg;

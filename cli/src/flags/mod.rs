@@ -1,11 +1,11 @@
 //! The command line: one table of what there is, and what is made from it.
 
 pub mod args;
+pub mod check_legal;
 pub mod command;
 pub mod complete;
 pub mod help;
 pub mod late;
-pub mod legal;
 pub mod man;
 pub mod negation;
 pub mod parse;

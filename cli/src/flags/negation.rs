@@ -121,14 +121,14 @@ pub fn check(args: &Args) -> Result<(), Fail> {
 mod tests {
     use crate::fail::{Fail, Name};
     use crate::flags::args::Args;
-    use crate::flags::legal;
+    use crate::flags::check_legal;
     use crate::flags::parse::parse;
 
     fn of(line: &str) -> Result<Args, Fail> {
         let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         let mut args = Args::default();
         parse(&words, &mut args)?;
-        legal::check(&args, Name::Zct).map(|()| args)
+        check_legal::check(&args, Name::Zct).map(|()| args)
     }
 
     fn message(line: &str) -> String {

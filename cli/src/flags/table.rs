@@ -5,8 +5,8 @@
 
 use super::args::{Args, Side};
 use super::command::{Cmd, Table};
+use crate::dump_plan::KernelFilter;
 use crate::fail::Fail;
-use crate::plan::KernelFilter;
 use crate::values::number::{self, Base};
 use crate::values::{list, protocol};
 use std::ffi::OsString;

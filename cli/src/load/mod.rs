@@ -12,7 +12,7 @@ use crate::commands::Invocation;
 use crate::fail::{Fail, Name, warn};
 use crate::flags::args::Args;
 use crate::flags::command::{Cmd, Table};
-use crate::flags::{legal, parse};
+use crate::flags::{check_legal, parse};
 use crate::values::label::LabelMap;
 use carry_out::Runner;
 use smallvec::SmallVec;
@@ -252,7 +252,7 @@ impl LineParser {
         parsed?;
         let labels = if args.needs_labels() { self.labels_of(&args) } else { None };
         let call = Invocation::new(self.name, args, labels)?;
-        legal::check(&call.args, self.name)?;
+        check_legal::check(&call.args, self.name)?;
         Ok(call)
     }
 

@@ -4,7 +4,7 @@ use super::Call;
 use super::table::Subsystem;
 use crate::commands::{Outcome, Silent, output_failed};
 use crate::fail::Fail;
-use crate::output::{PrintError, Printer};
+use crate::stdout::{PrintError, Printer};
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
