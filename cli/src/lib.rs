@@ -9,7 +9,7 @@ pub mod filter;
 pub mod flags;
 pub mod load;
 pub mod nfct;
-pub mod present;
+pub mod output;
 pub mod program;
 pub mod selection;
 pub mod stdout;

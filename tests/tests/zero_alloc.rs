@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::os::fd::AsFd as _;
 use zct::filter::Labels;
 use zct::flags::args::Args;
-use zct::present::{Document, Happened, Presenter, now};
+use zct::output::{Document, Happened, Presenter, now};
 use zct::selection;
 use zct::values::list;
 use zct_engine::{Lost, Sink, Subscription, Turn};

@@ -12,7 +12,7 @@ use crate::fail::{Doing, Fail, Name, operation_failed};
 use crate::filter::Filter;
 use crate::flags::args::Args;
 use crate::flags::table::Id;
-use crate::present::{Document, Presenter};
+use crate::output::{Document, Presenter};
 use crate::selection;
 use crate::stdout::PrintError;
 use crate::values::list::Output;

@@ -4,7 +4,7 @@ use super::{Invocation, Outcome, output_failed};
 use crate::event_bpf;
 use crate::fail::{Doing, Fail, Name, operation_failed, warn};
 use crate::filter::Filter;
-use crate::present::{Document, Format, Happened, Presenter, now};
+use crate::output::{Document, Format, Happened, Presenter, now};
 use crate::program::Programs;
 use crate::selection;
 use crate::stdout::PrintError;

@@ -6,7 +6,7 @@ use crate::fail::{Doing, Fail, operation_failed};
 use crate::filter::Filter;
 use crate::flags::command::Table;
 use crate::flags::table::Id;
-use crate::present::{Document, Presenter};
+use crate::output::{Document, Presenter};
 use zct_engine::Requests;
 use zct_wire::request;
 

@@ -4,7 +4,7 @@ use super::list::Flows;
 use super::{Invocation, Outcome, output_failed};
 use crate::fail::{Doing, Fail, operation_failed};
 use crate::flags::args::{Args, Ports};
-use crate::present::{Document, Presenter};
+use crate::output::{Document, Presenter};
 use crate::stdout::PrintError;
 use std::ops::ControlFlow;
 use zct_engine::{Error, Lost, Requests, Sink};

@@ -8,7 +8,7 @@ use super::list::Flows;
 use super::{Invocation, Outcome, output_failed};
 use crate::fail::{Doing, Fail, operation_failed};
 use crate::filter::Filter;
-use crate::present::{Document, Presenter};
+use crate::output::{Document, Presenter};
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::ControlFlow;

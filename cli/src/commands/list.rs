@@ -6,7 +6,7 @@ use crate::fail::{Doing, Fail, operation_failed, warn};
 use crate::filter::Filter;
 use crate::flags::command::Table;
 use crate::flags::table::Id;
-use crate::present::{Document, Presenter};
+use crate::output::{Document, Presenter};
 use crate::selection;
 use crate::stdout::PrintError;
 use std::ops::ControlFlow;

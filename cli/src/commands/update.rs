@@ -6,7 +6,7 @@ use super::{Invocation, Outcome, output_failed};
 use crate::fail::{Doing, Fail, operation_failed};
 use crate::filter::Filter;
 use crate::flags::table::Id;
-use crate::present::{Document, Presenter};
+use crate::output::{Document, Presenter};
 use crate::selection;
 use crate::stdout::PrintError;
 use crate::values::label;

@@ -12,7 +12,7 @@ use crate::fail::{Doing, Fail, Name, operation_failed, warn};
 use crate::filter::Filter;
 use crate::flags::command::{Cmd, Table};
 use crate::flags::table::Id;
-use crate::present::{Document, Presenter};
+use crate::output::{Document, Presenter};
 use crate::values::list::Output;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
