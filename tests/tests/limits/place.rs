@@ -80,7 +80,10 @@ pub(crate) fn names(err: &str, text: &str, row: &Row) -> bool {
     let around = ["No port specified after", "No closing ']'", "No IPv6 address specified"];
     // A `!` where nothing is selected.
     let selects = text.contains('!') && named && err.contains("' selects, and -");
-    nothing
+    // The part of the value where the mistake is, however little.
+    let mut quoted = err.split(['`', '\'']).filter(|q| !q.is_empty());
+    quoted.any(|q| text.contains(q))
+        || nothing
         || selects
         || around.iter().any(|t| err.contains(t))
         || worth.any(|p| err.contains(&p))
