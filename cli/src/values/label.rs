@@ -88,12 +88,18 @@ impl LabelNames for LabelMap {
 /// unless it has a label of this very name.
 ///
 /// # Errors
-/// A usage error for the first name that is neither.
+/// A usage error for the first name that is neither, or whose bit no flow has.
 pub fn bits(map: Option<&LabelMap>, names: &[Vec<u8>]) -> Result<Vec<u16>, Fail> {
     let bit = |name: &Vec<u8>| {
         let known = map.and_then(|m| m.bit(name)).or_else(|| unnamed(name));
         let after = if name.starts_with(UNNAMED_LABEL) { "' (bits are bit-0 to bit-127)" } else { "'" };
-        known.ok_or_else(|| Fail::word("unknown label '", name, after))
+        match known {
+            Some(bit) if bit < KERNEL_BITS => Ok(bit),
+            Some(bit) => {
+                Err(Fail::word("label '", name, &format!("' is bit {bit}: flows have bits 0 to 127")))
+            }
+            None => Err(Fail::word("unknown label '", name, after)),
+        }
     };
     names.iter().map(bit).collect()
 }
@@ -106,8 +112,8 @@ fn unnamed(name: &[u8]) -> Option<u16> {
     (shown && bit < KERNEL_BITS).then_some(bit)
 }
 
-/// The bits as the kernel wants them: 16 bytes, 32-bit words in host order. Bits past the end, which the
-/// kernel does not have, are left out.
+/// The bits as the kernel wants them: 16 bytes, 32-bit words in host order. There are none past the end:
+/// [`bits`] refuses them.
 pub fn words(bits: &[u16]) -> [u8; 16] {
     let mut words = [0u32; 4];
     for bit in bits {
@@ -159,6 +165,14 @@ mod tests {
         assert_eq!(bits(Some(&m), &[b"b".to_vec(), b"a".to_vec()]), Ok(vec![2, 1]));
         assert_eq!(bits(Some(&m), &[b"1".to_vec()]), Err(Fail::usage("unknown label '1'")));
         assert!(bits(None, &[b"a".to_vec()]).is_err());
+    }
+
+    #[test]
+    fn a_name_for_a_bit_that_no_flow_has_is_refused() {
+        let m = map(&["127 last", "128 beyond"]);
+        assert_eq!(bits(Some(&m), &[b"last".to_vec()]), Ok(vec![127]));
+        let want = "label 'beyond' is bit 128: flows have bits 0 to 127";
+        assert_eq!(bits(Some(&m), &[b"beyond".to_vec()]), Err(Fail::usage(want)));
     }
 
     #[test]

@@ -148,9 +148,9 @@ pub static DIFFERENCES: &[Difference] = &[
         Labels,
         None,
         [
-            "`-l`, `--label-add`, `--label-del` with `bit-17`",
-            "``unknown label 'bit-17'``",
-            "the label of that bit, whether it has a name or not",
+            "`-l`, `--label-add`, `--label-del` with `bit-17`, or with a name that the file puts above bit 127",
+            "``unknown label 'bit-17'``; `Numerical result out of range`, or selects nothing",
+            "the label of that bit, whether it has a name or not; an error that names the bit",
         ],
     ),
     read(
