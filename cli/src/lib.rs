@@ -15,7 +15,7 @@ pub mod selection;
 pub mod stdout;
 pub mod values;
 
-use commands::create::Mode;
+use commands::wanted::Mode;
 use commands::{Invocation, count, create, delete, event, flush, get, list, stats, update};
 use event::Subject;
 use fail::{Fail, Name};

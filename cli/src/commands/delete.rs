@@ -11,7 +11,7 @@ use crate::dump_plan;
 use crate::fail::{Doing, Fail, Name, operation_failed};
 use crate::filter::Filter;
 use crate::flags::args::Args;
-use crate::flags::table::Id;
+use crate::flags::id::Id;
 use crate::output::{Document, Presenter};
 use crate::selection;
 use crate::stdout::PrintError;

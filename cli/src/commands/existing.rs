@@ -5,7 +5,7 @@
 //! NAT attributes even when they say what is there, status bits that are set and not named, and a timeout
 //! where it is fixed. So the flow is looked at first, and asked is only what it lacks.
 
-use super::create::{FLAGS, Mode, Reply, Wanted};
+use super::wanted::{FLAGS, Mode, Reply, Wanted, endpoint};
 use crate::fail::Fail;
 use std::fmt::Write as _;
 use zct_engine::batch::BATCH_MAX;
@@ -15,7 +15,6 @@ use zct_wire::consts::ips;
 use zct_wire::flow::FlowView;
 use zct_wire::proto::{ProtoInfo, TcpInfo};
 use zct_wire::request::{self, NewFlow};
-use zct_wire::text::Out;
 use zct_wire::tuple::{Addr, Addressed, Tuple};
 
 /// Room for the answers to a batch of requests for flows: each takes up to a page and more.
@@ -187,21 +186,6 @@ fn fixed(left: u32, asked: u32) -> Fail {
         "Operation failed: the timeout of this flow is fixed (FIXED_TIMEOUT): {left} seconds are left, \
          asked for are {asked}; delete it first (-D)"
     ))
-}
-
-/// `ADDRESS`, `ADDRESS:PORT` or `[ADDRESS]:PORT`, as NAT options take them.
-pub(super) fn endpoint((addr, port): (Option<Addr>, Option<u16>)) -> String {
-    let mut buf = [0; 64];
-    let mut out = Out::new(&mut buf);
-    if let Some(a) = addr {
-        out.addr(&a);
-    }
-    let text = String::from_utf8_lossy(out.written()).into_owned();
-    match (addr, port) {
-        (Some(Addr::V6(_)), Some(port)) => format!("[{text}]:{port}"),
-        (_, Some(port)) => format!("{text}:{port}"),
-        (_, None) => text,
-    }
 }
 
 /// Adds flows of which the kernel says that they exist.

@@ -5,7 +5,7 @@ use super::{Invocation, Silent, delete};
 use crate::fail::{Doing, Fail, operation_failed};
 use crate::filter::Filter;
 use crate::flags::command::Table;
-use crate::flags::table::Id;
+use crate::flags::id::Id;
 use crate::output::{Document, Presenter};
 use zct_engine::Requests;
 use zct_wire::request;

@@ -1,6 +1,6 @@
 //! `-G`: one entry, asked for by its tuple.
 
-use super::list::Flows;
+use super::shown::Flows;
 use super::{Invocation, Outcome, output_failed};
 use crate::fail::{Doing, Fail, operation_failed};
 use crate::flags::args::{Args, Ports};

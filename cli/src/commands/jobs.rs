@@ -4,7 +4,7 @@
 //! (spec/ctnetlink.md §6.4). So there are few parts, and they should be of equal size: which ones is decided
 //! by a sample of the table, whose order is that of a hash.
 
-use super::list::Flows;
+use super::shown::Flows;
 use super::{Invocation, Outcome, output_failed};
 use crate::fail::{Doing, Fail, operation_failed};
 use crate::filter::Filter;

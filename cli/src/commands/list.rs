@@ -1,80 +1,21 @@
 //! `-L`: the table, as far as it matches.
 
+use super::shown::Flows;
 use super::{Invocation, Outcome, output_failed};
 use crate::dump_plan::Plan;
 use crate::fail::{Doing, Fail, operation_failed, warn};
-use crate::filter::Filter;
 use crate::flags::command::Table;
-use crate::flags::table::Id;
+use crate::flags::id::Id;
 use crate::output::{Document, Presenter};
-use crate::selection;
 use crate::stdout::PrintError;
 use std::ops::ControlFlow;
 use zct_engine::dump::End;
 use zct_engine::{Lost, Requests, Sink};
-use zct_wire::consts::{af, cta};
+use zct_wire::consts::af;
 use zct_wire::expect::ExpectView;
 use zct_wire::filter::DumpFilter;
-use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
 use zct_wire::request;
-use zct_wire::text::save::Verb;
-
-/// Prints the flows that match.
-pub(super) struct Flows {
-    pub(super) filter: Filter,
-    pub(super) presenter: Presenter,
-    pub(super) outcome: Outcome,
-    /// Whether any flow carried a security mark that could be compared.
-    secmark_seen: bool,
-}
-
-impl Flows {
-    pub(super) fn new(call: &Invocation) -> Result<Flows, Fail> {
-        let args = &call.args;
-        let presenter = Presenter::stdout(&args.output, Document::Conntrack, call.labels.clone())
-            .map_err(|e| output_failed(&e))?;
-        let filter = selection::checked_filter(args, call.label_bits.clone())?;
-        Ok(Flows::over(filter, presenter))
-    }
-
-    pub(super) fn over(filter: Filter, presenter: Presenter) -> Flows {
-        Flows { filter, presenter, outcome: Outcome::default(), secmark_seen: false }
-    }
-
-    /// Writes what is left, with the end of the document if it has one.
-    pub(super) fn finish(&mut self, footer: bool) {
-        if footer {
-            if let Err(e) = self.presenter.close() {
-                self.outcome.note(Err(e));
-            }
-        }
-        if let Err(e) = self.presenter.flush() {
-            self.outcome.note(Err(PrintError::Io(e)));
-        }
-    }
-}
-
-impl Sink for Flows {
-    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
-        let matched = FlowView::index(msg).and_then(|f| Ok((f, self.filter.matches(&f)?)));
-        match matched {
-            Ok((f, true)) => {
-                self.secmark_seen |= f.has(cta::SECMARK);
-                if !self.outcome.note(self.presenter.flow(&f, Verb::Add)) {
-                    return ControlFlow::Break(());
-                }
-            }
-            Ok((_, false)) => {}
-            Err(e) => self.outcome.lost(Lost::Damaged(e)),
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn lost(&mut self, why: Lost) {
-        self.outcome.lost(why);
-    }
-}
 
 /// `-L`, `-L dying`, `-L unconfirmed`.
 pub fn flows(call: &Invocation, table: Table) -> Result<(), Fail> {

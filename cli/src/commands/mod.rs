@@ -11,14 +11,16 @@ pub mod jobs;
 pub mod list;
 mod pending;
 mod refused;
+mod shown;
 pub mod stats;
 pub mod update;
+pub mod wanted;
 
 use crate::dump_plan::{self, Plan, TableSize};
 use crate::fail::{Fail, Name};
 use crate::filter::{Filter, Labels};
 use crate::flags::args::Args;
-use crate::flags::table::Id;
+use crate::flags::id::Id;
 use crate::stdout::PrintError;
 use crate::values::label::{self, LabelMap};
 use std::io::{self, Write as _};

@@ -5,7 +5,7 @@ use super::refused::{self, Refused, explained, summary};
 use super::{Invocation, Outcome, output_failed};
 use crate::fail::{Doing, Fail, operation_failed};
 use crate::filter::Filter;
-use crate::flags::table::Id;
+use crate::flags::id::Id;
 use crate::output::{Document, Presenter};
 use crate::selection;
 use crate::stdout::PrintError;

@@ -1,8 +1,7 @@
 //! What the options said, before anyone asks what it means.
 
 use super::command::{Cmd, Table};
-use super::late::Late;
-use super::table::Id;
+use super::id::{Given, Id};
 use crate::dump_plan::KernelFilter;
 use crate::fail::Fail;
 use crate::filter::PortRange;
@@ -16,42 +15,6 @@ use std::ffi::OsString;
 use zct_wire::consts::{af, ipproto};
 use zct_wire::filter::Masked;
 use zct_wire::tuple::Addr;
-
-/// A set of options by their [`Id`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Given(u128);
-
-impl Given {
-    /// Adds one.
-    pub fn add(&mut self, id: Id) {
-        self.0 |= 1 << id as u32;
-    }
-
-    /// True when the option was given.
-    pub fn has(self, id: Id) -> bool {
-        self.0 >> id as u32 & 1 == 1
-    }
-
-    /// True when every option of the other set was given.
-    pub fn has_all(self, other: Given) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// True when some option of the other set was given.
-    pub fn has_some(self, other: Given) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// True when nothing was given.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// True when any of them was given.
-    pub fn any(self, ids: &[Id]) -> bool {
-        ids.iter().any(|id| self.has(*id))
-    }
-}
 
 /// Two ports, or two GRE keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +54,19 @@ fn port_range(text: &[u8], base: Base) -> Option<PortRange> {
 /// What would have been right in a list of ports.
 const PORTS_WANTED: &str =
     "numbers from 0 to 65535 or ranges FIRST-LAST, separated by commas, FIRST not above LAST";
+
+/// An option that waits for its protocol.
+#[derive(Clone, Debug)]
+pub struct Late {
+    /// As it was written.
+    pub word: Vec<u8>,
+    /// Its long name, which may be cut short.
+    pub name: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
+    /// A `!` stood before it.
+    pub negated: bool,
+}
 
 /// A NAT option: given, and with an address if it has one.
 pub type NatOption = Option<Option<NatArg>>;

@@ -1,9 +1,10 @@
 //! Which options a command takes, must have, or refuses (spec/cli.md §1.3).
 
-use super::args::{Args, Given};
+use super::args::Args;
 use super::command::{Cmd, Table as Entries};
+use super::id::{Given, Id};
 use super::protocol::{PROTOCOLS, ProtocolFlags};
-use super::table::{COLUMNS, FLAGS, Flag, Id};
+use super::table::{COLUMNS, FLAGS, Flag};
 use super::{negation, stray};
 use crate::fail::{Fail, Name};
 use crate::selection;

@@ -1,19 +1,11 @@
 //! Options of a protocol that come before `-p`, which the original does not know there.
 
-use super::args::Args;
-use super::parse::{Words, apply, begins_general, find_long, unknown};
+use super::apply::{Words, apply, unknown};
+use super::args::{Args, Late};
+use super::names::{begins_general, find_long};
 use super::protocol::PROTOCOLS;
 use super::table::Flag;
 use crate::fail::Fail;
-
-/// An option that waits for its protocol.
-#[derive(Clone, Debug)]
-pub struct Late {
-    word: Vec<u8>,
-    name: Vec<u8>,
-    value: Vec<u8>,
-    negated: bool,
-}
 
 /// Keeps an option whose name is not known yet, if it may be that of a protocol's, with its value: all of those
 /// have one.

@@ -1,12 +1,15 @@
 //! The command line: one table of what there is, and what is made from it.
 
+mod apply;
 pub mod args;
 pub mod check_legal;
 pub mod command;
 pub mod complete;
 pub mod help;
-pub mod late;
+pub mod id;
+mod late;
 pub mod man;
+mod names;
 pub mod negation;
 pub mod parse;
 pub mod protocol;

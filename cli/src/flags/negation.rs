@@ -6,8 +6,9 @@
 
 use super::args::Args;
 use super::command::{COMMANDS, Cmd, Table};
+use super::id::Id;
 use super::protocol::{PROTOCOLS, protocol_flags};
-use super::table::{FLAGS, Flag, Id};
+use super::table::{FLAGS, Flag};
 use crate::fail::Fail;
 use crate::selection;
 use std::borrow::Cow;

@@ -4,67 +4,17 @@
 //! protocol seen so far, on words that are table names after a command letter, and on values that are only
 //! taken when they do not look like options.
 
+use super::apply::{Words, apply, set_command, unknown};
 use super::args::Args;
-use super::command::{COMMANDS, Command, Table};
-use super::protocol::PROTOCOLS;
-use super::repeats::Repeats;
-use super::table::{FLAGS, Flag, Id, Takes};
-use super::{late, negation, stray};
+use super::names::{Meaning, find_long, find_short};
+use super::table::{Flag, Takes};
+use super::{late, stray};
 use crate::fail::Fail;
-use std::sync::OnceLock;
-
-/// Something a word can mean.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Meaning {
-    Command(&'static Command),
-    Flag(&'static Flag),
-}
-
-impl Meaning {
-    fn same(self, other: Meaning) -> bool {
-        match (self, other) {
-            (Meaning::Command(a), Meaning::Command(b)) => a.cmd == b.cmd,
-            (Meaning::Flag(a), Meaning::Flag(b)) => a.id == b.id,
-            _ => false,
-        }
-    }
-}
-
-/// The words of a command line, and how far we are.
-pub(super) struct Words<'a> {
-    words: &'a [&'a [u8]],
-    next: usize,
-    repeats: Repeats,
-}
-
-impl<'a> Words<'a> {
-    /// The next word, whatever it looks like.
-    pub(super) fn take(&mut self) -> Option<&'a [u8]> {
-        let word = self.words.get(self.next).copied()?;
-        self.next += 1;
-        Some(word)
-    }
-
-    /// Whether the next word looks like an option.
-    fn is_option_next(&self) -> bool {
-        let next = self.words.get(self.next).copied();
-        next.is_some_and(|w| w.len() > 1 && w.starts_with(b"-") && w != b"--")
-    }
-
-    /// The next word, when it does not look like an option.
-    fn take_plain(&mut self) -> Option<&'a [u8]> {
-        let word = self.words.get(self.next)?;
-        if matches!(word.first(), Some(b'-' | b'!')) {
-            return None;
-        }
-        self.take()
-    }
-}
 
 /// Reads the words after the program's name into `args`. On failure `args` holds what came before, its
 /// warnings among it.
 pub fn parse(words: &[&[u8]], args: &mut Args) -> Result<(), Fail> {
-    let mut words = Words { words, next: 0, repeats: Repeats::default() };
+    let mut words = Words::new(words);
     while let Some(word) = words.take() {
         match word {
             b"!" if words.is_option_next() => args.negates_next = true,
@@ -114,173 +64,11 @@ fn parse_cluster(word: &[u8], cluster: &[u8], words: &mut Words<'_>, args: &mut 
     Ok(())
 }
 
-pub(super) fn unknown(word: &[u8]) -> Fail {
-    Fail::word("unknown option `", word, "'")
-}
-
-/// What letters and names mean: made once, looked up for every word of every line of a batch file.
-struct Index {
-    letters: [Option<Meaning>; 128],
-    /// Commands and the options that need no protocol.
-    names: Names,
-    /// The options of each protocol, by its number.
-    protocols: Vec<(u8, Names)>,
-}
-
-/// Names in order, for abbreviations, and by a hash, for those that are written out.
-#[derive(Default)]
-struct Names {
-    sorted: Vec<Name>,
-    /// Places in `sorted` plus one, 0 for none; collisions go to the next.
-    table: Vec<u8>,
-}
-
-impl Names {
-    fn new(names: impl Iterator<Item = Name>) -> Names {
-        let mut sorted: Vec<Name> = names.collect();
-        sorted.sort_unstable_by_key(|(name, _)| *name);
-        let mut table = vec![0; (sorted.len() * 4).next_power_of_two()];
-        for (at, (name, _)) in sorted.iter().enumerate() {
-            let mut slot = hash(name) & (table.len() - 1);
-            while table[slot] != 0 {
-                slot = (slot + 1) & (table.len() - 1);
-            }
-            table[slot] = at as u8 + 1;
-        }
-        Names { sorted, table }
-    }
-
-    fn exact(&self, name: &[u8]) -> Option<Meaning> {
-        let mut slot = hash(name) & (self.table.len() - 1);
-        loop {
-            // There are always free slots: the table is at least four times as long as the list.
-            let at = usize::from(self.table[slot]).checked_sub(1)?;
-            let (candidate, meaning) = self.sorted[at];
-            if candidate == name {
-                return Some(meaning);
-            }
-            slot = (slot + 1) & (self.table.len() - 1);
-        }
-    }
-}
-
-/// Any mixture that tells names apart which begin alike.
-fn hash(name: &[u8]) -> usize {
-    name.iter().fold(0usize, |h, b| h.wrapping_mul(31).wrapping_add(usize::from(*b)))
-}
-
-type Name = (&'static [u8], Meaning);
-
-impl Index {
-    fn get() -> &'static Index {
-        static INDEX: OnceLock<Index> = OnceLock::new();
-        INDEX.get_or_init(|| {
-            let mut letters = [None; 128];
-            let mut set = |letter: u8, meaning| letters[usize::from(letter & 127)] = Some(meaning);
-            COMMANDS.iter().for_each(|c| set(c.short, Meaning::Command(c)));
-            // Options without a letter of their own answer to the sign that messages call them.
-            FLAGS.iter().filter(|f| f.letter != 0).for_each(|f| set(f.letter, Meaning::Flag(f)));
-            let commands = COMMANDS.iter().map(|c| (c.long.as_bytes(), Meaning::Command(c)));
-            let names = Names::new(commands.chain(flag_names(FLAGS.iter())));
-            let protocols = PROTOCOLS.iter().map(|p| (p.num, Names::new(flag_names(p.flags())))).collect();
-            Index { letters, names, protocols }
-        })
-    }
-
-    fn protocol(&self, num: u8) -> Option<&Names> {
-        self.protocols.iter().find(|(n, _)| *n == num).map(|(_, names)| names)
-    }
-}
-
-fn flag_names(flags: impl Iterator<Item = &'static Flag>) -> impl Iterator<Item = Name> {
-    flags.flat_map(|f| f.names.iter().map(move |n| (n.as_bytes(), Meaning::Flag(f))))
-}
-
-fn find_short(letter: u8) -> Option<Meaning> {
-    *Index::get().letters.get(usize::from(letter))?
-}
-
-/// True for the beginning of names that need no protocol.
-pub(super) fn begins_general(name: &[u8]) -> bool {
-    let sorted = &Index::get().names.sorted;
-    sorted.get(sorted.partition_point(|(n, _)| *n < name)).is_some_and(|(n, _)| n.starts_with(name))
-}
-
-/// An exact name, or the beginning of names that all mean the same.
-pub(super) fn find_long(name: &[u8], args: &Args) -> Option<Meaning> {
-    let index = Index::get();
-    let protocol = args.protocol.filter(|p| p.has_options).and_then(|p| index.protocol(p.num));
-    let both = || std::iter::once(&index.names).chain(protocol);
-    if let Some(meaning) = both().find_map(|names| names.exact(name)) {
-        return Some(meaning);
-    }
-    let mut longer = both().flat_map(|names| {
-        let from = names.sorted.partition_point(|(n, _)| *n < name);
-        names.sorted[from..].iter().take_while(|(n, _)| n.starts_with(name))
-    });
-    let (_, first) = longer.next()?;
-    longer.all(|(_, meaning)| first.same(*meaning)).then_some(*first)
-}
-
-pub(super) fn apply(
-    meaning: Meaning,
-    attached: Option<&[u8]>,
-    word: &[u8],
-    words: &mut Words<'_>,
-    args: &mut Args,
-) -> Result<(), Fail> {
-    let negated = std::mem::take(&mut args.negates_next);
-    let flag = match meaning {
-        Meaning::Command(_) if negated => return Err(negation::refused(word)),
-        Meaning::Flag(f) if negated && !f.id.can_be_negated() => return Err(negation::refused(word)),
-        Meaning::Command(c) if c.takes_table || attached.is_none() => {
-            let table = attached.or_else(|| words.take_plain());
-            return set_command(c, table, args);
-        }
-        Meaning::Command(_) => return Err(unknown(word)),
-        Meaning::Flag(f) => f,
-    };
-    match flag.takes {
-        Takes::Nothing(_) if attached.is_some() => return Err(unknown(word)),
-        Takes::Nothing(set) => set(args),
-        Takes::Value(_, set) => {
-            let value = attached.or_else(|| words.take());
-            let Some(value) = value else {
-                return Err(Fail::word("option `", word, "' requires an argument"));
-            };
-            let counts = negation::set(flag.id, args, value, negated, set)?;
-            counts.inspect(|v| words.repeats.note(flag, v));
-        }
-        Takes::Maybe(_, set) => match attached.or_else(|| words.take_plain()) {
-            Some(value) => {
-                let counts = negation::set(flag.id, args, value, negated, |a, v| set(a, Some(v)))?;
-                counts.inspect(|v| words.repeats.note(flag, v));
-            }
-            None if negated => negation::exclude(flag.id, args, b"", |a, _| set(a, None))?,
-            None => set(args, None)?,
-        },
-    }
-    if flag.id != Id::NatRange {
-        args.given.add(flag.id);
-    }
-    Ok(())
-}
-
-fn set_command(command: &Command, table: Option<&[u8]>, args: &mut Args) -> Result<(), Fail> {
-    let table = table.map_or(Ok(Table::Conntrack), Table::parse)?;
-    table.check(command.cmd)?;
-    // In this order in the original too: a bad table word is named first.
-    if args.action.is_some() {
-        return Err(Fail::usage("Invalid commands combination"));
-    }
-    args.action = Some((command.cmd, table));
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flags::command::Cmd;
+    use crate::flags::command::{Cmd, Table};
+    use crate::flags::id::Id;
 
     fn of(line: &str) -> Result<Args, Fail> {
         let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();

@@ -1,7 +1,8 @@
 //! The options of protocols, known when `-p` has named one.
 
 use super::args::{Args, Side};
-use super::table::{Complete, Flag, Id, Section, Takes};
+use super::id::Id;
+use super::table::{Complete, Flag, Section, Takes};
 use crate::fail::Fail;
 use crate::values::number::{self, Base};
 use crate::values::protocol;

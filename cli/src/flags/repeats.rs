@@ -1,7 +1,8 @@
 //! Options that are given twice where one value counts: the last does, as in the original, and that is said.
 
-use super::args::{Args, Given, NatOption};
-use super::table::{Flag, Id};
+use super::args::{Args, NatOption};
+use super::id::{Given, Id};
+use super::table::Flag;
 use crate::values::{addr, nat};
 use std::net::IpAddr;
 use zct_wire::tuple::Addr;

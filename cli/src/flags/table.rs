@@ -5,6 +5,7 @@
 
 use super::args::{Args, Side};
 use super::command::{Cmd, Table};
+use super::id::Id;
 use crate::dump_plan::KernelFilter;
 use crate::fail::Fail;
 use crate::values::number::{self, Base};
@@ -12,64 +13,6 @@ use crate::values::{list, protocol};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use zct_wire::tracked;
-
-/// Every option by a name of its own. The order is that of the rows, and of legality checks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // the rows below say what they are
-pub enum Id {
-    Src,
-    Dst,
-    ReplySrc,
-    ReplyDst,
-    Protonum,
-    Timeout,
-    Status,
-    Zero,
-    EventMask,
-    TupleSrc,
-    TupleDst,
-    MaskSrc,
-    MaskDst,
-    NatRange,
-    Mark,
-    EntryId,
-    Family,
-    SrcNat,
-    DstNat,
-    Output,
-    Secmark,
-    BufferSize,
-    AnyNat,
-    Zone,
-    Label,
-    LabelAdd,
-    LabelDel,
-    OrigZone,
-    ReplyZone,
-    Labelmap,
-    // What the original does not have.
-    DryRun,
-    KernelFilter,
-    Explain,
-    Jobs,
-    All,
-    // What follows belongs to protocols.
-    Sport,
-    Dport,
-    ReplyPortSrc,
-    ReplyPortDst,
-    MaskPortSrc,
-    MaskPortDst,
-    TuplePortSrc,
-    TuplePortDst,
-    State,
-    OrigVtag,
-    ReplyVtag,
-    Role,
-    IcmpType,
-    IcmpCode,
-    IcmpId,
-}
 
 /// Whether an option takes a value, and what to do with it. The text is what help calls the value.
 #[derive(Clone, Copy, Debug)]

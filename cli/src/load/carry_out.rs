@@ -1,17 +1,17 @@
 //! Carrying out the lines of a batch file.
 
-use super::Options;
+use super::options::Options;
 use super::selectors::Selectors;
 use super::source::Line;
-use crate::commands::create::{self, Mode, Wanted};
 use crate::commands::delete::{self, Deleter, Selection};
 use crate::commands::existing::{Added, Adder, Fixed, Found, Short};
+use crate::commands::wanted::{self, Mode, Wanted};
 use crate::commands::{Invocation, flush, output_failed, update};
 use crate::dump_plan::Plan;
 use crate::fail::{Doing, Fail, Name, operation_failed, warn};
 use crate::filter::Filter;
 use crate::flags::command::{Cmd, Table};
-use crate::flags::table::Id;
+use crate::flags::id::Id;
 use crate::output::{Document, Presenter};
 use crate::values::list::Output;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -188,7 +188,7 @@ impl Runner {
         if self.creates.is_full() || self.creations.len() == BATCH_MAX {
             self.send_creations()?;
         }
-        let wanted = create::wanted(call, mode).map_err(|f| self.at_line(f, line))?;
+        let wanted = wanted::wanted(call, mode).map_err(|f| self.at_line(f, line))?;
         if let Some(text) = wanted.looks_translated() {
             self.untranslated += 1;
             if self.untranslated <= WARNED {
@@ -199,7 +199,7 @@ impl Runner {
             let flow = &wanted.flow;
             let added = self
                 .creates
-                .add(|buf, seq| request::new_flow(buf, seq, create::FLAGS, flow))
+                .add(|buf, seq| request::new_flow(buf, seq, wanted::FLAGS, flow))
                 .map_err(|e| operation_failed(mode.doing(), &e));
             if let Err(f) = added.map_err(|f| self.at_line(f, line)) {
                 return self.one_failed(Err(f));

@@ -4,6 +4,7 @@
 //! order, only faster: creations travel in batches, and a run of deletions is one pass over the table.
 
 pub mod carry_out;
+mod options;
 pub mod selectors;
 pub mod source;
 pub mod words;
@@ -15,31 +16,13 @@ use crate::flags::command::{Cmd, Table};
 use crate::flags::{check_legal, parse};
 use crate::values::label::LabelMap;
 use carry_out::Runner;
+pub use options::Options;
 use smallvec::SmallVec;
 use source::Source;
 use std::ffi::OsString;
 use std::sync::Arc;
 use words::Splitter;
 use zct_engine::handoff::{Closing, Handoff};
-
-/// The options after the file name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Report every line that fails and go on.
-    pub keep_going: bool,
-    /// Change nothing.
-    pub dry_run: bool,
-}
-
-impl Options {
-    /// Other words are ignored, as in the original.
-    pub fn of(words: &[&[u8]]) -> Options {
-        Options {
-            keep_going: words.contains(&&b"--keep-going"[..]),
-            dry_run: words.contains(&&b"--dry-run"[..]),
-        }
-    }
-}
 
 /// Runs the commands of `file`; `-` is standard input.
 pub fn run(name: Name, file: &[u8], options: Options) -> Result<(), Fail> {

@@ -1,6 +1,6 @@
 //! `helper`: the stubs of userspace helpers (spec/helpers-nfct.md §4).
 
-use super::Call;
+use super::call::Call;
 use super::kernel::dump;
 use super::known::Helper;
 use super::values::{family, helper_name, helper_protocol};

@@ -1,6 +1,6 @@
 //! Requests of nfct: sent, shown, and what is said when the kernel refuses.
 
-use super::Call;
+use super::call::Call;
 use super::table::Subsystem;
 use crate::commands::{Outcome, Silent, output_failed};
 use crate::fail::Fail;

@@ -1,5 +1,6 @@
 //! nfct: timeout policies and userspace helpers, as `nfct` or as `zct nfct` (spec/helpers-nfct.md §4).
 
+mod call;
 pub mod complete;
 pub mod help;
 mod helper;
@@ -13,27 +14,35 @@ pub mod values;
 
 use crate::commands::output_failed;
 use crate::fail::{Fail, Name};
+use call::Call;
 use parse::Wanted;
 use std::io::Write as _;
-use table::Row;
-
-/// A command with its words counted.
-#[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
-    /// What the program was called as.
-    pub name: Name,
-    /// The command; it says how many words there are at least.
-    pub row: &'static Row,
-    /// The words after command and subsystem.
-    pub words: &'a [&'a [u8]],
-}
+use table::Task;
 
 /// Runs the words after the program's name, which is `argv0`.
 pub fn run(name: Name, argv0: &[u8], words: &[&[u8]]) -> Result<(), Fail> {
     match parse::parse(name, argv0, words)? {
         Wanted::Help => print(&help::text(name)),
         Wanted::Version => print(&help::version(name)),
-        Wanted::Run(call) => (call.row.run)(&call),
+        Wanted::Run(call) => carry_out(&call),
+    }
+}
+
+fn carry_out(call: &Call<'_>) -> Result<(), Fail> {
+    match call.row.task {
+        Task::ListTimeouts => timeout::list(call),
+        Task::AddTimeout => timeout::add(call),
+        Task::DeleteTimeout => timeout::delete(call),
+        Task::GetTimeout => timeout::get(call),
+        Task::FlushTimeouts => timeout::flush(call),
+        Task::SetDefault => timeout::default_set(call),
+        Task::GetDefault => timeout::default_get(call),
+        Task::ListHelpers => helper::list(call),
+        Task::AddHelper => helper::add(call),
+        Task::DeleteHelper => helper::delete(call),
+        Task::GetHelper => helper::get(call),
+        Task::DisableHelper => helper::disable(call),
+        Task::FlushHelpers => helper::flush(call),
     }
 }
 

@@ -1,6 +1,6 @@
 //! From words to one row of the table (spec/helpers-nfct.md §4.1).
 
-use super::Call;
+use super::call::Call;
 use super::table::{Missing, Row, Subsystem, command, subsystem};
 use crate::fail::{Fail, Name, warn};
 

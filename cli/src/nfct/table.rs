@@ -1,8 +1,5 @@
 //! What there is to do: the one table behind parsing, help, man page and completions of nfct.
 
-use super::{Call, helper, timeout};
-use crate::fail::Fail;
-
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cmd {
@@ -71,6 +68,25 @@ pub enum Missing {
     Name,
 }
 
+/// What a row does: every pair of command and subsystem that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the rows say what they are
+pub enum Task {
+    ListTimeouts,
+    AddTimeout,
+    DeleteTimeout,
+    GetTimeout,
+    FlushTimeouts,
+    SetDefault,
+    GetDefault,
+    ListHelpers,
+    AddHelper,
+    DeleteHelper,
+    GetHelper,
+    DisableHelper,
+    FlushHelpers,
+}
+
 /// One command of one subsystem.
 #[derive(Debug)]
 pub struct Row {
@@ -91,8 +107,8 @@ pub struct Row {
     pub brief: &'static str,
     /// A paragraph for the man page.
     pub manual: &'static str,
-    /// Carries it out.
-    pub run: fn(&Call<'_>) -> Result<(), Fail>,
+    /// What carries it out.
+    pub task: Task,
 }
 
 impl Row {
@@ -129,7 +145,7 @@ pub static ROWS: &[Row] = &[
         brief: "show all policies",
         manual: "Shows every timeout policy of the network namespace with its family, its protocol and the \
                  timeout of each state in seconds.",
-        run: timeout::list,
+        task: Task::ListTimeouts,
     },
     Row {
         cmd: Cmd::Add,
@@ -143,7 +159,7 @@ pub static ROWS: &[Row] = &[
                  that are not given take the default they have at that moment. A policy of that name must \
                  not exist. Names have up to 31 bytes. Rules attach it to flows: iptables -t raw ... -j CT \
                  --timeout NAME.",
-        run: timeout::add,
+        task: Task::AddTimeout,
     },
     Row {
         cmd: Cmd::Delete,
@@ -154,7 +170,7 @@ pub static ROWS: &[Row] = &[
         missing: Missing::Name,
         brief: "delete a policy that no rule uses",
         manual: "Deletes one timeout policy. It fails while a rule uses it.",
-        run: timeout::delete,
+        task: Task::DeleteTimeout,
     },
     Row {
         cmd: Cmd::Get,
@@ -165,7 +181,7 @@ pub static ROWS: &[Row] = &[
         missing: Missing::Name,
         brief: "show one policy",
         manual: "Shows one timeout policy.",
-        run: timeout::get,
+        task: Task::GetTimeout,
     },
     Row {
         cmd: Cmd::Flush,
@@ -177,7 +193,7 @@ pub static ROWS: &[Row] = &[
         brief: "delete all policies that no rule uses",
         manual: "Deletes every timeout policy that no rule uses. The others stay, and nothing is said about \
                  them.",
-        run: timeout::flush,
+        task: Task::FlushTimeouts,
     },
     Row {
         cmd: Cmd::DefaultSet,
@@ -190,7 +206,7 @@ pub static ROWS: &[Row] = &[
         manual: "Changes timeouts of flows without a policy: the given states of the protocol, in this \
                  network namespace. They are the values of the net.netfilter.nf_conntrack_*_timeout* \
                  sysctls.",
-        run: timeout::default_set,
+        task: Task::SetDefault,
     },
     Row {
         cmd: Cmd::DefaultGet,
@@ -201,7 +217,7 @@ pub static ROWS: &[Row] = &[
         missing: Missing::Syntax,
         brief: "show the defaults of a protocol",
         manual: "Shows the timeouts of flows without a policy.",
-        run: timeout::default_get,
+        task: Task::GetDefault,
     },
     Row {
         cmd: Cmd::List,
@@ -213,7 +229,7 @@ pub static ROWS: &[Row] = &[
         brief: "show all helpers",
         manual: "Shows the stub of every userspace helper: its name, the netfilter queue its packets go to, \
                  family and protocol, the bytes of private data of a flow, and whether packets are queued.",
-        run: helper::list,
+        task: Task::ListHelpers,
     },
     Row {
         cmd: Cmd::Add,
@@ -226,7 +242,7 @@ pub static ROWS: &[Row] = &[
         manual: "Creates the stub of a helper that the daemon has, for one family and protocol, with the \
                  limits of its expectations. Packets are queued once the daemon attaches to it. One that \
                  exists takes these limits. It fails while the kernel's own helper of that name is loaded.",
-        run: helper::add,
+        task: Task::AddHelper,
     },
     Row {
         cmd: Cmd::Delete,
@@ -238,7 +254,7 @@ pub static ROWS: &[Row] = &[
         brief: "delete the stubs of a helper",
         manual: "Deletes the stubs of this name, if given only those of one family or of one family and \
                  protocol. It fails while one is in use.",
-        run: helper::delete,
+        task: Task::DeleteHelper,
     },
     Row {
         cmd: Cmd::Get,
@@ -250,7 +266,7 @@ pub static ROWS: &[Row] = &[
         brief: "show a helper",
         manual: "Shows the first stub of this name, those of one family, or the one of a family and \
                  protocol.",
-        run: helper::get,
+        task: Task::GetHelper,
     },
     Row {
         cmd: Cmd::Disable,
@@ -261,7 +277,7 @@ pub static ROWS: &[Row] = &[
         missing: Missing::Syntax,
         brief: "stop queueing packets to a helper",
         manual: "Stops queueing packets to user space; flows go on without the helper. The stub stays.",
-        run: helper::disable,
+        task: Task::DisableHelper,
     },
     Row {
         cmd: Cmd::Flush,
@@ -272,7 +288,7 @@ pub static ROWS: &[Row] = &[
         missing: Missing::Syntax,
         brief: "delete the stubs of all helpers",
         manual: "Deletes every stub that is not in use.",
-        run: helper::flush,
+        task: Task::FlushHelpers,
     },
 ];
 
@@ -308,6 +324,7 @@ mod tests {
         for (i, row) in ROWS.iter().enumerate() {
             let same = |r: &&Row| (r.cmd, r.subsystem) == (row.cmd, row.subsystem);
             assert_eq!(ROWS.iter().filter(same).count(), 1, "row {i}");
+            assert!(ROWS[..i].iter().all(|r| r.task != row.task), "row {i}");
             assert!(!row.command().is_empty() && !row.subsystem().is_empty());
             assert!(row.max.is_none_or(|max| max >= row.min), "{}", row.syntax());
             assert!(!row.brief.is_empty() && row.manual.ends_with('.'), "{}", row.syntax());

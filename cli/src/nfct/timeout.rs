@@ -1,6 +1,6 @@
 //! `timeout`: policies and defaults (spec/helpers-nfct.md §4).
 
-use super::Call;
+use super::call::Call;
 use super::values::{family, policy_name, protocol, timeouts};
 use crate::fail::Fail;
 use zct_wire::cttimeout;

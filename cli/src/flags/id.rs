@@ -1,0 +1,95 @@
+//! Names for the options, and sets of them.
+
+/// Every option by a name of its own. The order is that of the rows, and of legality checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the rows of the table say what they are
+pub enum Id {
+    Src,
+    Dst,
+    ReplySrc,
+    ReplyDst,
+    Protonum,
+    Timeout,
+    Status,
+    Zero,
+    EventMask,
+    TupleSrc,
+    TupleDst,
+    MaskSrc,
+    MaskDst,
+    NatRange,
+    Mark,
+    EntryId,
+    Family,
+    SrcNat,
+    DstNat,
+    Output,
+    Secmark,
+    BufferSize,
+    AnyNat,
+    Zone,
+    Label,
+    LabelAdd,
+    LabelDel,
+    OrigZone,
+    ReplyZone,
+    Labelmap,
+    // What the original does not have.
+    DryRun,
+    KernelFilter,
+    Explain,
+    Jobs,
+    All,
+    // What follows belongs to protocols.
+    Sport,
+    Dport,
+    ReplyPortSrc,
+    ReplyPortDst,
+    MaskPortSrc,
+    MaskPortDst,
+    TuplePortSrc,
+    TuplePortDst,
+    State,
+    OrigVtag,
+    ReplyVtag,
+    Role,
+    IcmpType,
+    IcmpCode,
+    IcmpId,
+}
+
+/// A set of options by their [`Id`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Given(u128);
+
+impl Given {
+    /// Adds one.
+    pub fn add(&mut self, id: Id) {
+        self.0 |= 1 << id as u32;
+    }
+
+    /// True when the option was given.
+    pub fn has(self, id: Id) -> bool {
+        self.0 >> id as u32 & 1 == 1
+    }
+
+    /// True when every option of the other set was given.
+    pub fn has_all(self, other: Given) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// True when some option of the other set was given.
+    pub fn has_some(self, other: Given) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// True when nothing was given.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// True when any of them was given.
+    pub fn any(self, ids: &[Id]) -> bool {
+        ids.iter().any(|id| self.has(*id))
+    }
+}

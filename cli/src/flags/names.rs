@@ -1,0 +1,129 @@
+//! What a letter or a long name means, written out or cut short.
+
+use super::args::Args;
+use super::command::{COMMANDS, Command};
+use super::protocol::PROTOCOLS;
+use super::table::{FLAGS, Flag};
+use std::sync::OnceLock;
+
+/// Something a word can mean.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Meaning {
+    Command(&'static Command),
+    Flag(&'static Flag),
+}
+
+impl Meaning {
+    fn same(self, other: Meaning) -> bool {
+        match (self, other) {
+            (Meaning::Command(a), Meaning::Command(b)) => a.cmd == b.cmd,
+            (Meaning::Flag(a), Meaning::Flag(b)) => a.id == b.id,
+            _ => false,
+        }
+    }
+}
+
+/// What letters and names mean: made once, looked up for every word of every line of a batch file.
+struct Index {
+    letters: [Option<Meaning>; 128],
+    /// Commands and the options that need no protocol.
+    names: Names,
+    /// The options of each protocol, by its number.
+    protocols: Vec<(u8, Names)>,
+}
+
+/// Names in order, for abbreviations, and by a hash, for those that are written out.
+#[derive(Default)]
+struct Names {
+    sorted: Vec<Name>,
+    /// Places in `sorted` plus one, 0 for none; collisions go to the next.
+    table: Vec<u8>,
+}
+
+impl Names {
+    fn new(names: impl Iterator<Item = Name>) -> Names {
+        let mut sorted: Vec<Name> = names.collect();
+        sorted.sort_unstable_by_key(|(name, _)| *name);
+        let mut table = vec![0; (sorted.len() * 4).next_power_of_two()];
+        for (at, (name, _)) in sorted.iter().enumerate() {
+            let mut slot = hash(name) & (table.len() - 1);
+            while table[slot] != 0 {
+                slot = (slot + 1) & (table.len() - 1);
+            }
+            table[slot] = at as u8 + 1;
+        }
+        Names { sorted, table }
+    }
+
+    fn exact(&self, name: &[u8]) -> Option<Meaning> {
+        let mut slot = hash(name) & (self.table.len() - 1);
+        loop {
+            // There are always free slots: the table is at least four times as long as the list.
+            let at = usize::from(self.table[slot]).checked_sub(1)?;
+            let (candidate, meaning) = self.sorted[at];
+            if candidate == name {
+                return Some(meaning);
+            }
+            slot = (slot + 1) & (self.table.len() - 1);
+        }
+    }
+}
+
+/// Any mixture that tells names apart which begin alike.
+fn hash(name: &[u8]) -> usize {
+    name.iter().fold(0usize, |h, b| h.wrapping_mul(31).wrapping_add(usize::from(*b)))
+}
+
+type Name = (&'static [u8], Meaning);
+
+impl Index {
+    fn get() -> &'static Index {
+        static INDEX: OnceLock<Index> = OnceLock::new();
+        INDEX.get_or_init(|| {
+            let mut letters = [None; 128];
+            let mut set = |letter: u8, meaning| letters[usize::from(letter & 127)] = Some(meaning);
+            COMMANDS.iter().for_each(|c| set(c.short, Meaning::Command(c)));
+            // Options without a letter of their own answer to the sign that messages call them.
+            FLAGS.iter().filter(|f| f.letter != 0).for_each(|f| set(f.letter, Meaning::Flag(f)));
+            let commands = COMMANDS.iter().map(|c| (c.long.as_bytes(), Meaning::Command(c)));
+            let names = Names::new(commands.chain(flag_names(FLAGS.iter())));
+            let protocols = PROTOCOLS.iter().map(|p| (p.num, Names::new(flag_names(p.flags())))).collect();
+            Index { letters, names, protocols }
+        })
+    }
+
+    fn protocol(&self, num: u8) -> Option<&Names> {
+        self.protocols.iter().find(|(n, _)| *n == num).map(|(_, names)| names)
+    }
+}
+
+fn flag_names(flags: impl Iterator<Item = &'static Flag>) -> impl Iterator<Item = Name> {
+    flags.flat_map(|f| f.names.iter().map(move |n| (n.as_bytes(), Meaning::Flag(f))))
+}
+
+/// The meaning of a letter.
+pub(super) fn find_short(letter: u8) -> Option<Meaning> {
+    *Index::get().letters.get(usize::from(letter))?
+}
+
+/// True for the beginning of names that need no protocol.
+pub(super) fn begins_general(name: &[u8]) -> bool {
+    let sorted = &Index::get().names.sorted;
+    sorted.get(sorted.partition_point(|(n, _)| *n < name)).is_some_and(|(n, _)| n.starts_with(name))
+}
+
+/// An exact name, or the beginning of names that all mean the same.
+pub(super) fn find_long(name: &[u8], args: &Args) -> Option<Meaning> {
+    let index = Index::get();
+    let protocol = args.protocol.filter(|p| p.has_options).and_then(|p| index.protocol(p.num));
+    let both = || std::iter::once(&index.names).chain(protocol);
+    if let Some(meaning) = both().find_map(|names| names.exact(name)) {
+        return Some(meaning);
+    }
+    let mut longer = both().flat_map(|names| {
+        let from = names.sorted.partition_point(|(n, _)| *n < name);
+        names.sorted[from..].iter().take_while(|(n, _)| n.starts_with(name))
+    });
+    let (_, first) = longer.next()?;
+    longer.all(|(_, meaning)| first.same(*meaning)).then_some(*first)
+}

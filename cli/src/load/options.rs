@@ -1,0 +1,20 @@
+//! The options of `-R`, which follow the file's name.
+
+/// The options after the file name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Report every line that fails and go on.
+    pub keep_going: bool,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+impl Options {
+    /// Other words are ignored, as in the original.
+    pub fn of(words: &[&[u8]]) -> Options {
+        Options {
+            keep_going: words.contains(&&b"--keep-going"[..]),
+            dry_run: words.contains(&&b"--dry-run"[..]),
+        }
+    }
+}
