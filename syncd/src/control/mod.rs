@@ -1,6 +1,7 @@
 //! The control socket: what clients may ask, who answers, and the texts they get.
 
 pub mod client;
+pub mod listings;
 pub mod request;
 pub mod server;
 pub mod statistics;

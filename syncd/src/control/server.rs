@@ -1,33 +1,20 @@
 //! The control socket's server side (spec/conntrackd.md §3).
 //!
 //! Many clients at once, none of which is waited for: one that says nothing, says too little, or does not read
-//! what it asked for takes its buffer and no time. Listings are rendered piece by piece as the client takes them,
-//! from walks that stay valid while the caches change.
+//! what it asked for takes its buffer and no time. A listing is rendered as the client takes it.
 
+use crate::control::listings::{KernelListing, Shown, Source};
 use crate::control::request::{Listing, Request};
-use crate::control::text::{LINE_MAX, Row, ages, expect_line, expect_xml};
 use crate::host::lock::reason;
-use crate::peer::{Caches, Machine, Millis};
-use crate::store::{Cursor, ExpectStore, FlowStore, Meta};
+use crate::peer::Millis;
 use std::io::{self, Read as _, Write as _};
-use std::ops::ControlFlow;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use zct_engine::write_file::{self, Unwritten};
-use zct_engine::{Error, Interest, Lost, Progress, Reactor, Sink, StepDump, SystemZone, Token, Turn};
-use zct_wire::WireError;
-use zct_wire::consts::ipctnl;
-use zct_wire::expect::ExpectView;
-use zct_wire::filter::DumpFilter;
-use zct_wire::flow::FlowView;
-use zct_wire::header::CtMsg;
-use zct_wire::request::{Table, dump};
-use zct_wire::text::{Out, Style, TextContext, expect, line, xml};
+use zct_engine::{Error, Interest, Reactor, Token, Turn};
 
 /// Clients at once; the one that has been silent longest makes room for another.
 const CLIENTS_MAX: usize = 128;
-/// Bytes rendered before they are written.
-const PIECE: usize = 64 << 10;
 /// Pieces written to one client in one turn.
 const PIECES_A_TURN: usize = 2;
 /// A client that has asked for nothing by then is sent away.
@@ -65,32 +52,10 @@ pub enum Reply {
     Text(String),
     /// A listing of a cache.
     List(Listing),
-    /// A listing of a table of the kernel: see [`kernel_listing`].
+    /// A listing of a table of the kernel: see [`KernelListing::begin`].
     Kernel(KernelListing),
     /// Something later: the connection stays.
     Wait,
-}
-
-/// A table of the kernel on its way to a client.
-#[derive(Debug)]
-pub struct KernelListing {
-    dump: Box<StepDump>,
-    xml: bool,
-    // The dump is over: what is rendered is all.
-    over: bool,
-}
-
-/// What caches a listing shows. Caches that a mode does not have are empty.
-#[derive(Clone, Copy)]
-pub struct Shown<'a> {
-    /// The kernel's flows.
-    pub internal: &'a FlowStore,
-    /// The peer's flows and the expectations.
-    pub caches: Option<&'a Caches>,
-    /// The machine, which knows when things expire; none in statistics mode.
-    pub machine: Option<&'a Machine>,
-    /// The daemon's clock.
-    pub now: Millis,
 }
 
 #[derive(Debug)]
@@ -101,14 +66,6 @@ enum State {
     Waiting,
     /// Gets what is in `out`, and then more of this.
     Answered(Source),
-}
-
-#[derive(Debug)]
-enum Source {
-    Nothing,
-    Flows { listing: Listing, cursor: Cursor },
-    Expects { listing: Listing, cursor: u32 },
-    Kernel(KernelListing),
 }
 
 #[derive(Debug)]
@@ -289,10 +246,7 @@ impl Server {
                 c.out.extend_from_slice(text.as_bytes());
                 State::Answered(Source::Nothing)
             }
-            Reply::List(listing) if listing.expects => {
-                State::Answered(Source::Expects { listing, cursor: 0 })
-            }
-            Reply::List(listing) => State::Answered(Source::Flows { listing, cursor: Cursor::default() }),
+            Reply::List(listing) => State::Answered(Source::cache(listing)),
             Reply::Kernel(listing) => State::Answered(Source::Kernel(listing)),
         };
     }
@@ -376,168 +330,4 @@ impl Client {
         }
         Wrote::More
     }
-}
-
-impl Source {
-    /// Renders the next piece; false when that was all.
-    fn fill(&mut self, out: &mut Vec<u8>, shown: &Shown<'_>) -> bool {
-        match self {
-            Source::Nothing => false,
-            Source::Flows { listing, cursor } => match (listing.external, shown.caches) {
-                (false, _) => fill_flows(out, shown.internal, *listing, cursor, shown),
-                (true, Some(caches)) => fill_flows(out, &caches.external, *listing, cursor, shown),
-                (true, None) => false,
-            },
-            Source::Expects { listing, cursor } => match (listing.external, shown.caches) {
-                (false, Some(caches)) => fill_expects(out, &caches.internal_expect, *listing, cursor, shown),
-                (true, Some(caches)) => fill_expects(out, &caches.external_expect, *listing, cursor, shown),
-                (_, None) => false,
-            },
-            Source::Kernel(listing) => listing.fill(out),
-        }
-    }
-}
-
-impl KernelListing {
-    fn fill(&mut self, out: &mut Vec<u8>) -> bool {
-        while !self.over && out.len() < PIECE {
-            let mut sink = Lines { out, xml: self.xml, zone: &SystemZone::default() };
-            // An error ends the listing where it is, as it would end conntrack -L. A dump that has to wait for
-            // the kernel, which none does today, ends there too.
-            self.over = !matches!(self.dump.step(1, &mut sink), Ok(Progress::More));
-        }
-        !self.over
-    }
-}
-
-/// Appends one line that `write` renders.
-fn append(out: &mut Vec<u8>, write: impl FnOnce(&mut Out<'_>)) {
-    let start = out.len();
-    out.resize(start + LINE_MAX, 0);
-    let mut text = Out::resume(out, start);
-    write(&mut text);
-    text.byte(b'\n');
-    // No entry is longer than the room.
-    let len = if text.is_full() { start } else { text.len() };
-    out.truncate(len);
-}
-
-fn age(meta: Option<Meta>, now: Millis) -> u64 {
-    (now / 1000).saturating_sub(meta.map_or(0, |m| m.born_s.into()))
-}
-
-fn is_dead(meta: Option<Meta>) -> bool {
-    meta.is_some_and(|m| m.flags & Meta::DEAD != 0)
-}
-
-fn fill_flows(
-    out: &mut Vec<u8>,
-    store: &FlowStore,
-    listing: Listing,
-    cursor: &mut Cursor,
-    shown: &Shown<'_>,
-) -> bool {
-    while out.len() < PIECE {
-        let Some(id) = store.walk(cursor) else { return false };
-        let meta = store.meta(id);
-        let Some(flow) = store.flow(id).filter(|_| !is_dead(meta)) else { continue };
-        let row = match listing.external {
-            true => Row::peer(&flow),
-            false => Row::local(&flow, meta.map_or(0, |m| m.note)),
-        };
-        append(out, |o| {
-            if listing.xml {
-                return row.xml(o);
-            }
-            row.line(o);
-            let expires = shown.machine.zip(meta.filter(|_| listing.external));
-            let expires = expires.and_then(|(m, meta)| m.expires_in_s(shown.now, meta));
-            ages(o, expires, age(meta, shown.now));
-        });
-    }
-    true
-}
-
-fn fill_expects(
-    out: &mut Vec<u8>,
-    store: &ExpectStore,
-    listing: Listing,
-    cursor: &mut u32,
-    shown: &Shown<'_>,
-) -> bool {
-    while out.len() < PIECE {
-        let Some(id) = store.walk(cursor) else { return false };
-        let meta = store.meta(id);
-        let Some(e) = store.get(id).filter(|_| !is_dead(meta)) else { continue };
-        append(out, |o| {
-            if listing.xml {
-                return expect_xml(o, e);
-            }
-            expect_line(o, e);
-            ages(o, None, age(meta, shown.now));
-        });
-    }
-    true
-}
-
-/// Begins a listing of the kernel's table, for a daemon without an internal cache: in the lines of
-/// `conntrack -L`, or elements of its XML.
-///
-/// # Errors
-/// A socket that cannot be opened, or a request that cannot be sent.
-pub fn kernel_listing(listing: Listing) -> Result<Reply, Error> {
-    let mut step = StepDump::open()?;
-    let table = if listing.expects { Table::Expect } else { Table::Conntrack };
-    step.begin(|buf, seq| dump(buf, seq, table, &DumpFilter::default()))?;
-    Ok(Reply::Kernel(KernelListing { dump: Box::new(step), xml: listing.xml, over: false }))
-}
-
-struct Lines<'a> {
-    out: &'a mut Vec<u8>,
-    xml: bool,
-    zone: &'a SystemZone,
-}
-
-impl Lines<'_> {
-    fn entry(&mut self, msg: CtMsg<'_>) -> Result<(), WireError> {
-        let now_s = crate::host::log::now_s().try_into().unwrap_or(0);
-        let ctx = TextContext { now_s, zone: self.zone, labels: None };
-        let style = Style::default();
-        if msg.kind() == ipctnl::NEW {
-            let view = FlowView::index(msg)?;
-            return append_checked(self.out, |o| match self.xml {
-                true => xml::flow(o, &view, None, None, &style, &ctx),
-                false => line::flow(o, &view, &style, &ctx),
-            });
-        }
-        let view = ExpectView::index(msg)?;
-        append_checked(self.out, |o| match self.xml {
-            true => xml::expect(o, &view, None, None, &ctx),
-            false => expect::line(o, &view),
-        })
-    }
-}
-
-/// Appends a line, unless it cannot be rendered.
-fn append_checked(
-    out: &mut Vec<u8>,
-    write: impl FnOnce(&mut Out<'_>) -> Result<(), WireError>,
-) -> Result<(), WireError> {
-    let start = out.len();
-    let mut done = Ok(());
-    append(out, |o| done = write(o));
-    if done.is_err() {
-        out.truncate(start);
-    }
-    done
-}
-
-impl Sink for Lines<'_> {
-    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
-        // What makes no sense is left out; the rest of the table is worth showing.
-        _ = self.entry(msg);
-        ControlFlow::Continue(())
-    }
-
-    fn lost(&mut self, _: Lost) {}
 }

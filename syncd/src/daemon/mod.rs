@@ -16,7 +16,8 @@ mod sync_node;
 pub use start::run;
 
 use crate::config::settings::Config;
-use crate::control::server::{Server, Shown};
+use crate::control::listings::Shown;
+use crate::control::server::Server;
 use crate::control::statistics::Runtime;
 use crate::daemon::stats_node::StatsCache;
 use crate::host::lock::Lock;

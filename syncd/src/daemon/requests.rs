@@ -6,8 +6,9 @@
 
 use super::{Daemon, Node};
 use crate::control::client::STATUS;
+use crate::control::listings::KernelListing;
 use crate::control::request::{Cache, Kind, Listing, Request, Statistics};
-use crate::control::server::{Asked, ClientId, Reply, kernel_listing};
+use crate::control::server::{Asked, ClientId, Reply};
 use crate::control::statistics;
 use crate::kernel::Why;
 use crate::kernel::commit::{Outcome, What};
@@ -202,7 +203,7 @@ impl Daemon {
         match &self.node {
             Node::Stats(_) if listing.external || listing.expects => Ok(Reply::Close),
             Node::Sync(n) if !listing.external && n.machine.config().disable_internal_cache => {
-                kernel_listing(listing).map_err(|e| {
+                KernelListing::begin(listing).map(Reply::Kernel).map_err(|e| {
                     let why = format!("can't dump the kernel's table: {e}");
                     self.log.error(&why);
                     why

@@ -1,0 +1,228 @@
+//! Listings of the caches and of the kernel's table (spec/conntrackd.md §3): rendered piece by piece, from walks
+//! that stay valid while the caches change.
+
+use crate::control::request::Listing;
+use crate::control::text::{LINE_MAX, Row, ages, expect_line, expect_xml};
+use crate::peer::{Caches, Machine, Millis};
+use crate::store::{Cursor, ExpectStore, FlowStore, Meta};
+use std::ops::ControlFlow;
+use zct_engine::{Error, Lost, Progress, Sink, StepDump, SystemZone};
+use zct_wire::WireError;
+use zct_wire::consts::ipctnl;
+use zct_wire::expect::ExpectView;
+use zct_wire::filter::DumpFilter;
+use zct_wire::flow::FlowView;
+use zct_wire::header::CtMsg;
+use zct_wire::request::{self, Table};
+use zct_wire::text::{Out, Style, TextContext, expect, line, xml};
+
+/// Bytes rendered before they are written.
+const PIECE: usize = 64 << 10;
+
+/// What caches a listing shows. Caches that a mode does not have are empty.
+#[derive(Clone, Copy)]
+pub struct Shown<'a> {
+    /// The kernel's flows.
+    pub internal: &'a FlowStore,
+    /// The peer's flows and the expectations.
+    pub caches: Option<&'a Caches>,
+    /// The machine, which knows when things expire; none in statistics mode.
+    pub machine: Option<&'a Machine>,
+    /// The daemon's clock.
+    pub now: Millis,
+}
+
+/// What a client still gets after what has been rendered for it.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// Nothing.
+    Nothing,
+    /// The rest of a cache of flows.
+    Flows { listing: Listing, cursor: Cursor },
+    /// The rest of a cache of expectations.
+    Expects { listing: Listing, cursor: u32 },
+    /// The rest of a table of the kernel.
+    Kernel(KernelListing),
+}
+
+impl Source {
+    /// A cache from its beginning.
+    pub(super) fn cache(listing: Listing) -> Source {
+        match listing.expects {
+            true => Source::Expects { listing, cursor: 0 },
+            false => Source::Flows { listing, cursor: Cursor::default() },
+        }
+    }
+
+    /// Renders the next piece; false when that was all.
+    pub(super) fn fill(&mut self, out: &mut Vec<u8>, shown: &Shown<'_>) -> bool {
+        match self {
+            Source::Nothing => false,
+            Source::Flows { listing, cursor } => match (listing.external, shown.caches) {
+                (false, _) => fill_flows(out, shown.internal, *listing, cursor, shown),
+                (true, Some(caches)) => fill_flows(out, &caches.external, *listing, cursor, shown),
+                (true, None) => false,
+            },
+            Source::Expects { listing, cursor } => match (listing.external, shown.caches) {
+                (false, Some(caches)) => fill_expects(out, &caches.internal_expect, *listing, cursor, shown),
+                (true, Some(caches)) => fill_expects(out, &caches.external_expect, *listing, cursor, shown),
+                (_, None) => false,
+            },
+            Source::Kernel(listing) => listing.fill(out),
+        }
+    }
+}
+
+fn fill_flows(
+    out: &mut Vec<u8>,
+    store: &FlowStore,
+    listing: Listing,
+    cursor: &mut Cursor,
+    shown: &Shown<'_>,
+) -> bool {
+    while out.len() < PIECE {
+        let Some(id) = store.walk(cursor) else { return false };
+        let meta = store.meta(id);
+        let Some(flow) = store.flow(id).filter(|_| !is_dead(meta)) else { continue };
+        let row = match listing.external {
+            true => Row::peer(&flow),
+            false => Row::local(&flow, meta.map_or(0, |m| m.note)),
+        };
+        append(out, |o| {
+            if listing.xml {
+                return row.xml(o);
+            }
+            row.line(o);
+            let expires = shown.machine.zip(meta.filter(|_| listing.external));
+            let expires = expires.and_then(|(m, meta)| m.expires_in_s(shown.now, meta));
+            ages(o, expires, age(meta, shown.now));
+        });
+    }
+    true
+}
+
+fn fill_expects(
+    out: &mut Vec<u8>,
+    store: &ExpectStore,
+    listing: Listing,
+    cursor: &mut u32,
+    shown: &Shown<'_>,
+) -> bool {
+    while out.len() < PIECE {
+        let Some(id) = store.walk(cursor) else { return false };
+        let meta = store.meta(id);
+        let Some(e) = store.get(id).filter(|_| !is_dead(meta)) else { continue };
+        append(out, |o| {
+            if listing.xml {
+                return expect_xml(o, e);
+            }
+            expect_line(o, e);
+            ages(o, None, age(meta, shown.now));
+        });
+    }
+    true
+}
+
+fn age(meta: Option<Meta>, now: Millis) -> u64 {
+    (now / 1000).saturating_sub(meta.map_or(0, |m| m.born_s.into()))
+}
+
+fn is_dead(meta: Option<Meta>) -> bool {
+    meta.is_some_and(|m| m.flags & Meta::DEAD != 0)
+}
+
+/// A table of the kernel on its way to a client.
+#[derive(Debug)]
+pub struct KernelListing {
+    dump: Box<StepDump>,
+    xml: bool,
+    // The dump is over: what is rendered is all.
+    over: bool,
+}
+
+impl KernelListing {
+    /// Begins a listing of the kernel's table, for a daemon without an internal cache: in the lines of
+    /// `conntrack -L`, or elements of its XML.
+    ///
+    /// # Errors
+    /// A socket that cannot be opened, or a request that cannot be sent.
+    pub fn begin(listing: Listing) -> Result<KernelListing, Error> {
+        let mut dump = Box::new(StepDump::open()?);
+        let table = if listing.expects { Table::Expect } else { Table::Conntrack };
+        dump.begin(|buf, seq| request::dump(buf, seq, table, &DumpFilter::default()))?;
+        Ok(KernelListing { dump, xml: listing.xml, over: false })
+    }
+
+    fn fill(&mut self, out: &mut Vec<u8>) -> bool {
+        while !self.over && out.len() < PIECE {
+            let mut sink = Lines { out, xml: self.xml, zone: &SystemZone::default() };
+            // An error ends the listing where it is, as it would end conntrack -L. A dump that has to wait for
+            // the kernel, which none does today, ends there too.
+            self.over = !matches!(self.dump.step(1, &mut sink), Ok(Progress::More));
+        }
+        !self.over
+    }
+}
+
+/// Renders what a dump brings.
+struct Lines<'a> {
+    out: &'a mut Vec<u8>,
+    xml: bool,
+    zone: &'a SystemZone,
+}
+
+impl Lines<'_> {
+    fn entry(&mut self, msg: CtMsg<'_>) -> Result<(), WireError> {
+        let now_s = crate::host::log::now_s().try_into().unwrap_or(0);
+        let ctx = TextContext { now_s, zone: self.zone, labels: None };
+        let style = Style::default();
+        if msg.kind() == ipctnl::NEW {
+            let view = FlowView::index(msg)?;
+            return append_checked(self.out, |o| match self.xml {
+                true => xml::flow(o, &view, None, None, &style, &ctx),
+                false => line::flow(o, &view, &style, &ctx),
+            });
+        }
+        let view = ExpectView::index(msg)?;
+        append_checked(self.out, |o| match self.xml {
+            true => xml::expect(o, &view, None, None, &ctx),
+            false => expect::line(o, &view),
+        })
+    }
+}
+
+impl Sink for Lines<'_> {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        // What makes no sense is left out; the rest of the table is worth showing.
+        _ = self.entry(msg);
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, _: Lost) {}
+}
+
+/// Appends one line that `write` renders.
+fn append(out: &mut Vec<u8>, write: impl FnOnce(&mut Out<'_>)) {
+    let start = out.len();
+    out.resize(start + LINE_MAX, 0);
+    let mut text = Out::resume(out, start);
+    write(&mut text);
+    text.byte(b'\n');
+    // No entry is longer than the room.
+    let len = if text.is_full() { start } else { text.len() };
+    out.truncate(len);
+}
+
+/// Appends a line, unless it cannot be rendered.
+fn append_checked(
+    out: &mut Vec<u8>,
+    write: impl FnOnce(&mut Out<'_>) -> Result<(), WireError>,
+) -> Result<(), WireError> {
+    let start = out.len();
+    let mut done = Ok(());
+    append(out, |o| done = write(o));
+    if done.is_err() {
+        out.truncate(start);
+    }
+    done
+}
