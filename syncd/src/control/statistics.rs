@@ -1,6 +1,6 @@
 //! What `-s` prints, byte for byte as the original does (spec/conntrackd.md §4).
 
-use crate::kernel::Counters;
+use crate::kernel::NetlinkCounters;
 use crate::kernel::inject::Injector;
 use crate::links::{LinkIo, Links};
 use crate::peer::{CacheStats, Caches, Item, Machine, Mode, Sent, Stats};
@@ -288,7 +288,7 @@ pub fn stats_mode_cache(out: &mut String, stats: CacheStats, counts: Counts) {
 }
 
 /// `-s runtime`.
-pub fn runtime(out: &mut String, uptime_s: u64, netlink: &Counters, buffer: usize, r: &Runtime) {
+pub fn runtime(out: &mut String, uptime_s: u64, netlink: &NetlinkCounters, buffer: usize, r: &Runtime) {
     let (days, hours, minutes) = (uptime_s / 86_400, uptime_s / 3600 % 24, uptime_s / 60 % 60);
     out.push_str("daemon uptime: ");
     if days > 0 {
@@ -383,7 +383,7 @@ mod tests {
 
     #[test]
     fn runtime_is_the_originals() {
-        let counters = Counters { events: 26, ..Counters::default() };
+        let counters = NetlinkCounters { events: 26, ..NetlinkCounters::default() };
         let mut out = String::new();
         runtime(&mut out, 0, &counters, 2_097_152, &Runtime::default());
         assert_eq!(

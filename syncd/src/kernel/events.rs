@@ -1,0 +1,136 @@
+//! Events as they come: the socket that hears them, and what is done with each.
+
+use crate::config::flow_filter::Verdict;
+use crate::config::settings::{Filter, FilterFrom, General};
+use crate::host::log::Log;
+use crate::kernel::counters::NetlinkCounters;
+use crate::kernel::dumps::Overtaken;
+use crate::kernel::event_bpf;
+use crate::kernel::judge::Judge;
+use crate::kernel::taker::Taker;
+use crate::peer::Event;
+use std::ops::ControlFlow;
+use zct_engine::{BpfInsn, Error, Lost, Sink, Subscription};
+use zct_wire::WireError;
+use zct_wire::consts::{ipctnl, nfnlgrp};
+use zct_wire::expect::ExpectView;
+use zct_wire::flow::FlowView;
+use zct_wire::header::CtMsg;
+
+/// Joins the event groups, with the socket as the configuration wants it.
+///
+/// # Errors
+/// EPERM without CAP_NET_ADMIN, EPROTONOSUPPORT without ctnetlink.
+pub(super) fn subscribe(settings: &General, judge: &Judge, log: &mut Log) -> Result<Subscription, Error> {
+    let mut groups = vec![nfnlgrp::CONNTRACK_NEW, nfnlgrp::CONNTRACK_UPDATE, nfnlgrp::CONNTRACK_DESTROY];
+    if judge.wants_expects() {
+        groups.extend([
+            nfnlgrp::CONNTRACK_EXP_NEW,
+            nfnlgrp::CONNTRACK_EXP_UPDATE,
+            nfnlgrp::CONNTRACK_EXP_DESTROY,
+        ]);
+    }
+    let program = kernel_part(&settings.filter);
+    if !judge.flows.is_empty() {
+        let place = if program.is_some() { "kernel" } else { "user" };
+        log.notice(&format!("using {place}-space event filtering"));
+    }
+    Subscription::prepare(
+        |socket| {
+            match settings.netlink_buffer_size {
+                // The kernel doubles the value; the setting is what is wanted in the end.
+                Some(bytes) => _ = socket.set_receive_buffer(bytes as usize / 2)?,
+                None => log.notice("NetlinkBufferSize is not set. Using current system buffer size"),
+            }
+            if settings.netlink_events_reliable {
+                socket.set_reliable()?;
+                log.notice("reliable ctnetlink event delivery is ENABLED.");
+            }
+            if let Some(code) = &program {
+                socket.attach_filter(code)?;
+            }
+            Ok(())
+        },
+        &groups,
+    )
+}
+
+/// Exchanges the filter in the kernel for that of the new settings.
+pub(super) fn refilter(events: &Subscription, filter: &Filter) -> Result<(), Error> {
+    match kernel_part(filter) {
+        Some(code) => events.socket().attach_filter(&code),
+        None => events.socket().detach_filter(),
+    }
+}
+
+/// The part of the filter that is put into the kernel, if that is asked for.
+fn kernel_part(filter: &Filter) -> Option<Vec<BpfInsn>> {
+    if filter.from == FilterFrom::Kernelspace { event_bpf::program(filter) } else { None }
+}
+
+/// Judges events and hands on what passes.
+pub(super) struct EventSink<'a> {
+    pub(super) judge: &'a Judge,
+    pub(super) counters: &'a mut NetlinkCounters,
+    pub(super) overtaken: &'a mut Overtaken,
+    pub(super) taker: &'a mut dyn Taker,
+    /// Events were lost.
+    pub(super) overrun: bool,
+}
+
+impl EventSink<'_> {
+    fn flow(&mut self, event: Event, msg: CtMsg<'_>) -> Result<(), WireError> {
+        let origin = self.judge.ports.origin(msg.hdr.portid.get());
+        let view = FlowView::index(msg)?;
+        self.overtaken.note(&view)?;
+        let passes = match self.judge.flow(&view)? {
+            Verdict::Pass => true,
+            // The original loses the end of such a flow, and the peer keeps it for ever.
+            Verdict::State => event == Event::Destroy && self.taker.knows(&view),
+            Verdict::Protocol | Verdict::Address => false,
+        };
+        if !passes {
+            self.counters.filtered += 1;
+            return Ok(());
+        }
+        self.taker.flow(event, origin, &view)
+    }
+
+    fn expect(&mut self, event: Event, msg: CtMsg<'_>) -> Result<(), WireError> {
+        let origin = self.judge.ports.origin(msg.hdr.portid.get());
+        let view = ExpectView::index(msg)?;
+        if !self.judge.expect(view.helper()) {
+            self.counters.filtered += 1;
+            return Ok(());
+        }
+        self.taker.expect(event, origin, &view)
+    }
+}
+
+impl Sink for EventSink<'_> {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        self.counters.events += 1;
+        let Some(event) = Event::of(&msg) else {
+            self.counters.unknown_events += 1;
+            return ControlFlow::Continue(());
+        };
+        let done = match msg.kind() {
+            ipctnl::NEW | ipctnl::DELETE => self.flow(event, msg),
+            _ => self.expect(event, msg),
+        };
+        if done.is_err() {
+            self.counters.failed += 1;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, why: Lost) {
+        self.counters.failed += 1;
+        if let Lost::Overrun { count } = why {
+            self.counters.overruns += 1;
+            self.counters.lost += count.unwrap_or(1);
+        }
+        // A damaged or truncated event is as lost as one that did not fit.
+        self.overrun = true;
+    }
+}

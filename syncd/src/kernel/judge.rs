@@ -1,0 +1,75 @@
+//! What is wanted of what the kernel says: the filter of flows, the names of helpers, and whose doing a change is.
+
+use crate::config::flow_filter::{FlowFilter, Subject, Verdict};
+use crate::config::settings::{Expectations, Filter};
+use crate::peer::Origin;
+use zct_wire::WireError;
+use zct_wire::flow::FlowView;
+
+/// Netlink ports of our own sockets, whose changes come back as events.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ports {
+    /// Of the commit.
+    pub commit: u32,
+    /// Of the direct injection.
+    pub inject: u32,
+    /// Of the purge. The flush on demand has none: what it deletes reaches the peer.
+    pub purge: u32,
+}
+
+impl Ports {
+    pub(super) fn origin(&self, port: u32) -> Origin {
+        match port {
+            0 => Origin::Kernel,
+            p if p == self.commit => Origin::Commit,
+            p if p == self.inject => Origin::Inject,
+            p if p == self.purge => Origin::Flush,
+            _ => Origin::Kernel,
+        }
+    }
+}
+
+/// What the filters know.
+#[derive(Debug)]
+pub(super) struct Judge {
+    pub(super) flows: FlowFilter,
+    expects: Expectations,
+    pub(super) ports: Ports,
+}
+
+impl Judge {
+    pub(super) fn new(filter: &Filter, expects: Expectations) -> Judge {
+        Judge { flows: FlowFilter::new(filter), expects, ports: Ports::default() }
+    }
+
+    /// Goes over to another filter. The ports stay.
+    pub(super) fn reload(&mut self, filter: &Filter, expects: Expectations) {
+        (self.flows, self.expects) = (FlowFilter::new(filter), expects);
+    }
+
+    /// True with `ExpectationSync`.
+    pub(super) fn wants_expects(&self) -> bool {
+        self.expects != Expectations::Off
+    }
+
+    /// Judges a flow. One that lacks an address passes nothing: it could neither be told from others nor be
+    /// committed.
+    pub(super) fn flow(&self, view: &FlowView<'_>) -> Result<Verdict, WireError> {
+        if self.flows.is_empty() {
+            return Ok(Verdict::Pass);
+        }
+        Ok(Subject::of(view)?.map_or(Verdict::Address, |s| self.flows.judge(&s)))
+    }
+
+    /// True when expectations of this helper are wanted.
+    pub(super) fn expect(&self, helper: Option<&[u8]>) -> bool {
+        match &self.expects {
+            Expectations::Off => false,
+            Expectations::All => true,
+            Expectations::Of(names) => names.iter().any(|name| {
+                let start = helper.and_then(|h| h.get(..name.len()));
+                start.is_some_and(|s| s.eq_ignore_ascii_case(name.as_bytes()))
+            }),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What is done when events were lost: room for more the next time, and a comparison with the kernel that
+//! repairs what was missed. A daemon that polls has that comparison in place of events.
+
+use crate::config::settings::General;
+use crate::host::log::Log;
+use crate::peer::Millis;
+use zct_engine::events::EVENT_BYTES;
+use zct_engine::{Error, Subscription};
+
+/// How long a comparison is put off that failed, where the configuration wants none after an overrun.
+const RETRY_S: u32 = 30;
+
+/// The event socket's buffer, and when the caches have to be compared with the kernel.
+#[derive(Debug)]
+pub(super) struct Overrun {
+    /// NetlinkBufferSizeMaxGrowth.
+    max: usize,
+    /// NetlinkOverrunResync.
+    resync_s: Option<u32>,
+    /// PollSecs.
+    poll_s: Option<u32>,
+    /// Bytes of the buffer, as the kernel counts.
+    buffer: usize,
+    /// The log knows that the buffer cannot grow any more.
+    told_limit: bool,
+    resync_at: Option<Millis>,
+    poll_at: Option<Millis>,
+}
+
+impl Overrun {
+    pub(super) fn new(settings: &General) -> Overrun {
+        Overrun {
+            max: settings.netlink_buffer_size_max as usize,
+            resync_s: settings.netlink_overrun_resync_s,
+            poll_s: settings.poll_s,
+            buffer: 0,
+            told_limit: false,
+            resync_at: None,
+            poll_at: None,
+        }
+    }
+
+    /// Takes over new settings; the size of the buffer is [`Overrun::resized`]'s.
+    pub(super) fn reload(&mut self, settings: &General) {
+        let (buffer, resync_at) = (self.buffer, self.resync_at);
+        *self = Overrun { buffer, resync_at, ..Overrun::new(settings) };
+    }
+
+    /// The buffer has this size now.
+    pub(super) fn resized(&mut self, buffer: usize) {
+        self.buffer = buffer;
+    }
+
+    pub(super) fn buffer(&self) -> usize {
+        self.buffer
+    }
+
+    /// Events that the buffer holds (spec/ctnetlink.md §5.6).
+    pub(super) fn buffer_events(&self) -> usize {
+        self.buffer / EVENT_BYTES
+    }
+
+    /// Events were lost: room for more next time, and a comparison with the kernel.
+    pub(super) fn happened(
+        &mut self,
+        now: Millis,
+        events: &Subscription,
+        log: &mut Log,
+    ) -> Result<(), Error> {
+        let wanted = self.buffer.saturating_mul(2);
+        if wanted <= self.max {
+            self.buffer = events.socket().set_receive_buffer(wanted / 2)?;
+            log.notice(&format!(
+                "netlink event socket buffer size has been doubled to {} bytes",
+                self.buffer
+            ));
+        } else if !self.told_limit {
+            self.told_limit = true;
+            log.warning(&format!(
+                "netlink event socket buffer is full: events were lost. Its size of {} bytes cannot be \
+                 doubled within NetlinkBufferSizeMaxGrowth",
+                self.buffer
+            ));
+        }
+        if let Some(s) = self.resync_s {
+            self.resync_at = Some(now + Millis::from(s) * 1000);
+        }
+        Ok(())
+    }
+
+    /// What has to be compared with the kernel now: the overrun's time has come, or the next poll.
+    pub(super) fn resync_is_due(&mut self, now: Millis) -> bool {
+        if let Some(s) = self.poll_s {
+            let due = self.poll_at.is_some_and(|at| at <= now);
+            if due || self.poll_at.is_none() {
+                self.poll_at = Some(now + Millis::from(s) * 1000);
+            }
+            return due;
+        }
+        let due = self.resync_at.is_some_and(|at| at <= now);
+        if due {
+            self.resync_at = None;
+        }
+        due
+    }
+
+    /// Compare again later, because it could not be done now.
+    pub(super) fn resync_later(&mut self, now: Millis) {
+        if self.poll_s.is_some() {
+            // The next poll does it.
+            return;
+        }
+        let wait_s = self.resync_s.unwrap_or(RETRY_S).max(1);
+        self.resync_at = Some(now + Millis::from(wait_s) * 1000);
+    }
+
+    /// When to look at it again if nothing happens.
+    pub(super) fn deadline(&self) -> Option<Millis> {
+        [self.resync_at, self.poll_at].into_iter().flatten().min()
+    }
+}
