@@ -5,7 +5,7 @@
 //! is one again. A datagram of which only a part has gone is sent again whole on the next connection: the
 //! original loses the rest of it, and with it the framing of all that follows.
 
-use super::{Happening, Traffic};
+use crate::links::traffic::{Happening, Traffic};
 use crate::peer::{Millis, Reassembler};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read as _, Write as _};

@@ -4,7 +4,7 @@
 //! come from the configured address is dropped: by us, so that it can be told, and once there is much of it by
 //! the kernel, before it takes room in the receive buffer.
 
-use super::{Happening, Traffic};
+use crate::links::traffic::{Happening, Traffic};
 use crate::peer::Millis;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};

@@ -1,0 +1,278 @@
+//! One dedicated link: its settings, its interface and its sockets, UDP or TCP.
+
+use crate::links::multicast;
+use crate::links::settings::{LinkKind, LinkSettings};
+use crate::links::tcp::{self, TcpLink};
+use crate::links::traffic::{Happening, Traffic};
+use crate::links::udp::UdpLink;
+use crate::links::watch::InterfaceState;
+use crate::peer::{self, Millis};
+use std::net::SocketAddr;
+use zct_engine::inet::Tuning;
+use zct_engine::{Error, Reactor, Token, Turn};
+use zct_wire::peer::{TCP4_OVERHEAD, UDP4_OVERHEAD, UDP6_OVERHEAD};
+
+/// The sockets of one link.
+#[derive(Debug)]
+enum Io {
+    Udp(UdpLink),
+    Tcp(TcpLink),
+}
+
+/// One link.
+#[derive(Debug)]
+pub struct LinkIo {
+    settings: LinkSettings,
+    state: InterfaceState,
+    io: Io,
+    traffic: Traffic,
+    happened: Vec<Happening>,
+    // The last errno that was told, so that a broken network does not fill the log.
+    told: Option<i32>,
+    error_queue: usize,
+}
+
+/// What a change of the interface means for its link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InterfaceChange {
+    /// Nothing.
+    None,
+    /// The machine has to know.
+    State,
+    /// And the socket has to be [opened again](LinkIo::reopen).
+    Replaced,
+}
+
+/// When and where a link is at work.
+#[derive(Debug)]
+pub(super) struct At<'a> {
+    pub reactor: &'a mut Reactor,
+    /// The first of the link's tokens.
+    pub first_token: usize,
+    pub now: Millis,
+}
+
+fn tuning(settings: &LinkSettings) -> Tuning {
+    Tuning {
+        send_buffer: settings.send_buffer,
+        receive_buffer: settings.receive_buffer,
+        no_checksum: !settings.checksum,
+    }
+}
+
+/// Gives an address that means nothing without an interface the one of the link.
+fn scoped(addr: SocketAddr, index: u32) -> SocketAddr {
+    match addr {
+        SocketAddr::V6(mut a) if a.ip().is_unicast_link_local() || a.ip().is_multicast() => {
+            a.set_scope_id(index);
+            a.into()
+        }
+        other => other,
+    }
+}
+
+/// Bytes of headers before the payload.
+fn overhead(kind: &LinkKind) -> usize {
+    match kind {
+        LinkKind::Udp { local: addr, .. } | LinkKind::Multicast { group: addr, .. } => {
+            if addr.is_ipv4() {
+                UDP4_OVERHEAD
+            } else {
+                UDP6_OVERHEAD
+            }
+        }
+        // A stream has no datagrams to fragment: one number for both families, as in the original.
+        LinkKind::Tcp { .. } => TCP4_OVERHEAD,
+    }
+}
+
+fn open_io(settings: &LinkSettings, state: InterfaceState, error_queue: usize) -> Result<Io, Error> {
+    let room = state.mtu.max(1);
+    Ok(match settings.kind {
+        LinkKind::Udp { local, peer } => {
+            let (local, peer) = (scoped(local, state.index), scoped(peer, state.index));
+            Io::Udp(UdpLink::unicast(&local, peer, &tuning(settings), room)?)
+        }
+        LinkKind::Multicast { group, local } => {
+            let group = scoped(group, state.index);
+            let fd = multicast::open(&group, local, state.index, &tuning(settings))?;
+            Io::Udp(UdpLink::group(fd, group, room))
+        }
+        LinkKind::Tcp { local, peer } => {
+            let (local, peer) = (scoped(local, state.index), scoped(peer, state.index));
+            Io::Tcp(TcpLink::open(local, peer, tuning(settings), error_queue)?)
+        }
+    })
+}
+
+impl LinkIo {
+    /// Opens the sockets.
+    pub(super) fn open(
+        settings: &LinkSettings,
+        state: InterfaceState,
+        error_queue: usize,
+    ) -> Result<LinkIo, Error> {
+        Ok(LinkIo {
+            settings: settings.clone(),
+            state,
+            io: open_io(settings, state, error_queue)?,
+            traffic: Traffic::default(),
+            happened: Vec::new(),
+            told: None,
+            error_queue,
+        })
+    }
+
+    /// Its interface is like this now; `None` when it is gone.
+    pub(super) fn interface_is(&mut self, new: Option<InterfaceState>) -> InterfaceChange {
+        let new = new.unwrap_or(self.state.gone());
+        let old = std::mem::replace(&mut self.state, new);
+        match new {
+            same if same == old => InterfaceChange::None,
+            // One that was made anew has another index, and a larger one takes larger datagrams.
+            new if new.index != old.index || new.mtu > old.mtu => InterfaceChange::Replaced,
+            _ => InterfaceChange::State,
+        }
+    }
+
+    /// Opens the socket again, if it is bound to what its interface was; TCP connections find their way.
+    pub(super) fn reopen(&mut self, token: usize, reactor: &mut Reactor) -> Result<(), Error> {
+        let Io::Udp(old) = &self.io else { return Ok(()) };
+        if let Ok(io) = open_io(&self.settings, self.state, self.error_queue) {
+            _ = reactor.forget(old, Token(token));
+            self.io = io;
+            self.watch(token, reactor)?;
+        }
+        Ok(())
+    }
+
+    /// One of its sockets is ready: hands over what has come, at most about `budget` datagrams.
+    pub(super) fn ready(
+        &mut self,
+        at: At<'_>,
+        token: usize,
+        budget: usize,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Result<Turn, Error> {
+        let At { reactor, first_token, now } = at;
+        let (traffic, happened) = (&mut self.traffic, &mut self.happened);
+        match &mut self.io {
+            Io::Udp(u) => u.receive(budget, traffic, happened, take),
+            Io::Tcp(t) => {
+                let mut to = tcp::Around { traffic, happened, reactor, first_token, now };
+                t.ready(token - first_token, budget, &mut to, take)
+            }
+        }
+    }
+
+    /// Its timers.
+    pub(super) fn settle(&mut self, at: At<'_>) -> Result<(), Error> {
+        let At { reactor, first_token, now } = at;
+        let (traffic, happened) = (&mut self.traffic, &mut self.happened);
+        match &mut self.io {
+            Io::Udp(u) => u.now = now,
+            Io::Tcp(t) => t.settle(&mut tcp::Around { traffic, happened, reactor, first_token, now })?,
+        }
+        if self.deadline().is_some_and(|d| d <= now) {
+            self.flush();
+        }
+        Ok(())
+    }
+
+    /// Takes out what has happened since the last time.
+    pub(super) fn happened(&mut self) -> std::vec::Drain<'_, Happening> {
+        self.happened.drain(..)
+    }
+
+    /// The interface it runs over.
+    pub fn interface(&self) -> &str {
+        &self.settings.interface
+    }
+
+    /// `UDP`, `multicast` or `TCP`, as statistics call it.
+    pub fn kind_name(&self) -> &'static str {
+        match self.settings.kind {
+            LinkKind::Udp { .. } => "UDP",
+            LinkKind::Multicast { .. } => "multicast",
+            LinkKind::Tcp { .. } => "TCP",
+        }
+    }
+
+    /// What it has carried.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// `RUNNING`, `NO-CARRIER` or `DOWN`.
+    pub fn status(&self) -> &'static str {
+        self.state.status()
+    }
+
+    /// TCP: whether the peer has connected to us, and whether we are connected to it.
+    pub fn connections(&self) -> Option<(bool, bool)> {
+        match &self.io {
+            Io::Udp(_) => None,
+            Io::Tcp(t) => Some((t.is_accepted(), t.is_connected())),
+        }
+    }
+
+    /// Buffers that wait for a TCP peer, and how many were dropped because too many did.
+    pub fn error_queue(&self) -> (usize, u64) {
+        match &self.io {
+            Io::Udp(_) => (0, 0),
+            Io::Tcp(t) => (t.waiting(), t.dropped()),
+        }
+    }
+
+    /// What the machine has to know of it.
+    pub fn link(&self) -> peer::Link {
+        let payload_max = self.state.mtu.saturating_sub(overhead(&self.settings.kind));
+        peer::Link { payload_max, up: self.state.is_usable() }
+    }
+
+    /// Room for the next datagram; `None` while the network takes no more.
+    pub fn slot(&mut self) -> Option<&mut [u8]> {
+        match &mut self.io {
+            Io::Udp(u) => u.slot(),
+            Io::Tcp(t) => t.slot(),
+        }
+    }
+
+    /// The slot holds a datagram of this length.
+    pub fn filled(&mut self, len: usize) {
+        match &mut self.io {
+            Io::Udp(u) => u.filled(len),
+            Io::Tcp(t) => t.filled(len),
+        }
+    }
+
+    /// Sends what the slots hold, as far as the network takes it.
+    pub fn flush(&mut self) {
+        let (traffic, happened) = (&mut self.traffic, &mut self.happened);
+        match &mut self.io {
+            Io::Udp(u) => {
+                if let Some(errno) = u.flush(traffic).filter(|e| self.told != Some(*e)) {
+                    self.told = Some(errno);
+                    happened.push(Happening::SendFailed(errno));
+                }
+            }
+            Io::Tcp(t) => t.flush(traffic, happened),
+        }
+    }
+
+    /// When it has to be looked at again if nothing happens.
+    pub fn deadline(&self) -> Option<Millis> {
+        match &self.io {
+            Io::Udp(u) => u.deadline(),
+            Io::Tcp(t) => t.deadline(),
+        }
+    }
+
+    /// Registers its sockets, from this token on.
+    pub(super) fn watch(&mut self, first: usize, reactor: &mut Reactor) -> Result<(), Error> {
+        match &mut self.io {
+            Io::Udp(u) => reactor.watch(u, Token(first)),
+            Io::Tcp(t) => t.watch(first, reactor),
+        }
+    }
+}
