@@ -1,21 +1,16 @@
 //! ALARM: announcing again, and forgetting what is not announced (spec/sync-protocol.md §5.2).
 
-use crate::peer::config::Millis;
-use crate::peer::machine::{Caches, Machine};
+use crate::peer::caches::Caches;
+use crate::peer::clock::{Millis, tick, tick_ms};
+use crate::peer::entry::Item;
+use crate::peer::machine::Machine;
 use crate::peer::mark;
-use crate::peer::ring::Item;
 use crate::store::{FlowId, Meta};
 
-/// A tick of the timer wheels.
-pub(crate) const TICK_MS: Millis = 250;
 /// Entries of the wheels that are looked at in one turn.
 const TIMERS_A_TURN: usize = 4096;
 /// Expectations are few: they are looked through once a second instead of having timers.
 const EXPECTS_MS: Millis = 1000;
-
-pub(crate) fn tick(now: Millis) -> u64 {
-    now / TICK_MS
-}
 
 impl Machine {
     /// The original's interval: up to RefreshTime whole seconds, and one to five fifths of a second.
@@ -27,7 +22,7 @@ impl Machine {
 
     pub(crate) fn alarm_due(&self) -> Option<Millis> {
         let wheels = [self.refresh.next_tick(), self.expiry.next_tick()];
-        wheels.into_iter().flatten().min().map(Machine::tick_ms)
+        wheels.into_iter().flatten().min().map(tick_ms)
     }
 
     pub(crate) fn alarm_turn(&mut self, now: Millis, caches: &mut Caches) {

@@ -1,7 +1,10 @@
 //! Data of the peer: into the external cache, or to the host for the kernel (spec/sync-protocol.md §6).
 
-use crate::peer::config::{Millis, Mode};
-use crate::peer::machine::{Caches, Host, Machine};
+use crate::peer::caches::Caches;
+use crate::peer::clock::{Millis, seconds};
+use crate::peer::config::Mode;
+use crate::peer::host::Host;
+use crate::peer::machine::Machine;
 use crate::peer::mark;
 use crate::peer::receive::Data;
 use crate::store::{Key, Meta};
@@ -55,7 +58,7 @@ impl Machine {
             }
             return true;
         }
-        let (note, generation) = (Machine::seconds(now), self.resync.peer.current());
+        let (note, generation) = (seconds(now), self.resync.peer.current());
         let known = place.id.and_then(|id| Some((id, caches.external.meta(id)?)));
         let id = match known {
             Some((id, meta)) if event == Event::Update => {
@@ -127,7 +130,7 @@ impl Machine {
             }
             return true;
         }
-        let note = Machine::seconds(now);
+        let note = seconds(now);
         let old_meta = old.and_then(|id| caches.external_expect.meta(id));
         let born_s = old_meta.filter(|_| event == Event::Update).map_or(note, |m| m.born_s);
         let meta = Meta { note, born_s, generation: self.resync.peer.current(), ..Meta::default() };

@@ -3,7 +3,7 @@
 //! The original appends them to its send buffer and forgets to send that, up to a second long. Here they wait
 //! as long as any other change.
 
-use crate::peer::config::Millis;
+use crate::peer::clock::Millis;
 use crate::peer::machine::Machine;
 use zct_wire::event::Event;
 use zct_wire::peer::{Encode, Expect, Flow, MESSAGE_MAX};

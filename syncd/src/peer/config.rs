@@ -1,9 +1,7 @@
 //! What the configuration file says about the protocol, as plain values (spec/conntrackd.md §5.3).
 
+use crate::peer::clock::Millis;
 use std::fmt;
-
-/// Milliseconds of a monotonic clock that the caller reads.
-pub type Millis = u64;
 
 /// How two daemons keep each other informed (spec/sync-protocol.md §5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,11 +1,13 @@
 //! Greetings of FT-FW: who has just started (spec/sync-protocol.md §5.1.5).
 
-use crate::peer::config::Millis;
-use crate::peer::machine::{Caches, Host, Machine, Notice};
+use crate::peer::caches::Caches;
+use crate::peer::clock::Millis;
+use crate::peer::entry::{Control, Item};
+use crate::peer::host::{Host, Notice};
+use crate::peer::machine::Machine;
 use crate::peer::mark;
 use crate::peer::place::Place;
 use crate::peer::receive::Stuck;
-use crate::peer::ring::{Control, Item};
 use crate::store::Meta;
 use zct_wire::peer::flag;
 

@@ -1,10 +1,12 @@
 //! Events of the local kernel: into the internal cache and onto the send queue (spec/sync-protocol.md §4).
 
-use crate::peer::alarm::tick;
-use crate::peer::config::{Millis, Mode};
-use crate::peer::machine::{Caches, Host, Machine};
+use crate::peer::caches::Caches;
+use crate::peer::clock::{Millis, seconds, tick};
+use crate::peer::config::Mode;
+use crate::peer::entry::Item;
+use crate::peer::host::Host;
+use crate::peer::machine::Machine;
 use crate::peer::mark;
-use crate::peer::ring::Item;
 use crate::store::{FlowId, Key, Meta};
 use zct_wire::WireError;
 use zct_wire::consts::ips;
@@ -106,11 +108,11 @@ impl Machine {
                 caches.internal.replace(id, flow);
                 self.stats.internal.created += 1;
                 let flags = meta.flags & !(mark::DEAD | mark::UPDATED) | mark::FRESH;
-                let born_s = Machine::seconds(now);
+                let born_s = seconds(now);
                 (id, Meta { flags, note: kernel_id, generation, born_s, ..meta })
             }
             None => {
-                let born_s = Machine::seconds(now);
+                let born_s = seconds(now);
                 let meta =
                     Meta { flags: mark::FRESH, generation, born_s, note: kernel_id, ..Meta::default() };
                 match caches.internal.insert(&place, flow, meta) {
@@ -142,7 +144,7 @@ impl Machine {
             // Not in the cache, because that was emptied or was full: the peer may have it all the same. The
             // original says nothing, and the peer keeps the flow for ever.
             let status = flow.status.map(|s| s & !ips::DYING);
-            let meta = Meta { flags: mark::DEAD, born_s: Machine::seconds(now), ..Meta::default() };
+            let meta = Meta { flags: mark::DEAD, born_s: seconds(now), ..Meta::default() };
             match caches.internal.insert(&place, &Flow { status, ..*flow }, meta) {
                 Ok(id) => self.enqueue(now, Item::Flow(id), caches),
                 Err(_) => self.stats.internal.destroy_failed += 1,
@@ -229,7 +231,7 @@ impl Machine {
                 Meta { flags: meta.flags | mark::UPDATED, generation, ..meta }
             }
             Some(meta) => Meta { flags: meta.flags & !(mark::DEAD | mark::UPDATED), generation, ..meta },
-            None => Meta { born_s: Machine::seconds(now), generation, ..Meta::default() },
+            None => Meta { born_s: seconds(now), generation, ..Meta::default() },
         };
         let Some(id) = caches.internal_expect.upsert(expect, meta) else {
             self.stats.internal_expect.no_space += 1;

@@ -1,98 +1,33 @@
 //! The machine's state, its timers and the operator's commands.
 
-use crate::peer::alarm::{TICK_MS, tick};
 use crate::peer::bulk::Bulk;
 use crate::peer::bypass::Bypass;
-use crate::peer::config::{Config, Millis, Mode};
+use crate::peer::caches::Caches;
+use crate::peer::clock::{Millis, tick};
+use crate::peer::config::{Config, Mode};
+use crate::peer::entry::{Control, Item, Sent};
 use crate::peer::hello::Hello;
+use crate::peer::host::{Host, Notice};
 use crate::peer::links::{Link, Links, Switch};
 use crate::peer::pace::Pacer;
 use crate::peer::place::Places;
 use crate::peer::queue::{Queue, Repair};
 use crate::peer::receive::Stuck;
 use crate::peer::resync::Resync;
-use crate::peer::ring::{Control, Item, Sent};
 use crate::peer::stats::Stats;
 use crate::peer::track::Tracker;
 #[cfg(any(test, debug_assertions))]
 use crate::peer::{mark, place::Place, place::records};
-use crate::store::{ExpectStore, FlowStore, Wheel};
+use crate::store::Wheel;
 #[cfg(any(test, debug_assertions))]
 use std::collections::HashSet;
-use zct_wire::event::Event;
+use zct_wire::peer::Encode;
 use zct_wire::peer::header::CONTROL_LEN;
-use zct_wire::peer::{Encode, Expect, Flow};
 
 /// A peer that has sent nothing for so long is taken for absent: bulks wait for it.
 const ABSENT_MS: Millis = 3000;
 /// The keep-alive timer of FT-FW and NOTRACK, from the last transmission.
 pub(crate) const IDLE_MS: Millis = 1000;
-
-/// The four caches.
-#[derive(Debug)]
-pub struct Caches {
-    /// Flows of the local kernel.
-    pub internal: FlowStore,
-    /// Flows of the peer.
-    pub external: FlowStore,
-    /// Expectations of the local kernel.
-    pub internal_expect: ExpectStore,
-    /// Expectations of the peer.
-    pub external_expect: ExpectStore,
-}
-
-impl Caches {
-    /// Empty caches with the configured limit. `hash_seed` should be random: traffic chooses the keys.
-    pub fn new(config: &Config, hash_seed: [u64; 2]) -> Self {
-        let [a, b] = hash_seed;
-        let limit = config.hash_limit;
-        Caches {
-            internal: FlowStore::new(limit, [a, b]),
-            external: FlowStore::new(limit, [a, !b]),
-            internal_expect: ExpectStore::new(limit, [!a, b]),
-            external_expect: ExpectStore::new(limit, [!a, !b]),
-        }
-    }
-}
-
-/// Something the operator may want to read in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Notice {
-    /// The peer has asked for all flows: `resync requested by other node`.
-    ResyncRequested,
-    /// All flows are being sent: `sending bulk update`.
-    BulkStarts,
-    /// The peer has started, or somebody says so.
-    PeerStarted,
-    /// The peer's numbers went back without a HELLO; its flows are asked for again.
-    PeerRenumbered,
-    /// So many flows and expectations of the peer were removed because its bulk did not contain them.
-    Swept(u64),
-    /// This link sends from now on: ``device `IF' becomes dedicated link``.
-    LinkChanged(usize),
-    /// `no dedicated links available!`
-    NoLink,
-    /// In ALARM mode: the peer's messages carry flags, so it runs another mode. Told once.
-    PeerInOtherMode,
-    /// A message is larger than the link carries and was dropped. Told once.
-    Unsendable,
-}
-
-/// What the machine asks of the daemon around it.
-pub trait Host {
-    /// Something for the log.
-    fn notice(&mut self, notice: Notice);
-    /// `DisableExternalCache`: put the peer's flow into the kernel, or take it out. The machine looks at no
-    /// result; failures are the host's to count.
-    fn inject_flow(&mut self, event: Event, flow: &Flow);
-    /// The same for an expectation.
-    fn inject_expect(&mut self, event: Event, expect: &Expect);
-    /// `DisableInternalCache`: dump the kernel's table into [`Machine::bypass_dump`].
-    fn dump_kernel(&mut self);
-    /// The purge timer has run out: flush the kernel's table.
-    fn flush_kernel(&mut self);
-}
 
 /// What makes a run repeatable.
 #[derive(Clone, Copy, Debug)]
@@ -248,11 +183,6 @@ impl Machine {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
-    }
-
-    /// Seconds of the daemon's clock, as records keep them.
-    pub(crate) fn seconds(now: Millis) -> u32 {
-        (now / 1000) as u32
     }
 
     /// True when the peer was heard lately.
@@ -424,10 +354,5 @@ impl Machine {
                 Place::InFlight(_) => {}
             }
         }
-    }
-
-    /// The time of a wheel's tick.
-    pub(crate) fn tick_ms(tick: u64) -> Millis {
-        tick * TICK_MS
     }
 }

@@ -1,6 +1,7 @@
 //! How fast bulks go: by acknowledgements where there are any, and never slower than a trickle.
 
-use crate::peer::config::{Config, Millis, Mode};
+use crate::peer::clock::Millis;
+use crate::peer::config::{Config, Mode};
 
 /// Says when the next datagram of a bulk may go.
 ///

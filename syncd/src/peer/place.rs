@@ -11,9 +11,10 @@
 //! * an entry whose record has moved on, was removed, or gave its id to another one counts no more, and is
 //!   dropped when it comes to the front.
 
-use crate::peer::machine::Caches;
-use crate::peer::ring::{Item, Ring, Sent};
-use crate::peer::{mark, track};
+use crate::peer::caches::Caches;
+use crate::peer::entry::{Item, Range, Sent};
+use crate::peer::mark;
+use crate::peer::ring::Ring;
 use crate::store::Meta;
 
 /// Where a record stands.
@@ -61,28 +62,8 @@ impl Place {
     }
 }
 
-/// The internal caches by what an [`Item`] names; control messages are in neither.
+/// Where what an [`Item`] names stands.
 impl Caches {
-    /// What the daemon knows of it.
-    #[inline]
-    pub(crate) fn meta(&self, item: Item) -> Option<Meta> {
-        match item {
-            Item::Flow(id) => self.internal.meta(id),
-            Item::Expect(id) => self.internal_expect.meta(id),
-            Item::Control(_) => None,
-        }
-    }
-
-    /// Changes it.
-    #[inline]
-    pub(crate) fn set_meta(&mut self, item: Item, meta: Meta) {
-        match item {
-            Item::Flow(id) => self.internal.set_meta(id, meta),
-            Item::Expect(id) => self.internal_expect.set_meta(id, meta),
-            Item::Control(_) => {}
-        }
-    }
-
     fn place(&self, item: Item) -> Option<Place> {
         self.meta(item).as_ref().map(Place::of)
     }
@@ -162,7 +143,7 @@ impl Places {
     }
 
     /// Positions of the numbers of a range, for [`Places::get`] and [`Places::take`].
-    pub(crate) fn positions(&self, (from, to): track::Range) -> std::ops::Range<usize> {
+    pub(crate) fn positions(&self, (from, to): Range) -> std::ops::Range<usize> {
         self.ring.positions(from, to)
     }
 
@@ -248,7 +229,7 @@ pub(crate) fn records(caches: &Caches) -> impl Iterator<Item = (Item, Place)> + 
 mod tests {
     use super::*;
     use crate::peer::Config;
-    use crate::peer::ring::Control;
+    use crate::peer::entry::Control;
     use crate::sim::{Named, Rng, seeds};
     use crate::store::Key;
     use std::collections::BTreeMap;

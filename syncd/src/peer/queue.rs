@@ -1,9 +1,7 @@
 //! What waits to be sent: changes in their order, and what the peer has asked for again.
 
-use crate::peer::config::Millis;
-use crate::peer::ring::Item;
-use crate::peer::send::MESSAGE_MIN;
-use crate::peer::track::Range;
+use crate::peer::clock::Millis;
+use crate::peer::entry::{Item, MESSAGE_MIN, Range};
 use std::collections::VecDeque;
 use zct_wire::peer::header::after;
 
@@ -188,7 +186,7 @@ impl Repair {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::ring::Control;
+    use crate::peer::entry::Control;
     use crate::store::FlowId;
 
     fn pieces(r: &Repair, range: Range) -> Vec<Range> {

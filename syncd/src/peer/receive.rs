@@ -1,9 +1,12 @@
 //! What comes in: checks, sequence, and dispatch (spec/sync-protocol.md §2.4, §5).
 
-use crate::peer::config::{Millis, Mode};
-use crate::peer::machine::{Caches, Host, Machine, Notice};
-use crate::peer::ring::{Control, Item, Sent};
-use crate::peer::track::{Range, Seen};
+use crate::peer::caches::Caches;
+use crate::peer::clock::Millis;
+use crate::peer::config::Mode;
+use crate::peer::entry::{Control, Item, Range, Sent};
+use crate::peer::host::{Host, Notice};
+use crate::peer::machine::Machine;
+use crate::peer::track::Seen;
 use zct_wire::event::Event;
 use zct_wire::peer::header::after;
 use zct_wire::peer::{Kind, Message, Messages, flag};

@@ -11,9 +11,11 @@
 //!
 //! Only flows that no message has touched since the request are removed then.
 
-use crate::peer::config::Millis;
-use crate::peer::machine::{Caches, Host, Machine, Notice};
-use crate::peer::ring::{Control, Item};
+use crate::peer::caches::Caches;
+use crate::peer::clock::Millis;
+use crate::peer::entry::{Control, Item};
+use crate::peer::host::{Host, Notice};
+use crate::peer::machine::Machine;
 use crate::store::{Cursor, GENERATIONS};
 use zct_wire::peer::header::after;
 

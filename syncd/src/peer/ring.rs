@@ -1,49 +1,9 @@
 //! What has been sent and not been acknowledged, by sequence number.
 
-use crate::store::{ExpectId, FlowId};
+use crate::peer::entry::Sent;
 use std::collections::VecDeque;
 use std::ops::Range;
 use zct_wire::peer::header::after;
-
-/// A control message that is kept until acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Control {
-    /// These were received.
-    Ack(u32, u32),
-    /// These were lost.
-    Nack(u32, u32),
-    /// Send everything.
-    Resync,
-}
-
-impl Control {
-    /// True for what the peer answers with data: its acknowledgement tells when the answer has been sent.
-    pub(crate) fn is_request(self) -> bool {
-        matches!(self, Control::Nack(..) | Control::Resync)
-    }
-}
-
-/// Something to send. Flows and expectations are named, not held: what goes out is their state at that time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Item {
-    /// A flow of the internal cache.
-    Flow(FlowId),
-    /// An expectation of the internal cache.
-    Expect(ExpectId),
-    /// A control message.
-    Control(Control),
-}
-
-/// One message that has been sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sent {
-    /// The number it went under.
-    pub seq: u32,
-    /// The flags it went with.
-    pub flags: u8,
-    /// What it was.
-    pub item: Item,
-}
 
 /// The resend queue of FT-FW (spec/sync-protocol.md §5.1.1), oldest first.
 ///
@@ -153,6 +113,7 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::entry::{Control, Item};
 
     fn sent(seq: u32) -> Sent {
         Sent { seq, flags: 0, item: Item::Control(Control::Resync) }

@@ -1,21 +1,19 @@
 //! What goes out: the queues, and filling a datagram from them (spec/sync-protocol.md §4.1, §5.1.1).
 
-use crate::peer::alarm::tick;
 use crate::peer::bulk::Next;
-use crate::peer::config::{Millis, Mode};
-use crate::peer::machine::{Caches, IDLE_MS, Machine};
+use crate::peer::caches::Caches;
+use crate::peer::clock::{Millis, tick};
+use crate::peer::config::Mode;
+use crate::peer::entry::{Control, Item, MESSAGE_MIN, Range, Sent};
+use crate::peer::machine::{IDLE_MS, Machine};
 use crate::peer::mark;
 use crate::peer::place::Place;
-use crate::peer::ring::{Control, Item, Sent};
-use crate::peer::track::Range;
 use crate::store::{ExpectId, FlowId, Meta};
 use zct_wire::build::Full;
 use zct_wire::event::Event;
 use zct_wire::peer::flag;
 use zct_wire::peer::header::{after, encode_control};
 
-/// Bytes that a waiting change is taken to need, to tell when a datagram is full: less than any flow does.
-pub(crate) const MESSAGE_MIN: usize = 52;
 /// A peer that has acknowledged nothing for so long does not acknowledge.
 const DEAF_MS: Millis = 2500;
 

@@ -1,6 +1,7 @@
 //! What the receiver knows of the peer's numbers, and when it acknowledges (spec/sync-protocol.md §5.1.3).
 
-use crate::peer::config::Millis;
+use crate::peer::clock::Millis;
+use crate::peer::entry::Range;
 use zct_wire::peer::header::after;
 
 /// An open range is acknowledged after this time, however busy the node is.
@@ -9,9 +10,6 @@ const ACK_AFTER_MS: Millis = 1000;
 /// without a HELLO, or that a forged message had moved it ahead. The original would wait for the numbers to
 /// come round.
 const LOST_TRACK_MS: Millis = 3000;
-
-/// Both ends belong to the range.
-pub(crate) type Range = (u32, u32);
 
 /// Where a message stands in the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,23 @@
+//! Flags of a record's [`Meta`](crate::store::Meta), and what the protocol does with its other members.
+//!
+//! `aux` is the number a flow in flight was last sent under (FT-FW), or the tick of its next announcement
+//! (ALARM). `note` is the kernel's id of an internal flow, and the second of the last message about an
+//! external one.
+
+/// Ended; kept until the peer knows.
+pub(crate) const DEAD: u8 = crate::store::Meta::DEAD;
+/// Changed since it was stored: goes out as an update, not as new.
+pub(crate) const UPDATED: u8 = 1 << 1;
+/// In the timer wheel.
+pub(crate) const ARMED: u8 = 1 << 2;
+/// Stored, and the peer has not acknowledged it since: goes out as new whatever has changed meanwhile. An
+/// update would be merged into what the peer may have of an earlier flow of this tuple, whose mark or
+/// helper would live on.
+pub(crate) const FRESH: u8 = 1 << 3;
+/// Two bits that only [`Place`](crate::peer::place::Place) reads and writes.
+pub(crate) const PLACE: u8 = 3 << 4;
+pub(crate) const QUEUED: u8 = 1 << 4;
+pub(crate) const PACED: u8 = 2 << 4;
+pub(crate) const IN_FLIGHT: u8 = 3 << 4;
+
+const _: () = assert!(DEAD | UPDATED | ARMED | FRESH | PLACE == crate::store::Meta::FLAGS);
