@@ -7,11 +7,11 @@
 //! [`overlapped`] does both at once as soon as a dump is longer than one slab; [`run`] is the plain loop.
 
 use crate::error::Error;
-use crate::handoff::{Closing, Handoff};
 use crate::receive::Receiving;
 use crate::sink::{Lost, Sink};
 use crate::socket::CHUNK;
 use crate::transport::Transport;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::ops::ControlFlow;
 use zct_wire::consts::nlmsg;
 use zct_wire::header::{CtMsg, Frames};
@@ -140,7 +140,8 @@ fn run_from(intake: &mut Intake<'_>, slab: &mut Slab, sink: &mut dyn Sink) -> Re
 /// kernel's time and ours overlap. With one processor it is [`run`].
 ///
 /// # Allocation
-/// Three slabs of 256 KiB, a thread and two queues; none a message.
+/// Three slabs of 256 KiB, a thread, two channels, and what each side needs to wait for the first time; none a
+/// message.
 pub fn overlapped(link: &mut dyn Transport, seq: u32, sink: &mut (dyn Sink + Send)) -> Result<End, Error> {
     let mut slab = Slab::new();
     let mut intake = Intake::new(link, seq);
@@ -156,20 +157,15 @@ pub fn overlapped(link: &mut dyn Transport, seq: u32, sink: &mut (dyn Sink + Sen
         }
         return run_from(&mut intake, &mut slab, sink);
     }
-    let (full, empty) = (Handoff::new(SLABS), Handoff::new(SLABS));
-    // Nobody has closed them yet.
-    full.give(slab);
-    for _ in 1..SLABS {
-        empty.give(Slab::new());
-    }
+    // Slabs go there and come back. Each channel has room for all of them, so that only receiving waits.
+    let ((full, filled), (back, empty)) = (bounded(SLABS), bounded(SLABS));
+    let others = (1..SLABS).map(|_| back.send(Slab::new()));
+    // Both ends of both channels are still here.
+    _ = others.chain([full.send(slab)]).all(|sent| sent.is_ok());
     let sink_there = &mut *sink;
     let (received, flow) = std::thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            let _closing = (Closing(&full), Closing(&empty));
-            read_slabs(&full, &empty, seq, sink_there)
-        });
-        let received = fill_slabs(&mut intake, &full, &empty);
-        full.close();
+        let reader = scope.spawn(move || read_slabs(&filled, &back, seq, sink_there));
+        let received = fill_slabs(&mut intake, full, &empty);
         // A panic in the sink goes on in this thread.
         let flow = reader.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
         (received, flow)
@@ -178,12 +174,13 @@ pub fn overlapped(link: &mut dyn Transport, seq: u32, sink: &mut (dyn Sink + Sen
     received.map(|()| if flow.is_break() { End::Stopped } else { End::Done })
 }
 
-/// The receiving side; ends with the dump, or when the other side has closed.
-fn fill_slabs(intake: &mut Intake<'_>, full: &Handoff<Slab>, empty: &Handoff<Slab>) -> Result<(), Error> {
-    while let Some(mut slab) = empty.take() {
+/// The receiving side; ends with the dump, or when the other side has gone. Its own going is the other side's
+/// end.
+fn fill_slabs(intake: &mut Intake<'_>, full: Sender<Slab>, empty: &Receiver<Slab>) -> Result<(), Error> {
+    while let Ok(mut slab) = empty.recv() {
         let filled = intake.fill(&mut slab);
         // What came before an error or the end is delivered too.
-        if !full.give(slab) {
+        if full.send(slab).is_err() {
             return Ok(());
         }
         if !matches!(filled, Ok(false)) {
@@ -193,11 +190,17 @@ fn fill_slabs(intake: &mut Intake<'_>, full: &Handoff<Slab>, empty: &Handoff<Sla
     Ok(())
 }
 
-/// The rendering side; ends when the other side has closed, or when the sink wants no more.
-fn read_slabs(full: &Handoff<Slab>, empty: &Handoff<Slab>, seq: u32, sink: &mut dyn Sink) -> ControlFlow<()> {
-    while let Some(slab) = full.take() {
+/// The rendering side; ends when the other side has gone, or when the sink wants no more.
+fn read_slabs(
+    filled: &Receiver<Slab>,
+    back: &Sender<Slab>,
+    seq: u32,
+    sink: &mut dyn Sink,
+) -> ControlFlow<()> {
+    while let Ok(slab) = filled.recv() {
         slab.deliver(seq, sink)?;
-        empty.give(slab);
+        // The other side may have received everything already.
+        _ = back.send(slab);
     }
     ControlFlow::Continue(())
 }

@@ -37,7 +37,6 @@ pub mod dump;
 pub mod error;
 pub mod event_layout;
 pub mod events;
-pub mod handoff;
 pub mod inet;
 pub mod pace;
 pub mod process;

@@ -29,6 +29,10 @@ static ALLOCATOR: Counting = Counting;
 const FEW: u32 = 3_000;
 const MANY: u32 = 12_000;
 
+/// Allocations of two threads that wait for each other for the first time: whether they have to is chance. Far
+/// below one for each of the buffers that [`MANY`] flows pass in, let alone one a message.
+const WAITS: u64 = 4;
+
 /// Flows with everything a line can show: helper, labels, mark, state.
 fn flow(n: u32) -> NewFlow<'static> {
     let [_, hi, mid, lo] = n.to_be_bytes();
@@ -142,7 +146,10 @@ fn a_message_costs_no_allocation() {
     storm.create((FEW..MANY).map(flow));
     let many: Vec<u64> = listings.iter().map(run).collect();
     assert!(few.iter().all(|n| *n > 0), "nothing was counted: {few:?}");
-    assert_eq!(few, many, "allocations of {FEW} and of {MANY} flows: {listings:?}");
+    assert!(
+        few.iter().zip(&many).all(|(few, many)| few.abs_diff(*many) <= WAITS),
+        "allocations of {FEW} and of {MANY} flows: {few:?}, {many:?}: {listings:?}"
+    );
     for output in ["extended,id", "xml,ktimestamp,timestamp", "save", "json,id,timestamp"] {
         assert_eq!(allocations_of_events(output), 0, "events as {output}");
     }

@@ -16,13 +16,13 @@ use crate::flags::command::{Cmd, Table};
 use crate::flags::{check_legal, parse};
 use crate::values::label::LabelMap;
 use carry_out::Runner;
+use crossbeam_channel::{Receiver, Sender, bounded};
 pub use options::Options;
 use smallvec::SmallVec;
 use source::Source;
 use std::ffi::OsString;
 use std::sync::Arc;
 use words::Splitter;
-use zct_engine::handoff::{Closing, Handoff};
 
 /// Runs the commands of `file`; `-` is standard input.
 pub fn run(name: Name, file: &[u8], options: Options) -> Result<(), Fail> {
@@ -63,32 +63,30 @@ struct Piece {
 
 /// Reads lines here and carries them out on another thread: the kernel works while the next are read.
 fn overlapped(source: &mut Source, lines: &mut LineParser, runner: &mut Runner) -> Result<(), Fail> {
-    let (full, empty) = (Handoff::new(PIECES + 1), Handoff::new(PIECES + 1));
-    for _ in 0..PIECES {
-        empty.give(Piece::default());
-    }
+    // Pieces go there and come back, and each channel has room for all of them: only receiving waits.
+    let ((full, filled), (back, empty)) = (bounded(PIECES), bounded(PIECES));
+    // Both ends are still here.
+    _ = (0..PIECES).all(|_| back.send(Piece::default()).is_ok());
     std::thread::scope(|scope| {
-        let worker = scope.spawn(|| {
-            let _closing = (Closing(&full), Closing(&empty));
-            carry_out_pieces(runner, &full, &empty)
-        });
-        let read = read_pieces(source, lines, &full, &empty);
-        full.close();
+        let worker = scope.spawn(move || carry_out_pieces(runner, &filled, &back));
+        let read = read_pieces(source, lines, full, &empty);
         // A panic goes on here.
         let carried_out = worker.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
         carried_out.and(read)
     })
 }
 
+/// Ends at the end of the file, at a line that is wrong, or when the other side has gone. Its own going is the
+/// other side's end.
 fn read_pieces(
     source: &mut Source,
     lines: &mut LineParser,
-    full: &Handoff<Piece>,
-    empty: &Handoff<Piece>,
+    full: Sender<Piece>,
+    empty: &Receiver<Piece>,
 ) -> Result<(), Fail> {
     // What the other side ended with is known there.
-    let stopped = Fail::silent;
-    let mut piece = empty.take().ok_or_else(stopped)?;
+    let next_empty = || empty.recv().map_err(|_| Fail::silent());
+    let mut piece = next_empty()?;
     let read = source.each_line(|line| {
         if Splitter::is_blank(line.text) {
             return Ok(());
@@ -97,24 +95,26 @@ fn read_pieces(
         piece.text.extend_from_slice(line.text);
         piece.calls.push((call, line.number, piece.text.len()));
         if piece.calls.len() == PIECE {
-            let next = empty.take().ok_or_else(stopped)?;
-            full.give(std::mem::replace(&mut piece, next));
+            let whole = std::mem::replace(&mut piece, next_empty()?);
+            full.send(whole).map_err(|_| Fail::silent())?;
         }
         Ok(())
     });
-    full.give(piece);
+    // Nobody is there any more when a command has failed.
+    _ = full.send(piece);
     read
 }
 
-fn carry_out_pieces(runner: &mut Runner, full: &Handoff<Piece>, empty: &Handoff<Piece>) -> Result<(), Fail> {
-    while let Some(mut piece) = full.take() {
+fn carry_out_pieces(runner: &mut Runner, filled: &Receiver<Piece>, back: &Sender<Piece>) -> Result<(), Fail> {
+    while let Ok(mut piece) = filled.recv() {
         let mut start = 0;
         for (call, number, end) in piece.calls.drain(..) {
             runner.line(call, source::Line { text: &piece.text[start..end], number })?;
             start = end;
         }
         piece.text.clear();
-        empty.give(piece);
+        // The file may have been read to its end.
+        _ = back.send(piece);
     }
     Ok(())
 }
