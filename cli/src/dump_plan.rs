@@ -40,10 +40,9 @@ pub struct TableSize {
 impl TableSize {
     /// Asks `/proc`.
     pub fn read() -> TableSize {
-        let flows = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count");
         TableSize {
             buckets: zct_engine::request::buckets().unwrap_or(0),
-            flows: flows.ok().and_then(|t| t.trim_ascii().parse().ok()).unwrap_or(0),
+            flows: zct_engine::request::flows().unwrap_or(0),
         }
     }
 
@@ -74,12 +73,12 @@ impl Plan {
         Plan { dumps: SmallVec::from_iter([filter.for_kernel()]), held_back: None }
     }
 
-    /// Decides what to ask. `tuple_filter` says whether this kernel has CTA_FILTER; it is asked only when it
-    /// matters.
+    /// Decides what to ask. `size` reads how large the table is, `tuple_filter` says whether this kernel has
+    /// CTA_FILTER; both cost system calls, and are asked only when it matters.
     pub fn new(
         filter: &Filter,
         mode: KernelFilter,
-        size: TableSize,
+        size: impl FnOnce() -> TableSize,
         tuple_filter: impl FnOnce() -> bool,
     ) -> Plan {
         let mut plan = Plan::plain(filter);
@@ -177,20 +176,22 @@ impl Plan {
 }
 
 /// Why `mode` does not ask for tuples and zones.
-fn held_back(mode: KernelFilter, size: TableSize, two_dumps: bool) -> Option<String> {
-    match mode {
-        KernelFilter::Always => None,
-        KernelFilter::Never => Some("--kernel-filter=never".to_owned()),
-        KernelFilter::Auto if size.walk() > WALK_MAX => Some(format!(
+fn held_back(mode: KernelFilter, size: impl FnOnce() -> TableSize, two_dumps: bool) -> Option<String> {
+    let size = match mode {
+        KernelFilter::Always => return None,
+        KernelFilter::Never => return Some("--kernel-filter=never".to_owned()),
+        KernelFilter::Auto => size(),
+    };
+    if size.walk() > WALK_MAX {
+        return Some(format!(
             "the kernel would walk the table for about {} ms without handling packets on that processor \
              (--kernel-filter=always does it all the same)",
             size.walk().as_millis()
-        )),
-        KernelFilter::Auto if two_dumps && size.flows.saturating_mul(TWO_DUMPS_PAY) < size.buckets => {
-            Some("with so few flows in so large a table, two dumps would take longer than one".to_owned())
-        }
-        KernelFilter::Auto => None,
+        ));
     }
+    let sparse = size.flows.saturating_mul(TWO_DUMPS_PAY) < size.buckets;
+    (two_dumps && sparse)
+        .then(|| "with so few flows in so large a table, two dumps would take longer than one".to_owned())
 }
 
 /// The exact members of one direction that the kernel compares.
@@ -353,7 +354,7 @@ mod tests {
     }
 
     fn plan(f: &Filter, mode: KernelFilter, size: TableSize) -> Plan {
-        Plan::new(f, mode, size, || true)
+        Plan::new(f, mode, || size, || true)
     }
 
     const SMALL: TableSize = TableSize { buckets: 1000, flows: 1000 };
@@ -383,7 +384,7 @@ mod tests {
             assert!(p.held_back.is_some());
         }
         assert!(plan(&dns(), KernelFilter::Always, LARGE).dumps[0].has_tuple_filter());
-        let p = Plan::new(&dns(), KernelFilter::Always, SMALL, || false);
+        let p = Plan::new(&dns(), KernelFilter::Always, || SMALL, || false);
         assert!(!p.dumps[0].has_tuple_filter() && p.held_back.is_some());
     }
 
@@ -425,6 +426,21 @@ mod tests {
         assert!(plan(&f, KernelFilter::Auto, SMALL).explain(&f).contains(not));
         let alone = Filter { not: vec![dns()], ..Filter::default() };
         assert_eq!(plan(&alone, KernelFilter::Always, SMALL).dumps.as_slice(), [DumpFilter::default()]);
+    }
+
+    #[test]
+    fn the_system_is_asked_only_where_the_answer_matters() {
+        let unasked = |f: &Filter, mode| {
+            let size = || panic!("the size of the table was read");
+            Plan::new(f, mode, size, || panic!("the kernel was asked for what it has"))
+        };
+        let family = Filter { family: Some(af::INET), ..Filter::default() };
+        for f in [Filter::default(), family.clone()] {
+            for mode in [KernelFilter::Auto, KernelFilter::Always, KernelFilter::Never] {
+                assert_eq!(unasked(&f, mode).dumps.as_slice(), [f.for_kernel()]);
+            }
+        }
+        assert_eq!(unasked(&dns(), KernelFilter::Never).dumps.as_slice(), [dns().for_kernel()]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! [`overlapped`] does both at once as soon as a dump is longer than one slab; [`run`] is the plain loop.
 
 use crate::error::Error;
-use crate::receive::Receiving;
+use crate::receive::{Piece, Receiving};
 use crate::sink::{Lost, Sink};
 use crate::socket::CHUNK;
 use crate::transport::Transport;
@@ -25,8 +25,10 @@ pub enum End {
     Stopped,
 }
 
-/// Datagrams a slab holds. One slab is about a thousand flows: a dump that fits in it is rendered where it
-/// was received, and never pays for a thread.
+/// Datagrams that are rendered one by one where they are received, before there is a slab. The second is for
+/// the DONE of a table whose flows fit in one.
+const AT_ONCE: usize = 2;
+/// Datagrams a slab holds. One slab is about a thousand flows: a dump that fits in it never pays for a thread.
 const SLAB_CHUNKS: usize = 8;
 /// Slabs in circulation: one being filled, one being read, one in between.
 const SLABS: usize = 3;
@@ -70,7 +72,7 @@ pub(crate) fn deliver(datagram: &[u8], seq: u32, sink: &mut dyn Sink) -> Control
     ControlFlow::Continue(())
 }
 
-/// Receives datagrams into slabs and watches for the end.
+/// Receives datagrams and watches for the end.
 struct Intake<'a> {
     link: &'a mut dyn Transport,
     receiving: Receiving,
@@ -83,14 +85,35 @@ impl<'a> Intake<'a> {
         Intake { link, receiving: Receiving::new(seq, true), truncated: None }
     }
 
+    /// Receives one datagram.
+    fn next<'b>(&mut self, into: &'b mut [u8]) -> Result<Option<Piece<'b>>, Error> {
+        let piece = self.receiving.next(self.link, into)?;
+        self.truncated = self.truncated.or(piece.as_ref().and_then(|p| p.cut));
+        Ok(piece)
+    }
+
+    /// Receives one datagram and hands its messages to the sink; says how the dump ended, if it did.
+    fn pass_on(&mut self, into: &mut [u8], sink: &mut dyn Sink) -> Result<Option<End>, Error> {
+        let received = self.next(into);
+        let end = match &received {
+            Ok(None) => return Ok(None),
+            Ok(Some(piece)) if deliver(piece.datagram, self.receiving.seq(), sink).is_break() => {
+                return Ok(Some(End::Stopped));
+            }
+            Ok(Some(Piece { end: None, .. })) => return Ok(None),
+            _ => received.map(|piece| piece.and_then(|p| p.end)),
+        };
+        self.tell_losses(sink);
+        end?.transpose().map(|_| Some(End::Done))
+    }
+
     /// Fills the slab; true when the dump ended within it.
     fn fill(&mut self, slab: &mut Slab) -> Result<bool, Error> {
         slab.used = 0;
         for (chunk, len) in slab.bytes.chunks_exact_mut(CHUNK).zip(&mut slab.lens) {
-            let Some(piece) = self.receiving.next(self.link, chunk)? else { break };
+            let Some(piece) = self.next(chunk)? else { break };
             *len = piece.datagram.len();
             slab.used += 1;
-            self.truncated = self.truncated.or(piece.cut);
             if let Some(end) = piece.end {
                 return end.map(|()| true);
             }
@@ -108,30 +131,23 @@ impl<'a> Intake<'a> {
     }
 }
 
-/// Receives the answer to dump request `seq`, already sent, and hands every message to the sink.
+/// Receives the answer to dump request `seq`, already sent, and hands every message to the sink. `into` has
+/// room for one datagram, [`CHUNK`] bytes.
 ///
 /// # Errors
 /// What the kernel answered instead of a dump, or what it said in DONE; a failed receive. Messages that
 /// came before the error have been delivered.
 ///
 /// # Allocation
-/// One slab of 256 KiB; none a message.
-pub fn run(link: &mut dyn Transport, seq: u32, sink: &mut dyn Sink) -> Result<End, Error> {
-    let mut slab = Slab::new();
-    let mut intake = Intake::new(link, seq);
-    run_from(&mut intake, &mut slab, sink)
+/// None.
+pub fn run(link: &mut dyn Transport, seq: u32, into: &mut [u8], sink: &mut dyn Sink) -> Result<End, Error> {
+    run_from(&mut Intake::new(link, seq), into, sink)
 }
 
-fn run_from(intake: &mut Intake<'_>, slab: &mut Slab, sink: &mut dyn Sink) -> Result<End, Error> {
+fn run_from(intake: &mut Intake<'_>, into: &mut [u8], sink: &mut dyn Sink) -> Result<End, Error> {
     loop {
-        let filled = intake.fill(slab);
-        let flow = slab.deliver(intake.receiving.seq(), sink);
-        if flow.is_break() {
-            return Ok(End::Stopped);
-        }
-        if !matches!(filled, Ok(false)) {
-            intake.tell_losses(sink);
-            return filled.map(|_| End::Done);
+        if let Some(end) = intake.pass_on(into, sink)? {
+            return Ok(end);
         }
     }
 }
@@ -139,23 +155,33 @@ fn run_from(intake: &mut Intake<'_>, slab: &mut Slab, sink: &mut dyn Sink) -> Re
 /// Like [`run`], with the sink on a second thread once the dump is longer than one slab, so that the
 /// kernel's time and ours overlap. With one processor it is [`run`].
 ///
+/// # Errors
+/// As [`run`].
+///
 /// # Allocation
-/// Three slabs of 256 KiB, a thread, two channels, and what each side needs to wait for the first time; none a
-/// message.
-pub fn overlapped(link: &mut dyn Transport, seq: u32, sink: &mut (dyn Sink + Send)) -> Result<End, Error> {
-    let mut slab = Slab::new();
+/// None for a dump of one datagram. Then a slab of 256 KiB, and for a dump longer than that two more, a
+/// thread, two channels, and what each side needs to wait for the first time; none a message.
+pub fn overlapped(
+    link: &mut dyn Transport,
+    seq: u32,
+    into: &mut [u8],
+    sink: &mut (dyn Sink + Send),
+) -> Result<End, Error> {
     let mut intake = Intake::new(link, seq);
+    for _ in 0..AT_ONCE {
+        if let Some(end) = intake.pass_on(into, sink)? {
+            return Ok(end);
+        }
+    }
+    if crate::sys::processors() == 1 {
+        return run_from(&mut intake, into, sink);
+    }
+    let mut slab = Slab::new();
     let filled = intake.fill(&mut slab);
     if !matches!(filled, Ok(false)) {
         let flow = slab.deliver(seq, sink);
         intake.tell_losses(sink);
         return filled.map(|_| if flow.is_break() { End::Stopped } else { End::Done });
-    }
-    if crate::sys::processors() == 1 {
-        if slab.deliver(seq, sink).is_break() {
-            return Ok(End::Stopped);
-        }
-        return run_from(&mut intake, &mut slab, sink);
     }
     // Slabs go there and come back. Each channel has room for all of them, so that only receiving waits.
     let ((full, filled), (back, empty)) = (bounded(SLABS), bounded(SLABS));
@@ -257,21 +283,25 @@ mod tests {
         out
     }
 
+    fn room() -> Vec<u8> {
+        vec![0; CHUNK]
+    }
+
     fn long(datagrams: u32) -> Replay {
         (0..datagrams).fold(Replay::default(), |r, i| r.datagram(flows(i * 100, 100, 7)))
     }
 
     #[test]
     fn every_length_arrives_whole_and_in_order_by_both_ways() {
-        for datagrams in [0u32, 1, 7, 8, 9, 16, 24, 25, 100] {
+        for datagrams in [0u32, 1, 2, 3, 9, 10, 11, 18, 26, 27, 100] {
             let want: Vec<u32> = (0..datagrams * 100).collect();
             let mut plain = Marks::default();
             let mut link = long(datagrams).datagram(control(nlmsg::DONE, 7, 0));
-            assert_eq!(run(&mut link, 7, &mut plain).unwrap(), End::Done);
+            assert_eq!(run(&mut link, 7, &mut room(), &mut plain).unwrap(), End::Done);
             assert!(plain.seen == want, "{datagrams}");
             let mut both = Marks::default();
             let mut link = long(datagrams).datagram(control(nlmsg::DONE, 7, 0));
-            assert_eq!(overlapped(&mut link, 7, &mut both).unwrap(), End::Done);
+            assert_eq!(overlapped(&mut link, 7, &mut room(), &mut both).unwrap(), End::Done);
             assert!(both.seen == want && both.lost.is_empty(), "{datagrams}");
         }
     }
@@ -281,7 +311,7 @@ mod tests {
         let mut last = flows(0, 3, 7);
         last.extend(control(nlmsg::DONE, 7, 0));
         let mut sink = Marks::default();
-        assert_eq!(run(&mut Replay::default().datagram(last), 7, &mut sink).unwrap(), End::Done);
+        assert_eq!(run(&mut Replay::default().datagram(last), 7, &mut room(), &mut sink).unwrap(), End::Done);
         assert_eq!(sink.seen, [0, 1, 2]);
     }
 
@@ -294,7 +324,7 @@ mod tests {
             .datagram(flows(1, 1, 7))
             .datagram(control(nlmsg::DONE, 7, 0));
         let mut sink = Marks::default();
-        assert_eq!(run(&mut link, 7, &mut sink).unwrap(), End::Done);
+        assert_eq!(run(&mut link, 7, &mut room(), &mut sink).unwrap(), End::Done);
         assert_eq!(sink.seen, [1]);
     }
 
@@ -304,8 +334,11 @@ mod tests {
             for both in [false, true] {
                 let mut link = long(long_first).datagram(control(kind, 7, -22));
                 let mut sink = Marks::default();
-                let end =
-                    if both { overlapped(&mut link, 7, &mut sink) } else { run(&mut link, 7, &mut sink) };
+                let end = if both {
+                    overlapped(&mut link, 7, &mut room(), &mut sink)
+                } else {
+                    run(&mut link, 7, &mut room(), &mut sink)
+                };
                 assert!(matches!(end, Err(Error::Refused { errno: 22, .. })), "{end:?}");
                 assert_eq!(sink.seen.len(), long_first as usize * 100);
             }
@@ -317,7 +350,7 @@ mod tests {
         for stop_at in [1, 150, 5000] {
             let mut link = long(100).datagram(control(nlmsg::DONE, 7, 0));
             let mut sink = Marks { stop_at: Some(stop_at), ..Marks::default() };
-            assert_eq!(overlapped(&mut link, 7, &mut sink).unwrap(), End::Stopped);
+            assert_eq!(overlapped(&mut link, 7, &mut room(), &mut sink).unwrap(), End::Stopped);
             assert_eq!(sink.seen.len(), stop_at);
         }
     }
@@ -332,7 +365,7 @@ mod tests {
             .datagram(flows(2, 1, 7))
             .datagram(control(nlmsg::DONE, 7, 0));
         let mut sink = Marks::default();
-        assert_eq!(run(&mut link, 7, &mut sink).unwrap(), End::Done);
+        assert_eq!(run(&mut link, 7, &mut room(), &mut sink).unwrap(), End::Done);
         assert_eq!(sink.seen, [0, 1, 2]);
         assert!(sink.lost.contains(&Lost::Truncated { len: CHUNK + 100 }), "{:?}", sink.lost);
         assert!(sink.lost.contains(&Lost::Overrun { count: None }));
@@ -342,7 +375,7 @@ mod tests {
     fn a_lost_end_is_an_error_and_not_a_wait_without_end() {
         let mut link = Replay::default().datagram(flows(0, 1, 7)).errno(libc::ENOBUFS);
         let mut sink = Marks::default();
-        let end = run(&mut link, 7, &mut sink);
+        let end = run(&mut link, 7, &mut room(), &mut sink);
         assert_eq!(end.unwrap_err().errno(), Some(libc::ENOBUFS));
         assert_eq!(sink.seen, [0]);
     }
@@ -354,7 +387,7 @@ mod tests {
         let mut link =
             Replay::default().datagram(bad).datagram(flows(2, 1, 7)).datagram(control(nlmsg::DONE, 7, 0));
         let mut sink = Marks::default();
-        assert_eq!(run(&mut link, 7, &mut sink).unwrap(), End::Done);
+        assert_eq!(run(&mut link, 7, &mut room(), &mut sink).unwrap(), End::Done);
         assert_eq!(sink.seen, [0, 2]);
         assert!(matches!(sink.lost[..], [Lost::Damaged(_)]));
     }

@@ -6,6 +6,8 @@ use crate::receive::until_end;
 use crate::sink::{Lost, Sink};
 use crate::socket::{CHUNK, NetlinkSocket};
 use crate::transport::Transport;
+use std::fs::File;
+use std::io::Read as _;
 use zct_wire::build::Full;
 use zct_wire::header::NlHdr;
 use zct_wire::request::REQUEST_MAX;
@@ -72,7 +74,7 @@ impl Requests {
         sink: &mut dyn Sink,
     ) -> Result<End, Error> {
         let seq = self.send(build)?;
-        run(&mut &self.socket, seq, sink)
+        run(&mut &self.socket, seq, &mut self.into, sink)
     }
 
     /// The same for the flow table: with the sink on a second thread when the dump is long, and with
@@ -93,7 +95,7 @@ impl Requests {
         seq: u32,
         sink: &mut (dyn Sink + Send),
     ) -> Result<End, Error> {
-        let end = overlapped(&mut &self.socket, seq, sink)?;
+        let end = overlapped(&mut &self.socket, seq, &mut self.into, sink)?;
         if before != buckets() {
             sink.lost(Lost::Resized);
         }
@@ -115,6 +117,17 @@ fn answer(link: &mut dyn Transport, seq: u32, into: &mut [u8], sink: &mut dyn Si
 
 /// How many buckets the hash table has. Read from `/proc`; `None` where it is not shown.
 pub fn buckets() -> Option<u64> {
-    let text = std::fs::read("/proc/sys/net/netfilter/nf_conntrack_buckets").ok()?;
-    std::str::from_utf8(&text).ok()?.trim_ascii().parse().ok()
+    proc_number("/proc/sys/net/netfilter/nf_conntrack_buckets")
+}
+
+/// How many flows this network namespace has, from `/proc` as well.
+pub fn flows() -> Option<u64> {
+    proc_number("/proc/sys/net/netfilter/nf_conntrack_count")
+}
+
+/// The number that is all there is in a file of `/proc`. Such a file hands out its number in one read.
+fn proc_number(path: &str) -> Option<u64> {
+    let mut text = [0; 32];
+    let len = File::open(path).and_then(|mut f| f.read(&mut text)).ok()?;
+    std::str::from_utf8(text.get(..len)?).ok()?.trim_ascii().parse().ok()
 }

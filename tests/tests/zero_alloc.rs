@@ -10,17 +10,17 @@ use zct::flags::args::Args;
 use zct::output::{Document, Happened, Presenter, now};
 use zct::selection;
 use zct::values::list;
-use zct_engine::{Lost, Sink, Subscription, Turn};
+use zct_engine::{Lost, Requests, Sink, Subscription, Turn};
 use zct_tests::alloc::{Counting, allocs_during};
 use zct_tests::netns::Netns;
 use zct_tests::seed::{Storm, TRACKING, label_bytes, tcp};
 use zct_tests::world::label_file;
 use zct_wire::consts::nfnlgrp;
 use zct_wire::event::Event;
-use zct_wire::filter::Masked;
+use zct_wire::filter::{DumpFilter, Masked};
 use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
-use zct_wire::request::NewFlow;
+use zct_wire::request::{self, NewFlow, Table};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -115,6 +115,35 @@ fn allocations_of_events(output: &str) -> u64 {
     count
 }
 
+/// Counts messages, and nothing else.
+struct Count(u32);
+
+impl Sink for Count {
+    fn message(&mut self, _: CtMsg<'_>) -> ControlFlow<()> {
+        self.0 += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, why: Lost) {
+        panic!("nothing is lost of so small a table: {why}");
+    }
+}
+
+/// A table of one datagram needs no slab and no thread. Part of the one test there is, since every thread of the
+/// process is counted.
+fn one_datagram_costs_no_allocation(storm: &mut Storm) {
+    let mut requests = Requests::open().expect("a socket");
+    for (from, flows) in [(0, 0), (0, 1), (1, 20)] {
+        storm.create((from..flows).map(flow));
+        let mut sink = Count(0);
+        let everything = DumpFilter::default();
+        let (count, ended) = allocs_during(|| {
+            requests.dump_table(|buf, seq| request::dump(buf, seq, Table::Conntrack, &everything), &mut sink)
+        });
+        assert_eq!((count, sink.0), (0, flows), "allocations and flows: {ended:?}");
+    }
+}
+
 #[test]
 fn a_message_costs_no_allocation() {
     // The counter counts.
@@ -141,7 +170,8 @@ fn a_message_costs_no_allocation() {
         allocations_of(&words)
     };
     let mut storm = Storm::open();
-    storm.create((0..FEW).map(flow));
+    one_datagram_costs_no_allocation(&mut storm);
+    storm.create((20..FEW).map(flow));
     let few: Vec<u64> = listings.iter().map(run).collect();
     storm.create((FEW..MANY).map(flow));
     let many: Vec<u64> = listings.iter().map(run).collect();

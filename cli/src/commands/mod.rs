@@ -64,7 +64,7 @@ impl Invocation {
 
 /// What the kernel is to be asked for, as the options have it.
 fn plan(args: &Args, filter: &Filter) -> Plan {
-    Plan::new(filter, args.kernel_filter, TableSize::read(), dump_plan::has_tuple_filter)
+    Plan::new(filter, args.kernel_filter, TableSize::read, dump_plan::has_tuple_filter)
 }
 
 /// `--explain`: the plan in words. True when that was asked for, and nothing is to be done.
