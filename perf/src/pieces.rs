@@ -227,6 +227,6 @@ mod tests {
         assert_eq!((run(&mut m, "filter-net"), run(&mut m, "filter-udp-dst-port")), (in_net, 1));
         run(&mut m, "save");
         let text = String::from_utf8_lossy(&m.text).into_owned();
-        assert!(text.starts_with("-A -t 30000 -u SEEN_REPLY,ASSURED -s 10.0.0.0 "), "{}", &text[..80]);
+        assert!(text.starts_with("-A -t 30000 -u SEEN_REPLY,ASSURED -m 0 -s 10.0.0.0 "), "{}", &text[..80]);
     }
 }
