@@ -1,7 +1,11 @@
 //! Whether two listings say the same: a digest that knows neither order nor the seconds a flow has left.
 
+use memchr::memmem::Finder;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, BufRead};
+
+/// What the seconds that a flow has left are behind, where they have a name: XML, saved lines, JSON.
+const MARKS: [&str; 3] = ["<timeout>", " -t ", "\"timeout\":"];
 
 /// Lines of a listing and the sum of their hashes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,8 +21,9 @@ pub struct Digest {
 /// As the reader.
 pub fn digest(mut listing: impl BufRead) -> io::Result<Digest> {
     let (mut all, mut line) = (Digest::default(), Vec::new());
+    let marks = MARKS.map(Finder::new);
     while listing.read_until(b'\n', &mut line)? > 0 {
-        let (before, after) = around_timeout(&line);
+        let (before, after) = around_timeout(&line, &marks);
         let mut hasher = DefaultHasher::new();
         (before, after).hash(&mut hasher);
         all.lines += 1;
@@ -29,10 +34,10 @@ pub fn digest(mut listing: impl BufRead) -> io::Result<Digest> {
 }
 
 /// What is before and behind the seconds that a flow has left.
-fn around_timeout(line: &[u8]) -> (&[u8], &[u8]) {
-    for mark in [&b"<timeout>"[..], b" -t ", b"\"timeout\":"] {
-        if let Some(at) = line.windows(mark.len()).position(|w| w == mark) {
-            return split_number(line, at + mark.len());
+fn around_timeout<'a>(line: &'a [u8], marks: &[Finder<'_>]) -> (&'a [u8], &'a [u8]) {
+    for mark in marks {
+        if let Some(at) = mark.find(line) {
+            return split_number(line, at + mark.needle().len());
         }
     }
     // `tcp 6 30000 ESTABLISHED`, with another name and number in front when extended: the last number before

@@ -10,6 +10,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::CommandExt as _;
@@ -53,7 +54,7 @@ pub struct Running {
 
 /// Replaces this process by `command`, which stops at its first instruction for the parent: the other half
 /// of [`start`]. Returns only on failure.
-pub fn become_traced(command: &str, words: &[&str]) -> io::Error {
+pub fn become_traced(command: &OsStr, words: &[OsString]) -> io::Error {
     match ptrace::traceme() {
         Ok(()) => Command::new(command).args(words).exec(),
         Err(e) => e.into(),

@@ -137,11 +137,11 @@ fn selections(flows: u32) -> Vec<Row> {
         ];
         reading(flows, name, title, shown, contenders, &[wall(Who::Original, 0.13)])
     };
-    let floor = format!("dump family=ipv4 proto=udp dst={UDP_DST}");
+    let floor = format!("dump --family=ipv4 --proto=udp --dst={UDP_DST}");
     vec![
-        asked("list-src", "-L -s 10.0.0.200", 1, "dump family=ipv4 src=10.0.0.200"),
+        asked("list-src", "-L -s 10.0.0.200", 1, "dump --family=ipv4 --src=10.0.0.200"),
         asked("list-udp-dst", &format!("-L -p udp -d {UDP_DST}"), of_dst, &floor),
-        asked("list-reply-src", "-L -r 192.0.2.5", of_dst, "dump family=ipv4 reply-src=192.0.2.5"),
+        asked("list-reply-src", "-L -r 192.0.2.5", of_dst, "dump --family=ipv4 --reply-src=192.0.2.5"),
         // What the floor receives is the answer to the same question; nobody selects there.
         Row {
             check: Check::SaidByTools(of_net),
@@ -150,7 +150,7 @@ fn selections(flows: u32) -> Vec<Row> {
                 "list-net",
                 "-L -s 10.0.1.0/24",
                 of_net,
-                with_floor(both("-L -s 10.0.1.0/24"), "dump family=ipv4"),
+                with_floor(both("-L -s 10.0.1.0/24"), "dump --family=ipv4"),
                 &[wall(Who::Original, 0.72)],
             )
         },
@@ -171,15 +171,15 @@ fn deletions(flows: u32) -> Vec<Row> {
         Row { before: Before::Refill(refill), ..row }
     };
     let few = format!("-D -p udp -d {UDP_DST}");
-    let few_floor = format!("delete family=ipv4 proto=udp dst={UDP_DST}");
-    let (all, all_floor) = ("-D -p udp", "delete family=ipv4 proto=udp");
+    let few_floor = format!("delete --family=ipv4 --proto=udp --dst={UDP_DST}");
+    let (all, all_floor) = ("-D -p udp", "delete --family=ipv4 --proto=udp");
     let rival = deleting("delete-race", all, udp, mix::is_udp, all_floor, 0.25);
     let apart = Row {
         name: "delete-refused",
         title: "deletions alone, none and 10 % of them refused (the flow is gone)".to_owned(),
         contenders: vec![
-            variant(Who::Floor, "none refused", "delete apart family=ipv4 proto=udp"),
-            variant(Who::Floor, "10 % refused", "delete apart vanish=10 family=ipv4 proto=udp"),
+            variant(Who::Floor, "none refused", "delete --apart --family=ipv4 --proto=udp"),
+            variant(Who::Floor, "10 % refused", "delete --apart --vanish=10 --family=ipv4 --proto=udp"),
         ],
         check: Check::Left(u64::from(flows) - udp),
         goals: Vec::new(),
@@ -190,7 +190,7 @@ fn deletions(flows: u32) -> Vec<Row> {
         deleting("delete-udp", all, udp, mix::is_udp, all_floor, 0.25),
         Row {
             title: format!("{all}, while another program deletes every fifth of them"),
-            work: Work::Beside(words("delete every=5 family=ipv4 proto=udp")),
+            work: Work::Beside(words("delete --every=5 --family=ipv4 --proto=udp")),
             check: Check::Left(u64::from(flows) - udp),
             goals: vec![peak(PEAK)],
             ..rival
@@ -324,7 +324,7 @@ fn nothing() -> Row {
 /// How long packets wait.
 fn pause(flows: u32) -> Row {
     let contenders = vec![
-        variant(Who::Floor, "filter that matches nothing", "dump family=ipv4 src=192.0.2.99"),
+        variant(Who::Floor, "filter that matches nothing", "dump --family=ipv4 --src=192.0.2.99"),
         variant(Who::Floor, "no filter", "dump"),
     ];
     Row {

@@ -3,6 +3,7 @@
 //! Two processes: this one changes the machine's limits and puts them back, whatever becomes of the second,
 //! which measures in a network namespace of its own.
 
+use lexopt::prelude::*;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -48,7 +49,7 @@ struct Options {
 }
 
 impl Options {
-    fn parse(words: &[String]) -> Result<Options, String> {
+    fn parse(mut words: lexopt::Parser) -> Result<Options, lexopt::Error> {
         let mut o = Options {
             flows: 1_000_000,
             rounds: 0,
@@ -59,20 +60,17 @@ impl Options {
             original: "conntrack".into(),
             worker: None,
         };
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value\n{USAGE}"));
-            let number = |text: &String| text.parse().map_err(|e| format!("{word} {text}: {e}"));
-            match word.as_str() {
-                "--flows" => o.flows = number(value()?)?,
-                "--rounds" => o.rounds = number(value()?)?,
-                "--quick" => o.quick = true,
-                "--list" => o.list = true,
-                "--only" => o.only = value()?.split(',').map(str::to_owned).collect(),
-                "--results" => o.results = value()?.into(),
-                "--original" => o.original = value()?.into(),
-                "--worker" => o.worker = Some(value()?.into()),
-                _ => return Err(format!("{word}?\n{USAGE}")),
+        while let Some(word) = words.next()? {
+            match word {
+                Long("flows") => o.flows = words.value()?.parse()?,
+                Long("rounds") => o.rounds = words.value()?.parse()?,
+                Long("quick") => o.quick = true,
+                Long("list") => o.list = true,
+                Long("only") => o.only = words.value()?.string()?.split(',').map(str::to_owned).collect(),
+                Long("results") => o.results = words.value()?.into(),
+                Long("original") => o.original = words.value()?.into(),
+                Long("worker") => o.worker = Some(words.value()?.into()),
+                _ => return Err(word.unexpected()),
             }
         }
         if o.rounds == 0 {
@@ -80,7 +78,7 @@ impl Options {
         }
         // The mix repeats after 250 flows, and the rows take shares of them.
         if o.flows < 5_000 || o.flows % 5_000 != 0 {
-            return Err("--flows: a multiple of 5000".to_owned());
+            return Err("--flows: a multiple of 5000".into());
         }
         Ok(o)
     }
@@ -114,7 +112,9 @@ impl Options {
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let done = Options::parse(&words).map_err(io::Error::other).and_then(|o| match &o.worker {
+    let parsed = Options::parse(lexopt::Parser::from_args(&words));
+    let parsed = parsed.map_err(|e| io::Error::other(format!("{e}\n{USAGE}")));
+    let done = parsed.and_then(|o| match &o.worker {
         _ if o.list => list(&o),
         None => guard(&o, &words),
         Some(files) => work(&o, files, &words),

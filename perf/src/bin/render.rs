@@ -2,6 +2,8 @@
 //! flow. Under `valgrind --tool=callgrind` it gives repeatable instruction counts: those of 1100 rounds less
 //! those of 100, by 1000 times the flows of a round.
 
+use lexopt::prelude::*;
+use std::process::ExitCode;
 use std::time::Instant;
 use zct_perf::mix;
 use zct_wire::flow::FlowView;
@@ -16,9 +18,34 @@ impl TimeZone for Utc {
     }
 }
 
-fn main() {
-    let rounds: u32 = std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(10_000);
-    let wanted: Vec<String> = std::env::args().skip(2).collect();
+/// What there is to measure.
+const KINDS: [&str; 5] = ["index", "line", "save", "xml", "json"];
+
+/// How many rounds, and of what; everything when nothing is named.
+fn parse(mut words: lexopt::Parser) -> Result<(u32, Vec<String>), lexopt::Error> {
+    let (mut rounds, mut wanted) = (None, Vec::new());
+    while let Some(word) = words.next()? {
+        match word {
+            Value(number) if rounds.is_none() => rounds = Some(number.parse()?),
+            Value(kind) if KINDS.iter().any(|k| kind == *k) => wanted.push(kind.string()?),
+            _ => return Err(word.unexpected()),
+        }
+    }
+    Ok((rounds.unwrap_or(10_000), wanted))
+}
+
+fn main() -> ExitCode {
+    match parse(lexopt::Parser::from_env()) {
+        Ok((rounds, wanted)) => render(rounds, &wanted),
+        Err(e) => {
+            eprintln!("render: {e}\nrender [ROUNDS [{}]...]", KINDS.join("|"));
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn render(rounds: u32, wanted: &[String]) {
     let mut chunk = vec![0; 32 << 10];
     let (mut used, mut flows) = (0, 0u32);
     while let Ok(m) = mix::dumped(flows, &mut chunk[used..]) {
@@ -29,7 +56,7 @@ fn main() {
     let ctx = TextContext { now_s: 0, zone: &Utc, labels: None };
     let style = Style::default();
     let mut text = vec![0; 128 << 10];
-    for kind in ["index", "line", "save", "xml", "json"] {
+    for kind in KINDS {
         if !wanted.is_empty() && !wanted.iter().any(|w| w == kind) {
             continue;
         }

@@ -1,8 +1,9 @@
 //! The neutral side of the measurements, each a process of its own so that it is measured like the tools.
 
+use lexopt::prelude::*;
 use std::process::ExitCode;
 use zct_perf::floor::delete::{self, Options};
-use zct_perf::floor::words::{number, take};
+use zct_perf::floor::words::take;
 use zct_perf::floor::{dump, events, packets};
 use zct_perf::load;
 use zct_perf::mix::Mix;
@@ -10,53 +11,67 @@ use zct_wire::consts::af;
 use zct_wire::filter::DumpFilter;
 
 const USAGE: &str = "\
-yardstick dump [together] [FILTER...]       receive a dump and throw it away; together: a family a thread
+yardstick dump [--together] [FILTER...]     receive a dump and throw it away; together: a family a thread
 yardstick events BYTES                      receive events and throw them away until SIGINT
-yardstick delete [every=N] [apart [vanish=N]] [FILTER...]
+yardstick delete [--every N] [--apart [--vanish N]] [FILTER...]
                                             delete what the kernel finds
-yardstick load COUNT [half-ipv6] [step=N] [rate=PER_SECOND]
+yardstick load COUNT [--half-ipv6] [--step N] [--rate PER_SECOND]
                                             make flows 0, N, 2N, ... below COUNT
 yardstick packets COUNT [PER_SECOND]        make flows by packets on loopback
 yardstick nothing                           end
 yardstick traced COMMAND [WORD...]          run a command that waits for its parent to trace it
-FILTER: family=ipv4|ipv6 proto=tcp|udp src=ADDR dst=ADDR reply-src=ADDR";
+FILTER: --family ipv4|ipv6 --proto tcp|udp --src ADDR --dst ADDR --reply-src ADDR";
 
 type Fail = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match run(&words) {
+    match run(&mut lexopt::Parser::from_env()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("yardstick: {e}");
+            if e.is::<lexopt::Error>() {
+                eprintln!("{USAGE}");
+            }
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(words: &[&str]) -> Result<(), Fail> {
-    match words {
-        ["dump", rest @ ..] => dumped(rest),
-        ["events", bytes] => received(number(bytes, bytes)?),
-        ["delete", rest @ ..] => deleted(rest),
-        ["load", count, rest @ ..] => loaded(number(count, count)?, rest),
-        ["packets", count] => sent(number(count, count)?, 0),
-        ["packets", count, rate] => sent(number(count, count)?, number(rate, rate)?),
-        ["nothing"] => Ok(()),
-        ["traced", command, rest @ ..] => Err(zct_perf::measure::become_traced(command, rest).into()),
-        _ => Err(USAGE.into()),
+fn run(words: &mut lexopt::Parser) -> Result<(), Fail> {
+    let command = words.value()?.string()?;
+    match command.as_str() {
+        "dump" => dumped(words),
+        "events" => received(words.value()?.parse()?, words),
+        "delete" => deleted(words),
+        "load" => loaded(words.value()?.parse()?, words),
+        "packets" => sent(words.value()?.parse()?, words),
+        "nothing" => end(words),
+        "traced" => {
+            let program = words.value()?;
+            // Its words are its own.
+            let its: Vec<_> = words.raw_args()?.collect();
+            Err(zct_perf::measure::become_traced(&program, &its).into())
+        }
+        _ => Err(lexopt::Error::from(format!("{command}: no such command")).into()),
     }
 }
 
+/// There are no more words.
+fn end(words: &mut lexopt::Parser) -> Result<(), Fail> {
+    words.next()?.map_or(Ok(()), |word| Err(word.unexpected().into()))
+}
+
 /// The flow count is worded as the tools word theirs.
-fn dumped(words: &[&str]) -> Result<(), Fail> {
+fn dumped(words: &mut lexopt::Parser) -> Result<(), Fail> {
     let (mut filter, mut together) = (DumpFilter::default(), false);
-    for word in words {
-        if *word == "together" {
-            together = true;
-        } else if !take(word, &mut filter)? {
-            return Err(format!("{word}?\n{USAGE}").into());
+    while let Some(word) = words.next()? {
+        match word {
+            Long("together") => together = true,
+            Long(name) => {
+                let name = name.to_owned();
+                take(&name, words, &mut filter)?;
+            }
+            _ => return Err(word.unexpected().into()),
         }
     }
     let d = if together {
@@ -69,22 +84,26 @@ fn dumped(words: &[&str]) -> Result<(), Fail> {
     Ok(())
 }
 
-fn received(buffer: usize) -> Result<(), Fail> {
+fn received(buffer: usize, words: &mut lexopt::Parser) -> Result<(), Fail> {
+    end(words)?;
     let r = events::run(buffer)?;
     eprintln!("yardstick: {} flow events have been shown.", r.events);
     eprintln!("yardstick: {} calls, {} overruns", r.calls, r.overruns);
     Ok(())
 }
 
-fn deleted(words: &[&str]) -> Result<(), Fail> {
+fn deleted(words: &mut lexopt::Parser) -> Result<(), Fail> {
     let (mut filter, mut options) = (DumpFilter::default(), Options::default());
-    for word in words {
-        match word.split_once('=') {
-            Some(("every", n)) => options.every = number(word, n)?,
-            Some(("vanish", n)) => options.vanish = number(word, n)?,
-            None if *word == "apart" => options.apart = true,
-            _ if take(word, &mut filter)? => {}
-            _ => return Err(format!("{word}?\n{USAGE}").into()),
+    while let Some(word) = words.next()? {
+        match word {
+            Long("every") => options.every = words.value()?.parse()?,
+            Long("vanish") => options.vanish = words.value()?.parse()?,
+            Long("apart") => options.apart = true,
+            Long(name) => {
+                let name = name.to_owned();
+                take(&name, words, &mut filter)?;
+            }
+            _ => return Err(word.unexpected().into()),
         }
     }
     let d = delete::run(&filter, options)?;
@@ -93,14 +112,14 @@ fn deleted(words: &[&str]) -> Result<(), Fail> {
     Ok(())
 }
 
-fn loaded(count: u32, words: &[&str]) -> Result<(), Fail> {
+fn loaded(count: u32, words: &mut lexopt::Parser) -> Result<(), Fail> {
     let (mut mix, mut step, mut rate) = (Mix::Common, 1, 0);
-    for word in words {
-        match word.split_once('=') {
-            Some(("step", n)) => step = number(word, n)?,
-            Some(("rate", n)) => rate = number(word, n)?,
-            None if *word == "half-ipv6" => mix = Mix::HalfIpv6,
-            _ => return Err(format!("{word}?\n{USAGE}").into()),
+    while let Some(word) = words.next()? {
+        match word {
+            Long("step") => step = words.value()?.parse()?,
+            Long("rate") => rate = words.value()?.parse()?,
+            Long("half-ipv6") => mix = Mix::HalfIpv6,
+            _ => return Err(word.unexpected().into()),
         }
     }
     let filled = load::fill_at(rate, mix, (0..count).step_by(step.max(1)))?;
@@ -111,7 +130,13 @@ fn loaded(count: u32, words: &[&str]) -> Result<(), Fail> {
     Ok(())
 }
 
-fn sent(count: u32, rate: u32) -> Result<(), Fail> {
+fn sent(count: u32, words: &mut lexopt::Parser) -> Result<(), Fail> {
+    let rate = match words.next()? {
+        Some(Value(rate)) => rate.parse()?,
+        Some(word) => return Err(word.unexpected().into()),
+        None => 0,
+    };
+    end(words)?;
     let took = packets::run(count, rate)?;
     eprintln!("yardstick: {count} packets, {} us", took.as_micros());
     Ok(())

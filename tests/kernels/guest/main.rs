@@ -19,6 +19,7 @@ mod traffic;
 mod traits;
 
 use lab::Verdicts;
+use lexopt::prelude::*;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -65,12 +66,34 @@ fn checks(wanted: &[String]) -> ExitCode {
     if v.bad.is_empty() && v.good > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+enum Task {
+    /// The suites with these names, or all of them.
+    Check(Vec<String>),
+    Serve,
+    Talk(String),
+}
+
+fn parse(mut words: lexopt::Parser) -> Result<Task, lexopt::Error> {
+    let mut names = Vec::new();
+    while let Some(word) = words.next()? {
+        match word {
+            Value(name) => names.push(name.string()?),
+            _ => return Err(word.unexpected()),
+        }
+    }
+    Ok(match names.as_mut_slice() {
+        [word] if word == "serve" => Task::Serve,
+        [word, address] if word == "talk" => Task::Talk(std::mem::take(address)),
+        _ => Task::Check(names),
+    })
+}
+
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let ended = match words.as_slice() {
-        [word] if word == "serve" => offload::serve(),
-        [word, address] if word == "talk" => offload::talk(address),
-        _ => return checks(&words),
+    let ended = match parse(lexopt::Parser::from_env()) {
+        Ok(Task::Check(names)) => return checks(&names),
+        Ok(Task::Serve) => offload::serve().map_err(|e| e.to_string()),
+        Ok(Task::Talk(address)) => offload::talk(&address).map_err(|e| e.to_string()),
+        Err(e) => Err(e.to_string()),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
