@@ -1,4 +1,4 @@
-//! What the kernel is asked for, and what is left to us (spec/ctnetlink.md §4).
+//! What the kernel is asked for, and what is left to us (ctnetlink.md §4).
 //!
 //! Whatever is asked, [`Filter::matches`] is applied to all that comes back: a kernel that ignores a filter
 //! costs time and nothing else. What a kernel gets wrong, IPv6 addresses, is never asked.
@@ -203,7 +203,7 @@ fn tuple(d: &Direction, proto: Option<u8>) -> TupleFilter {
         },
         _ => None,
     };
-    // Ports are honoured for these two only (§4.3).
+    // Ports are honoured for these two only (ctnetlink.md §4.3).
     let has_ports = matches!(proto, Some(ipproto::TCP | ipproto::UDP));
     let port = |list: &PortRanges| match list.as_slice() {
         [r] if has_ports && r.first == r.last => Some(r.first),

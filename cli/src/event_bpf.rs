@@ -2,7 +2,7 @@
 //!
 //! It drops only what [`Filter::matches`] would drop too: what has not the layout that kernels use is kept.
 //! An event that is dropped here costs no buffer and no work; the kernel has built it all the same
-//! (spec/ctnetlink.md §5.9).
+//! (ctnetlink.md §5.9).
 
 use crate::filter::{Filter, Networks};
 use zct_engine::BpfInsn;

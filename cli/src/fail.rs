@@ -1,4 +1,4 @@
-//! Why a command ends early, and the words scripts know it by (spec/cli.md §§0, 7).
+//! Why a command ends early, and the words scripts know it by (command-line.md §0, §7).
 
 use std::io::{self, Write};
 use zct_engine::{Error, errno_text};
@@ -80,7 +80,7 @@ impl Fail {
     }
 }
 
-/// Which command an errno comes from: the same number has different words (§7.1).
+/// Which command an errno comes from: the same number has different words (command-line.md §7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doing {
     /// `-L`.
@@ -126,7 +126,7 @@ pub fn operation_failed(doing: Doing, error: &Error) -> Fail {
 /// There as soon as the kernel tracks connections.
 const CONNTRACK_PROC: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 
-/// The first matching row of the table in §7.1.
+/// The first matching row of the table in command-line.md §7.1.
 pub fn errno_words(doing: Doing, errno: i32) -> String {
     use Doing::{Add, Create, CreateExpect, Delete, Get, List, Statistics};
     /// "Not supported" inside the kernel; it has no place in the C library's headers.

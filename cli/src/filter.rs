@@ -1,7 +1,7 @@
 //! Which flows a command is about: the whole selection, applied to what the kernel sends.
 //!
 //! The kernel may have been asked to leave flows out, and may have ignored it; nothing here relies on
-//! that (spec/cli.md §5.2, spec/ctnetlink.md §4.5).
+//! that (command-line.md §5.2, ctnetlink.md §4.5).
 
 use crate::values::list::Status;
 use smallvec::SmallVec;

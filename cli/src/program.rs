@@ -1,4 +1,4 @@
-//! Which program is behind a netlink port: `progname=` of an event (spec/cli.md §3.2).
+//! Which program is behind a netlink port: `progname=` of an event (command-line.md §3.2).
 
 use std::fs;
 use std::io::Read as _;

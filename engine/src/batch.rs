@@ -1,4 +1,4 @@
-//! Many requests in one system call (spec/ctnetlink.md §6.5).
+//! Many requests in one system call (ctnetlink.md §6.5).
 //!
 //! Only the last one asks for an acknowledgement; what comes before it are refusals, matched to their
 //! requests by sequence number. The kernel goes on after a refusal, so later requests of the batch have

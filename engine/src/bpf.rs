@@ -1,5 +1,5 @@
 //! Classic BPF programs that look at event messages before they take room in a receive buffer
-//! (spec/ctnetlink.md §5.9).
+//! (ctnetlink.md §5.9).
 //!
 //! A program is a list of checks. Loads of words and halves convert from big endian, as BPF does: constants
 //! are made from the bytes as they lie in memory.

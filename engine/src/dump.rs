@@ -1,4 +1,4 @@
-//! Dumps: a request that is answered by many datagrams, until DONE (spec/ctnetlink.md §6).
+//! Dumps: a request that is answered by many datagrams, until DONE (ctnetlink.md §6).
 //!
 //! Sinks and transports are trait objects here: one call more a message, and one copy of this code in the
 //! program instead of one a command.

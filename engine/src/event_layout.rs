@@ -2,7 +2,7 @@
 //! them ([`crate::bpf`]): a program knows offsets, not attributes.
 //!
 //! Every offset is true only where the checks before it hold, and what fails them has to be kept: a newer
-//! kernel may write something else (spec/ctnetlink.md §3.3, §5.9).
+//! kernel may write something else (ctnetlink.md §3.3, §5.9).
 
 use crate::bpf::{Check, Load};
 use zct_wire::attr::NLA_F_NESTED;

@@ -1,4 +1,4 @@
-//! Events: multicast messages about flows and expectations as they happen (spec/ctnetlink.md §5).
+//! Events: multicast messages about flows and expectations as they happen (ctnetlink.md §5).
 
 use crate::error::Error;
 use crate::reactor::Turn;
@@ -10,10 +10,10 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use zct_wire::header::{CtMsg, Frames};
 
-/// What one event takes of the receive buffer, however long it is (spec/ctnetlink.md §5.6).
+/// What one event takes of the receive buffer, however long it is (ctnetlink.md §5.6).
 pub const EVENT_BYTES: usize = 1280;
 
-/// Datagrams received by one system call: more gains nothing (§5.10).
+/// Datagrams received by one system call: more gains nothing (ctnetlink.md §5.10).
 const SLOTS: usize = 64;
 /// Bytes for one event. The largest realistic one is below 1 KiB, a security context may be longer. Not a
 /// power of two, so that the slots do not all fall into the same cache sets.
@@ -22,8 +22,9 @@ const SLOT: usize = 4096 - 64;
 /// A subscription to some multicast groups.
 ///
 /// A full receive buffer drops single events and never fails the socket (NETLINK_NO_ENOBUFS), so fewer are
-/// lost than with the default, which drops everything until the queue has been read empty (§5.7). How many
-/// were lost comes from the socket's drop counter, exactly. One event is one datagram.
+/// lost than with the default, which drops everything until the queue has been read empty
+/// (ctnetlink.md §5.7). How many were lost comes from the socket's drop counter, exactly. One event is one
+/// datagram.
 ///
 /// # Allocation
 /// The buffers are made once; none an event.
@@ -39,8 +40,8 @@ pub struct Subscription {
 impl Subscription {
     /// Opens a socket and joins `groups` (`nfnlgrp`), in this order.
     ///
-    /// Flows made before the first listener of the machine joined may never cause events (§5.3), so join
-    /// before anything else, and before a first dump.
+    /// Flows made before the first listener of the machine joined may never cause events (ctnetlink.md §5.3),
+    /// so join before anything else, and before a first dump.
     ///
     /// # Errors
     /// EPERM without CAP_NET_ADMIN.

@@ -32,7 +32,7 @@ pub enum Lost {
     /// A message that cannot be read; the rest of its datagram is skipped.
     Damaged(WireError),
     /// The hash table was resized during the dump: flows may be missing or come twice, and nothing else
-    /// tells (spec/ctnetlink.md §6.3).
+    /// tells (ctnetlink.md §6.3).
     Resized,
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// Bytes a receive buffer needs: the kernel fills dump chunks up to 32,448, and larger buffers gain
-/// nothing (spec/ctnetlink.md §6.1).
+/// nothing (ctnetlink.md §6.1).
 ///
 /// The chunk size follows the largest buffer ever used on the socket and never shrinks, so the same size
 /// is used for everything but events: a smaller one later would have chunks cut short.
@@ -29,7 +29,7 @@ const SK_MEMINFO_DROPS: usize = 8;
 /// (CAP_ACK, EXT_ACK).
 ///
 /// Use one socket for dumps, one for requests and one for events: a full event socket loses
-/// acknowledgements, and a dump makes other requests fail (spec/ctnetlink.md §§1.5, 5.7).
+/// acknowledgements, and a dump makes other requests fail (ctnetlink.md §1.5, §5.7).
 #[derive(Debug)]
 pub struct NetlinkSocket {
     fd: OwnedFd,
@@ -120,14 +120,14 @@ impl NetlinkSocket {
     }
 
     /// Full buffers drop single messages and raise the drop counter, instead of failing a receive with
-    /// ENOBUFS and dropping everything until the queue is empty (spec/ctnetlink.md §5.7).
+    /// ENOBUFS and dropping everything until the queue is empty (ctnetlink.md §5.7).
     pub fn set_no_enobufs(&self) -> Result<(), Error> {
         sys::set_option(self.as_fd(), SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
             .map_err(|e| Error::sys("setsockopt", e))
     }
 
-    /// Makes the kernel keep ended flows until their DESTROY event could be delivered here (§5.8). They
-    /// go on counting against nf_conntrack_max.
+    /// Makes the kernel keep ended flows until their DESTROY event could be delivered here
+    /// (ctnetlink.md §5.8). They go on counting against nf_conntrack_max.
     pub fn set_reliable(&self) -> Result<(), Error> {
         sys::set_option(self.as_fd(), SOL_NETLINK, NETLINK_BROADCAST_ERROR, 1)
             .map_err(|e| Error::sys("setsockopt", e))
@@ -142,7 +142,7 @@ impl NetlinkSocket {
     }
 
     /// Attaches a classic BPF program that sees every message before it takes room in the receive buffer.
-    /// For event sockets only: it would swallow acknowledgements as well (§5.9).
+    /// For event sockets only: it would swallow acknowledgements as well (ctnetlink.md §5.9).
     pub fn attach_filter(&self, program: &[BpfInsn]) -> Result<(), Error> {
         sys::attach_filter(self.as_fd(), program).map_err(|e| Error::sys("setsockopt", e))
     }

@@ -2,7 +2,7 @@
 //!
 //! The same requests and the same losses as [`crate::dump::run`], a bounded number of datagrams a call. The
 //! kernel keeps its place between two calls for as long as it takes; what it puts into the next datagram it
-//! decides when it hands out the one before (spec/ctnetlink.md §6.1).
+//! decides when it hands out the one before (ctnetlink.md §6.1).
 
 use crate::dump::deliver;
 use crate::error::Error;

@@ -1,7 +1,7 @@
 //! A network namespace for the measurements, and who listens to conntrack events anywhere on the machine.
 //!
 //! A listener in any namespace makes the kernel build events in all of them: creating a flow then costs
-//! twice as much (spec/ctnetlink.md §5.3), and numbers taken meanwhile mean something else.
+//! twice as much (ctnetlink.md §5.3), and numbers taken meanwhile mean something else.
 
 use nix::sched::{CloneFlags, setns, unshare};
 use std::collections::BTreeMap;

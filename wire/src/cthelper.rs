@@ -1,5 +1,5 @@
 //! Helpers in user space: the stubs in the kernel that hand packets to a queue and take expectations back
-//! (linux/netfilter/nfnetlink_cthelper.h, spec/helpers-nfct.md §1, §4).
+//! (linux/netfilter/nfnetlink_cthelper.h, nfct.md §2).
 
 use crate::attr::{self, Attrs};
 use crate::build::{Builder, Full};

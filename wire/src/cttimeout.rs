@@ -1,5 +1,5 @@
 //! Timeout policies: named sets of timeouts that rules attach to flows, and the defaults of each protocol
-//! (linux/netfilter/nfnetlink_cttimeout.h, spec/ctnetlink.md §9).
+//! (linux/netfilter/nfnetlink_cttimeout.h, ctnetlink.md §9).
 
 use crate::attr::{self, Attrs};
 use crate::build::{Builder, Full};

@@ -15,7 +15,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// What a message of the kernel reports, from its type and flags (spec/ctnetlink.md §5.1); `None` for
+    /// What a message of the kernel reports, from its type and flags (ctnetlink.md §5.1); `None` for
     /// other messages. Works for both tables: the low byte says new or delete in each.
     pub fn of(msg: &CtMsg<'_>) -> Option<Event> {
         match msg.kind() {

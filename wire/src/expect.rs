@@ -1,4 +1,4 @@
-//! Expectations: flows a helper foresees (CTA_EXPECT_*, spec/ctnetlink.md §3.6).
+//! Expectations: flows a helper foresees (CTA_EXPECT_*, ctnetlink.md §3.6).
 
 use crate::attr::{self, Attrs};
 use crate::consts::{cta_expect, cta_expect_nat};

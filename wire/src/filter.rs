@@ -1,8 +1,8 @@
-//! What the kernel can be asked to leave out of a dump (spec/ctnetlink.md §4).
+//! What the kernel can be asked to leave out of a dump (ctnetlink.md §4).
 //!
 //! Every filter here may be ignored by an older kernel: the answer is then larger, never wrong, so the
 //! caller always checks what comes back. IPv6 addresses have no place here: kernels invert that match
-//! (§4.3), and a [`TupleFilter`] cannot express it.
+//! (ctnetlink.md §4.3), and a [`TupleFilter`] cannot express it.
 
 use crate::attr::NLA_F_NESTED;
 use crate::build::Builder;

@@ -1,4 +1,4 @@
-//! A flow as the kernel sends it: indexed once, decoded on demand (spec/ctnetlink.md §3.1).
+//! A flow as the kernel sends it: indexed once, decoded on demand (ctnetlink.md §3.1).
 
 use crate::attr::{self, ATTR_HDR, Attrs, NLA_TYPE_MASK};
 use crate::consts::{cta, cta_counters, cta_help, cta_secctx, cta_seqadj, cta_synproxy, cta_timestamp};

@@ -28,7 +28,7 @@ pub struct NlHdr {
 pub struct NfGenMsg {
     /// AF_INET, AF_INET6 or 0 for any.
     pub family: u8,
-    /// 0; non-zero on a flush means "honour the family" (spec/ctnetlink.md §4.6).
+    /// 0; non-zero on a flush means "honour the family" (ctnetlink.md §4.6).
     pub version: u8,
     /// 0, or the CPU number in per-CPU statistics. Big endian.
     pub res_id: big_endian::U16,

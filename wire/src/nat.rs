@@ -1,4 +1,4 @@
-//! Address translation of a new flow (CTA_NAT_SRC, CTA_NAT_DST; spec/ctnetlink.md §7.3).
+//! Address translation of a new flow (CTA_NAT_SRC, CTA_NAT_DST; ctnetlink.md §7.3).
 
 use crate::build::Builder;
 use crate::consts::{cta_nat, cta_protonat};

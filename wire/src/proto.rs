@@ -1,4 +1,4 @@
-//! Protocol state: CTA_PROTOINFO and the names of the states (spec/ctnetlink.md §3.4, spec/cli.md §2.2).
+//! Protocol state: CTA_PROTOINFO and the names of the states (ctnetlink.md §3.4, command-line.md §2.2).
 
 use crate::attr::{self, Attrs, NLA_F_NESTED, hdr};
 use crate::build::Builder;
@@ -219,7 +219,7 @@ const _: () = assert!(
 
 impl TcpInfo {
     /// A state with window checks relaxed in both directions, as flows made by hand need it: liberal and
-    /// SACK, and CLOSE_INIT from TIME_WAIT on (spec/cli.md §5.4).
+    /// SACK, and CLOSE_INIT from TIME_WAIT on (command-line.md §5.4).
     pub fn created(state: u8) -> TcpInfo {
         let mut bits = ip_ct_tcp_flag::BE_LIBERAL | ip_ct_tcp_flag::SACK_PERM;
         if state >= 7 {

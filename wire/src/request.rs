@@ -51,7 +51,7 @@ pub fn dump<'b>(buf: &'b mut [u8], seq: u32, table: Table, filter: &DumpFilter) 
 }
 
 /// A dump that a kernel with CTA_FILTER refuses with EINVAL, for its flag that does not exist; an older
-/// one ignores the filter and starts to dump (§4.5). For a socket that is thrown away.
+/// one ignores the filter and starts to dump (ctnetlink.md §4.5). For a socket that is thrown away.
 pub fn probe_tuple_filter(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
     let mut b = Builder::new(buf, ipctnl::GET, nlm_f::REQUEST | nlm_f::DUMP, seq, af::INET, 0);
     b.nest(cta::FILTER | NLA_F_NESTED, |b| _ = b.put(cta_filter::ORIG_FLAGS, &0x8000_0000u32.to_ne_bytes()));
@@ -103,7 +103,7 @@ fn tuples(b: &mut Builder<'_>, orig: Option<&Tuple>, reply: Option<&Tuple>) {
 }
 
 /// A flow to create, or what to change in one. Every member but the family is optional; the kernel's
-/// rules are in spec/ctnetlink.md §7.
+/// rules are in ctnetlink.md §7.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NewFlow<'a> {
     /// AF_INET or AF_INET6; must fit the tuples.
@@ -139,7 +139,7 @@ pub struct NewFlow<'a> {
     pub synproxy: Option<Synproxy>,
 }
 
-/// Creates or changes a flow; `flags` are CREATE, EXCL and ACK as wanted (§7.1).
+/// Creates or changes a flow; `flags` are CREATE, EXCL and ACK as wanted (ctnetlink.md §7.1).
 pub fn new_flow<'b>(buf: &'b mut [u8], seq: u32, flags: u16, flow: &NewFlow<'_>) -> Result<&'b [u8], Full> {
     let mut b = Builder::new(buf, ipctnl::NEW, nlm_f::REQUEST | flags, seq, flow.family, 0);
     tuples(&mut b, flow.orig.as_ref(), flow.reply.as_ref());
@@ -198,7 +198,7 @@ pub fn new_flow<'b>(buf: &'b mut [u8], seq: u32, flags: u16, flow: &NewFlow<'_>)
 /// What finds one flow again: its original tuple as it came, its zone, and its id.
 ///
 /// Made from a flow that was dumped ([`crate::flow::FlowView::key`]), so it always has a tuple: there is no
-/// way here to send a delete without one, which would empty the table (§4.6).
+/// way here to send a delete without one, which would empty the table (ctnetlink.md §4.6).
 #[derive(Clone, Copy, Debug)]
 pub struct FlowKey<'a> {
     /// AF_INET or AF_INET6.
@@ -221,7 +221,7 @@ impl FlowKey<'_> {
 }
 
 /// Deletes one flow, if it is still the flow that was dumped: the kernel compares the id, and answers
-/// ENOENT when another flow has taken over the tuple (§7.6).
+/// ENOENT when another flow has taken over the tuple (ctnetlink.md §7.6).
 pub fn delete<'b>(buf: &'b mut [u8], seq: u32, flags: u16, key: &FlowKey<'_>) -> Result<&'b [u8], Full> {
     let mut b = Builder::new(buf, ipctnl::DELETE, nlm_f::REQUEST | flags, seq, key.family, 0);
     key.tuple_and_zone(&mut b);
@@ -231,7 +231,7 @@ pub fn delete<'b>(buf: &'b mut [u8], seq: u32, flags: u16, key: &FlowKey<'_>) ->
     b.finish()
 }
 
-/// Deletes the flow with this original tuple, whatever its id (§7.6).
+/// Deletes the flow with this original tuple, whatever its id (ctnetlink.md §7.6).
 pub fn delete_tuple<'b>(
     buf: &'b mut [u8],
     seq: u32,

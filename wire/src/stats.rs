@@ -1,4 +1,4 @@
-//! Counters of conntrack itself: per CPU and global (spec/ctnetlink.md §§3.7, 8).
+//! Counters of conntrack itself: per CPU and global (ctnetlink.md §3.7, §8).
 
 use crate::attr::{self, Attrs};
 use crate::consts::cta_stats_global;

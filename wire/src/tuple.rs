@@ -1,4 +1,4 @@
-//! Tuples: the addresses, protocol and ports of one direction (CTA_TUPLE_*, spec/ctnetlink.md §3.2).
+//! Tuples: the addresses, protocol and ports of one direction (CTA_TUPLE_*, ctnetlink.md §3.2).
 
 use crate::attr::{self, AttrHdr, Attrs, NLA_F_NESTED, hdr};
 use crate::build::Builder;
@@ -355,7 +355,7 @@ impl Tuple {
 
     /// The plain inverse: what the other direction looks like without address translation.
     ///
-    /// Ports and addresses change places; an ICMP type becomes its answer (spec/cli.md §2.2). `None` for
+    /// Ports and addresses change places; an ICMP type becomes its answer (command-line.md §2.2). `None` for
     /// an ICMP type that has no answer: conntrack does not track it, and the kernel refuses such a flow.
     /// The zone stays out: it belongs to one direction.
     pub fn inverse(&self) -> Option<Tuple> {

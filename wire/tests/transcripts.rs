@@ -1,4 +1,4 @@
-//! Lines and saved commands of flows, as in the transcripts of the original (spec/cli.md, appendix).
+//! Lines and saved commands of flows, as in the transcripts of the original (command-line.md §10).
 
 mod common;
 
@@ -164,7 +164,7 @@ fn listed() -> Vec<(Listed, &'static str, &'static str)> {
             "unknown  201 99 src=1.1.1.1 dst=2.2.2.2 [UNREPLIED] src=2.2.2.2 dst=1.1.1.1 mark=0 use=1",
             "-A -t 99 -u UNSET -s 1.1.1.1 -d 2.2.2.2 -r 2.2.2.2 -q 1.1.1.1 -p 201",
         ),
-        // Not in the transcripts: what they have no kernel for (§§3.1, 3.3).
+        // Not in the transcripts: what they have no kernel for (command-line.md §3.1, §3.3).
         (
             Listed {
                 protoinfo: Some(ProtoInfo::Dccp(dccp)),

@@ -1,4 +1,4 @@
-//! `-I` and `-A`: a flow, or an expectation, from the command line (spec/cli.md §5.4).
+//! `-I` and `-A`: a flow, or an expectation, from the command line (command-line.md §5.4).
 
 use super::existing::{Added, Adder, Short};
 use super::wanted::{FLAGS, Mode, wanted};

@@ -1,4 +1,4 @@
-//! `-D`: dump, select, delete each one (spec/cli.md §5.5).
+//! `-D`: dump, select, delete each one (command-line.md §5.5).
 //!
 //! A flow is deleted by its own tuple, zone and id, taken from the dump. The kernel's filters only make the
 //! dump shorter; what comes back is always checked again, so a kernel that ignores a filter costs time and

@@ -29,7 +29,7 @@ const BURST: Token = Token(2);
 const BUDGET: u32 = 64;
 /// Events that should fit the receive buffer when nothing is said.
 const BURST_EVENTS: usize = 100_000;
-/// What one event takes of it, however long it is (spec/ctnetlink.md §5.6).
+/// What one event takes of it, however long it is (ctnetlink.md §5.6).
 const EVENT_BYTES: usize = 1280;
 /// Losses closer together than this are one burst.
 const QUIET: Duration = Duration::from_secs(1);

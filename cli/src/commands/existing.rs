@@ -1,7 +1,7 @@
 //! `-A` of a flow that exists already: what is different is changed, the rest is left as it is, and what cannot
 //! be changed is said with both values.
 //!
-//! The kernel's own update (spec/ctnetlink.md §7) takes no line that was saved from the flow itself: it refuses
+//! The kernel's own update (ctnetlink.md §7) takes no line that was saved from the flow itself: it refuses
 //! NAT attributes even when they say what is there, status bits that are set and not named, and a timeout
 //! where it is fixed. So the flow is looked at first, and asked is only what it lacks.
 

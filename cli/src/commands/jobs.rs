@@ -1,7 +1,7 @@
 //! `-L --jobs N`: the table in parts, several at a time.
 //!
 //! Dumps of different sockets run at the same time; what costs is that each walks all buckets
-//! (spec/ctnetlink.md §6.4). So there are few parts, and they should be of equal size: which ones is decided
+//! (ctnetlink.md §6.4). So there are few parts, and they should be of equal size: which ones is decided
 //! by a sample of the table, whose order is that of a hash.
 
 use super::shown::Flows;

@@ -79,7 +79,7 @@ impl Sink for Expectations {
 pub fn expectations(call: &Invocation) -> Result<(), Fail> {
     let presenter =
         Presenter::stdout(&call.args.output, Document::Expect, None).map_err(|e| output_failed(&e))?;
-    // Unlike flows, expectations are listed for IPv4 unless told otherwise (§5.1).
+    // Unlike flows, expectations are listed for IPv4 unless told otherwise (command-line.md §5.1).
     let family = call.args.family.unwrap_or(af::INET);
     let mut sink = Expectations { family, presenter, outcome: Outcome::default() };
     let ask = DumpFilter { family, ..DumpFilter::default() };

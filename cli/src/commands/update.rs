@@ -1,4 +1,4 @@
-//! `-U`: dump, select, change what is different (spec/cli.md §5.6).
+//! `-U`: dump, select, change what is different (command-line.md §5.6).
 
 use super::pending::Pending;
 use super::refused::{self, Refused, explained, summary};

@@ -1,4 +1,4 @@
-//! Which options a command takes, must have, or refuses (spec/cli.md §1.3).
+//! Which options a command takes, must have, or refuses (command-line.md §1.3).
 
 use super::args::Args;
 use super::command::{Cmd, Table as Entries};

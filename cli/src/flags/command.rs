@@ -1,4 +1,4 @@
-//! The commands and the tables they work on (spec/cli.md §1).
+//! The commands and the tables they work on (command-line.md §1).
 
 use crate::fail::Fail;
 

@@ -1,4 +1,4 @@
-//! From words to [`Args`], the way GNU `getopt_long` goes about it (spec/cli.md §1.2).
+//! From words to [`Args`], the way GNU `getopt_long` goes about it (command-line.md §1.2).
 //!
 //! Written here and not taken from a library: scripts rely on abbreviations whose ambiguity depends on the
 //! protocol seen so far, on words that are table names after a command letter, and on values that are only

@@ -103,7 +103,7 @@ const NETS: &str = "ADDR[/LEN][,...]";
 const ADDRS: &str = "ADDR[,...]";
 const NAT: &str = "ADDR[:PORT]";
 
-/// The options that do not depend on a protocol, in the order of the legality checks (spec/cli.md §1.3).
+/// The options that do not depend on a protocol, in the order of the legality checks (command-line.md §1.3).
 pub static FLAGS: &[Flag] = &[
     Flag {
         id: Id::Src,

@@ -1,4 +1,4 @@
-//! `-R FILE`: the commands of a file (spec/cli.md §6).
+//! `-R FILE`: the commands of a file (command-line.md §6).
 //!
 //! The whole file is checked before anything is carried out. Then every line behaves as if run alone, in
 //! order, only faster: creations travel in batches, and a run of deletions is one pass over the table.

@@ -1,4 +1,4 @@
-//! The words of a line of a batch file (spec/cli.md §6).
+//! The words of a line of a batch file (command-line.md §6).
 
 use crate::fail::Fail;
 

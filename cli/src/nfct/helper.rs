@@ -1,4 +1,4 @@
-//! `helper`: the stubs of userspace helpers (spec/helpers-nfct.md §4).
+//! `helper`: the stubs of userspace helpers (nfct.md §4).
 
 use super::call::Call;
 use super::kernel::dump;

@@ -1,4 +1,4 @@
-//! The helpers whose stubs can be made: what the kernel has to know of each (spec/helpers-nfct.md §3; the
+//! The helpers whose stubs can be made: what the kernel has to know of each (nfct.md §3; the
 //! private data as the original's requests carry it).
 
 use zct_wire::consts::ipproto;

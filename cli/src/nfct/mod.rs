@@ -1,4 +1,4 @@
-//! nfct: timeout policies and userspace helpers, as `nfct` or as `zct nfct` (spec/helpers-nfct.md §4).
+//! nfct: timeout policies and userspace helpers, as `nfct` or as `zct nfct` (nfct.md §4).
 
 mod call;
 pub mod complete;

@@ -1,4 +1,4 @@
-//! From words to one row of the table (spec/helpers-nfct.md §4.1).
+//! From words to one row of the table (nfct.md §4.1).
 
 use super::call::Call;
 use super::table::{Missing, Row, Subsystem, command, subsystem};

@@ -1,4 +1,4 @@
-//! `timeout`: policies and defaults (spec/helpers-nfct.md §4).
+//! `timeout`: policies and defaults (nfct.md §4).
 
 use super::call::Call;
 use super::values::{family, policy_name, protocol, timeouts};

@@ -1,4 +1,4 @@
-//! Addresses, with a prefix length where one is allowed (spec/cli.md §2.1).
+//! Addresses, with a prefix length where one is allowed (command-line.md §2.1).
 
 use super::number::{self, Base};
 use crate::fail::Fail;

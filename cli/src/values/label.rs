@@ -1,4 +1,4 @@
-//! Label names and the file that gives them their bits (spec/cli.md §2.7).
+//! Label names and the file that gives them their bits (command-line.md §2.7).
 
 use super::number::{self, Base};
 use crate::fail::{Fail, warn};

@@ -1,4 +1,4 @@
-//! Comma lists of words that may be cut short: `-u`, `-e`, `-o` (spec/cli.md §§2.3, 2.4).
+//! Comma lists of words that may be cut short: `-u`, `-e`, `-o` (command-line.md §2.3, §2.4).
 
 use crate::fail::Fail;
 use zct_wire::consts::{ips, nfnlgrp};

@@ -1,4 +1,4 @@
-//! The address of a NAT option, with a port if it has one (spec/cli.md §2.6).
+//! The address of a NAT option, with a port if it has one (command-line.md §2.6).
 
 use super::addr;
 use crate::fail::Fail;

@@ -1,4 +1,4 @@
-//! Layer 4 protocols by name or number, and the names of their states (spec/cli.md §2.2).
+//! Layer 4 protocols by name or number, and the names of their states (command-line.md §2.2).
 
 use super::number::{self, Base};
 use crate::fail::{Fail, warn};

@@ -13,7 +13,7 @@ use zct_wire::filter::DumpFilter;
 use zct_wire::header::{CtMsg, Frames};
 use zct_wire::request::{self, REQUEST_MAX, Table};
 
-/// Bytes a receive call has room for; the kernel fills half of it (spec/ctnetlink.md §6.1).
+/// Bytes a receive call has room for; the kernel fills half of it (ctnetlink.md §6.1).
 const ROOM: usize = 64 << 10;
 
 /// A sink that counts.

@@ -1,4 +1,4 @@
-//! `Filter` at work: whether the daemon wants to know about a flow (spec/conntrackd.md §5.6).
+//! `Filter` at work: whether the daemon wants to know about a flow (conntrackd.md §5.6).
 
 use super::settings::{Filter, Listed, Logic, Network};
 use std::collections::HashSet;

@@ -1,4 +1,4 @@
-//! Words of a configuration file with their places (spec/conntrackd.md §5.1).
+//! Words of a configuration file with their places (conntrackd.md §5.1).
 //!
 //! The original takes the longest piece that any of its patterns fits, and the patterns are peculiar: a word
 //! of one to four hexadecimal digits is an address, `0x10` is the number 0 and the word `x10`. Files that

@@ -1,6 +1,6 @@
 //! What a new configuration changes, and whether that is possible while the daemon runs (SIGHUP).
 //!
-//! The original has no reload: SIGHUP kills it (spec/conntrackd.md §1.3). Live is what can be exchanged between
+//! The original has no reload: SIGHUP kills it (conntrackd.md §1.3). Live is what can be exchanged between
 //! two turns without closing a socket that others know and without losing what is cached. Everything else is
 //! listed so that the operator can be told what still waits for a restart.
 

@@ -1,4 +1,4 @@
-//! The configuration file: the original's format (spec/conntrackd.md §5), read into typed settings.
+//! The configuration file: the original's format (conntrackd.md §5), read into typed settings.
 //!
 //! [`load`] is pure: text in, settings and remarks out. Nothing is passed over in silence: a directive without
 //! effect is a warning, an error names its line and word and what was expected, and as many errors as can be

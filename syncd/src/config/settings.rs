@@ -1,4 +1,5 @@
-//! What the configuration file says, as typed values with the original's defaults (spec/conntrackd.md §§5.2-5.6).
+//! What the configuration file says, as typed values with the original's defaults
+//! (conntrackd.md §5.2 to §5.6).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The command line, and the client role: one request, one answer (spec/conntrackd.md §2).
+//! The command line, and the client role: one request, one answer (conntrackd.md §2).
 
 use crate::config::{self, Loaded, protocols::Protocols, report::Severity};
 use crate::control::request::{Cache, Kind, Listing, Request, Statistics};

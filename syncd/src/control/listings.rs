@@ -1,4 +1,4 @@
-//! Listings of the caches and of the kernel's table (spec/conntrackd.md §3): rendered piece by piece, from walks
+//! Listings of the caches and of the kernel's table (conntrackd.md §3): rendered piece by piece, from walks
 //! that stay valid while the caches change.
 
 use crate::control::request::Listing;

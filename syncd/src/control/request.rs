@@ -1,4 +1,4 @@
-//! What a client may ask of the daemon: one 32-bit number in host byte order (spec/conntrackd.md §§2, 3).
+//! What a client may ask of the daemon: one 32-bit number in host byte order (conntrackd.md §2, §3).
 
 /// Which of the two kinds of entries, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

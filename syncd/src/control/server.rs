@@ -1,4 +1,4 @@
-//! The control socket's server side (spec/conntrackd.md §3).
+//! The control socket's server side (conntrackd.md §3).
 //!
 //! Many clients at once, none of which is waited for: one that says nothing, says too little, or does not read
 //! what it asked for takes its buffer and no time. A listing is rendered as the client takes it.

@@ -1,4 +1,4 @@
-//! What `-s` prints, byte for byte as the original does (spec/conntrackd.md §4).
+//! What `-s` prints, byte for byte as the original does (conntrackd.md §4).
 
 use crate::kernel::NetlinkCounters;
 use crate::kernel::inject::Injector;

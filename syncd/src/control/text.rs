@@ -1,4 +1,4 @@
-//! Flows and expectations of the caches as text and XML (spec/conntrackd.md §4): the lines of `-i` and `-e`,
+//! Flows and expectations of the caches as text and XML (conntrackd.md §4): the lines of `-i` and `-e`,
 //! and those under error messages.
 //!
 //! Not the lines of `conntrack -L`: timeout, id and use count are left out, and a flow of the peer has no
@@ -314,7 +314,7 @@ mod tests {
         }
     }
 
-    /// The lines of spec/conntrackd.md §4, captured from the original.
+    /// The lines of conntrackd.md §4, captured from the original.
     #[test]
     fn lines_are_the_originals() {
         let f = tcp();

@@ -1,4 +1,4 @@
-//! The running daemon: one reactor around the parts (spec/conntrackd.md §1).
+//! The running daemon: one reactor around the parts (conntrackd.md §1).
 //!
 //! Every turn serves what is ready, each source up to a limit, and then does a bounded piece of whatever work is
 //! under way: a dump, a commit, a flush, a listing for a client. So nothing holds up anything else for long.

@@ -1,4 +1,4 @@
-//! What is done for a control client (spec/conntrackd.md §§2, 3).
+//! What is done for a control client (conntrackd.md §2, §3).
 //!
 //! A client is answered when what it asked for is done, as the original's is by accident of doing everything at
 //! once: scripts rely on it. Requests that mean nothing in the current mode are no mistake: the original ignores

@@ -1,4 +1,4 @@
-//! The start and the end of the daemon (spec/conntrackd.md §1.1).
+//! The start and the end of the daemon (conntrackd.md §1.1).
 
 use super::{Comparison, Daemon, Node, sync_node::SyncNode, token};
 use crate::config::parts;

@@ -1,4 +1,4 @@
-//! Statistics mode: the flows of this firewall, written down when they end (spec/conntrackd.md §11).
+//! Statistics mode: the flows of this firewall, written down when they end (conntrackd.md §11).
 
 use crate::config::settings::{LogFormat, Stats};
 use crate::control::text::Row;

@@ -1,4 +1,4 @@
-//! The lock file: one daemon at a time, and no leftovers of a dead one in the way (spec/conntrackd.md §2).
+//! The lock file: one daemon at a time, and no leftovers of a dead one in the way (conntrackd.md §2).
 //!
 //! The original only creates the file, and after a crash somebody has to remove it. Here it is also locked for
 //! as long as the process lives, so that a file without a lock is a leftover, unless an original lives behind it:

@@ -1,4 +1,4 @@
-//! The daemon's log: console, file and syslog, in the original's format (spec/conntrackd.md §10).
+//! The daemon's log: console, file and syslog, in the original's format (conntrackd.md §10).
 
 use crate::config::report::{Report, Severity};
 use crate::config::settings::Facility;

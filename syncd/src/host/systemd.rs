@@ -1,4 +1,4 @@
-//! Telling the service manager how it goes (sd_notify(3), spec/conntrackd.md §12).
+//! Telling the service manager how it goes (sd_notify(3), conntrackd.md §12).
 
 use crate::peer::Millis;
 use std::os::linux::net::SocketAddrExt as _;

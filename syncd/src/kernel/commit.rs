@@ -1,4 +1,4 @@
-//! `-c`: the peer's flows and expectations into the kernel (spec/conntrackd.md §7).
+//! `-c`: the peer's flows and expectations into the kernel (conntrackd.md §7).
 //!
 //! Flows without a master first, then those with one, then expectations: each finds what it hangs on. A bounded
 //! number a turn, in batches, and not before the events of the last ones have been taken, which the original

@@ -1,5 +1,5 @@
 //! `-F` and the purge timer: the kernel's flows are deleted, but for those that the filter excludes
-//! (spec/conntrackd.md §8).
+//! (conntrackd.md §8).
 //!
 //! Never as a flush of the table: that would delete what the filter excludes, and bring more events at once than
 //! the event socket holds. A dump in steps, and deletes in batches.

@@ -1,4 +1,4 @@
-//! `DisableExternalCache`: what the peer says goes straight into the kernel (spec/sync-protocol.md §6).
+//! `DisableExternalCache`: what the peer says goes straight into the kernel (sync-protocol.md §6).
 //!
 //! Changes are collected and sent in batches at the end of a turn. No batch holds two changes of one flow, so
 //! that what has to be done after a refusal is still in order.
@@ -262,7 +262,7 @@ impl Injector {
     }
 }
 
-/// What to do after a refusal (spec/sync-protocol.md §6).
+/// What to do after a refusal (sync-protocol.md §6).
 fn second(change: &Change, errno: i32) -> Option<Second> {
     match change {
         Change::Flow(Event::New, _) | Change::Expect(Event::New | Event::Update, _) => {

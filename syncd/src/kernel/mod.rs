@@ -1,5 +1,5 @@
 //! The kernel's side: events as they come, dumps in steps, and what is done when events were lost
-//! (spec/conntrackd.md §9).
+//! (conntrackd.md §9).
 //!
 //! The groups are joined before the first dump, so nothing falls in between.
 

@@ -55,7 +55,7 @@ impl Overrun {
         self.buffer
     }
 
-    /// Events that the buffer holds (spec/ctnetlink.md §5.6).
+    /// Events that the buffer holds (ctnetlink.md §5.6).
     pub(super) fn buffer_events(&self) -> usize {
         self.buffer / EVENT_BYTES
     }

@@ -1,4 +1,4 @@
-//! A peer's flows and expectations as requests to the kernel (spec/conntrackd.md §7.2, spec/ctnetlink.md §7).
+//! A peer's flows and expectations as requests to the kernel (conntrackd.md §7.2, ctnetlink.md §7).
 
 use zct_wire::build::Full;
 use zct_wire::consts::{ip_ct_tcp_flag as tcp, ipproto, ips, nlm_f};
@@ -9,8 +9,8 @@ use zct_wire::proto::{ProtoInfo, TcpFlags, TcpInfo};
 use zct_wire::request::{self, NewExpect, NewFlow};
 use zct_wire::tuple::{Addressed, Tuple};
 
-/// The status bits that may be set when a flow is made. EXPECTED and DYING would be refused, the rest of what a
-/// peer sends is set by the kernel itself or means nothing there (spec/ctnetlink.md §3.9).
+/// The status bits that may be set when a flow is made. EXPECTED and DYING would be refused, the rest of what
+/// a peer sends is set by the kernel itself or means nothing there (ctnetlink.md §3.9).
 const STATUS: u32 = ips::SEEN_REPLY | ips::ASSURED | ips::CONFIRMED | ips::FIXED_TIMEOUT | ips::HELPER;
 
 /// What to leave out of a flow that the kernel would not take with it.
@@ -36,8 +36,8 @@ fn original(flow: &Flow) -> Tuple {
 /// State, and how strictly the kernel is to check what follows.
 ///
 /// Window positions cannot be restored. With the scales the kernel learns them anew from the first packets;
-/// without, or without TCPWindowTracking, only a liberal check lets the connection live (spec/ctnetlink.md
-/// §7.4). With them both flags of the negotiation are set, because scales are taken only then.
+/// without, or without TCPWindowTracking, only a liberal check lets the connection live (ctnetlink.md §7.4).
+/// With them both flags of the negotiation are set, because scales are taken only then.
 fn protocol(info: ProtoInfo, tracking: bool) -> Option<ProtoInfo> {
     match info {
         ProtoInfo::Tcp(TcpInfo { state, wscale, .. }) => {
@@ -59,7 +59,7 @@ fn protocol(info: ProtoInfo, tracking: bool) -> Option<ProtoInfo> {
 /// an answer. `tracking` is TCPWindowTracking.
 pub fn new_flow(flow: &Flow, timeout_s: u32, tracking: bool, without: Without) -> Option<NewFlow<'_>> {
     let orig = original(flow);
-    // The kernel rewrites the reply direction itself when it is told of the translation (spec/ctnetlink.md §7.3).
+    // The kernel rewrites the reply direction itself when it is told of the translation (ctnetlink.md §7.3).
     let mut reply = orig.inverse()?;
     reply.zone = flow.reply_zone;
     let icmp = matches!(orig.proto, Some(ipproto::ICMP | ipproto::ICMPV6));
@@ -176,7 +176,7 @@ mod tests {
         (a.flags, a.mask, wscale)
     }
 
-    /// The rows of spec/ctnetlink.md §7.4 in which nothing is judged invalid.
+    /// The rows of ctnetlink.md §7.4 in which nothing is judged invalid.
     #[test]
     fn connections_survive_by_scales_or_by_leniency() {
         let scales = [Some(7), Some(10)];

@@ -1,4 +1,4 @@
-//! The dedicated links: sockets below the protocol machine (spec/sync-protocol.md §§1, 7).
+//! The dedicated links: sockets below the protocol machine (sync-protocol.md §1, §7).
 //!
 //! All links receive all the time; the machine says by which one it sends. Which link is usable is decided by
 //! the state of its interface, as the kernel reports it.

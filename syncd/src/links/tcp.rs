@@ -1,5 +1,5 @@
 //! A link over TCP: one connection to the peer, by which we send, and one from it, by which we receive
-//! (spec/sync-protocol.md §1.1).
+//! (sync-protocol.md §1.1).
 //!
 //! While there is no connection the newest datagrams are kept, up to ErrorQueueLength, and go first when there
 //! is one again. A datagram of which only a part has gone is sent again whole on the next connection: the

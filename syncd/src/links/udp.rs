@@ -1,8 +1,8 @@
 //! A link over UDP: one socket that receives from the peer alone and sends to it.
 //!
-//! The original takes what comes from anybody who reaches the port (spec/conntrackd.md §14). Here what does not
-//! come from the configured address is dropped: by us, so that it can be told, and once there is much of it by
-//! the kernel, before it takes room in the receive buffer.
+//! The original takes what comes from anybody who reaches the port (conntrackd.md §14). Here what does not
+//! come from the configured address is dropped: by us, so that it can be told, and once there is much of it
+//! by the kernel, before it takes room in the receive buffer.
 
 use crate::links::traffic::{Happening, Traffic};
 use crate::peer::Millis;

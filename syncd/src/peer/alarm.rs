@@ -1,4 +1,4 @@
-//! ALARM: announcing again, and forgetting what is not announced (spec/sync-protocol.md §5.2).
+//! ALARM: announcing again, and forgetting what is not announced (sync-protocol.md §5.2).
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::{Millis, tick, tick_ms};

@@ -1,4 +1,4 @@
-//! Data of the peer: into the external cache, or to the host for the kernel (spec/sync-protocol.md §6).
+//! Data of the peer: into the external cache, or to the host for the kernel (sync-protocol.md §6).
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::{Millis, seconds};

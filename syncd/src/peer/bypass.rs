@@ -1,4 +1,4 @@
-//! `DisableInternalCache`: messages are made from events and nothing is kept (spec/sync-protocol.md §4.1).
+//! `DisableInternalCache`: messages are made from events and nothing is kept (sync-protocol.md §4.1).
 //!
 //! The original appends them to its send buffer and forgets to send that, up to a second long. Here they wait
 //! as long as any other change.

@@ -1,9 +1,9 @@
-//! What the configuration file says about the protocol, as plain values (spec/conntrackd.md §5.3).
+//! What the configuration file says about the protocol, as plain values (conntrackd.md §5.3).
 
 use crate::peer::clock::Millis;
 use std::fmt;
 
-/// How two daemons keep each other informed (spec/sync-protocol.md §5).
+/// How two daemons keep each other informed (sync-protocol.md §5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// Reliable: sequence numbers, acknowledgements, retransmission.
@@ -161,14 +161,14 @@ impl Config {
     }
 
     /// True when TIMEOUT travels: without CommitTimeout, or where CommitTimeout is ignored because the peer's
-    /// flows go straight into the kernel (spec/conntrackd.md §5.3).
+    /// flows go straight into the kernel (conntrackd.md §5.3).
     pub fn sends_timeout(&self) -> bool {
         self.commit_timeout_s.is_none() || self.disable_external_cache
     }
 
     /// Seconds that a peer's flow lives when it is committed now, `age_s` after the last message about it:
     /// CommitTimeout, or what is left of its own; 60 when nothing is left or it never had one
-    /// (spec/conntrackd.md §7.2).
+    /// (conntrackd.md §7.2).
     pub fn commit_timeout_for(&self, timeout_s: Option<u32>, age_s: u32) -> u32 {
         let left = timeout_s.and_then(|t| t.checked_sub(age_s)).filter(|t| *t > 0);
         self.commit_timeout_s.or(left).unwrap_or(60)

@@ -1,4 +1,4 @@
-//! Greetings of FT-FW: who has just started (spec/sync-protocol.md §5.1.5).
+//! Greetings of FT-FW: who has just started (sync-protocol.md §5.1.5).
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;

@@ -1,4 +1,4 @@
-//! Several dedicated links, one of which sends (spec/sync-protocol.md §7).
+//! Several dedicated links, one of which sends (sync-protocol.md §7).
 
 /// One link as the machine sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Events of the local kernel: into the internal cache and onto the send queue (spec/sync-protocol.md §4).
+//! Events of the local kernel: into the internal cache and onto the send queue (sync-protocol.md §4).
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::{Millis, seconds, tick};
@@ -15,7 +15,7 @@ use zct_wire::expect::ExpectView;
 use zct_wire::flow::FlowView;
 use zct_wire::peer::{Expect, Flow};
 
-/// Who has caused an event: told by the port id in the message (spec/sync-protocol.md §4).
+/// Who has caused an event: told by the port id in the message (sync-protocol.md §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// Packets, time, or another program.

@@ -1,5 +1,5 @@
 //! The peer protocol: FT-FW, ALARM and NOTRACK as one machine without sockets, clock or threads
-//! (spec/sync-protocol.md §5).
+//! (sync-protocol.md §5).
 //!
 //! [`Machine`] takes kernel events, datagrams and commands together with the time, changes the [`Caches`],
 //! and has [`Machine::transmit`] write the next datagram into the caller's buffer until there is none.

@@ -1,4 +1,4 @@
-//! What comes in: checks, sequence, and dispatch (spec/sync-protocol.md §2.4, §5).
+//! What comes in: checks, sequence, and dispatch (sync-protocol.md §2.4, §5).
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;

@@ -1,4 +1,4 @@
-//! A bulk that was asked for, and the sweep of what it did not contain (spec/sync-protocol.md §5.1.5).
+//! A bulk that was asked for, and the sweep of what it did not contain (sync-protocol.md §5.1.5).
 //!
 //! A bulk has no end marker, and the original never removes anything after one: flows that ended while a node
 //! was down stay on its peer for ever, and are committed by it. But the end can be told without a marker.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use zct_wire::peer::header::after;
 
-/// The resend queue of FT-FW (spec/sync-protocol.md §5.1.1), oldest first.
+/// The resend queue of FT-FW (sync-protocol.md §5.1.1), oldest first.
 ///
 /// An entry counts only while its flow says that it was last sent under this number: what is sent again
 /// leaves its old entry behind, to be dropped when it comes to the front. `live` counts those that count.

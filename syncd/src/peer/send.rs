@@ -1,4 +1,4 @@
-//! What goes out: the queues, and filling a datagram from them (spec/sync-protocol.md §4.1, §5.1.1).
+//! What goes out: the queues, and filling a datagram from them (sync-protocol.md §4.1, §5.1.1).
 
 use crate::peer::bulk::Next;
 use crate::peer::caches::Caches;

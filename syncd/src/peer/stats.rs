@@ -1,4 +1,4 @@
-//! Counters, named after what `conntrackd -s` prints (spec/conntrackd.md §4).
+//! Counters, named after what `conntrackd -s` prints (conntrackd.md §4).
 
 use zct_wire::peer::Bad;
 

@@ -1,4 +1,4 @@
-//! Messages out of a TCP stream (spec/sync-protocol.md §1.1): one reassembler a connection.
+//! Messages out of a TCP stream (sync-protocol.md §1.1): one reassembler a connection.
 //!
 //! The original has one for the whole process, so that two connections spoil each other's messages.
 

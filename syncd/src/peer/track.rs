@@ -1,4 +1,4 @@
-//! What the receiver knows of the peer's numbers, and when it acknowledges (spec/sync-protocol.md §5.1.3).
+//! What the receiver knows of the peer's numbers, and when it acknowledges (sync-protocol.md §5.1.3).
 
 use crate::peer::clock::Millis;
 use crate::peer::entry::Range;
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(feed(&mut t, 0, 15), (Seen::InOrder, Some((14, 15))));
     }
 
-    /// The trace of spec §5.1.4: 856 received, 857 to 863 lost, 864 arrives.
+    /// The trace of sync-protocol.md §5.1.4: 856 received, 857 to 863 lost, 864 arrives.
     #[test]
     fn a_gap_acknowledges_what_came_before_it() {
         let mut t = Tracker::new(300);

@@ -1,4 +1,4 @@
-//! A model of conntrackd 1.4.7 as `spec/sync-protocol.md` describes it, faults included.
+//! A model of conntrackd 1.4.7 as sync-protocol.md describes it, faults included.
 //!
 //! Kept as simple as the description and apart from the machine: nothing here is shared with it but the codec.
 //! `replay` checks it message by message against recordings of the real daemon.
@@ -264,8 +264,8 @@ impl Original {
         }
     }
 
-    /// The table of §5.1.3; false when the message is to be dropped. A message of an unknown kind does not
-    /// move anything.
+    /// The table of sync-protocol.md §5.1.3; false when the message is to be dropped. A message of an unknown
+    /// kind does not move anything.
     fn sequence(&mut self, m: &Message<'_>, known: bool) -> bool {
         if m.flags & flag::HELLO != 0 && known {
             self.answer = true;

@@ -128,7 +128,7 @@ impl Played {
 }
 
 /// A message as we would write it: where the kernel has NAT hooks, the original sends translated ports of 0
-/// with every ping (§3.1), which we leave out.
+/// with every ping (sync-protocol.md §3.1), which we leave out.
 fn normal(bytes: &[u8]) -> Vec<u8> {
     let m = Messages::new(bytes).next().unwrap().unwrap();
     let ping = |f: &Flow| matches!(f.orig.proto, Some(1 | 58));

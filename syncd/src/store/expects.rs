@@ -18,7 +18,7 @@ struct Entry {
 }
 
 /// Expectations by everything but their timeout: master, expected and mask tuple, flags, class, helper,
-/// function and translation (spec/sync-protocol.md §6).
+/// function and translation (sync-protocol.md §6).
 ///
 /// Some 450 bytes each; a firewall has dozens of them, not millions. Ids stay valid until removal.
 #[derive(Debug)]

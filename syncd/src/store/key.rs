@@ -1,4 +1,4 @@
-//! What makes two flows the same: original tuple and zone (spec/sync-protocol.md §6).
+//! What makes two flows the same: original tuple and zone (sync-protocol.md §6).
 
 use zct_wire::peer::Flow;
 use zct_wire::tuple::{Addr, Tuple};

@@ -3,7 +3,7 @@
 /// Slots of the wheel. A record keeps the number of the slot that holds its entry.
 const SLOTS: u64 = 256;
 
-/// A timer wheel with lazy entries (ALARM's refresh and expiry, spec/sync-protocol.md §5.2).
+/// A timer wheel with lazy entries (ALARM's refresh and expiry, sync-protocol.md §5.2).
 ///
 /// A record has at most one entry. Putting its deadline off touches the record alone: when the old slot
 /// comes round, the caller sees that it is not due yet and arms it again. An entry of a record that has been

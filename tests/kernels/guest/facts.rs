@@ -1,5 +1,5 @@
-//! What this kernel does with filters that zct must not trust: printed beside the verdicts, so that a run shows
-//! which faults the other checks were made under (spec/ctnetlink.md §4).
+//! What this kernel does with filters that zct must not trust: printed beside the verdicts, so that a run
+//! shows which faults the other checks were made under (ctnetlink.md §4).
 
 use crate::lab::{self, By, Verdicts};
 use std::ops::ControlFlow;

@@ -184,7 +184,7 @@ group! {
 }
 group! {
     /// Bits of CTA_FILTER_*_FLAGS. The kernel keeps them in a private header
-    /// (net/netfilter/nf_internals.h); spec/ctnetlink.md §4.3 lists them.
+    /// (net/netfilter/nf_internals.h); ctnetlink.md §4.3 lists them.
     ctnetlink_filter: u32 {
         IP_SRC = 0x1, "";
         IP_DST = 0x2, "";

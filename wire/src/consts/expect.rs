@@ -11,7 +11,7 @@ group! {
         GET_STATS_CPU = 0x203, "(NFNL_SUBSYS_CTNETLINK_EXP << 8) | IPCTNL_MSG_EXP_GET_STATS_CPU";
     }
     /// The type of the replies to GET_STATS_CPU: the number of GET_CTRZERO in the other subsystem.
-    /// Match them by sequence number (spec/ctnetlink.md §8).
+    /// Match them by sequence number (ctnetlink.md §8).
     pub const STATS_REPLY: u16 = 0x103;
 }
 group! {

@@ -1,4 +1,4 @@
-//! Attributes of peer messages: the walk and the numbers (spec/sync-protocol.md §3).
+//! Attributes of peer messages: the walk and the numbers (sync-protocol.md §3).
 //!
 //! Unlike netlink's, both header fields are big endian, and the walk ends when four bytes or fewer are left:
 //! the original ignores an empty attribute at the very end of a message, and so do we.
@@ -23,7 +23,7 @@ pub const PEER_ATTR_HDR: usize = size_of::<PeerAttrHdr>();
 
 const _: () = assert!(PEER_ATTR_HDR == 4);
 
-/// Attribute numbers of flows (§3.1).
+/// Attribute numbers of flows (sync-protocol.md §3.1).
 pub mod ct {
     /// Source and destination, original direction.
     pub const IPV4: u16 = 0;
@@ -53,16 +53,16 @@ pub mod ct {
     pub const SNAT_IPV4: u16 = 12;
     /// Translated destination.
     pub const DNAT_IPV4: u16 = 13;
-    /// Translated source port, host byte order (§3.2).
+    /// Translated source port, host byte order (sync-protocol.md §3.2).
     pub const SPAT_PORT: u16 = 14;
-    /// Translated destination port, host byte order (§3.2).
+    /// Translated destination port, host byte order (sync-protocol.md §3.2).
     pub const DPAT_PORT: u16 = 15;
     /// TCP sequence adjustment of both directions.
     pub const NAT_SEQ_ADJ: u16 = 16;
     /// SCTP state, kernel numbers.
     pub const SCTP_STATE: u16 = 17;
     /// Verification tag: the very bytes of the kernel's attribute, on both ends
-    /// (`tests/captures/peer/attributes.txt`), although §3.2 counts tags among the reversed values.
+    /// (`tests/captures/peer/attributes.txt`, sync-protocol.md §3.2).
     pub const SCTP_VTAG_ORIG: u16 = 18;
     /// Verification tag, reply direction.
     pub const SCTP_VTAG_REPL: u16 = 19;
@@ -74,7 +74,7 @@ pub mod ct {
     pub const ICMP_TYPE: u16 = 22;
     /// ICMP or ICMPv6 code.
     pub const ICMP_CODE: u16 = 23;
-    /// ICMP or ICMPv6 identifier, host byte order (§3.2).
+    /// ICMP or ICMPv6 identifier, host byte order (sync-protocol.md §3.2).
     pub const ICMP_ID: u16 = 24;
     /// Window scale, original direction.
     pub const TCP_WSCALE_ORIG: u16 = 25;
@@ -96,7 +96,7 @@ pub mod ct {
     pub const MAX: u16 = ZONE;
 }
 
-/// Attribute numbers of expectations (§3.3).
+/// Attribute numbers of expectations (sync-protocol.md §3.3).
 pub mod exp {
     /// Addresses of the master's original direction.
     pub const MASTER_IPV4: u16 = 0;
@@ -153,7 +153,7 @@ pub struct PeerAttr<'a> {
     pub value: &'a [u8],
 }
 
-/// Walks the attributes of a message body; ends after the first error (§3.4).
+/// Walks the attributes of a message body; ends after the first error (sync-protocol.md §3.4).
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAttrs<'a> {
     rest: &'a [u8],

@@ -93,7 +93,8 @@ impl<'b> FrameBuilder<'b> {
         self.put_parts(kind, &[&value.to_be_bytes()])
     }
 
-    /// Appends a name with the NUL without which the original reads past the attribute (§3.4).
+    /// Appends a name with the NUL without which the original reads past the attribute
+    /// (sync-protocol.md §3.4).
     #[inline]
     pub fn put_name(&mut self, kind: u16, name: &[u8]) -> &mut Self {
         self.put_parts(kind, &[name, &[0]])

@@ -1,7 +1,7 @@
-//! What real daemons sent: conntrackd 1.4.7 on x86-64, one UDP payload each (spec/sync-protocol.md §8).
+//! What real daemons sent: conntrackd 1.4.7 on x86-64, one UDP payload each (sync-protocol.md §8).
 //!
 //! The header and each attribute stand on a line of their own. Made on a little-endian machine: translated
-//! ports and ICMP identifiers are in that order (§3.2).
+//! ports and ICMP identifiers are in that order (sync-protocol.md §3.2).
 
 /// ALIVE with HELLO (first message of a freshly started FT-FW node).
 #[rustfmt::skip]

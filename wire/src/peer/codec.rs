@@ -1,4 +1,4 @@
-//! The bytes of a flow in a peer message: attributes 0 to 32 (spec/sync-protocol.md §3.1, §3.2, §3.4).
+//! The bytes of a flow in a peer message: attributes 0 to 32 (sync-protocol.md §3.1, §3.2, §3.4).
 
 use crate::build::Full;
 use crate::consts::ipproto;
@@ -14,7 +14,7 @@ use crate::proto::{DccpInfo, ProtoInfo, SctpInfo, TcpInfo};
 use crate::tuple::{Addr, Tuple};
 
 /// The longest helper name the original accepts: it refuses a whole message over one character more, although
-/// it sends up to 15 itself (§3.4). We read 15 and write 11.
+/// it sends up to 15 itself (sync-protocol.md §3.4). We read 15 and write 11.
 pub const HELPER_SENT_MAX: usize = 11;
 /// The longest LABELS attribute the original accepts, header included.
 const LABELS_LEN_MAX: usize = 1028;
@@ -34,8 +34,8 @@ impl Default for Encode {
     }
 }
 
-/// A value that the original converts to network order twice (§3.2): on the wire it stands in the sender's
-/// own byte order.
+/// A value that the original converts to network order twice (sync-protocol.md §3.2): on the wire it stands
+/// in the sender's own byte order.
 fn host16(what: &'static str, value: &[u8]) -> Result<u16, WireError> {
     exact(what, value).map(u16::from_ne_bytes)
 }
@@ -104,8 +104,8 @@ fn label_words(words: &[u8]) -> [u8; 16] {
 }
 
 impl Flow {
-    /// Reads the body of a flow message by the receiver's rules (§3.4): an unknown number, a wrong size or a
-    /// lying length refuse the whole message, the last of duplicates counts.
+    /// Reads the body of a flow message by the receiver's rules (sync-protocol.md §3.4): an unknown number, a
+    /// wrong size or a lying length refuse the whole message, the last of duplicates counts.
     ///
     /// Wider than the original in two ways: helper names of up to 15 characters are read, and labels beyond
     /// the kernel's 128 are dropped. Translated ports of ICMP, which original peers send with value 0, are

@@ -1,4 +1,4 @@
-//! Expectations as replicated: attributes 0 to 20 of a numbering of their own (spec/sync-protocol.md §3.3).
+//! Expectations as replicated: attributes 0 to 20 of a numbering of their own (sync-protocol.md §3.3).
 
 use crate::build::Full;
 use crate::error::WireError;
@@ -61,7 +61,7 @@ impl Expect {
         self.tuple.src.map(|a| a.family())
     }
 
-    /// Reads the body of an expectation message by the rules of §3.4; see
+    /// Reads the body of an expectation message by the rules of sync-protocol.md §3.4; see
     /// [`Flow::decode`](crate::peer::Flow::decode). Helper names of up to 15 characters are read.
     pub fn decode(body: &[u8]) -> Result<Expect, WireError> {
         let mut e = Expect::default();
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(seen, 2);
     }
 
-    /// The tail that spec §3.3 captured from active FTP behind source NAT.
+    /// The tail of the message in sync-protocol.md §3.3: active FTP behind source NAT.
     #[test]
     fn a_translated_expectation_is_laid_out_as_captured() {
         let mut e = full(false);

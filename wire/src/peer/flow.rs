@@ -1,5 +1,5 @@
 //! A flow as replicated: what it holds, how it is read from the kernel, and what follows from it
-//! (spec/sync-protocol.md §3). Its bytes in a message are in `codec`.
+//! (sync-protocol.md §3). Its bytes in a message are in `codec`.
 
 use crate::consts::{cta, ipproto, ips};
 use crate::error::WireError;
@@ -18,8 +18,9 @@ use crate::tuple::{Addr, Tuple};
 pub struct Flow {
     /// Original direction: addresses, protocol, and ports or ICMP members.
     ///
-    /// Its `zone` is a zone of this direction alone. That never travels (§3.1), nor do the ports of protocols
-    /// other than TCP, UDP, SCTP and DCCP; both are kept because they tell local flows apart.
+    /// Its `zone` is a zone of this direction alone. That never travels (sync-protocol.md §3.1), nor do the
+    /// ports of protocols other than TCP, UDP, SCTP and DCCP; both are kept because they tell local flows
+    /// apart.
     pub orig: Tuple,
     /// A zone of the reply direction alone; never travels.
     pub reply_zone: Option<u16>,
@@ -53,7 +54,7 @@ pub struct Flow {
     pub synproxy: Option<Synproxy>,
 }
 
-/// The protocols whose ports travel (§3.1).
+/// The protocols whose ports travel (sync-protocol.md §3.1).
 pub(crate) fn has_ports(proto: u8) -> bool {
     matches!(proto, ipproto::TCP | ipproto::UDP | ipproto::SCTP | ipproto::DCCP)
 }
@@ -66,8 +67,9 @@ pub(crate) fn is_icmp(proto: u8) -> bool {
 impl Flow {
     /// Takes what is replicated out of a kernel message.
     ///
-    /// Translation is what the DONE bits of the status and the difference between the tuples say (§3.1). A
-    /// translation of ICMP ids is left out: where the kernel has NAT hooks, every ping looks like one.
+    /// Translation is what the DONE bits of the status and the difference between the tuples say
+    /// (sync-protocol.md §3.1). A translation of ICMP ids is left out: where the kernel has NAT hooks, every
+    /// ping looks like one.
     pub fn from_kernel(view: &FlowView<'_>) -> Result<Flow, WireError> {
         let orig = view.orig_shape()?.tuple();
         let reply = view.reply_shape()?.tuple();

@@ -1,5 +1,5 @@
 //! The message header, control messages, and the cutting of datagrams and streams
-//! (spec/sync-protocol.md §2).
+//! (sync-protocol.md §2).
 
 use crate::event::Event;
 use zerocopy::byteorder::big_endian;
@@ -36,7 +36,7 @@ pub const VERSION: u8 = 1;
 
 const _: () = assert!(HDR == 8 && CONTROL_LEN == 16);
 
-/// Bits of the flags byte (§2.2). 0x01 and 0x80 are never sent.
+/// Bits of the flags byte (sync-protocol.md §2.2). 0x01 and 0x80 are never sent.
 pub mod flag {
     /// Control: send me your whole internal cache.
     pub const RESYNC: u8 = 0x02;
@@ -56,8 +56,8 @@ pub mod flag {
     pub const GREETING: u8 = HELLO | HELLO_BACK;
 }
 
-/// Message types (§2.1). What a type is about and what has happened to it are taken apart here, so that
-/// whoever looks at one has to say what becomes of each.
+/// Message types (sync-protocol.md §2.1). What a type is about and what has happened to it are taken apart
+/// here, so that whoever looks at one has to say what becomes of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A flow. A new one replaces what the receiver has; of a changed one, attributes that are absent keep
@@ -133,7 +133,8 @@ impl<'a> Message<'a> {
     }
 }
 
-/// What is wrong with a message as far as its header tells; counters of `conntrackd -s network` (§2.4).
+/// What is wrong with a message as far as its header tells; counters of `conntrackd -s network`
+/// (sync-protocol.md §2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Bad {
     /// Fewer bytes left than a header, or a control message without its range.
@@ -166,7 +167,7 @@ pub enum Split<'a> {
     Bad(Bad, &'a [u8]),
 }
 
-/// Cuts the first message off `bytes`, by the rules of §2.4.
+/// Cuts the first message off `bytes`, by the rules of sync-protocol.md §2.4.
 ///
 /// Every answer but [`Split::Partial`] leaves fewer bytes than there were. A stream that yields
 /// [`Bad::Size`] or [`Bad::Truncated`] has lost its framing and is of no more use.
@@ -249,7 +250,8 @@ pub fn encode_control(buf: &mut [u8], flags: u8, seq: u32, range: Option<(u32, u
     Some(len)
 }
 
-/// True when `a` is after `b` in serial arithmetic: the signed difference is positive (§2.3).
+/// True when `a` is after `b` in serial arithmetic: the signed difference is positive
+/// (sync-protocol.md §2.3).
 #[inline]
 pub fn after(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) > 0
@@ -307,7 +309,7 @@ mod tests {
         }
     }
 
-    /// The rows of the table of §2.4 that the header decides.
+    /// The rows of the table of sync-protocol.md §2.4 that the header decides.
     #[test]
     fn lengths_that_lie() {
         let first = |bytes: &[u8]| match split(bytes, Transport::Datagram) {

@@ -1,5 +1,5 @@
 //! The frames that two synchronisation daemons exchange: header, control messages, flows and expectations
-//! (spec/sync-protocol.md).
+//! (sync-protocol.md).
 //!
 //! Wire-compatible with conntrackd 1.4.7. A datagram, or a TCP stream, is a row of messages; a message is an
 //! eight-byte header and either nothing, a sequence range, or a list of attributes. [`split`] cuts off one

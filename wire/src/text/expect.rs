@@ -1,4 +1,4 @@
-//! The line of an expectation (spec/cli.md §3.4).
+//! The line of an expectation (command-line.md §3.4).
 
 use super::{EventTime, Out, line};
 use crate::consts::nf_ct_expect;

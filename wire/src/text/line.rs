@@ -1,4 +1,4 @@
-//! The conntrack line, and what goes around it in events (spec/cli.md §§3.1, 3.2).
+//! The conntrack line, and what goes around it in events (command-line.md §3.1, §3.2).
 
 use super::{EventTime, Facts, Out, Style, TextContext, proto_name};
 use crate::consts::{af, ipproto, ips};

@@ -1,7 +1,7 @@
 //! Text that people and scripts read: the conntrack line, `-o save`, XML, JSON, expectations, statistics,
 //! timeout policies and helpers.
 //!
-//! Byte for byte what the original prints (spec/cli.md §§3, 4), except JSON, which is ours. Everything is
+//! Byte for byte what the original prints (command-line.md §3, §4), except JSON, which is ours. Everything is
 //! written into an [`Out`] without allocation and without `core::fmt`. Renderers fail with the first
 //! attribute that cannot be read; the caller rewinds the [`Out`] and counts the message as damaged.
 

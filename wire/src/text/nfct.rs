@@ -1,4 +1,4 @@
-//! Timeout policies and helpers as nfct(8) prints them (spec/helpers-nfct.md §4.2).
+//! Timeout policies and helpers as nfct(8) prints them (nfct.md §4.2).
 
 use super::Out;
 use crate::consts::nfct_helper_status;

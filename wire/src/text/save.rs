@@ -1,4 +1,4 @@
-//! `-o save`: each flow as the command that makes it again (spec/cli.md §3.3).
+//! `-o save`: each flow as the command that makes it again (command-line.md §3.3).
 
 use super::{Out, line, proto_name};
 use crate::consts::{ipproto, ips};

@@ -1,4 +1,4 @@
-//! The lines of `-S` (spec/cli.md §3.5).
+//! The lines of `-S` (command-line.md §3.5).
 
 use super::Out;
 use crate::error::WireError;

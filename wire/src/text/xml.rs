@@ -1,4 +1,4 @@
-//! `-o xml` (spec/cli.md §4): one element an entry, in the byte shape of the original.
+//! `-o xml` (command-line.md §4): one element an entry, in the byte shape of the original.
 //!
 //! Two things are different: states of SCTP and DCCP have their own names, not those of TCP with the same
 //! number, and text is escaped, so that the document is always well formed.

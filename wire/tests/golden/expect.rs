@@ -1,4 +1,4 @@
-//! The line of an expectation (spec/cli.md §3.4).
+//! The line of an expectation (command-line.md §3.4).
 
 use crate::sample;
 use zct_wire::consts::{cta_expect, ipproto};
@@ -9,7 +9,7 @@ const FTP: &str = "proto=6 src=127.0.0.1 dst=127.0.0.1 sport=0 dport=1026 \
     mask-src=255.255.255.255 mask-dst=255.255.255.255 sport=0 dport=65535 \
     master-src=127.0.0.1 master-dst=127.0.0.1 sport=40001 dport=21";
 
-/// spec/cli.md, transcript 53.
+/// command-line.md §10.7, transcript 53.
 #[test]
 fn an_ftp_data_connection() {
     assert_eq!(sample::expectation(sample::ftp, line), format!("299 {FTP} class=0 helper=ftp"));

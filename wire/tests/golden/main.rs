@@ -1,5 +1,5 @@
-//! Text against lines laid out by hand: the transcripts of spec/cli.md, and what the original 1.4.7 made of
-//! messages no kernel at hand sends.
+//! Text against lines laid out by hand: the transcripts of command-line.md §10, and what the original 1.4.7
+//! made of messages no kernel at hand sends.
 
 mod expect;
 mod json;

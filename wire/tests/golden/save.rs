@@ -1,4 +1,4 @@
-//! Flows as the commands that make them again (spec/cli.md §3.3).
+//! Flows as the commands that make them again (command-line.md §3.3).
 
 use crate::sample::{self, tuples, v4};
 use zct_wire::build::Builder;

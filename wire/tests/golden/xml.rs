@@ -1,4 +1,4 @@
-//! Flows and expectations as XML (spec/cli.md §4).
+//! Flows and expectations as XML (command-line.md §4).
 
 use crate::sample::{self, CTX, UNLABELLED, counters, expected, ftp, times, tuples, v4};
 use zct_wire::build::Builder;
@@ -43,7 +43,7 @@ fn state(b: &mut Builder<'_>, info: ProtoInfo) {
     info.build(b, cta::PROTOINFO);
 }
 
-/// spec/cli.md, transcript 18.
+/// command-line.md §10.3, transcript 18.
 #[test]
 fn a_flow_of_the_table() {
     let got = listed(|b| {
@@ -59,7 +59,8 @@ fn a_flow_of_the_table() {
     assert_eq!(got, want);
 }
 
-/// spec/cli.md, transcript 22: counters, labels, times and helper; the addresses of a translated flow.
+/// command-line.md §10.4, transcript 22: counters, labels, times and helper; the addresses of a translated
+/// flow.
 #[test]
 fn a_flow_with_everything_the_kernel_adds() {
     let fill = |b: &mut Builder<'_>| {
@@ -93,8 +94,8 @@ fn a_flow_with_everything_the_kernel_adds() {
     assert_eq!(got, head + middle + tail);
 }
 
-/// spec/cli.md, transcript 48, and §4 for the age of an ended flow: 1.1 s are 1, where the line, which
-/// cuts both times first, says 2.
+/// command-line.md §10.6, transcript 48, and command-line.md §4 for the age of an ended flow: 1.1 s are 1,
+/// where the line, which cuts both times first, says 2.
 #[test]
 fn the_end_of_a_flow_with_its_time() {
     let ended = |b: &mut Builder<'_>| {
@@ -222,7 +223,7 @@ const FTP: [&str; 3] = [
     "<sport>40001</sport><dport>21</dport>",
 ];
 
-/// spec/cli.md, transcript 54.
+/// command-line.md §10.7, transcript 54.
 #[test]
 fn an_ftp_data_connection() {
     let want = "<flow>".to_owned()

@@ -1,4 +1,4 @@
-//! The links: what each kind needs to work (spec/conntrackd.md §5.4).
+//! The links: what each kind needs to work (conntrackd.md §5.4).
 
 use super::super::parse::raw::{LinkKind, RawLink, Set};
 use super::super::report::{At, Place, Report, Severity};

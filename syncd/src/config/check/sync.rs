@@ -1,4 +1,4 @@
-//! `Sync`: the mode that wins, and what its settings need (spec/conntrackd.md §5.3).
+//! `Sync`: the mode that wins, and what its settings need (conntrackd.md §5.3).
 
 use super::super::parse::raw::{RawSync, Set};
 use super::super::report::{At, Place, Report, Severity};

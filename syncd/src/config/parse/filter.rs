@@ -1,4 +1,4 @@
-//! `Filter` (spec/conntrackd.md §5.6).
+//! `Filter` (conntrackd.md §5.6).
 
 use super::super::lexer::{Kind, Token};
 use super::super::report::{At, Place, quoted};

@@ -1,4 +1,4 @@
-//! `General` and `Stats` (spec/conntrackd.md §§5.2, 5.5).
+//! `General` and `Stats` (conntrackd.md §5.2, §5.5).
 
 use super::super::lexer::Kind;
 use super::super::report::{At, Place, quoted};

@@ -1,4 +1,4 @@
-//! `Helper` (spec/userspace-helpers.md §4.1): what the original's plug-ins are told. The section is read and
+//! `Helper` (conntrackd.md §5.7): what the original's plug-ins are told. The section is read and
 //! checked as it is there; the daemon has no userspace helpers yet, and says so for each of them.
 
 use super::super::report::{At, Place, quoted};

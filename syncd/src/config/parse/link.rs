@@ -1,4 +1,4 @@
-//! The link blocks `Multicast`, `UDP` and `TCP` (spec/conntrackd.md §5.4).
+//! The link blocks `Multicast`, `UDP` and `TCP` (conntrackd.md §5.4).
 
 use super::super::lexer::Kind;
 use super::super::report::{At, Place, quoted};

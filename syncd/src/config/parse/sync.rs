@@ -1,4 +1,4 @@
-//! `Sync` (spec/conntrackd.md §5.3).
+//! `Sync` (conntrackd.md §5.3).
 
 use super::super::lexer::Kind;
 use super::super::report::Place;

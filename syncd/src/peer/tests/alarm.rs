@@ -1,4 +1,4 @@
-//! ALARM: refresh and expiry (§5.2).
+//! ALARM: refresh and expiry (sync-protocol.md §5.2).
 
 use super::*;
 use crate::peer::Mode;

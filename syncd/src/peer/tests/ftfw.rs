@@ -1,4 +1,4 @@
-//! FT-FW: greetings, acknowledgements, gathering, links (§4.1, §5.1, §7).
+//! FT-FW: greetings, acknowledgements, gathering, links (sync-protocol.md §4.1, §5.1, §7).
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn quick() -> Config {
     Config { ack_window_size: 20, ..Config::default() }
 }
 
-/// §5.1.5: alone, ALIVE|HELLO every second, beginning at once; each takes a number.
+/// sync-protocol.md §5.1.5: alone, ALIVE|HELLO every second, beginning at once; each takes a number.
 #[test]
 fn a_lonely_node_says_hello_every_second() {
     let mut b = Bench::new(Config::default());
@@ -16,8 +16,8 @@ fn a_lonely_node_says_hello_every_second() {
     assert_eq!(heads, [(CTL, 0x30, OURS + 1), (CTL, 0x30, OURS + 2)]);
 }
 
-/// §5.1.5: the peer's HELLO is answered with the next message of any type, ours stands on everything until
-/// it is answered.
+/// sync-protocol.md §5.1.5: the peer's HELLO is answered with the next message of any type, ours stands on
+/// everything until it is answered.
 #[test]
 fn greetings_stand_on_messages_of_any_type() {
     let mut b = Bench::new(Config::default());
@@ -41,7 +41,7 @@ fn greetings_stand_on_messages_of_any_type() {
     assert_eq!(answers, 1);
 }
 
-/// A HELLO_BACK before our own first message is not for us (§5.1.3).
+/// A HELLO_BACK before our own first message is not for us (sync-protocol.md §5.1.3).
 #[test]
 fn an_early_answer_is_not_believed() {
     let mut b = Bench::new(Config::default());
@@ -120,7 +120,8 @@ fn acknowledgements_of_greetings_are_not_believed() {
     assert_eq!(again, [(1, DEL), (2, NEW), (3, NEW), (4, NEW)]);
 }
 
-/// §4.1: a change waits for company for ten milliseconds, and changes of one flow become one message.
+/// sync-protocol.md §4.1: a change waits for company for ten milliseconds, and changes of one flow become one
+/// message.
 #[test]
 fn changes_are_gathered() {
     let mut b = Bench::greeted(Config::default());
@@ -139,7 +140,7 @@ fn changes_are_gathered() {
     assert_eq!((d[0][0].kind, d[0][0].flow.unwrap().mark), (NEW, Some(9)));
 }
 
-/// §4.1: full datagrams go at once; 19 messages of 76 bytes, as the original fills them.
+/// sync-protocol.md §4.1: full datagrams go at once; 19 messages of 76 bytes, as the original fills them.
 #[test]
 fn full_datagrams_go_at_once() {
     let mut b = Bench::greeted(Config { tcp_window_tracking: true, ..Config::default() });
@@ -154,7 +155,7 @@ fn full_datagrams_go_at_once() {
     assert_eq!(d.iter().map(Vec::len).collect::<Vec<_>>(), [19, 19, 19, 3]);
 }
 
-/// §5.1.1: an update is sent as one only when the peer has the flow.
+/// sync-protocol.md §5.1.1: an update is sent as one only when the peer has the flow.
 #[test]
 fn types_follow_what_the_peer_has() {
     let mut b = Bench::greeted(Config::default());
@@ -173,7 +174,7 @@ fn types_follow_what_the_peer_has() {
     assert_eq!((s[0].kind, s[0].flow), (DEL, Some(flow(1))));
 }
 
-/// §5.1.3: an acknowledgement by window, and the next one early after one by the timer.
+/// sync-protocol.md §5.1.3: an acknowledgement by window, and the next one early after one by the timer.
 #[test]
 fn acknowledges_by_window_and_timer() {
     let mut b = Bench::greeted(quick());
@@ -214,7 +215,7 @@ fn a_busy_node_acknowledges_in_time() {
     assert_eq!(acks.len(), 1);
 }
 
-/// §2.4: each row of the table that reaches the machine.
+/// sync-protocol.md §2.4: each row of the table that reaches the machine.
 #[test]
 fn bad_messages_are_counted_and_cost_only_themselves() {
     let mut b = Bench::greeted(Config::default());
@@ -259,7 +260,7 @@ fn messages_the_link_cannot_carry_are_dropped_and_told() {
     assert_eq!(b.log.notices, [Notice::Unsendable]);
 }
 
-/// §7: the peer's link becomes ours, a dead one hands over, and nothing falls back.
+/// sync-protocol.md §7: the peer's link becomes ours, a dead one hands over, and nothing falls back.
 #[test]
 fn links_follow_the_peer() {
     let link = Link { payload_max: 1472, up: true };

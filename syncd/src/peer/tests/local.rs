@@ -1,4 +1,5 @@
-//! The internal cache: origins, comparisons with the kernel, commands (§4, spec/conntrackd.md §8).
+//! The internal cache: origins, comparisons with the kernel, commands (sync-protocol.md §4,
+//! conntrackd.md §8).
 
 use super::*;
 use crate::peer::mark;
@@ -14,7 +15,7 @@ fn from(b: &mut Bench, event: Event, origin: Origin, f: &Flow) {
     b.m.flow_change(b.now, event, origin, f, 1, &mut b.caches);
 }
 
-/// The table of §4: what is kept and what is sent, by who caused the event.
+/// The table of sync-protocol.md §4: what is kept and what is sent, by who caused the event.
 #[test]
 fn origins() {
     let mut b = Bench::greeted(Config::default());
@@ -194,7 +195,8 @@ fn expectations_need_their_master() {
     }
 }
 
-/// Two messages in one datagram as captured (§8, 16): an expectation's end and the flow it foresaw.
+/// Two messages in one datagram as captured (sync-protocol.md §8.16): an expectation's end and the flow it
+/// foresaw.
 #[test]
 fn a_captured_datagram_is_applied() {
     let bytes = include_bytes!("../../../../tests/captures/peer/expect_delete_and_related.bin");

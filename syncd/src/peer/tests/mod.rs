@@ -1,4 +1,4 @@
-//! One machine against hand-made messages: the traces of spec/sync-protocol.md §4 to §7, and where we differ.
+//! One machine against hand-made messages: the traces of sync-protocol.md §4 to §7, and where we differ.
 
 mod alarm;
 mod apply;

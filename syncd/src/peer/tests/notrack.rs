@@ -1,4 +1,4 @@
-//! NOTRACK, and `DisableInternalCache` (§5.3, §4.1).
+//! NOTRACK, and `DisableInternalCache` (sync-protocol.md §5.3, §4.1).
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! FT-FW: loss, retransmission, resync and its sweep (§5.1.3, §5.1.4).
+//! FT-FW: loss, retransmission, resync and its sweep (sync-protocol.md §5.1.3, §5.1.4).
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn quick() -> Config {
     Config { ack_window_size: 20, ..Config::default() }
 }
 
-/// §5.1.4: 857 to 863 lost. ACK of what came before, then NACK, in one datagram, at once.
+/// sync-protocol.md §5.1.4: 857 to 863 lost. ACK of what came before, then NACK, in one datagram, at once.
 #[test]
 fn a_gap_is_acknowledged_and_asked_for_at_once() {
     let mut b = Bench::greeted(Config::default());
@@ -24,8 +24,8 @@ fn a_gap_is_acknowledged_and_asked_for_at_once() {
     assert!(b.external(&flow(1)).is_some());
 }
 
-/// §5.1.3: what is asked for goes out under new numbers, with the state of now; once, however often it had
-/// been sent in the range.
+/// sync-protocol.md §5.1.3: what is asked for goes out under new numbers, with the state of now; once,
+/// however often it had been sent in the range.
 #[test]
 fn retransmission_has_new_numbers_and_new_content() {
     let mut b = Bench::greeted(Config::default());
@@ -114,7 +114,7 @@ fn what_was_given_up_is_made_good_by_a_bulk() {
     assert_eq!(flows.len(), 29, "everything that is left, the deleted one is gone");
 }
 
-/// §2.2: a RESYNC is served, and acknowledged when it has been.
+/// sync-protocol.md §2.2: a RESYNC is served, and acknowledged when it has been.
 #[test]
 fn a_resync_is_acknowledged_after_the_bulk() {
     let mut b = Bench::greeted(quick());
