@@ -3,8 +3,9 @@
 use super::args::Args;
 use super::command::{Cmd, Table as Entries};
 use super::id::{Given, Id};
+use super::legal::{COLUMNS, Rule};
 use super::protocol::{PROTOCOLS, ProtocolFlags};
-use super::table::{COLUMNS, FLAGS, Flag};
+use super::table::{FLAGS, Flag};
 use super::{negation, stray};
 use crate::fail::{Fail, Name};
 use crate::selection;
@@ -78,10 +79,11 @@ fn table_of(flags: impl Iterator<Item = &'static Flag> + Clone) -> Table {
     let mut table = [Rules::default(); COLUMNS.len() + 1];
     for (column, rules) in table.iter_mut().enumerate() {
         for flag in flags.clone() {
-            match flag.legal.as_bytes().get(column) {
-                None | Some(b'-') => rules.illegal.add(flag.id),
-                Some(b'R') => rules.must.add(flag.id),
-                Some(_) => {}
+            // Behind the last column are the commands without one, to which all is illegal.
+            match flag.legal.rule(column) {
+                Rule::Illegal => rules.illegal.add(flag.id),
+                Rule::Must => rules.must.add(flag.id),
+                Rule::May | Rule::Pair => {}
             }
         }
     }
@@ -108,12 +110,12 @@ fn check_rows(which: usize, column: Option<usize>, args: &Args) -> Result<(), Fa
     let general = if protocol.is_none() { FLAGS } else { &[] };
     for flag in general.iter().chain(protocol.into_iter().flat_map(ProtocolFlags::flags)) {
         let (given, name) = (args.given.has(flag.id), flag.names[0]);
-        match column.and_then(|c| flag.legal.as_bytes().get(c)) {
-            None if flag.id == Id::Output && counts_as_json(args) => {}
-            None | Some(b'-') if given => {
+        match column.map_or(Rule::Illegal, |c| flag.legal.rule(c)) {
+            _ if column.is_none() && flag.id == Id::Output && counts_as_json(args) => {}
+            Rule::Illegal if given => {
                 return Err(Fail::usage(format!("Illegal option `--{name}' with this command")));
             }
-            Some(b'R') if !given => {
+            Rule::Must if !given => {
                 let text = format!("You need to supply the `--{name}' option for this command");
                 return Err(Fail::usage(text));
             }
@@ -130,7 +132,7 @@ fn counts_as_json(args: &Args) -> bool {
 }
 
 fn is_pair(mut flags: impl Iterator<Item = &'static Flag>, column: usize) -> bool {
-    flags.any(|f| f.legal.as_bytes().get(column) == Some(&b'P'))
+    flags.any(|f| f.legal.rule(column) == Rule::Pair)
 }
 
 /// One of two pairs must be complete; which message comes depends on what is there.

@@ -8,6 +8,7 @@ pub mod complete;
 pub mod help;
 pub mod id;
 mod late;
+pub mod legal;
 pub mod man;
 mod names;
 pub mod negation;

@@ -2,6 +2,7 @@
 
 use super::args::{Args, Side};
 use super::id::Id;
+use super::legal::Legal;
 use super::table::{Complete, Flag, Section, Takes};
 use crate::fail::Fail;
 use crate::values::number::{self, Base};
@@ -73,7 +74,7 @@ const PORTS: &[Flag] = &[
         orig_ports.src,
         "PORT[-LAST][,...]",
         |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigSrc, Base::Decimal),
-        "oPPooP-o--RRR-",
+        Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("IDG"),
         Selection,
         "source port of the original direction"
     ),
@@ -83,7 +84,7 @@ const PORTS: &[Flag] = &[
         orig_ports.dst,
         "PORT[-LAST][,...]",
         |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigDst, Base::Decimal),
-        "oPPooP-o--RRR-",
+        Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("IDG"),
         Selection,
         "destination port of the original direction"
     ),
@@ -93,7 +94,7 @@ const PORTS: &[Flag] = &[
         reply_ports.src,
         "PORT[-LAST][,...]",
         |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplySrc, Base::Decimal),
-        "oPPooP-o---RR-",
+        Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("DG"),
         Selection,
         "source port of the reply direction"
     ),
@@ -103,7 +104,7 @@ const PORTS: &[Flag] = &[
         reply_ports.dst,
         "PORT[-LAST][,...]",
         |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplyDst, Base::Decimal),
-        "oPPooP-o---RR-",
+        Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("DG"),
         Selection,
         "destination port of the reply direction"
     ),
@@ -113,7 +114,7 @@ const PORTS: &[Flag] = &[
         mask_ports.src,
         "PORT",
         port,
-        "----------R---",
+        Legal::NOWHERE.expect_must("I"),
         Expectation,
         "bits of the expected source port that count"
     ),
@@ -123,7 +124,7 @@ const PORTS: &[Flag] = &[
         mask_ports.dst,
         "PORT",
         port,
-        "----------R---",
+        Legal::NOWHERE.expect_must("I"),
         Expectation,
         "bits of the expected destination port that count"
     ),
@@ -133,7 +134,7 @@ const PORTS: &[Flag] = &[
         tuple_ports.src,
         "PORT",
         port,
-        "----------R---",
+        Legal::NOWHERE.expect_must("I"),
         Expectation,
         "expected source port"
     ),
@@ -143,7 +144,7 @@ const PORTS: &[Flag] = &[
         tuple_ports.dst,
         "PORT",
         port,
-        "----------R---",
+        Legal::NOWHERE.expect_must("I"),
         Expectation,
         "expected destination port"
     ),
@@ -156,7 +157,7 @@ const GRE_KEYS: &[Flag] = &[
         orig_ports.src,
         "KEY[-LAST][,...]",
         |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigSrc, Base::Any),
-        "oPPooP-o--RRR-",
+        Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("IDG"),
         Selection,
         "source key of the original direction"
     ),
@@ -166,7 +167,7 @@ const GRE_KEYS: &[Flag] = &[
         orig_ports.dst,
         "KEY[-LAST][,...]",
         |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigDst, Base::Any),
-        "oPPooP-o--RRR-",
+        Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("IDG"),
         Selection,
         "destination key of the original direction"
     ),
@@ -176,7 +177,7 @@ const GRE_KEYS: &[Flag] = &[
         reply_ports.src,
         "KEY[-LAST][,...]",
         |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplySrc, Base::Any),
-        "oPPooP-o--RRR-",
+        Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("IDG"),
         Selection,
         "source key of the reply direction"
     ),
@@ -186,7 +187,7 @@ const GRE_KEYS: &[Flag] = &[
         reply_ports.dst,
         "KEY[-LAST][,...]",
         |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplyDst, Base::Any),
-        "oPPooP-o--RRR-",
+        Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("IDG"),
         Selection,
         "destination key of the reply direction"
     ),
@@ -196,7 +197,7 @@ const GRE_KEYS: &[Flag] = &[
         mask_ports.src,
         "KEY",
         key,
-        "----------R---",
+        Legal::NOWHERE.expect_must("I"),
         Expectation,
         "bits of the expected source key that count"
     ),
@@ -206,7 +207,7 @@ const GRE_KEYS: &[Flag] = &[
         mask_ports.dst,
         "KEY",
         key,
-        "----------R---",
+        Legal::NOWHERE.expect_must("I"),
         Expectation,
         "bits of the expected destination key that count"
     ),
@@ -216,7 +217,7 @@ const GRE_KEYS: &[Flag] = &[
         tuple_ports.src,
         "KEY",
         key,
-        "----------R---",
+        Legal::NOWHERE.expect_must("I"),
         Expectation,
         "expected source key"
     ),
@@ -226,7 +227,7 @@ const GRE_KEYS: &[Flag] = &[
         tuple_ports.dst,
         "KEY",
         key,
-        "----------R---",
+        Legal::NOWHERE.expect_must("I"),
         Expectation,
         "expected destination key"
     ),
@@ -241,7 +242,7 @@ fn states(a: &mut Args, num: u8, list: &[u8]) -> Result<(), Fail> {
 /// `--state` of a protocol.
 const fn state(
     names: &'static [&'static str],
-    legal: &'static str,
+    legal: Legal,
     set: fn(&mut Args, &[u8]) -> Result<(), Fail>,
 ) -> Flag {
     Flag {
@@ -264,7 +265,7 @@ const fn vtag(id: Id, names: &'static [&'static str], set: fn(&mut Args, &[u8]) 
         letter: 0,
         names,
         takes: Takes::Value("TAG", set),
-        legal: "-RRo-o----R---",
+        legal: Legal::NOWHERE.may("UG").must("IA").expect_must("I"),
         section: Section::Selection,
         brief: "SCTP verification tag of that direction, decimal",
         manual: "",
@@ -275,7 +276,7 @@ const fn vtag(id: Id, names: &'static [&'static str], set: fn(&mut Args, &[u8]) 
 const fn icmp(
     id: Id,
     names: &'static [&'static str],
-    legal: &'static str,
+    legal: Legal,
     brief: &'static str,
     set: fn(&mut Args, &[u8]) -> Result<(), Fail>,
 ) -> Flag {
@@ -317,7 +318,7 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
                 "SYN_SENT2",
                 "LISTEN",
             ],
-            "oRRooo-o------",
+            Legal::NOWHERE.may("LUDGE").must("IA"),
             |a, v| states(a, ipproto::TCP, v),
         )],
         pairs: PORT_PAIRS,
@@ -342,7 +343,7 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
                     "HEARTBEAT_SENT",
                     "HEARTBEAT_ACKED",
                 ],
-                "oRRooo-o------",
+                Legal::NOWHERE.may("LUDGE").must("IA"),
                 |a, v| states(a, ipproto::SCTP, v),
             ),
             vtag(Id::OrigVtag, &["orig-vtag"], |a, v| {
@@ -366,7 +367,7 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
                     "NONE", "REQUEST", "RESPOND", "PARTOPEN", "OPEN", "CLOSEREQ", "CLOSING", "TIMEWAIT",
                     "IGNORE", "INVALID",
                 ],
-                "oRRooo-o------",
+                Legal::NOWHERE.may("LUDGE").must("IA"),
                 |a, v| states(a, ipproto::DCCP, v),
             ),
             Flag {
@@ -374,7 +375,7 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
                 letter: 0,
                 names: &["role"],
                 takes: Takes::Value("ROLE", |a, v| protocol::dccp_role(v).map(|r| a.role = Some(r))),
-                legal: "-RR-------R---",
+                legal: Legal::NOWHERE.must("IA").expect_must("I"),
                 section: Section::Selection,
                 brief: "who opened the connection: client or server",
                 manual: "",
@@ -401,15 +402,27 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
         name: "icmp",
         ports: &[],
         own: &[
-            icmp(Id::IcmpType, &["icmp-type"], "oRRooR-o------", "ICMP type, a number", |a, v| {
-                a.icmp_type = Some(number::field(v, Base::Decimal, "icmp-type")?);
-                Ok(())
-            }),
-            icmp(Id::IcmpCode, &["icmp-code"], "oRRooR-o------", "ICMP code, a number", |a, v| {
-                a.icmp_code = Some(number::field(v, Base::Decimal, "icmp-code")?);
-                Ok(())
-            }),
-            icmp(Id::IcmpId, &["icmp-id"], "oooooo-o------", "ICMP identifier", |a, v| {
+            icmp(
+                Id::IcmpType,
+                &["icmp-type"],
+                Legal::NOWHERE.may("LUDE").must("IAG"),
+                "ICMP type, a number",
+                |a, v| {
+                    a.icmp_type = Some(number::field(v, Base::Decimal, "icmp-type")?);
+                    Ok(())
+                },
+            ),
+            icmp(
+                Id::IcmpCode,
+                &["icmp-code"],
+                Legal::NOWHERE.may("LUDE").must("IAG"),
+                "ICMP code, a number",
+                |a, v| {
+                    a.icmp_code = Some(number::field(v, Base::Decimal, "icmp-code")?);
+                    Ok(())
+                },
+            ),
+            icmp(Id::IcmpId, &["icmp-id"], Legal::NOWHERE.may("LIAUDGE"), "ICMP identifier", |a, v| {
                 a.icmp_id = Some(number::field(v, Base::Decimal, "icmp-id")?);
                 Ok(())
             }),
@@ -421,15 +434,27 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
         name: "icmpv6",
         ports: &[],
         own: &[
-            icmp(Id::IcmpType, &["icmpv6-type"], "oRRooR-o------", "ICMPv6 type, a number", |a, v| {
-                a.icmp_type = Some(number::field(v, Base::Decimal, "icmpv6-type")?);
-                Ok(())
-            }),
-            icmp(Id::IcmpCode, &["icmpv6-code"], "oRRooR-o------", "ICMPv6 code, a number", |a, v| {
-                a.icmp_code = Some(number::field(v, Base::Decimal, "icmpv6-code")?);
-                Ok(())
-            }),
-            icmp(Id::IcmpId, &["icmpv6-id"], "oooooo-o------", "ICMPv6 identifier", |a, v| {
+            icmp(
+                Id::IcmpType,
+                &["icmpv6-type"],
+                Legal::NOWHERE.may("LUDE").must("IAG"),
+                "ICMPv6 type, a number",
+                |a, v| {
+                    a.icmp_type = Some(number::field(v, Base::Decimal, "icmpv6-type")?);
+                    Ok(())
+                },
+            ),
+            icmp(
+                Id::IcmpCode,
+                &["icmpv6-code"],
+                Legal::NOWHERE.may("LUDE").must("IAG"),
+                "ICMPv6 code, a number",
+                |a, v| {
+                    a.icmp_code = Some(number::field(v, Base::Decimal, "icmpv6-code")?);
+                    Ok(())
+                },
+            ),
+            icmp(Id::IcmpId, &["icmpv6-id"], Legal::NOWHERE.may("LIAUDGE"), "ICMPv6 identifier", |a, v| {
                 a.icmp_id = Some(number::field(v, Base::Decimal, "icmpv6-id")?);
                 Ok(())
             }),

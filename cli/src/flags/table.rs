@@ -4,8 +4,8 @@
 //! does is to record itself in [`Args`].
 
 use super::args::{Args, Side};
-use super::command::{Cmd, Table};
 use super::id::Id;
+use super::legal::Legal;
 use crate::dump_plan::KernelFilter;
 use crate::fail::Fail;
 use crate::values::number::{self, Base};
@@ -60,8 +60,8 @@ pub struct Flag {
     pub names: &'static [&'static str],
     /// Its value.
     pub takes: Takes,
-    /// One character a column of [`COLUMNS`]: `o` may, `R` must, `P` one complete pair must, `-` illegal.
-    pub legal: &'static str,
+    /// The commands that take it, and those that need it.
+    pub legal: Legal,
     /// Where help shows it.
     pub section: Section,
     /// One line for `--help` and completions.
@@ -79,24 +79,6 @@ impl Flag {
     }
 }
 
-/// The columns of [`Flag::legal`]. Commands that are not here take no options.
-pub const COLUMNS: [(Cmd, Table); 14] = [
-    (Cmd::List, Table::Conntrack),
-    (Cmd::Create, Table::Conntrack),
-    (Cmd::Add, Table::Conntrack),
-    (Cmd::Update, Table::Conntrack),
-    (Cmd::Delete, Table::Conntrack),
-    (Cmd::Get, Table::Conntrack),
-    (Cmd::Flush, Table::Conntrack),
-    (Cmd::Event, Table::Conntrack),
-    (Cmd::Help, Table::Conntrack),
-    (Cmd::List, Table::Expect),
-    (Cmd::Create, Table::Expect),
-    (Cmd::Delete, Table::Expect),
-    (Cmd::Get, Table::Expect),
-    (Cmd::Event, Table::Expect),
-];
-
 const ADDR: &str = "ADDR";
 const NET: &str = "ADDR[/LEN]";
 const NETS: &str = "ADDR[/LEN][,...]";
@@ -113,8 +95,7 @@ pub static FLAGS: &[Flag] = &[
             a.orig_src = Some(a.networks(v, Id::MaskSrc, Side::OrigSrc)?);
             Ok(())
         }),
-        //     LIAUDGFEh then L I D G E of expectations
-        legal: "oPPooP-o--RRR-",
+        legal: Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("IDG"),
         section: Section::Selection,
         brief: "source address of the original direction",
         manual: "With a prefix length, a network. -L, -D, -U and -E take a comma list, of which one must fit.",
@@ -128,7 +109,7 @@ pub static FLAGS: &[Flag] = &[
             a.orig_dst = Some(a.networks(v, Id::MaskDst, Side::OrigDst)?);
             Ok(())
         }),
-        legal: "oPPooP-o--RRR-",
+        legal: Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("IDG"),
         section: Section::Selection,
         brief: "destination address of the original direction",
         manual: "With a prefix length, a network. -L, -D, -U and -E take a comma list, of which one must fit.",
@@ -142,7 +123,7 @@ pub static FLAGS: &[Flag] = &[
             a.reply_src = Some(a.exact_addresses(v, "reply-src", Side::ReplySrc)?);
             Ok(())
         }),
-        legal: "oPPooP-o--ooo-",
+        legal: Legal::NOWHERE.may("LUDE").pair("IAG").expect_may("IDG"),
         section: Section::Selection,
         brief: "source address of the reply direction",
         manual: "",
@@ -156,7 +137,7 @@ pub static FLAGS: &[Flag] = &[
             a.reply_dst = Some(a.exact_addresses(v, "reply-dst", Side::ReplyDst)?);
             Ok(())
         }),
-        legal: "oPPooP-o--ooo-",
+        legal: Legal::NOWHERE.may("LUDE").pair("IAG").expect_may("IDG"),
         section: Section::Selection,
         brief: "destination address of the reply direction",
         manual: "",
@@ -167,7 +148,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'p',
         names: &["protonum"],
         takes: Takes::Value("PROTO", |a, v| protocol::parse(v).map(|p| a.protocol = Some(p))),
-        legal: "oRRooR-oo-RRR-",
+        legal: Legal::NOWHERE.may("LUDEh").must("IAG").expect_must("IDG"),
         section: Section::Selection,
         brief: "layer 4 protocol, by name or number",
         manual: "Names in any case: tcp, udp, udplite, icmp, icmpv6, sctp, gre, dccp; else a name of \
@@ -180,7 +161,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b't',
         names: &["timeout"],
         takes: Takes::Value("TIME", |a, v| number::timeout(v, "t").map(|s| a.timeout = Some(s))),
-        legal: "-RRoo-----R---",
+        legal: Legal::NOWHERE.may("UD").must("IA").expect_must("I"),
         section: Section::Change,
         brief: "time until the entry expires: seconds, or 90s, 5m, 1h30m, 2d",
         manual: "At most 2147483647 ticks of the kernel's clock, which are 2147483 seconds with 1000 ticks a \
@@ -196,7 +177,7 @@ pub static FLAGS: &[Flag] = &[
             a.warnings.extend(warnings);
             Ok(())
         }),
-        legal: "ooooo-----o---",
+        legal: Legal::NOWHERE.may("LIAUD").expect_may("I"),
         section: Section::Selection,
         brief: "status: ASSURED, SEEN_REPLY, FIXED_TIMEOUT, EXPECTED, OFFLOAD, HW_OFFLOAD, UNREPLIED, UNSET; ! negates",
         manual: "Words in any case, which may be cut short. All of them must hold; !NAME must not, and \
@@ -218,7 +199,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'z',
         names: &["zero"],
         takes: Takes::Nothing(|_| ()),
-        legal: "o-------------",
+        legal: Legal::NOWHERE.may("L"),
         section: Section::Display,
         brief: "read the counters and reset them in the same step",
         manual: "Cannot be combined with a selection other than the family and NAT. With a NAT option the \
@@ -230,7 +211,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'e',
         names: &["event-mask"],
         takes: Takes::Value("EVENT[,...]", |a, v| list::events(v, a.events.get_or_insert_default())),
-        legal: "-------o------",
+        legal: Legal::NOWHERE.may("E"),
         section: Section::Selection,
         brief: "events to show: NEW, UPDATES, DESTROY, ALL",
         manual: "Words in any case, which may be cut short. Only the groups asked for are joined: each \
@@ -245,7 +226,7 @@ pub static FLAGS: &[Flag] = &[
             a.tuple_src = Some(a.network(v, Id::MaskSrc)?);
             Ok(())
         }),
-        legal: "----------R---",
+        legal: Legal::NOWHERE.expect_must("I"),
         section: Section::Expectation,
         brief: "source address of the expected flow",
         manual: "With a prefix length, the mask comes from it.",
@@ -259,7 +240,7 @@ pub static FLAGS: &[Flag] = &[
             a.tuple_dst = Some(a.network(v, Id::MaskDst)?);
             Ok(())
         }),
-        legal: "----------R---",
+        legal: Legal::NOWHERE.expect_must("I"),
         section: Section::Expectation,
         brief: "destination address of the expected flow",
         manual: "With a prefix length, the mask comes from it.",
@@ -273,7 +254,7 @@ pub static FLAGS: &[Flag] = &[
             a.mask_src = Some(a.address(v, "mask-src")?);
             Ok(())
         }),
-        legal: "o--oo--o--R---",
+        legal: Legal::NOWHERE.may("LUDE").expect_must("I"),
         section: Section::Selection,
         brief: "bits of the source address that count; with --src",
         manual: "",
@@ -287,7 +268,7 @@ pub static FLAGS: &[Flag] = &[
             a.mask_dst = Some(a.address(v, "mask-dst")?);
             Ok(())
         }),
-        legal: "o--oo--o--R---",
+        legal: Legal::NOWHERE.may("LUDE").expect_must("I"),
         section: Section::Selection,
         brief: "bits of the destination address that count; with --dst",
         manual: "",
@@ -302,7 +283,7 @@ pub static FLAGS: &[Flag] = &[
             Ok(())
         }),
         // Accepted everywhere: it never counts as given.
-        legal: "oooooooooooooo",
+        legal: Legal::ANYWHERE,
         section: Section::Change,
         brief: "ignored, with a warning; use --src-nat and --dst-nat",
         manual: "",
@@ -313,7 +294,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'm',
         names: &["mark"],
         takes: Takes::Value("MARK[/MASK]", |a, v| number::mark(v).map(|m| a.mark = Some(m))),
-        legal: "ooooo--o------",
+        legal: Legal::NOWHERE.may("LIAUDE"),
         section: Section::Selection,
         brief: "mark of the flow",
         manual: "Selects flows with (mark & MASK) == MARK; bits of MARK outside MASK match nothing. With -U \
@@ -328,7 +309,7 @@ pub static FLAGS: &[Flag] = &[
             a.id = Some(number::field(v, Base::Any, "i")?);
             Ok(())
         }),
-        legal: "---ooo--------",
+        legal: Legal::NOWHERE.may("UDG"),
         section: Section::Selection,
         brief: "id of the flow, as -o id shows it",
         manual: "",
@@ -339,7 +320,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'f',
         names: &["family"],
         takes: Takes::Value("FAMILY", |a, v| a.set_family_name(v)),
-        legal: "o--oo-oo-o----",
+        legal: Legal::NOWHERE.may("LUDFE").expect_may("L"),
         section: Section::Selection,
         brief: "ipv4 or ipv6",
         manual: "Without it, both; expectations of IPv4.",
@@ -350,7 +331,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'n',
         names: &["src-nat"],
         takes: Takes::Maybe(NAT, |a, v| a.nat(v, "src-nat", a.src_nat).map(|n| a.src_nat = n)),
-        legal: "ooooo--o------",
+        legal: Legal::NOWHERE.may("LIAUDE"),
         section: Section::Selection,
         brief: "source NAT, to that address if given; [ADDR6]:PORT for IPv6",
         manual: "Selects flows whose source is translated. With -I and -A the translation to set up.",
@@ -361,7 +342,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'g',
         names: &["dst-nat"],
         takes: Takes::Maybe(NAT, |a, v| a.nat(v, "dst-nat", a.dst_nat).map(|n| a.dst_nat = n)),
-        legal: "ooooo--o------",
+        legal: Legal::NOWHERE.may("LIAUDE"),
         section: Section::Selection,
         brief: "destination NAT, likewise",
         manual: "",
@@ -375,7 +356,7 @@ pub static FLAGS: &[Flag] = &[
             list::output(v, &mut a.output)?;
             a.output.check()
         }),
-        legal: "o--ooo-o-o---o",
+        legal: Legal::NOWHERE.may("LUDGE").expect_may("LE"),
         section: Section::Display,
         brief: "output: xml, json, save, extended, id, timestamp, ktimestamp, labels, userspace",
         manual: "Words in any case, which may be cut short. xml and json write one element or object an \
@@ -393,7 +374,7 @@ pub static FLAGS: &[Flag] = &[
             a.secmark = Some(number::field(v, Base::Any, "c")?);
             Ok(())
         }),
-        legal: "o------o------",
+        legal: Legal::NOWHERE.may("LE"),
         section: Section::Selection,
         brief: "security mark, where the kernel reports it",
         manual: "Current kernels report a security context instead, which this does not select by; it is \
@@ -408,7 +389,7 @@ pub static FLAGS: &[Flag] = &[
             a.buffer_size = Some(number::buffer_size(v, "b")?);
             Ok(())
         }),
-        legal: "-------o------",
+        legal: Legal::NOWHERE.may("E"),
         section: Section::Display,
         brief: "receive buffer for events; 1280 bytes hold one. Else room for 100,000, in 1/64 of the memory",
         manual: "The kernel doubles the value. Without CAP_NET_ADMIN in the first user namespace it is \
@@ -421,7 +402,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'j',
         names: &["any-nat"],
         takes: Takes::Maybe(NAT, |a, v| a.nat(v, "any-nat", a.any_nat).map(|n| a.any_nat = n)),
-        legal: "o------o------",
+        legal: Legal::NOWHERE.may("LE"),
         section: Section::Selection,
         brief: "source or destination NAT, likewise",
         manual: "",
@@ -432,7 +413,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'w',
         names: &["zone"],
         takes: Takes::Value("ZONE", |a, v| zone(v, "w").map(|z| a.zone = Some(z))),
-        legal: "ooo-o--o------",
+        legal: Legal::NOWHERE.may("LIADE"),
         section: Section::Selection,
         brief: "conntrack zone of both directions",
         manual: "0 selects flows without a zone.",
@@ -446,7 +427,7 @@ pub static FLAGS: &[Flag] = &[
             a.labels.extend(names(v));
             Ok(())
         }),
-        legal: "o--ooo-o------",
+        legal: Legal::NOWHERE.may("LUDGE"),
         section: Section::Selection,
         brief: "labels that must all be set",
         manual: "Names come from /etc/xtables/connlabel.conf or --labelmap; bit-17 is the label of that bit, as \
@@ -461,7 +442,7 @@ pub static FLAGS: &[Flag] = &[
             a.label_add.extend(names(v));
             one_label_change(a, Id::LabelDel)
         }),
-        legal: "-ooo----------",
+        legal: Legal::NOWHERE.may("IAU"),
         section: Section::Change,
         brief: "labels to set",
         manual: "The kernel keeps labels once a rule uses them.",
@@ -479,7 +460,7 @@ pub static FLAGS: &[Flag] = &[
             }
             one_label_change(a, Id::LabelAdd)
         }),
-        legal: "---o----------",
+        legal: Legal::NOWHERE.may("U"),
         section: Section::Change,
         brief: "labels to clear; without a name all of them",
         manual: "",
@@ -490,7 +471,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'(',
         names: &["orig-zone"],
         takes: Takes::Value("ZONE", |a, v| zone(v, "orig-zone").map(|z| a.orig_zone = Some(z))),
-        legal: "ooo-o--o------",
+        legal: Legal::NOWHERE.may("LIADE"),
         section: Section::Selection,
         brief: "zone of the original direction alone",
         manual: "0 selects flows without a zone in that direction: neither one of its own nor one of both.",
@@ -501,7 +482,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b')',
         names: &["reply-zone"],
         takes: Takes::Value("ZONE", |a, v| zone(v, "reply-zone").map(|z| a.reply_zone = Some(z))),
-        legal: "ooo-o--o------",
+        legal: Legal::NOWHERE.may("LIADE"),
         section: Section::Selection,
         brief: "zone of the reply direction alone",
         manual: "0 likewise.",
@@ -518,7 +499,7 @@ pub static FLAGS: &[Flag] = &[
             a.labelmap = Some(OsString::from_vec(v.to_vec()));
             Ok(())
         }),
-        legal: "o--oo--o------",
+        legal: Legal::NOWHERE.may("LUDE"),
         section: Section::Selection,
         brief: "file with the names of labels",
         manual: "One line a label: its bit and its name.",
@@ -529,7 +510,7 @@ pub static FLAGS: &[Flag] = &[
         letter: 0,
         names: &["dry-run"],
         takes: Takes::Nothing(|_| ()),
-        legal: "---oo-o-------",
+        legal: Legal::NOWHERE.may("UDF"),
         section: Section::Display,
         brief: "show what would be deleted or updated, and change nothing",
         manual: "Shows the entries as they are now. The summary says how many would be changed.",
@@ -548,7 +529,7 @@ pub static FLAGS: &[Flag] = &[
             };
             Ok(())
         }),
-        legal: "o--oo---------",
+        legal: Legal::NOWHERE.may("LUD"),
         section: Section::Selection,
         brief: "let the kernel select by tuple and zone: auto, always, never",
         manual: "The kernel walks the whole table for a selection that matches little, and handles no packets on \
@@ -563,7 +544,7 @@ pub static FLAGS: &[Flag] = &[
         letter: 0,
         names: &["explain"],
         takes: Takes::Nothing(|_| ()),
-        legal: "o--oo---------",
+        legal: Legal::NOWHERE.may("LUD"),
         section: Section::Display,
         brief: "say what the kernel would be asked for and what not, and do nothing",
         manual: "",
@@ -578,7 +559,7 @@ pub static FLAGS: &[Flag] = &[
             a.jobs = jobs.ok_or_else(|| number::unexpected(v, "jobs", "a number from 1 to 64"))? as usize;
             Ok(())
         }),
-        legal: "o-------------",
+        legal: Legal::NOWHERE.may("L"),
         section: Section::Display,
         brief: "read the table in parts, N at a time",
         manual: "The parts are the two families; where one has most of the flows, it is divided into the flows \
@@ -592,7 +573,7 @@ pub static FLAGS: &[Flag] = &[
         letter: 0,
         names: &["all"],
         takes: Takes::Nothing(|_| ()),
-        legal: "----o---------",
+        legal: Legal::NOWHERE.may("D"),
         section: Section::Selection,
         brief: "with -D: every flow, or every flow of the family of -f",
         manual: "What -D without a selection is refused for. Unlike -F, it shows the flows that it deletes.",
@@ -628,8 +609,6 @@ mod tests {
 
     fn check(flags: &[&Flag]) {
         for (i, f) in flags.iter().enumerate() {
-            assert_eq!(f.legal.len(), COLUMNS.len(), "{:?}", f.id);
-            assert!(f.legal.bytes().all(|b| b"oRP-".contains(&b)), "{:?}", f.id);
             assert!(!f.names.is_empty() && !f.brief.is_empty() && !f.brief.ends_with('.'));
             for other in &flags[..i] {
                 assert!(other.id != f.id && !f.names.iter().any(|n| other.names.contains(n)));

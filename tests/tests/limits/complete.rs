@@ -2,8 +2,9 @@
 
 use super::options::{OTHERS, ROWS};
 use zct::flags::command::{Cmd, Table};
+use zct::flags::legal::{COLUMNS, Rule};
 use zct::flags::protocol::PROTOCOLS;
-use zct::flags::table::{COLUMNS, FLAGS, Flag, Takes};
+use zct::flags::table::{FLAGS, Flag, Takes};
 
 /// The commands that take an option, as this test writes them; those about expectations in small letters.
 fn commands(flag: &Flag) -> String {
@@ -21,9 +22,9 @@ fn commands(flag: &Flag) -> String {
         };
         if table == Table::Expect { c.to_ascii_lowercase() } else { c }
     };
-    let legal = COLUMNS.iter().zip(flag.legal.bytes()).filter(|(_, l)| *l != b'-');
+    let legal = COLUMNS.iter().enumerate().filter(|(at, _)| flag.legal.rule(*at) != Rule::Illegal);
     // Help reads no value that could be wrong.
-    let mut all: Vec<char> = legal.map(|(c, _)| letter(*c)).filter(|c| *c != 'h').collect();
+    let mut all: Vec<char> = legal.map(|(_, c)| letter(*c)).filter(|c| *c != 'h').collect();
     all.sort_unstable();
     all.into_iter().collect()
 }
