@@ -4,7 +4,7 @@
 //! Where they disagree the original runs again: what it prints the same before and after was true in between
 //! as well. Seconds that tick are compared as such; nothing is masked but the clock.
 
-use crate::differences::{DIFFERENCES, Expected, FIRST_OF_TEXTS, Ledger};
+use crate::differences::{DIFFERENCES, Expected, FIRST_OF_TEXTS, Ledger, listing};
 use crate::mask::Mask;
 use crate::options::Line;
 use crate::program::{Output, Tool};
@@ -102,8 +102,16 @@ fn expectation(
     ask: &mut dyn FnMut(&Line) -> Output,
 ) -> (Output, Vec<&'static str>) {
     let line = Line::parse(args);
-    let mut expected =
-        Expected { line, output: theirs, ours, read: None, renamed: None, left_out: Vec::new(), ask };
+    let mut expected = Expected {
+        line,
+        output: theirs,
+        ours,
+        read: None,
+        renamed: None,
+        left_out: Vec::new(),
+        listing: listing(),
+        ask,
+    };
     let mut changed = Vec::new();
     for difference in DIFFERENCES {
         if difference.id == FIRST_OF_TEXTS {

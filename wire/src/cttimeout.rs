@@ -6,7 +6,7 @@ use crate::build::{Builder, Full};
 use crate::consts::{
     Named, af, cta_timeout, cta_timeout_dccp as dccp, cta_timeout_generic as generic, cta_timeout_gre as gre,
     cta_timeout_icmp as icmp, cta_timeout_icmpv6 as icmpv6, cta_timeout_sctp as sctp, cta_timeout_tcp as tcp,
-    cta_timeout_udp as udp, cta_timeout_udplite as udplite, highest, ipctnl_timeout, ipproto, nlm_f,
+    cta_timeout_udp as udp, cta_timeout_udplite as udplite, group::highest, ipctnl_timeout, ipproto, nlm_f,
 };
 use crate::error::WireError;
 use crate::header::CtMsg;

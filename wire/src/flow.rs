@@ -4,8 +4,8 @@ use crate::attr::{self, ATTR_HDR, Attrs, NLA_TYPE_MASK};
 use crate::consts::{cta, cta_counters, cta_help, cta_secctx, cta_seqadj, cta_synproxy, cta_timestamp};
 use crate::error::WireError;
 use crate::header::{ATTRS_AT, CtMsg};
+use crate::key::FlowKey;
 use crate::proto::{ProtoInfo, StateOf};
-use crate::request::FlowKey;
 use crate::tuple::{Shape, Tuple};
 
 /// The two directions of a flow.

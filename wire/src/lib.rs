@@ -31,6 +31,7 @@ pub mod expect;
 pub mod filter;
 pub mod flow;
 pub mod header;
+pub mod key;
 pub mod link;
 pub mod nat;
 pub mod peer;

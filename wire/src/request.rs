@@ -12,6 +12,7 @@ use crate::consts::{
 use crate::expect::ExpectNat;
 use crate::filter::{DumpFilter, Masked};
 use crate::flow::{SeqAdj, Synproxy};
+use crate::key::FlowKey;
 use crate::nat::Nat;
 use crate::proto::ProtoInfo;
 use crate::tuple::{Addressed, Tuple};
@@ -193,31 +194,6 @@ pub fn new_flow<'b>(buf: &'b mut [u8], seq: u32, flags: u16, flow: &NewFlow<'_>)
         });
     }
     b.finish()
-}
-
-/// What finds one flow again: its original tuple as it came, its zone, and its id.
-///
-/// Made from a flow that was dumped ([`crate::flow::FlowView::key`]), so it always has a tuple: there is no
-/// way here to send a delete without one, which would empty the table (ctnetlink.md §4.6).
-#[derive(Clone, Copy, Debug)]
-pub struct FlowKey<'a> {
-    /// AF_INET or AF_INET6.
-    pub(crate) family: u8,
-    /// Value of CTA_TUPLE_ORIG, the zone of that direction included.
-    pub(crate) orig: &'a [u8],
-    /// Zone of both directions.
-    pub(crate) zone: Option<u16>,
-    /// The kernel's id.
-    pub(crate) id: Option<u32>,
-}
-
-impl FlowKey<'_> {
-    fn tuple_and_zone(&self, b: &mut Builder<'_>) {
-        b.put(cta::TUPLE_ORIG | NLA_F_NESTED, self.orig);
-        if let Some(z) = self.zone {
-            b.put_be16(cta::ZONE, z);
-        }
-    }
 }
 
 /// Deletes one flow, if it is still the flow that was dumped: the kernel compares the id, and answers

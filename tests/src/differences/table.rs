@@ -31,6 +31,12 @@ use SeenIn::{Differential, Events, Getopt, Json, Labels, Legality, Nfct, NfctHel
 /// The first rule that changes texts.
 pub const FIRST_OF_TEXTS: &str = "W29";
 
+/// The rows before it, which change which entries are listed.
+pub fn listing() -> &'static [Difference] {
+    let end = DIFFERENCES.iter().position(|d| d.id == FIRST_OF_TEXTS);
+    &DIFFERENCES[..end.expect("the row is there")]
+}
+
 /// All of them. Rules run in this order: first those that replace the command line, then those that change
 /// which entries are listed, then those that change texts.
 pub static DIFFERENCES: &[Difference] = &[

@@ -270,6 +270,7 @@ pub fn any_nat_with_more(e: &mut Expected<'_>) -> bool {
         ours: e.ours,
         read: None,
         renamed: None,
+        listing: e.listing,
         left_out: Vec::new(),
         ask: &mut *e.ask,
     };

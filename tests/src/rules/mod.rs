@@ -8,7 +8,7 @@ pub mod listing;
 pub mod nfct;
 pub mod words;
 
-use crate::differences::{DIFFERENCES, Expected, FIRST_OF_TEXTS};
+use crate::differences::Expected;
 use crate::entries::{Entries, Facts};
 use crate::options::Line;
 use crate::program::{Exit, Output};
@@ -68,8 +68,9 @@ impl Expected<'_> {
         let output = self.asked(&line);
         let left_out = Vec::new();
         let ask = &mut *self.ask;
-        let mut one = Expected { line, output, ours: self.ours, read: None, renamed: None, left_out, ask };
-        for difference in DIFFERENCES.iter().take_while(|d| d.id != FIRST_OF_TEXTS) {
+        let (ours, listing) = (self.ours, self.listing);
+        let mut one = Expected { line, output, ours, read: None, renamed: None, left_out, listing, ask };
+        for difference in listing {
             if let Some(rule) = difference.rule {
                 rule(&mut one);
             }

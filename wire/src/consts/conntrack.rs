@@ -48,7 +48,7 @@ group! {
         TIMESTAMP_EVENT = 27, "CTA_TIMESTAMP_EVENT";
     }
     /// The highest number known here; newer kernels may send more, which are skipped.
-    pub const MAX: usize = crate::consts::highest(NAMED);
+    pub const MAX: usize = crate::consts::group::highest(NAMED);
 }
 group! {
     /// Members of a tuple.

@@ -30,7 +30,7 @@ group! {
         FN = 11, "CTA_EXPECT_FN";
     }
     /// The highest number known here.
-    pub const MAX: usize = crate::consts::highest(NAMED);
+    pub const MAX: usize = crate::consts::group::highest(NAMED);
 }
 group! {
     /// Members of CTA_EXPECT_NAT.
