@@ -4,6 +4,19 @@
 //! by a budget; what was lost is a value that reaches the caller ([`Lost`]), never a print. The only unsafe
 //! code is in `sys.rs`. Panics only where an argument above the call says it cannot happen.
 //!
+//! # Where to start
+//!
+//! | to | use |
+//! |---|---|
+//! | list a table | [`Requests::dump_table`]; in steps, beside other work: [`StepDump`] |
+//! | ask for, make, change or delete one flow | [`Requests::ask`] |
+//! | do that with thousands | [`Batch`] |
+//! | watch | [`Subscription`], in a [`Reactor`] of your own or of this crate |
+//! | follow network interfaces | [`Interfaces`] |
+//!
+//! Errors are [`Error`]: the system call and its errno, or the kernel's refusal with its explanation, or what
+//! could not be read. `# Errors` names the errno where a caller can do something about it.
+//!
 //! ```no_run
 //! use std::ops::ControlFlow;
 //! use zct_engine::{Lost, Requests, Sink};
@@ -67,3 +80,8 @@ pub use socket::NetlinkSocket;
 pub use stepdump::{Progress, StepDump};
 pub use sys::{BpfInsn, default_sigpipe, errno_text, processors, ticks_a_second};
 pub use zone::SystemZone;
+
+/// Compiles what README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -125,6 +125,28 @@ fn every_room_names_the_oldest_rust() {
     }
 }
 
+/// Lines that bring in a library of the system outside of tests.
+fn libraries(source: &str) -> Vec<&str> {
+    let lines: Vec<&str> = source.lines().collect();
+    let brought = lines.iter().enumerate().filter(|(_, l)| l.trim_start().starts_with("extern crate"));
+    let tests_only = |at: usize| lines[at.saturating_sub(2)..at].contains(&"#[cfg(test)]");
+    brought.filter(|(at, _)| !tests_only(*at)).map(|(_, line)| *line).collect()
+}
+
+/// The rule behind the build for a bare target in `make lint`, for machines that have no such target.
+#[test]
+fn wire_brings_in_no_standard_library() {
+    assert_eq!(libraries("#[cfg(test)]\nextern crate std;\n\nextern crate alloc;"), ["extern crate alloc;"]);
+    let mut files = Vec::new();
+    rust_files(&root().join("wire/src"), &mut files);
+    for file in &files {
+        let source = fs::read_to_string(file).expect("a source file");
+        assert_eq!(libraries(&source), [""; 0], "{}", file.display());
+    }
+    let lib = fs::read_to_string(root().join("wire/src/lib.rs")).expect("lib.rs");
+    assert!(lib.contains("\n#![no_std]\n"), "zct-wire is no_std, in tests too");
+}
+
 fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())).flatten() {
         let path = entry.path();
