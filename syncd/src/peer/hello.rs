@@ -3,11 +3,11 @@
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
 use crate::peer::entry::{Control, Item};
+use crate::peer::ftfw::Stuck;
 use crate::peer::host::{Host, Notice};
 use crate::peer::machine::Machine;
 use crate::peer::mark;
 use crate::peer::place::Place;
-use crate::peer::receive::Stuck;
 use crate::store::Meta;
 use zct_wire::peer::flag;
 

@@ -21,13 +21,14 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod alarm;
-mod apply;
 mod bulk;
 mod bypass;
 mod caches;
 mod clock;
 mod config;
+mod delivery;
 mod entry;
+mod ftfw;
 mod hello;
 mod host;
 mod links;
@@ -37,10 +38,9 @@ mod mark;
 mod pace;
 mod place;
 mod queue;
-mod receive;
+mod remote;
 mod resync;
 mod ring;
-mod send;
 mod stats;
 mod stream;
 mod track;

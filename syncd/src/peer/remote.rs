@@ -3,10 +3,10 @@
 use crate::peer::caches::Caches;
 use crate::peer::clock::{Millis, seconds};
 use crate::peer::config::Mode;
+use crate::peer::ftfw::Data;
 use crate::peer::host::Host;
 use crate::peer::machine::Machine;
 use crate::peer::mark;
-use crate::peer::receive::Data;
 use crate::store::{Key, Meta};
 use zct_wire::event::Event;
 use zct_wire::peer::{Expect, Flow};
