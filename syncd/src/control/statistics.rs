@@ -113,7 +113,7 @@ fn active_link(out: &mut String, l: &LinkIo) {
 }
 
 impl SyncView<'_> {
-    fn stats(&self) -> &Stats {
+    fn stats(&self) -> Stats {
         self.machine.stats()
     }
 

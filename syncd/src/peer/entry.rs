@@ -47,3 +47,10 @@ pub struct Sent {
     /// What it was.
     pub item: Item,
 }
+
+impl Sent {
+    /// True for a [request](Control::is_request).
+    pub(crate) fn is_request(&self) -> bool {
+        matches!(self.item, Item::Control(c) if c.is_request())
+    }
+}

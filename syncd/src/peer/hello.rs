@@ -1,14 +1,7 @@
 //! Greetings of FT-FW: who has just started (sync-protocol.md §5.1.5).
 
-use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
-use crate::peer::entry::{Control, Item};
-use crate::peer::ftfw::Stuck;
-use crate::peer::host::{Host, Notice};
-use crate::peer::machine::Machine;
-use crate::peer::mark;
-use crate::peer::place::Place;
-use crate::store::Meta;
+use crate::peer::entry::Item;
 use zct_wire::peer::flag;
 
 /// Two bulks on account of greetings are at least this far apart: a forged HELLO costs eight bytes.
@@ -70,8 +63,22 @@ impl Hello {
         self.answer
     }
 
+    /// Takes note of whether a message carries HELLO; `next` tells that its number is the next one. True when
+    /// the peer starts a new row with it.
+    ///
+    /// HELLO stands on every message until our answer arrives: only the first one, or one after a gap, tells of
+    /// a start. A gap may be loss or another start; it is taken for the one that loses nothing.
+    pub(crate) fn hear(&mut self, now: Millis, hello: bool, next: bool) -> bool {
+        let starts = hello && !(self.heard && next);
+        self.heard = hello;
+        if hello {
+            self.answer.get_or_insert(now + ANSWER_MS);
+        }
+        starts
+    }
+
     /// The peer has said HELLO_BACK. Before our first message it answers somebody else. True the first time.
-    fn answered(&mut self, now: Millis) -> bool {
+    pub(crate) fn answered(&mut self, now: Millis) -> bool {
         let first = self.said && self.saying;
         if first {
             self.saying = false;
@@ -88,14 +95,17 @@ impl Hello {
     /// A HELLO of ours may still be under way. The peer takes it whatever its number, with the old state that
     /// it may carry: what is acknowledged now may be undone.
     pub(crate) fn is_shaky(&self, now: Millis) -> bool {
-        self.saying || self.answered_at.is_some_and(|t| now < t + UNDER_WAY_MS)
+        self.saying || self.quiet_from().is_some_and(|t| now < t)
     }
 
-    /// Something was acknowledged while that is so: a deletion will have to go again.
-    pub(crate) fn retain_if_dead(&mut self, item: Item, caches: &Caches) {
-        if is_idle_and_dead(caches.meta(item)) {
-            self.retained.push(item);
-        }
+    /// A deletion was acknowledged while that is so: it will have to go again.
+    pub(crate) fn retain(&mut self, item: Item) {
+        self.retained.push(item);
+    }
+
+    /// Hands out what was retained, to be sent again.
+    pub(crate) fn take_retained(&mut self) -> Vec<Item> {
+        std::mem::take(&mut self.retained)
     }
 
     /// The peer has asked for something again while that is so.
@@ -103,10 +113,22 @@ impl Hello {
         self.missed = true;
     }
 
+    /// Nothing is shaky any more: if the peer has asked for something, it needs everything.
+    pub(crate) fn want_missed(&mut self, now: Millis) {
+        if std::mem::take(&mut self.missed) {
+            self.want_bulk(now);
+        }
+    }
+
+    /// From when on no HELLO of ours is under way any more, once the peer has answered.
+    pub(crate) fn quiet_from(&self) -> Option<Millis> {
+        self.answered_at.map(|t| t + UNDER_WAY_MS)
+    }
+
     /// When what is shaky has to be made good.
     pub(crate) fn firm_due(&self) -> Option<Millis> {
         let pending = self.missed || !self.retained.is_empty();
-        self.answered_at.map(|t| t + UNDER_WAY_MS).filter(|_| pending && !self.saying)
+        self.quiet_from().filter(|_| pending && !self.saying)
     }
 
     /// Starts over, because what the peer knows of us cannot be repaired otherwise.
@@ -144,90 +166,6 @@ impl Hello {
         let earliest = self.last_bulk.map_or(now, |t| t + BULK_APART_MS);
         self.bulk_at.get_or_insert(earliest.max(now));
     }
-}
-
-impl Machine {
-    /// Takes note of whether a message carries HELLO. True when the peer starts a new row with it.
-    ///
-    /// HELLO stands on every message until our answer arrives: only the first one, or one after a gap, tells of
-    /// a start. A gap may be loss or another start; it is taken for the one that loses nothing.
-    pub(crate) fn heard_hello(
-        &mut self,
-        now: Millis,
-        hello: bool,
-        seq: u32,
-        caches: &mut Caches,
-        host: &mut impl Host,
-    ) -> bool {
-        let next = self.tracker.last().is_none_or(|last| seq == last.wrapping_add(1));
-        let starts = hello && !(self.hello.heard && next);
-        self.hello.heard = hello;
-        if hello {
-            self.hello.answer.get_or_insert(now + ANSWER_MS);
-        }
-        if starts {
-            self.peer_started(now, caches, host);
-        }
-        starts
-    }
-
-    /// The peer has seen a HELLO of ours.
-    pub(crate) fn heard_hello_back(&mut self, now: Millis) {
-        if self.hello.answered(now) {
-            // Whatever went out with HELLO may be acknowledged without having been received (see `request`).
-            self.hello.want_bulk(now);
-            self.release_requests(now);
-        }
-    }
-
-    /// Messages are missing. If a HELLO of ours may still be under way, it will empty the peer's resend queue,
-    /// and with it what is asked for again: a bulk is asked for when none can be any more.
-    pub(crate) fn missing_after_hello(&mut self, now: Millis) {
-        if let Some(quiet) = self.hello.answered_at.map(|t| t + UNDER_WAY_MS).filter(|t| *t > now) {
-            self.want_resync_at(now, quiet);
-        }
-    }
-
-    /// No HELLO is under way any more: deletions are sent once more, and everything if the peer has missed
-    /// anything.
-    pub(crate) fn firm_turn(&mut self, now: Millis, caches: &mut Caches) {
-        if self.hello.firm_due().is_none_or(|t| t > now) {
-            return;
-        }
-        for item in std::mem::take(&mut self.hello.retained) {
-            if is_idle_and_dead(caches.meta(item)) {
-                self.enqueue(now, item, caches);
-            }
-        }
-        if std::mem::take(&mut self.hello.missed) {
-            self.hello.want_bulk(now);
-        }
-    }
-
-    /// The peer knows nothing of what we have sent. The resend queue is emptied, as the peer expects, and all
-    /// flows are sent anew; deletions that were not acknowledged are still in the store and go with them. And
-    /// because the peer may have lost flows meanwhile, its own are asked for.
-    fn peer_started(&mut self, now: Millis, caches: &mut Caches, host: &mut impl Host) {
-        self.stats.peer_starts += 1;
-        host.notice(Notice::PeerStarted);
-        self.drop_unacknowledged(caches);
-        self.repair.forget_requests();
-        self.hello.want_bulk(now);
-        self.want_resync(now);
-    }
-
-    /// Empties the resend queue and forgets what the peer was waiting for.
-    pub(crate) fn drop_unacknowledged(&mut self, caches: &mut Caches) {
-        self.places.drain(caches);
-        let queued = self.queue.count(|i| matches!(i, Item::Control(c) if Control::is_request(*c)));
-        self.resync.forget_requests(queued);
-        (self.discarded, self.discarded_dead, self.stuck) = (None, None, Stuck::default());
-    }
-}
-
-/// Ended, and on no queue.
-fn is_idle_and_dead(meta: Option<Meta>) -> bool {
-    meta.is_some_and(|m| m.flags & mark::DEAD != 0 && Place::of(&m) == Place::Idle)
 }
 
 #[cfg(test)]

@@ -1,18 +1,14 @@
-//! Events of the local kernel: into the internal cache and onto the send queue (sync-protocol.md §4).
+//! Events of the local kernel: into the internal caches (sync-protocol.md §4).
 
 use crate::peer::caches::Caches;
-use crate::peer::clock::{Millis, seconds, tick};
-use crate::peer::config::Mode;
+use crate::peer::clock::{Millis, seconds};
 use crate::peer::entry::Item;
-use crate::peer::host::Host;
-use crate::peer::machine::Machine;
+use crate::peer::generations::{Generations, SWEEP_A_TURN};
 use crate::peer::mark;
-use crate::store::{FlowId, Key, Meta};
-use zct_wire::WireError;
+use crate::peer::stats::CacheStats;
+use crate::store::{Cursor, FlowId, Key, Meta};
 use zct_wire::consts::ips;
 use zct_wire::event::Event;
-use zct_wire::expect::ExpectView;
-use zct_wire::flow::FlowView;
 use zct_wire::peer::{Expect, Flow};
 
 /// Who has caused an event: told by the port id in the message (sync-protocol.md §4).
@@ -28,71 +24,64 @@ pub enum Origin {
     Flush,
 }
 
-impl Machine {
-    /// A conntrack event that has passed the filters.
-    ///
-    /// # Errors
-    /// The kernel's message makes no sense; nothing has changed.
-    pub fn flow_event(
-        &mut self,
-        now: Millis,
-        event: Event,
-        origin: Origin,
-        view: &FlowView<'_>,
-        caches: &mut Caches,
-    ) -> Result<(), WireError> {
-        let flow = Flow::from_kernel(view)?;
-        self.flow_change(now, event, origin, &flow, view.id()?.unwrap_or(0), caches);
-        Ok(())
-    }
+/// What the machine has to do about a change of the internal caches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Nothing.
+    Nothing,
+    /// Tell the peer.
+    Tell(Item),
+    /// A flow was stored that the peer is not to hear of now.
+    Kept(FlowId),
+    /// It has ended and the peer is not to hear of it: take it out of its cache.
+    Forget(Item),
+}
 
-    /// The same with the message already read; `kernel_id` is CTA_ID.
-    pub fn flow_change(
+/// The internal caches: what the kernel has said of its flows.
+///
+/// Says of each change what has to be done about it; whether and when it is sent is not known here.
+#[derive(Debug, Default)]
+pub(crate) struct Local {
+    pub(crate) flows: CacheStats,
+    pub(crate) expects: CacheStats,
+    generations: Generations,
+    // A sweep is under way.
+    sweep: Option<Cursor>,
+}
+
+impl Local {
+    /// A flow's event; `quiet` if the peer is not to hear of it. What has no key is passed over.
+    pub(crate) fn flow(
         &mut self,
         now: Millis,
         event: Event,
-        origin: Origin,
+        quiet: bool,
         flow: &Flow,
         kernel_id: u32,
         caches: &mut Caches,
-    ) {
-        if origin == Origin::Inject {
-            return;
+    ) -> Change {
+        let Some(key) = Key::of(flow) else { return Change::Nothing };
+        if event == Event::Destroy {
+            return self.end(now, &key, flow, quiet, caches);
         }
-        let Some(key) = Key::of(flow) else { return };
-        let quiet = origin != Origin::Kernel;
-        if self.config.disable_internal_cache {
-            if !quiet {
-                self.bypass_flow(now, event, flow);
-            }
-            return;
-        }
-        match event {
-            Event::New => self.store_local(now, &key, flow, kernel_id, true, quiet, caches),
-            Event::Update => self.store_local(now, &key, flow, kernel_id, false, quiet, caches),
-            Event::Destroy => self.end_local(now, &key, flow, quiet, caches),
+        match self.store(now, &key, flow, kernel_id, event == Event::New, caches) {
+            Some(id) if quiet => Change::Kept(id),
+            Some(id) => Change::Tell(Item::Flow(id)),
+            None => Change::Nothing,
         }
     }
 
-    /// A flow of the start-up dump, or of a dump on the operator's demand: kept, not sent.
-    pub fn flow_dumped(&mut self, now: Millis, flow: &Flow, kernel_id: u32, caches: &mut Caches) {
-        if let Some(key) = Key::of(flow).filter(|_| !self.config.disable_internal_cache) {
-            self.store_local(now, &key, flow, kernel_id, false, true, caches);
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one caller a line above; a struct would only rename them")]
-    fn store_local(
+    /// Stores a flow, `anew` or merged into what is known of it; `None` when the cache is full.
+    fn store(
         &mut self,
         now: Millis,
         key: &Key,
         flow: &Flow,
         kernel_id: u32,
         anew: bool,
-        quiet: bool,
         caches: &mut Caches,
-    ) {
-        let generation = self.resync.kernel.current();
+    ) -> Option<FlowId> {
+        let generation = self.generations.current();
         let place = caches.internal.locate(key);
         let known = place.id.and_then(|id| Some((id, caches.internal.meta(id)?)));
         let (id, meta) = match known {
@@ -101,15 +90,14 @@ impl Machine {
                 let mut merged = caches.internal.flow(id).unwrap_or(*flow);
                 merged.merge(flow);
                 caches.internal.replace(id, &merged);
-                self.stats.internal.updated += 1;
+                self.flows.updated += 1;
                 (id, Meta { flags: meta.flags | mark::UPDATED, note: kernel_id, generation, ..meta })
             }
             Some((id, meta)) => {
                 caches.internal.replace(id, flow);
-                self.stats.internal.created += 1;
+                self.flows.created += 1;
                 let flags = meta.flags & !(mark::DEAD | mark::UPDATED) | mark::FRESH;
-                let born_s = seconds(now);
-                (id, Meta { flags, note: kernel_id, generation, born_s, ..meta })
+                (id, Meta { flags, note: kernel_id, generation, born_s: seconds(now), ..meta })
             }
             None => {
                 let born_s = seconds(now);
@@ -117,115 +105,77 @@ impl Machine {
                     Meta { flags: mark::FRESH, generation, born_s, note: kernel_id, ..Meta::default() };
                 match caches.internal.insert(&place, flow, meta) {
                     Ok(id) => {
-                        self.stats.internal.created += 1;
+                        self.flows.created += 1;
                         (id, meta)
                     }
                     Err(_) => {
-                        self.stats.internal.no_space += 1;
-                        return;
+                        self.flows.no_space += 1;
+                        return None;
                     }
                 }
             }
         };
         caches.internal.set_meta(id, meta);
-        if !quiet {
-            self.enqueue(now, Item::Flow(id), caches);
-        } else if self.config.mode == Mode::Alarm {
-            self.arm_refresh(now, id, caches);
-        }
+        Some(id)
     }
 
-    fn end_local(&mut self, now: Millis, key: &Key, flow: &Flow, quiet: bool, caches: &mut Caches) {
+    fn end(&mut self, now: Millis, key: &Key, flow: &Flow, quiet: bool, caches: &mut Caches) -> Change {
         let place = caches.internal.locate(key);
         let Some(id) = place.id else {
             if quiet {
-                return;
+                return Change::Nothing;
             }
             // Not in the cache, because that was emptied or was full: the peer may have it all the same. The
             // original says nothing, and the peer keeps the flow for ever.
             let status = flow.status.map(|s| s & !ips::DYING);
             let meta = Meta { flags: mark::DEAD, born_s: seconds(now), ..Meta::default() };
-            match caches.internal.insert(&place, &Flow { status, ..*flow }, meta) {
-                Ok(id) => self.enqueue(now, Item::Flow(id), caches),
-                Err(_) => self.stats.internal.destroy_failed += 1,
-            }
-            return;
+            return match caches.internal.insert(&place, &Flow { status, ..*flow }, meta) {
+                Ok(id) => Change::Tell(Item::Flow(id)),
+                Err(_) => {
+                    self.flows.destroy_failed += 1;
+                    Change::Nothing
+                }
+            };
         };
-        let Some(meta) = caches.internal.meta(id) else { return };
+        let Some(meta) = caches.internal.meta(id) else { return Change::Nothing };
         if meta.flags & mark::DEAD == 0 {
-            self.stats.internal.destroyed += 1;
+            self.flows.destroyed += 1;
         }
         if quiet {
-            self.places.remove(Item::Flow(id), caches);
-            return;
+            return Change::Forget(Item::Flow(id));
         }
         // The attributes stay as they were: what is sent of an ended flow is its last state.
         caches.internal.set_meta(id, Meta { flags: meta.flags | mark::DEAD, ..meta });
-        self.enqueue(now, Item::Flow(id), caches);
+        Change::Tell(Item::Flow(id))
     }
 
-    /// Puts something on the send queue, once.
-    pub(crate) fn enqueue(&mut self, now: Millis, item: Item, caches: &mut Caches) {
-        if self.places.claim(item, false, caches) {
-            self.queue.push(now, item);
-        }
-    }
-
-    /// An expectation event that has passed the filter of helpers.
-    ///
-    /// # Errors
-    /// The kernel's message makes no sense; nothing has changed.
-    pub fn expect_event(
+    /// An expectation's event; `quiet` if the peer is not to hear of it. One whose master is not in the
+    /// internal cache is passed over: the peer could not commit it.
+    pub(crate) fn expect(
         &mut self,
         now: Millis,
         event: Event,
-        origin: Origin,
-        view: &ExpectView<'_>,
-        caches: &mut Caches,
-    ) -> Result<(), WireError> {
-        let expect = Expect::from_kernel(view)?;
-        self.expect_change(now, event, origin, &expect, caches);
-        Ok(())
-    }
-
-    /// The same with the message already read. An expectation whose master is not in the internal cache is
-    /// passed over: the peer could not commit it.
-    pub fn expect_change(
-        &mut self,
-        now: Millis,
-        event: Event,
-        origin: Origin,
+        quiet: bool,
         expect: &Expect,
         caches: &mut Caches,
-    ) {
-        if origin == Origin::Inject {
-            return;
-        }
-        let quiet = origin != Origin::Kernel;
-        if self.config.disable_internal_cache {
-            if !quiet {
-                self.bypass_expect(now, event, expect);
-            }
-            return;
-        }
+    ) -> Change {
         if event == Event::Destroy {
-            let Some(id) = caches.internal_expect.find(expect) else { return };
-            self.stats.internal_expect.destroyed += 1;
+            let Some(id) = caches.internal_expect.find(expect) else { return Change::Nothing };
+            self.expects.destroyed += 1;
             if quiet {
-                self.places.remove(Item::Expect(id), caches);
-            } else if let Some(meta) = caches.internal_expect.meta(id) {
-                caches.internal_expect.set_meta(id, Meta { flags: meta.flags | mark::DEAD, ..meta });
-                self.enqueue(now, Item::Expect(id), caches);
+                return Change::Forget(Item::Expect(id));
             }
-            return;
+            let Some(meta) = caches.internal_expect.meta(id) else { return Change::Nothing };
+            caches.internal_expect.set_meta(id, Meta { flags: meta.flags | mark::DEAD, ..meta });
+            return Change::Tell(Item::Expect(id));
         }
         let master = Key::of(&Flow { orig: expect.master, ..Flow::default() });
         let master = master.and_then(|k| caches.internal.find(&k)).and_then(|id| caches.internal.meta(id));
         if master.is_none_or(|m| m.flags & mark::DEAD != 0) {
-            return;
+            return Change::Nothing;
         }
         let old = caches.internal_expect.find(expect).and_then(|id| caches.internal_expect.meta(id));
-        let generation = self.resync.kernel.current();
+        let generation = self.generations.current();
         let meta = match old {
             Some(meta) if event == Event::Update && meta.flags & mark::DEAD == 0 => {
                 Meta { flags: meta.flags | mark::UPDATED, generation, ..meta }
@@ -234,104 +184,71 @@ impl Machine {
             None => Meta { born_s: seconds(now), generation, ..Meta::default() },
         };
         let Some(id) = caches.internal_expect.upsert(expect, meta) else {
-            self.stats.internal_expect.no_space += 1;
-            return;
+            self.expects.no_space += 1;
+            return Change::Nothing;
         };
         match old {
-            Some(_) => self.stats.internal_expect.updated += 1,
-            None => self.stats.internal_expect.created += 1,
+            Some(_) => self.expects.updated += 1,
+            None => self.expects.created += 1,
         }
-        if !quiet {
-            self.enqueue(now, Item::Expect(id), caches);
-        }
+        if quiet { Change::Nothing } else { Change::Tell(Item::Expect(id)) }
     }
 
-    /// An expectation of the start-up dump, or of a dump on the operator's demand: kept, not sent.
-    pub fn expect_dumped(&mut self, now: Millis, expect: &Expect, caches: &mut Caches) {
-        self.expect_change(now, Event::Update, Origin::Commit, expect, caches);
-    }
+    // Comparing with the kernel.
 
-    /// An expectation of the dump that [`Machine::begin_kernel_resync`] speaks of; after its master.
-    pub fn kernel_resync_expect(&mut self, now: Millis, expect: &Expect, caches: &mut Caches) {
-        self.expect_dumped(now, expect, caches);
-    }
-
-    /// Begins to compare the internal cache with the kernel after an overrun, or in polling mode: dump the
-    /// tables into [`Machine::kernel_resync_flow`] and, if they are replicated at all,
-    /// [`Machine::kernel_resync_expect`], then call [`Machine::end_kernel_resync`].
-    pub fn begin_kernel_resync(&mut self) {
+    /// A dump of the kernel's tables begins: what it does not contain will have ended.
+    pub(crate) fn begin_dump(&mut self) {
         // Should that fail, a comparison that never came to its end has left something behind; the next one
         // takes it.
-        self.resync.kernel.advance();
-        self.resync.kernel_cursor = None;
+        self.generations.advance();
+        self.sweep = None;
     }
 
-    /// A flow of that dump. It will be sent with the bulk that follows.
-    pub fn kernel_resync_flow(&mut self, now: Millis, flow: &Flow, kernel_id: u32, caches: &mut Caches) {
-        self.flow_dumped(now, flow, kernel_id, caches);
+    /// The dump has come to its end.
+    pub(crate) fn end_dump(&mut self) {
+        self.sweep = Some(Cursor::default());
     }
 
-    /// The dump has come to its end without an error: what it did not contain has ended, and the rest is
-    /// announced again. Must not be called when the dump failed; begin again instead.
-    pub fn end_kernel_resync(&mut self, host: &mut impl Host) {
-        if self.config.disable_internal_cache {
-            return;
-        }
-        self.resync.kernel_cursor = Some(Default::default());
-        if self.config.mode != Mode::Alarm {
-            self.start_bulk(host);
-        }
+    pub(crate) fn is_sweeping(&self) -> bool {
+        self.sweep.is_some()
     }
 
-    pub(crate) fn kernel_sweep_is_running(&self) -> bool {
-        self.resync.kernel_cursor.is_some()
-    }
-
-    /// Ends a bounded number of flows that the kernel no longer has.
-    pub(crate) fn sweep_kernel_turn(&mut self, now: Millis, caches: &mut Caches) {
-        let Some(mut cursor) = self.resync.kernel_cursor else { return };
-        for _ in 0..crate::peer::resync::SWEEP_A_TURN {
+    /// Ends a bounded number of flows that the kernel no longer has; `tell` is to tell the peer.
+    pub(crate) fn sweep_turn(&mut self, caches: &mut Caches, mut tell: impl FnMut(Item, &mut Caches)) {
+        let Some(mut cursor) = self.sweep else { return };
+        for _ in 0..SWEEP_A_TURN {
             let Some(id) = caches.internal.walk(&mut cursor) else {
-                self.sweep_kernel_expects(now, caches);
-                self.resync.kernel_cursor = None;
-                self.resync.kernel.complete();
+                self.sweep_expects(caches, tell);
+                self.sweep = None;
+                self.generations.complete();
                 return;
             };
-            let Some(meta) = caches.internal.meta(id) else { continue };
-            if meta.flags & mark::DEAD == 0 && meta.generation != self.resync.kernel.current() {
-                self.stats.internal.destroyed += 1;
-                caches.internal.set_meta(id, Meta { flags: meta.flags | mark::DEAD, ..meta });
-                self.enqueue(now, Item::Flow(id), caches);
+            if self.end_if_old(Item::Flow(id), caches) {
+                self.flows.destroyed += 1;
+                tell(Item::Flow(id), caches);
             }
         }
-        self.resync.kernel_cursor = Some(cursor);
+        self.sweep = Some(cursor);
     }
 
     /// Expectations are few enough for one piece.
-    fn sweep_kernel_expects(&mut self, now: Millis, caches: &mut Caches) {
+    fn sweep_expects(&mut self, caches: &mut Caches, mut tell: impl FnMut(Item, &mut Caches)) {
         let mut cursor = 0;
         while let Some(id) = caches.internal_expect.walk(&mut cursor) {
-            let Some(meta) = caches.internal_expect.meta(id) else { continue };
-            if meta.flags & mark::DEAD == 0 && meta.generation != self.resync.kernel.current() {
-                self.stats.internal_expect.destroyed += 1;
-                caches.internal_expect.set_meta(id, Meta { flags: meta.flags | mark::DEAD, ..meta });
-                self.enqueue(now, Item::Expect(id), caches);
+            if self.end_if_old(Item::Expect(id), caches) {
+                self.expects.destroyed += 1;
+                tell(Item::Expect(id), caches);
             }
         }
     }
 
-    /// ALARM: the flow is announced again at some time within RefreshTime.
-    pub(crate) fn arm_refresh(&mut self, now: Millis, id: FlowId, caches: &mut Caches) {
-        let Some(mut meta) = caches.internal.meta(id) else { return };
-        if meta.flags & mark::DEAD != 0 {
-            return;
+    /// Marks as ended what the dump did not contain; true when it was that.
+    fn end_if_old(&self, item: Item, caches: &mut Caches) -> bool {
+        let Some(meta) = caches.meta(item) else { return false };
+        let old = meta.flags & mark::DEAD == 0 && meta.generation != self.generations.current();
+        if old {
+            caches.set_meta(item, Meta { flags: meta.flags | mark::DEAD, ..meta });
         }
-        let due = tick(now + self.refresh_interval()) + 1;
-        meta.aux = due as u32;
-        if meta.flags & mark::ARMED == 0 {
-            meta.slot = self.refresh.arm(id.to_bits(), due);
-            meta.flags |= mark::ARMED;
-        }
-        caches.internal.set_meta(id, meta);
+        old
     }
 }

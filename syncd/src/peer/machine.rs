@@ -1,33 +1,31 @@
-//! The machine's state, its timers and the operator's commands.
+//! The machine: the one place where the parts meet, and where modes differ.
+//!
+//! Everything that it is told goes to a part, and what the part makes of it to the next one: an event through
+//! [`Local`] to [`Delivery`], a message through its mode to [`Remote`] or back to [`Delivery`]. No part knows of
+//! the machine.
 
-use crate::peer::bulk::Bulk;
-use crate::peer::bypass::Bypass;
+use crate::peer::alarm::Alarm;
 use crate::peer::caches::Caches;
-use crate::peer::clock::{Millis, tick};
+use crate::peer::clock::Millis;
 use crate::peer::config::{Config, Mode};
-use crate::peer::entry::{Control, Item, Sent};
-use crate::peer::ftfw::Stuck;
-use crate::peer::hello::Hello;
+use crate::peer::delivery::Delivery;
+use crate::peer::entry::{Control, Sent};
+use crate::peer::ftfw::Ftfw;
 use crate::peer::host::{Host, Notice};
 use crate::peer::links::{Link, Links, Switch};
-use crate::peer::pace::Pacer;
-use crate::peer::place::Places;
-use crate::peer::queue::{Queue, Repair};
-use crate::peer::resync::Resync;
+use crate::peer::local::{Change, Local, Origin};
+use crate::peer::message::{Class, Data, Refusal, Verdict};
+use crate::peer::notrack::Notrack;
+use crate::peer::remote::{Applied, Remote};
 use crate::peer::stats::Stats;
-use crate::peer::track::Tracker;
-#[cfg(any(test, debug_assertions))]
-use crate::peer::{mark, place::Place, place::records};
-use crate::store::Wheel;
-#[cfg(any(test, debug_assertions))]
-use std::collections::HashSet;
-use zct_wire::peer::Encode;
+use crate::peer::timers::Timer;
+use crate::store::{Key, Meta};
+use zct_wire::WireError;
+use zct_wire::event::Event;
+use zct_wire::expect::ExpectView;
+use zct_wire::flow::FlowView;
 use zct_wire::peer::header::CONTROL_LEN;
-
-/// A peer that has sent nothing for so long is taken for absent: bulks wait for it.
-const ABSENT_MS: Millis = 3000;
-/// The keep-alive timer of FT-FW and NOTRACK, from the last transmission.
-pub(crate) const IDLE_MS: Millis = 1000;
+use zct_wire::peer::{Expect, Flow, Message, Messages};
 
 /// What makes a run repeatable.
 #[derive(Clone, Copy, Debug)]
@@ -38,45 +36,28 @@ pub struct Seed {
     pub random: u64,
 }
 
+/// What a mode knows besides what all of them do.
+#[derive(Debug)]
+pub(crate) enum Session {
+    Ftfw(Ftfw),
+    Alarm(Alarm),
+    Notrack(Notrack),
+}
+
 /// One node's side of the protocol.
 ///
 /// # Allocation
 /// Queues grow with what waits in them: four to sixteen bytes a change or an unacknowledged message.
 #[derive(Debug)]
 pub struct Machine {
-    pub(crate) config: Config,
-    pub(crate) encode: Encode,
-    pub(crate) stats: Stats,
-    pub(crate) links: Links,
-    pub(crate) random: u64,
-    /// The next sequence number.
-    pub(crate) seq: u32,
-    /// When to say something if there is nothing to say: FT-FW and NOTRACK.
-    pub(crate) keepalive_at: Millis,
-    pub(crate) last_heard: Option<Millis>,
-    pub(crate) queue: Queue,
-    pub(crate) repair: Repair,
-    pub(crate) bulk: Bulk,
-    /// The next number at the time of the latest request for a bulk.
-    pub(crate) bulk_since: u32,
-    /// The operator wants the bulk whether the peer is there or not.
-    pub(crate) bulk_forced: bool,
-    pub(crate) pacer: Pacer,
-    pub(crate) last_loss: Millis,
-    /// The resend queue, and where every record stands.
-    pub(crate) places: Places,
-    /// Highest number dropped from a full resend queue, and the highest of a deletion among them.
-    pub(crate) discarded: Option<u32>,
-    pub(crate) discarded_dead: Option<u32>,
-    pub(crate) stuck: Stuck,
-    pub(crate) last_ack: Millis,
-    pub(crate) hello: Hello,
-    pub(crate) tracker: Tracker,
-    pub(crate) resync: Resync,
-    pub(crate) refresh: Wheel,
-    pub(crate) expiry: Wheel,
-    pub(crate) expects_checked: Millis,
-    pub(crate) bypass: Bypass,
+    config: Config,
+    links: Links,
+    local: Local,
+    remote: Remote,
+    pub(crate) delivery: Delivery,
+    pub(crate) session: Session,
+    // What no part counts.
+    counted: Stats,
     purge_due: Option<Millis>,
     told_mode: bool,
     told_unsendable: bool,
@@ -91,35 +72,18 @@ impl Machine {
         if let Err(e) = config.check() {
             panic!("a configuration that cannot work: {e}");
         }
-        let encode = Encode { timeout: config.sends_timeout(), wscale: config.tcp_window_tracking };
+        let session = match config.mode {
+            Mode::Ftfw => Session::Ftfw(Ftfw::new(&config)),
+            Mode::Alarm => Session::Alarm(Alarm::new(now, config.cache_timeout_s)),
+            Mode::Notrack => Session::Notrack(Notrack::new(config.ack_window_size)),
+        };
         let mut m = Machine {
-            encode,
-            stats: Stats::default(),
             links: Links::new(links, active),
-            random: seed.random,
-            seq: seed.sequence,
-            // The greeting at once: until the peer has answered it nothing can be asked of it.
-            keepalive_at: if config.mode == Mode::Ftfw { now } else { now + IDLE_MS },
-            last_heard: None,
-            queue: Queue::default(),
-            repair: Repair::default(),
-            bulk: Bulk::default(),
-            bulk_since: 0,
-            bulk_forced: false,
-            pacer: Pacer::new(&config),
-            last_loss: 0,
-            places: Places::new(),
-            discarded: None,
-            discarded_dead: None,
-            stuck: Stuck::default(),
-            last_ack: now,
-            hello: Hello::new(config.mode == Mode::Ftfw),
-            tracker: Tracker::new(config.ack_window_size),
-            resync: Resync::default(),
-            refresh: Wheel::new(tick(now)),
-            expiry: Wheel::new(tick(now)),
-            expects_checked: now,
-            bypass: Bypass::default(),
+            local: Local::default(),
+            remote: Remote::new(&config),
+            delivery: Delivery::new(now, &config, seed.sequence, seed.random),
+            session,
+            counted: Stats::default(),
             purge_due: None,
             told_mode: false,
             told_unsendable: false,
@@ -130,6 +94,8 @@ impl Machine {
         }
         m
     }
+
+    // What it is like.
 
     /// The configuration it runs with.
     pub fn config(&self) -> &Config {
@@ -143,12 +109,26 @@ impl Machine {
         self.config.purge_timeout_s = new.purge_timeout_s;
         self.config.refresh_time_s = new.refresh_time_s;
         self.config.cache_timeout_s = new.cache_timeout_s;
-        self.encode.timeout = self.config.sends_timeout();
+        self.delivery.reconfigure(&self.config);
+        if let Session::Alarm(alarm) = &mut self.session {
+            alarm.cache_timeout_s = self.config.cache_timeout_s;
+        }
     }
 
     /// What it has counted.
-    pub fn stats(&self) -> &Stats {
-        &self.stats
+    pub fn stats(&self) -> Stats {
+        Stats {
+            sent: self.delivery.sent,
+            unsendable: self.delivery.unsendable,
+            resend_dropped: self.delivery.resend_dropped,
+            bypass_dropped: self.delivery.bypass.dropped(),
+            swept: self.remote.swept,
+            internal: self.local.flows,
+            internal_expect: self.local.expects,
+            external: self.remote.flows,
+            external_expect: self.remote.expects,
+            ..self.counted
+        }
     }
 
     /// The link to send by.
@@ -158,37 +138,36 @@ impl Machine {
 
     /// Messages sent and not acknowledged, oldest first (`-s rsqueue`).
     pub fn resend_queue(&self, caches: &Caches) -> Vec<Sent> {
-        self.places.in_flight(caches).collect()
+        self.delivery.in_flight(caches).collect()
     }
 
     /// Changes that wait to be sent, without those of a bulk (`-s queue`).
     pub fn waiting(&self) -> usize {
-        self.queue.len() + self.repair.len()
+        self.delivery.waiting()
     }
 
     /// True while a bulk is being sent.
     pub fn bulk_is_running(&self) -> bool {
-        self.bulk.is_running()
+        self.delivery.bulk_is_running()
     }
 
     /// True when a bulk that was asked for has not been received to its end.
     pub fn resync_is_running(&self) -> bool {
-        self.resync.is_waiting()
-    }
-
-    /// The next number for random things: splitmix64.
-    pub(crate) fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        matches!(&self.session, Session::Ftfw(f) if f.resync.is_waiting())
     }
 
     /// True when the peer was heard lately.
     pub fn peer_is_there(&self, now: Millis) -> bool {
-        self.last_heard.is_some_and(|t| now.saturating_sub(t) < ABSENT_MS)
+        self.delivery.peer_is_there(now)
     }
+
+    /// Seconds until a flow of the peer is forgotten; `None` in other modes than ALARM, which forget nothing.
+    pub fn expires_in_s(&self, now: Millis, meta: Meta) -> Option<u64> {
+        let Session::Alarm(alarm) = &self.session else { return None };
+        Some(alarm.expires(meta).saturating_sub(now) / 1000)
+    }
+
+    // Links.
 
     /// Tells the machine that a link went up or down.
     pub fn link_state(&mut self, link: usize, up: bool, host: &mut impl Host) {
@@ -204,33 +183,39 @@ impl Machine {
         self.links.set_payload_max(link, payload_max);
     }
 
+    // The operator's commands.
+
     /// `-n`: asks the peer for all its flows. Nothing in ALARM, where they come by themselves.
     pub fn request_resync(&mut self, now: Millis) {
-        match self.config.mode {
-            Mode::Ftfw => self.begin_resync(now),
-            Mode::Notrack => self.queue.push(now, Item::Control(Control::Resync)),
-            Mode::Alarm => {}
+        match &mut self.session {
+            Session::Ftfw(ftfw) => ftfw.begin_resync(now, &mut self.delivery),
+            Session::Notrack(_) => self.delivery.control(now, Control::Resync),
+            Session::Alarm(_) => {}
         }
     }
 
     /// `-B`: sends all flows, whether the peer is there or not. Nothing in ALARM.
     pub fn send_bulk(&mut self, host: &mut impl Host) {
-        if self.config.mode == Mode::Alarm {
+        if matches!(self.session, Session::Alarm(_)) {
             return;
         }
+        self.delivery.force_bulk();
+        self.announce_bulk(host);
+    }
+
+    /// Starts a bulk and says so.
+    fn announce_bulk(&mut self, host: &mut impl Host) {
         host.notice(Notice::BulkStarts);
-        self.bulk_forced = true;
         self.start_bulk(host);
     }
 
     /// Starts a bulk, or makes the running one go all the way round again.
-    pub(crate) fn start_bulk(&mut self, host: &mut impl Host) {
-        self.stats.bulks += 1;
+    fn start_bulk(&mut self, host: &mut impl Host) {
+        self.counted.bulks += 1;
         if self.config.disable_internal_cache {
             host.dump_kernel();
         } else {
-            self.bulk.request();
-            self.bulk_since = self.seq;
+            self.delivery.start_bulk();
         }
     }
 
@@ -244,19 +229,18 @@ impl Machine {
     fn forget_internal(&mut self, caches: &mut Caches) {
         caches.internal.clear();
         caches.internal_expect.clear();
-        self.queue.keep_controls();
-        self.repair.clear();
-        self.bulk.cancel();
-        self.places.forget_records();
-        self.refresh = Wheel::new(self.refresh.tick());
+        self.delivery.forget_records();
     }
 
     /// `-f external`: forgets the peer's flows.
     pub fn flush_external(&mut self, caches: &mut Caches) {
         caches.external.clear();
         caches.external_expect.clear();
-        self.resync.forget_sweep();
-        self.expiry = Wheel::new(self.expiry.tick());
+        match &mut self.session {
+            Session::Ftfw(ftfw) => ftfw.resync.forget_sweep(),
+            Session::Alarm(alarm) => alarm.forget(),
+            Session::Notrack(_) => {}
+        }
     }
 
     /// `-t`: flush the kernel's table and the internal cache in PurgeTimeout seconds. Returns the seconds, or
@@ -274,6 +258,272 @@ impl Machine {
         self.purge_due = None;
     }
 
+    // The kernel.
+
+    /// A conntrack event that has passed the filters.
+    ///
+    /// # Errors
+    /// The kernel's message makes no sense; nothing has changed.
+    pub fn flow_event(
+        &mut self,
+        now: Millis,
+        event: Event,
+        origin: Origin,
+        view: &FlowView<'_>,
+        caches: &mut Caches,
+    ) -> Result<(), WireError> {
+        let flow = Flow::from_kernel(view)?;
+        self.flow_change(now, event, origin, &flow, view.id()?.unwrap_or(0), caches);
+        Ok(())
+    }
+
+    /// The same with the message already read; `kernel_id` is CTA_ID.
+    pub fn flow_change(
+        &mut self,
+        now: Millis,
+        event: Event,
+        origin: Origin,
+        flow: &Flow,
+        kernel_id: u32,
+        caches: &mut Caches,
+    ) {
+        let quiet = match origin {
+            Origin::Inject => return,
+            Origin::Kernel => false,
+            Origin::Commit | Origin::Flush => true,
+        };
+        if !self.config.disable_internal_cache {
+            let change = self.local.flow(now, event, quiet, flow, kernel_id, caches);
+            self.changed(now, change, caches);
+        } else if !quiet && Key::of(flow).is_some() {
+            self.bypass_flow(now, event, flow);
+        }
+    }
+
+    /// A flow of the start-up dump, or of a dump on the operator's demand: kept, not sent.
+    pub fn flow_dumped(&mut self, now: Millis, flow: &Flow, kernel_id: u32, caches: &mut Caches) {
+        self.flow_change(now, Event::Update, Origin::Commit, flow, kernel_id, caches);
+    }
+
+    /// An expectation event that has passed the filter of helpers.
+    ///
+    /// # Errors
+    /// The kernel's message makes no sense; nothing has changed.
+    pub fn expect_event(
+        &mut self,
+        now: Millis,
+        event: Event,
+        origin: Origin,
+        view: &ExpectView<'_>,
+        caches: &mut Caches,
+    ) -> Result<(), WireError> {
+        let expect = Expect::from_kernel(view)?;
+        self.expect_change(now, event, origin, &expect, caches);
+        Ok(())
+    }
+
+    /// The same with the message already read. An expectation whose master is not in the internal cache is
+    /// passed over: the peer could not commit it.
+    pub fn expect_change(
+        &mut self,
+        now: Millis,
+        event: Event,
+        origin: Origin,
+        expect: &Expect,
+        caches: &mut Caches,
+    ) {
+        let quiet = match origin {
+            Origin::Inject => return,
+            Origin::Kernel => false,
+            Origin::Commit | Origin::Flush => true,
+        };
+        if !self.config.disable_internal_cache {
+            let change = self.local.expect(now, event, quiet, expect, caches);
+            self.changed(now, change, caches);
+        } else if !quiet {
+            let encode = self.delivery.encode();
+            self.delivery.bypass.expect(now, event, expect, encode);
+            self.local.expects.passed(event);
+        }
+    }
+
+    /// An expectation of the start-up dump, or of a dump on the operator's demand: kept, not sent.
+    pub fn expect_dumped(&mut self, now: Millis, expect: &Expect, caches: &mut Caches) {
+        self.expect_change(now, Event::Update, Origin::Commit, expect, caches);
+    }
+
+    /// What a change of the internal caches means for what is sent.
+    fn changed(&mut self, now: Millis, change: Change, caches: &mut Caches) {
+        match change {
+            Change::Nothing => {}
+            Change::Tell(item) => self.delivery.enqueue(now, item, caches),
+            Change::Kept(id) => self.delivery.stored_quietly(now, id, caches),
+            Change::Forget(item) => self.delivery.forget(item, caches),
+        }
+    }
+
+    fn bypass_flow(&mut self, now: Millis, event: Event, flow: &Flow) {
+        let encode = self.delivery.encode();
+        self.delivery.bypass.flow(now, event, flow, encode);
+        self.local.flows.passed(event);
+    }
+
+    /// A flow of a kernel dump that [`Host::dump_kernel`] asked for: sent as new. Pass no more while
+    /// [`Machine::bypass_is_full`].
+    pub fn bypass_dump(&mut self, now: Millis, flow: &Flow) {
+        self.bypass_flow(now, Event::New, flow);
+    }
+
+    /// True when the dump should wait until [`Machine::transmit`] has taken something.
+    pub fn bypass_is_full(&self) -> bool {
+        self.delivery.bypass.is_full()
+    }
+
+    /// Begins to compare the internal cache with the kernel after an overrun, or in polling mode: dump the
+    /// tables into [`Machine::kernel_resync_flow`] and, if they are replicated at all,
+    /// [`Machine::kernel_resync_expect`], then call [`Machine::end_kernel_resync`].
+    pub fn begin_kernel_resync(&mut self) {
+        self.local.begin_dump();
+    }
+
+    /// A flow of that dump. It will be sent with the bulk that follows.
+    pub fn kernel_resync_flow(&mut self, now: Millis, flow: &Flow, kernel_id: u32, caches: &mut Caches) {
+        self.flow_dumped(now, flow, kernel_id, caches);
+    }
+
+    /// An expectation of that dump; after its master.
+    pub fn kernel_resync_expect(&mut self, now: Millis, expect: &Expect, caches: &mut Caches) {
+        self.expect_dumped(now, expect, caches);
+    }
+
+    /// The dump has come to its end without an error: what it did not contain has ended, and the rest is
+    /// announced again. Must not be called when the dump failed; begin again instead.
+    pub fn end_kernel_resync(&mut self, host: &mut impl Host) {
+        if self.config.disable_internal_cache {
+            return;
+        }
+        self.local.end_dump();
+        if !matches!(self.session, Session::Alarm(_)) {
+            self.start_bulk(host);
+        }
+    }
+
+    // The peer.
+
+    /// A datagram that came in by `link`, or whole messages out of a stream (see
+    /// [`Reassembler`](crate::peer::Reassembler)).
+    ///
+    /// Bad messages are counted and cost nothing but themselves, unless their length cannot be believed: then
+    /// they cost the rest of the datagram.
+    pub fn datagram(
+        &mut self,
+        now: Millis,
+        link: usize,
+        bytes: &[u8],
+        caches: &mut Caches,
+        host: &mut impl Host,
+    ) {
+        for message in Messages::new(bytes) {
+            match message {
+                Err(bad) => self.counted.bad(bad),
+                Ok(m) => {
+                    if self.message(now, &m, caches, host) {
+                        self.heard(now, link, host);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A message: what its mode makes of it, and what follows from that. False when it was not taken.
+    fn message(&mut self, now: Millis, m: &Message<'_>, caches: &mut Caches, host: &mut impl Host) -> bool {
+        let verdict = match &mut self.session {
+            Session::Ftfw(ftfw) => ftfw.receive(now, m, &mut self.delivery, caches),
+            Session::Alarm(_) => Alarm::receive(m),
+            Session::Notrack(notrack) => notrack.receive(now, m),
+        };
+        self.count(&verdict);
+        if verdict.started {
+            host.notice(Notice::PeerStarted);
+        }
+        if verdict.renumbered {
+            host.notice(Notice::PeerRenumbered);
+        }
+        match verdict.taken {
+            Err(_) => return false,
+            Ok(Class::Data(data)) => self.data(now, (data, m.body()), caches, host),
+            Ok(Class::Resync) => {
+                host.notice(Notice::ResyncRequested);
+                self.announce_bulk(host);
+                if let Session::Ftfw(_) = self.session {
+                    self.delivery.defer(m.seq);
+                }
+            }
+            Ok(Class::Alive | Class::Ack(_) | Class::Nack(_)) => {}
+        }
+        true
+    }
+
+    fn count(&mut self, verdict: &Verdict) {
+        self.counted.lost += u64::from(verdict.lost);
+        self.counted.before += u64::from(verdict.before);
+        self.counted.peer_starts += u64::from(verdict.started);
+        match verdict.taken {
+            Ok(_) => self.counted.received += 1,
+            Err(Refusal::Header) => self.counted.header(),
+            Err(Refusal::Before) => self.counted.before += 1,
+            Err(Refusal::OtherMode) => self.counted.foreign_mode += 1,
+        }
+    }
+
+    /// Data of the peer, with the body of its message.
+    fn data(&mut self, now: Millis, data: (Data, &[u8]), caches: &mut Caches, host: &mut impl Host) {
+        let generation = match &self.session {
+            Session::Ftfw(ftfw) => ftfw.resync.generation(),
+            Session::Alarm(_) | Session::Notrack(_) => 0,
+        };
+        let applied = self.remote.apply(now, data, generation, caches, host);
+        if applied == Applied::Malformed {
+            self.counted.payload();
+        }
+        match (&mut self.session, applied) {
+            // Whatever it was about must not be swept for not having been understood.
+            (Session::Ftfw(ftfw), Applied::Malformed) => ftfw.resync.abandon(),
+            (Session::Alarm(alarm), Applied::Stored(id)) => alarm.arm(id, caches),
+            (Session::Ftfw(_) | Session::Alarm(_) | Session::Notrack(_), _) => {}
+        }
+    }
+
+    /// A message was taken that came in by `link`.
+    fn heard(&mut self, now: Millis, link: usize, host: &mut impl Host) {
+        self.delivery.heard(now);
+        if let Session::Ftfw(ftfw) = &mut self.session {
+            ftfw.heard(now, &mut self.delivery);
+        }
+        if self.links.heard(link) {
+            host.notice(Notice::LinkChanged(link));
+        }
+    }
+
+    /// Writes the next datagram into the start of `buf` and returns its length, or `None` when nothing is due.
+    /// Send it by [`Machine::active_link`]. Over TCP the same bytes go into the stream, whole and in order.
+    ///
+    /// Call it until it returns `None` or the turn's budget is used up; what is left stays due. Do not call it
+    /// while the network takes nothing: changes then collapse in the queue instead of being lost.
+    pub fn transmit(&mut self, now: Millis, caches: &mut Caches, buf: &mut [u8]) -> Option<usize> {
+        let room = self.links.room();
+        if let Session::Ftfw(ftfw) = &mut self.session {
+            ftfw.acknowledge_open(now, &mut self.delivery);
+        }
+        let written = self.delivery.fill(now, room, caches, buf);
+        if let Session::Ftfw(ftfw) = &mut self.session {
+            ftfw.filled(now, &mut self.delivery);
+        }
+        written
+    }
+
+    // Time.
+
     /// Runs the timers that are due and a bounded piece of background work. Call it when
     /// [`Machine::deadline`] has come, and before the first [`Machine::transmit`] of a turn.
     pub fn turn(&mut self, now: Millis, caches: &mut Caches, host: &mut impl Host) {
@@ -282,22 +532,27 @@ impl Machine {
             host.flush_kernel();
             self.forget_internal(caches);
         }
-        self.firm_turn(now, caches);
-        if self.hello.bulk_is_due(now) {
-            host.notice(Notice::BulkStarts);
-            self.start_bulk(host);
+        self.delivery.firm_turn(now, caches);
+        if self.delivery.hello.bulk_is_due(now) {
+            self.announce_bulk(host);
         }
-        if self.config.mode == Mode::Alarm {
-            self.alarm_turn(now, caches);
+        match &mut self.session {
+            Session::Ftfw(ftfw) => {
+                ftfw.resync_turn(now, &mut self.delivery);
+                if let Some(swept) = ftfw.sweep_turn(now, &mut self.delivery, &mut self.remote, caches) {
+                    host.notice(Notice::Swept(swept));
+                }
+            }
+            Session::Alarm(alarm) => alarm.turn(now, &mut self.delivery, &mut self.remote, caches),
+            Session::Notrack(_) => {}
         }
-        self.resync_turn(now);
-        self.sweep_turn(now, caches, host);
-        self.sweep_kernel_turn(now, caches);
-        if self.stats.unsendable > 0 && !self.told_unsendable {
+        let delivery = &mut self.delivery;
+        self.local.sweep_turn(caches, |item, caches| delivery.enqueue(now, item, caches));
+        if self.delivery.unsendable > 0 && !self.told_unsendable {
             self.told_unsendable = true;
             host.notice(Notice::Unsendable);
         }
-        if self.stats.foreign_mode > 0 && !self.told_mode {
+        if self.counted.foreign_mode > 0 && !self.told_mode {
             self.told_mode = true;
             host.notice(Notice::PeerInOtherMode);
         }
@@ -306,53 +561,44 @@ impl Machine {
     /// When to call [`Machine::turn`] and [`Machine::transmit`] again if nothing happens before: a time, which
     /// may be past, or `None` for never.
     pub fn deadline(&self, now: Millis) -> Option<Millis> {
-        [self.turn_deadline(now), self.transmit_deadline(now)].into_iter().flatten().min()
+        Timer::ALL.into_iter().filter_map(|t| self.due(t, now)).min()
     }
 
     /// When to call [`Machine::turn`]. While the network takes nothing this is the time to wake up at, besides
     /// the network itself: what [`Machine::transmit`] has to say would be due all the time.
     pub fn turn_deadline(&self, now: Millis) -> Option<Millis> {
-        let sweep = (self.resync.is_sweeping() || self.kernel_sweep_is_running()).then_some(now);
-        let alarm = if self.config.mode == Mode::Alarm { self.alarm_due() } else { None };
-        let hello = [self.hello.bulk_due(), self.hello.firm_due()];
-        let timers = [sweep, alarm, self.resync.due(), self.purge_due];
-        timers.into_iter().chain(hello).flatten().min()
+        Timer::ALL.into_iter().filter(|t| !t.sends()).filter_map(|t| self.due(t, now)).min()
     }
 
-    fn transmit_deadline(&self, now: Millis) -> Option<Millis> {
-        if self.links.room() < CONTROL_LEN {
+    /// When a timer is due: the one table of them.
+    fn due(&self, timer: Timer, now: Millis) -> Option<Millis> {
+        let room = self.links.room();
+        if timer.sends() && room < CONTROL_LEN {
             return None; // no message fits this link
         }
-        let keepalive = (self.config.mode != Mode::Alarm).then_some(self.keepalive_at);
-        let gather = self.queue.due(self.config.gather_ms);
-        let bypass = self.bypass.due(self.config.gather_ms);
-        let live = self.places.live();
-        let paced = self.has_paced_work(now).then(|| self.pacer.next(now, live, self.may_trickle(now)));
-        let acks = self.tracker.ack_due().filter(|_| self.config.mode == Mode::Ftfw);
-        let answer = self.hello.answer_due().filter(|_| self.config.mode == Mode::Ftfw);
-        [keepalive, gather, bypass, paced, acks, answer].into_iter().flatten().min()
+        match (timer, &self.session) {
+            (Timer::Purge, _) => self.purge_due,
+            (Timer::Firm, _) => self.delivery.hello.firm_due(),
+            (Timer::Bulk, _) => self.delivery.hello.bulk_due(),
+            (Timer::Announce, _) => self.delivery.announce_due(),
+            (Timer::Expire, Session::Alarm(alarm)) => alarm.due(),
+            (Timer::Resync, Session::Ftfw(ftfw)) => ftfw.resync.due(),
+            (Timer::Sweep, Session::Ftfw(ftfw)) if ftfw.resync.is_sweeping() => Some(now),
+            (Timer::Sweep, _) => self.local.is_sweeping().then_some(now),
+            (Timer::KeepAlive, _) => self.delivery.keepalive_due(),
+            (Timer::Gather, _) => self.delivery.queue_due(),
+            (Timer::Bypass, _) => self.delivery.bypass_due(),
+            (Timer::Paced, _) => self.delivery.paced_due(now, room),
+            (Timer::Acknowledge, Session::Ftfw(ftfw)) => ftfw.ack_due(),
+            (Timer::Answer, _) => self.delivery.hello.answer_due(),
+            (Timer::Expire | Timer::Resync | Timer::Acknowledge, _) => None,
+        }
     }
 
     /// Panics when the books are wrong: what stands in the caches and what is on the queues do not agree. For
     /// tests; looks at everything.
     #[cfg(any(test, debug_assertions))]
     pub fn check(&self, caches: &Caches) {
-        self.places.check(caches);
-        assert!(self.places.live() <= self.config.resend_queue_size, "the resend queue has its limit");
-        assert!(self.config.mode == Mode::Ftfw || self.places.live() == 0, "nothing is kept for a resend");
-        let told = self.bulk_is_pending() || self.hello.is_saying() || self.hello.firm_due().is_some();
-        let queued: HashSet<Item> = self.queue.items().collect();
-        let paced: HashSet<Item> = self.repair.items().collect();
-        for (item, place) in records(caches) {
-            let dead = caches.meta(item).is_some_and(|m| m.flags & mark::DEAD != 0);
-            match place {
-                Place::Queued => {
-                    assert!(queued.contains(&item), "{item:?} is not on its queue")
-                }
-                Place::Paced => assert!(paced.contains(&item), "{item:?} is not on its queue"),
-                Place::Idle => assert!(!dead || told, "the end of {item:?} is forgotten"),
-                Place::InFlight(_) => {}
-            }
-        }
+        self.delivery.check(caches);
     }
 }

@@ -16,6 +16,17 @@
 //! * Messages of an unknown type are counted and passed over, not asked for again for ever.
 //! * Ranges that no one can send again are made good by a bulk.
 //! * A flow goes out as new until the peer has it, so that nothing of an earlier flow with its tuple stays.
+//!
+//! There are two floors. *Parts* own their state and what must always be true of it; *the machine* is the only
+//! place where they meet, and no part imports it. From the ground up, each using only what stands before it:
+//!
+//! * `clock`, `entry`, `mark`, `config`, `stats`, `host`, `caches`: what all of them speak of;
+//! * `queue`, `ring`, `place`, `bulk`, `track`, `pace`, `stuck`, `links`, `bypass`, `hello`, `generations`,
+//!   `resync`, `refresh`, `message`, `timers`: one thing each;
+//! * `local` and `remote`: the caches of the kernel's flows and of the peer's;
+//! * `delivery`: everything that goes out, until the peer has it;
+//! * `ftfw`, `alarm`, `notrack`: what a message means in each mode;
+//! * `machine`.
 
 // A new type of message does not pass unseen: no arm takes what has no name.
 #![deny(clippy::wildcard_enum_match_arm)]
@@ -29,20 +40,26 @@ mod config;
 mod delivery;
 mod entry;
 mod ftfw;
+mod generations;
 mod hello;
 mod host;
 mod links;
 mod local;
 mod machine;
 mod mark;
+mod message;
+mod notrack;
 mod pace;
 mod place;
 mod queue;
+mod refresh;
 mod remote;
 mod resync;
 mod ring;
 mod stats;
 mod stream;
+mod stuck;
+mod timers;
 mod track;
 
 pub use caches::Caches;

@@ -1,64 +1,93 @@
-//! Data of the peer: into the external cache, or to the host for the kernel (sync-protocol.md §6).
+//! Data of the peer: into the external caches, or to the host for the kernel (sync-protocol.md §6).
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::{Millis, seconds};
-use crate::peer::config::Mode;
-use crate::peer::ftfw::Data;
+use crate::peer::config::{Config, Mode};
 use crate::peer::host::Host;
-use crate::peer::machine::Machine;
 use crate::peer::mark;
-use crate::store::{Key, Meta};
+use crate::peer::message::Data;
+use crate::peer::stats::CacheStats;
+use crate::store::{ExpectId, FlowId, Key, Meta};
 use zct_wire::event::Event;
 use zct_wire::peer::{Expect, Flow};
 
-impl Machine {
-    /// The body of a data message that was accepted.
-    pub(crate) fn apply(
-        &mut self,
-        now: Millis,
-        data: Data,
-        body: &[u8],
-        caches: &mut Caches,
-        host: &mut impl Host,
-    ) {
-        let good = match data {
-            Data::Flow(event) => self.apply_flow(now, event, body, caches, host),
-            Data::Expect(event) => self.apply_expect(now, event, body, caches, host),
-        };
-        if !good {
-            self.stats.payload();
-            // Whatever it was about must not be swept for not having been understood.
-            self.resync.abandon();
+/// What became of a data message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// A flow was stored or renewed.
+    Stored(FlowId),
+    /// Anything else that makes sense.
+    Done,
+    /// The body makes none.
+    Malformed,
+}
+
+/// The external caches: what the peer has said of its flows.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    // Counted; `swept` is of both kinds.
+    pub(crate) flows: CacheStats,
+    pub(crate) expects: CacheStats,
+    pub(crate) swept: u64,
+    // `DisableExternalCache`: nothing is kept.
+    injects: bool,
+    // Updates are events and not complete.
+    merges: bool,
+}
+
+impl Remote {
+    pub(crate) fn new(config: &Config) -> Self {
+        Remote {
+            flows: CacheStats::default(),
+            expects: CacheStats::default(),
+            swept: 0,
+            injects: config.disable_external_cache,
+            merges: config.mode == Mode::Notrack,
         }
     }
 
-    fn apply_flow(
+    /// The body of a data message that was accepted. What it stores is of this `generation`.
+    pub(crate) fn apply(
+        &mut self,
+        now: Millis,
+        (data, body): (Data, &[u8]),
+        generation: u8,
+        caches: &mut Caches,
+        host: &mut impl Host,
+    ) -> Applied {
+        let applied = match data {
+            Data::Flow(event) => self.flow(now, event, body, generation, caches, host),
+            Data::Expect(event) => self.expect(now, event, body, generation, caches, host),
+        };
+        applied.unwrap_or(Applied::Malformed)
+    }
+
+    fn flow(
         &mut self,
         now: Millis,
         event: Event,
         body: &[u8],
+        generation: u8,
         caches: &mut Caches,
         host: &mut impl Host,
-    ) -> bool {
+    ) -> Option<Applied> {
         // A flow without a key could not be told from others, nor committed: it is as good as malformed.
-        let Ok(flow) = Flow::decode(body) else { return false };
-        let Some(key) = Key::of(&flow) else { return false };
-        if self.config.disable_external_cache {
+        let flow = Flow::decode(body).ok()?;
+        let key = Key::of(&flow)?;
+        if self.injects {
             host.inject_flow(event, &flow);
-            return true;
+            return Some(Applied::Done);
         }
         let place = caches.external.locate(&key);
         if event == Event::Destroy {
             match place.id {
-                Some(id) => {
-                    caches.external.remove(id);
-                    self.stats.external.destroyed += 1;
-                }
-                None => self.stats.external.destroy_failed += 1,
+                Some(id) => self.forget_flow(id, caches),
+                None => self.flows.destroy_failed += 1,
             }
-            return true;
+            return Some(Applied::Done);
         }
-        let (note, generation) = (seconds(now), self.resync.peer.current());
+        let note = seconds(now);
+        let counts = &mut self.flows;
         let known = place.id.and_then(|id| Some((id, caches.external.meta(id)?)));
         let id = match known {
             Some((id, meta)) if event == Event::Update => {
@@ -66,79 +95,93 @@ impl Machine {
                 // absent there too. The original merges, and keeps the mark or the helper of an earlier flow
                 // with the same tuple. Only without an internal cache, in NOTRACK, are they events.
                 let mut updated = flow;
-                if self.config.mode == Mode::Notrack {
+                if self.merges {
                     updated = caches.external.flow(id).unwrap_or(flow);
                     updated.merge(&flow);
                 }
                 caches.external.replace(id, &updated);
                 let flags = meta.flags | mark::UPDATED;
                 caches.external.set_meta(id, Meta { flags, note, generation, ..meta });
-                self.stats.external.updated += 1;
+                counts.updated += 1;
                 id
             }
             Some((id, meta)) => {
                 caches.external.replace(id, &flow);
                 let flags = meta.flags & !mark::UPDATED;
                 caches.external.set_meta(id, Meta { flags, note, generation, born_s: note, ..meta });
-                self.stats.external.created += 1;
+                counts.created += 1;
                 id
             }
             None => {
                 let meta = Meta { note, generation, born_s: note, ..Meta::default() };
                 match caches.external.insert(&place, &flow, meta) {
                     Ok(id) => {
-                        self.stats.external.created += 1;
+                        counts.created += 1;
                         id
                     }
                     Err(_) => {
-                        self.stats.external.no_space += 1;
-                        return true;
+                        counts.no_space += 1;
+                        return Some(Applied::Done);
                     }
                 }
             }
         };
-        if self.config.mode == Mode::Alarm {
-            self.arm_expiry(id, caches);
-        }
-        true
+        Some(Applied::Stored(id))
     }
 
-    fn apply_expect(
+    fn expect(
         &mut self,
         now: Millis,
         event: Event,
         body: &[u8],
+        generation: u8,
         caches: &mut Caches,
         host: &mut impl Host,
-    ) -> bool {
-        let Ok(expect) = Expect::decode(body) else { return false };
-        if expect.family().is_none() || expect.tuple.proto.is_none() {
-            return false;
-        }
-        if self.config.disable_external_cache {
+    ) -> Option<Applied> {
+        let expect = Expect::decode(body).ok()?;
+        expect.family()?;
+        expect.tuple.proto?;
+        if self.injects {
             host.inject_expect(event, &expect);
-            return true;
+            return Some(Applied::Done);
         }
         let old = caches.external_expect.find(&expect);
         if event == Event::Destroy {
             match old {
-                Some(id) => {
-                    caches.external_expect.remove(id);
-                    self.stats.external_expect.destroyed += 1;
-                }
-                None => self.stats.external_expect.destroy_failed += 1,
+                Some(id) => self.forget_expect(id, caches),
+                None => self.expects.destroy_failed += 1,
             }
-            return true;
+            return Some(Applied::Done);
         }
         let note = seconds(now);
         let old_meta = old.and_then(|id| caches.external_expect.meta(id));
         let born_s = old_meta.filter(|_| event == Event::Update).map_or(note, |m| m.born_s);
-        let meta = Meta { note, born_s, generation: self.resync.peer.current(), ..Meta::default() };
+        let meta = Meta { note, born_s, generation, ..Meta::default() };
+        let counts = &mut self.expects;
         match (caches.external_expect.upsert(&expect, meta), old) {
-            (Some(_), Some(_)) => self.stats.external_expect.updated += 1,
-            (Some(_), None) => self.stats.external_expect.created += 1,
-            (None, _) => self.stats.external_expect.no_space += 1,
+            (Some(_), Some(_)) => counts.updated += 1,
+            (Some(_), None) => counts.created += 1,
+            (None, _) => counts.no_space += 1,
         }
-        true
+        Some(Applied::Done)
+    }
+
+    /// A flow that has ended, or was not announced again.
+    pub(crate) fn forget_flow(&mut self, id: FlowId, caches: &mut Caches) {
+        caches.external.remove(id);
+        self.flows.destroyed += 1;
+    }
+
+    /// The same for an expectation.
+    pub(crate) fn forget_expect(&mut self, id: ExpectId, caches: &mut Caches) {
+        caches.external_expect.remove(id);
+        self.expects.destroyed += 1;
+    }
+
+    /// So many were removed by a turn of a sweep; `total` by all of it, when that was the last.
+    pub(crate) fn count_swept(&mut self, flows: u64, expects: u64, total: Option<u64>) {
+        self.flows.destroyed += flows;
+        self.expects.destroyed += expects;
+        self.swept += total.unwrap_or(0);
     }
 }

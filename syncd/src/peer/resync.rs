@@ -7,55 +7,19 @@
 //! the request put on its queue has arrived. (The acknowledgement of the request alone is not enough: the
 //! original may queue it just before the flows.) Numbers that are missing are requests too, because what they
 //! named comes again later: the wait starts over with each. For our own bulks, which are paced, see
-//! `Repair::defer` in `send`: we do not acknowledge the request before we have sent everything.
+//! `Repair::defer`: we do not acknowledge the request before we have sent everything.
 //!
 //! Only flows that no message has touched since the request are removed then.
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
-use crate::peer::entry::{Control, Item};
-use crate::peer::host::{Host, Notice};
-use crate::peer::machine::Machine;
-use crate::store::{Cursor, GENERATIONS};
+use crate::peer::generations::{Generations, SWEEP_A_TURN};
+use crate::store::Cursor;
 use zct_wire::peer::header::after;
 
 /// Bulks that are asked for without the operator's wish are at least this far apart: a bad network gives many
 /// reasons for one.
 const ASK_APART_MS: Millis = 2000;
-/// Records that one turn looks at.
-pub(crate) const SWEEP_A_TURN: usize = 4096;
-
-/// Which sweep has seen a record, in few bits.
-#[derive(Debug, Default)]
-pub(crate) struct Generations {
-    current: u8,
-    // The oldest generation that a record may still have.
-    floor: u8,
-}
-
-impl Generations {
-    /// The generation of what is seen now.
-    pub(crate) fn current(&self) -> u8 {
-        self.current
-    }
-
-    /// Makes everything there is old. False when that is not possible, because sweeps were begun again and
-    /// again without one that completed, and the next number is that of the oldest: then something old may
-    /// escape this sweep, and another has to follow. Nothing fresh is ever taken.
-    pub(crate) fn advance(&mut self) -> bool {
-        let next = (self.current + 1) % GENERATIONS;
-        let free = next != self.floor;
-        if free {
-            self.current = next;
-        }
-        free
-    }
-
-    /// Everything old is gone.
-    pub(crate) fn complete(&mut self) {
-        self.floor = self.current;
-    }
-}
 
 /// How far the peer's bulk has come.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -69,28 +33,24 @@ enum State {
     Sweeping { cursor: Cursor, swept: u64 },
 }
 
-/// Bulks asked for, and comparisons with the kernel.
+/// Bulks asked for, and the sweeps that follow them.
 #[derive(Debug, Default)]
 pub(crate) struct Resync {
     state: State,
     /// Requests that wait to be sent or acknowledged, those in `held` included.
-    pub(crate) requests: usize,
+    requests: usize,
     /// Requests that wait for the peer's answer to our HELLO: how many. One bulk will do for all of them.
     held: usize,
     /// A request fell out of the full resend queue: what it asked for is made good by a bulk as soon as the
     /// peer is heard.
-    pub(crate) overdue: bool,
+    overdue: bool,
     /// When to ask next, if that has to wait. Counts as a request until then.
     due: Option<Millis>,
     last_asked: Option<Millis>,
     /// This sweep may leave something behind.
     another: bool,
     /// Of the external caches.
-    pub(crate) peer: Generations,
-    /// Of the internal caches.
-    pub(crate) kernel: Generations,
-    /// A sweep of the internal cache.
-    pub(crate) kernel_cursor: Option<Cursor>,
+    peer: Generations,
 }
 
 impl Resync {
@@ -139,6 +99,61 @@ impl Resync {
         self.requests = self.requests.saturating_sub(1);
     }
 
+    /// So many requests fell out of the full resend queue.
+    pub(crate) fn given_up(&mut self, requests: usize) {
+        self.requests = self.requests.saturating_sub(requests);
+        self.overdue |= requests > 0;
+    }
+
+    /// True once when that has happened.
+    pub(crate) fn take_overdue(&mut self) -> bool {
+        std::mem::take(&mut self.overdue)
+    }
+
+    /// What the peer sends from now on is of this generation.
+    pub(crate) fn generation(&self) -> u8 {
+        self.peer.current()
+    }
+
+    /// A bulk is being asked for: remembers what was known before. The request itself is told by
+    /// [`Resync::requested`].
+    pub(crate) fn begin(&mut self, now: Millis) {
+        if self.due.take().is_some() {
+            self.answered();
+        }
+        self.last_asked = Some(now);
+        self.another |= !self.peer.advance();
+        self.state = State::Waiting { barrier: None };
+    }
+
+    /// A bulk is wanted, not before `at`. True if it may be asked for now; otherwise it becomes due later.
+    pub(crate) fn want_at(&mut self, now: Millis, at: Millis) -> bool {
+        let earliest = self.last_asked.map_or(at, |t| at.max(t + ASK_APART_MS));
+        if earliest > now && self.due.is_none() {
+            // What is under way must not end in a sweep before this one has come.
+            self.due = Some(earliest);
+            self.requested();
+        }
+        earliest <= now
+    }
+
+    /// The request that was told last has to wait for the answer to our HELLO.
+    pub(crate) fn hold(&mut self) {
+        self.held += 1;
+    }
+
+    /// The answer is there. True when a bulk has to be asked for in place of what waited.
+    pub(crate) fn release(&mut self) -> bool {
+        let held = std::mem::take(&mut self.held);
+        self.requests = self.requests.saturating_sub(held);
+        held > 0
+    }
+
+    /// True once when the sweep that has ended may have left something behind.
+    pub(crate) fn take_another(&mut self) -> bool {
+        std::mem::take(&mut self.another)
+    }
+
     /// An acknowledgement up to `to` has been worked through; the next number we send is `next`.
     pub(crate) fn acknowledged(&mut self, to: u32, next: u32) {
         let State::Waiting { barrier } = &mut self.state else { return };
@@ -155,101 +170,43 @@ impl Resync {
     }
 }
 
-impl Machine {
-    /// Asks the peer for everything, and remembers what was known before.
-    pub(crate) fn begin_resync(&mut self, now: Millis) {
-        if self.resync.due.take().is_some() {
-            self.resync.answered();
-        }
-        self.resync.last_asked = Some(now);
-        self.resync.another |= !self.resync.peer.advance();
-        self.resync.state = State::Waiting { barrier: None };
-        self.request(now, Control::Resync);
-    }
+/// What a turn of a sweep has removed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Swept {
+    pub(crate) flows: u64,
+    pub(crate) expects: u64,
+    /// The whole sweep, when that was the last turn.
+    pub(crate) total: Option<u64>,
+}
 
-    /// Something may have been lost that only a bulk brings back: asks for one now, or soon if one was asked
-    /// for just now.
-    ///
-    /// Not with `DisableExternalCache`: every bulk of the peer would make the kernel's flows anew.
-    pub(crate) fn want_resync(&mut self, now: Millis) {
-        self.want_resync_at(now, now);
-    }
-
-    /// The same, but not before `at`.
-    pub(crate) fn want_resync_at(&mut self, now: Millis, at: Millis) {
-        if self.config.disable_external_cache {
-            return;
-        }
-        let earliest = self.resync.last_asked.map_or(at, |t| at.max(t + ASK_APART_MS));
-        if earliest <= now {
-            self.begin_resync(now);
-        } else if self.resync.due.is_none() {
-            // What is under way must not end in a sweep before this one has come.
-            self.resync.due = Some(earliest);
-            self.resync.requested();
-        }
-    }
-
-    /// Asks if it is time to.
-    pub(crate) fn resync_turn(&mut self, now: Millis) {
-        if self.resync.due.is_some_and(|due| due <= now) {
-            self.begin_resync(now);
-        }
-    }
-
-    /// Sends a request, or waits until the peer has answered our HELLO: the original acknowledges what it
-    /// has not received as long as HELLO stands on it.
-    pub(crate) fn request(&mut self, now: Millis, request: Control) {
-        self.resync.requested();
-        if self.hello.is_saying() {
-            self.resync.held += 1;
-        } else {
-            self.queue.push(now, Item::Control(request));
-        }
-    }
-
-    /// The peer has answered our HELLO: from now on its acknowledgements can be believed. What was found
-    /// missing meanwhile it cannot send again, because each HELLO has emptied its resend queue: a bulk is
-    /// asked for instead.
-    pub(crate) fn release_requests(&mut self, now: Millis) {
-        let held = std::mem::take(&mut self.resync.held);
-        if held > 0 {
-            self.resync.requests = self.resync.requests.saturating_sub(held);
-            self.begin_resync(now);
-        }
-    }
-
+impl Resync {
     /// Removes a bounded number of flows that the peer no longer has.
-    pub(crate) fn sweep_turn(&mut self, now: Millis, caches: &mut Caches, host: &mut impl Host) {
-        let State::Sweeping { mut cursor, mut swept } = self.resync.state else { return };
-        let current = self.resync.peer.current();
+    pub(crate) fn sweep_turn(&mut self, caches: &mut Caches) -> Swept {
+        let mut turn = Swept::default();
+        let State::Sweeping { mut cursor, swept } = self.state else { return turn };
+        let current = self.peer.current();
         for _ in 0..SWEEP_A_TURN {
             let Some(id) = caches.external.walk(&mut cursor) else {
-                swept += self.sweep_expects(caches);
-                self.resync.state = State::Idle;
-                self.resync.peer.complete();
-                self.stats.swept += swept;
-                host.notice(Notice::Swept(swept));
-                if std::mem::take(&mut self.resync.another) {
-                    self.want_resync(now);
-                }
-                return;
+                turn.expects = self.sweep_expects(caches);
+                turn.total = Some(swept + turn.flows + turn.expects);
+                self.state = State::Idle;
+                self.peer.complete();
+                return turn;
             };
             if caches.external.meta(id).is_some_and(|m| m.generation != current) {
                 caches.external.remove(id);
-                self.stats.external.destroyed += 1;
-                swept += 1;
+                turn.flows += 1;
             }
         }
-        self.resync.state = State::Sweeping { cursor, swept };
+        self.state = State::Sweeping { cursor, swept: swept + turn.flows };
+        turn
     }
 
-    fn sweep_expects(&mut self, caches: &mut Caches) -> u64 {
-        let (current, mut cursor, mut swept) = (self.resync.peer.current(), 0, 0);
+    fn sweep_expects(&self, caches: &mut Caches) -> u64 {
+        let (current, mut cursor, mut swept) = (self.peer.current(), 0, 0);
         while let Some(id) = caches.external_expect.walk(&mut cursor) {
             if caches.external_expect.meta(id).is_some_and(|m| m.generation != current) {
                 caches.external_expect.remove(id);
-                self.stats.external_expect.destroyed += 1;
                 swept += 1;
             }
         }
@@ -292,19 +249,5 @@ mod tests {
         r.answered();
         r.acknowledged(10, 12);
         assert_eq!(r.state, State::Waiting { barrier: Some(12) });
-    }
-
-    #[test]
-    fn generations_never_come_round_to_a_live_one() {
-        let mut g = Generations::default();
-        let first = g.current();
-        for i in 0..100 {
-            assert_eq!(g.advance(), i < 31);
-            assert_ne!(g.current(), first);
-        }
-        g.complete();
-        let second = g.current();
-        assert!(g.advance());
-        assert_ne!(g.current(), second);
     }
 }

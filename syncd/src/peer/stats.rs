@@ -1,5 +1,6 @@
 //! Counters, named after what `conntrackd -s` prints (conntrackd.md §4).
 
+use zct_wire::event::Event;
 use zct_wire::peer::Bad;
 
 /// What became of changes to one cache.
@@ -17,6 +18,17 @@ pub struct CacheStats {
     pub destroyed: u64,
     /// Removals of entries that are not there.
     pub destroy_failed: u64,
+}
+
+impl CacheStats {
+    /// Something was told to the peer without being kept.
+    pub(crate) fn passed(&mut self, event: Event) {
+        match event {
+            Event::New => self.created += 1,
+            Event::Update => self.updated += 1,
+            Event::Destroy => self.destroyed += 1,
+        }
+    }
 }
 
 /// What the protocol machine has counted since it started.

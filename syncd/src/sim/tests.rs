@@ -174,14 +174,14 @@ fn unknown_messages_are_passed_over() {
     let mut w = pair(1, Quality::PERFECT, &config());
     w.run(5000);
     let now = w.now;
-    let seq = w.nodes[1].ours().machine.seq;
+    let seq = w.nodes[1].ours().machine.delivery.seq;
     // Type 6, then a flag that is never sent, then a good one; as if node 1 had sent them.
     for (i, head) in [[0x16, 0], [0x10, 0x80], [0x1a, 0x10]].into_iter().enumerate() {
         let mut bytes = vec![head[0], head[1], 0, 8];
         bytes.extend((seq + i as u32).to_be_bytes());
         w.nodes[0].datagram(now, &bytes);
     }
-    w.nodes[1].ours().machine.seq += 3;
+    w.nodes[1].ours().machine.delivery.seq += 3;
     w.run(5000);
     let node = w.nodes[0].ours();
     assert_eq!((node.machine.stats().bad_header, node.machine.stats().lost), (2, 0));

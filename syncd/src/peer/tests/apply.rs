@@ -27,7 +27,7 @@ fn message(b: &mut Bench, number: u8) {
 fn every_type_changes_its_own_cache_and_no_other() {
     for number in 0..16 {
         let mut b = Bench::greeted(Config::default());
-        let before = *b.m.stats();
+        let before = b.m.stats();
         message(&mut b, number);
         let s = b.m.stats();
         let flows = s.external != before.external;

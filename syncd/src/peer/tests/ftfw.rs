@@ -57,7 +57,7 @@ fn a_starting_peer_is_filled_once() {
     for n in 0..100 {
         b.event(Event::New, &flow(n));
     }
-    let first = b.m.seq;
+    let first = b.m.delivery.seq;
     let sent = b.run(10);
     assert_eq!(sent.len(), 100);
     b.control(flag::ACK, Some((first, first + 99)));
@@ -194,7 +194,7 @@ fn acknowledges_by_window_and_timer() {
 
 /// How much of the acknowledgement window the greetings have left.
 fn window_left(b: &Bench) -> u32 {
-    format!("{:?}", b.m.tracker)
+    format!("{:?}", b.m.session)
         .split("window: ")
         .nth(1)
         .and_then(|s| s.split(',').next())
@@ -219,7 +219,7 @@ fn a_busy_node_acknowledges_in_time() {
 #[test]
 fn bad_messages_are_counted_and_cost_only_themselves() {
     let mut b = Bench::greeted(Config::default());
-    let before = *b.m.stats();
+    let before = b.m.stats();
     b.receive(&[0x1a, 0x10, 0]);
     b.receive(&[0x1a, 0x10, 0, 0, 0, 0, 0, 0]);
     b.receive(&[0x2a, 0x10, 0, 8, 0, 0, 0, 0]);
@@ -240,7 +240,7 @@ fn bad_messages_are_counted_and_cost_only_themselves() {
     b.peer_seq += 1;
     b.receive(&m);
     b.data(Event::New, 0, &flow(1));
-    let s = *b.m.stats();
+    let s = b.m.stats();
     let d = |f: fn(&crate::peer::Stats) -> u64| f(&s) - f(&before);
     assert_eq!((d(|s| s.truncated), d(|s| s.bad_size), d(|s| s.bad_version)), (2, 1, 1));
     assert_eq!((d(|s| s.bad_header), d(|s| s.bad_payload), d(|s| s.malformed)), (5, 1, 10));

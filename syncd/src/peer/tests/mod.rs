@@ -118,7 +118,7 @@ impl Bench {
         }
         assert!(!b.m.resync_is_running() && !b.m.bulk_is_running());
         b.run(1100);
-        let last = b.m.seq.wrapping_sub(1);
+        let last = b.m.delivery.seq.wrapping_sub(1);
         b.control(flag::ACK, Some((OURS, last)));
         assert_eq!(b.m.resend_queue(&b.caches), []);
         b

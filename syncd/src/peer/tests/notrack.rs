@@ -31,7 +31,7 @@ fn takes_everything() {
     b.data(Event::New, 0, &flow(3));
     b.control(flag::ACK, Some((1, 2)));
     b.control(flag::NACK, Some((1, 2)));
-    let s = *b.m.stats();
+    let s = b.m.stats();
     assert_eq!((s.lost, s.before, s.bad_header), (3, 1, 2));
     assert_eq!(b.caches.external.counts().flows, 3);
 }

@@ -238,7 +238,7 @@ fn bulks_wait_for_the_peer() {
     }
     b.run(10);
     b.run(10_000); // nobody answers
-    b.m.hello.want_bulk(b.now);
+    b.m.delivery.hello.want_bulk(b.now);
     let quiet = b.run(3000).iter().filter(|s| s.flow.is_some()).count();
     assert_eq!(quiet, 0);
     b.m.send_bulk(&mut b.log);

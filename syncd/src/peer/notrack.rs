@@ -1,0 +1,38 @@
+//! NOTRACK: best effort (sync-protocol.md §5.3).
+
+use crate::peer::clock::Millis;
+use crate::peer::message::{Class, Refusal, Verdict, classify, length};
+use crate::peer::track::{Seen, Tracker};
+use zct_wire::peer::Message;
+
+/// One node's side of NOTRACK: the peer's numbers are looked at to count what is missing, and everything is
+/// taken in any order.
+#[derive(Debug)]
+pub(crate) struct Notrack {
+    tracker: Tracker,
+}
+
+impl Notrack {
+    /// `window` is ACKWindowSize, of which nothing comes here.
+    pub(crate) fn new(window: u32) -> Self {
+        Notrack { tracker: Tracker::new(window) }
+    }
+
+    /// Takes a message or refuses it.
+    pub(crate) fn receive(&mut self, now: Millis, m: &Message<'_>) -> Verdict {
+        let class = match classify(m) {
+            Some(c @ (Class::Data(_) | Class::Alive | Class::Resync)) => c,
+            Some(Class::Ack(_) | Class::Nack(_)) | None => return Verdict::refuse(Refusal::Header),
+        };
+        let mut verdict = Verdict::take(class);
+        match self.tracker.look(now, m.seq) {
+            Seen::InOrder | Seen::NewRow => _ = self.tracker.accept(now, m.seq, false),
+            Seen::Gap(gap) => {
+                verdict.lost = length(gap);
+                self.tracker.accept(now, m.seq, true);
+            }
+            Seen::Before => verdict.before = true,
+        }
+        verdict
+    }
+}
