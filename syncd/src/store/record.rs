@@ -78,7 +78,6 @@ pub(crate) mod bit {
         assert!(seen == ATTRIBUTES && SPARE.count_ones() >= 1);
         assert!(ATTRIBUTES & META == 0 && (ATTRIBUTES | META) & GENERATION == 0);
         assert!(ATTRIBUTES | META | GENERATION == u32::MAX);
-        assert!(GENERATION >> GENERATION_SHIFT == crate::store::GENERATIONS as u32 - 1);
     };
 }
 

@@ -1,9 +1,9 @@
 //! Userspace helpers: read and kept, and said to be without effect, each once.
 
-use super::super::parse::raw::{RawHelper, RawHelpers, RawPolicy};
+use super::super::parse::raw::{RawHelper, RawHelpers, RawPolicy, Set};
 use super::super::report::{At, Report, Severity};
 use super::super::settings::{Helper, Helpers, Policy};
-use super::{value, warn};
+use super::given::{value, warn};
 
 pub(super) fn helpers(raw: RawHelpers, report: &mut Report) -> Helpers {
     let mut types: Vec<Helper> = Vec::new();
@@ -27,7 +27,7 @@ pub(super) fn helpers(raw: RawHelpers, report: &mut Report) -> Helpers {
 }
 
 fn helper(raw: &RawHelper) -> Option<Helper> {
-    let number = |n: &super::Set<u32>| n.map_or(0, |n| n.value);
+    let number = |n: &Set<u32>| n.map_or(0, |n| n.value);
     let policy = raw.policy.as_ref().map(|p| Policy {
         expect_max: u8::try_from(number(&p.value.expect_max)).unwrap_or(u8::MAX),
         expect_timeout_s: number(&p.value.expect_timeout_s),

@@ -3,7 +3,7 @@
 use super::super::parse::raw::{LinkKind, RawLink, Set};
 use super::super::report::{At, Place, Report, Severity};
 use super::super::settings::{Ends, Group, Link, Links, default};
-use super::{or_default, or_unset};
+use super::given::{or_default, or_unset};
 use std::net::IpAddr;
 
 /// The links and the index of the one that is active at first.

@@ -1,14 +1,16 @@
 //! From what the file says to what the daemon does: defaults, and whether it makes sense together.
 
+mod given;
 mod helpers;
 mod links;
 mod sync;
 
 use super::parse::raw::{Raw, RawFilter, RawGeneral, RawList, RawStats, Set};
-use super::report::{At, Place, Report, Severity};
+use super::report::{At, Report, Severity};
 use super::settings::{
     Config, Facility, Filter, General, Listed, Logic, Role, Scheduler, SchedulerPolicy, Stats, default,
 };
+use given::{or_default, or_unset, value, warn};
 use std::hash::Hash;
 use std::path::PathBuf;
 
@@ -50,36 +52,6 @@ pub(crate) fn check(raw: Raw, report: &mut Report) -> Option<Config> {
 struct Checked {
     settings: General,
     syslog: Set<Option<Facility>>,
-}
-
-/// A setting for which 0 means the default, as in the original.
-fn or_default(setting: Set<u32>, word: &str, default: u32, report: &mut Report) -> u32 {
-    match setting {
-        Some(At { value: 0, place }) => {
-            let text = format!("{word} 0 means the default, {default}");
-            report.add(Severity::Warning, Some(place), text);
-            default
-        }
-        Some(At { value, .. }) => value,
-        None => default,
-    }
-}
-
-/// A size for which 0 means that it is not set, as in the original.
-fn or_unset(setting: Set<u32>, word: &str, report: &mut Report) -> Option<u32> {
-    let At { value, place } = setting?;
-    if value == 0 {
-        warn(report, place, format!("{word} 0 means the system's default"));
-    }
-    Some(value).filter(|size| *size > 0)
-}
-
-fn warn(report: &mut Report, place: Place, text: impl Into<String>) {
-    report.add(Severity::Warning, Some(place), text.into());
-}
-
-fn value<T>(setting: Set<T>) -> Option<T> {
-    setting.map(|s| s.value)
 }
 
 fn general(g: RawGeneral, report: &mut Report) -> Checked {

@@ -3,7 +3,8 @@
 use super::super::parse::raw::{RawSync, Set};
 use super::super::report::{At, Place, Report, Severity};
 use super::super::settings::{Alarm, Expectations, Ftfw, Mode, Notrack, Sync, default};
-use super::{links, or_default, value, warn};
+use super::given::{or_default, value, warn};
+use super::links;
 
 /// What every kernel can count: INT_MAX ticks of its clock, of which there are up to 1000 a second (CONFIG_HZ);
 /// it cuts what is longer.
