@@ -19,14 +19,16 @@ use crate::config::settings::Config;
 use crate::control::listings::Shown;
 use crate::control::server::Server;
 use crate::control::statistics::Runtime;
-use crate::daemon::stats_node::StatsCache;
+
 use crate::host::lock::Lock;
 use crate::host::log::Log;
 use crate::host::systemd::Systemd;
 use crate::kernel::flush::{Flush, Flushed};
 use crate::kernel::{Kernel, Stepped, Why};
 use crate::peer::Millis;
+use crate::stats::cache::StatsCache;
 use requests::Waiting;
+use stats_node::StatsTaker;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use sync_node::SyncNode;
@@ -113,10 +115,7 @@ impl Daemon {
         let Daemon { kernel, node, log, .. } = self;
         let turn = match node {
             Node::Sync(n) => kernel.events_ready(now, &mut n.taker(now), log)?,
-            Node::Stats(s) => {
-                s.now = now;
-                kernel.events_ready(now, s.as_mut(), log)?
-            }
+            Node::Stats(cache) => kernel.events_ready(now, &mut StatsTaker { now, cache }, log)?,
         };
         self.events_wait = turn == Turn::More;
         Ok(turn)
@@ -159,10 +158,7 @@ impl Daemon {
         let Daemon { kernel, node, .. } = self;
         let stepped = match node {
             Node::Sync(n) => kernel.step(&mut n.taker(now)),
-            Node::Stats(s) => {
-                s.now = now;
-                kernel.step(s.as_mut())
-            }
+            Node::Stats(cache) => kernel.step(&mut StatsTaker { now, cache }),
         };
         match stepped {
             Ok(Stepped::Idle | Stepped::Waiting) => return Ok(false),

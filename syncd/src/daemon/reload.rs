@@ -4,7 +4,7 @@ use super::{Comparison, Daemon, Node, sync_node};
 use crate::config::live::{Change, live_changes};
 use crate::config::settings::{Config, Expectations, General, Role};
 use crate::control::client;
-use crate::daemon::stats_node::FlowLog;
+use crate::stats::log::FlowLog;
 
 /// `General` as it may be without a restart.
 fn merged(old: &General, new: &General) -> General {

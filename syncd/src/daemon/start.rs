@@ -6,12 +6,14 @@ use crate::config::report::Report;
 use crate::config::settings::{Config, Expectations, Role, Scheduler, SchedulerPolicy};
 use crate::control::server::{Reply, Server};
 use crate::control::statistics::Runtime;
-use crate::daemon::stats_node::{FlowLog, StatsCache};
+
 use crate::host::lock::{Lock, LockError};
 use crate::host::log::Log;
 use crate::host::systemd::Systemd;
 use crate::kernel::flush::Flush;
 use crate::kernel::{Kernel, Why};
+use crate::stats::cache::StatsCache;
+use crate::stats::log::FlowLog;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::path::PathBuf;

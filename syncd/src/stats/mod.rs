@@ -1,4 +1,6 @@
-//! Statistics mode: flows that have ended, and the log of them.
+//! Statistics mode: the flows of this firewall, those that have ended, and the log of them.
 
+pub(crate) mod cache;
 pub mod ended;
-pub mod log;
+pub mod lines;
+pub(crate) mod log;
