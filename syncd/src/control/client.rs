@@ -1,7 +1,7 @@
 //! The command line, and the client role: one request, one answer (conntrackd.md §2).
 
 use crate::config::{self, Loaded, protocols::Protocols, report::Severity};
-use crate::control::request::{Cache, Kind, Listing, Request, Statistics};
+use crate::control::request::{Cache, Kind, Listing, Request, STATUS, Statistics};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -14,9 +14,6 @@ pub const DEFAULT_FILE: &str = "/etc/conntrackd/conntrackd.conf";
 
 /// More than any configuration needs; what is larger is a mistake (a device, a log file).
 const FILE: Bounds = Bounds { file: 16 << 20, line: 1 << 20 };
-
-/// What the first word of an answer with a status is; `0` or `1` and a text follow.
-pub const STATUS: &str = "zctd";
 
 /// Reads a configuration file.
 ///

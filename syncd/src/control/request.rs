@@ -161,6 +161,19 @@ impl Request {
     }
 }
 
+/// What the first word of an answer with a status is; `0` or `1` and a text follow.
+pub const STATUS: &str = "zctd";
+
+/// The answer that all is well.
+pub fn ok() -> String {
+    format!("{STATUS} 0 ok\n")
+}
+
+/// The answer that it did not work, and why.
+pub fn failed(why: &str) -> String {
+    format!("{STATUS} 1 {}\n", why.replace('\n', " "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,10 @@
 //! SIGHUP: the configuration is read again. What can change while the daemon runs does, the rest is named.
 
-use super::{Comparison, Daemon, Node, sync_node};
 use crate::config::live::{Change, live_changes};
 use crate::config::settings::{Config, Expectations, General, Role};
 use crate::control::client;
+use crate::daemon::state::{Comparison, Daemon, Node};
+use crate::daemon::{privileges, sync_node};
 use crate::stats::log::FlowLog;
 
 /// `General` as it may be without a restart.
@@ -92,7 +93,7 @@ impl Daemon {
         let (old, new) = (&self.config.general, &next.general);
         let filter_changed = old.filter != new.filter;
         if old.scheduler != new.scheduler {
-            super::start::schedule(new.scheduler.as_ref(), &mut self.log);
+            privileges::schedule(new.scheduler.as_ref(), &mut self.log);
         }
         let expects = crate::config::parts::sync(next).map_or(Expectations::Off, |s| s.expectations.clone());
         if let Err(e) = self.kernel.reload(new, expects) {

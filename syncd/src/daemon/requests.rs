@@ -4,47 +4,16 @@
 //! once: scripts rely on it. Requests that mean nothing in the current mode are no mistake: the original ignores
 //! them with exit status 0, and its script sends some of them in every mode.
 
-use super::{Daemon, Node};
-use crate::control::client::STATUS;
 use crate::control::listings::KernelListing;
-use crate::control::request::{Cache, Kind, Listing, Request, Statistics};
+use crate::control::request::{self, Cache, Kind, Listing, Request, Statistics};
 use crate::control::server::{Asked, ClientId, Reply};
 use crate::control::statistics;
+use crate::daemon::state::{Daemon, Node};
+use crate::daemon::waiting::Client;
 use crate::kernel::Why;
 use crate::kernel::commit::{Outcome, What};
 use crate::peer::Millis;
 use zct_engine::{Error, Reactor, Turn};
-
-/// A client, and whether it wants to hear how it went.
-type Client = (ClientId, bool);
-
-/// Clients that are answered when something is done.
-#[derive(Debug, Default)]
-pub(super) struct Waiting {
-    refill: Vec<Client>,
-    flush: Vec<Client>,
-    commit: Option<Client>,
-    stop: Vec<Client>,
-}
-
-impl Waiting {
-    pub(super) fn is_refilling(&self) -> bool {
-        !self.refill.is_empty()
-    }
-
-    pub(super) fn take_stoppers(&mut self) -> Vec<Client> {
-        std::mem::take(&mut self.stop)
-    }
-}
-
-/// The answer that all is well.
-pub(super) fn ok() -> String {
-    format!("{STATUS} 0 ok\n")
-}
-
-fn failed(why: &str) -> String {
-    format!("{STATUS} 1 {}\n", why.replace('\n', " "))
-}
 
 /// What is to be answered at once; `None` when that comes later.
 type Answer = Option<Result<Reply, String>>;
@@ -83,9 +52,9 @@ impl Daemon {
 
     fn answer(&mut self, (client, status): Client, answer: Result<Reply, String>) {
         let reply = match answer {
-            Ok(Reply::Close) if status => Reply::Text(ok()),
+            Ok(Reply::Close) if status => Reply::Text(request::ok()),
             Ok(reply) => reply,
-            Err(why) if status => Reply::Text(failed(&why)),
+            Err(why) if status => Reply::Text(request::failed(&why)),
             Err(_) => Reply::Close,
         };
         self.reply(client, reply);

@@ -1,12 +1,17 @@
 //! The start and the end of the daemon (conntrackd.md §1.1).
 
-use super::{Comparison, Daemon, Node, sync_node::SyncNode, token};
 use crate::config::parts;
 use crate::config::report::Report;
-use crate::config::settings::{Config, Expectations, Role, Scheduler, SchedulerPolicy};
+use crate::config::settings::{Config, Expectations, Role};
+use crate::control::request;
 use crate::control::server::{Reply, Server};
 use crate::control::statistics::Runtime;
 
+use crate::daemon::privileges;
+use crate::daemon::signals;
+use crate::daemon::state::{Comparison, Daemon, Node, token};
+use crate::daemon::sync_node::SyncNode;
+use crate::daemon::waiting::Waiting;
 use crate::host::lock::{Lock, LockError};
 use crate::host::log::Log;
 use crate::host::systemd::Systemd;
@@ -20,19 +25,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 use zct_engine::inet;
-use zct_engine::process::{self, Capability, Detached, Policy};
+use zct_engine::process::{self, Detached};
 use zct_engine::{Error, Pace, Reactor, Signals, Token, errno_text};
-
-/// Signals of Linux, the same on every architecture that Rust has.
-pub(super) const SIGHUP: i32 = 1;
-const SIGINT: i32 = 2;
-pub(super) const SIGUSR1: i32 = 10;
-const SIGTERM: i32 = 15;
-
-/// What the daemon makes is for its user alone.
-const UMASK: u32 = 0o177;
-/// Ports below this need a capability of their own to be bound again.
-const PRIVILEGED_PORTS: u16 = 1024;
 
 /// Runs the daemon until it is told to stop. `file` is the configuration's, to be read again; `remarks` are what
 /// was found in it, for the log.
@@ -53,7 +47,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
             return ExitCode::FAILURE;
         }
     };
-    process::umask(UMASK);
+    process::umask(privileges::UMASK);
     log.renumber();
     if background {
         log.errors_to_console();
@@ -101,7 +95,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
         node,
         runtime: Runtime::default(),
         epoch,
-        waiting: super::Waiting::default(),
+        waiting: Waiting::default(),
         comparison: Comparison::None,
         populating: Some(1),
         syslog_waits: false,
@@ -132,17 +126,6 @@ fn take_lock(config: &Config, log: &mut Log) -> Result<Lock, String> {
             Err(format!("lockfile `{}' exists, perhaps conntrackd already running?", path.display()))
         }
         Err(LockError::Failed(why)) => Err(format!("can't create lockfile `{}': {why}", path.display())),
-    }
-}
-
-pub(super) fn schedule(scheduler: Option<&Scheduler>, log: &mut Log) {
-    let Some(s) = scheduler else { return };
-    let policy = match s.policy {
-        SchedulerPolicy::RoundRobin => Policy::RoundRobin,
-        SchedulerPolicy::Fifo => Policy::Fifo,
-    };
-    if let Err(e) = process::set_scheduler(policy, s.priority.into()) {
-        log.warning(&format!("can't set the scheduler: {e}"));
     }
 }
 
@@ -185,9 +168,9 @@ fn parts(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts,
 fn rest(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, String> {
     let system = |e: Error| e.to_string();
     let epoch = Instant::now();
-    let signals = Signals::take(&[SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map_err(system)?;
+    let signals = Signals::take(&signals::ALL).map_err(system)?;
     reactor.watch(&signals, Token(token::SIGNALS)).map_err(system)?;
-    schedule(config.general.scheduler.as_ref(), log);
+    privileges::schedule(config.general.scheduler.as_ref(), log);
     let expects = parts::sync(config).map_or(Expectations::Off, |s| s.expectations.clone());
     let netlink = |e: Error| format!("can't open netlink handler: {e}\nno ctnetlink kernel support?");
     let mut kernel = Kernel::open(&config.general, expects, log).map_err(netlink)?;
@@ -209,24 +192,10 @@ fn rest(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, 
     }
     reactor.watch(kernel.dump_socket(), Token(token::DUMP)).map_err(system)?;
     kernel.want(Why::Populate);
-    give_up_privileges(config).map_err(|e| format!("can't give up privileges: {e}"))?;
+    privileges::give_up(config).map_err(|e| format!("can't give up privileges: {e}"))?;
     // So that no file system is held.
     std::env::set_current_dir("/").map_err(|e| format!("can't change to the root directory: {e}"))?;
     Ok(Parts { signals, server: None, kernel, flush, node, epoch })
-}
-
-/// What is needed from now on: CAP_NET_ADMIN for every request to the kernel, and what changing the scheduler
-/// or binding a low port again would take.
-fn give_up_privileges(config: &Config) -> Result<(), Error> {
-    let mut keep = vec![Capability::NetAdmin];
-    if config.general.scheduler.is_some() {
-        keep.push(Capability::SysNice);
-    }
-    let low = |l: &crate::links::LinkSettings| l.kind.port() < PRIVILEGED_PORTS;
-    if parts::sync(config).is_some_and(|s| parts::links(s).iter().any(low)) {
-        keep.push(Capability::NetBindService);
-    }
-    process::keep_capabilities(&keep)
 }
 
 impl Daemon {
@@ -248,7 +217,7 @@ impl Daemon {
         let (now, stoppers) = (self.now(), self.waiting.take_stoppers());
         if let Some(server) = &mut self.server {
             for (client, status) in stoppers {
-                server.reply(client, if status { Reply::Text(super::requests::ok()) } else { Reply::Close });
+                server.reply(client, if status { Reply::Text(request::ok()) } else { Reply::Close });
             }
             server.last_words(&Daemon::shown(&self.node, now));
         }

@@ -210,7 +210,7 @@ impl SyncNode {
         if self.purge.is_running() && quiet {
             match self.purge.step(kernel.filter(), kernel.buffer_events()) {
                 Ok(None) => {}
-                Ok(Some(done)) => super::say_flushed(&done, log),
+                Ok(Some(done)) => done.say(log),
                 Err(e) => log.error(&format!("can't purge the kernel conntrack table: {e}")),
             }
         }

@@ -5,6 +5,7 @@
 //! the event socket holds. A dump in steps, and deletes in batches.
 
 use crate::config::flow_filter::{FlowFilter, Subject, Verdict};
+use crate::host::log::Log;
 use std::ops::ControlFlow;
 use zct_engine::{Answer, Batch, Error, Lost, Progress, Sink, StepDump, errno};
 use zct_wire::filter::DumpFilter;
@@ -26,6 +27,18 @@ pub struct Flushed {
     pub failed: u64,
     /// The dump has lost something: flows may have stayed.
     pub incomplete: bool,
+}
+
+impl Flushed {
+    /// Says in the log how a flush of the kernel's table went.
+    pub fn say(&self, log: &mut Log) {
+        if self.failed > 0 {
+            log.error(&format!("{} entries could not be deleted", self.failed));
+        }
+        if self.incomplete {
+            log.warning("the dump before the flush was interrupted: entries may have stayed");
+        }
+    }
 }
 
 /// One flush at a time, on sockets of its own.

@@ -1,0 +1,121 @@
+//! The life of the daemon's dumps: the first one, which makes it ready, those that compare the caches with the
+//! kernel, and those that a client or the peer asks for.
+
+use crate::daemon::state::{Comparison, Daemon, Node};
+use crate::daemon::stats_node::StatsTaker;
+use crate::kernel::{Stepped, Why};
+use crate::peer::Millis;
+use zct_engine::{Error, Reactor};
+
+/// A first dump that failed is begun again so often, before the daemon starts with what it has.
+const POPULATE_ATTEMPTS: u32 = 5;
+
+impl Daemon {
+    /// Begins to compare the caches with the kernel when that is due and nothing else is being dumped.
+    pub(super) fn compare(&mut self, now: Millis) {
+        if self.populating.is_none() && self.kernel.resync_is_due(now) {
+            match self.comparison {
+                Comparison::None => self.comparison = Comparison::Wanted,
+                Comparison::Wanted => {}
+                // What was lost just now may be behind where its dump stands.
+                Comparison::Running => self.kernel.resync_later(now),
+            }
+        }
+        if self.comparison != Comparison::Wanted || self.kernel.is_dumping() {
+            return;
+        }
+        self.kernel.counters_mut().resyncs += 1;
+        match &mut self.node {
+            // Nothing is kept: everything is told again.
+            Node::Sync(n) if n.machine.config().disable_internal_cache => {
+                self.comparison = Comparison::None;
+                self.kernel.want(Why::Bulk);
+                return;
+            }
+            Node::Sync(n) => n.machine.begin_kernel_resync(),
+            Node::Stats(s) => s.begin_resync(),
+        }
+        self.comparison = Comparison::Running;
+        self.kernel.want(Why::Resync);
+    }
+
+    /// Goes on with the dump under way. True when there is more to do at once.
+    pub(super) fn dump(&mut self, now: Millis, reactor: &mut Reactor) -> Result<bool, Error> {
+        // A dump that is sent on as it comes waits until there is room for it.
+        if matches!(&self.node, Node::Sync(n) if n.machine.bypass_is_full()) {
+            return Ok(false);
+        }
+        let Daemon { kernel, node, .. } = self;
+        let stepped = match node {
+            Node::Sync(n) => kernel.step(&mut n.taker(now)),
+            Node::Stats(cache) => kernel.step(&mut StatsTaker { now, cache }),
+        };
+        match stepped {
+            Ok(Stepped::Idle | Stepped::Waiting) => return Ok(false),
+            Ok(Stepped::More) => {}
+            Ok(Stepped::Done(Why::Populate)) if self.populating.is_some() => self.populated(reactor)?,
+            Ok(Stepped::Done(Why::Populate)) => self.refilled(Ok(())),
+            Ok(Stepped::Done(Why::Bulk)) => {}
+            Ok(Stepped::Done(Why::Resync)) => {
+                self.comparison = Comparison::None;
+                match &mut self.node {
+                    Node::Sync(n) => n.end_kernel_resync(),
+                    Node::Stats(s) => s.end_resync(),
+                }
+            }
+            Ok(Stepped::Failed(Why::Populate)) if self.populating.is_some() => {
+                self.populate_again(reactor)?
+            }
+            Ok(Stepped::Failed(why)) => self.dump_failed(why, now, "it was interrupted"),
+            Err(e) if self.populating.is_some() => return Err(e),
+            Err(e) => {
+                // What was wanted is gone with it; one comparison makes up for all.
+                let why = if self.waiting.is_refilling() { Why::Populate } else { Why::Resync };
+                self.dump_failed(why, now, &e.to_string());
+            }
+        }
+        Ok(true)
+    }
+
+    fn dump_failed(&mut self, why: Why, now: Millis, reason: &str) {
+        self.log.warning(&format!("a dump of the kernel's table failed: {reason}"));
+        if why == Why::Populate {
+            return self.refilled(Err(format!("the kernel's table could not be read whole: {reason}")));
+        }
+        self.comparison = Comparison::None;
+        self.kernel.resync_later(now);
+    }
+
+    fn populate_again(&mut self, reactor: &mut Reactor) -> Result<(), Error> {
+        let begun = self.populating.unwrap_or(0);
+        if begun < POPULATE_ATTEMPTS {
+            self.populating = Some(begun + 1);
+            self.kernel.want(Why::Populate);
+            return Ok(());
+        }
+        self.log.warning("the kernel's table could not be read whole; it will be compared again");
+        let now = self.now();
+        self.kernel.resync_later(now);
+        self.populated(reactor)
+    }
+
+    /// The first dump is in: the daemon is ready.
+    fn populated(&mut self, reactor: &mut Reactor) -> Result<(), Error> {
+        self.populating = None;
+        self.log.notice("initialization completed");
+        if let Node::Sync(n) = &mut self.node {
+            n.links.watch(reactor)?;
+        }
+        if let Some(s) = &self.server {
+            s.watch(reactor)?;
+        }
+        let mode = if self.background.is_some() { "daemon" } else { "console" };
+        self.log.notice(&format!("-- starting in {mode} mode --"));
+        if let Some(child) = self.background.take() {
+            self.log.leave_console();
+            child.ready()?;
+        }
+        self.systemd.ready();
+        Ok(())
+    }
+}

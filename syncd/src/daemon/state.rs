@@ -1,0 +1,85 @@
+//! What the daemon is made of.
+
+use crate::config::settings::Config;
+use crate::control::server::Server;
+use crate::control::statistics::Runtime;
+use crate::daemon::sync_node::SyncNode;
+use crate::daemon::waiting::Waiting;
+use crate::host::lock::Lock;
+use crate::host::log::Log;
+use crate::host::systemd::Systemd;
+use crate::kernel::Kernel;
+use crate::kernel::flush::Flush;
+use crate::peer::Millis;
+use crate::stats::cache::StatsCache;
+use std::path::PathBuf;
+use std::time::Instant;
+use zct_engine::process::Child;
+use zct_engine::{Pace, Signals};
+
+/// Who a token belongs to.
+pub(super) mod token {
+    pub(in crate::daemon) const SIGNALS: usize = 0;
+    pub(in crate::daemon) const EVENTS: usize = 1;
+    pub(in crate::daemon) const DUMP: usize = 2;
+    pub(in crate::daemon) const CONTROL: usize = 16;
+    pub(in crate::daemon) const LINKS: usize = 1024;
+}
+
+/// One of the two things a daemon can be.
+#[derive(Debug)]
+pub(super) enum Node {
+    Sync(Box<SyncNode>),
+    Stats(Box<StatsCache>),
+}
+
+/// What a comparison with the kernel is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comparison {
+    /// None is wanted.
+    None,
+    /// One has to begin as soon as no other dump runs.
+    Wanted,
+    /// Its dump is under way.
+    Running,
+}
+
+/// The daemon.
+pub(super) struct Daemon {
+    pub(super) config: Config,
+    pub(super) file: PathBuf,
+    pub(super) log: Log,
+    pub(super) lock: Option<Lock>,
+    pub(super) systemd: Systemd,
+    pub(super) signals: Signals,
+    pub(super) server: Option<Server>,
+    pub(super) kernel: Kernel,
+    pub(super) flush: Flush,
+    pub(super) node: Node,
+    pub(super) runtime: Runtime,
+    pub(super) epoch: Instant,
+    pub(super) waiting: Waiting,
+    pub(super) comparison: Comparison,
+    /// The first dump: how often it was begun; `None` once it is in.
+    pub(super) populating: Option<u32>,
+    /// Syslog has not taken everything yet.
+    pub(super) syslog_waits: bool,
+    /// Events may be waiting in the socket.
+    pub(super) events_wait: bool,
+    pub(super) background: Option<Child>,
+    pub(super) pace: Pace,
+    /// Datagrams that the peer had sent by the last rest.
+    pub(super) heard: u64,
+    pub(super) stopping: bool,
+}
+
+impl Daemon {
+    /// Milliseconds since the start.
+    pub(super) fn millis(&self, now: Instant) -> Millis {
+        now.saturating_duration_since(self.epoch).as_millis() as Millis
+    }
+
+    pub(super) fn now(&self) -> Millis {
+        self.millis(Instant::now())
+    }
+}

@@ -1,0 +1,195 @@
+//! The turns of the reactor: every source of work is served up to a limit, and then what is under way goes on by
+//! a bounded piece.
+
+use crate::control::listings::Shown;
+use crate::control::server::Server;
+use crate::daemon::signals;
+use crate::daemon::state::{Daemon, Node, token};
+use crate::daemon::stats_node::StatsTaker;
+use crate::peer::Millis;
+use std::time::{Duration, Instant};
+use zct_engine::{Error, Handler, Reactor, Token, Turn, pace};
+
+/// When to try again to get rid of what syslog did not take.
+const SYSLOG_AGAIN_MS: Millis = 10;
+
+/// Datagrams between two rests that are mere acknowledgements.
+const DATAGRAMS_IN_PASSING: u64 = 8;
+
+impl Daemon {
+    /// Ends the daemon after this turn.
+    pub(super) fn stop(&mut self, reactor: &mut Reactor) {
+        if !self.stopping {
+            self.stopping = true;
+            self.log.notice("---- shutdown received ----");
+            self.systemd.stopping();
+            reactor.stop();
+        }
+    }
+
+    fn events_ready(&mut self) -> Result<Turn, Error> {
+        let now = self.now();
+        let Daemon { kernel, node, log, .. } = self;
+        let turn = match node {
+            Node::Sync(n) => kernel.events_ready(now, &mut n.taker(now), log)?,
+            Node::Stats(cache) => kernel.events_ready(now, &mut StatsTaker { now, cache }, log)?,
+        };
+        self.events_wait = turn == Turn::More;
+        Ok(turn)
+    }
+
+    /// A flush on demand goes on. True when there is more to do at once.
+    fn flush_turn(&mut self) -> bool {
+        if !self.flush.is_running() {
+            return false;
+        }
+        // Its own events are taken first, or they would overflow the socket.
+        if self.events_wait {
+            return true;
+        }
+        match self.flush.step(self.kernel.filter(), self.kernel.buffer_events()) {
+            Ok(None) => return true,
+            Ok(Some(done)) => {
+                done.say(&mut self.log);
+                let result = match (done.failed, done.incomplete) {
+                    (0, false) => Ok(()),
+                    (0, true) => Err("the dump was interrupted: entries may have stayed".into()),
+                    (n, _) => Err(format!("{n} entries could not be deleted")),
+                };
+                self.flushed(result);
+            }
+            Err(e) => {
+                let why = format!("can't flush the kernel conntrack table: {e}");
+                self.log.error(&why);
+                self.flushed(Err(why));
+            }
+        }
+        true
+    }
+
+    /// What is under way goes on by a piece. True when there is more to do at once.
+    fn work(&mut self, now: Millis, reactor: &mut Reactor) -> Result<bool, Error> {
+        self.compare(now);
+        self.syslog_waits = false;
+        let mut more = self.dump(now, reactor)?;
+        if self.populating.is_some() {
+            return Ok(more);
+        }
+        more |= self.flush_turn();
+        match &mut self.node {
+            Node::Stats(s) => {
+                more |= s.sweep();
+                self.syslog_waits = s.log.flush();
+            }
+            Node::Sync(n) => {
+                more |= n.turn(now, !self.events_wait, &mut self.kernel, &mut self.log)?;
+                // As for a flush.
+                if n.commit.is_running() && !self.events_wait {
+                    let outcome = n.commit_turn(now, &self.kernel, &mut self.log);
+                    more |= n.commit.is_running();
+                    self.committed(outcome);
+                }
+            }
+        }
+        if let Node::Sync(n) = &mut self.node {
+            more |= n.transmit(now);
+            n.settle_links(now, reactor, &mut self.log)?;
+        }
+        Ok(more)
+    }
+
+    pub(super) fn shown<'a>(node: &'a Node, now: Millis) -> Shown<'a> {
+        match node {
+            Node::Sync(n) => Shown {
+                internal: &n.caches.internal,
+                caches: Some(&n.caches),
+                machine: Some(&n.machine),
+                now,
+            },
+            Node::Stats(s) => Shown { internal: &s.store, caches: None, machine: None, now },
+        }
+    }
+
+    fn deadline(&self, now: Millis) -> Option<Millis> {
+        let node = match &self.node {
+            Node::Sync(n) if self.populating.is_none() => n.deadline(now),
+            _ => None,
+        };
+        let server = self.server.as_ref().and_then(Server::deadline);
+        let syslog = self.syslog_waits.then_some(now + SYSLOG_AGAIN_MS);
+        [node, server, syslog, self.kernel.deadline(), self.systemd.deadline()].into_iter().flatten().min()
+    }
+
+    /// Lets events gather while they come fast, so that one turn serves many, and one datagram tells the peer of
+    /// many. Not while the peer talks: its datagrams would overflow a receive buffer of the usual size.
+    fn rest(&mut self, now: Instant) {
+        let Some(events) = self.kernel.events() else { return };
+        let Some(rest) = self.pace.rest(events.received(), now) else { return };
+        let heard = match &self.node {
+            Node::Sync(n) => n.links.received(),
+            Node::Stats(_) => 0,
+        };
+        let talks = heard.wrapping_sub(std::mem::replace(&mut self.heard, heard)) > DATAGRAMS_IN_PASSING;
+        if self.kernel.buffer() >= pace::ROOM && !self.events_wait && !talks {
+            std::thread::sleep(rest);
+        }
+    }
+
+    fn signals_ready(&mut self, reactor: &mut Reactor) -> Result<Turn, Error> {
+        while let Some(signal) = self.signals.pending()? {
+            match signal {
+                signals::SIGHUP => self.reload(),
+                signals::SIGUSR1 => self.reopen_logs(),
+                _ => self.stop(reactor),
+            }
+        }
+        Ok(Turn::Drained)
+    }
+}
+
+impl Handler for Daemon {
+    fn ready(&mut self, token: Token, reactor: &mut Reactor) -> Result<Turn, Error> {
+        let links = match &self.node {
+            Node::Sync(n) => token::LINKS..token::LINKS + n.links.tokens(),
+            Node::Stats(_) => 0..0,
+        };
+        let control = token::CONTROL..token::CONTROL + Server::TOKENS;
+        let now = self.now();
+        match token.0 {
+            token::SIGNALS => self.signals_ready(reactor),
+            token::EVENTS => self.events_ready(),
+            // It is looked at at the end of every turn.
+            token::DUMP => Ok(Turn::Drained),
+            t if control.contains(&t) => self.control_ready(t, now, reactor),
+            t if links.contains(&t) => {
+                let Node::Sync(n) = &mut self.node else { return Ok(Turn::Drained) };
+                if t == links.start {
+                    return n.interfaces_ready(reactor);
+                }
+                let budget = self.config.general.event_iteration_limit as usize;
+                n.link_ready(t, now, budget, reactor)
+            }
+            _ => Ok(Turn::Drained),
+        }
+    }
+
+    /// The only timer is the one that brings the first turn: [`Handler::settle`] says when to wake up.
+    fn timer(&mut self, _: Token, _: Instant, _: &mut Reactor) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn settle(&mut self, instant: Instant, reactor: &mut Reactor) -> Result<Option<Instant>, Error> {
+        let now = self.millis(instant);
+        let mut more = self.work(now, reactor)?;
+        if let Some(server) = self.server.as_mut().filter(|_| self.populating.is_none()) {
+            more |= server.settle(&Daemon::shown(&self.node, now));
+        }
+        self.syslog_waits |= self.log.flush();
+        self.systemd.settle(now);
+        if more {
+            return Ok(Some(instant));
+        }
+        self.rest(instant);
+        Ok(self.deadline(now).map(|at| self.epoch + Duration::from_millis(at)))
+    }
+}
