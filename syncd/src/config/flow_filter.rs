@@ -22,7 +22,7 @@ pub struct Subject {
 
 /// Why a flow is or is not wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum FilterVerdict {
     /// It is.
     Pass,
     /// Its protocol is not.
@@ -98,26 +98,26 @@ impl FlowFilter {
     }
 
     /// Judges a flow.
-    pub fn judge(&self, s: &Subject) -> Verdict {
+    pub fn judge(&self, s: &Subject) -> FilterVerdict {
         if let Some(set) = &self.protocols {
             let listed = set.of[usize::from(s.proto / 64)] >> (s.proto % 64) & 1 == 1;
             if !set.passes(listed) {
-                return Verdict::Protocol;
+                return FilterVerdict::Protocol;
             }
         }
         if let Some(set) = &self.addresses {
             let listed = set.of.contains(&s.orig_src) || set.of.contains(&s.reply_src);
             if !set.passes(listed) {
-                return Verdict::Address;
+                return FilterVerdict::Address;
             }
         }
         if let (Some(set), ipproto::TCP, Some(state)) = (&self.states, s.proto, s.tcp_state) {
             let listed = state < 64 && set.of >> state & 1 == 1;
             if !set.passes(listed) {
-                return Verdict::State;
+                return FilterVerdict::State;
             }
         }
-        Verdict::Pass
+        FilterVerdict::Pass
     }
 }
 
@@ -209,28 +209,31 @@ mod tests {
         let f = filter(
             "Protocol Ignore { UDP } Address Ignore { IPv4_address 10.9.0.0/16 } State Accept { ESTABLISHED for TCP }",
         );
-        assert_eq!(f.judge(&TCP), Verdict::Pass);
+        assert_eq!(f.judge(&TCP), FilterVerdict::Pass);
         let udp = Subject { proto: 17, orig_src: v4([10, 9, 1, 1]), tcp_state: None, ..TCP };
-        assert_eq!(f.judge(&udp), Verdict::Protocol);
+        assert_eq!(f.judge(&udp), FilterVerdict::Protocol);
         let other = Subject { reply_src: v4([10, 9, 255, 255]), tcp_state: Some(7), ..TCP };
-        assert_eq!(f.judge(&other), Verdict::Address);
-        assert_eq!(f.judge(&Subject { tcp_state: Some(7), ..TCP }), Verdict::State);
+        assert_eq!(f.judge(&other), FilterVerdict::Address);
+        assert_eq!(f.judge(&Subject { tcp_state: Some(7), ..TCP }), FilterVerdict::State);
         assert!(filter("").is_empty() && !f.is_empty());
-        assert_eq!(filter("").judge(&udp), Verdict::Pass);
+        assert_eq!(filter("").judge(&udp), FilterVerdict::Pass);
     }
 
     #[test]
     fn states_are_of_tcp_alone_and_may_be_missing() {
         let none = filter("State Accept { for TCP }");
-        assert_eq!(none.judge(&TCP), Verdict::State);
-        assert_eq!(none.judge(&Subject { tcp_state: None, ..TCP }), Verdict::Pass);
+        assert_eq!(none.judge(&TCP), FilterVerdict::State);
+        assert_eq!(none.judge(&Subject { tcp_state: None, ..TCP }), FilterVerdict::Pass);
         // An SCTP state has the same numbers and is not meant.
-        assert_eq!(none.judge(&Subject { proto: 132, ..TCP }), Verdict::Pass);
-        assert_eq!(none.judge(&Subject { tcp_state: Some(255), ..TCP }), Verdict::State);
+        assert_eq!(none.judge(&Subject { proto: 132, ..TCP }), FilterVerdict::Pass);
+        assert_eq!(none.judge(&Subject { tcp_state: Some(255), ..TCP }), FilterVerdict::State);
         let listen = filter("State Ignore { LISTEN CLOSE for TCP }");
-        for (state, verdict) in
-            [(9, Verdict::State), (8, Verdict::State), (3, Verdict::Pass), (255, Verdict::Pass)]
-        {
+        for (state, verdict) in [
+            (9, FilterVerdict::State),
+            (8, FilterVerdict::State),
+            (3, FilterVerdict::Pass),
+            (255, FilterVerdict::Pass),
+        ] {
             assert_eq!(listen.judge(&Subject { tcp_state: Some(state), ..TCP }), verdict, "{state}");
         }
     }
@@ -243,7 +246,7 @@ mod tests {
             for bit in 0..32u8 {
                 let addr = (base ^ 1 << (31 - bit)).to_be_bytes();
                 let s = Subject { orig_src: v4(addr), reply_src: v4([1, 1, 1, 1]), ..TCP };
-                assert_eq!(f.judge(&s) == Verdict::Pass, bit >= len, "/{len} bit {bit}");
+                assert_eq!(f.judge(&s) == FilterVerdict::Pass, bit >= len, "/{len} bit {bit}");
             }
         }
         for len in 0..=128u8 {
@@ -254,7 +257,7 @@ mod tests {
                 let addr = 0xaa55_aa55_aa55_aa55_aa55_aa55_aa55_aa55u128 ^ 1 << (127 - bit);
                 let s =
                     Subject { orig_src: Addr::V6(addr.to_be_bytes()), reply_src: Addr::V6([1; 16]), ..TCP };
-                assert_eq!(f.judge(&s) == Verdict::Pass, bit >= len, "/{len} bit {bit}");
+                assert_eq!(f.judge(&s) == FilterVerdict::Pass, bit >= len, "/{len} bit {bit}");
             }
         }
     }
@@ -296,7 +299,7 @@ mod tests {
             let text = format!("General {{ Filter {{ Protocol Accept {{ p{listed} }} }} }}\n");
             let f = FlowFilter::new(&load(text.as_bytes(), &names).config.unwrap().general.filter);
             for proto in 0..=255 {
-                let passes = f.judge(&Subject { proto, tcp_state: None, ..TCP }) == Verdict::Pass;
+                let passes = f.judge(&Subject { proto, tcp_state: None, ..TCP }) == FilterVerdict::Pass;
                 assert_eq!(passes, proto == listed, "{proto}");
             }
         }

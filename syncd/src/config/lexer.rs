@@ -4,11 +4,11 @@
 //! of one to four hexadecimal digits is an address, `0x10` is the number 0 and the word `x10`. Files that
 //! rely on it exist (`HashSize 1HashLimit 2` is two settings), so the same rule is used here. Where the
 //! original stops reading without a word (a byte above 127 or NUL outside comments and paths ends the file
-//! for it), this lexer hands out [`Kind::Stray`] and goes on.
+//! for it), this lexer hands out [`TokenKind::Stray`] and goes on.
 
 /// What kind of word it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TokenKind {
     /// A letter, then letters, digits, `.`, `-` and `_`: a keyword or a name.
     Word,
     /// Digits.
@@ -33,7 +33,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token<'a> {
     /// What kind of word it is.
-    pub kind: Kind,
+    pub kind: TokenKind,
     /// Its bytes; empty at the end.
     pub text: &'a [u8],
     /// Line, from 1.
@@ -56,19 +56,19 @@ impl<'a> Lexer<'a> {
         Lexer { rest: text, line: 1, column: 1 }
     }
 
-    /// The next word; [`Kind::End`] for ever once the text is used up.
+    /// The next word; [`TokenKind::End`] for ever once the text is used up.
     pub fn token(&mut self) -> Token<'a> {
         self.skip_blank();
         let Some(first) = self.rest.first() else {
-            return Token { kind: Kind::End, text: b"", line: self.line, column: self.column };
+            return Token { kind: TokenKind::End, text: b"", line: self.line, column: self.column };
         };
         let (kind, len) = match first {
-            b'{' => (Kind::Open, 1),
-            b'}' => (Kind::Close, 1),
-            b'/' => (Kind::Path, path(self.rest)),
+            b'{' => (TokenKind::Open, 1),
+            b'}' => (TokenKind::Close, 1),
+            b'/' => (TokenKind::Path, path(self.rest)),
             b'+' | b'-' => match digits(&self.rest[1..]) {
-                0 => (Kind::Stray, 1),
-                n => (Kind::Signed, 1 + n),
+                0 => (TokenKind::Stray, 1),
+                n => (TokenKind::Signed, 1 + n),
             },
             _ => longest(self.rest),
         };
@@ -104,19 +104,19 @@ impl<'a> Lexer<'a> {
 }
 
 /// The longest of number, address and name; of two as long, the one named first.
-fn longest(text: &[u8]) -> (Kind, usize) {
+fn longest(text: &[u8]) -> (TokenKind, usize) {
     let candidates = [
-        (Kind::Number, digits(text)),
-        (Kind::Address, ipv4(text).max(ipv6_groups(text)).max(ipv6_gap(text))),
-        (Kind::Word, name(text)),
+        (TokenKind::Number, digits(text)),
+        (TokenKind::Address, ipv4(text).max(ipv6_groups(text)).max(ipv6_gap(text))),
+        (TokenKind::Word, name(text)),
     ];
-    let mut best = (Kind::Stray, 0);
+    let mut best = (TokenKind::Stray, 0);
     for c in candidates {
         if c.1 > best.1 {
             best = c;
         }
     }
-    if best.1 == 0 { (Kind::Stray, 1) } else { best }
+    if best.1 == 0 { (TokenKind::Stray, 1) } else { best }
 }
 
 /// Length of the digits in front.
@@ -216,11 +216,11 @@ fn ipv6_gap(text: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    fn words(text: &str) -> Vec<(Kind, String)> {
+    fn words(text: &str) -> Vec<(TokenKind, String)> {
         let mut lexer = Lexer::new(text.as_bytes());
         std::iter::from_fn(|| {
             let t = lexer.token();
-            (t.kind != Kind::End).then(|| (t.kind, String::from_utf8_lossy(t.text).into_owned()))
+            (t.kind != TokenKind::End).then(|| (t.kind, String::from_utf8_lossy(t.text).into_owned()))
         })
         .collect()
     }
@@ -229,57 +229,57 @@ mod tests {
     #[test]
     fn words_end_where_the_original_ends_them() {
         for (text, kind, first) in [
-            ("1.2.3.4.5", Kind::Address, "1.2.3.4"),
-            ("1.2.3.4/5/6", Kind::Address, "1.2.3.4/5"),
-            ("1.2.3.4/", Kind::Address, "1.2.3.4"),
-            ("1111.2.3.4", Kind::Address, "1111.2.3.4"),
-            ("1.2.3", Kind::Number, "1"),
-            ("0x10", Kind::Number, "0"),
-            ("1a", Kind::Address, "1a"),
-            ("12345", Kind::Number, "12345"),
-            ("12345a", Kind::Number, "12345"),
-            ("1234a", Kind::Number, "1234"),
-            ("123ab", Kind::Address, "123a"),
-            ("123ab::1", Kind::Address, "123ab::1"),
-            ("fe0", Kind::Address, "fe0"),
-            ("fe0g", Kind::Word, "fe0g"),
-            ("fe0/24", Kind::Address, "fe0/24"),
-            ("12/24", Kind::Address, "12/24"),
-            ("abcde", Kind::Word, "abcde"),
-            ("abcd:", Kind::Address, "abcd"),
-            ("abcde:", Kind::Word, "abcde"),
-            ("abcd:ef", Kind::Address, "abcd:ef"),
-            ("abcdef:1", Kind::Word, "abcdef"),
-            ("abcdef::1", Kind::Address, "abcdef::1"),
-            ("::", Kind::Address, "::"),
-            (":::", Kind::Address, "::"),
-            (":1", Kind::Stray, ":"),
-            ("1:", Kind::Number, "1"),
-            ("1::", Kind::Address, "1::"),
-            ("1:::2", Kind::Address, "1:::2"),
-            ("1::2::3", Kind::Address, "1::2:"),
-            ("1::2:/7", Kind::Address, "1::2:/7"),
-            ("1:2:/7", Kind::Address, "1:2"),
-            ("1:2:3:4:5:6:7:8:9", Kind::Address, "1:2:3:4:5:6:7:8"),
-            ("1:2:3:4:5:6:7:8::", Kind::Address, "1:2:3:4:5:6:7:8"),
-            ("1:2:3:4:5:6:7::", Kind::Address, "1:2:3:4:5:6:7::"),
-            ("::1:2:3:4:5:6:7:8", Kind::Address, "::1:2:3:4:5:6:7:"),
-            ("12345::1", Kind::Address, "12345::1"),
-            ("1::123456/7", Kind::Address, "1::123456/7"),
-            ("1234567890123456789012345678::", Kind::Address, "1234567890123456789012345678::"),
-            ("12345678901234567890123456789::", Kind::Number, "12345678901234567890123456789"),
-            ("fe80::1%eth0", Kind::Address, "fe80::1"),
-            ("fe80::1.2.3.4", Kind::Address, "fe80::1"),
-            ("::ffff:1.2.3.4", Kind::Address, "::ffff:1"),
-            ("eth0.100", Kind::Word, "eth0.100"),
-            ("eth0:1", Kind::Word, "eth0"),
-            ("a1.b-c_d+", Kind::Word, "a1.b-c_d"),
-            ("_a", Kind::Stray, "_"),
-            ("-a", Kind::Stray, "-"),
-            ("-1.5", Kind::Signed, "-1"),
-            ("+7x", Kind::Signed, "+7"),
-            ("/a{b}#c\"", Kind::Path, "/a{b}#c"),
-            ("\u{a0}", Kind::Stray, "\u{fffd}"),
+            ("1.2.3.4.5", TokenKind::Address, "1.2.3.4"),
+            ("1.2.3.4/5/6", TokenKind::Address, "1.2.3.4/5"),
+            ("1.2.3.4/", TokenKind::Address, "1.2.3.4"),
+            ("1111.2.3.4", TokenKind::Address, "1111.2.3.4"),
+            ("1.2.3", TokenKind::Number, "1"),
+            ("0x10", TokenKind::Number, "0"),
+            ("1a", TokenKind::Address, "1a"),
+            ("12345", TokenKind::Number, "12345"),
+            ("12345a", TokenKind::Number, "12345"),
+            ("1234a", TokenKind::Number, "1234"),
+            ("123ab", TokenKind::Address, "123a"),
+            ("123ab::1", TokenKind::Address, "123ab::1"),
+            ("fe0", TokenKind::Address, "fe0"),
+            ("fe0g", TokenKind::Word, "fe0g"),
+            ("fe0/24", TokenKind::Address, "fe0/24"),
+            ("12/24", TokenKind::Address, "12/24"),
+            ("abcde", TokenKind::Word, "abcde"),
+            ("abcd:", TokenKind::Address, "abcd"),
+            ("abcde:", TokenKind::Word, "abcde"),
+            ("abcd:ef", TokenKind::Address, "abcd:ef"),
+            ("abcdef:1", TokenKind::Word, "abcdef"),
+            ("abcdef::1", TokenKind::Address, "abcdef::1"),
+            ("::", TokenKind::Address, "::"),
+            (":::", TokenKind::Address, "::"),
+            (":1", TokenKind::Stray, ":"),
+            ("1:", TokenKind::Number, "1"),
+            ("1::", TokenKind::Address, "1::"),
+            ("1:::2", TokenKind::Address, "1:::2"),
+            ("1::2::3", TokenKind::Address, "1::2:"),
+            ("1::2:/7", TokenKind::Address, "1::2:/7"),
+            ("1:2:/7", TokenKind::Address, "1:2"),
+            ("1:2:3:4:5:6:7:8:9", TokenKind::Address, "1:2:3:4:5:6:7:8"),
+            ("1:2:3:4:5:6:7:8::", TokenKind::Address, "1:2:3:4:5:6:7:8"),
+            ("1:2:3:4:5:6:7::", TokenKind::Address, "1:2:3:4:5:6:7::"),
+            ("::1:2:3:4:5:6:7:8", TokenKind::Address, "::1:2:3:4:5:6:7:"),
+            ("12345::1", TokenKind::Address, "12345::1"),
+            ("1::123456/7", TokenKind::Address, "1::123456/7"),
+            ("1234567890123456789012345678::", TokenKind::Address, "1234567890123456789012345678::"),
+            ("12345678901234567890123456789::", TokenKind::Number, "12345678901234567890123456789"),
+            ("fe80::1%eth0", TokenKind::Address, "fe80::1"),
+            ("fe80::1.2.3.4", TokenKind::Address, "fe80::1"),
+            ("::ffff:1.2.3.4", TokenKind::Address, "::ffff:1"),
+            ("eth0.100", TokenKind::Word, "eth0.100"),
+            ("eth0:1", TokenKind::Word, "eth0"),
+            ("a1.b-c_d+", TokenKind::Word, "a1.b-c_d"),
+            ("_a", TokenKind::Stray, "_"),
+            ("-a", TokenKind::Stray, "-"),
+            ("-1.5", TokenKind::Signed, "-1"),
+            ("+7x", TokenKind::Signed, "+7"),
+            ("/a{b}#c\"", TokenKind::Path, "/a{b}#c"),
+            ("\u{a0}", TokenKind::Stray, "\u{fffd}"),
         ] {
             assert_eq!(words(text).first(), Some(&(kind, first.to_owned())), "{text}");
         }
@@ -288,11 +288,11 @@ mod tests {
     #[test]
     fn words_need_no_blanks_between_them() {
         let kinds = |text| words(text).into_iter().map(|(k, _)| k).collect::<Vec<_>>();
-        use Kind::{Close, Number, Open, Word};
+        use TokenKind::{Close, Number, Open, Word};
         assert_eq!(kinds("General{HashSize 1HashLimit 2}"), [Word, Open, Word, Number, Word, Number, Close]);
         assert_eq!(kinds("go#b }\n}# last"), [Word, Close]);
-        assert_eq!(kinds("Path /x\t# note"), [Word, Kind::Path]);
-        assert_eq!(kinds("Path /x\r\n}"), [Word, Kind::Path, Close]);
+        assert_eq!(kinds("Path /x\t# note"), [Word, TokenKind::Path]);
+        assert_eq!(kinds("Path /x\r\n}"), [Word, TokenKind::Path, Close]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From the configuration file's words to what the parts of the daemon are told.
 
-use crate::config::settings::{Config, Ends, Group, Link, Links, Mode, Role, Sync};
+use crate::config::settings::{Config, DedicatedLink, DedicatedLinks, Ends, Group, Mode, Role, Sync};
 use crate::links::{LinkKind, LinkSettings};
 use crate::peer;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -41,7 +41,7 @@ pub fn protocol(config: &Config, sync: &Sync) -> peer::Config {
 
 /// The links, all of one kind.
 pub fn links(sync: &Sync) -> Vec<LinkSettings> {
-    fn settings<A>(l: &Link<A>, kind: LinkKind) -> LinkSettings {
+    fn settings<A>(l: &DedicatedLink<A>, kind: LinkKind) -> LinkSettings {
         LinkSettings {
             kind,
             interface: l.interface.clone(),
@@ -50,7 +50,7 @@ pub fn links(sync: &Sync) -> Vec<LinkSettings> {
             checksum: l.checksum,
         }
     }
-    let unicast = |l: &Link<Ends>, tcp: bool| {
+    let unicast = |l: &DedicatedLink<Ends>, tcp: bool| {
         let any = match l.addresses.peer {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -60,8 +60,8 @@ pub fn links(sync: &Sync) -> Vec<LinkSettings> {
         settings(l, if tcp { LinkKind::Tcp { local, peer } } else { LinkKind::Udp { local, peer } })
     };
     match &sync.links {
-        Links::Multicast(all) => {
-            let link = |l: &Link<Group>| {
+        DedicatedLinks::Multicast(all) => {
+            let link = |l: &DedicatedLink<Group>| {
                 let (group, local) = match l.addresses {
                     Group::V4 { group, local } => (IpAddr::V4(group), Some(local)),
                     Group::V6 { group } => (IpAddr::V6(group), None),
@@ -70,15 +70,15 @@ pub fn links(sync: &Sync) -> Vec<LinkSettings> {
             };
             all.iter().map(link).collect()
         }
-        Links::Udp(all) => all.iter().map(|l| unicast(l, false)).collect(),
-        Links::Tcp { links, .. } => links.iter().map(|l| unicast(l, true)).collect(),
+        DedicatedLinks::Udp(all) => all.iter().map(|l| unicast(l, false)).collect(),
+        DedicatedLinks::Tcp { links, .. } => links.iter().map(|l| unicast(l, true)).collect(),
     }
 }
 
 /// `ErrorQueueLength`: for all links together, but one link sends at a time; the default where there is none.
 pub fn error_queue(sync: &Sync) -> usize {
     match &sync.links {
-        Links::Tcp { error_queue_length, .. } => *error_queue_length as usize,
+        DedicatedLinks::Tcp { error_queue_length, .. } => *error_queue_length as usize,
         _ => crate::config::settings::default::ERROR_QUEUE_LENGTH as usize,
     }
 }

@@ -5,8 +5,8 @@
 //! and names like `fe0`.
 
 use super::settings::{
-    Config, Ends, Expectations, Facility, Filter, FilterFrom, General, Group, Helpers, Link, Links, Listed,
-    LogFormat, Mode, Network, Role, Scheduler, Stats, Sync, default,
+    Config, DedicatedLink, DedicatedLinks, Ends, Expectations, Facility, Filter, FilterFrom, General, Group,
+    Helpers, Listed, LogFormat, Mode, Network, Role, Scheduler, Stats, Sync, default,
 };
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -302,7 +302,7 @@ fn sync(l: &mut Lines, s: &Sync) {
 fn links(l: &mut Lines, s: &Sync) {
     let default = |i| if i == s.default_link { " Default" } else { "" };
     match &s.links {
-        Links::Multicast(links) => {
+        DedicatedLinks::Multicast(links) => {
             for (i, link) in links.iter().enumerate() {
                 l.block(&format!("Multicast{}", default(i)), |l| {
                     group(l, &link.addresses);
@@ -311,12 +311,12 @@ fn links(l: &mut Lines, s: &Sync) {
                 });
             }
         }
-        Links::Udp(links) => {
+        DedicatedLinks::Udp(links) => {
             for (i, link) in links.iter().enumerate() {
                 l.block(&format!("UDP{}", default(i)), |l| unicast(l, link));
             }
         }
-        Links::Tcp { links, error_queue_length } => {
+        DedicatedLinks::Tcp { links, error_queue_length } => {
             for (i, link) in links.iter().enumerate() {
                 l.block(&format!("TCP{}", default(i)), |l| {
                     unicast(l, link);
@@ -364,7 +364,7 @@ fn group(l: &mut Lines, g: &Group) {
     }
 }
 
-fn unicast(l: &mut Lines, link: &Link<Ends>) {
+fn unicast(l: &mut Lines, link: &DedicatedLink<Ends>) {
     let family = if link.addresses.peer.is_ipv4() { "IPv4" } else { "IPv6" };
     match link.addresses.local {
         Some(local) => l.set(&format!("{family}_address"), &ip(&local)),
@@ -375,7 +375,7 @@ fn unicast(l: &mut Lines, link: &Link<Ends>) {
     common(l, link);
 }
 
-fn common<A>(l: &mut Lines, link: &Link<A>) {
+fn common<A>(l: &mut Lines, link: &DedicatedLink<A>) {
     l.set("Interface", &link.interface);
     l.optional("SndSocketBuffer", link.send_buffer, "the system's default");
     l.optional("RcvSocketBuffer", link.receive_buffer, "the system's default");

@@ -295,7 +295,7 @@ pub struct Sync {
     /// `PurgeTimeout`: seconds from `-t` to the flush.
     pub purge_timeout_s: u32,
     /// The dedicated links, one to four of one kind, in the order of the file.
-    pub links: Links,
+    pub links: DedicatedLinks,
     /// Index of the link that is active at first.
     pub default_link: usize,
     /// `TCPWindowTracking`.
@@ -361,15 +361,15 @@ pub enum Expectations {
 
 /// The dedicated links, all of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Links {
+pub enum DedicatedLinks {
     /// `Multicast`.
-    Multicast(Vec<Link<Group>>),
+    Multicast(Vec<DedicatedLink<Group>>),
     /// `UDP`.
-    Udp(Vec<Link<Ends>>),
+    Udp(Vec<DedicatedLink<Ends>>),
     /// `TCP`.
     Tcp {
         /// The links.
-        links: Vec<Link<Ends>>,
+        links: Vec<DedicatedLink<Ends>>,
         /// `ErrorQueueLength`: buffers that wait for a broken connection, for all links together.
         error_queue_length: u32,
     },
@@ -377,7 +377,7 @@ pub enum Links {
 
 /// One dedicated link.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link<A> {
+pub struct DedicatedLink<A> {
     /// `Interface`: MTU and state are taken from it.
     pub interface: String,
     /// Its addresses.
@@ -471,12 +471,12 @@ pub mod default {
     pub const QUEUE_LEN: u32 = 1024;
 }
 
-impl Links {
+impl DedicatedLinks {
     /// How many there are.
     pub fn len(&self) -> usize {
         match self {
-            Links::Multicast(l) => l.len(),
-            Links::Udp(links) | Links::Tcp { links, .. } => links.len(),
+            DedicatedLinks::Multicast(l) => l.len(),
+            DedicatedLinks::Udp(links) | DedicatedLinks::Tcp { links, .. } => links.len(),
         }
     }
 

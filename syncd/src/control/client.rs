@@ -1,7 +1,8 @@
 //! The command line, and the client role: one request, one answer (conntrackd.md §2).
 
 use crate::config::{self, Loaded, protocols::Protocols, report::Severity};
-use crate::control::request::{Cache, Kind, Listing, Request, STATUS, Statistics};
+use crate::control::request::{Cache, Listing, Request, STATUS, Statistics};
+use crate::kernel::commit::Entries;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -117,9 +118,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, Usage> {
             at
         };
         let mut entries = || match kind("ct", "expect") {
-            Some(0) => Kind::Flows,
-            Some(_) => Kind::Expects,
-            None => Kind::All,
+            Some(0) => Entries::Flows,
+            Some(_) => Entries::Expects,
+            None => Entries::All,
         };
         let next = match letter {
             b'd' => {
@@ -136,7 +137,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, Usage> {
             b'F' => Request::FlushKernel(entries()),
             b'R' => Request::Refill(entries()),
             b'i' | b'e' => {
-                let expects = entries() == Kind::Expects;
+                let expects = entries() == Entries::Expects;
                 Request::List(Listing { external: letter == b'e', expects, xml: false })
             }
             b'x' => match request {

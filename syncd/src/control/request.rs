@@ -1,15 +1,6 @@
 //! What a client may ask of the daemon: one 32-bit number in host byte order (conntrackd.md §2, §3).
 
-/// Which of the two kinds of entries, or both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Flows.
-    Flows,
-    /// Expectations.
-    Expects,
-    /// Both.
-    All,
-}
+use crate::kernel::commit::Entries;
 
 /// Which of the two caches, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,13 +53,13 @@ pub enum Statistics {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// `-F`: delete the kernel's entries.
-    FlushKernel(Kind),
+    FlushKernel(Entries),
     /// `-R`: fill the internal cache from the kernel.
-    Refill(Kind),
+    Refill(Entries),
     /// `-i`, `-e`, with `-x`.
     List(Listing),
     /// `-c`.
-    Commit(Kind),
+    Commit(Entries),
     /// `-f`.
     FlushCache(Cache),
     /// Code 19, which no option sends: the caches of flows alone.
@@ -98,12 +89,12 @@ const CODES: &[(u32, Request)] = {
         List(Listing { external, expects, xml })
     }
     &[
-        (0, FlushKernel(Kind::Flows)),
-        (38, FlushKernel(Kind::Expects)),
-        (43, FlushKernel(Kind::All)),
-        (1, Refill(Kind::Flows)),
-        (39, Refill(Kind::Expects)),
-        (44, Refill(Kind::All)),
+        (0, FlushKernel(Entries::Flows)),
+        (38, FlushKernel(Entries::Expects)),
+        (43, FlushKernel(Entries::All)),
+        (1, Refill(Entries::Flows)),
+        (39, Refill(Entries::Expects)),
+        (44, Refill(Entries::All)),
         (16, list(false, false, false)),
         (17, list(true, false, false)),
         (24, list(false, false, true)),
@@ -112,9 +103,9 @@ const CODES: &[(u32, Request)] = {
         (41, list(true, true, false)),
         (47, list(false, true, true)),
         (48, list(true, true, true)),
-        (18, Commit(Kind::Flows)),
-        (42, Commit(Kind::Expects)),
-        (46, Commit(Kind::All)),
+        (18, Commit(Entries::Flows)),
+        (42, Commit(Entries::Expects)),
+        (46, Commit(Entries::All)),
         (19, FlushFlowCaches),
         (33, FlushCache(Cache::Internal)),
         (34, FlushCache(Cache::External)),

@@ -5,13 +5,13 @@
 //! them with exit status 0, and its script sends some of them in every mode.
 
 use crate::control::listings::KernelListing;
-use crate::control::request::{self, Cache, Kind, Listing, Request, Statistics};
+use crate::control::request::{self, Cache, Listing, Request, Statistics};
 use crate::control::server::{Asked, ClientId, Reply};
 use crate::control::statistics;
 use crate::daemon::state::{Daemon, Node};
 use crate::daemon::waiting::Client;
 use crate::kernel::Why;
-use crate::kernel::commit::{Outcome, What};
+use crate::kernel::commit::{Entries, Outcome};
 use crate::peer::Millis;
 use zct_engine::{Error, Reactor, Turn};
 
@@ -68,13 +68,13 @@ impl Daemon {
                 self.stop(reactor);
                 None
             }
-            Request::FlushKernel(kind) => self.flush_kernel(kind, client),
-            Request::Refill(kind) => self.refill(kind, client),
+            Request::FlushKernel(entries) => self.flush_kernel(entries, client),
+            Request::Refill(entries) => self.refill(entries, client),
             Request::List(listing) => Some(self.list(listing)),
             Request::Statistics(what) => Some(Ok(Reply::Text(self.statistics(what, now)))),
             Request::FlushCache(cache) => Some(self.flush_cache(cache)),
             Request::FlushFlowCaches => Some(self.flush_cache(Cache::Both)),
-            Request::Commit(kind) => self.commit(kind, client),
+            Request::Commit(entries) => self.commit(entries, client),
             Request::Bulk => {
                 if let Node::Sync(n) = &mut self.node {
                     n.send_bulk();
@@ -103,8 +103,8 @@ impl Daemon {
     }
 
     /// `-F`.
-    fn flush_kernel(&mut self, kind: Kind, client: Client) -> Answer {
-        if kind != Kind::Flows && self.has_expectations() {
+    fn flush_kernel(&mut self, entries: Entries, client: Client) -> Answer {
+        if entries != Entries::Flows && self.has_expectations() {
             self.log.notice("flushing kernel expect table");
             if let Err(e) = self.flush.expectations() {
                 let why = format!("can't flush the kernel expect table: {e}");
@@ -112,7 +112,7 @@ impl Daemon {
                 return Some(Err(why));
             }
         }
-        if kind == Kind::Expects {
+        if entries == Entries::Expects {
             return Some(Ok(Reply::Close));
         }
         self.log.notice("flushing kernel conntrack table");
@@ -139,13 +139,13 @@ impl Daemon {
     }
 
     /// `-R`.
-    fn refill(&mut self, kind: Kind, client: Client) -> Answer {
+    fn refill(&mut self, entries: Entries, client: Client) -> Answer {
         if matches!(&self.node, Node::Sync(n) if n.machine.config().disable_internal_cache) {
             self.log.notice("resync is unsupported in this mode");
             return Some(Ok(Reply::Close));
         }
-        let expects = kind != Kind::Flows && self.has_expectations();
-        if kind != Kind::Expects {
+        let expects = entries != Entries::Flows && self.has_expectations();
+        if entries != Entries::Expects {
             self.log.notice("resync with master conntrack table");
             self.kernel.want_flows(Why::Populate);
         }
@@ -153,7 +153,7 @@ impl Daemon {
             self.log.notice("resync with master expect table");
             self.kernel.want_expects(Why::Populate);
         }
-        if kind == Kind::Expects && !expects {
+        if entries == Entries::Expects && !expects {
             return Some(Ok(Reply::Close));
         }
         self.waiting.refill.push(client);
@@ -215,7 +215,7 @@ impl Daemon {
     }
 
     /// `-c`.
-    fn commit(&mut self, kind: Kind, client: Client) -> Answer {
+    fn commit(&mut self, entries: Entries, client: Client) -> Answer {
         let Node::Sync(n) = &mut self.node else { return Some(Ok(Reply::Close)) };
         n.machine.cancel_purge();
         if n.commit.is_running() {
@@ -223,13 +223,8 @@ impl Daemon {
             self.log.error(why);
             return Some(Err(why.into()));
         }
-        let what = match kind {
-            Kind::Flows => What::Flows,
-            Kind::Expects => What::Expects,
-            Kind::All => What::All,
-        };
         let expectations = n.has_expectations();
-        n.commit.begin(what, expectations, &mut self.log);
+        n.commit.begin(entries, expectations, &mut self.log);
         self.waiting.commit = Some(client);
         None
     }

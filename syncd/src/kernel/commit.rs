@@ -24,7 +24,7 @@ const NAMED: u64 = 10;
 
 /// What is to be committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum Entries {
     /// Flows.
     Flows,
     /// Expectations.
@@ -55,7 +55,7 @@ enum Phase {
 
 #[derive(Debug)]
 struct Run {
-    what: What,
+    what: Entries,
     /// Expectations are replicated, so there is something to say about them.
     expectations: bool,
     phase: Phase,
@@ -156,17 +156,17 @@ impl Commit {
     }
 
     /// Begins; false when one is under way already. `expectations` is ExpectationSync.
-    pub fn begin(&mut self, what: What, expectations: bool, log: &mut Log) -> bool {
+    pub fn begin(&mut self, what: Entries, expectations: bool, log: &mut Log) -> bool {
         if self.run.is_some() {
             return false;
         }
         log.notice(match what {
-            What::Flows => "committing conntrack cache",
-            What::Expects => "committing expectation cache",
-            What::All => "committing all external caches",
+            Entries::Flows => "committing conntrack cache",
+            Entries::Expects => "committing expectation cache",
+            Entries::All => "committing all external caches",
         });
         let phase = match what {
-            What::Expects => Phase::Expects(0),
+            Entries::Expects => Phase::Expects(0),
             _ => Phase::Masters(Cursor::default()),
         };
         let (started, outcome, causes) = (Instant::now(), Outcome::default(), BTreeMap::new());
@@ -212,7 +212,7 @@ impl Commit {
                     if id.is_none() {
                         run.phase = match (children, run.what) {
                             (false, _) => Phase::Children(Cursor::default()),
-                            (true, What::All) => Phase::Expects(0),
+                            (true, Entries::All) => Phase::Expects(0),
                             (true, _) => return Ok(Some(finish(run, log))),
                         };
                     }
@@ -339,13 +339,13 @@ impl Commit {
 /// Writes the summary.
 fn finish(run: Run, log: &mut Log) -> Outcome {
     let o = &run.outcome;
-    if run.what != What::Expects {
+    if run.what != Entries::Expects {
         log.notice(&format!("Committed {} new entries", o.flows));
         if o.flows_failed > 0 {
             log.notice(&format!("{} entries can't be committed", o.flows_failed));
         }
     }
-    if run.what == What::Expects || run.what == What::All && run.expectations {
+    if run.what == Entries::Expects || run.what == Entries::All && run.expectations {
         log.notice(&format!("Committed {} new expectations", o.expects));
         if o.expects_failed > 0 {
             log.notice(&format!("{} expectations can't be committed", o.expects_failed));

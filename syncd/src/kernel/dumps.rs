@@ -4,7 +4,7 @@
 //! they happened. What such a datagram says about a flow that had an event since is older than what is known,
 //! and is passed over.
 
-use crate::config::flow_filter::Verdict;
+use crate::config::flow_filter::FilterVerdict;
 use crate::kernel::counters::NetlinkCounters;
 use crate::kernel::judge::Judge;
 use crate::kernel::taker::{Taker, Why};
@@ -190,7 +190,7 @@ struct DumpSink<'a> {
 impl DumpSink<'_> {
     fn flow(&mut self, msg: CtMsg<'_>) -> Result<(), WireError> {
         let view = FlowView::index(msg)?;
-        if self.overtaken.has(&view)? || self.judge.flow(&view)? != Verdict::Pass {
+        if self.overtaken.has(&view)? || self.judge.flow(&view)? != FilterVerdict::Pass {
             return Ok(());
         }
         self.taker.dumped(self.why, &view)

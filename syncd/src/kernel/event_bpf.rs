@@ -88,7 +88,7 @@ pub fn program(filter: &Filter) -> Option<Vec<BpfInsn>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::flow_filter::{FlowFilter, Subject, Verdict as Judged};
+    use crate::config::flow_filter::{FilterVerdict, FlowFilter, Subject};
     use std::net::Ipv4Addr;
     use zct_engine::bpf::interpret;
     use zct_wire::flow::FlowView;
@@ -151,7 +151,7 @@ mod tests {
                     let bytes = event(proto, src, dst, real);
                     let msg = CtMsg::parse(Frames::new(&bytes).next().unwrap().unwrap()).unwrap();
                     let subject = Subject::of(&FlowView::index(msg).unwrap()).unwrap().unwrap();
-                    let passes = judge.judge(&subject) == Judged::Pass;
+                    let passes = judge.judge(&subject) == FilterVerdict::Pass;
                     let kept = interpret(&code, &bytes) != Some(0);
                     assert_eq!(kept, passes, "{filter:?} {proto} {src} {dst} {real}");
                     dropped += u32::from(!kept);

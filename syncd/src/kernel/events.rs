@@ -1,6 +1,6 @@
 //! Events as they come: the socket that hears them, and what is done with each.
 
-use crate::config::flow_filter::Verdict;
+use crate::config::flow_filter::FilterVerdict;
 use crate::config::settings::{Filter, FilterFrom, General};
 use crate::host::log::Log;
 use crate::kernel::counters::NetlinkCounters;
@@ -84,10 +84,10 @@ impl EventSink<'_> {
         let view = FlowView::index(msg)?;
         self.overtaken.note(&view)?;
         let passes = match self.judge.flow(&view)? {
-            Verdict::Pass => true,
+            FilterVerdict::Pass => true,
             // The original loses the end of such a flow, and the peer keeps it for ever.
-            Verdict::State => event == Event::Destroy && self.taker.knows(&view),
-            Verdict::Protocol | Verdict::Address => false,
+            FilterVerdict::State => event == Event::Destroy && self.taker.knows(&view),
+            FilterVerdict::Protocol | FilterVerdict::Address => false,
         };
         if !passes {
             self.counters.filtered += 1;

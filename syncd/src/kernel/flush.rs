@@ -4,7 +4,7 @@
 //! Never as a flush of the table: that would delete what the filter excludes, and bring more events at once than
 //! the event socket holds. A dump in steps, and deletes in batches.
 
-use crate::config::flow_filter::{FlowFilter, Subject, Verdict};
+use crate::config::flow_filter::{FilterVerdict, FlowFilter, Subject};
 use crate::host::log::Log;
 use std::ops::ControlFlow;
 use zct_engine::{Answer, Batch, Error, Lost, Progress, Sink, StepDump, errno};
@@ -148,7 +148,7 @@ impl Deleting<'_> {
     fn flow(&mut self, msg: CtMsg<'_>) -> Result<(), Error> {
         let view = FlowView::index(msg)?;
         if !self.filter.is_empty() {
-            let passes = Subject::of(&view)?.is_some_and(|s| self.filter.judge(&s) == Verdict::Pass);
+            let passes = Subject::of(&view)?.is_some_and(|s| self.filter.judge(&s) == FilterVerdict::Pass);
             if !passes {
                 return Ok(());
             }

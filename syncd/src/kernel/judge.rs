@@ -1,6 +1,6 @@
 //! What is wanted of what the kernel says: the filter of flows, the names of helpers, and whose doing a change is.
 
-use crate::config::flow_filter::{FlowFilter, Subject, Verdict};
+use crate::config::flow_filter::{FilterVerdict, FlowFilter, Subject};
 use crate::config::settings::{Expectations, Filter};
 use crate::peer::Origin;
 use zct_wire::WireError;
@@ -54,11 +54,11 @@ impl Judge {
 
     /// Judges a flow. One that lacks an address passes nothing: it could neither be told from others nor be
     /// committed.
-    pub(super) fn flow(&self, view: &FlowView<'_>) -> Result<Verdict, WireError> {
+    pub(super) fn flow(&self, view: &FlowView<'_>) -> Result<FilterVerdict, WireError> {
         if self.flows.is_empty() {
-            return Ok(Verdict::Pass);
+            return Ok(FilterVerdict::Pass);
         }
-        Ok(Subject::of(view)?.map_or(Verdict::Address, |s| self.flows.judge(&s)))
+        Ok(Subject::of(view)?.map_or(FilterVerdict::Address, |s| self.flows.judge(&s)))
     }
 
     /// True when expectations of this helper are wanted.

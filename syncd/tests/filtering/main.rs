@@ -8,7 +8,7 @@ mod real;
 
 use cases::FLOWS;
 use std::fmt::Write as _;
-use zctd::config::flow_filter::{FlowFilter, Verdict};
+use zctd::config::flow_filter::{FilterVerdict, FlowFilter};
 use zctd::config::{self, protocols::Protocols};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/filtering/conntrackd-1.4.7.txt");
@@ -22,7 +22,7 @@ fn passing(filter: &str) -> Vec<u16> {
     let text = format!("General {{ {filter} }}\n");
     let loaded = config::load(text.as_bytes(), &Protocols::default());
     let filter = FlowFilter::new(&loaded.config.expect("the filter loads").general.filter);
-    let pass = FLOWS.iter().filter(|f| filter.judge(&f.subject()) == Verdict::Pass);
+    let pass = FLOWS.iter().filter(|f| filter.judge(&f.subject()) == FilterVerdict::Pass);
     let mut ids: Vec<u16> = pass.map(|f| f.id).collect();
     ids.sort_unstable();
     ids

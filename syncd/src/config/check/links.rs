@@ -2,7 +2,7 @@
 
 use super::super::parse::raw::{LinkKind, RawLink, Set};
 use super::super::report::{At, Place, Report, Severity};
-use super::super::settings::{Ends, Group, Link, Links, default};
+use super::super::settings::{DedicatedLink, DedicatedLinks, Ends, Group, default};
 use super::given::{or_default, or_unset};
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ pub(super) fn links(
     error_queue_length: Set<u32>,
     sync: Place,
     report: &mut Report,
-) -> Option<(Links, usize)> {
+) -> Option<(DedicatedLinks, usize)> {
     let Some(first) = raw.first() else {
         let text = "no link to a peer in Sync: expected Multicast, UDP or TCP";
         report.add(Severity::CannotStart, Some(sync), text.into());
@@ -29,17 +29,17 @@ pub(super) fn links(
     let links = match kind {
         LinkKind::Multicast => {
             let all: Vec<_> = raw.into_iter().map(|l| link(l, report, group)).collect();
-            Links::Multicast(all.into_iter().collect::<Option<_>>()?)
+            DedicatedLinks::Multicast(all.into_iter().collect::<Option<_>>()?)
         }
         LinkKind::Udp => {
             let all: Vec<_> = raw.into_iter().map(|l| link(l, report, ends)).collect();
-            Links::Udp(all.into_iter().collect::<Option<_>>()?)
+            DedicatedLinks::Udp(all.into_iter().collect::<Option<_>>()?)
         }
         LinkKind::Tcp => {
             let all: Vec<_> = raw.into_iter().map(|l| link(l, report, ends)).collect();
             let error_queue_length =
                 or_default(error_queue_length, "ErrorQueueLength", default::ERROR_QUEUE_LENGTH, report);
-            Links::Tcp { links: all.into_iter().collect::<Option<_>>()?, error_queue_length }
+            DedicatedLinks::Tcp { links: all.into_iter().collect::<Option<_>>()?, error_queue_length }
         }
     };
     Some((links, default_link))
@@ -50,7 +50,7 @@ fn link<A>(
     raw: RawLink,
     report: &mut Report,
     addresses: fn(&RawLink, &mut Report) -> Option<A>,
-) -> Option<Link<A>> {
+) -> Option<DedicatedLink<A>> {
     let addresses = addresses(&raw, report);
     let port_word = if raw.kind == LinkKind::Multicast { "Group" } else { "Port" };
     let port = match raw.port {
@@ -74,7 +74,7 @@ fn link<A>(
     }
     let send_buffer = or_unset(raw.send_buffer, "SndSocketBuffer", report);
     let receive_buffer = or_unset(raw.receive_buffer, "RcvSocketBuffer", report);
-    Some(Link {
+    Some(DedicatedLink {
         addresses: addresses?,
         port: port?,
         send_buffer,

@@ -123,7 +123,7 @@ fn ftfw(s: &RawSync, disable_external_cache: bool, startup_resync: bool, report:
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::settings::{Ends, Link, Links, Role};
+    use super::super::super::settings::{DedicatedLink, DedicatedLinks, Ends, Role};
     use super::super::super::{load, protocols::Protocols};
     use super::*;
     use std::net::{IpAddr, Ipv4Addr};
@@ -148,7 +148,7 @@ mod tests {
         let s = sync_of(
             "CommitTimeout 1 PurgeTimeout 2 Options { TCPWindowTracking on ExpectationSync { ftp sip } }",
         );
-        let link = Link {
+        let link = DedicatedLink {
             interface: "eth0".into(),
             addresses: Ends {
                 local: Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))),
@@ -169,7 +169,7 @@ mod tests {
             mode: Mode::Ftfw(ftfw),
             commit_timeout_s: Some(1),
             purge_timeout_s: 2,
-            links: Links::Udp(vec![link]),
+            links: DedicatedLinks::Udp(vec![link]),
             default_link: 0,
             tcp_window_tracking: true,
             expectations: Expectations::Of(vec!["ftp".into(), "sip".into()]),

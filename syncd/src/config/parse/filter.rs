@@ -1,6 +1,6 @@
 //! `Filter` (conntrackd.md §5.6).
 
-use super::super::lexer::{Kind, Token};
+use super::super::lexer::{Token, TokenKind};
 use super::super::report::{At, Place, quoted};
 use super::super::settings::{FilterFrom, Logic, Network, Protocol, TCP_STATE_WORDS, TcpState};
 use super::parser::{BlockName, Directive, Parser, place};
@@ -40,7 +40,7 @@ pub(super) fn block(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Op
 }
 
 fn is_word(t: &Token<'_>, word: &str) -> bool {
-    t.kind == Kind::Word && t.text == word.as_bytes()
+    t.kind == TokenKind::Word && t.text == word.as_bytes()
 }
 
 /// `Accept` or `Ignore`.
@@ -108,7 +108,7 @@ fn address(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> 
 /// and then filters less or more than was asked for.
 fn network(p: &mut Parser<'_>, items: &mut Unique<Network>, at: Place, word: &str) -> Option<()> {
     let t = p.peek();
-    if t.kind != Kind::Address {
+    if t.kind != TokenKind::Address {
         p.unexpected(&format!("an address or network after {word}"));
         return None;
     }
@@ -168,7 +168,7 @@ fn state(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
             if !is_word(&p.peek(), "TCP") {
                 p.unexpected("TCP after for: states of other protocols cannot be filtered");
                 // A closing brace ends the block; anything else is what stands for the protocol.
-                return matches!(p.peek().kind, Kind::Close | Kind::End).then_some(());
+                return matches!(p.peek().kind, TokenKind::Close | TokenKind::End).then_some(());
             }
             p.take();
             return Some(());

@@ -1,6 +1,6 @@
 //! `General` and `Stats` (conntrackd.md §5.2, §5.5).
 
-use super::super::lexer::Kind;
+use super::super::lexer::TokenKind;
 use super::super::report::{At, Place, quoted};
 use super::super::settings::{Facility, LogFormat, SchedulerPolicy, default};
 use super::filter;
@@ -158,7 +158,7 @@ fn overrun_resync(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<(
     let value = match p.try_switch() {
         Some(true) => Some(default::NETLINK_OVERRUN_RESYNC_S),
         Some(false) => None,
-        None if p.peek().kind == Kind::Number => {
+        None if p.peek().kind == TokenKind::Number => {
             match p.number(at, "NetlinkOverrunResync", 0..=BYTES_MAX)?.value {
                 0 => {
                     let s = default::NETLINK_OVERRUN_RESYNC_S;
@@ -214,8 +214,8 @@ fn priority(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<()> {
 fn log_format(p: &mut Parser<'_>, s: &mut RawStats, at: Place) -> Option<()> {
     let t = p.peek();
     let value = match t.text {
-        b"text" if t.kind == Kind::Word => LogFormat::Text,
-        b"json" if t.kind == Kind::Word => LogFormat::Json,
+        b"text" if t.kind == TokenKind::Word => LogFormat::Text,
+        b"json" if t.kind == TokenKind::Word => LogFormat::Json,
         _ => {
             p.unexpected("text or json after LogFormat");
             return None;

@@ -1,6 +1,6 @@
 //! The link blocks `Multicast`, `UDP` and `TCP` (conntrackd.md §5.4).
 
-use super::super::lexer::Kind;
+use super::super::lexer::TokenKind;
 use super::super::report::{At, Place, quoted};
 use super::filter::{has_leading_zero, leading_zero};
 use super::general::{BYTES_MAX, set};
@@ -63,7 +63,7 @@ pub(super) fn link(p: &mut Parser<'_>, sync: &mut RawSync, at: Place, kind: Link
         LinkKind::Tcp => (TCP, "TCP"),
     };
     let mut link = RawLink::new(kind, at);
-    if p.peek().kind == Kind::Word && p.peek().text == b"Default" {
+    if p.peek().kind == TokenKind::Word && p.peek().text == b"Default" {
         p.take();
         link.is_default = true;
     }
@@ -91,7 +91,7 @@ pub(super) fn link(p: &mut Parser<'_>, sync: &mut RawSync, at: Place, kind: Link
 /// An address. What is not one is refused: the original goes on without it, and listens on every address, say.
 fn addr<A: FromStr>(p: &mut Parser<'_>, setting: &mut Set<A>, at: Place, word: &str) -> Option<()> {
     let t = p.peek();
-    if t.kind != Kind::Address {
+    if t.kind != TokenKind::Address {
         p.unexpected(&format!("an address after {word}"));
         return None;
     }
@@ -112,7 +112,7 @@ fn addr<A: FromStr>(p: &mut Parser<'_>, setting: &mut Set<A>, at: Place, word: &
 }
 
 fn v6_interface(p: &mut Parser<'_>, _: &mut RawLink, at: Place) -> Option<()> {
-    if p.peek().kind != Kind::Address {
+    if p.peek().kind != TokenKind::Address {
         p.unexpected("an address after IPv6_interface");
         return None;
     }

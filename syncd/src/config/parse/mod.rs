@@ -11,7 +11,7 @@ mod sync;
 pub(crate) mod unique;
 mod words;
 
-use super::lexer::Kind;
+use super::lexer::TokenKind;
 use super::protocols::Protocols;
 use super::report::{Place, Report};
 use parser::{Parser, place};
@@ -27,11 +27,11 @@ pub(crate) fn parse(text: &[u8], protocols: &Protocols) -> (Raw, Report) {
     loop {
         p.at_top();
         let t = p.peek();
-        if t.kind == Kind::End {
+        if t.kind == TokenKind::End {
             return (raw, p.report);
         }
         let section: Option<Section> = match t.text {
-            _ if t.kind != Kind::Word => None,
+            _ if t.kind != TokenKind::Word => None,
             b"General" => Some(general::general),
             b"Sync" => Some(sync::sync),
             b"Stats" => Some(general::stats),

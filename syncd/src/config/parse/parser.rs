@@ -5,7 +5,7 @@
 //! section of the top level that begins inside a block closes everything that is open, which is what was
 //! meant when a brace was forgotten.
 
-use super::super::lexer::{Kind, Lexer, Token};
+use super::super::lexer::{Lexer, Token, TokenKind};
 use super::super::protocols::Protocols;
 use super::super::report::{At, Place, Report, Severity, quoted};
 use super::words;
@@ -83,8 +83,8 @@ impl<'a> Parser<'a> {
     pub(super) fn unexpected(&mut self, wanted: &str) {
         let t = self.ahead;
         let text = match t.kind {
-            Kind::End => format!("expected {wanted}, but the file ends here{}", self.hint()),
-            Kind::Stray if t.text == b"\"" => {
+            TokenKind::End => format!("expected {wanted}, but the file ends here{}", self.hint()),
+            TokenKind::Stray if t.text == b"\"" => {
                 format!("expected {wanted}, found `\"': nothing is quoted in this file")
             }
             _ => format!("expected {wanted}, found {}", quoted(t.text)),
@@ -120,7 +120,7 @@ impl<'a> Parser<'a> {
         let known = |t: &Token<'_>| table.iter().find(|d| d.word.as_bytes() == t.text);
         while self.goes_on(name) {
             let t = self.ahead;
-            let read = match known(&t).filter(|_| t.kind == Kind::Word) {
+            let read = match known(&t).filter(|_| t.kind == TokenKind::Word) {
                 Some(directive) => {
                     self.take();
                     (directive.read)(self, into, place(&t))
@@ -149,8 +149,8 @@ impl<'a> Parser<'a> {
             let t = self.ahead;
             if item(self, t).is_none() {
                 match self.ahead.kind {
-                    Kind::Open => self.skip_block(),
-                    Kind::Close | Kind::End => {}
+                    TokenKind::Open => self.skip_block(),
+                    TokenKind::Close | TokenKind::End => {}
                     _ => {
                         self.take();
                     }
@@ -161,7 +161,7 @@ impl<'a> Parser<'a> {
     }
 
     fn open(&mut self, name: BlockName) -> Option<()> {
-        if self.ahead.kind != Kind::Open {
+        if self.ahead.kind != TokenKind::Open {
             self.unexpected(&format!("`{{' after {}", name.name));
             self.take_if_same_line();
             return None;
@@ -175,17 +175,17 @@ impl<'a> Parser<'a> {
         let t = self.ahead;
         match t.kind {
             _ if self.unwinding => false,
-            Kind::Close => {
+            TokenKind::Close => {
                 self.take();
                 false
             }
-            Kind::End => {
+            TokenKind::End => {
                 let text = format!("the block {} is not closed{}", name.name, self.hint());
                 self.error(name.place, text);
                 self.unwinding = true;
                 false
             }
-            Kind::Word if words::SECTIONS.iter().any(|s| s.as_bytes() == t.text) => {
+            TokenKind::Word if words::SECTIONS.iter().any(|s| s.as_bytes() == t.text) => {
                 let text = format!(
                     "{} begins inside the block {} of line {}: is a `}}' missing?",
                     quoted(t.text),
@@ -202,7 +202,7 @@ impl<'a> Parser<'a> {
 
     /// Takes a word that stands where something else is wanted, if the line says that it was meant to be it.
     fn take_if_same_line(&mut self) {
-        if self.ahead.kind == Kind::Word && self.ahead.line == self.line {
+        if self.ahead.kind == TokenKind::Word && self.ahead.line == self.line {
             self.take();
         }
     }
@@ -214,9 +214,9 @@ impl<'a> Parser<'a> {
         loop {
             let t = self.ahead;
             match t.kind {
-                Kind::Close | Kind::End => return,
-                Kind::Open => return self.skip_block(),
-                Kind::Word if t.line > line || words::may_begin(t.text) => return,
+                TokenKind::Close | TokenKind::End => return,
+                TokenKind::Open => return self.skip_block(),
+                TokenKind::Word if t.line > line || words::may_begin(t.text) => return,
                 _ => {
                     self.take();
                 }
@@ -229,9 +229,9 @@ impl<'a> Parser<'a> {
         let mut depth = 0u32;
         loop {
             match self.ahead.kind {
-                Kind::End => return,
-                Kind::Open => depth += 1,
-                Kind::Close => depth -= 1,
+                TokenKind::End => return,
+                TokenKind::Open => depth += 1,
+                TokenKind::Close => depth -= 1,
                 _ => {}
             }
             self.take();
@@ -248,24 +248,24 @@ impl<'a> Parser<'a> {
 
     /// A number of `range`.
     pub(super) fn number(&mut self, at: Place, word: &str, range: RangeInclusive<u32>) -> Option<At<u32>> {
-        self.plain_number(word, Kind::Number, range).map(|value| At { value, place: at })
+        self.plain_number(word, TokenKind::Number, range).map(|value| At { value, place: at })
     }
 
     /// A number with a sign.
     pub(super) fn signed(&mut self, at: Place, word: &str, range: RangeInclusive<i32>) -> Option<At<i32>> {
-        self.plain_number(word, Kind::Signed, range).map(|value| At { value, place: at })
+        self.plain_number(word, TokenKind::Signed, range).map(|value| At { value, place: at })
     }
 
     /// A number of `range`, and nothing else: a unit, say, that is written right behind it belongs to what the
     /// error names.
-    fn plain_number<N>(&mut self, word: &str, kind: Kind, range: RangeInclusive<N>) -> Option<N>
+    fn plain_number<N>(&mut self, word: &str, kind: TokenKind, range: RangeInclusive<N>) -> Option<N>
     where
         N: FromStr + PartialOrd + Display,
     {
         let t = self.ahead;
         let (min, max) = (range.start(), range.end());
         if t.kind != kind {
-            let sign = if kind == Kind::Signed { " with a sign" } else { "" };
+            let sign = if kind == TokenKind::Signed { " with a sign" } else { "" };
             self.unexpected(&format!("a number{sign} from {min} to {max} after {word}"));
             return None;
         }
@@ -290,7 +290,8 @@ impl<'a> Parser<'a> {
             let t = self.ahead;
             let end = last.column.saturating_add(u32::try_from(last.text.len()).unwrap_or(u32::MAX));
             let behind = (t.line, t.column) == (last.line, end);
-            let its_own = matches!(t.kind, Kind::Open | Kind::Close | Kind::End) || words::begins(&t);
+            let its_own =
+                matches!(t.kind, TokenKind::Open | TokenKind::Close | TokenKind::End) || words::begins(&t);
             if !behind || its_own {
                 return whole;
             }
@@ -329,7 +330,7 @@ impl<'a> Parser<'a> {
     /// A path of at most `max` bytes.
     pub(super) fn path(&mut self, word: &str, wanted: &str, max: usize) -> Option<&'a [u8]> {
         let t = self.ahead;
-        if t.kind != Kind::Path {
+        if t.kind != TokenKind::Path {
             self.unexpected(&format!("{wanted} after {word}"));
             return None;
         }
@@ -348,7 +349,7 @@ impl<'a> Parser<'a> {
     /// A name of the configuration language's own making: a facility, a scheduler, a protocol.
     pub(super) fn name(&mut self, word: &str, wanted: &str) -> Option<&'a str> {
         let t = self.ahead;
-        self.name_if(t.kind == Kind::Word && !words::is_keyword(t.text), word, wanted)
+        self.name_if(t.kind == TokenKind::Word && !words::is_keyword(t.text), word, wanted)
     }
 
     /// The name of something that exists outside: an interface, a helper.
@@ -357,10 +358,10 @@ impl<'a> Parser<'a> {
     /// they are names when they begin with a letter.
     pub(super) fn outside_name(&mut self, word: &str, wanted: &str) -> Option<&'a str> {
         let t = self.ahead;
-        let hex = t.kind == Kind::Address
+        let hex = t.kind == TokenKind::Address
             && t.text.iter().all(u8::is_ascii_hexdigit)
             && t.text.first().is_some_and(u8::is_ascii_alphabetic);
-        self.name_if(hex || (t.kind == Kind::Word && !words::is_keyword(t.text)), word, wanted)
+        self.name_if(hex || (t.kind == TokenKind::Word && !words::is_keyword(t.text)), word, wanted)
     }
 
     fn name_if(&mut self, usable: bool, word: &str, wanted: &str) -> Option<&'a str> {
@@ -370,7 +371,7 @@ impl<'a> Parser<'a> {
                 self.take();
                 Some(name)
             }
-            _ if t.kind == Kind::Word => {
+            _ if t.kind == TokenKind::Word => {
                 let text = format!(
                     "expected {wanted} after {word}, found {}, which is a word of the configuration language",
                     quoted(t.text)

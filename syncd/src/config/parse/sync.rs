@@ -1,6 +1,6 @@
 //! `Sync` (conntrackd.md §5.3).
 
-use super::super::lexer::Kind;
+use super::super::lexer::TokenKind;
 use super::super::report::Place;
 use super::general::{BYTES_MAX, set};
 use super::link::link;
@@ -90,7 +90,7 @@ pub(super) fn sync(p: &mut Parser<'_>, raw: &mut Raw, at: Place) -> Option<()> {
 /// `Mode NAME { … }`.
 fn mode(p: &mut Parser<'_>, sync: &mut RawSync, at: Place) -> Option<()> {
     let t = p.peek();
-    let is = |word: &str| t.kind == Kind::Word && t.text.eq_ignore_ascii_case(word.as_bytes());
+    let is = |word: &str| t.kind == TokenKind::Word && t.text.eq_ignore_ascii_case(word.as_bytes());
     let (name, table, given) = if is("ftfw") || is("nack") {
         ("Mode FTFW", FTFW, &mut sync.ftfw)
     } else if is("alarm") || is("persistent") {
@@ -114,7 +114,7 @@ fn mode(p: &mut Parser<'_>, sync: &mut RawSync, at: Place) -> Option<()> {
 
 /// `on`, `off` or `{ HELPER … }`. Names of several lists are put together.
 fn expectation_sync(p: &mut Parser<'_>, sync: &mut RawSync, at: Place) -> Option<()> {
-    if p.peek().kind != Kind::Open {
+    if p.peek().kind != TokenKind::Open {
         if p.try_switch_at(&mut sync.expectation_sync, at) {
             return Some(());
         }

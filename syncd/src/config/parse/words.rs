@@ -1,6 +1,6 @@
 //! The words of the configuration language, where each belongs, and what was probably meant by others.
 
-use super::super::lexer::{Kind, Token};
+use super::super::lexer::{Token, TokenKind};
 use super::super::report::quoted;
 
 /// The sections of the top level.
@@ -114,13 +114,13 @@ pub(super) fn may_begin(word: &[u8]) -> bool {
 
 /// True for words that begin a section or a directive somewhere.
 pub(super) fn begins(t: &Token<'_>) -> bool {
-    let is = |w: &str| t.kind == Kind::Word && w.as_bytes() == t.text;
+    let is = |w: &str| t.kind == TokenKind::Word && w.as_bytes() == t.text;
     SECTIONS.into_iter().any(is) || DIRECTIVES.iter().any(|(w, _)| is(w))
 }
 
 /// The value of an on/off word.
 pub(super) fn switch(t: &Token<'_>) -> Option<bool> {
-    if t.kind != Kind::Word {
+    if t.kind != TokenKind::Word {
         return None;
     }
     let is = |w: &str| w.as_bytes().eq_ignore_ascii_case(t.text);
@@ -137,11 +137,11 @@ pub(super) fn switch(t: &Token<'_>) -> Option<bool> {
 pub(super) fn not_here(t: &Token<'_>, block: &str, known: &[&str]) -> String {
     let word = quoted(t.text);
     match t.kind {
-        Kind::Close => return "`}' closes nothing".into(),
-        Kind::Stray if t.text == b"\xef" => {
+        TokenKind::Close => return "`}' closes nothing".into(),
+        TokenKind::Stray if t.text == b"\xef" => {
             return format!("{word} begins no word here; is it the byte order mark of a text editor?");
         }
-        Kind::Word => {}
+        TokenKind::Word => {}
         _ => return format!("expected {} in {block}, found {word}", any_of(known)),
     }
     if let Some(meant) = closest(t.text, known) {
@@ -263,7 +263,7 @@ mod tests {
     fn messages_say_what_was_meant() {
         let says = |word: &str, known: &[&str]| {
             not_here(
-                &Token { kind: Kind::Word, text: word.as_bytes(), line: 1, column: 1 },
+                &Token { kind: TokenKind::Word, text: word.as_bytes(), line: 1, column: 1 },
                 "Mode FTFW",
                 known,
             )
