@@ -5,7 +5,7 @@
 //! listed so that the operator can be told what still waits for a restart.
 
 use super::print::{self, words};
-use super::settings::{Config, Expectations, Helpers, Mode, Role, Sync};
+use super::settings::{Alarm, Config, Expectations, Helpers, Mode, Role, Stats, Sync};
 
 /// A setting whose value differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,14 +27,17 @@ pub struct Changes {
     pub needs_restart: Vec<Change>,
 }
 
+/// Takes one setting over from a new configuration.
+type Take = fn(&mut Config, &Config);
+
 /// When a new value can take effect.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum When {
     /// At once.
-    Live,
+    Live(Take),
     /// At once if the setting was there before and is there now, which means that both values are of the same
     /// kind: switching polling or expectations on and off opens and closes subscriptions.
-    LiveIfThere,
+    LiveIfThere(Take),
     /// After a restart.
     Restart,
 }
@@ -47,37 +50,73 @@ use When::{Live, LiveIfThere, Restart};
 /// Every setting of [`Config`]; a test changes each of them.
 const SETTINGS: &[Row] = &[
     // Without effect, so any time is right.
-    ("HashSize", Live, |c| Some(c.general.hash_size.to_string())),
+    ("HashSize", Live(|old, new| old.general.hash_size = new.general.hash_size), |c| {
+        Some(c.general.hash_size.to_string())
+    }),
     // The caches are made for it.
     ("HashLimit", Restart, |c| Some(c.general.hash_limit.to_string())),
-    ("LogFile", Live, |c| Some(words::path_or_off(c.general.log_file.as_deref()))),
-    ("Syslog", Live, |c| Some(words::facility_or_off(c.general.syslog))),
+    ("LogFile", Live(|old, new| old.general.log_file = new.general.log_file.clone()), |c| {
+        Some(words::path_or_off(c.general.log_file.as_deref()))
+    }),
+    ("Syslog", Live(|old, new| old.general.syslog = new.general.syslog), |c| {
+        Some(words::facility_or_off(c.general.syslog))
+    }),
     ("LockFile", Restart, |c| Some(words::path(&c.general.lock_file))),
     ("UNIX Path", Restart, |c| c.general.control_socket.as_deref().map(words::path)),
-    ("NetlinkBufferSize", Live, |c| c.general.netlink_buffer_size.map(|n| n.to_string())),
-    ("NetlinkBufferSizeMaxGrowth", Live, |c| Some(c.general.netlink_buffer_size_max.to_string())),
-    ("NetlinkOverrunResync", Live, |c| {
-        Some(c.general.netlink_overrun_resync_s.map_or("off".into(), |s| s.to_string()))
-    }),
+    (
+        "NetlinkBufferSize",
+        Live(|old, new| old.general.netlink_buffer_size = new.general.netlink_buffer_size),
+        |c| c.general.netlink_buffer_size.map(|n| n.to_string()),
+    ),
+    (
+        "NetlinkBufferSizeMaxGrowth",
+        Live(|old, new| old.general.netlink_buffer_size_max = new.general.netlink_buffer_size_max),
+        |c| Some(c.general.netlink_buffer_size_max.to_string()),
+    ),
+    (
+        "NetlinkOverrunResync",
+        Live(|old, new| old.general.netlink_overrun_resync_s = new.general.netlink_overrun_resync_s),
+        |c| Some(c.general.netlink_overrun_resync_s.map_or("off".into(), |s| s.to_string())),
+    ),
     // A socket option that the kernel looks at when it drops events; subscribing again would lose some.
     ("NetlinkEventsReliable", Restart, |c| Some(words::on_off(c.general.netlink_events_reliable))),
-    ("EventIterationLimit", Live, |c| Some(c.general.event_iteration_limit.to_string())),
-    ("PollSecs", LiveIfThere, |c| c.general.poll_s.map(|n| n.to_string())),
+    (
+        "EventIterationLimit",
+        Live(|old, new| old.general.event_iteration_limit = new.general.event_iteration_limit),
+        |c| Some(c.general.event_iteration_limit.to_string()),
+    ),
+    ("PollSecs", LiveIfThere(|old, new| old.general.poll_s = new.general.poll_s), |c| {
+        c.general.poll_s.map(|n| n.to_string())
+    }),
     // Flows that were cached under the old filter stay until the next comparison with the kernel, which the
     // daemon starts when this changes.
-    ("Filter", Live, |c| Some(print::filter_text(&c.general.filter))),
+    ("Filter", Live(|old, new| old.general.filter = new.general.filter.clone()), |c| {
+        Some(print::filter_text(&c.general.filter))
+    }),
     // The right to change it is kept only by a daemon that was started with one.
-    ("Scheduler", LiveIfThere, |c| c.general.scheduler.as_ref().map(print::scheduler_text)),
+    ("Scheduler", LiveIfThere(|old, new| old.general.scheduler = new.general.scheduler), |c| {
+        c.general.scheduler.as_ref().map(print::scheduler_text)
+    }),
     ("Systemd", Restart, |c| Some(words::on_off(c.general.systemd))),
     // Without effect, likewise.
-    ("Helper", Live, |c| (c.helpers != Helpers::default()).then(|| print::helpers_text(&c.helpers))),
+    ("Helper", Live(|old, new| old.helpers = new.helpers.clone()), |c| {
+        (c.helpers != Helpers::default()).then(|| print::helpers_text(&c.helpers))
+    }),
     ("Sync or Stats", Restart, |c| match &c.role {
         Role::Sync(_) => Some("Sync".into()),
         Role::Stats(_) => Some("Stats".into()),
     }),
-    ("Stats LogFile", Live, |c| stats(c, |s| words::path_or_off(s.log_file.as_deref()))),
-    ("Stats Syslog", Live, |c| stats(c, |s| words::facility_or_off(s.syslog))),
-    ("LogFormat", Live, |c| stats(c, |s| words::log_format(s.log_format).into())),
+    (
+        "Stats LogFile",
+        Live(|old, new| take_stats(old, new, |old, new| old.log_file = new.log_file.clone())),
+        |c| stats(c, |s| words::path_or_off(s.log_file.as_deref())),
+    ),
+    ("Stats Syslog", Live(|old, new| take_stats(old, new, |old, new| old.syslog = new.syslog)), |c| {
+        stats(c, |s| words::facility_or_off(s.syslog))
+    }),
+    ("LogFormat", Live(|old, new| take_stats(old, new, |old, new| old.log_format = new.log_format)), |c| {
+        stats(c, |s| words::log_format(s.log_format).into())
+    }),
     ("Mode", Restart, |c| sync(c, |s| Some(words::mode(&s.mode).into()))),
     // Both sides number by it.
     ("ResendQueueSize", Restart, |c| {
@@ -106,27 +145,63 @@ const SETTINGS: &[Row] = &[
             Mode::Alarm(_) => None,
         })
     }),
-    ("RefreshTime", LiveIfThere, |c| {
-        sync(c, |s| if let Mode::Alarm(m) = s.mode { Some(m.refresh_time_s.to_string()) } else { None })
-    }),
-    ("CacheTimeout", LiveIfThere, |c| {
-        sync(c, |s| if let Mode::Alarm(m) = s.mode { Some(m.cache_timeout_s.to_string()) } else { None })
-    }),
-    ("CommitTimeout", Live, |c| sync(c, |s| s.commit_timeout_s.map(|n| n.to_string()))),
-    ("PurgeTimeout", LiveIfThere, |c| sync(c, |s| Some(s.purge_timeout_s.to_string()))),
+    (
+        "RefreshTime",
+        LiveIfThere(|old, new| take_alarm(old, new, |old, new| old.refresh_time_s = new.refresh_time_s)),
+        |c| sync(c, |s| if let Mode::Alarm(m) = s.mode { Some(m.refresh_time_s.to_string()) } else { None }),
+    ),
+    (
+        "CacheTimeout",
+        LiveIfThere(|old, new| take_alarm(old, new, |old, new| old.cache_timeout_s = new.cache_timeout_s)),
+        |c| sync(c, |s| if let Mode::Alarm(m) = s.mode { Some(m.cache_timeout_s.to_string()) } else { None }),
+    ),
+    (
+        "CommitTimeout",
+        Live(|old, new| take_sync(old, new, |old, new| old.commit_timeout_s = new.commit_timeout_s)),
+        |c| sync(c, |s| s.commit_timeout_s.map(|n| n.to_string())),
+    ),
+    (
+        "PurgeTimeout",
+        LiveIfThere(|old, new| take_sync(old, new, |old, new| old.purge_timeout_s = new.purge_timeout_s)),
+        |c| sync(c, |s| Some(s.purge_timeout_s.to_string())),
+    ),
     ("links", Restart, |c| sync(c, |s| Some(print::links_text(s)))),
     // What was sent without window scales would have to be sent again.
     ("TCPWindowTracking", Restart, |c| sync(c, |s| Some(words::on_off(s.tcp_window_tracking)))),
-    ("ExpectationSync", LiveIfThere, |c| {
-        sync(c, |s| match &s.expectations {
-            Expectations::Off => None,
-            Expectations::All => Some("on".into()),
-            Expectations::Of(helpers) => Some(format!("{{ {} }}", helpers.join(" "))),
-        })
-    }),
+    (
+        "ExpectationSync",
+        LiveIfThere(|old, new| take_sync(old, new, |old, new| old.expectations = new.expectations.clone())),
+        |c| {
+            sync(c, |s| match &s.expectations {
+                Expectations::Off => None,
+                Expectations::All => Some("on".into()),
+                Expectations::Of(helpers) => Some(format!("{{ {} }}", helpers.join(" "))),
+            })
+        },
+    ),
 ];
 
-fn stats(c: &Config, of: impl FnOnce(&super::settings::Stats) -> String) -> Option<String> {
+fn take_stats(old: &mut Config, new: &Config, take: fn(&mut Stats, &Stats)) {
+    if let (Role::Stats(old), Role::Stats(new)) = (&mut old.role, &new.role) {
+        take(old, new);
+    }
+}
+
+fn take_sync(old: &mut Config, new: &Config, take: fn(&mut Sync, &Sync)) {
+    if let (Role::Sync(old), Role::Sync(new)) = (&mut old.role, &new.role) {
+        take(old, new);
+    }
+}
+
+fn take_alarm(old: &mut Config, new: &Config, take: fn(&mut Alarm, &Alarm)) {
+    if let (Role::Sync(old), Role::Sync(new)) = (&mut old.role, &new.role) {
+        if let (Mode::Alarm(old), Mode::Alarm(new)) = (&mut old.mode, &new.mode) {
+            take(old, new);
+        }
+    }
+}
+
+fn stats(c: &Config, of: impl FnOnce(&Stats) -> String) -> Option<String> {
     match &c.role {
         Role::Stats(s) => Some(of(s)),
         Role::Sync(_) => None,
@@ -146,21 +221,40 @@ fn sync(c: &Config, of: impl FnOnce(&Sync) -> Option<String>) -> Option<String> 
 /// with it under `needs_restart`.
 pub fn live_changes(old: &Config, new: &Config) -> Changes {
     let mut changes = Changes::default();
+    differences(old, new, |change, take| match take {
+        Some(_) => changes.live.push(change),
+        None => changes.needs_restart.push(change),
+    });
+    changes
+}
+
+/// The old configuration with everything that can change while the daemon runs as the new one has it.
+pub fn merged(old: &Config, new: &Config) -> Config {
+    let mut out = old.clone();
+    differences(old, new, |_, take| {
+        if let Some(take) = take {
+            take(&mut out, new);
+        }
+    });
+    out
+}
+
+/// Tells of every setting that differs, with what takes it over if that can be done at once.
+fn differences(old: &Config, new: &Config, mut tell: impl FnMut(Change, Option<Take>)) {
     let same_kind = kind(old) == kind(new);
     for (setting, when, value) in SETTINGS {
         let (from, to) = (value(old), value(new));
         if from == to {
             continue;
         }
-        let live = match when {
-            Live => same_kind || !is_of_role(setting),
-            LiveIfThere => (same_kind || !is_of_role(setting)) && from.is_some() && to.is_some(),
-            Restart => false,
+        let take = match when {
+            Live(take) => Some(*take),
+            LiveIfThere(take) => Some(*take).filter(|_| from.is_some() && to.is_some()),
+            Restart => None,
         };
-        let list = if live { &mut changes.live } else { &mut changes.needs_restart };
-        list.push(Change { setting, from, to });
+        let take = take.filter(|_| same_kind || !is_of_role(setting));
+        tell(Change { setting, from, to }, take);
     }
-    changes
 }
 
 /// What the daemon is, as far as that decides which settings there are.
@@ -295,6 +389,8 @@ mod tests {
                 let names: Vec<_> = list.iter().map(|c| c.setting).collect();
                 assert_eq!((names, other.len()), (vec![*name], 0), "{changes:?}");
                 assert_ne!(list[0].from, list[0].to);
+                // All of what is live is taken over, and nothing of what is not.
+                assert_eq!(&merged(old, new), if *live { new } else { old }, "{name}");
             }
             assert_eq!(live_changes(a, a), Changes::default());
         }
@@ -305,6 +401,8 @@ mod tests {
         let changes = live_changes(&sync("ALARM {", ""), &sync("FTFW { CommitTimeout 5", ""));
         let names = |list: &[Change]| list.iter().map(|c| c.setting).collect::<Vec<_>>();
         assert_eq!(changes.live, []);
+        let (old, new) = (sync("ALARM {", ""), sync("FTFW { CommitTimeout 5", ""));
+        assert_eq!(merged(&old, &new), old);
         assert!(names(&changes.needs_restart).starts_with(&["Mode", "ResendQueueSize"]), "{changes:?}");
         assert!(names(&changes.needs_restart).ends_with(&["RefreshTime", "CacheTimeout", "CommitTimeout"]));
         let changes = live_changes(&general("LogFile on"), &sync("NOTRACK {", ""));

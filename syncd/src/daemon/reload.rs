@@ -1,53 +1,11 @@
 //! SIGHUP: the configuration is read again. What can change while the daemon runs does, the rest is named.
 
-use crate::config::live::{Change, live_changes};
-use crate::config::settings::{Config, Expectations, General, Role};
+use crate::config::live::{Change, live_changes, merged};
+use crate::config::settings::{Config, Expectations, Role};
 use crate::control::client;
 use crate::daemon::state::{Comparison, Daemon, Node};
 use crate::daemon::{privileges, sync_node};
 use crate::stats::log::FlowLog;
-
-/// `General` as it may be without a restart.
-fn merged(old: &General, new: &General) -> General {
-    let same = |a: bool, b: bool| a == b;
-    General {
-        hash_limit: old.hash_limit,
-        lock_file: old.lock_file.clone(),
-        control_socket: old.control_socket.clone(),
-        netlink_events_reliable: old.netlink_events_reliable,
-        systemd: old.systemd,
-        poll_s: if same(old.poll_s.is_some(), new.poll_s.is_some()) { new.poll_s } else { old.poll_s },
-        scheduler: match same(old.scheduler.is_some(), new.scheduler.is_some()) {
-            true => new.scheduler,
-            false => old.scheduler,
-        },
-        ..new.clone()
-    }
-}
-
-/// The role as it may be without a restart.
-fn merged_role(old: &Role, new: &Role) -> Role {
-    match (old, new) {
-        (Role::Stats(_), Role::Stats(_)) => new.clone(),
-        (Role::Sync(a), Role::Sync(b))
-            if std::mem::discriminant(&a.mode) == std::mem::discriminant(&b.mode) =>
-        {
-            let mut out = a.clone();
-            out.commit_timeout_s = b.commit_timeout_s;
-            out.purge_timeout_s = b.purge_timeout_s;
-            if (a.expectations == Expectations::Off) == (b.expectations == Expectations::Off) {
-                out.expectations = b.expectations.clone();
-            }
-            if let (crate::config::settings::Mode::Alarm(x), crate::config::settings::Mode::Alarm(y)) =
-                (&mut out.mode, &b.mode)
-            {
-                *x = *y;
-            }
-            Role::Sync(out)
-        }
-        _ => old.clone(),
-    }
-}
 
 fn told(c: &Change) -> String {
     let value = |v: &Option<String>| v.clone().unwrap_or_else(|| "nothing".into());
@@ -69,11 +27,7 @@ impl Daemon {
         };
         self.systemd.reloading(self.epoch.elapsed().as_micros() as u64);
         let changes = live_changes(&self.config, &new);
-        let mut next = Config {
-            general: merged(&self.config.general, &new.general),
-            role: merged_role(&self.config.role, &new.role),
-            helpers: new.helpers.clone(),
-        };
+        let mut next = merged(&self.config, &new);
         self.take_over(&mut next);
         for c in &live_changes(&self.config, &next).live {
             self.log.notice(&told(c));
