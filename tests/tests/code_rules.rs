@@ -195,6 +195,75 @@ fn unsafe_code_is_in_one_file() {
     }
 }
 
+/// The source of a file, or of every file in a folder.
+fn source(path: &Path) -> String {
+    if !path.is_dir() {
+        return fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
+    let mut files = Vec::new();
+    rust_files(path, &mut files);
+    files.iter().map(|f| source(f)).collect()
+}
+
+/// True when `source` defines what `name` ends in: `run`, `Plan::new`.
+fn defines(source: &str, name: &str) -> bool {
+    let name = name.rsplit("::").next().unwrap_or(name);
+    ["fn", "struct", "enum", "trait", "mod", "const", "type"].iter().any(|word| {
+        let start = format!("{word} {name}");
+        source
+            .match_indices(&start)
+            .any(|(at, _)| !source[at + start.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+    })
+}
+
+/// Follows what stands between backquotes in one line: files and folders, and the names behind one of them, which
+/// it has to define. Returns how many of both there were.
+fn follow_signposts(line: &str) -> Result<(usize, usize), String> {
+    let (mut files, mut names, mut last) = (0, 0, None);
+    for word in line.split('`').skip(1).step_by(2) {
+        let is_name = word.chars().all(|c| c.is_alphanumeric() || c == '_' || c == ':');
+        if word.contains('/') && !word.contains([' ', '*', '<']) {
+            let path = root().join(word);
+            if !path.exists() {
+                return Err(format!("there is no {word}"));
+            }
+            files += 1;
+            last = Some((word, path));
+        } else if let Some((file, path)) = last.as_ref().filter(|_| is_name) {
+            if !defines(&source(path), word) {
+                return Err(format!("{file} does not define {word}"));
+            }
+            names += 1;
+        }
+    }
+    Ok((files, names))
+}
+
+#[test]
+fn signposts_lead_somewhere() {
+    assert_eq!(follow_signposts("`tests/tests/code_rules.rs`: `root`, `zctd -i`"), Ok((1, 1)));
+    assert!(follow_signposts("`tests/tests/code_rule.rs`").is_err());
+    assert!(follow_signposts("`tests/tests/code_rules.rs`: `roo`").is_err());
+    let part = |file: &str, from: &str, to: &str| {
+        let text = source(&root().join(file));
+        let (_, rest) = text.split_once(from).unwrap_or_else(|| panic!("{file}: no {from}"));
+        rest.split_once(to).unwrap_or_else(|| panic!("{file}: no {to}")).0.to_owned()
+    };
+    let questions = part("CONTRIBUTING.md", "\n## Where is \u{2026}?\n", "\n## ");
+    assert!(questions.lines().filter(|l| l.starts_with("| \u{2026} ")).count() >= 20, "{questions}");
+    let ways = part("docs/architecture.md", "Inside the daemon:", "## Five decisions");
+    let (mut files, mut names) = (0, 0);
+    // A list's item may go on in the next line.
+    for item in questions.lines().map(str::to_owned).chain([ways.replace("\n   ", " ").replace("\n  ", " ")])
+    {
+        for line in item.lines() {
+            let (f, n) = follow_signposts(line).unwrap_or_else(|why| panic!("{line}: {why}"));
+            (files, names) = (files + f, names + n);
+        }
+    }
+    assert!(files >= 70 && names >= 30, "only {files} files and {names} names");
+}
+
 /// The files under version control, or all of them where there is none.
 fn tracked() -> Vec<PathBuf> {
     let root = root();

@@ -1,4 +1,4 @@
-//! The flows of this firewall, counted and written down when they end (spec/conntrackd.md §11).
+//! The flows of this firewall, counted and written down when they end (conntrackd.md §11).
 
 use crate::control::text::Row;
 use crate::peer::{CacheStats, Millis};

@@ -1,4 +1,4 @@
-//! The log of ended flows in statistics mode (spec/conntrackd.md §11).
+//! The log of ended flows in statistics mode (conntrackd.md §11).
 //!
 //! The original's line is the date, a tab and the flow as `conntrack -L` shows it, without the timeout; it is
 //! cut at 1024 bytes there and whole here. Counters, times and marks are in it when the kernel's destroy
