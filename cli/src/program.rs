@@ -1,5 +1,6 @@
 //! Which program is behind a netlink port: `progname=` of an event (command-line.md §3.2).
 
+use memchr::{memchr, memrchr};
 use std::fs;
 use std::io::Read as _;
 
@@ -79,8 +80,8 @@ impl Programs {
 
     fn comm(&mut self, pid: u32) -> Option<Vec<u8>> {
         self.read(&format!("/proc/{pid}/stat"))?;
-        let open = self.buf.iter().position(|b| *b == b'(')?;
-        let close = self.buf.iter().rposition(|b| *b == b')')?;
+        let open = memchr(b'(', &self.buf)?;
+        let close = memrchr(b')', &self.buf)?;
         self.buf.get(open + 1..close).map(<[u8]>::to_vec)
     }
 

@@ -15,6 +15,7 @@
 //! ```
 
 use crate::errno_text;
+use memchr::memchr_iter;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -81,9 +82,9 @@ pub fn read_whole(mut input: impl Read, bounds: Bounds) -> Result<Vec<u8>, Unrea
         let before = text.len();
         let got = input.by_ref().take(PIECE as u64).read_to_end(&mut text).map_err(Unread::System)?;
         // A line is judged as soon as its bytes are there: a device that never ends has no second line.
-        for (at, _) in text.iter().enumerate().skip(before).filter(|(_, b)| **b == b'\n') {
-            check_line(line, at - line_start, bounds)?;
-            (line, line_start) = (line + 1, at + 1);
+        for newline in memchr_iter(b'\n', &text[before..]) {
+            check_line(line, before + newline - line_start, bounds)?;
+            (line, line_start) = (line + 1, before + newline + 1);
         }
         check_line(line, text.len() - line_start, bounds)?;
         if text.len() > bounds.file {

@@ -10,6 +10,7 @@ use super::names::{Meaning, find_long, find_short};
 use super::table::{Flag, Takes};
 use super::{late, stray};
 use crate::fail::Fail;
+use memchr::memchr;
 
 /// Reads the words after the program's name into `args`. On failure `args` holds what came before, its
 /// warnings among it.
@@ -36,7 +37,7 @@ pub fn parse(words: &[&[u8]], args: &mut Args) -> Result<(), Fail> {
 }
 
 fn parse_long(word: &[u8], long: &[u8], words: &mut Words<'_>, args: &mut Args) -> Result<(), Fail> {
-    let equals = long.iter().position(|b| *b == b'=');
+    let equals = memchr(b'=', long);
     let (name, value) = match equals {
         Some(at) => (&long[..at], Some(&long[at + 1..])),
         None => (long, None),

@@ -1,9 +1,10 @@
 //! A batch file, read twice: once to check it, once to carry it out.
 
 use crate::fail::Fail;
+use memchr::memchr;
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write as _};
+use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
@@ -80,7 +81,7 @@ impl Source {
         let middle = at + (end - at) / 2;
         let mut buf = [0; LINE_MAX + 2];
         let n = file.read_at(&mut buf, middle).ok()?;
-        let newline = buf.get(..n)?.iter().position(|b| *b == b'\n')?;
+        let newline = memchr(b'\n', buf.get(..n)?)?;
         let cut = middle + newline as u64 + 1;
         let part = |at, end| Part { name: &self.name, file, at, end };
         Some([part(at, cut), part(cut, end)])
@@ -135,26 +136,38 @@ impl Read for Part<'_> {
 }
 
 fn lines(
-    input: impl Read,
+    mut input: impl Read,
     name: &str,
     mut take: impl FnMut(Line<'_>) -> Result<(), Fail>,
 ) -> Result<(), Fail> {
-    let mut input = BufReader::with_capacity(ROOM, input);
-    let (mut text, mut number) = (Vec::new(), 0);
-    loop {
-        text.clear();
-        // One byte more than allowed is enough to see that a line is too long.
-        let limit = (LINE_MAX + 2) as u64;
-        let read = (&mut input).take(limit).read_until(b'\n', &mut text);
-        if read.map_err(|e| Fail::runtime(format!("Cannot read {name}: {e}")))? == 0 {
-            return Ok(());
-        }
-        number += 1;
-        if text.strip_suffix(b"\n").unwrap_or(&text).len() > LINE_MAX {
+    let mut buf = vec![0; ROOM];
+    // What has been read and not been taken.
+    let (mut start, mut end) = (0, 0);
+    let (mut number, mut ended) = (1, false);
+    while !ended || start < end {
+        let length = match memchr(b'\n', &buf[start..end]) {
+            Some(newline) => newline,
+            // The last line may do without a newline; one that is too long is not read to its end.
+            None if ended || end - start > LINE_MAX => end - start,
+            None => {
+                buf.copy_within(start..end, 0);
+                (start, end) = (0, end - start);
+                match input.read(&mut buf[end..]) {
+                    Ok(n) => (end, ended) = (end + n, n == 0),
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    Err(e) => return Err(Fail::runtime(format!("Cannot read {name}: {e}"))),
+                }
+                continue;
+            }
+        };
+        if length > LINE_MAX {
             return Err(Fail::usage(format!("line too long: more than {LINE_MAX} bytes ({name}:{number})")));
         }
-        take(Line { text: &text, number })?;
+        let after = end.min(start + length + 1);
+        take(Line { text: &buf[start..after], number })?;
+        (start, number) = (after, number + 1);
     }
+    Ok(())
 }
 
 /// Reads, and copies what was read.
@@ -208,6 +221,35 @@ mod tests {
         assert!(lines(&ok[..], "x", |_| Ok(())).is_ok());
         let long = [vec![b'x'; LINE_MAX + 1], b"\n".to_vec()].concat();
         assert_eq!(lines(&long[..], "x", |_| Ok(())).unwrap_err().code(), 2);
+    }
+
+    #[test]
+    fn lines_are_the_same_in_whatever_pieces_they_come() {
+        /// So many bytes a read, and a signal before each.
+        struct Pieces<'a>(&'a [u8], usize, bool);
+        impl Read for Pieces<'_> {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                self.2 = !self.2;
+                if self.2 {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                let room = self.1.min(buf.len());
+                self.0.read(&mut buf[..room])
+            }
+        }
+        let line = |n: usize| format!("{}{n}\n", "x".repeat(n * 331 % (LINE_MAX - 5)));
+        let text: String = (0..60).map(line).collect::<String>() + "last";
+        for piece in [1, 7, 4096, ROOM] {
+            let (mut seen, mut count) = (Vec::new(), 0);
+            lines(Pieces(text.as_bytes(), piece, false), "x", |l| {
+                seen.extend_from_slice(l.text);
+                count += 1;
+                assert_eq!(l.number, count);
+                Ok(())
+            })
+            .unwrap();
+            assert!(seen == text.as_bytes() && count == 61, "{piece}");
+        }
     }
 
     #[test]

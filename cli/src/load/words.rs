@@ -1,6 +1,7 @@
 //! The words of a line of a batch file (command-line.md §6).
 
 use crate::fail::Fail;
+use memchr::memchr2;
 
 /// Words a line may have.
 const WORDS_MAX: usize = 253;
@@ -77,16 +78,16 @@ impl Splitter {
         let begin = self.unquoted.len();
         self.unquoted.extend_from_slice(&line[start..quote]);
         let mut at = quote + 1;
-        while let Some(b) = line.get(at) {
-            at += 1;
-            match b {
-                b'"' => break,
-                b'\\' => {
-                    self.unquoted.extend(line.get(at));
-                    at += 1;
-                }
-                b => self.unquoted.push(*b),
+        // An open end reaches to the end of the line.
+        while let Some(plain) = line.get(at..).filter(|rest| !rest.is_empty()) {
+            let length = memchr2(b'"', b'\\', plain).unwrap_or(plain.len());
+            self.unquoted.extend_from_slice(&plain[..length]);
+            at += length + 1;
+            if plain.get(length) != Some(&b'\\') {
+                break;
             }
+            self.unquoted.extend(line.get(at));
+            at += 1;
         }
         (Span { quoted: true, start: begin, end: self.unquoted.len() }, at)
     }

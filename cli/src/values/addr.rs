@@ -2,6 +2,7 @@
 
 use super::number::{self, Base};
 use crate::fail::Fail;
+use memchr::memchr;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use zct_wire::tuple::Addr;
 
@@ -38,7 +39,7 @@ pub fn invalid(text: &[u8]) -> Fail {
 
 /// Reads `ADDR[/LEN]`. A length of the whole address is an exact address.
 pub fn network(text: &[u8]) -> Result<AddrArg, Fail> {
-    let Some(slash) = text.iter().position(|b| *b == b'/') else {
+    let Some(slash) = memchr(b'/', text) else {
         return Ok(AddrArg { addr: address(text)?, mask: None });
     };
     let addr = address(&text[..slash]).map_err(|_| invalid(text))?;

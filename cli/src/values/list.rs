@@ -1,6 +1,7 @@
 //! Comma lists of words that may be cut short: `-u`, `-e`, `-o` (command-line.md §2.3, §2.4).
 
 use crate::fail::Fail;
+use memchr::memchr;
 use zct_wire::consts::{ips, nfnlgrp};
 
 /// Status bits of `-u`: those wanted, and those negated.
@@ -77,7 +78,7 @@ fn is_prefix(word: &[u8], name: &str) -> bool {
 fn words(list: &[u8], mut take: impl FnMut(&[u8]) -> bool) -> Result<(), Fail> {
     let mut rest = list;
     loop {
-        let end = rest.iter().position(|b| *b == b',');
+        let end = memchr(b',', rest);
         let word = &rest[..end.unwrap_or(rest.len())];
         if !take(word) {
             return Err(Fail::word("Bad parameter `", rest, "'"));
@@ -94,7 +95,7 @@ pub fn status(list: &[u8], status: &mut Status) -> Result<Vec<String>, Fail> {
     let mut warnings = Vec::new();
     let mut rest = list;
     loop {
-        let end = rest.iter().position(|b| *b == b',');
+        let end = memchr(b',', rest);
         let whole = &rest[..end.unwrap_or(rest.len())];
         let word = whole.strip_prefix(b"!").unwrap_or(whole);
         let negated = word.len() != whole.len();

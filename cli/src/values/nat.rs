@@ -2,6 +2,7 @@
 
 use super::addr;
 use crate::fail::Fail;
+use memchr::memchr;
 use zct_wire::tuple::Addr;
 
 /// What follows `-n`, `-g` or `-j`: `ADDR`, `ADDR:PORT`, `[ADDR6]:PORT`.
@@ -30,9 +31,9 @@ pub fn has_port(text: &[u8]) -> bool {
 }
 
 fn split(text: &[u8]) -> Result<(&[u8], Option<u16>), Fail> {
-    let colon = |t: &[u8]| t.iter().position(|b| *b == b':');
+    let colon = |t: &[u8]| memchr(b':', t);
     if let Some(inside) = text.strip_prefix(b"[") {
-        let Some(close) = inside.iter().position(|b| *b == b']') else {
+        let Some(close) = memchr(b']', inside) else {
             return Err(Fail::usage("No closing ']' around IPv6 address"));
         };
         if close == 0 {

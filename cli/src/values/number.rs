@@ -5,6 +5,7 @@
 //! are decimal whatever they begin with.
 
 use crate::fail::Fail;
+use memchr::memchr;
 use std::sync::OnceLock;
 use zct_wire::filter::Masked;
 
@@ -108,7 +109,7 @@ pub fn unexpected(text: &[u8], option: &str, wanted: &str) -> Fail {
 /// [`unexpected`]. A mask that is left empty is none: as 0 it would select every flow.
 pub fn mark(text: &[u8]) -> Result<Masked, Fail> {
     let number = |t: &[u8]| up_to(t, Base::Any, u32::MAX.into()).map(|v| v as u32);
-    let slash = text.iter().position(|b| *b == b'/');
+    let slash = memchr(b'/', text);
     let (value, mask) = match slash {
         None => (number(text), Some(u32::MAX)),
         Some(at) => (number(&text[..at]), number(&text[at + 1..])),

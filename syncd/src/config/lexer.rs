@@ -6,6 +6,8 @@
 //! original stops reading without a word (a byte above 127 or NUL outside comments and paths ends the file
 //! for it), this lexer hands out [`TokenKind::Stray`] and goes on.
 
+use memchr::memchr;
+
 /// What kind of word it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
@@ -94,7 +96,7 @@ impl<'a> Lexer<'a> {
                     self.rest = &self.rest[1..];
                 }
                 b'#' => {
-                    let end = self.rest.iter().position(|b| *b == b'\n').unwrap_or(self.rest.len());
+                    let end = memchr(b'\n', self.rest).unwrap_or(self.rest.len());
                     self.rest = &self.rest[end..];
                 }
                 _ => break,
