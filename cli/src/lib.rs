@@ -30,7 +30,11 @@ pub fn run(words: &[&[u8]]) -> u8 {
     let (argv0, rest) = words.split_first().map_or((&[][..], &[][..]), |(a, r)| (*a, r));
     let name = Name::of(argv0);
     let outcome = match (name, rest) {
-        (Name::Nfct, words) | (Name::Zct, [b"nfct", words @ ..]) => nfct::run(name, argv0, words),
+        (Name::Nfct, words) => nfct::run(name, argv0, words),
+        (Name::Zct, [first, words @ ..]) => match own_command(first) {
+            Some(run) => run(name, argv0, words),
+            None => command(name, rest),
+        },
         _ => command(name, rest),
     };
     match outcome {
@@ -40,6 +44,17 @@ pub fn run(words: &[&[u8]]) -> u8 {
             fail.code()
         }
     }
+}
+
+/// A command that has the whole rest of the line to itself: the program's names and the words behind its own.
+type Own = fn(Name, &[u8], &[&[u8]]) -> Result<(), Fail>;
+
+/// The commands that only `zct` has, each known by the first word of the line. The original's options have no
+/// say behind such a word. A command whose grammar is ours, unlike nfct's, reads its words with lexopt.
+const OWN: &[(&[u8], Own)] = &[(b"nfct", nfct::run)];
+
+fn own_command(first: &[u8]) -> Option<Own> {
+    OWN.iter().find(|(word, _)| *word == first).map(|(_, run)| *run)
 }
 
 fn command(name: Name, words: &[&[u8]]) -> Result<(), Fail> {

@@ -1,4 +1,7 @@
 //! From words to one row of the table (nfct.md §4.1).
+//!
+//! Read by hand and not by a library: there are no options, command and subsystem come in either order and cut
+//! short, and the original's messages tell which of the two was looked for.
 
 use super::call::Call;
 use super::table::{Missing, Row, Subsystem, command, subsystem};

@@ -1,4 +1,7 @@
 //! The command line, and the client role: one request, one answer (conntrackd.md §2).
+//!
+//! The words are read by hand and not by a library: an option is known by the second character of its word
+//! whatever follows, and takes the word behind it only when that begins one of two names.
 
 use crate::config::{self, Loaded, protocols::Protocols, report::Severity};
 use crate::control::request::{Cache, Listing, Request, STATUS, Statistics};
