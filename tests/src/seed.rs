@@ -72,7 +72,7 @@ impl Kernel {
 
     /// What can be changed about a flow, and its id, which is another one when it was made again. Nothing
     /// when it is gone.
-    pub fn facts(&mut self, flow: &NewFlow<'_>) -> Option<Facts> {
+    pub fn facts(&mut self, flow: &NewFlow<'_>) -> Option<KernelFacts> {
         let mut facts = OneFlow::default();
         let asked = self
             .0
@@ -109,10 +109,10 @@ fn delete<'b>(buf: &'b mut [u8], seq: u32, flags: u16, flow: &NewFlow<'_>) -> Re
 }
 
 /// Id, mark, status, state and labels of a flow.
-pub type Facts = (Option<u32>, Option<u32>, Option<u32>, Option<u8>, Option<Vec<u8>>);
+pub type KernelFacts = (Option<u32>, Option<u32>, Option<u32>, Option<u8>, Option<Vec<u8>>);
 
 #[derive(Default)]
-struct OneFlow(Option<Facts>);
+struct OneFlow(Option<KernelFacts>);
 
 impl Sink for OneFlow {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {

@@ -9,7 +9,7 @@ use zct_tests::listener::Listener;
 use zct_tests::netns::Netns;
 use zct_tests::options::{OPTIONS, Opt, Takes, protocol_options};
 use zct_tests::program::{Exit, Output, Tool};
-use zct_tests::seed::{Facts, Kernel, TRACKING, tcp, udp};
+use zct_tests::seed::{Kernel, KernelFacts, TRACKING, tcp, udp};
 use zct_wire::request::NewFlow;
 
 const COMMANDS: [&str; 27] = [
@@ -167,7 +167,7 @@ fn lines() -> Vec<Vec<String>> {
 struct Table {
     kernel: Kernel,
     flows: [NewFlow<'static>; 2],
-    was: [Option<Facts>; 2],
+    was: [Option<KernelFacts>; 2],
 }
 
 impl Table {
@@ -179,7 +179,7 @@ impl Table {
         table
     }
 
-    fn is(&mut self) -> [Option<Facts>; 2] {
+    fn is(&mut self) -> [Option<KernelFacts>; 2] {
         self.flows.each_ref().map(|f| self.kernel.facts(f))
     }
 

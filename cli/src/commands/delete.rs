@@ -38,19 +38,19 @@ pub(crate) trait Selection {
 }
 
 /// One filter and how the kernel is asked for it.
-pub(super) struct One {
+pub(super) struct OneFilter {
     pub(super) filter: Filter,
     pub(super) plan: dump_plan::Plan,
 }
 
-impl One {
+impl OneFilter {
     /// A filter that needs no plan.
-    pub(super) fn plain(filter: Filter) -> One {
-        One { plan: dump_plan::Plan::plain(&filter), filter }
+    pub(super) fn plain(filter: Filter) -> OneFilter {
+        OneFilter { plan: dump_plan::Plan::plain(&filter), filter }
     }
 }
 
-impl Selection for One {
+impl Selection for OneFilter {
     fn plan(&self) -> (Filter, dump_plan::Plan) {
         (self.filter.clone(), self.plan.clone())
     }
@@ -220,7 +220,7 @@ impl<S: Selection + Send> Sink for Deleter<S> {
 /// Deletes what one filter matches, and names what was refused.
 pub(super) fn run(
     name: Name,
-    selection: One,
+    selection: OneFilter,
     presenter: Option<Presenter>,
     dry_run: bool,
     doing: Doing,
@@ -239,7 +239,7 @@ pub fn flows(call: &Invocation) -> Result<(), Fail> {
         return Ok(());
     }
     let plan = super::plan(&call.args, &filter);
-    let deleted = run(call.name, One { filter, plan }, Some(presenter), dry_run, Doing::Delete)?;
+    let deleted = run(call.name, OneFilter { filter, plan }, Some(presenter), dry_run, Doing::Delete)?;
     let count = deleted.count;
     let what = if dry_run { "would be deleted" } else { "have been deleted" };
     call.name.say(format!("{count} flow entries {what}.").as_bytes());

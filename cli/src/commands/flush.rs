@@ -1,6 +1,6 @@
 //! `-F`: everything, or everything of one family.
 
-use super::delete::One;
+use super::delete::OneFilter;
 use super::{Invocation, Silent, delete};
 use crate::fail::{Doing, Fail, operation_failed};
 use crate::filter::Filter;
@@ -22,7 +22,7 @@ pub fn table(call: &Invocation, table: Table) -> Result<u64, Fail> {
         // the older ones take for a plain flush. So the flows of one family are deleted one by one.
         Some(family) if !expect => {
             let filter = Filter { family: Some(family), ..Filter::default() };
-            let deleted = delete::run(call.name, One::plain(filter), None, false, Doing::Other)?;
+            let deleted = delete::run(call.name, OneFilter::plain(filter), None, false, Doing::Other)?;
             deleted.refusals().map_or(Ok(deleted.count), |text| Err(Fail::runtime(text)))?
         }
         _ => Requests::open()
@@ -40,7 +40,7 @@ fn dry_run(call: &Invocation) -> Result<u64, Fail> {
     let filter = Filter { family: call.args.family, ..Filter::default() };
     let presenter =
         Presenter::stdout(&call.args.output, Document::Bare, None).map_err(|e| super::output_failed(&e))?;
-    let count = delete::run(call.name, One::plain(filter), Some(presenter), true, Doing::Other)?.count;
+    let count = delete::run(call.name, OneFilter::plain(filter), Some(presenter), true, Doing::Other)?.count;
     call.name.say(format!("{count} flow entries would be deleted.").as_bytes());
     Ok(count)
 }

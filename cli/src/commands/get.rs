@@ -54,12 +54,12 @@ pub fn flow(call: &Invocation) -> Result<(), Fail> {
     if shown == 0 { Err(Fail::silent()) } else { Ok(()) }
 }
 
-struct One {
+struct ShownExpectation {
     presenter: Presenter,
     outcome: Outcome,
 }
 
-impl Sink for One {
+impl Sink for ShownExpectation {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
         match ExpectView::index(msg) {
             Ok(e) => {
@@ -80,7 +80,7 @@ impl Sink for One {
 pub fn expectation(call: &Invocation) -> Result<(), Fail> {
     let presenter =
         Presenter::stdout(&call.args.output, Document::Expect, None).map_err(|e| output_failed(&e))?;
-    let mut sink = One { presenter, outcome: Outcome::default() };
+    let mut sink = ShownExpectation { presenter, outcome: Outcome::default() };
     let key = orig_tuple(&call.args);
     let family = call.args.family.unwrap_or(af::INET);
     let asked = Requests::open()

@@ -1,7 +1,7 @@
 //! Which options a command takes, must have, or refuses (command-line.md §1.3).
 
 use super::args::Args;
-use super::command::{Cmd, Table as Entries};
+use super::command::{Cmd, Table};
 use super::id::{Given, Id};
 use super::legal::{COLUMNS, Rule};
 use super::protocol::{PROTOCOLS, ProtocolFlags};
@@ -43,7 +43,7 @@ pub fn check(args: &Args, name: Name) -> Result<(), Fail> {
 
 /// A script whose variable is empty must not lose every flow. As `conntrack`, it does as ever, and says so.
 fn check_everything(args: &Args, name: Name) -> Result<(), Fail> {
-    if args.action != Some((Cmd::Delete, Entries::Conntrack)) {
+    if args.action != Some((Cmd::Delete, Table::Conntrack)) {
         return Ok(());
     }
     let all = args.given.has(Id::All);
@@ -59,9 +59,9 @@ fn check_everything(args: &Args, name: Name) -> Result<(), Fail> {
 }
 
 /// The dying and unconfirmed lists take the options of the conntrack table, and help those of any.
-fn same_column(column: (Cmd, Entries), (cmd, table): (Cmd, Entries)) -> bool {
-    let any = matches!(table, Entries::Dying | Entries::Unconfirmed) || cmd == Cmd::Help;
-    let table = if any { Entries::Conntrack } else { table };
+fn same_column(column: (Cmd, Table), (cmd, table): (Cmd, Table)) -> bool {
+    let any = matches!(table, Table::Dying | Table::Unconfirmed) || cmd == Cmd::Help;
+    let table = if any { Table::Conntrack } else { table };
     column == (cmd, table)
 }
 
@@ -73,9 +73,9 @@ struct Rules {
 }
 
 /// The rules of every column, and of commands without one; made once, since every line of a batch file asks.
-type Table = [Rules; COLUMNS.len() + 1];
+type ColumnRules = [Rules; COLUMNS.len() + 1];
 
-fn table_of(flags: impl Iterator<Item = &'static Flag> + Clone) -> Table {
+fn table_of(flags: impl Iterator<Item = &'static Flag> + Clone) -> ColumnRules {
     let mut table = [Rules::default(); COLUMNS.len() + 1];
     for (column, rules) in table.iter_mut().enumerate() {
         for flag in flags.clone() {
@@ -91,8 +91,8 @@ fn table_of(flags: impl Iterator<Item = &'static Flag> + Clone) -> Table {
 }
 
 /// The rules for the options that need no protocol, then those of each protocol.
-fn tables() -> &'static [Table] {
-    static TABLES: OnceLock<Vec<Table>> = OnceLock::new();
+fn tables() -> &'static [ColumnRules] {
+    static TABLES: OnceLock<Vec<ColumnRules>> = OnceLock::new();
     TABLES.get_or_init(|| {
         let protocols = PROTOCOLS.iter().map(|p| table_of(p.flags()));
         std::iter::once(table_of(FLAGS.iter())).chain(protocols).collect()
@@ -166,8 +166,8 @@ fn check_meaning(args: &Args) -> Result<(), Fail> {
     }
     let selects = |name: &str| match args.action {
         Some((Cmd::Update, _)) => name != "state",
-        Some((Cmd::Get, Entries::Conntrack)) => name == "state",
-        Some((Cmd::List | Cmd::Delete | Cmd::Event, table)) => table != Entries::Expect,
+        Some((Cmd::Get, Table::Conntrack)) => name == "state",
+        Some((Cmd::List | Cmd::Delete | Cmd::Event, table)) => table != Table::Expect,
         _ => false,
     };
     if let Some(name) = args.listed().filter(|name| !selects(name)) {
@@ -189,12 +189,12 @@ fn check_meaning(args: &Args) -> Result<(), Fail> {
         Id::Label,
     ];
     // The dying and unconfirmed lists have nothing to reset, and do not mind.
-    let resets = args.given.has(Id::Zero) && args.action == Some((Cmd::List, Entries::Conntrack));
+    let resets = args.given.has(Id::Zero) && args.action == Some((Cmd::List, Table::Conntrack));
     if resets && args.given.any(&SELECTORS) {
         return Err(Fail::usage("Can't use -z with filtering parameters"));
     }
     // An expectation's mask belongs to its tuple.
-    if !matches!(args.action, Some((_, Entries::Expect))) {
+    if !matches!(args.action, Some((_, Table::Expect))) {
         // One that is left out has its mask from a prefix length of its own.
         for (mask, with, name) in [(Id::MaskSrc, args.orig_src, "src"), (Id::MaskDst, args.orig_dst, "dst")] {
             if args.given.has(mask) && with.is_none() {

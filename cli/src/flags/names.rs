@@ -35,14 +35,14 @@ struct Index {
 /// Names in order, for abbreviations, and by a hash, for those that are written out.
 #[derive(Default)]
 struct Names {
-    sorted: Vec<Name>,
+    sorted: Vec<Spelling>,
     /// Places in `sorted` plus one, 0 for none; collisions go to the next.
     table: Vec<u8>,
 }
 
 impl Names {
-    fn new(names: impl Iterator<Item = Name>) -> Names {
-        let mut sorted: Vec<Name> = names.collect();
+    fn new(names: impl Iterator<Item = Spelling>) -> Names {
+        let mut sorted: Vec<Spelling> = names.collect();
         sorted.sort_unstable_by_key(|(name, _)| *name);
         let mut table = vec![0; (sorted.len() * 4).next_power_of_two()];
         for (at, (name, _)) in sorted.iter().enumerate() {
@@ -74,7 +74,7 @@ fn hash(name: &[u8]) -> usize {
     name.iter().fold(0usize, |h, b| h.wrapping_mul(31).wrapping_add(usize::from(*b)))
 }
 
-type Name = (&'static [u8], Meaning);
+type Spelling = (&'static [u8], Meaning);
 
 impl Index {
     fn get() -> &'static Index {
@@ -97,7 +97,7 @@ impl Index {
     }
 }
 
-fn flag_names(flags: impl Iterator<Item = &'static Flag>) -> impl Iterator<Item = Name> {
+fn flag_names(flags: impl Iterator<Item = &'static Flag>) -> impl Iterator<Item = Spelling> {
     flags.flat_map(|f| f.names.iter().map(move |n| (n.as_bytes(), Meaning::Flag(f))))
 }
 

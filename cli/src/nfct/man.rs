@@ -226,13 +226,13 @@ mod tests {
     #[test]
     fn parameters_are_set_apart_from_what_is_typed() {
         let of = |cmd, subsystem| line(Row::find(cmd, subsystem).unwrap());
-        use super::super::table::Cmd;
+        use super::super::table::NfctCmd;
         assert_eq!(
-            of(Cmd::Get, Subsystem::Helper),
+            of(NfctCmd::Get, Subsystem::Helper),
             "\\fBnfct get helper\\fR \\fIname\\fR [\\fIfamily\\fR [\\fIprotocol\\fR]]"
         );
         assert_eq!(
-            of(Cmd::DefaultSet, Subsystem::Timeout),
+            of(NfctCmd::DefaultSet, Subsystem::Timeout),
             "\\fBnfct default\\-set timeout\\fR \\fIfamily\\fR \\fIprotocol\\fR \\fIstate1\\fR \\fItimeout1\\fR..."
         );
     }

@@ -15,16 +15,16 @@ pub mod values;
 use crate::commands::output_failed;
 use crate::fail::{Fail, Name};
 use call::Call;
-use parse::Wanted;
+use parse::Asked;
 use std::io::Write as _;
 use table::Task;
 
 /// Runs the words after the program's name, which is `argv0`.
 pub fn run(name: Name, argv0: &[u8], words: &[&[u8]]) -> Result<(), Fail> {
     match parse::parse(name, argv0, words)? {
-        Wanted::Help => print(&help::text(name)),
-        Wanted::Version => print(&help::version(name)),
-        Wanted::Run(call) => carry_out(&call),
+        Asked::Help => print(&help::text(name)),
+        Asked::Version => print(&help::version(name)),
+        Asked::Run(call) => carry_out(&call),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::fail::{Fail, Name, warn};
 
 /// What a command line asks for.
 #[derive(Debug)]
-pub(super) enum Wanted<'a> {
+pub(super) enum Asked<'a> {
     /// The help text.
     Help,
     /// Which program and release this is.
@@ -31,15 +31,15 @@ fn usage(name: Name, argv0: &[u8]) -> Vec<u8> {
 
 /// Reads the words after the program's name. Command and subsystem come in either order; the command is
 /// looked for first.
-pub(super) fn parse<'a>(name: Name, argv0: &[u8], words: &'a [&'a [u8]]) -> Result<Wanted<'a>, Fail> {
+pub(super) fn parse<'a>(name: Name, argv0: &[u8], words: &'a [&'a [u8]]) -> Result<Asked<'a>, Fail> {
     // The original has no help, although its table does: the word is taken for the beginning of "helper".
     let start = words.get(..2).unwrap_or(words);
     if start.iter().any(|w| matches!(*w, b"help" | b"--help" | b"-h")) {
-        return Ok(Wanted::Help);
+        return Ok(Asked::Help);
     }
     let (first, second, params) = match words {
         [first, second, params @ ..] => (*first, *second, params),
-        [b"version" | b"--version" | b"-V"] => return Ok(Wanted::Version),
+        [b"version" | b"--version" | b"-V"] => return Ok(Asked::Version),
         _ => {
             warn(&usage(name, argv0));
             return Err(Fail::silent());
@@ -55,12 +55,12 @@ pub(super) fn parse<'a>(name: Name, argv0: &[u8], words: &'a [&'a [u8]]) -> Resu
         (None, None) => return Err(unknown("subsystem")),
     };
     if what == Subsystem::Version {
-        return Ok(Wanted::Version);
+        return Ok(Asked::Version);
     }
     let Some(row) = Row::find(cmd, what) else { return Err(no_such(name, argv0, what, second)) };
     let call = Call { name, row, words: params };
     call.check_count()?;
-    Ok(Wanted::Run(call))
+    Ok(Asked::Run(call))
 }
 
 /// A command that this subsystem does not have.
@@ -105,9 +105,9 @@ mod tests {
     /// What a line asks for, in a few words, or its message.
     fn read(line: &str) -> String {
         match parse(Name::Nfct, b"./nfct", &words(line)) {
-            Ok(Wanted::Help) => "help".to_owned(),
-            Ok(Wanted::Version) => "version".to_owned(),
-            Ok(Wanted::Run(call)) => {
+            Ok(Asked::Help) => "help".to_owned(),
+            Ok(Asked::Version) => "version".to_owned(),
+            Ok(Asked::Run(call)) => {
                 format!("{} {} {}", call.row.command(), call.row.subsystem(), call.words.len())
             }
             Err(fail) => {

@@ -2,7 +2,7 @@
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cmd {
+pub enum NfctCmd {
     /// `list`
     List,
     /// `add`
@@ -23,15 +23,15 @@ pub enum Cmd {
 
 /// The words for them. They may be shortened, and the first row that fits counts: `d` is delete, `def` is
 /// default-set.
-pub static COMMANDS: &[(Cmd, &str)] = &[
-    (Cmd::List, "list"),
-    (Cmd::Add, "add"),
-    (Cmd::Delete, "delete"),
-    (Cmd::Get, "get"),
-    (Cmd::Flush, "flush"),
-    (Cmd::Disable, "disable"),
-    (Cmd::DefaultSet, "default-set"),
-    (Cmd::DefaultGet, "default-get"),
+pub static COMMANDS: &[(NfctCmd, &str)] = &[
+    (NfctCmd::List, "list"),
+    (NfctCmd::Add, "add"),
+    (NfctCmd::Delete, "delete"),
+    (NfctCmd::Get, "get"),
+    (NfctCmd::Flush, "flush"),
+    (NfctCmd::Disable, "disable"),
+    (NfctCmd::DefaultSet, "default-set"),
+    (NfctCmd::DefaultGet, "default-get"),
 ];
 
 /// What to do it to.
@@ -50,7 +50,7 @@ pub static SUBSYSTEMS: &[(Subsystem, &str)] =
     &[(Subsystem::Timeout, "timeout"), (Subsystem::Helper, "helper"), (Subsystem::Version, "version")];
 
 /// The command a word stands for.
-pub fn command(word: &[u8]) -> Option<Cmd> {
+pub fn command(word: &[u8]) -> Option<NfctCmd> {
     COMMANDS.iter().find(|(_, name)| name.as_bytes().starts_with(word)).map(|(cmd, _)| *cmd)
 }
 
@@ -91,7 +91,7 @@ pub enum Task {
 #[derive(Debug)]
 pub struct Row {
     /// The command.
-    pub cmd: Cmd,
+    pub cmd: NfctCmd,
     /// The subsystem.
     pub subsystem: Subsystem,
     /// The words after those two, as help and the message for [`Missing::Syntax`] show them.
@@ -113,7 +113,7 @@ pub struct Row {
 
 impl Row {
     /// The row of this command and subsystem.
-    pub fn find(cmd: Cmd, subsystem: Subsystem) -> Option<&'static Row> {
+    pub fn find(cmd: NfctCmd, subsystem: Subsystem) -> Option<&'static Row> {
         ROWS.iter().find(|r| r.cmd == cmd && r.subsystem == subsystem)
     }
 
@@ -136,7 +136,7 @@ impl Row {
 /// All of them, in the order of help.
 pub static ROWS: &[Row] = &[
     Row {
-        cmd: Cmd::List,
+        cmd: NfctCmd::List,
         subsystem: Subsystem::Timeout,
         params: "",
         min: 0,
@@ -148,7 +148,7 @@ pub static ROWS: &[Row] = &[
         task: Task::ListTimeouts,
     },
     Row {
-        cmd: Cmd::Add,
+        cmd: NfctCmd::Add,
         subsystem: Subsystem::Timeout,
         params: "name family protocol state1 timeout1 ...",
         min: 3,
@@ -162,7 +162,7 @@ pub static ROWS: &[Row] = &[
         task: Task::AddTimeout,
     },
     Row {
-        cmd: Cmd::Delete,
+        cmd: NfctCmd::Delete,
         subsystem: Subsystem::Timeout,
         params: "name",
         min: 1,
@@ -173,7 +173,7 @@ pub static ROWS: &[Row] = &[
         task: Task::DeleteTimeout,
     },
     Row {
-        cmd: Cmd::Get,
+        cmd: NfctCmd::Get,
         subsystem: Subsystem::Timeout,
         params: "name",
         min: 1,
@@ -184,7 +184,7 @@ pub static ROWS: &[Row] = &[
         task: Task::GetTimeout,
     },
     Row {
-        cmd: Cmd::Flush,
+        cmd: NfctCmd::Flush,
         subsystem: Subsystem::Timeout,
         params: "",
         min: 0,
@@ -196,7 +196,7 @@ pub static ROWS: &[Row] = &[
         task: Task::FlushTimeouts,
     },
     Row {
-        cmd: Cmd::DefaultSet,
+        cmd: NfctCmd::DefaultSet,
         subsystem: Subsystem::Timeout,
         params: "family protocol state1 timeout1...",
         min: 3,
@@ -209,7 +209,7 @@ pub static ROWS: &[Row] = &[
         task: Task::SetDefault,
     },
     Row {
-        cmd: Cmd::DefaultGet,
+        cmd: NfctCmd::DefaultGet,
         subsystem: Subsystem::Timeout,
         params: "family protocol",
         min: 2,
@@ -220,7 +220,7 @@ pub static ROWS: &[Row] = &[
         task: Task::GetDefault,
     },
     Row {
-        cmd: Cmd::List,
+        cmd: NfctCmd::List,
         subsystem: Subsystem::Helper,
         params: "",
         min: 0,
@@ -232,7 +232,7 @@ pub static ROWS: &[Row] = &[
         task: Task::ListHelpers,
     },
     Row {
-        cmd: Cmd::Add,
+        cmd: NfctCmd::Add,
         subsystem: Subsystem::Helper,
         params: "name family protocol",
         min: 3,
@@ -245,7 +245,7 @@ pub static ROWS: &[Row] = &[
         task: Task::AddHelper,
     },
     Row {
-        cmd: Cmd::Delete,
+        cmd: NfctCmd::Delete,
         subsystem: Subsystem::Helper,
         params: "name [family [protocol]]",
         min: 1,
@@ -257,7 +257,7 @@ pub static ROWS: &[Row] = &[
         task: Task::DeleteHelper,
     },
     Row {
-        cmd: Cmd::Get,
+        cmd: NfctCmd::Get,
         subsystem: Subsystem::Helper,
         params: "name [family [protocol]]",
         min: 1,
@@ -269,7 +269,7 @@ pub static ROWS: &[Row] = &[
         task: Task::GetHelper,
     },
     Row {
-        cmd: Cmd::Disable,
+        cmd: NfctCmd::Disable,
         subsystem: Subsystem::Helper,
         params: "name family protocol",
         min: 3,
@@ -280,7 +280,7 @@ pub static ROWS: &[Row] = &[
         task: Task::DisableHelper,
     },
     Row {
-        cmd: Cmd::Flush,
+        cmd: NfctCmd::Flush,
         subsystem: Subsystem::Helper,
         params: "",
         min: 0,
@@ -299,13 +299,13 @@ mod tests {
     #[test]
     fn beginnings_of_words() {
         for (word, want) in [
-            ("", Some(Cmd::List)),
-            ("l", Some(Cmd::List)),
-            ("d", Some(Cmd::Delete)),
-            ("de", Some(Cmd::Delete)),
-            ("def", Some(Cmd::DefaultSet)),
-            ("default-g", Some(Cmd::DefaultGet)),
-            ("di", Some(Cmd::Disable)),
+            ("", Some(NfctCmd::List)),
+            ("l", Some(NfctCmd::List)),
+            ("d", Some(NfctCmd::Delete)),
+            ("de", Some(NfctCmd::Delete)),
+            ("def", Some(NfctCmd::DefaultSet)),
+            ("default-g", Some(NfctCmd::DefaultGet)),
+            ("di", Some(NfctCmd::Disable)),
             ("lists", None),
             ("List", None),
         ] {
@@ -332,7 +332,7 @@ mod tests {
             let required = row.params.split(' ').filter(|w| !w.is_empty() && !w.contains(['[', '.', '1']));
             assert_eq!(
                 required.count(),
-                if row.cmd == Cmd::DefaultSet { 2 } else { row.min },
+                if row.cmd == NfctCmd::DefaultSet { 2 } else { row.min },
                 "{}",
                 row.params
             );

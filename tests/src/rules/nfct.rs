@@ -20,9 +20,9 @@ pub struct Case<'a> {
 }
 
 /// What ours has to be; `None` when the difference is not triggered.
-type Rule = fn(&Case<'_>) -> Option<Output>;
+type NfctRule = fn(&Case<'_>) -> Option<Output>;
 
-const RULES: [(&str, Rule); 9] = [
+const RULES: [(&str, NfctRule); 9] = [
     ("Z nfct hint", hint),
     ("Z nfct help", help),
     ("Z nfct version", version),
@@ -59,7 +59,7 @@ impl Case<'_> {
         if self.ours == self.theirs {
             return Ok(None);
         }
-        let fits = |(_, rule): &&(&str, Rule)| rule(self).is_some_and(|wanted| wanted == *self.ours);
+        let fits = |(_, rule): &&(&str, NfctRule)| rule(self).is_some_and(|wanted| wanted == *self.ours);
         let found = RULES.iter().find(fits).map(|(id, _)| Some(*id));
         found.ok_or_else(|| {
             let expected = RULES.iter().filter_map(|(id, rule)| Some((*id, rule(self)?)));
