@@ -48,6 +48,9 @@ pub struct Batch {
 
 impl Batch {
     /// Opens a socket of its own.
+    ///
+    /// # Errors
+    /// As [`NetlinkSocket::open`].
     pub fn open() -> Result<Batch, Error> {
         let (socket, into) = (NetlinkSocket::open()?, vec![0; CHUNK].into());
         Ok(Batch { socket, out: Vec::new(), used: 0, last_at: 0, count: 0, first_seq: 1, into })
@@ -77,7 +80,7 @@ impl Batch {
     /// ask for an acknowledgement.
     ///
     /// # Errors
-    /// When the message is too large, or the batch is full.
+    /// [`Error::TooLarge`] when the batch is full, or when `build` answers [`Full`].
     pub fn add(&mut self, build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>) -> Result<(), Error> {
         if self.is_full() {
             return Err(Error::TooLarge);
@@ -95,8 +98,8 @@ impl Batch {
     /// is empty afterwards, whatever happened.
     ///
     /// # Errors
-    /// A failed system call. ENOBUFS means that answers were lost: the requests have been carried out or
-    /// refused, nobody knows which.
+    /// [`Error::Sys`] of `sendto` or `recvfrom`. ENOBUFS means that answers were lost: the requests have been
+    /// carried out or refused, nobody knows which. [`Error::Wire`] for an answer that cannot be read.
     pub fn send(&mut self, answer: &mut dyn FnMut(usize, Answer<'_>)) -> Result<(), Error> {
         let (count, first) = (std::mem::take(&mut self.count), self.first_seq);
         let used = std::mem::take(&mut self.used);

@@ -92,6 +92,7 @@ impl Program {
 
     /// The instructions; `None` when a jump would be too long (255 instructions) and the caller has to do
     /// without.
+    #[must_use]
     pub fn assemble(&self) -> Option<Vec<BpfInsn>> {
         let mut code = Vec::new();
         self.emit(&mut code)?;

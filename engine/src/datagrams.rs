@@ -20,6 +20,7 @@ const SKF_NET_OFF: u32 = 0xfff0_0000;
 
 /// What became of the datagrams that were to be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use = "datagrams may have been refused"]
 pub struct Sent {
     /// Datagrams that went.
     pub datagrams: u64,
@@ -78,6 +79,10 @@ impl Datagrams {
 
     /// Hands datagrams to `take` until there are none or `budget` have come. A longer one than fits is handed
     /// over cut short; senders of another family than the socket's do not exist.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `recvmmsg`. What the network says of datagrams sent earlier (ECONNREFUSED,
+    /// EHOSTUNREACH, ENETUNREACH, ENETDOWN, ENOBUFS) is none: the next ones are received.
     pub fn receive(&mut self, budget: usize, take: &mut dyn FnMut(Datagram<'_>)) -> Result<Turn, Error> {
         let mut got = 0;
         while got < budget {
@@ -146,8 +151,11 @@ impl Datagrams {
         out
     }
 
-    /// Makes the kernel drop what does not come from `peer`, before it takes room in the receive buffer. Before
-    /// that, look at [`Datagram::from`]: what is queued already has passed.
+    /// Makes the kernel drop what does not come from `peer`, before it takes room in the receive buffer.
+    /// Before that, look at [`Datagram::from`]: what is queued already has passed.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `setsockopt`: ENOMEM when the program is larger than net.core.optmem_max allows.
     pub fn only_from(&self, peer: IpAddr) -> Result<(), Error> {
         let mut program = Program::default();
         // Source address: offset 12 of the IPv4 header, 8 of the IPv6 header.
@@ -195,7 +203,7 @@ mod tests {
 
     fn collect(d: &mut Datagrams) -> Vec<Vec<u8>> {
         let mut got = Vec::new();
-        d.receive(1000, &mut |m| got.push(m.bytes.to_vec())).unwrap();
+        _ = d.receive(1000, &mut |m| got.push(m.bytes.to_vec())).unwrap();
         got
     }
 
@@ -247,7 +255,7 @@ mod tests {
             let mut d = Datagrams::over(fd, other.local_addr().unwrap(), 100);
             assert!(d.slot().is_some());
             d.filled(1);
-            d.flush();
+            _ = d.flush();
             let (_, here) = other.recv_from(&mut [0; 9]).unwrap();
             d.only_from(stranger.parse().unwrap()).unwrap();
             other.send_to(b"stranger", here).unwrap();

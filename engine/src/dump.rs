@@ -28,7 +28,8 @@ pub enum End {
 /// Datagrams that are rendered one by one where they are received, before there is a slab. The second is for
 /// the DONE of a table whose flows fit in one.
 const AT_ONCE: usize = 2;
-/// Datagrams a slab holds. One slab is about a thousand flows: a dump that fits in it never pays for a thread.
+/// Datagrams a slab holds. One slab is about a thousand flows: a dump that fits in it never pays for a
+/// thread.
 const SLAB_CHUNKS: usize = 8;
 /// Slabs in circulation: one being filled, one being read, one in between.
 const SLABS: usize = 3;
@@ -135,8 +136,9 @@ impl<'a> Intake<'a> {
 /// room for one datagram, [`CHUNK`] bytes.
 ///
 /// # Errors
-/// What the kernel answered instead of a dump, or what it said in DONE; a failed receive. Messages that
-/// came before the error have been delivered.
+/// [`Error::Refused`] with what the kernel answered instead of a dump, or said at its end: EPERM without
+/// CAP_NET_ADMIN, EINVAL for a filter that it does not take. [`Error::Sys`] of `recvfrom`: ENOBUFS when the
+/// end of the dump was lost. Messages that came before the error have been delivered.
 ///
 /// # Allocation
 /// None.

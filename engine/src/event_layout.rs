@@ -84,8 +84,8 @@ impl Layout {
         ]
     }
 
-    /// The check that the original tuple ends with a CTA_TUPLE_PROTO of this length, and where the reply tuple
-    /// starts then.
+    /// The check that the original tuple ends with a CTA_TUPLE_PROTO of this length, and where the reply
+    /// tuple starts then.
     fn end_of_original(&self, proto_len: u16) -> (Check, u32) {
         let len = HDR as u16 + self.ip_len + proto_len;
         (header(ORIG_AT, len, cta::TUPLE_ORIG | NLA_F_NESTED), ORIG_AT + u32::from(len))
@@ -104,8 +104,8 @@ impl Layout {
     }
 }
 
-/// The checks that the address at an offset is in a network: bytes of the network's address and of its mask. A
-/// mask of zeros has nothing to check.
+/// The checks that the address at an offset is in a network: bytes of the network's address and of its mask.
+/// A mask of zeros has nothing to check.
 pub fn network(at: u32, addr: &[u8], mask: &[u8]) -> Vec<Check> {
     let word = |bytes: &[u8]| bytes.first_chunk().copied().map_or(0, u32::from_be_bytes);
     let words = addr.chunks_exact(4).zip(mask.chunks_exact(4)).zip((at..).step_by(4));

@@ -44,12 +44,17 @@ impl Subscription {
     /// so join before anything else, and before a first dump.
     ///
     /// # Errors
-    /// EPERM without CAP_NET_ADMIN.
+    /// As [`Subscription::prepare`].
     pub fn open(groups: &[u32]) -> Result<Subscription, Error> {
         Subscription::prepare(|_| Ok(()), groups)
     }
 
-    /// The same, with the socket handed to `set_up` first: buffer size and filter count from the first event on.
+    /// The same, with the socket handed to `set_up` first: buffer size and filter count from the first event
+    /// on.
+    ///
+    /// # Errors
+    /// What `set_up` returns; as [`NetlinkSocket::open`]; [`Error::Sys`] of `setsockopt` with EPERM when
+    /// CAP_NET_ADMIN is missing.
     pub fn prepare(
         set_up: impl FnOnce(&NetlinkSocket) -> Result<(), Error>,
         groups: &[u32],
@@ -79,6 +84,9 @@ impl Subscription {
     /// made; `More` says that there may be more without a new wake-up.
     ///
     /// Losses are told when the queue is empty, as one number for everything since the last time.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `recvmmsg`. Lost events are no error: they are told to the sink.
     pub fn drain(&mut self, budget: u32, sink: &mut dyn Sink) -> Result<(Turn, ControlFlow<()>), Error> {
         for _ in 0..budget {
             match sys::recv_many(self.socket.as_fd(), &mut self.slots) {
@@ -111,6 +119,9 @@ impl Subscription {
     }
 
     /// Leaves all groups; what is queued can still be drained, and then nothing more comes.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `setsockopt`. The groups that are left by then count as left.
     pub fn leave(&mut self) -> Result<(), Error> {
         for group in std::mem::take(&mut self.groups) {
             self.socket.leave(group)?;

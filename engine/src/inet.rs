@@ -70,7 +70,9 @@ fn family(addr: &SocketAddr) -> c_int {
 /// A UDP socket bound to `local`, for sending and receiving. With a membership, `local` is the group.
 ///
 /// # Errors
-/// The call that failed: `bind` with EADDRNOTAVAIL when the address is none of this node's.
+/// [`Error::Sys`] of `bind`: EADDRNOTAVAIL when the address is none of this node's, EACCES for a port below
+/// 1024 without CAP_NET_BIND_SERVICE. Of `setsockopt`: ENODEV when the membership's interface does not exist.
+/// Of `socket`: EAFNOSUPPORT without IPv6.
 pub fn udp(local: &SocketAddr, membership: Option<Membership>, tuning: &Tuning) -> Result<OwnedFd, Error> {
     let fd = sys::socket(family(local), libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, 0)
         .map_err(|e| Error::sys("socket", e))?;
@@ -103,7 +105,8 @@ pub fn udp(local: &SocketAddr, membership: Option<Membership>, tuning: &Tuning) 
 /// Begins a TCP connection. It is made, or has failed, when the stream is writable: see `take_error`.
 ///
 /// # Errors
-/// What fails at once: ENETUNREACH, or ECONNREFUSED on the same node.
+/// [`Error::Sys`] of `connect`, as far as it fails at once: ENETUNREACH without a route, or ECONNREFUSED on
+/// the same node. Of `socket` and `setsockopt`.
 pub fn tcp_connect(peer: &SocketAddr, tuning: &Tuning) -> Result<TcpStream, Error> {
     let fd = sys::socket(family(peer), libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0)
         .map_err(|e| Error::sys("socket", e))?;
@@ -122,7 +125,8 @@ pub fn tcp_connect(peer: &SocketAddr, tuning: &Tuning) -> Result<TcpStream, Erro
 /// A TCP socket that listens on `local`; accepted streams have its buffer sizes.
 ///
 /// # Errors
-/// As for [`udp`].
+/// [`Error::Sys`] of `bind`: EADDRNOTAVAIL when the address is none of this node's, EADDRINUSE when another
+/// socket listens there. Of `fcntl` and `setsockopt`.
 pub fn tcp_listen(local: &SocketAddr, tuning: &Tuning) -> Result<TcpListener, Error> {
     // std sets SO_REUSEADDR: a restarted daemon need not wait for its old connections to time out.
     let listener = TcpListener::bind(local).map_err(|e| Error::sys("bind", e))?;
@@ -132,6 +136,9 @@ pub fn tcp_listen(local: &SocketAddr, tuning: &Tuning) -> Result<TcpListener, Er
 }
 
 /// Makes the kernel notice a peer that is gone without a word.
+///
+/// # Errors
+/// [`Error::Sys`] of `setsockopt`.
 pub fn keep_alive(stream: BorrowedFd<'_>) -> Result<(), Error> {
     let set = |level, name, value| {
         sys::set_option(stream, level, name, value).map_err(|e| Error::sys("setsockopt", e))

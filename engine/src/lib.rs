@@ -42,6 +42,7 @@
 //! # Ok::<(), zct_engine::Error>(())
 //! ```
 #![deny(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 
 pub mod batch;
 pub mod bpf;

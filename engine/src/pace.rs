@@ -1,8 +1,8 @@
 //! Rest between turns: while messages come fast, one wake-up is enough for many of them.
 //!
 //! A program that sleeps in the kernel until something comes is woken for the first message, and has read
-//! everything before the next one is there. At 300,000 events a second that is a wake-up, an empty receive call
-//! and a write for a dozen events each time, which costs more than the events themselves.
+//! everything before the next one is there. At 300,000 events a second that is a wake-up, an empty receive
+//! call and a write for a dozen events each time, which costs more than the events themselves.
 
 use crate::events::EVENT_BYTES;
 use std::time::{Duration, Instant};
@@ -35,9 +35,9 @@ impl Pace {
         Pace { since: now, counted: 0, fast: false }
     }
 
-    /// How long to leave new messages lying, after a turn that ended at `now` with nothing left to read; `messages`
-    /// is the number handled since the beginning. `None` when they come so slowly that each deserves its own
-    /// wake-up.
+    /// How long to leave new messages lying, after a turn that ended at `now` with nothing left to read;
+    /// `messages` is the number handled since the beginning. `None` when they come so slowly that each
+    /// deserves its own wake-up.
     pub fn rest(&mut self, messages: u64, now: Instant) -> Option<Duration> {
         let passed = now.saturating_duration_since(self.since);
         if passed >= REST {

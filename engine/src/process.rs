@@ -15,6 +15,7 @@ pub fn umask(mask: u32) -> u32 {
 
 /// The two ends of [`detach`].
 #[derive(Debug)]
+#[must_use = "both processes go on from here"]
 pub enum Detached {
     /// The process that was started: it waits for the other's word, and ends.
     Parent(Parent),
@@ -39,7 +40,8 @@ pub struct Child {
 /// Forks, and makes the child a session of its own.
 ///
 /// # Errors
-/// `fork` with EINVAL when the process has more than one thread: the copy would have one, and the locks of all.
+/// [`Error::Sys`] of `fork`: EINVAL when the process has more than one thread, because the copy would have
+/// one thread and the locks of all. EAGAIN past a limit of processes. Also of `socketpair` and `setsid`.
 pub fn detach() -> Result<Detached, Error> {
     let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads > 1 {
@@ -64,6 +66,10 @@ impl Parent {
 
 impl Child {
     /// Tells the parent that all is well, and turns the standard streams to /dev/null.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `open` when /dev/null cannot be opened, of `dup2` when it cannot take the place of a
+    /// stream. For the parent that is the same as a child that ended.
     pub fn ready(mut self) -> Result<(), Error> {
         let null = File::options().read(true).write(true).open("/dev/null");
         let null = null.map_err(|e| Error::sys("open", e))?;
@@ -78,6 +84,9 @@ impl Child {
 
 /// Takes the lock of a file for as long as the file is open, also in a child; false when another process has
 /// it.
+///
+/// # Errors
+/// [`Error::Sys`] of `flock`: ENOLCK when the kernel has no memory for locks.
 pub fn try_lock(file: &File) -> Result<bool, Error> {
     sys::try_lock(file.as_fd()).map_err(|e| Error::sys("flock", e))
 }
@@ -94,7 +103,7 @@ pub enum Policy {
 /// Asks to be scheduled in real time (sched(7)).
 ///
 /// # Errors
-/// EPERM without CAP_SYS_NICE, EINVAL for a priority outside 1 to 99.
+/// [`Error::Sys`] of `sched_setscheduler`: EPERM without CAP_SYS_NICE, EINVAL for a priority outside 1 to 99.
 pub fn set_scheduler(policy: Policy, priority: u32) -> Result<(), Error> {
     let policy = match policy {
         Policy::RoundRobin => libc::SCHED_RR,
@@ -105,6 +114,9 @@ pub fn set_scheduler(policy: Policy, priority: u32) -> Result<(), Error> {
 }
 
 /// Sets the nice value, -20 to 19.
+///
+/// # Errors
+/// [`Error::Sys`] of `setpriority`: EACCES for a lower value than now without CAP_SYS_NICE.
 pub fn set_nice(nice: i32) -> Result<(), Error> {
     sys::set_nice(nice).map_err(|e| Error::sys("setpriority", e))
 }
@@ -128,7 +140,7 @@ const CAPABILITIES: u64 = 64;
 /// files of root can still be opened.
 ///
 /// # Errors
-/// A failed system call; some have been given up then.
+/// [`Error::Sys`] of `capget`, `prctl` or `capset`. Some capabilities may have been given up by then.
 pub fn keep_capabilities(keep: &[Capability]) -> Result<(), Error> {
     let mut have = sys::capabilities().map_err(|e| Error::sys("capget", e))?;
     // Only with this one may the bounding set be cut; without it there is little to cut off.

@@ -1,5 +1,5 @@
-//! Names of layer 4 protocols, as `/etc/protocols` has them. The file is read directly, since a static program
-//! cannot load the C library's lookup modules.
+//! Names of layer 4 protocols, as `/etc/protocols` has them. The file is read directly, since a static
+//! program cannot load the C library's lookup modules.
 
 use crate::read_file::{Bounds, ReadError, Unread, read_file};
 use std::io;

@@ -15,6 +15,7 @@ pub use mio::{Interest, Token};
 
 /// What a source says after its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a source that is not drained is not named again"]
 pub enum Turn {
     /// Read (or written) until it would have blocked: wake me when it is ready again.
     Drained,
@@ -26,9 +27,15 @@ pub enum Turn {
 pub trait Handler {
     /// A source is ready. Readiness is a hint: there may be nothing to do. Work is bounded by a budget of
     /// the handler's own.
+    ///
+    /// # Errors
+    /// Any: it ends [`Reactor::turn`], which returns it.
     fn ready(&mut self, token: Token, reactor: &mut Reactor) -> Result<Turn, Error>;
 
     /// A timer is due. Timers fire once; set another one to go on.
+    ///
+    /// # Errors
+    /// Any: it ends [`Reactor::turn`], which returns it.
     fn timer(&mut self, token: Token, now: Instant, reactor: &mut Reactor) -> Result<(), Error>;
 
     /// The end of a turn, after all sources and timers: the place for work that is no source's own. Returns
@@ -36,6 +43,9 @@ pub trait Handler {
     /// between.
     ///
     /// For programs whose next deadline moves with every message: a timer could not be taken back.
+    ///
+    /// # Errors
+    /// Any: it ends [`Reactor::turn`], which returns it.
     fn settle(&mut self, now: Instant, reactor: &mut Reactor) -> Result<Option<Instant>, Error> {
         let _ = (now, reactor);
         Ok(None)
@@ -63,6 +73,9 @@ pub struct Reactor {
 
 impl Reactor {
     /// An empty reactor.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `epoll_create1`: EMFILE or ENFILE when there are too many open files.
     pub fn new() -> Result<Reactor, Error> {
         let poll = Poll::new().map_err(|e| Error::sys("epoll_create1", e))?;
         Ok(Reactor {
@@ -77,11 +90,18 @@ impl Reactor {
     }
 
     /// Watches a descriptor for reading. It must stay open until [`Reactor::forget`] or the end.
+    ///
+    /// # Errors
+    /// As [`Reactor::watch_for`].
     pub fn watch(&mut self, fd: &impl AsRawFd, token: Token) -> Result<(), Error> {
         self.watch_for(fd, token, Interest::READABLE)
     }
 
     /// Watches a descriptor for what `interest` says.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `epoll_ctl`: EEXIST for a descriptor that is watched already, EPERM for a regular
+    /// file, ENOSPC past the user's fs.epoll.max_user_watches.
     pub fn watch_for(&mut self, fd: &impl AsRawFd, token: Token, interest: Interest) -> Result<(), Error> {
         let fd: RawFd = fd.as_raw_fd();
         let registry = self.poll.registry();
@@ -89,6 +109,9 @@ impl Reactor {
     }
 
     /// Stops watching a descriptor.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `epoll_ctl`: ENOENT for a descriptor that is not watched.
     pub fn forget(&mut self, fd: &impl AsRawFd, token: Token) -> Result<(), Error> {
         let fd: RawFd = fd.as_raw_fd();
         self.more.retain(|t| *t != token);
@@ -112,6 +135,10 @@ impl Reactor {
 
     /// One turn: waits for something to do, but not past the next timer and not at all when a source has
     /// more; then gives every source that is ready one call, and every timer that is due, and settles.
+    ///
+    /// # Errors
+    /// The first error of the handler, or [`Error::Sys`] of `epoll_wait`; a wait that a signal interrupts is
+    /// no error.
     pub fn turn(&mut self, clock: &impl Fn() -> Instant, handler: &mut impl Handler) -> Result<(), Error> {
         let wait = if self.more.is_empty() {
             let timer = self.timers.peek().map(|Reverse((when, _))| *when);
@@ -150,6 +177,9 @@ impl Reactor {
     }
 
     /// Turns until [`Reactor::stop`].
+    ///
+    /// # Errors
+    /// As [`Reactor::turn`].
     pub fn run(&mut self, clock: impl Fn() -> Instant, handler: &mut impl Handler) -> Result<(), Error> {
         while !self.stopped {
             self.turn(&clock, handler)?;
@@ -169,12 +199,18 @@ pub struct Signals {
 
 impl Signals {
     /// Takes over `signals` (libc numbers) from their default action.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `signalfd`: EMFILE or ENFILE when there are too many open files.
     pub fn take(signals: &[c_int]) -> Result<Signals, Error> {
         let fd = sys::signal_fd(signals).map_err(|e| Error::sys("signalfd", e))?;
         Ok(Signals { fd, blocked: signals.to_vec() })
     }
 
     /// The next signal that has come, if any.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `read`.
     pub fn pending(&mut self) -> Result<Option<c_int>, Error> {
         match sys::next_signal(self.fd.as_fd()) {
             Ok(signal) => Ok(Some(signal)),
@@ -184,6 +220,9 @@ impl Signals {
     }
 
     /// Gives the signals their default action back: the next one ends the program.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `sigmask`.
     pub fn release(&mut self) -> Result<(), Error> {
         sys::unblock_signals(&std::mem::take(&mut self.blocked)).map_err(|e| Error::sys("sigmask", e))
     }

@@ -1,8 +1,8 @@
 //! Receiving the answer to one request: datagram by datagram, until the kernel's last word.
 //!
 //! Whoever waits for an answer does it here: single requests, dumps in one go or in steps, the list of
-//! interfaces. What differs is what they do between two datagrams. A batch has many answers and looks for each
-//! by itself.
+//! interfaces. What differs is what they do between two datagrams. A batch has many answers and looks for
+//! each by itself.
 
 use crate::error::Error;
 use crate::transport::Transport;

@@ -26,6 +26,9 @@ pub struct Requests {
 
 impl Requests {
     /// Opens a socket of its own in the caller's network namespace.
+    ///
+    /// # Errors
+    /// As [`NetlinkSocket::open`].
     pub fn open() -> Result<Requests, Error> {
         Ok(Requests::over(NetlinkSocket::open()?))
     }
@@ -54,7 +57,9 @@ impl Requests {
     /// when it is acknowledged.
     ///
     /// # Errors
-    /// The kernel's refusal, or a failed system call.
+    /// [`Error::Refused`] with the kernel's errno: ENOENT for what is not there, EEXIST for what is, EPERM
+    /// without CAP_NET_ADMIN. [`Error::TooLarge`] when `build` answers [`Full`]. [`Error::Sys`] of `sendto`
+    /// or `recvfrom`, where ENOBUFS means that the answer was lost: the request may have been carried out.
     pub fn ask(
         &mut self,
         build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>,
@@ -67,7 +72,8 @@ impl Requests {
     /// Sends a dump request and hands every message of the answer to the sink.
     ///
     /// # Errors
-    /// As [`crate::dump::run`].
+    /// As [`crate::dump::run`], [`Error::TooLarge`] when `build` answers [`Full`], and [`Error::Sys`] of
+    /// `sendto`.
     pub fn dump(
         &mut self,
         build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>,
@@ -79,6 +85,9 @@ impl Requests {
 
     /// The same for the flow table: with the sink on a second thread when the dump is long, and with
     /// [`Lost::Resized`] when the table was resized meanwhile.
+    ///
+    /// # Errors
+    /// As [`Requests::dump`].
     pub fn dump_table(
         &mut self,
         build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>,

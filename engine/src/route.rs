@@ -35,6 +35,9 @@ impl Interfaces {
     /// Opens the socket in the caller's network namespace; needs no privilege.
     ///
     /// The group is joined before the first dump, so that nothing falls in between.
+    ///
+    /// # Errors
+    /// As [`NetlinkSocket::open`], and [`Error::Sys`] of `setsockopt` when the group cannot be joined.
     pub fn open() -> Result<Interfaces, Error> {
         let socket = NetlinkSocket::open_route()?;
         socket.join(link::RTNLGRP_LINK)?;
@@ -42,6 +45,11 @@ impl Interfaces {
     }
 
     /// Tells of every interface there is; sleeps until the kernel has listed them.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `recvfrom` with ENOBUFS when the list did not fit the receive buffer: list again.
+    /// [`Error::Sys`] of `sendto`; [`Error::Refused`] by the kernel; [`Error::Wire`] for a message that
+    /// cannot be read.
     pub fn list(&mut self, tell: &mut dyn FnMut(Change<'_>)) -> Result<(), Error> {
         self.seq += 1;
         let mut request = [0; 64];
@@ -52,6 +60,10 @@ impl Interfaces {
     }
 
     /// Tells of what has changed; never sleeps. After [`Change::Lost`] it lists everything again.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `recvfrom`, and [`Error::Wire`] for a message that cannot be read. After an overrun,
+    /// as [`Interfaces::list`].
     pub fn drain(&mut self, tell: &mut dyn FnMut(Change<'_>)) -> Result<Turn, Error> {
         loop {
             match self.socket.recv(&mut self.chunk, false) {

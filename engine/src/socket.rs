@@ -25,8 +25,8 @@ const NETLINK_EXT_ACK: c_int = 11;
 const SO_MEMINFO: c_int = 55;
 const SK_MEMINFO_DROPS: usize = 8;
 
-/// One netlink socket for connection tracking, bound to a port of its own, with short acknowledgements and explanations
-/// (CAP_ACK, EXT_ACK).
+/// One netlink socket for connection tracking, bound to a port of its own, with short acknowledgements and
+/// explanations (CAP_ACK, EXT_ACK).
 ///
 /// Use one socket for dumps, one for requests and one for events: a full event socket loses
 /// acknowledgements, and a dump makes other requests fail (ctnetlink.md §1.5, §5.7).
@@ -40,7 +40,8 @@ impl NetlinkSocket {
     /// Opens and binds a socket in the caller's network namespace. Needs no privilege; requests do.
     ///
     /// # Errors
-    /// `socket` with EPROTONOSUPPORT when the kernel has no nfnetlink.
+    /// [`Error::Sys`] of `socket`: EPROTONOSUPPORT when the kernel has no nfnetlink, EMFILE or ENFILE when
+    /// there are too many open files. Also of `bind` and `getsockname`.
     pub fn open() -> Result<NetlinkSocket, Error> {
         NetlinkSocket::open_protocol(libc::NETLINK_NETFILTER)
     }
@@ -69,12 +70,16 @@ impl NetlinkSocket {
     /// Joins a multicast group (`nfnlgrp`).
     ///
     /// # Errors
-    /// EPERM without CAP_NET_ADMIN in the user namespace that owns the network namespace.
+    /// [`Error::Sys`] of `setsockopt`: EPERM without CAP_NET_ADMIN in the user namespace that owns the
+    /// network namespace, EINVAL for a group that does not exist.
     pub fn join(&self, group: u32) -> Result<(), Error> {
         self.membership(NETLINK_ADD_MEMBERSHIP, group)
     }
 
     /// Leaves a multicast group; what is queued already stays.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `setsockopt`: EINVAL for a group that does not exist.
     pub fn leave(&self, group: u32) -> Result<(), Error> {
         self.membership(NETLINK_DROP_MEMBERSHIP, group)
     }
@@ -89,11 +94,18 @@ impl NetlinkSocket {
     /// the request.
     ///
     /// The privileged form is tried first; the ordinary one is capped by net.core.rmem_max.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `setsockopt` or `getsockopt`. A size that is not granted is no error: look at what
+    /// is returned.
     pub fn set_receive_buffer(&self, bytes: usize) -> Result<usize, Error> {
         self.set_buffer(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, bytes)
     }
 
     /// The same for the send buffer, which limits the length of one batch.
+    ///
+    /// # Errors
+    /// As [`NetlinkSocket::set_receive_buffer`].
     pub fn set_send_buffer(&self, bytes: usize) -> Result<usize, Error> {
         self.set_buffer(libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, bytes)
     }
@@ -108,6 +120,9 @@ impl NetlinkSocket {
     }
 
     /// The size of the receive buffer as the kernel counts.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `getsockopt`.
     pub fn receive_buffer(&self) -> Result<usize, Error> {
         self.buffer(libc::SO_RCVBUF)
     }
@@ -121,6 +136,9 @@ impl NetlinkSocket {
 
     /// Full buffers drop single messages and raise the drop counter, instead of failing a receive with
     /// ENOBUFS and dropping everything until the queue is empty (ctnetlink.md §5.7).
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `setsockopt`.
     pub fn set_no_enobufs(&self) -> Result<(), Error> {
         sys::set_option(self.as_fd(), SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
             .map_err(|e| Error::sys("setsockopt", e))
@@ -128,6 +146,9 @@ impl NetlinkSocket {
 
     /// Makes the kernel keep ended flows until their DESTROY event could be delivered here
     /// (ctnetlink.md §5.8). They go on counting against nf_conntrack_max.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `setsockopt`.
     pub fn set_reliable(&self) -> Result<(), Error> {
         sys::set_option(self.as_fd(), SOL_NETLINK, NETLINK_BROADCAST_ERROR, 1)
             .map_err(|e| Error::sys("setsockopt", e))
@@ -143,11 +164,18 @@ impl NetlinkSocket {
 
     /// Attaches a classic BPF program that sees every message before it takes room in the receive buffer.
     /// For event sockets only: it would swallow acknowledgements as well (ctnetlink.md §5.9).
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `setsockopt`: EINVAL for a program that is wrong, ENOMEM for one that is larger than
+    /// net.core.optmem_max allows.
     pub fn attach_filter(&self, program: &[BpfInsn]) -> Result<(), Error> {
         sys::attach_filter(self.as_fd(), program).map_err(|e| Error::sys("setsockopt", e))
     }
 
     /// Removes the program, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `setsockopt`. A socket without a program is none.
     pub fn detach_filter(&self) -> Result<(), Error> {
         match sys::set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_DETACH_FILTER, 0) {
             Err(e) if e.raw_os_error() != Some(libc::ENOENT) => Err(Error::sys("setsockopt", e)),
@@ -156,6 +184,9 @@ impl NetlinkSocket {
     }
 
     /// Sends one datagram of one or more messages. The kernel works through them before this returns.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `sendto`: EMSGSIZE for a batch that is longer than the send buffer.
     pub fn send(&self, bytes: &[u8]) -> Result<(), Error> {
         loop {
             match sys::send(self.as_fd(), bytes) {
@@ -170,6 +201,10 @@ impl NetlinkSocket {
     /// With `wait` it sleeps until there is one, otherwise it fails with `WouldBlock`.
     ///
     /// Datagrams of other processes are dropped: root may send to any port, but only port 0 is the kernel.
+    ///
+    /// # Errors
+    /// `WouldBlock` without `wait` when there is none; ENOBUFS, once, after messages did not fit the receive
+    /// buffer, unless [`NetlinkSocket::set_no_enobufs`] says otherwise.
     #[inline]
     pub fn recv(&self, into: &mut [u8], wait: bool) -> io::Result<usize> {
         loop {

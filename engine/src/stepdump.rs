@@ -17,6 +17,7 @@ use zct_wire::request::REQUEST_MAX;
 
 /// How far a dump has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a dump that is not done goes on"]
 pub enum Progress {
     /// There is more: call again.
     More,
@@ -48,6 +49,9 @@ struct State {
 
 impl StepDump {
     /// Opens a socket in the caller's network namespace.
+    ///
+    /// # Errors
+    /// As [`NetlinkSocket::open`].
     pub fn open() -> Result<StepDump, Error> {
         let receiving = Receiving::new(0, false);
         let state = State { chunk: vec![0; CHUNK].into(), receiving, running: false, buckets: None };
@@ -70,7 +74,8 @@ impl StepDump {
     /// A dump that was given up before its end takes the socket with it: a new one is opened.
     ///
     /// # Errors
-    /// A failed system call.
+    /// [`Error::TooLarge`] when `build` answers [`Full`]; [`Error::Sys`] of `sendto`; as
+    /// [`NetlinkSocket::open`] when a new socket is needed.
     pub fn begin(&mut self, build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>) -> Result<(), Error> {
         if self.state.running {
             self.socket = NetlinkSocket::open()?;
@@ -88,8 +93,8 @@ impl StepDump {
     /// dump: the rest of that datagram is lost, so it should only do that to give up.
     ///
     /// # Errors
-    /// What the kernel answered instead of a dump, or what it said in DONE; a failed receive. The dump is over
-    /// then; messages that came before the error have been delivered.
+    /// As [`crate::dump::run`]. The dump is over then; messages that came before the error have been
+    /// delivered.
     pub fn step(&mut self, budget: u32, sink: &mut dyn Sink) -> Result<Progress, Error> {
         self.state.step(&mut &self.socket, budget, sink)
     }

@@ -479,8 +479,8 @@ pub fn processors() -> usize {
     usize::try_from(unsafe { libc::CPU_COUNT(&set) }).unwrap_or(1)
 }
 
-/// How often a second the kernel's clock ticks (CONFIG_HZ), which is the unit of all its timeouts; `None` when
-/// that cannot be told. The coarse clocks have the resolution of a tick.
+/// How often a second the kernel's clock ticks (CONFIG_HZ), which is the unit of all its timeouts; `None`
+/// when that cannot be told. The coarse clocks have the resolution of a tick.
 pub fn ticks_a_second() -> Option<u32> {
     let mut tick = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel writes the one structure, which lives over the call.

@@ -7,6 +7,10 @@ use std::io;
 pub trait Transport {
     /// Receives one datagram and returns its true length, which may exceed the buffer. With `wait` it
     /// sleeps until there is one, otherwise it fails with `WouldBlock`.
+    ///
+    /// # Errors
+    /// `WouldBlock` without `wait` when there is none, and ENOBUFS after messages did not fit the receive
+    /// buffer.
     fn recv(&mut self, into: &mut [u8], wait: bool) -> io::Result<usize>;
 }
 
@@ -18,25 +22,28 @@ impl Transport for &NetlinkSocket {
 }
 
 /// Datagrams and errors recorded earlier, handed out in order; `WouldBlock` after the last.
+#[cfg(test)]
 #[derive(Debug, Default)]
-pub struct Replay {
+pub(crate) struct Replay {
     steps: std::collections::VecDeque<Result<Vec<u8>, i32>>,
 }
 
+#[cfg(test)]
 impl Replay {
     /// Adds a datagram.
-    pub fn datagram(mut self, bytes: impl Into<Vec<u8>>) -> Replay {
+    pub(crate) fn datagram(mut self, bytes: impl Into<Vec<u8>>) -> Replay {
         self.steps.push_back(Ok(bytes.into()));
         self
     }
 
     /// Adds a failure with this errno.
-    pub fn errno(mut self, errno: i32) -> Replay {
+    pub(crate) fn errno(mut self, errno: i32) -> Replay {
         self.steps.push_back(Err(errno));
         self
     }
 }
 
+#[cfg(test)]
 impl Transport for Replay {
     fn recv(&mut self, into: &mut [u8], _wait: bool) -> io::Result<usize> {
         match self.steps.pop_front() {

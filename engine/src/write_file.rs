@@ -86,7 +86,7 @@ impl WriteError {
 /// terminal does not become the process's own.
 ///
 /// # Errors
-/// [`WriteError`], whose text is `FILE: REASON`.
+/// [`WriteError`], whose text is `FILE: REASON`; [`Unwritten`] has the reasons.
 pub fn open(path: &Path, how: How) -> Result<File, WriteError> {
     open_in_directory(path, how).map_err(|why| WriteError { path: path.into(), why })
 }

@@ -46,6 +46,7 @@ pub struct Attr<'a> {
 /// Ends after the first error. Never yields more than `len / 4 + 1` items, and a truncated last
 /// padding is accepted (the kernel does not pad the last attribute of some messages).
 #[derive(Clone, Copy, Debug)]
+#[must_use = "nothing is read before it is walked"]
 pub struct Attrs<'a> {
     rest: &'a [u8],
 }
@@ -82,31 +83,47 @@ impl<'a> Iterator for Attrs<'a> {
     }
 }
 
-/// Reads a one-byte value; a longer one is accepted and its first byte used, as the kernel does.
+/// Reads a one-byte value; a longer one is accepted and its first byte used, as the kernel does. `what` is the
+/// kernel's name of the attribute, for the error.
+///
+/// # Errors
+/// [`WireError::BadValue`] when the value is empty.
 #[inline]
 pub fn u8(what: &'static str, value: &[u8]) -> Result<u8, WireError> {
     value.first().copied().ok_or(WireError::BadValue { what, want: 1, have: 0 })
 }
 
 /// Reads a big-endian 16-bit value.
+///
+/// # Errors
+/// [`WireError::BadValue`] when the value has fewer than two bytes.
 #[inline]
 pub fn be16(what: &'static str, value: &[u8]) -> Result<u16, WireError> {
     fixed(what, value).map(u16::from_be_bytes)
 }
 
 /// Reads a big-endian 32-bit value.
+///
+/// # Errors
+/// [`WireError::BadValue`] when the value has fewer than four bytes.
 #[inline]
 pub fn be32(what: &'static str, value: &[u8]) -> Result<u32, WireError> {
     fixed(what, value).map(u32::from_be_bytes)
 }
 
 /// Reads a big-endian 64-bit value.
+///
+/// # Errors
+/// [`WireError::BadValue`] when the value has fewer than eight bytes.
 #[inline]
 pub fn be64(what: &'static str, value: &[u8]) -> Result<u64, WireError> {
     fixed(what, value).map(u64::from_be_bytes)
 }
 
 /// Reads the first `N` bytes of a value; longer values are accepted, as the kernel does with input.
+///
+/// # Errors
+/// [`WireError::BadValue`] when the value has fewer than `N` bytes.
 #[inline]
 pub fn fixed<const N: usize>(what: &'static str, value: &[u8]) -> Result<[u8; N], WireError> {
     value.first_chunk::<N>().copied().ok_or(WireError::BadValue { what, want: N, have: value.len() })

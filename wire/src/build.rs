@@ -141,6 +141,10 @@ impl<'b> Builder<'b> {
     }
 
     /// Fills in the total length and hands the message out, or says that it did not fit.
+    ///
+    /// # Errors
+    /// [`Full`] when the buffer was too small, or when a value or nest is longer than its 16-bit length field
+    /// can say.
     #[must_use = "an unfinished message has no length"]
     pub fn finish(self) -> Result<&'b [u8], Full> {
         let Builder { buf, len, full } = self;

@@ -59,6 +59,10 @@ pub struct HelperView<'a> {
 
 impl<'a> HelperView<'a> {
     /// Reads a message of type [`nfnl_cthelper::NEW`].
+    ///
+    /// # Errors
+    /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose
+    /// length lies; [`WireError::BadValue`] for a number that is shorter than its type.
     pub fn parse(msg: CtMsg<'a>) -> Result<Self, WireError> {
         let mut out = HelperView::default();
         for a in msg.attrs() {
@@ -139,7 +143,11 @@ fn tuple(b: &mut Builder<'_>, l3: u16, l4: u8) {
 }
 
 /// Creates a stub, or changes the one with this name, family and protocol. The kernel refuses to create one
-/// without policies (EINVAL), or beside a helper of its own (EBUSY). More than four policies do not fit: Full.
+/// without policies (EINVAL), or beside a helper of its own (EBUSY). More than four policies do not fit:
+/// Full.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small, or when there are more than four policies.
 pub fn add<'b>(buf: &'b mut [u8], seq: u32, helper: &NewHelper<'_>) -> Result<&'b [u8], Full> {
     const SETS: [u16; 4] =
         [nfcth_policy_set::SET1, nfcth_policy_set::SET2, nfcth_policy_set::SET3, nfcth_policy_set::SET4];
@@ -177,6 +185,9 @@ pub fn add<'b>(buf: &'b mut [u8], seq: u32, helper: &NewHelper<'_>) -> Result<&'
 }
 
 /// Stops queueing packets to a stub that exists.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small for the message with its name.
 pub fn disable<'b>(buf: &'b mut [u8], seq: u32, name: &[u8], l3: u16, l4: u8) -> Result<&'b [u8], Full> {
     let status = Some(nfct_helper_status::DISABLED);
     add(buf, seq, &NewHelper { name, l3, l4, status, ..NewHelper::default() })
@@ -185,17 +196,26 @@ pub fn disable<'b>(buf: &'b mut [u8], seq: u32, name: &[u8], l3: u16, l4: u8) ->
 /// Asks for the first stub with this name and, if given, this family and protocol.
 ///
 /// With family and protocol the kernel does not refuse what is not there: it sends the acknowledgement alone.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small for the message with its name.
 pub fn get<'b>(buf: &'b mut [u8], seq: u32, name: &[u8], which: Option<(u16, u8)>) -> Result<&'b [u8], Full> {
     named(buf, nfnl_cthelper::GET, seq, name, which)
 }
 
 /// A dump of all stubs.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small.
 pub fn list(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
     start(buf, nfnl_cthelper::GET, nlm_f::DUMP, seq).finish()
 }
 
 /// Deletes every stub with this name or, if given, the one with this family and protocol. It always has a
 /// name: without the attribute the kernel would delete all.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small for the message with its name.
 pub fn delete<'b>(
     buf: &'b mut [u8],
     seq: u32,
@@ -206,6 +226,9 @@ pub fn delete<'b>(
 }
 
 /// Deletes every stub.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small.
 pub fn flush(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
     start(buf, nfnl_cthelper::DEL, nlm_f::ACK, seq).finish()
 }

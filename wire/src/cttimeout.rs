@@ -138,6 +138,10 @@ pub struct PolicyView<'a> {
 
 impl<'a> PolicyView<'a> {
     /// Reads a message of type [`ipctnl_timeout::NEW`] or, for defaults, [`ipctnl_timeout::DEFAULT_SET`].
+    ///
+    /// # Errors
+    /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose
+    /// length lies; [`WireError::BadValue`] for a number that is shorter than its type.
     pub fn parse(msg: CtMsg<'a>) -> Result<Self, WireError> {
         let mut out = PolicyView::default();
         for a in msg.attrs() {
@@ -155,6 +159,10 @@ impl<'a> PolicyView<'a> {
     }
 
     /// The timeout with this number from [`states`], in seconds; `None` when the kernel did not send it.
+    ///
+    /// # Errors
+    /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose
+    /// length lies; [`WireError::BadValue`] when the timeout has fewer than four bytes.
     pub fn timeout_s(&self, member: u16) -> Result<Option<u32>, WireError> {
         for a in Attrs::new(self.data) {
             let a = a?;
@@ -172,6 +180,9 @@ fn start(buf: &mut [u8], kind: u16, flags: u16, seq: u32) -> Builder<'_> {
 
 /// Creates a policy; one of that name must not exist. A name of [`cta_timeout::NAME_MAX`] bytes or more is
 /// refused by the kernel.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small for the message with its name.
 pub fn add<'b>(
     buf: &'b mut [u8],
     seq: u32,
@@ -187,6 +198,9 @@ pub fn add<'b>(
 }
 
 /// Asks for one policy; the answer is the policy, then the acknowledgement.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small for the message with its name.
 pub fn get<'b>(buf: &'b mut [u8], seq: u32, name: &[u8]) -> Result<&'b [u8], Full> {
     let mut b = start(buf, ipctnl_timeout::GET, nlm_f::ACK, seq);
     b.put_str(cta_timeout::NAME, name);
@@ -194,12 +208,18 @@ pub fn get<'b>(buf: &'b mut [u8], seq: u32, name: &[u8]) -> Result<&'b [u8], Ful
 }
 
 /// A dump of all policies of the namespace.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small.
 pub fn list(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
     start(buf, ipctnl_timeout::GET, nlm_f::DUMP, seq).finish()
 }
 
 /// Deletes one policy. It always has a name, if an empty one: without the attribute the kernel would delete
 /// all that are unused.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small for the message with its name.
 pub fn delete<'b>(buf: &'b mut [u8], seq: u32, name: &[u8]) -> Result<&'b [u8], Full> {
     let mut b = start(buf, ipctnl_timeout::DELETE, nlm_f::ACK, seq);
     b.put_str(cta_timeout::NAME, name);
@@ -207,11 +227,17 @@ pub fn delete<'b>(buf: &'b mut [u8], seq: u32, name: &[u8]) -> Result<&'b [u8], 
 }
 
 /// Deletes every policy that no rule uses.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small.
 pub fn flush(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
     start(buf, ipctnl_timeout::DELETE, nlm_f::ACK, seq).finish()
 }
 
 /// Changes the defaults of a protocol in this namespace: the given ones, nothing else.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small.
 pub fn default_set<'b>(
     buf: &'b mut [u8],
     seq: u32,
@@ -226,6 +252,9 @@ pub fn default_set<'b>(
 }
 
 /// Asks for the defaults of a protocol; the answer has the type [`ipctnl_timeout::DEFAULT_SET`].
+///
+/// # Errors
+/// [`Full`] when `buf` is too small.
 pub fn default_get(buf: &mut [u8], seq: u32, l3: u16, l4: u8) -> Result<&[u8], Full> {
     let mut b = start(buf, ipctnl_timeout::DEFAULT_GET, nlm_f::ACK, seq);
     b.put_be16(cta_timeout::L3PROTO, l3).put_u8(cta_timeout::L4PROTO, l4);

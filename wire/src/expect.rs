@@ -24,6 +24,10 @@ pub struct ExpectNat {
 
 impl<'a> ExpectView<'a> {
     /// Indexes the attributes; unknown ones are skipped, a length that lies is an error.
+    ///
+    /// # Errors
+    /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose
+    /// length lies.
     pub fn index(msg: CtMsg<'a>) -> Result<Self, WireError> {
         let mut slot = [None; cta_expect::MAX + 1];
         for a in msg.attrs() {
@@ -58,26 +62,41 @@ impl<'a> ExpectView<'a> {
     }
 
     /// CTA_EXPECT_MASTER: original tuple of the flow whose helper made it.
+    ///
+    /// # Errors
+    /// As [`Tuple::parse`] of the nest.
     pub fn master(&self) -> Result<Option<Tuple>, WireError> {
         self.tuple(cta_expect::MASTER)
     }
 
     /// CTA_EXPECT_TUPLE: what is expected.
+    ///
+    /// # Errors
+    /// As [`Tuple::parse`] of the nest.
     pub fn tuple_expected(&self) -> Result<Option<Tuple>, WireError> {
         self.tuple(cta_expect::TUPLE)
     }
 
     /// CTA_EXPECT_MASK: which bits of the tuple count.
+    ///
+    /// # Errors
+    /// As [`Tuple::parse`] of the nest.
     pub fn mask(&self) -> Result<Option<Tuple>, WireError> {
         self.tuple(cta_expect::MASK)
     }
 
     /// CTA_EXPECT_TIMEOUT: seconds left.
+    ///
+    /// # Errors
+    /// [`WireError::BadValue`] when the attribute has fewer than four bytes.
     pub fn timeout_s(&self) -> Result<Option<u32>, WireError> {
         self.be32(cta_expect::TIMEOUT, "CTA_EXPECT_TIMEOUT")
     }
 
     /// CTA_EXPECT_ID: opaque.
+    ///
+    /// # Errors
+    /// [`WireError::BadValue`] when the attribute has fewer than four bytes.
     pub fn id(&self) -> Result<Option<u32>, WireError> {
         self.be32(cta_expect::ID, "CTA_EXPECT_ID")
     }
@@ -88,16 +107,25 @@ impl<'a> ExpectView<'a> {
     }
 
     /// CTA_EXPECT_ZONE; current kernels do not send it.
+    ///
+    /// # Errors
+    /// [`WireError::BadValue`] when the attribute has fewer than two bytes.
     pub fn zone(&self) -> Result<Option<u16>, WireError> {
         self.raw(cta_expect::ZONE).map(|v| attr::be16("CTA_EXPECT_ZONE", v)).transpose()
     }
 
     /// CTA_EXPECT_FLAGS: NF_CT_EXPECT_* bits.
+    ///
+    /// # Errors
+    /// [`WireError::BadValue`] when the attribute has fewer than four bytes.
     pub fn flags(&self) -> Result<Option<u32>, WireError> {
         self.be32(cta_expect::FLAGS, "CTA_EXPECT_FLAGS")
     }
 
     /// CTA_EXPECT_CLASS: the helper's policy class.
+    ///
+    /// # Errors
+    /// [`WireError::BadValue`] when the attribute has fewer than four bytes.
     pub fn class(&self) -> Result<Option<u32>, WireError> {
         self.be32(cta_expect::CLASS, "CTA_EXPECT_CLASS")
     }
@@ -108,6 +136,11 @@ impl<'a> ExpectView<'a> {
     }
 
     /// CTA_EXPECT_NAT.
+    ///
+    /// # Errors
+    /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose
+    /// length lies; [`WireError::BadValue`] for a direction or a member of the tuple that is shorter than its
+    /// type.
     pub fn nat(&self) -> Result<Option<ExpectNat>, WireError> {
         let Some(nest) = self.raw(cta_expect::NAT) else { return Ok(None) };
         let mut out = ExpectNat { dir: 0, tuple: Tuple::default() };

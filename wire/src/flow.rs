@@ -78,6 +78,10 @@ pub struct FlowView<'a> {
 impl<'a> FlowView<'a> {
     /// Indexes the attributes. A duplicate counts with its last value, as in the kernel; unknown ones are
     /// skipped. A length that lies is an error.
+    ///
+    /// # Errors
+    /// [`WireError::BadLength`] for a message of more than 65,535 bytes, or for an attribute that is shorter
+    /// than its header or ends after the message; [`WireError::Short`] when one to three bytes are left over.
     pub fn index(msg: CtMsg<'a>) -> Result<Self, WireError> {
         let mut places = [Place::default(); cta::MAX + 1];
         // The kernel never sends a flow of 64 KiB; one that claims to is not a flow. Every offset fits u16.
@@ -160,8 +164,9 @@ impl<'a> FlowView<'a> {
     /// What finds this flow again.
     ///
     /// # Errors
-    /// When there is no original tuple with both addresses and a protocol: nothing may be asked of the
-    /// kernel about such a flow, a delete least of all.
+    /// [`WireError::Missing`] when there is no original tuple with both addresses and a protocol: nothing may
+    /// be asked of the kernel about such a flow, a delete least of all. As [`Tuple::parse`],
+    /// [`FlowView::zone`] and [`FlowView::id`] for what cannot be read.
     pub fn key(&self) -> Result<FlowKey<'a>, WireError> {
         let missing = WireError::Missing { what: "CTA_TUPLE_ORIG" };
         let orig = self.raw(cta::TUPLE_ORIG).ok_or(missing)?;
@@ -175,74 +180,113 @@ impl<'a> FlowView<'a> {
     }
 
     /// CTA_TUPLE_ORIG as it lies in the message.
+    ///
+    /// # Errors
+    /// As [`Tuple::parse`] of the nest.
     #[inline]
     pub fn orig_shape(&self) -> Result<Shape<'a>, WireError> {
         self.raw(cta::TUPLE_ORIG).map_or(Ok(Shape::Other(Tuple::default())), Shape::parse)
     }
 
     /// CTA_TUPLE_REPLY as it lies in the message.
+    ///
+    /// # Errors
+    /// As [`Tuple::parse`] of the nest.
     #[inline]
     pub fn reply_shape(&self) -> Result<Shape<'a>, WireError> {
         self.raw(cta::TUPLE_REPLY).map_or(Ok(Shape::Other(Tuple::default())), Shape::parse)
     }
 
     /// CTA_TUPLE_ORIG.
+    ///
+    /// # Errors
+    /// As [`Tuple::parse`] of the nest.
     pub fn orig(&self) -> Result<Option<Tuple>, WireError> {
         self.tuple(cta::TUPLE_ORIG)
     }
 
     /// CTA_TUPLE_REPLY.
+    ///
+    /// # Errors
+    /// As [`Tuple::parse`] of the nest.
     pub fn reply(&self) -> Result<Option<Tuple>, WireError> {
         self.tuple(cta::TUPLE_REPLY)
     }
 
     /// CTA_TUPLE_MASTER: the original tuple of the flow this one was expected by.
+    ///
+    /// # Errors
+    /// As [`Tuple::parse`] of the nest.
     pub fn master(&self) -> Result<Option<Tuple>, WireError> {
         self.tuple(cta::TUPLE_MASTER)
     }
 
     /// CTA_STATUS: IPS_* bits.
+    ///
+    /// # Errors
+    /// [`WireError::BadValue`] when the attribute has fewer than four bytes.
     #[inline]
     pub fn status(&self) -> Result<Option<u32>, WireError> {
         self.be32(cta::STATUS, "CTA_STATUS")
     }
 
     /// CTA_TIMEOUT: seconds left. Absent for offloaded flows.
+    ///
+    /// # Errors
+    /// [`WireError::BadValue`] when the attribute has fewer than four bytes.
     #[inline]
     pub fn timeout_s(&self) -> Result<Option<u32>, WireError> {
         self.be32(cta::TIMEOUT, "CTA_TIMEOUT")
     }
 
     /// CTA_MARK. Dumps always carry it; events only when it is not zero or has changed.
+    ///
+    /// # Errors
+    /// [`WireError::BadValue`] when the attribute has fewer than four bytes.
     #[inline]
     pub fn mark(&self) -> Result<Option<u32>, WireError> {
         self.be32(cta::MARK, "CTA_MARK")
     }
 
     /// CTA_SECMARK, from very old kernels only.
+    ///
+    /// # Errors
+    /// [`WireError::BadValue`] when the attribute has fewer than four bytes.
     pub fn secmark(&self) -> Result<Option<u32>, WireError> {
         self.be32(cta::SECMARK, "CTA_SECMARK")
     }
 
     /// CTA_USE: reference count. Absent in events.
+    ///
+    /// # Errors
+    /// [`WireError::BadValue`] when the attribute has fewer than four bytes.
     #[inline]
     pub fn use_count(&self) -> Result<Option<u32>, WireError> {
         self.be32(cta::USE, "CTA_USE")
     }
 
     /// CTA_ID: opaque, stable for the life of the flow.
+    ///
+    /// # Errors
+    /// [`WireError::BadValue`] when the attribute has fewer than four bytes.
     #[inline]
     pub fn id(&self) -> Result<Option<u32>, WireError> {
         self.be32(cta::ID, "CTA_ID")
     }
 
     /// CTA_ZONE: the zone of both directions, when it is not 0.
+    ///
+    /// # Errors
+    /// [`WireError::BadValue`] when the attribute has fewer than two bytes.
     #[inline]
     pub fn zone(&self) -> Result<Option<u16>, WireError> {
         self.raw(cta::ZONE).map(|v| attr::be16("CTA_ZONE", v)).transpose()
     }
 
     /// CTA_PROTOINFO: TCP, SCTP or DCCP state. Absent in an UPDATE means unchanged.
+    ///
+    /// # Errors
+    /// As [`ProtoInfo::parse`].
     #[inline]
     pub fn protoinfo(&self) -> Result<Option<ProtoInfo>, WireError> {
         self.raw(cta::PROTOINFO).map_or(Ok(None), ProtoInfo::parse)
@@ -250,12 +294,19 @@ impl<'a> FlowView<'a> {
 
     /// The state number alone, and the protocol it belongs to: cheaper than [`FlowView::protoinfo`], and
     /// all that a line needs. Looks no further than the state.
+    ///
+    /// # Errors
+    /// As [`ProtoInfo::parse`], but only of what lies before the state.
     #[inline]
     pub fn state(&self) -> Result<Option<(StateOf, u8)>, WireError> {
         self.raw(cta::PROTOINFO).map_or(Ok(None), StateOf::parse)
     }
 
     /// CTA_COUNTERS_ORIG or CTA_COUNTERS_REPLY, when accounting is on.
+    ///
+    /// # Errors
+    /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose
+    /// length lies; [`WireError::BadValue`] when a counter has fewer than eight bytes.
     pub fn counters(&self, dir: Dir) -> Result<Option<Counters>, WireError> {
         let kind = match dir {
             Dir::Orig => cta::COUNTERS_ORIG,
@@ -275,6 +326,10 @@ impl<'a> FlowView<'a> {
     }
 
     /// CTA_TIMESTAMP, when timestamping is on.
+    ///
+    /// # Errors
+    /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose
+    /// length lies; [`WireError::BadValue`] when a time has fewer than eight bytes.
     pub fn timestamps(&self) -> Result<Option<Timestamps>, WireError> {
         let Some(nest) = self.raw(cta::TIMESTAMP) else { return Ok(None) };
         let mut out = Timestamps::default();
@@ -290,17 +345,28 @@ impl<'a> FlowView<'a> {
     }
 
     /// CTA_TIMESTAMP_EVENT: when the kernel reported this event, nanoseconds since the epoch (Linux 6.14+).
+    ///
+    /// # Errors
+    /// [`WireError::BadValue`] when the attribute has fewer than eight bytes.
     pub fn event_time_ns(&self) -> Result<Option<u64>, WireError> {
         self.raw(cta::TIMESTAMP_EVENT).map(|v| attr::be64("CTA_TIMESTAMP_EVENT", v)).transpose()
     }
 
     /// CTA_HELP_NAME without its NUL.
+    ///
+    /// # Errors
+    /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose
+    /// length lies.
     #[inline]
     pub fn helper(&self) -> Result<Option<&'a [u8]>, WireError> {
         self.string(cta::HELP, cta_help::NAME)
     }
 
     /// CTA_SECCTX_NAME without its NUL.
+    ///
+    /// # Errors
+    /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose
+    /// length lies.
     #[inline]
     pub fn secctx(&self) -> Result<Option<&'a [u8]>, WireError> {
         self.string(cta::SECCTX, cta_secctx::NAME)
@@ -326,6 +392,10 @@ impl<'a> FlowView<'a> {
     }
 
     /// CTA_SEQ_ADJ_ORIG or CTA_SEQ_ADJ_REPLY.
+    ///
+    /// # Errors
+    /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose
+    /// length lies; [`WireError::BadValue`] when a number has fewer than four bytes.
     pub fn seq_adj(&self, dir: Dir) -> Result<Option<SeqAdj>, WireError> {
         let kind = match dir {
             Dir::Orig => cta::SEQ_ADJ_ORIG,
@@ -349,6 +419,10 @@ impl<'a> FlowView<'a> {
     }
 
     /// CTA_SYNPROXY. Every flow made through ctnetlink has one, all zero.
+    ///
+    /// # Errors
+    /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose
+    /// length lies; [`WireError::BadValue`] when a number has fewer than four bytes.
     pub fn synproxy(&self) -> Result<Option<Synproxy>, WireError> {
         let Some(nest) = self.raw(cta::SYNPROXY) else { return Ok(None) };
         let mut out = Synproxy::default();

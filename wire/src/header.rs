@@ -59,6 +59,9 @@ impl<'a> Frame<'a> {
     }
 
     /// The `i32` of NLMSG_ERROR and NLMSG_DONE: 0 or a negative errno.
+    ///
+    /// # Errors
+    /// [`WireError::BadValue`] when fewer than four bytes follow the header.
     #[inline]
     pub fn code(&self) -> Result<i32, WireError> {
         attr::fixed("nlmsgerr.error", self.payload()).map(i32::from_ne_bytes)
@@ -72,6 +75,7 @@ impl<'a> Frame<'a> {
 
 /// Walks the messages of one datagram; ends after the first error.
 #[derive(Clone, Copy, Debug)]
+#[must_use = "nothing is read before it is walked"]
 pub struct Frames<'a> {
     rest: &'a [u8],
 }
@@ -120,6 +124,9 @@ pub struct CtMsg<'a> {
 
 impl<'a> CtMsg<'a> {
     /// Reads a frame as an nfnetlink message of any subsystem.
+    ///
+    /// # Errors
+    /// [`WireError::Short`] when fewer than four bytes follow the netlink header.
     #[inline]
     pub fn parse(frame: Frame<'a>) -> Result<Self, WireError> {
         match NfGenMsg::ref_from_prefix(frame.payload()) {
@@ -156,6 +163,10 @@ pub struct NlError<'a> {
 
 impl<'a> NlError<'a> {
     /// Reads an NLMSG_ERROR frame, with or without the request repeated in it.
+    ///
+    /// # Errors
+    /// [`WireError::BadValue`] without the number, [`WireError::Short`] without the header of the request. An
+    /// explanation that cannot be read is left out.
     pub fn parse(frame: Frame<'a>) -> Result<Self, WireError> {
         let code = frame.code()?;
         let rest = frame.payload().get(4..).unwrap_or_default();

@@ -8,7 +8,8 @@
 //!
 //! | you have | you want | begin with |
 //! |---|---|---|
-//! | a datagram of the kernel | its messages, then a flow or an expectation | [`header::Frames`], [`flow::FlowView`], [`expect::ExpectView`] |
+//! | a datagram of the kernel | its messages | [`header::Frames`], [`header::CtMsg`] |
+//! | a message | a flow, or an expectation | [`flow::FlowView`], [`expect::ExpectView`] |
 //! | a question for the kernel | a request in your buffer | [`request`], [`filter::DumpFilter`] |
 //! | a flow | the text of conntrack(8), or JSON | [`text`] |
 //! | a datagram of conntrackd | its messages, then what they say | [`peer::Messages`], [`peer::Flow`] |
@@ -29,18 +30,20 @@
 //!
 //! # Conventions
 //!
-//! - **Byte order**: numbers that have been decoded are in host byte order, addresses ([`tuple::Addr`]) in network
-//!   byte order. On the wire netlink's own headers are in host byte order and what ctnetlink puts into attributes is big
-//!   endian; everything between daemons is big endian but for a few values, which [`peer`] names.
-//! - **Units**: a name that ends in `_s` is in seconds, in `_ns` in nanoseconds, in `_MAX` in bytes unless it says
-//!   otherwise. Moments are counted from the epoch.
+//! - **Byte order**: numbers that have been decoded are in host byte order, addresses ([`tuple::Addr`]) in
+//!   network byte order. On the wire netlink's own headers are in host byte order and what ctnetlink puts
+//!   into attributes is big endian; everything between daemons is big endian but for a few values, which
+//!   [`peer`] names.
+//! - **Units**: a name that ends in `_s` is in seconds, in `_ns` in nanoseconds, in `_MAX` in bytes unless it
+//!   says otherwise. Moments are counted from the epoch.
 //! - **Absence**: `None` is "the message does not say", never zero.
 //! - **Text** is bytes: names come from files and from the kernel and need not be UTF-8.
 //! - **Allocation**: none, anywhere. What must outlive a message is `Copy`, as [`peer::Flow`] is.
-//! - **Facts**: constants have the kernel's names and are compared with its headers by a test. What the headers
-//!   do not say was found out with running kernels and daemons.
+//! - **Facts**: constants have the kernel's names, and a test compares them with its headers. What the headers do
+//!   not say is written down in `docs/reference` of the repository; comments name the file there and its heading.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 #![cfg_attr(
     not(test),
     deny(

@@ -51,6 +51,11 @@ pub struct Interface<'a> {
 
 impl<'a> Interface<'a> {
     /// Reads RTM_NEWLINK or RTM_DELLINK; `None` for any other message.
+    ///
+    /// # Errors
+    /// [`WireError::Short`] for a message without `struct ifinfomsg` or an IFLA_MTU of fewer than four bytes;
+    /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose
+    /// length lies.
     pub fn parse(frame: Frame<'a>) -> Result<Option<Interface<'a>>, WireError> {
         if !matches!(frame.hdr.kind.get(), RTM_NEWLINK | RTM_DELLINK) {
             return Ok(None);
@@ -84,6 +89,9 @@ impl<'a> Interface<'a> {
 }
 
 /// A dump of all interfaces.
+///
+/// # Errors
+/// [`Full`] when `buf` has fewer than 32 bytes.
 pub fn dump(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
     const LEN: usize = 32;
     const _: () = assert!(LEN == NL_HDR.saturating_add(size_of::<IfInfo>()));

@@ -102,6 +102,10 @@ pub const DCCP_STATES: &[&[u8]] = &[
 
 impl ProtoInfo {
     /// Reads the value of CTA_PROTOINFO; `None` when no known protocol is in it.
+    ///
+    /// # Errors
+    /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose
+    /// length lies, at any depth; [`WireError::BadValue`] for a member that is shorter than its type.
     pub fn parse(nest: &[u8]) -> Result<Option<ProtoInfo>, WireError> {
         let mut out = None;
         for a in Attrs::new(nest) {

@@ -36,6 +36,9 @@ pub enum Table {
 }
 
 /// A dump of `table`. The dying and unconfirmed lists take no filter but the family.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
 pub fn dump<'b>(buf: &'b mut [u8], seq: u32, table: Table, filter: &DumpFilter) -> Result<&'b [u8], Full> {
     let kind = match table {
         Table::Conntrack => ipctnl::GET,
@@ -53,6 +56,9 @@ pub fn dump<'b>(buf: &'b mut [u8], seq: u32, table: Table, filter: &DumpFilter) 
 
 /// A dump that a kernel with CTA_FILTER refuses with EINVAL, for its flag that does not exist; an older
 /// one ignores the filter and starts to dump (ctnetlink.md §4.5). For a socket that is thrown away.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
 pub fn probe_tuple_filter(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
     let mut b = Builder::new(buf, ipctnl::GET, nlm_f::REQUEST | nlm_f::DUMP, seq, af::INET, 0);
     b.nest(cta::FILTER | NLA_F_NESTED, |b| _ = b.put(cta_filter::ORIG_FLAGS, &0x8000_0000u32.to_ne_bytes()));
@@ -60,6 +66,9 @@ pub fn probe_tuple_filter(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
 }
 
 /// Asks for the one flow with this tuple; the answer is the flow, then the acknowledgement.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
 pub fn get<'b>(
     buf: &'b mut [u8],
     seq: u32,
@@ -77,6 +86,9 @@ pub fn get<'b>(
 }
 
 /// Asks for the one expectation with this tuple.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
 pub fn get_expect<'b>(buf: &'b mut [u8], seq: u32, family: u8, tuple: &Tuple) -> Result<&'b [u8], Full> {
     let mut b = Builder::new(buf, ipctnl_exp::GET, nlm_f::REQUEST | nlm_f::ACK, seq, family, 0);
     tuple.build(&mut b, cta_expect::TUPLE);
@@ -84,11 +96,17 @@ pub fn get_expect<'b>(buf: &'b mut [u8], seq: u32, family: u8, tuple: &Tuple) ->
 }
 
 /// Asks for the number of flows and the limit.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
 pub fn stats(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
     Builder::new(buf, ipctnl::GET_STATS, nlm_f::REQUEST | nlm_f::ACK, seq, af::UNSPEC, 0).finish()
 }
 
 /// Asks for the counters of every CPU: of flows, or of expectations.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
 pub fn stats_cpu(buf: &mut [u8], seq: u32, expect: bool) -> Result<&[u8], Full> {
     let kind = if expect { ipctnl_exp::GET_STATS_CPU } else { ipctnl::GET_STATS_CPU };
     Builder::new(buf, kind, nlm_f::REQUEST | nlm_f::DUMP, seq, af::UNSPEC, 0).finish()
@@ -141,6 +159,10 @@ pub struct NewFlow<'a> {
 }
 
 /// Creates or changes a flow; `flags` are CREATE, EXCL and ACK as wanted (ctnetlink.md §7.1).
+///
+/// # Errors
+/// [`Full`] when `buf` is too small: more than [`REQUEST_MAX`] bytes are needed only for a helper name that
+/// no kernel takes.
 pub fn new_flow<'b>(buf: &'b mut [u8], seq: u32, flags: u16, flow: &NewFlow<'_>) -> Result<&'b [u8], Full> {
     let mut b = Builder::new(buf, ipctnl::NEW, nlm_f::REQUEST | flags, seq, flow.family, 0);
     tuples(&mut b, flow.orig.as_ref(), flow.reply.as_ref());
@@ -198,6 +220,9 @@ pub fn new_flow<'b>(buf: &'b mut [u8], seq: u32, flags: u16, flow: &NewFlow<'_>)
 
 /// Deletes one flow, if it is still the flow that was dumped: the kernel compares the id, and answers
 /// ENOENT when another flow has taken over the tuple (ctnetlink.md §7.6).
+///
+/// # Errors
+/// [`Full`] when `buf` is too small: [`REQUEST_MAX`] bytes hold the tuple of any kernel.
 pub fn delete<'b>(buf: &'b mut [u8], seq: u32, flags: u16, key: &FlowKey<'_>) -> Result<&'b [u8], Full> {
     let mut b = Builder::new(buf, ipctnl::DELETE, nlm_f::REQUEST | flags, seq, key.family, 0);
     key.tuple_and_zone(&mut b);
@@ -208,6 +233,9 @@ pub fn delete<'b>(buf: &'b mut [u8], seq: u32, flags: u16, key: &FlowKey<'_>) ->
 }
 
 /// Deletes the flow with this original tuple, whatever its id (ctnetlink.md §7.6).
+///
+/// # Errors
+/// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
 pub fn delete_tuple<'b>(
     buf: &'b mut [u8],
     seq: u32,
@@ -224,6 +252,9 @@ pub fn delete_tuple<'b>(
 }
 
 /// Asks for a flow that was dumped; the answer is the flow as it is now.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small: [`REQUEST_MAX`] bytes hold the tuple of any kernel.
 pub fn get_again<'b>(buf: &'b mut [u8], seq: u32, key: &FlowKey<'_>) -> Result<&'b [u8], Full> {
     let mut b = Builder::new(buf, ipctnl::GET, nlm_f::REQUEST, seq, key.family, 0);
     key.tuple_and_zone(&mut b);
@@ -231,6 +262,9 @@ pub fn get_again<'b>(buf: &'b mut [u8], seq: u32, key: &FlowKey<'_>) -> Result<&
 }
 
 /// Asks for the flow with this original tuple; the answer is the flow as it is now.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
 pub fn find<'b>(buf: &'b mut [u8], seq: u32, orig: &Addressed, zone: Option<u16>) -> Result<&'b [u8], Full> {
     let mut b = Builder::new(buf, ipctnl::GET, nlm_f::REQUEST, seq, orig.family(), 0);
     orig.tuple().build(&mut b, cta::TUPLE_ORIG);
@@ -241,12 +275,18 @@ pub fn find<'b>(buf: &'b mut [u8], seq: u32, orig: &Addressed, zone: Option<u16>
 }
 
 /// Deletes every flow of both families, or every expectation: the one delete without a tuple.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
 pub fn flush(buf: &mut [u8], seq: u32, expect: bool) -> Result<&[u8], Full> {
     let kind = if expect { ipctnl_exp::DELETE } else { ipctnl::DELETE };
     Builder::new(buf, kind, nlm_f::REQUEST | nlm_f::ACK, seq, af::UNSPEC, 0).finish()
 }
 
 /// Deletes the one expectation with this tuple.
+///
+/// # Errors
+/// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
 pub fn delete_expect<'b>(
     buf: &'b mut [u8],
     seq: u32,
@@ -286,6 +326,10 @@ pub struct NewExpect<'a> {
 }
 
 /// Creates an expectation; `flags` as for [`new_flow`].
+///
+/// # Errors
+/// [`Full`] when `buf` is too small: more than [`REQUEST_MAX`] bytes are needed only for names that no kernel
+/// takes.
 pub fn new_expect<'b>(buf: &'b mut [u8], seq: u32, flags: u16, e: &NewExpect<'_>) -> Result<&'b [u8], Full> {
     let mut b = Builder::new(buf, ipctnl_exp::NEW, nlm_f::REQUEST | flags, seq, e.family, 0);
     e.master.build(&mut b, cta_expect::MASTER);

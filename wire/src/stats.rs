@@ -36,6 +36,10 @@ pub struct GlobalStats {
 
 impl GlobalStats {
     /// Reads the message.
+    ///
+    /// # Errors
+    /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose
+    /// length lies; [`WireError::BadValue`] when a number has fewer than four bytes.
     pub fn parse(msg: CtMsg<'_>) -> Result<Self, WireError> {
         let mut out = GlobalStats::default();
         for a in msg.attrs() {

@@ -193,7 +193,10 @@ impl<const N: usize> Usual<'_, N> {
 }
 
 impl<'a> Shape<'a> {
-    /// Reads the value of a tuple nest; fails as [`Tuple::parse`] does.
+    /// Reads the value of a tuple nest.
+    ///
+    /// # Errors
+    /// As [`Tuple::parse`].
     #[inline]
     pub fn parse(nest: &'a [u8]) -> Result<Shape<'a>, WireError> {
         match Shape::usual(nest) {
@@ -249,7 +252,11 @@ impl<'a> Shape<'a> {
 }
 
 impl Tuple {
-    /// Reads the value of a tuple nest. Unknown members are skipped; a member of the wrong size is an error.
+    /// Reads the value of a tuple nest. Unknown members are skipped; of a longer one the first bytes count.
+    ///
+    /// # Errors
+    /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose
+    /// length lies, at any depth; [`WireError::BadValue`] for a member that is shorter than its type.
     pub fn parse(nest: &[u8]) -> Result<Tuple, WireError> {
         Shape::parse(nest).map(|s| s.tuple())
     }
@@ -358,6 +365,7 @@ impl Tuple {
     /// Ports and addresses change places; an ICMP type becomes its answer (command-line.md §2.2). `None` for
     /// an ICMP type that has no answer: conntrack does not track it, and the kernel refuses such a flow.
     /// The zone stays out: it belongs to one direction.
+    #[must_use]
     pub fn inverse(&self) -> Option<Tuple> {
         let icmp_type = match (self.proto, self.icmp_type) {
             (Some(ipproto::ICMP), Some(t)) => Some(match t {

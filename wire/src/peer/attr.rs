@@ -155,6 +155,7 @@ pub struct PeerAttr<'a> {
 
 /// Walks the attributes of a message body; ends after the first error (sync-protocol.md §3.4).
 #[derive(Clone, Copy, Debug)]
+#[must_use = "nothing is read before it is walked"]
 pub struct PeerAttrs<'a> {
     rest: &'a [u8],
 }

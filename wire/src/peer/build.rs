@@ -101,6 +101,10 @@ impl<'b> FrameBuilder<'b> {
     }
 
     /// Fills in the length and returns it, or says that the message did not fit.
+    ///
+    /// # Errors
+    /// [`Full`] when the buffer was too small, or when an attribute or the message is longer than its 16-bit
+    /// length field can say.
     #[inline]
     #[must_use = "an unfinished message has no length"]
     pub fn finish(self) -> Result<usize, Full> {

@@ -105,11 +105,16 @@ fn label_words(words: &[u8]) -> [u8; 16] {
 
 impl Flow {
     /// Reads the body of a flow message by the receiver's rules (sync-protocol.md §3.4): an unknown number, a
-    /// wrong size or a lying length refuse the whole message, the last of duplicates counts.
+    /// wrong size or a length that lies refuse the whole message; of duplicates the last one counts.
     ///
     /// Wider than the original in two ways: helper names of up to 15 characters are read, and labels beyond
     /// the kernel's 128 are dropped. Translated ports of ICMP, which original peers send with value 0, are
     /// ignored, and so are translations to the other address family.
+    ///
+    /// # Errors
+    /// [`WireError::BadLength`] for an attribute that is shorter than its header or ends after the message.
+    /// [`WireError::BadValue`] for a value that is not of its attribute's size, and for a number above
+    /// [`ct::MAX`], which is then in `have`.
     pub fn decode(body: &[u8]) -> Result<Flow, WireError> {
         let mut f = Flow::default();
         for a in PeerAttrs::new(body) {
@@ -252,6 +257,9 @@ impl Flow {
     ///
     /// Attributes come in the original's order, so that the same flow gives the same bytes. A helper name
     /// longer than [`HELPER_SENT_MAX`] is left out: with it the original would refuse the whole flow.
+    ///
+    /// # Errors
+    /// [`Full`] when `buf` is too small.
     pub fn encode(
         &self,
         buf: &mut [u8],

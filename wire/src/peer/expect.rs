@@ -42,6 +42,9 @@ pub struct Expect {
 impl Expect {
     /// Takes what is replicated out of a kernel message. A function whose name is too long to travel is
     /// left out; the kernel has none of that length.
+    ///
+    /// # Errors
+    /// As the accessors of [`ExpectView`], for the first attribute that cannot be read.
     pub fn from_kernel(view: &ExpectView<'_>) -> Result<Expect, WireError> {
         Ok(Expect {
             master: view.master()?.unwrap_or_default(),
@@ -63,6 +66,11 @@ impl Expect {
 
     /// Reads the body of an expectation message by the rules of sync-protocol.md §3.4; see
     /// [`Flow::decode`](crate::peer::Flow::decode). Helper names of up to 15 characters are read.
+    ///
+    /// # Errors
+    /// [`WireError::BadLength`] for an attribute that is shorter than its header or ends after the message.
+    /// [`WireError::BadValue`] for a value that is not of its attribute's size, and for a number above
+    /// [`exp::MAX`], which is then in `have`.
     pub fn decode(body: &[u8]) -> Result<Expect, WireError> {
         let mut e = Expect::default();
         for a in PeerAttrs::new(body) {
@@ -112,6 +120,9 @@ impl Expect {
     ///
     /// As the original does it, the protocol of the master decides whether any tuple has ports, and
     /// translations to IPv6 addresses stay behind.
+    ///
+    /// # Errors
+    /// [`Full`] when `buf` is too small.
     pub fn encode(
         &self,
         buf: &mut [u8],

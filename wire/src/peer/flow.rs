@@ -70,6 +70,9 @@ impl Flow {
     /// Translation is what the DONE bits of the status and the difference between the tuples say
     /// (sync-protocol.md §3.1). A translation of ICMP ids is left out: where the kernel has NAT hooks, every
     /// ping looks like one.
+    ///
+    /// # Errors
+    /// As the accessors of [`FlowView`], for the first attribute that cannot be read.
     pub fn from_kernel(view: &FlowView<'_>) -> Result<Flow, WireError> {
         let orig = view.orig_shape()?.tuple();
         let reply = view.reply_shape()?.tuple();

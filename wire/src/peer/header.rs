@@ -156,6 +156,7 @@ pub enum Transport {
 
 /// The first message of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
 pub enum Split<'a> {
     /// Nothing left.
     End,
@@ -204,6 +205,7 @@ pub fn split(bytes: &[u8], transport: Transport) -> Split<'_> {
 
 /// Walks the messages of one datagram; ends after a length that cannot be believed.
 #[derive(Clone, Copy, Debug)]
+#[must_use = "nothing is read before it is walked"]
 pub struct Messages<'a> {
     rest: &'a [u8],
 }
@@ -234,6 +236,7 @@ impl<'a> Iterator for Messages<'a> {
 
 /// Writes a control message into the start of `buf`: eight bytes for ALIVE (`range` is `None`), sixteen
 /// otherwise. Returns its length, or `None` when the buffer is too small.
+#[must_use = "the length is what is to be sent"]
 pub fn encode_control(buf: &mut [u8], flags: u8, seq: u32, range: Option<(u32, u32)>) -> Option<usize> {
     let len = if range.is_some() { CONTROL_LEN } else { HDR };
     let hdr = Hdr {

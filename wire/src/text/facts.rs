@@ -10,56 +10,98 @@ use crate::flow::{Counters, Dir, FlowView, LabelBits, Timestamps};
 use crate::proto::StateOf;
 use crate::tuple::{Shape, Tuple};
 
-/// What is known of a flow. Absent is `None`, and not shown.
-///
-/// # Errors
-/// Of a message: the attribute that cannot be read. What is kept decoded has none.
+/// What is known of a flow. Absent is `None`, and not shown. What is kept decoded has no errors.
 pub trait Facts {
     /// AF_INET or AF_INET6.
     fn family(&self) -> u8;
     /// The original direction.
+    ///
+    /// # Errors
+    /// As the accessor of [`FlowView`] when the original tuple of a message cannot be read.
     fn orig(&self) -> Result<Shape<'_>, WireError>;
     /// The reply direction; `None` where it is not known, as of a peer's flow.
+    ///
+    /// # Errors
+    /// As the accessor of [`FlowView`] when the reply tuple of a message cannot be read.
     fn reply(&self) -> Result<Option<Shape<'_>>, WireError>;
     /// IPS_* bits.
+    ///
+    /// # Errors
+    /// As the accessor of [`FlowView`] when the status of a message cannot be read.
     fn status(&self) -> Result<Option<u32>, WireError>;
     /// The mark.
+    ///
+    /// # Errors
+    /// As the accessor of [`FlowView`] when the mark of a message cannot be read.
     fn mark(&self) -> Result<Option<u32>, WireError>;
     /// The zone of both directions.
+    ///
+    /// # Errors
+    /// As the accessor of [`FlowView`] when the zone of a message cannot be read.
     fn zone(&self) -> Result<Option<u16>, WireError>;
     /// The state's number, and the protocol it belongs to.
+    ///
+    /// # Errors
+    /// As the accessor of [`FlowView`] when the protocol state of a message cannot be read.
     fn state(&self) -> Result<Option<(StateOf, u8)>, WireError>;
     /// The helper's name.
+    ///
+    /// # Errors
+    /// As the accessor of [`FlowView`] when the nest of the helper of a message cannot be read.
     fn helper(&self) -> Result<Option<&[u8]>, WireError>;
     /// The original direction of the flow that this one was expected by.
+    ///
+    /// # Errors
+    /// As the accessor of [`FlowView`] when the master's tuple of a message cannot be read.
     fn master(&self) -> Result<Option<Tuple>, WireError>;
     /// What the kernel calls it.
+    ///
+    /// # Errors
+    /// As the accessor of [`FlowView`] when the id of a message cannot be read.
     fn id(&self) -> Result<Option<u32>, WireError>;
     /// Labels.
     fn labels(&self) -> Option<LabelBits<'_>> {
         None
     }
     /// Seconds left.
+    ///
+    /// # Errors
+    /// As the accessor of [`FlowView`] when the timeout of a message cannot be read.
     fn timeout_s(&self) -> Result<Option<u32>, WireError> {
         Ok(None)
     }
     /// What a direction has carried.
+    ///
+    /// # Errors
+    /// As the accessor of [`FlowView`] when a counter of a message cannot be read.
     fn counters(&self, _: Dir) -> Result<Option<Counters>, WireError> {
         Ok(None)
     }
     /// The mark of a security module, from very old kernels only.
+    ///
+    /// # Errors
+    /// As the accessor of [`FlowView`] when the mark of a message cannot be read.
     fn secmark(&self) -> Result<Option<u32>, WireError> {
         Ok(None)
     }
     /// The context of a security module.
+    ///
+    /// # Errors
+    /// As the accessor of [`FlowView`] when the nest of the context of a message cannot be read.
     fn secctx(&self) -> Result<Option<&[u8]>, WireError> {
         Ok(None)
     }
     /// When it began and ended.
+    ///
+    /// # Errors
+    /// As the accessor of [`FlowView`] when a time of a message cannot be read.
     fn timestamps(&self) -> Result<Option<Timestamps>, WireError> {
         Ok(None)
     }
     /// The kernel's references to it.
+    ///
+    /// # Errors
+    /// As the accessor of [`FlowView`] when the count of a message cannot be read.
     fn use_count(&self) -> Result<Option<u32>, WireError> {
         Ok(None)
     }

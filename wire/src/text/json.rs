@@ -49,6 +49,10 @@ pub struct EventHead<'a> {
 }
 
 /// Appends one flow as an object, without a newline.
+///
+/// # Errors
+/// The error of the first attribute that is shown and cannot be read; what was written before it stays in
+/// `out`. Text that does not fit is no error here: see [`Out::is_full`].
 pub fn flow(
     out: &mut Out<'_>,
     f: &FlowView<'_>,
@@ -60,6 +64,9 @@ pub fn flow(
 }
 
 /// The same for a flow that is not in a message.
+///
+/// # Errors
+/// As [`flow`].
 pub fn facts(
     out: &mut Out<'_>,
     f: &dyn Facts,
@@ -147,6 +154,10 @@ fn any<F: Facts + ?Sized>(
 }
 
 /// Appends one expectation as an object, without a newline.
+///
+/// # Errors
+/// The error of the first attribute that is shown and cannot be read; what was written before it stays in
+/// `out`. Text that does not fit is no error here: see [`Out::is_full`].
 pub fn expect(
     out: &mut Out<'_>,
     e: &ExpectView<'_>,

@@ -12,6 +12,10 @@ use crate::tuple::{Shape, Tuple};
 const NS: u64 = 1_000_000_000;
 
 /// Appends one flow without a newline.
+///
+/// # Errors
+/// The error of the first attribute that is shown and cannot be read; what was written before it stays in
+/// `out`. Text that does not fit is no error here: see [`Out::is_full`].
 pub fn flow(
     out: &mut Out<'_>,
     f: &FlowView<'_>,
@@ -22,6 +26,9 @@ pub fn flow(
 }
 
 /// The same for a flow that is not in a message.
+///
+/// # Errors
+/// As [`flow`].
 pub fn facts(
     out: &mut Out<'_>,
     f: &dyn Facts,

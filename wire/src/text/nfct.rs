@@ -8,6 +8,10 @@ use crate::error::WireError;
 
 /// A policy with its name in the first line, or the defaults of a protocol, which have none but end in the
 /// same brace. What the kernel did not send is left out.
+///
+/// # Errors
+/// The error of the first attribute that is shown and cannot be read; what was written before it stays in
+/// `out`. Text that does not fit is no error here: see [`Out::is_full`].
 pub fn policy(out: &mut Out<'_>, p: &PolicyView<'_>) -> Result<(), WireError> {
     if let Some(name) = p.name {
         out.byte(b'.');

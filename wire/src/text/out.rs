@@ -66,6 +66,7 @@ impl<'b> Out<'b> {
 
     /// True when something did not fit.
     #[inline]
+    #[must_use = "a full buffer holds less than was written"]
     pub fn is_full(&self) -> bool {
         self.len > self.buf.len()
     }
@@ -178,8 +179,8 @@ impl<'b> Out<'b> {
         self.joined(key, ascii | blank, n.wrapping_add(1));
     }
 
-    /// Appends a constant piece and the low `n` bytes of `tail`, whose other bytes are zero; together they are
-    /// at most 16.
+    /// Appends a constant piece and the low `n` bytes of `tail`, whose other bytes are zero; together they
+    /// are at most 16.
     #[inline]
     pub(crate) fn joined<const N: usize>(&mut self, key: &[u8; N], tail: u64, n: u32) {
         const { assert!(N <= 10, "a port and a blank are six bytes of 16") }

@@ -33,6 +33,10 @@ impl From<crate::event::Event> for Verb {
 /// The mark is behind the status, since an original that reads the line forgets a mark in front of it. In a
 /// line that deletes it would select, and the flow may have got another mark by then: there it is left out.
 /// Labels, helper and counters are not in it.
+///
+/// # Errors
+/// The error of the first attribute that is shown and cannot be read; what was written before it stays in
+/// `out`. Text that does not fit is no error here: see [`Out::is_full`].
 pub fn flow(out: &mut Out<'_>, f: &FlowView<'_>, verb: Verb) -> Result<(), WireError> {
     let orig = f.orig_shape()?;
     let reply = f.reply_shape()?;

@@ -70,6 +70,10 @@ impl Counters {
 }
 
 /// Appends the counters of one CPU without a newline; the blank at the end belongs to the format.
+///
+/// # Errors
+/// [`WireError`] for the first counter that cannot be read: its header, or a value of fewer than four bytes.
+/// The CPU's number has been written by then.
 pub fn line(out: &mut Out<'_>, stats: &CpuStats<'_>, which: Counters) -> Result<(), WireError> {
     out.lit(b"cpu=");
     out.u32(u32::from(stats.cpu));
@@ -86,6 +90,9 @@ pub fn line(out: &mut Out<'_>, stats: &CpuStats<'_>, which: Counters) -> Result<
 }
 
 /// Appends the counters of one CPU as a JSON object without a newline.
+///
+/// # Errors
+/// As [`line()`]: the object is left without its end.
 pub fn json(out: &mut Out<'_>, stats: &CpuStats<'_>, which: Counters) -> Result<(), WireError> {
     out.lit(b"{\"cpu\":");
     out.u32(u32::from(stats.cpu));

@@ -44,6 +44,10 @@ fn open_flow(out: &mut Out<'_>, kind: Option<Event>) {
 
 /// Appends one flow without a newline. `when_s` is the time of an event in seconds since the epoch, if it
 /// is to be shown.
+///
+/// # Errors
+/// The error of the first attribute that is shown and cannot be read; what was written before it stays in
+/// `out`. Text that does not fit is no error here: see [`Out::is_full`].
 pub fn flow(
     out: &mut Out<'_>,
     f: &FlowView<'_>,
@@ -56,6 +60,9 @@ pub fn flow(
 }
 
 /// The same for a flow that is not in a message.
+///
+/// # Errors
+/// As [`flow`].
 pub fn facts(
     out: &mut Out<'_>,
     f: &dyn Facts,
@@ -328,6 +335,10 @@ fn time(out: &mut Out<'_>, t: &LocalTime) {
 }
 
 /// Appends one expectation without a newline; `when_s` as for [`flow`].
+///
+/// # Errors
+/// The error of the first attribute that is shown and cannot be read; what was written before it stays in
+/// `out`. Text that does not fit is no error here: see [`Out::is_full`].
 pub fn expect(
     out: &mut Out<'_>,
     e: &ExpectView<'_>,
