@@ -1,6 +1,6 @@
 #!/bin/sh
-# Instructions a flow of every piece of work, by callgrind: the same on every run, whatever else the machine
-# does. Shows the difference to the baseline; with --write, makes a new one.
+# Instructions per flow for every piece of work, counted by callgrind: the same on every run, whatever else
+# the machine does. Shows the difference from the baseline; with --write, makes a new one.
 # The counts belong to a compiler and a processor architecture: the baseline names both.
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,6 +1,6 @@
 #!/bin/bash
-# sync.sh [FLOWS [ROUNDS]]: two firewalls that keep each other's flows, once with zctd and once with conntrackd,
-# taking turns. Writes medians to perf/SYNC.md and every run to perf/raw/sync.csv. As root, on an idle machine.
+# sync.sh [FLOWS [ROUNDS]]: two firewalls that replicate each other's flows, with zctd and with conntrackd in
+# turn. Writes medians to perf/SYNC.md and every run to perf/raw/sync.csv. Needs root and an idle machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 flows=${1:-300000} rounds=${2:-5}
@@ -75,16 +75,16 @@ start() {
     pids+=($!)
     until ip netns exec "$2" "${daemon[$1]}" -C "$dir/$2.conf" -s >/dev/null 2>&1; do sleep 0.05; done
 }
-# PROGRAM NODE WORD...: asks it.
+# PROGRAM NODE WORD...: sends a control command to the daemon.
 ask() { local p=$1 n=$2; shift 2; ip netns exec "$n" "${daemon[$p]}" -C "$dir/$n.conf" "$@"; }
-# PROGRAM NODE: flows of the peer that it knows.
+# PROGRAM NODE: how many of the peer's flows it knows.
 external() { ask "$1" "$2" -s | awk '/^current active/ { n = $4 } /^cache external/ { e = 1 } e && /^current active/ { print $4; exit }'; }
-# PROGRAM NODE COUNT: waits until it knows so many.
+# PROGRAM NODE COUNT: waits until it knows that many.
 await() {
     local last=-1 now same=0
     while now=$(external "$1" "$2"); [ "$now" != "$3" ]; do
         if [ "$now" = "$last" ]; then same=$((same + 1)); else same=0; fi
-        # What does not come for a minute does not come.
+        # What has not come within a minute will not come.
         if [ $same -gt 600 ]; then echo "$1: $now of $3 flows" >&2; return 1; fi
         last=$now
         sleep 0.1
@@ -114,7 +114,7 @@ prepare() {
         ip -n "$n" link set y0 up
         ip netns exec "$n" sysctl -qw net.netfilter.nf_conntrack_events=1
     done
-    # Each as it runs unasked: conntrackd in real time, though at the lowest priority here, and zctd not.
+    # Each as it runs by default: conntrackd in real time, though here at the lowest priority; zctd normally.
     scheduler=
     [ "$1" != conntrackd ] || scheduler="    Scheduler {
         Type RR
@@ -126,7 +126,7 @@ prepare() {
     start "$1" "$b"
 }
 
-# ROW-SUFFIX WORD...: a table's worth of flows made at one node and heard of by the other.
+# ROW-SUFFIX WORD...: a table's worth of flows, made at one node and replicated to the other.
 replicate() {
     local suffix=$1
     shift
@@ -155,13 +155,13 @@ for round in $(seq "$rounds"); do
         have=$(ip netns exec "$b" "$zct" -C)
         [ "$have" -ge "$flows" ] || echo "$program: $have of $flows flows committed" >&2
 
-        # The active node has taken over and tells everything.
+        # The active node has taken over and sends everything.
         ask $program "$b" -f external
         t=$(now)
         ask $program "$a" -B
         await $program "$b" "$flows" && record bulk-s "$(seconds "$t" "$(now)")"
 
-        # The backup starts anew and asks for everything.
+        # The backup starts afresh and asks for everything.
         kill -9 "$pb"
         wait "$pb" 2>/dev/null || true
         rm -f "$dir/$b.lock" "$dir/$b.ctl"

@@ -1,5 +1,5 @@
-//! How long each piece of work on a flow takes: `cargo bench -p zct-perf --bench pieces`. Throughput is in
-//! flows.
+//! How long each piece of work on a flow takes: `cargo bench -p zct-perf --bench pieces`. Throughput is
+//! counted in flows.
 
 use criterion::{Criterion, Throughput};
 use zct_perf::pieces::{Material, PIECES};

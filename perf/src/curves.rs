@@ -1,5 +1,5 @@
-//! Measurements along an axis: the cost of a listing over the size of the table, and the events delivered
-//! over their rate.
+//! Measurements along an axis: the cost of a listing against the size of the table, and the share of events
+//! delivered against their rate.
 
 use crate::load;
 use crate::measure;
@@ -10,13 +10,13 @@ use crate::sample::{Sample, Who};
 use crate::storm;
 use std::io;
 
-/// Table sizes.
+/// Sizes of the tables that are listed, in flows.
 pub const SIZES: [u32; 6] = [10_000, 30_000, 100_000, 300_000, 1_000_000, 2_000_000];
-/// Flows a second; the last is more than a generator and a listener on two processors can do.
+/// Rates in flows per second; the last is more than a generator and a listener can do on two processors.
 pub const RATES: [u32; 6] = [10_000, 25_000, 50_000, 75_000, 100_000, 200_000];
-/// Rounds of each at most: a curve shows its own noise.
+/// At most this many rounds for each point: a curve shows its own noise.
 const ROUNDS_MAX: u32 = 3;
-/// Seconds a rate is kept up, and flows at most.
+/// How many seconds a rate is kept up, and the largest number of flows made meanwhile.
 const RATE_S: u32 = 2;
 const RATE_FLOWS: u32 = 300_000;
 
@@ -25,7 +25,7 @@ pub const BY_SIZE: &str = "list-by-size";
 /// Name of the rows of events over their rate; the figure `rate` says which.
 pub const BY_RATE: &str = "events-by-rate";
 
-/// The event listeners that are compared.
+/// The event listeners to be compared.
 pub const LISTENERS: [(Who, &str, &str); 4] = [
     (Who::Original, "its own buffer", "-E"),
     (Who::Original, "16 MiB", "-E -b 16777216"),
@@ -33,10 +33,10 @@ pub const LISTENERS: [(Who, &str, &str); 4] = [
     (Who::Zct, "16 MiB", "-E -b 16777216"),
 ];
 
-/// Lists tables up to `flows_max` flows.
+/// Lists tables of up to `flows_max` flows.
 ///
 /// # Errors
-/// What keeps it from being measured.
+/// Whatever prevents the measurement.
 pub fn by_size(runner: &mut Runner, flows_max: u32) -> io::Result<()> {
     for flows in SIZES.into_iter().filter(|f| *f <= flows_max) {
         runner.progress(&format!("listing {flows} flows"));
@@ -61,7 +61,7 @@ pub fn by_size(runner: &mut Runner, flows_max: u32) -> io::Result<()> {
 /// Makes flows by packets at several rates, with each of the listeners.
 ///
 /// # Errors
-/// What keeps it from being measured.
+/// Whatever prevents the measurement.
 pub fn by_rate(runner: &mut Runner) -> io::Result<()> {
     runner.provide(Table::Empty)?;
     for rate in RATES {
@@ -78,7 +78,7 @@ pub fn by_rate(runner: &mut Runner) -> io::Result<()> {
                 let storm = storm::run(&runner.tools.yardstick, &words, &generator, &output)?;
                 let mut sample = Sample::of(BY_RATE, who, variant, round, &storm.run);
                 describe(&storm, 2 * u64::from(flows), &mut sample);
-                // What was asked for is not always what the generator could do.
+                // The generator does not always reach the rate it was asked for.
                 let reached = f64::from(flows) / storm.making.as_secs_f64();
                 let new_percent = 100.0 * storm.delivered_new as f64 / f64::from(flows);
                 sample.more.extend([

@@ -1,16 +1,16 @@
-//! Whether two listings say the same: a digest that knows neither order nor the seconds a flow has left.
+//! Whether two listings say the same: a digest that ignores the order and the seconds a flow has left.
 
 use memchr::memmem::Finder;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, BufRead};
 
-/// What the seconds that a flow has left are behind, where they have a name: XML, saved lines, JSON.
+/// What stands in front of the seconds left, in the formats that name them: XML, saved lines, JSON.
 const MARKS: [&str; 3] = ["<timeout>", " -t ", "\"timeout\":"];
 
-/// Lines of a listing and the sum of their hashes.
+/// The number of lines in a listing, and the sum of their hashes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Digest {
-    /// Lines.
+    /// How many lines were read.
     pub lines: u64,
     sum: u64,
 }
@@ -18,7 +18,7 @@ pub struct Digest {
 /// Reads a listing in any of the formats.
 ///
 /// # Errors
-/// As the reader.
+/// Those of the reader.
 pub fn digest(mut listing: impl BufRead) -> io::Result<Digest> {
     let (mut all, mut line) = (Digest::default(), Vec::new());
     let marks = MARKS.map(Finder::new);
@@ -33,7 +33,7 @@ pub fn digest(mut listing: impl BufRead) -> io::Result<Digest> {
     Ok(all)
 }
 
-/// What is before and behind the seconds that a flow has left.
+/// The parts of a line before and after the seconds that a flow has left.
 fn around_timeout<'a>(line: &'a [u8], marks: &[Finder<'_>]) -> (&'a [u8], &'a [u8]) {
     for mark in marks {
         if let Some(at) = mark.find(line) {

@@ -1,5 +1,5 @@
-//! Measurements: the mix of flows they all use, the floors that the kernel sets, and what runs and judges
-//! zct beside the original. The programs are under `bin/`.
+//! Measurements: the mix of flows they all use, the floors that the kernel sets, and the code that runs zct
+//! beside the original and judges the outcome. The programs are under `bin/`.
 #![forbid(unsafe_code)]
 
 pub mod curves;

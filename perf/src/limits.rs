@@ -1,8 +1,8 @@
-//! The machine's conntrack limits: set for the measurements, and put back whatever happens.
+//! The machine's conntrack limits: set for the measurements, and restored whatever happens.
 //!
-//! They belong to the machine, not to a namespace: one hash table serves all. While they are changed, the
-//! values from before lie in a file that is also the lock against a second run; a run that was killed is
-//! made good by the next one.
+//! They belong to the machine, not to a namespace: one hash table serves all. While they are changed, a file
+//! holds the previous values; it is also the lock against a second run. If a run is killed, the next one
+//! restores the limits from it.
 
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File, OpenOptions};
@@ -11,7 +11,7 @@ use std::path::Path;
 
 const DIR: &str = "/proc/sys/net/netfilter";
 
-/// The two limits.
+/// The two limits that a large table needs raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// nf_conntrack_max: flows a namespace may have.
@@ -32,33 +32,33 @@ fn explained(e: &io::Error, name: &str) -> io::Error {
 /// Reads one number of `/proc/sys/net/netfilter` in the current namespace.
 ///
 /// # Errors
-/// What is wrong, and what to do.
+/// Says what is wrong and what to do about it.
 pub fn read(name: &str) -> io::Result<u64> {
     let text = fs::read_to_string(format!("{DIR}/{name}")).map_err(|e| explained(&e, name))?;
     text.trim().parse().map_err(io::Error::other)
 }
 
-/// Writes one.
+/// Writes one number of `/proc/sys/net/netfilter`.
 ///
 /// # Errors
-/// What is wrong, and what to do.
+/// Says what is wrong and what to do about it.
 pub fn write(name: &str, value: u64) -> io::Result<()> {
     fs::write(format!("{DIR}/{name}"), value.to_string()).map_err(|e| explained(&e, name))
 }
 
 impl Limits {
-    /// As they are.
+    /// Reads both limits as they are now.
     ///
     /// # Errors
-    /// As [`read`].
+    /// Those of [`read`].
     pub fn read() -> io::Result<Limits> {
         Ok(Limits { max: read("nf_conntrack_max")?, buckets: read("nf_conntrack_buckets")? })
     }
 
-    /// Sets them; what is right already is left alone.
+    /// Sets both limits; one that has the right value already is left alone.
     ///
     /// # Errors
-    /// As [`write()`].
+    /// Those of [`write()`].
     pub fn set(self) -> io::Result<()> {
         let now = Limits::read()?;
         if now.buckets != self.buckets {
@@ -71,7 +71,7 @@ impl Limits {
     }
 }
 
-/// Changed limits; dropping puts the old ones back.
+/// Limits that are changed; dropping this restores the old ones.
 #[derive(Debug)]
 pub struct Held {
     before: Limits,
@@ -79,8 +79,8 @@ pub struct Held {
 }
 
 impl Held {
-    /// Sets `limits` until the value is dropped. `file` remembers the old ones; it is made when missing and
-    /// left behind empty.
+    /// Sets `limits` until the value is dropped. `file` remembers the old ones; it is created when missing,
+    /// and left behind empty.
     ///
     /// # Errors
     /// When another run holds the file, or the limits cannot be set.
@@ -102,7 +102,7 @@ impl Held {
         Ok(held)
     }
 
-    /// The limits from before.
+    /// The limits as they were before the change.
     pub fn before(&self) -> Limits {
         self.before
     }

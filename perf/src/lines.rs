@@ -47,10 +47,10 @@ pub fn delete(i: u32) -> String {
     line
 }
 
-/// Writes a line for each of the numbers.
+/// Writes one line for each of the numbers.
 ///
 /// # Errors
-/// As the writer.
+/// Those of the writer.
 pub fn write(
     to: &mut impl io::Write,
     numbers: impl IntoIterator<Item = u32>,

@@ -1,4 +1,4 @@
-//! Fills the table of the current network namespace, in batches and fast: a million flows in a few seconds.
+//! Fills the table of the current network namespace in large batches: a million flows in a few seconds.
 
 use crate::mix::Mix;
 use std::time::{Duration, Instant};
@@ -6,29 +6,29 @@ use zct_engine::{Answer, Batch, Error, Requests};
 use zct_wire::consts::nlm_f;
 use zct_wire::request::{flush, new_flow};
 
-/// What became of the flows to make.
+/// What became of the flows to be made.
 #[derive(Debug, Default)]
 pub struct Filled {
-    /// Flows the kernel made.
+    /// Flows that the kernel made.
     pub made: u64,
-    /// Flows it refused.
+    /// Flows that the kernel refused.
     pub refused: u64,
-    /// The first refusal.
+    /// The reason given for the first refusal.
     pub why: Option<Error>,
 }
 
 /// Makes the flows with these numbers. A refusal does not stop it.
 ///
 /// # Errors
-/// A failed system call.
+/// A system call that failed.
 pub fn fill(mix: Mix, numbers: impl IntoIterator<Item = u32>) -> Result<Filled, Error> {
     fill_at(0, mix, numbers)
 }
 
-/// The same, `rate` a second, each as it is due; 0 is at full speed.
+/// As [`fill`], but at `rate` flows per second, each when it is due; 0 means full speed.
 ///
 /// # Errors
-/// A failed system call.
+/// A system call that failed.
 pub fn fill_at(rate: u32, mix: Mix, numbers: impl IntoIterator<Item = u32>) -> Result<Filled, Error> {
     let (mut batch, mut filled) = (Batch::open()?, Filled::default());
     let mut sent = 0u64;
@@ -63,10 +63,10 @@ fn send(batch: &mut Batch, filled: &mut Filled) -> Result<(), Error> {
     })
 }
 
-/// The same, where every flow has to be made.
+/// As [`fill`], but every flow has to be made.
 ///
 /// # Errors
-/// A failed system call, or the first refusal.
+/// A system call that failed, or the first refusal.
 pub fn fill_all(mix: Mix, numbers: impl IntoIterator<Item = u32>) -> Result<u64, Error> {
     let filled = fill(mix, numbers)?;
     filled.why.map_or(Ok(filled.made), Err)
@@ -75,7 +75,7 @@ pub fn fill_all(mix: Mix, numbers: impl IntoIterator<Item = u32>) -> Result<u64,
 /// Empties the table of the current network namespace.
 ///
 /// # Errors
-/// A failed system call, or a refusal.
+/// A system call that failed, or the kernel's refusal.
 pub fn empty() -> Result<(), Error> {
     Requests::open()?.ask(|buf, seq| flush(buf, seq, false), &mut crate::floor::dump::Count::default())
 }

@@ -1,26 +1,26 @@
-//! What the numbers were measured on.
+//! The machine that the numbers were measured on.
 
 use std::fs;
 use std::process::Command;
 
-/// The surroundings of a measurement.
+/// The circumstances of a measurement, as the report states them.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// `uname -srvm`.
+    /// What `uname -srvm` says.
     pub kernel: String,
     /// Model of the first processor.
     pub processor: String,
-    /// Processors.
+    /// Number of processors.
     pub processors: usize,
-    /// MiB of memory.
+    /// Memory in MiB.
     pub memory_mib: u64,
-    /// Version line of the original.
+    /// The original's version line.
     pub original: String,
-    /// Version line of zct.
+    /// zct's version line.
     pub zct: String,
-    /// When, in UTC.
+    /// Date and time of the measurement, in UTC.
     pub date: String,
-    /// Load averages at the beginning.
+    /// Load averages when the measurement began.
     pub load: String,
 }
 
@@ -36,7 +36,7 @@ fn field(file: &str, name: &str) -> Option<String> {
 }
 
 impl Machine {
-    /// Looks around.
+    /// Collects the facts from the system and from both programs.
     pub fn look(original: &str, zct: &str) -> Machine {
         let memory = field("/proc/meminfo", "MemTotal").unwrap_or_default();
         let kib: u64 = memory.split(' ').next().and_then(|w| w.parse().ok()).unwrap_or(0);
@@ -55,7 +55,7 @@ impl Machine {
         }
     }
 
-    /// MiB that could be had now.
+    /// MiB of memory available now.
     pub fn available_mib() -> u64 {
         let kib = field("/proc/meminfo", "MemAvailable").unwrap_or_default();
         kib.split(' ').next().and_then(|w| w.parse::<u64>().ok()).unwrap_or(0) / 1024

@@ -1,9 +1,9 @@
 //! One program, run and measured: wall time, CPU time, peak memory, exit and messages.
 //!
-//! The program is traced, but only for two stops: at its first instruction, where the clock starts, and
-//! before its memory is taken down, where the peak is read. Nothing in between costs it anything. CPU time
-//! comes from the reaping of exactly this child; it includes the fraction of a millisecond before the
-//! program itself begins, which a run of `true` shows.
+//! The program is traced, but for two stops only: at its first instruction, where the clock starts, and
+//! just before its memory is released, where the peak is read. In between, tracing costs it nothing. The CPU
+//! time is what reaping this one child reports; it includes the fraction of a millisecond before the program
+//! itself begins, which a run of `true` shows.
 
 use nix::sys::ptrace::{self, Options};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -21,13 +21,13 @@ use std::time::{Duration, Instant};
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// With this code.
+    /// It exited with this code.
     Code(i32),
-    /// By this signal.
+    /// It was killed by this signal.
     Signal(Signal),
 }
 
-/// What a run came to.
+/// The figures of one run.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// From the program's first instruction until it was reaped.
@@ -40,11 +40,11 @@ pub struct Run {
     pub peak_kib: u64,
     /// How it ended.
     pub exit: Exit,
-    /// What it said.
+    /// What it wrote to standard error.
     pub stderr: String,
 }
 
-/// A program that runs.
+/// A program that has been started and not yet reaped.
 #[derive(Debug)]
 pub struct Running {
     pid: Pid,
@@ -52,8 +52,8 @@ pub struct Running {
     stderr: File,
 }
 
-/// Replaces this process by `command`, which stops at its first instruction for the parent: the other half
-/// of [`start`]. Returns only on failure.
+/// Replaces this process with `command`, which stops at its first instruction for the parent: the other
+/// half of [`start`]. Returns only on failure.
 pub fn become_traced(command: &OsStr, words: &[OsString]) -> io::Error {
     match ptrace::traceme() {
         Ok(()) => Command::new(command).args(words).exec(),
@@ -66,7 +66,7 @@ pub fn become_traced(command: &OsStr, words: &[OsString]) -> io::Error {
 /// Must be followed by [`Running::finish`] on the same thread.
 ///
 /// # Errors
-/// When the program cannot be started; a program that is not there too.
+/// When the program cannot be started, which includes that it does not exist.
 pub fn start(yardstick: &Path, words: &[String], stdout: Stdio) -> io::Result<Running> {
     let mut stderr = tempfile::tempfile()?;
     let mut command = Command::new(yardstick);
@@ -79,14 +79,14 @@ pub fn start(yardstick: &Path, words: &[String], stdout: Stdio) -> io::Result<Ru
             return Err(io::Error::other(format!("{words:?}: {ended:?} {}", text_of(&mut stderr)?.trim())));
         }
     }
-    // Ends with us, whatever happens to us.
+    // The child then ends with this process, however that comes about.
     ptrace::setoptions(pid, Options::PTRACE_O_TRACEEXIT | Options::PTRACE_O_EXITKILL)?;
     let begin = Instant::now();
     ptrace::cont(pid, None)?;
     Ok(Running { pid, begin, stderr })
 }
 
-/// Runs `words` with its output thrown away, or into a file.
+/// Runs `words`, with its output going to a file or thrown away.
 ///
 /// # Errors
 /// When it cannot be started or waited for.
@@ -104,26 +104,26 @@ impl Running {
         Ok(kill(self.pid, Signal::SIGINT)?)
     }
 
-    /// The process.
+    /// The process id.
     pub fn pid(&self) -> i32 {
         self.pid.as_raw()
     }
 
-    /// False when it has ended, or stands still at its end until [`Running::finish`].
+    /// False once it has ended, or is held at its end until [`Running::finish`].
     pub fn goes_on(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        // The name may contain anything, a parenthesis too; the state follows the last one.
+        // The name may contain anything, even a parenthesis; the state comes after the last one.
         stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['R', 'S', 'D']))
     }
 
     /// Waits for its end.
     ///
     /// # Errors
-    /// A failed system call.
+    /// A system call that failed.
     pub fn finish(mut self) -> io::Result<Run> {
         let mut peak_kib = 0;
         loop {
-            // Not reaped yet: that is what adds its CPU time to ours.
+            // It must stay unreaped here: reaping is what adds its CPU time to ours.
             let flags = WaitPidFlag::WEXITED | WaitPidFlag::WSTOPPED | WaitPidFlag::WNOWAIT;
             if matches!(waitid(Id::Pid(self.pid), flags)?, WaitStatus::Exited(..) | WaitStatus::Signaled(..))
             {
@@ -168,14 +168,14 @@ fn text_of(file: &mut File) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Peak resident memory of a process that is about to end.
+/// Peak resident memory, in KiB, of a process that is about to end.
 fn peak(pid: Pid) -> io::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
     Ok(line.and_then(|l| l.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(0))
 }
 
-/// The number in front of ` flow entries` or ` flow events`: what a tool says it has done.
+/// The number before ` flow entries` or ` flow events`: what a tool says it has done.
 pub fn counted(stderr: &str) -> Option<u64> {
     stderr.lines().find_map(|line| {
         let (before, _) = line.split_once(" flow e")?;

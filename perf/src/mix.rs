@@ -1,5 +1,5 @@
-//! The flows of every measurement: of ten, six established TCP, two UDP, one source-NATed TCP, one TCP over
-//! IPv6. Flow `i` is always the same, so that runs and programs can be compared.
+//! The flows of every measurement. Of ten, six are established TCP, two UDP, one source-NATed TCP and one TCP
+//! over IPv6. Flow `i` is always the same, so that runs and programs can be compared.
 
 use zct_wire::build::{Builder, Full};
 use zct_wire::consts::{af, cta, ipctnl, ipproto, ips, nlm_f};
@@ -12,7 +12,7 @@ use zct_wire::tuple::{Addr, Tuple};
 /// Which flows a table is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mix {
-    /// One flow of ten is IPv6.
+    /// One flow in ten is IPv6.
     #[default]
     Common,
     /// Every other flow is IPv6; established TCP throughout.

@@ -1,7 +1,8 @@
-//! A network namespace for the measurements, and who listens to conntrack events anywhere on the machine.
+//! A network namespace for the measurements, and a list of who listens to conntrack events anywhere on the
+//! machine.
 //!
-//! A listener in any namespace makes the kernel build events in all of them: creating a flow then costs
-//! twice as much (ctnetlink.md §5.3), and numbers taken meanwhile mean something else.
+//! A listener in any namespace makes the kernel build events in all of them. Creating a flow then costs twice
+//! as much (ctnetlink.md §5.3), and numbers taken meanwhile mean something else.
 
 use nix::sched::{CloneFlags, setns, unshare};
 use std::collections::BTreeMap;
@@ -12,13 +13,13 @@ use std::process::Command;
 
 /// The event groups of flows: new, update, destroy.
 const FLOW_GROUPS: u32 = 7;
-/// NETLINK_NETFILTER.
+/// NETLINK_NETFILTER, as /proc/net/netlink writes it.
 const PROTOCOL: &str = "12";
 
-/// Moves this thread into a new namespace with `lo` up, and tracking turned on for what is sent there.
+/// Moves this thread into a new namespace with `lo` up and tracking turned on for what is sent there.
 ///
 /// # Errors
-/// Without the privilege, or without `ip` and `nft`.
+/// When the privilege is missing, or `ip` or `nft`.
 pub fn enter_new() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNET)
         .map_err(|e| io::Error::other(format!("no network namespace: {e}; run as root")))?;
@@ -42,9 +43,9 @@ fn tool(name: &str, words: &[&str]) -> io::Result<()> {
 pub struct Listener {
     /// Its netlink port: the process id, as a rule.
     pub port: u32,
-    /// Bytes queued in it.
+    /// Bytes waiting in its queue.
     pub queued: u64,
-    /// Messages that did not fit.
+    /// Messages dropped because they did not fit.
     pub drops: u64,
     /// Its inode, by which its owner is found.
     pub inode: u64,
@@ -76,12 +77,12 @@ pub fn listeners() -> io::Result<Vec<Listener>> {
     Ok(parse(&fs::read_to_string("/proc/thread-self/net/netlink")?))
 }
 
-/// The listeners of every namespace that a process is in or that has a name, described in words.
+/// The listeners, in words, of every namespace that a process is in or that has a name.
 ///
 /// # Errors
 /// When `/proc` cannot be read.
 pub fn listeners_anywhere() -> io::Result<Vec<String>> {
-    // One process of each namespace stands for it.
+    // One process per namespace is enough.
     let mut spaces: BTreeMap<u64, String> = BTreeMap::new();
     for entry in fs::read_dir("/proc")?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -102,7 +103,7 @@ pub fn listeners_anywhere() -> io::Result<Vec<String>> {
         if ns.metadata().is_ok_and(|m| spaces.contains_key(&m.ino())) {
             continue;
         }
-        // Joining is for one thread, which ends right away.
+        // setns moves a single thread, so it is done in one that ends right afterwards.
         let there = std::thread::spawn(move || {
             setns(ns, CloneFlags::CLONE_NEWNET)?;
             listeners()

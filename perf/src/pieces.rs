@@ -1,4 +1,4 @@
-//! The pieces of work a flow causes, one by one: what `benches/pieces.rs` times and `micro` counts.
+//! The pieces of work that a flow causes, one by one: `benches/pieces.rs` times them, `micro` counts them.
 
 use crate::mix;
 use std::fmt;
@@ -12,12 +12,12 @@ use zct_wire::text::save::Verb;
 use zct_wire::text::{LocalTime, Out, Style, TextContext, TimeZone, json, line, save, xml};
 use zct_wire::tuple::Addr;
 
-/// Bytes of dump that are worked on: as much as one receive call brings.
+/// How many bytes of dump are worked on: as many as one receive call brings.
 const CHUNK: usize = 32 << 10;
-/// Room for their text in the longest format.
+/// Room for their text in the longest of the formats.
 const TEXT: usize = 256 << 10;
 
-/// A chunk of a dump of the common mix, and room for what is made of it.
+/// A chunk of a dump of the common mix, and room for what is made from it.
 #[derive(Debug)]
 pub struct Material {
     chunk: Vec<u8>,
@@ -29,13 +29,13 @@ pub struct Material {
     dns: Filter,
 }
 
-/// A piece of work on every flow of the material. What it returns depends on all of them, so that none of
-/// it can be left out.
+/// A piece of work on every flow of the material. Its result depends on all of the work, so that the
+/// compiler can leave nothing out.
 #[derive(Clone, Copy)]
 pub struct Piece {
     /// Name on the command line and in the tables.
     pub name: &'static str,
-    /// Does it once.
+    /// Does the work once.
     pub run: fn(&mut Material) -> u64,
 }
 
@@ -45,8 +45,8 @@ impl fmt::Debug for Piece {
     }
 }
 
-/// All pieces. Whatever reads a flow indexes it first: `index` is part of all but the first and the two
-/// that build.
+/// All pieces. Whatever reads a flow indexes it first, so `index` is part of every piece but the first and
+/// the two that build.
 pub const PIECES: [Piece; 15] = [
     Piece { name: "frames", run: frames },
     Piece { name: "index", run: |m| each(m, |f| Ok(u64::from(f.family()))) },
@@ -68,7 +68,7 @@ pub const PIECES: [Piece; 15] = [
 const PLAIN: Style = Style { extended: false, id: false, ktimestamp: false, timestamp: false };
 const EXTENDED: Style = Style { extended: true, id: true, ktimestamp: false, timestamp: false };
 
-/// A zone without a clock.
+/// A time zone that needs no clock.
 struct Utc;
 
 impl TimeZone for Utc {
@@ -86,7 +86,7 @@ impl Default for Material {
         }
         chunk.truncate(used);
         let net = |addr, mask| Networks::from_iter([Network { addr: Addr::V4(addr), mask: Addr::V4(mask) }]);
-        // Half of the chunk.
+        // This network holds half of the chunk's flows.
         let src = net([10, 0, 0, 0], [255, 255, 255, 192]);
         let dst = net([198, 51, 100, 7], [255; 4]);
         let dst_port = PortRanges::from_iter([PortRange::one(53)]);
@@ -122,8 +122,8 @@ fn frames(m: &mut Material) -> u64 {
     Frames::new(&m.chunk).map_while(Result::ok).map(|f| u64::from(f.hdr.seq.get())).sum()
 }
 
-/// Indexes every flow and does `work` on it. The material is ours: a flow that cannot be read is a mistake
-/// in it.
+/// Indexes every flow and does `work` on it. We make the material ourselves: a flow that cannot be read is
+/// a mistake in it.
 fn each(m: &mut Material, work: impl Fn(&FlowView<'_>) -> Result<u64, WireError>) -> u64 {
     views(&m.chunk, work)
 }
@@ -151,7 +151,7 @@ fn tuples(f: &FlowView<'_>) -> Result<u64, WireError> {
     Ok(ports(f.orig()?) << 16 ^ ports(f.reply()?))
 }
 
-/// Renders every flow, a line each; returns the bytes.
+/// Renders every flow as a line; returns the number of bytes.
 fn text(
     m: &mut Material,
     render: impl Fn(&mut Out<'_>, &FlowView<'_>, &TextContext<'_>) -> Result<(), WireError>,
@@ -167,7 +167,7 @@ fn text(
     out.len() as u64
 }
 
-/// How many flows the filter admits.
+/// Counts the flows that the filter admits.
 fn filtered(m: &mut Material, which: fn(&Material) -> &Filter) -> u64 {
     let (filter, mut admitted) = (which(m), 0);
     views(&m.chunk, |f| {
@@ -177,7 +177,7 @@ fn filtered(m: &mut Material, which: fn(&Material) -> &Filter) -> u64 {
     admitted
 }
 
-/// Builds the request that creates each flow; returns the bytes.
+/// Builds the request that creates each flow; returns the number of bytes.
 fn creates(m: &mut Material) -> u64 {
     let (mut buf, mut bytes) = ([0; REQUEST_MAX], 0);
     for flow in &m.new {
@@ -187,7 +187,7 @@ fn creates(m: &mut Material) -> u64 {
     bytes
 }
 
-/// Builds the request that deletes each flow; returns the bytes.
+/// Builds the request that deletes each flow; returns the number of bytes.
 fn deletes(m: &mut Material) -> u64 {
     let (mut buf, mut bytes) = ([0; REQUEST_MAX], 0);
     views(&m.chunk, |f| {

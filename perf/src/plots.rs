@@ -37,7 +37,7 @@ pub fn comparison(report: &Report<'_>) -> String {
     svg::bars(&title, ["zct", "the kernel's part alone", "goal"], &bars)
 }
 
-/// Seconds of a listing over the size of the table.
+/// Seconds that a listing takes, against the size of the table.
 pub fn sizes(report: &Report<'_>) -> String {
     let curves = [Who::Original, Who::Zct, Who::Floor].map(|who| Curve {
         name: if who == Who::Floor {
@@ -55,7 +55,7 @@ pub fn sizes(report: &Report<'_>) -> String {
     svg::curves("Listing a table to /dev/null", &x, &y, &curves)
 }
 
-/// Percent of the new flows that are told of over their rate.
+/// Percent of new flows whose event was delivered, against their rate.
 pub fn rates(report: &Report<'_>) -> String {
     let curves = LISTENERS.map(|(who, variant, _)| Curve {
         name: named(who, variant),
@@ -64,7 +64,7 @@ pub fn rates(report: &Report<'_>) -> String {
         points: report.rate_points(who, variant),
     });
     let most = curves.iter().flat_map(|c| &c.points).map(|p| p.0).fold(0.0, f64::max);
-    // Twenty-five thousands, up to the highest.
+    // A tick for every 25,000, up to the highest rate.
     let ticks = (0..=(most / 25_000.0).ceil().max(1.0) as u32).map(|i| f64::from(i) * 25_000.0).collect();
     let x = Axis { title: "new flows a second", scale: Scale::Linear, ticks };
     let percent = [0.0, 20.0, 40.0, 60.0, 80.0, 100.0].into();

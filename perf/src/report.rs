@@ -11,32 +11,32 @@ use std::fmt::Write as _;
 pub struct Report<'a> {
     /// Where it ran.
     pub machine: &'a Machine,
-    /// The rows.
+    /// The rows, in the order of the report.
     pub rows: &'a [Row],
-    /// All runs.
+    /// The samples of all runs.
     pub samples: &'a [Sample],
-    /// What was not as it should be.
+    /// What was not as it should be, in sentences.
     pub remarks: &'a [String],
     /// Flows in the full table.
     pub flows: u32,
     /// Buckets of the hash table.
     pub buckets: u64,
-    /// Rounds a row.
+    /// How often each row was measured.
     pub rounds: u32,
     /// The command that made it.
     pub command: &'a str,
-    /// Whether the plots lie beside it.
+    /// Whether the plots lie beside the report.
     pub plots: bool,
 }
 
-/// Whether its programs are listeners: how long those run says nothing.
+/// Whether its programs are listeners: how long they run says nothing.
 fn is_storm(row: &&Row) -> bool {
     matches!(row.work, Work::Storm(..))
 }
 
 const ALL: [Who; 3] = [Who::Original, Who::Zct, Who::Floor];
 
-/// A figure with as many digits as it is worth.
+/// A figure with as many digits as are significant.
 fn number(v: f64) -> String {
     match v.abs() {
         v0 if v0 >= 100.0 || v0 == 0.0 => format!("{v:.0}"),
@@ -79,7 +79,7 @@ impl Report<'_> {
         spread(self.samples, row, who, variant, metric)
     }
 
-    /// The whole file.
+    /// The whole report as Markdown.
     pub fn markdown(&self) -> String {
         let mut t = String::new();
         self.head(&mut t);
@@ -194,7 +194,7 @@ impl Report<'_> {
         Spread::of(self.runs(row, who, variant).filter_map(|s| s.figure(name)))
     }
 
-    /// Figures that belong to some rows only.
+    /// The figures that only some rows have.
     fn figures(&self, t: &mut String) {
         *t += "## Further figures\n\n| row | program | figure | |\n|---|---|---|---|\n";
         let names = [
@@ -247,7 +247,7 @@ impl Report<'_> {
         *t += "\n";
     }
 
-    /// Runs along an axis, at one place of it.
+    /// The runs along an axis, at one point of it.
     fn at<'s>(
         &'s self,
         row: &'s str,
@@ -259,7 +259,7 @@ impl Report<'_> {
         self.runs(row, who, variant).filter(move |s| s.figure(axis) == Some(f64::from(at)))
     }
 
-    /// The points of a curve.
+    /// The points of the curve of listings against table size.
     pub fn size_points(&self, who: Who) -> Vec<(f64, f64)> {
         let point = |flows: &u32| {
             let walls = self.at(BY_SIZE, who, "", "flows", *flows).map(|s| s.wall_s);
@@ -268,7 +268,7 @@ impl Report<'_> {
         SIZES.iter().filter_map(point).collect()
     }
 
-    /// Percent of the new flows that are told of, over the rate that the generator reached, in its order.
+    /// Percent of new flows whose event was delivered, sorted by the rate that the generator reached.
     pub fn rate_points(&self, who: Who, variant: &str) -> Vec<(f64, f64)> {
         let point = |rate: &u32| {
             let runs: Vec<_> = self.at(BY_RATE, who, variant, "rate", *rate).collect();
@@ -349,7 +349,7 @@ impl Report<'_> {
                     Who::Zct => "zct",
                     Who::Floor => "yardstick",
                 };
-                // Of files the names are enough: they are made for the run.
+                // For files the bare name is enough: they exist only during the run.
                 let short =
                     |w: &String| w.rsplit('/').next().filter(|_| w.starts_with('/')).unwrap_or(w).to_owned();
                 let line = c.words.iter().map(short).collect::<Vec<_>>().join(" ");
@@ -365,7 +365,7 @@ fn delivered_percent(s: &Sample) -> Option<f64> {
     Some(100.0 * delivered / (delivered + missing))
 }
 
-/// A program with what is special about it.
+/// A program's name, with what is special about it.
 pub fn named(who: Who, variant: &str) -> String {
     if variant.is_empty() { who.name().to_owned() } else { format!("{}: {variant}", who.name()) }
 }

@@ -1,17 +1,17 @@
-//! What a row of the comparison is: a table of flows, some programs doing the same work on it, and goals.
+//! What a row of the comparison is: a table of flows, programs that do the same work on it, and goals.
 
 use crate::mix::Mix;
 use crate::sample::{Sample, Spread, Who};
 use std::path::PathBuf;
 
-/// Where the programs are.
+/// The paths of the programs.
 #[derive(Clone, Debug)]
 pub struct Tools {
-    /// Ours.
+    /// The zct that was just built.
     pub zct: PathBuf,
     /// Debian's conntrack.
     pub original: PathBuf,
-    /// The floors.
+    /// The program with the floors.
     pub yardstick: PathBuf,
 }
 
@@ -30,20 +30,20 @@ impl Tools {
 /// A program with its options.
 #[derive(Clone, Debug)]
 pub struct Contender {
-    /// Whose.
+    /// Whose program it is.
     pub who: Who,
-    /// What is special about it; empty for the one that is compared.
+    /// What is special about it; empty for the run that is compared.
     pub variant: &'static str,
     /// The words after the program's name.
     pub words: Vec<String>,
 }
 
-/// The flows that are there.
+/// The flows that the row starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
-    /// None.
+    /// The table is empty.
     Empty,
-    /// So many of this mix.
+    /// This mix, with this many flows.
     Full(Mix, u32),
 }
 
@@ -52,9 +52,9 @@ pub enum Table {
 pub enum Before {
     /// Nothing: the work changes nothing.
     Nothing,
-    /// Flows of the table that this admits are made again.
+    /// The flows of the table that this function admits are made again.
     Refill(fn(u32) -> bool),
-    /// The table is emptied, then every so many-th flow below the number is made.
+    /// The table is emptied; then every n-th flow below the second number is made.
     Only(u32, u32),
     /// The table is emptied.
     Emptied,
@@ -63,39 +63,39 @@ pub enum Before {
 /// How the programs work.
 #[derive(Clone, Debug)]
 pub enum Work {
-    /// Alone.
+    /// One program at a time.
     Alone,
-    /// While a second program, a yardstick with these words, works on the same flows.
+    /// While a yardstick with these words works on the same flows.
     Beside(Vec<String>),
-    /// As listeners, while a yardstick with these words makes so many flows, which are flushed then.
+    /// As listeners, while a yardstick with these words makes this many flows, which are then flushed.
     Storm(Vec<String>, u32),
 }
 
 /// When a run counts, beyond an exit code of 0.
 #[derive(Clone, Copy, Debug)]
 pub enum Check {
-    /// Always.
+    /// The exit code decides alone.
     Nothing,
-    /// When the program says that it has shown or deleted so many flows.
+    /// When the program says that it has shown or deleted this many flows.
     Said(u64),
-    /// The same, for all but the floors.
+    /// As `Said`, but not asked of the floors.
     SaidByTools(u64),
-    /// When so many flows are there afterwards.
+    /// When this many flows are left afterwards.
     Left(u64),
-    /// The same, whatever the exit code: some of the work is meant to fail.
+    /// As `Left`, whatever the exit code: some of the work is meant to fail.
     LeftAnyhow(u64),
 }
 
-/// A figure that goals are about.
+/// A figure that a goal can be set for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
     /// Seconds by the clock.
     Wall,
     /// Seconds of CPU in user space.
     User,
-    /// Seconds of CPU.
+    /// Seconds of CPU in user space and kernel.
     Cpu,
-    /// MiB at the peak.
+    /// Peak memory in MiB.
     Peak,
     /// Events that were not delivered, reported as lost or not.
     Missing,
@@ -125,44 +125,44 @@ impl Metric {
     }
 }
 
-/// What is to be reached, for the median.
+/// What is to be reached by the median.
 #[derive(Clone, Copy, Debug)]
 pub struct Goal {
-    /// The figure.
+    /// The figure that is judged.
     pub metric: Metric,
-    /// Whose figure it is divided by; `None`: it stands alone.
+    /// Whose figure it is divided by; `None` takes it as it is.
     pub of: Option<Who>,
     /// The largest value that reaches the goal.
     pub at_most: f64,
 }
 
-/// A row.
+/// One line of the comparison.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Short name, without blanks.
+    /// Short name, without spaces.
     pub name: &'static str,
-    /// What is done.
+    /// What is done, as a heading.
     pub title: String,
-    /// The table.
+    /// The table that the programs find.
     pub table: Table,
-    /// Before every run.
+    /// What happens before every run.
     pub before: Before,
-    /// How.
+    /// How the programs work.
     pub work: Work,
-    /// When it counts.
+    /// When a run counts.
     pub check: Check,
-    /// Who does it.
+    /// The programs that are compared.
     pub contenders: Vec<Contender>,
-    /// What zct is to reach.
+    /// What zct has to reach.
     pub goals: Vec<Goal>,
     /// One round is enough: nothing in it depends on time.
     pub once: bool,
 }
 
-/// A goal and what came out.
+/// A goal and the value measured for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
-    /// The goal.
+    /// The goal that was set.
     pub goal: Goal,
     /// The value to compare; `None` when it could not be measured.
     pub value: Option<f64>,
@@ -175,17 +175,17 @@ impl Outcome {
     }
 }
 
-/// The spread of a figure over the runs that count of one contender.
+/// The spread of a figure over one contender's runs that count.
 pub fn spread(samples: &[Sample], row: &str, who: Who, variant: &str, metric: Metric) -> Option<Spread> {
     let these = samples.iter().filter(|s| s.row == row && s.who == who && s.variant == variant);
     Spread::of(these.filter(|s| s.fault.is_empty()).map(|s| metric.of(s)))
 }
 
 impl Row {
-    /// The goals and what came out, in order.
+    /// The goals with their values, in order.
     pub fn outcomes(&self, samples: &[Sample]) -> Vec<Outcome> {
         let median = |who, metric| spread(samples, self.name, who, "", metric).map(|s| s.median);
-        // Memory is promised for every command line, the special ones too.
+        // Memory is promised for every command line, so the variants count too.
         let peak = || {
             let ours = self.contenders.iter().filter(|c| c.who == Who::Zct);
             let peaks = ours.filter_map(|c| spread(samples, self.name, c.who, c.variant, Metric::Peak));

@@ -1,7 +1,7 @@
 //! The rows of the comparison.
 //!
-//! With a million flows they are those that the goals were set for; with fewer everything shrinks alike,
-//! the hash table too.
+//! With a million flows they are the rows that the goals were set for; with fewer, everything shrinks in
+//! proportion, the hash table too.
 
 use crate::mix::{self, Mix};
 use crate::row::{Before, Check, Contender, Goal, Metric, Row, Table, Work};
@@ -10,28 +10,28 @@ use std::path::Path;
 
 /// Receive buffer of the event rows, as `-b` counts it.
 pub const EVENT_BUFFER: &str = "16777216";
-/// What every command but `-R` may need at most, in MiB.
+/// The most that any command but `-R` may need, in MiB.
 const PEAK: f64 = 4.0;
-/// The same for `-R`.
+/// The most that `-R` may need, in MiB.
 const PEAK_RESTORE: f64 = 16.0;
-/// The destination of one UDP flow of fifty, and every flow to it.
+/// One UDP flow in fifty has this destination, and no other flow has it.
 const UDP_DST: &str = "198.51.100.7";
 const EVERY_DST: u32 = 250;
-/// Of the common mix, every fifth flow is UDP.
+/// In the common mix every fifth flow is UDP.
 const EVERY_UDP: u32 = 5;
-/// Flows of the batch file are those with this remainder.
+/// The flows of the batch file are those whose number has this remainder: (divisor, remainder).
 const BATCH: (u32, u32) = (50, 3);
-/// Their destinations.
+/// The destinations of those flows.
 const BATCH_DST: &str = "192.0.2.4,192.0.2.54,192.0.2.104,192.0.2.154,192.0.2.204";
 
-/// Files the rows read.
+/// The files that the rows read.
 #[derive(Clone, Copy, Debug)]
 pub struct Files<'a> {
-    /// Lines that create the flows of [`restored`].
+    /// Lines that create the flows counted by [`restored`].
     pub restore: &'a Path,
-    /// Lines that delete the flows of [`batched`].
+    /// Lines that delete the flows named by [`batched`].
     pub batch: &'a Path,
-    /// The first ten of them.
+    /// The first ten lines of `batch`.
     pub ten: &'a Path,
 }
 
@@ -40,7 +40,7 @@ pub fn restored(flows: u32) -> u32 {
     flows / 10 * 3
 }
 
-/// The flows a batch file deletes, one a line, of a table of half the size.
+/// The flows that a batch file deletes, one per line, from a table of half the size.
 pub fn batched(flows: u32) -> impl Iterator<Item = u32> {
     (0..flows / 2).filter(|i| i % BATCH.0 == BATCH.1)
 }
@@ -65,7 +65,7 @@ fn peak(at_most: f64) -> Goal {
     Goal { metric: Metric::Peak, of: None, at_most }
 }
 
-/// A row that reads the common table.
+/// A row that reads the common table and leaves it as it is.
 fn reading(
     flows: u32,
     name: &'static str,
@@ -96,7 +96,7 @@ fn with_floor(mut contenders: Vec<Contender>, line: &str) -> Vec<Contender> {
     contenders
 }
 
-/// The listings.
+/// The rows that list the whole table.
 fn lists(flows: u32) -> Vec<Row> {
     let all = u64::from(flows);
     let full = |name, title, line: &str, goals: &[Goal]| {
@@ -125,7 +125,7 @@ fn lists(flows: u32) -> Vec<Row> {
     rows
 }
 
-/// The listings of a selection.
+/// The rows that list a selection.
 fn selections(flows: u32) -> Vec<Row> {
     let of_dst = u64::from(flows / EVERY_DST);
     let of_net = (256..512).filter(|i| i % 10 != 9).count() as u64;
@@ -142,7 +142,7 @@ fn selections(flows: u32) -> Vec<Row> {
         asked("list-src", "-L -s 10.0.0.200", 1, "dump --family=ipv4 --src=10.0.0.200"),
         asked("list-udp-dst", &format!("-L -p udp -d {UDP_DST}"), of_dst, &floor),
         asked("list-reply-src", "-L -r 192.0.2.5", of_dst, "dump --family=ipv4 --reply-src=192.0.2.5"),
-        // What the floor receives is the answer to the same question; nobody selects there.
+        // The floor receives the same dump but selects nothing from it, so its count is not checked.
         Row {
             check: Check::SaidByTools(of_net),
             ..reading(
@@ -157,7 +157,7 @@ fn selections(flows: u32) -> Vec<Row> {
     ]
 }
 
-/// The deletions.
+/// The rows that delete.
 fn deletions(flows: u32) -> Vec<Row> {
     let of_dst = u64::from(flows / EVERY_DST);
     let udp = u64::from(flows / EVERY_UDP);
@@ -199,7 +199,7 @@ fn deletions(flows: u32) -> Vec<Row> {
     ]
 }
 
-/// The events.
+/// The rows that listen to events.
 fn events(flows: u32) -> Vec<Row> {
     let made = restored(flows);
     let storm = |name, how: &str, generator: String| Row {
@@ -223,7 +223,7 @@ fn events(flows: u32) -> Vec<Row> {
     ]
 }
 
-/// The batch files.
+/// The rows that read batch files.
 fn batches(flows: u32, files: Files<'_>) -> Vec<Row> {
     let made = restored(flows);
     let restore = files.restore.to_string_lossy();
@@ -269,11 +269,11 @@ fn batches(flows: u32, files: Files<'_>) -> Vec<Row> {
     vec![whole, failing, Row { goals: vec![peak(PEAK_RESTORE)], ..batch }]
 }
 
-/// Commands that are quick whatever the table, for their memory.
+/// Commands that are quick whatever the size of the table, measured for their memory.
 fn memory(flows: u32) -> Row {
     let one = "-s 10.0.0.200 -d 192.0.2.201 -p tcp --sport 1224 --dport 443";
     let another = "-s 10.255.0.1 -d 192.0.2.1 -p udp --sport 1 --dport 2";
-    // An update to what is there already updates nothing, so each program sets a mark of its own.
+    // Setting a mark that is there already updates nothing, so each program sets a mark of its own.
     let commands = |mark: u8| -> [(&'static str, String); 10] {
         [
             ("-C", "-C".into()),
@@ -289,7 +289,7 @@ fn memory(flows: u32) -> Row {
         ]
     };
     let each = |who, mark| commands(mark).map(move |(name, line)| variant(who, name, &line)).into_iter();
-    // Flushing comes last, for obvious reasons.
+    // Flushing comes last: it leaves nothing for the others.
     let flush = [variant(Who::Zct, "-F", "-F"), variant(Who::Original, "-F", "-F")];
     Row {
         before: Before::Nothing,
@@ -306,7 +306,7 @@ fn memory(flows: u32) -> Row {
     }
 }
 
-/// What every run costs before the program begins.
+/// What every run costs before the program itself begins.
 fn nothing() -> Row {
     Row {
         name: "nothing",
@@ -321,7 +321,7 @@ fn nothing() -> Row {
     }
 }
 
-/// How long packets wait.
+/// How long packets have to wait.
 fn pause(flows: u32) -> Row {
     let contenders = vec![
         variant(Who::Floor, "filter that matches nothing", "dump --family=ipv4 --src=192.0.2.99"),
@@ -334,7 +334,7 @@ fn pause(flows: u32) -> Row {
     }
 }
 
-/// All rows for a table of so many flows, those that use the same table together.
+/// All rows for a table of this many flows; those that use the same table stand together.
 pub fn all(flows: u32, files: Files<'_>) -> Vec<Row> {
     let mut lists = lists(flows);
     let jobs = lists.split_off(lists.len() - 1);

@@ -1,4 +1,4 @@
-//! Runs the rows: prepares the table, lets the programs take turns, checks what they did.
+//! Runs the rows: prepares the table, lets the programs take turns, and checks what they did.
 
 use crate::digest::digest;
 use crate::load;
@@ -12,23 +12,23 @@ use std::io::{self, BufReader, Seek as _, SeekFrom};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long to wait for listeners elsewhere to go away.
+/// How long to wait for listeners in other namespaces to go away.
 const QUIET_PATIENCE: Duration = Duration::from_secs(60);
 
-/// The state of a measurement.
+/// A measurement in progress.
 #[derive(Debug)]
 pub struct Runner {
-    /// The programs.
+    /// The programs to be run.
     pub tools: Tools,
-    /// Rounds a row.
+    /// How often each row is measured.
     pub rounds: u32,
     /// Everything measured so far.
     pub samples: Vec<Sample>,
-    /// What was not as it should be, in words.
+    /// What was not as it should be, in sentences.
     pub remarks: Vec<String>,
     begin: Instant,
     table: Option<Table>,
-    /// Listeners elsewhere that did not go away.
+    /// Listeners in other namespaces that did not go away.
     permanent: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ fn flows_there() -> io::Result<u64> {
 }
 
 impl Runner {
-    /// Nothing measured yet, in a private namespace that this thread is in.
+    /// Begins with nothing measured, in a private namespace that this thread has entered.
     pub fn new(tools: Tools, rounds: u32) -> Runner {
         Runner {
             tools,
@@ -55,12 +55,12 @@ impl Runner {
         }
     }
 
-    /// Says how far it is.
+    /// Shows on the terminal how far it has come.
     pub fn progress(&self, what: &str) {
         eprintln!("[{:4} s] {what}", self.begin.elapsed().as_secs());
     }
 
-    /// Adds a remark, once.
+    /// Adds a remark, unless it has been made before.
     pub fn remark(&mut self, what: String) {
         if !self.remarks.contains(&what) {
             self.progress(&format!("NOTE: {what}"));
@@ -71,7 +71,7 @@ impl Runner {
     /// Measures one row.
     ///
     /// # Errors
-    /// What keeps it from being measured; a program that does wrong is a fault in its sample instead.
+    /// Whatever prevents the measurement; a program that does wrong is a fault in its sample instead.
     pub fn row(&mut self, row: &Row) -> io::Result<()> {
         self.progress(&format!("{}: {}", row.name, row.title));
         self.provide(row.table)?;
@@ -95,7 +95,7 @@ impl Runner {
             self.progress(&format!("{}: round {}: {}", row.name, round + 1, said.join(", ")));
         }
         match row.before {
-            // For the next row that uses the table.
+            // The next row that uses the table must find it full.
             Before::Refill(_) => self.prepare(row)?,
             Before::Nothing if !row.once => {}
             _ => self.table = None,
@@ -103,7 +103,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Makes the table that a row needs, unless it is there.
+    /// Makes the table that a row needs, unless it is there already.
     pub fn provide(&mut self, table: Table) -> io::Result<()> {
         if self.table == Some(table) {
             return Ok(());
@@ -117,7 +117,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Waits for listeners of other namespaces to go away; those that stay are remarked.
+    /// Waits for listeners in other namespaces to go away; a remark tells of those that stay.
     ///
     /// # Errors
     /// When `/proc` cannot be read.
@@ -125,7 +125,7 @@ impl Runner {
         let end = Instant::now() + QUIET_PATIENCE;
         loop {
             let found = netns::listeners_anywhere()?;
-            // Nobody is waited for twice.
+            // Those that stayed once are not waited for again.
             if found.iter().all(|l| self.permanent.contains(l)) || Instant::now() > end {
                 for listener in &found {
                     self.remark(format!(
@@ -139,7 +139,7 @@ impl Runner {
         }
     }
 
-    /// The two listings must be the same, apart from order and time; found out without a clock.
+    /// The two listings must be the same apart from order and time; this is checked without timing it.
     fn compare_output(&mut self, row: &Row) -> io::Result<()> {
         let listing = |c: &&Contender| c.variant.is_empty() && c.words.first().is_some_and(|w| w == "-L");
         let by = |who| row.contenders.iter().filter(listing).find(|c| c.who == who);
@@ -158,7 +158,7 @@ impl Runner {
         Ok(())
     }
 
-    /// The words of a contender, its program first.
+    /// A contender's command line, beginning with its program.
     pub fn words(&self, contender: &Contender) -> Vec<String> {
         std::iter::once(self.tools.path(contender.who)).chain(contender.words.iter().cloned()).collect()
     }
@@ -202,7 +202,7 @@ impl Runner {
         Ok(sample)
     }
 
-    /// What comes before every run of the row.
+    /// Does what the row asks for before every run.
     fn prepare(&mut self, row: &Row) -> io::Result<()> {
         match row.before {
             Before::Nothing => return Ok(()),
@@ -249,12 +249,12 @@ fn check(check: Check, run: &Run, sample: &mut Sample) -> io::Result<()> {
     Ok(())
 }
 
-/// The number right before `what`.
+/// The number directly in front of `what`.
 fn before(text: &str, what: &str) -> Option<f64> {
     text.split_once(what)?.0.rsplit([' ', '\n']).next()?.parse().ok()
 }
 
-/// Further figures that the floors tell.
+/// The further figures that the floors print.
 fn figures(stderr: &str, sample: &mut Sample) {
     sample.more.extend(before(stderr, " us the longest").map(|us| ("longest_ms", us / 1000.0)));
     if let Some((_, rest)) = stderr.split_once(" were gone, ") {
@@ -263,7 +263,7 @@ fn figures(stderr: &str, sample: &mut Sample) {
     }
 }
 
-/// The figures of a storm of so many events.
+/// Adds the figures of a storm of this many events to a sample.
 pub fn describe(storm: &storm::Storm, events: u64, sample: &mut Sample) {
     let missing = events.saturating_sub(storm.delivered);
     sample.more.extend([

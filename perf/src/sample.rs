@@ -1,21 +1,21 @@
-//! What was measured: one line a run, and the figures made of several.
+//! What was measured: one line per run, and the figures made from several.
 
 use crate::measure::{Exit, Run};
 use std::fmt::Write as _;
 
-/// Whose program it was.
+/// Whose program was run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
     /// Debian's conntrack.
     Original,
-    /// Ours.
+    /// Our own zct.
     Zct,
     /// The kernel's part alone.
     Floor,
 }
 
 impl Who {
-    /// As the tables name it.
+    /// The name used in the tables.
     pub fn name(self) -> &'static str {
         match self {
             Who::Original => "original",
@@ -25,33 +25,33 @@ impl Who {
     }
 }
 
-/// One run.
+/// One run of one program.
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// The row it belongs to.
     pub row: &'static str,
-    /// Whose program.
+    /// Whose program it was.
     pub who: Who,
-    /// What is special about it; empty as a rule.
+    /// What is special about it; usually empty.
     pub variant: &'static str,
-    /// Which round, from 0.
+    /// The round, counted from 0.
     pub round: u32,
-    /// Seconds.
+    /// Seconds by the clock.
     pub wall_s: f64,
     /// Seconds of CPU in user space.
     pub user_s: f64,
     /// Seconds of CPU in the kernel.
     pub system_s: f64,
-    /// Peak resident memory.
+    /// Peak resident memory in KiB.
     pub peak_kib: u64,
     /// Why the run does not count; empty when it does.
     pub fault: String,
-    /// Further figures.
+    /// Further figures, by name.
     pub more: Vec<(&'static str, f64)>,
 }
 
 impl Sample {
-    /// The figures of `run`. A program that did not exit with 0 is at fault.
+    /// Takes over the figures of `run`. A program that did not exit with 0 is at fault.
     pub fn of(row: &'static str, who: Who, variant: &'static str, round: u32, run: &Run) -> Sample {
         let fault = match run.exit {
             Exit::Code(0) => String::new(),
@@ -71,32 +71,32 @@ impl Sample {
         }
     }
 
-    /// Marks the run as one that does not count, unless it is already.
+    /// Marks the run as one that does not count; the first fault stands.
     pub fn blame(&mut self, fault: String) {
         if self.fault.is_empty() {
             self.fault = fault;
         }
     }
 
-    /// One of the further figures.
+    /// One of the further figures, if the run has it.
     pub fn figure(&self, name: &str) -> Option<f64> {
         self.more.iter().find(|(n, _)| *n == name).map(|(_, v)| *v)
     }
 }
 
-/// Median and extremes.
+/// The median and the extremes of several values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    /// The middle one, or the mean of the middle two.
+    /// The middle value, or the mean of the middle two.
     pub median: f64,
-    /// The smallest.
+    /// The smallest value.
     pub min: f64,
-    /// The largest.
+    /// The largest value.
     pub max: f64,
 }
 
 impl Spread {
-    /// Of some values; `None` of none.
+    /// Computes the spread of some values; of no values it is `None`.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
         let mut v: Vec<f64> = values.into_iter().collect();
         v.sort_by(f64::total_cmp);
@@ -106,7 +106,7 @@ impl Spread {
     }
 }
 
-/// Every run as comma-separated values, with a heading.
+/// Every run as a line of comma-separated values, under a heading.
 pub fn csv(samples: &[Sample]) -> String {
     let mut text = String::from(
         "row,program,variant,round,wall_s,user_s,system_s,peak_kib,fault,further figures (name=value ...)\n",

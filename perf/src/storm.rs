@@ -1,4 +1,4 @@
-//! A listener in a storm of events: how many it delivers, and what that costs it.
+//! A listener in a storm of events: how many it delivers, and what they cost it.
 
 use crate::load;
 use crate::measure::{self, Run, Running};
@@ -9,24 +9,24 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What to wait for at most: a listener that comes up, or a queue that gets empty.
+/// The longest time to wait for a listener to come up, or for a queue to empty.
 const PATIENCE: Duration = Duration::from_secs(120);
 const GLANCE: Duration = Duration::from_millis(5);
 
-/// What came of a storm.
+/// The outcome of a storm.
 #[derive(Clone, Debug)]
 pub struct Storm {
-    /// The listener.
+    /// How the listener ran.
     pub run: Run,
-    /// Events that appeared: lines of its output, or what it counted if it prints none.
+    /// Events that reached its output as lines; if it prints none, the number it counted.
     pub delivered: u64,
-    /// Those of them that tell of new flows; 0 if it prints none.
+    /// The ones among them that tell of new flows; 0 if it prints none.
     pub delivered_new: u64,
-    /// What it reported as lost.
+    /// Events that it reported as lost.
     pub reported_lost: u64,
-    /// What the kernel could not queue for it.
+    /// Events that the kernel could not queue for it.
     pub dropped: u64,
-    /// How long the flows took to make.
+    /// How long making the flows took.
     pub making: Duration,
 }
 
@@ -34,10 +34,10 @@ pub struct Storm {
 /// empty, and interrupts it. Its output goes to `output`, which must be empty.
 ///
 /// # Errors
-/// A failed system call, a generator that fails, a listener that never listens.
+/// When a system call or the generator fails, or the listener never listens.
 pub fn run(yardstick: &Path, words: &[String], generator: &[String], output: &File) -> io::Result<Storm> {
     let listener = measure::start(yardstick, words, Stdio::from(output.try_clone()?))?;
-    // It is interrupted in any case: what ends early is a fault of the run, not of the whole measurement.
+    // It is interrupted in any case: ending early is a fault of this run, not of the whole measurement.
     let made = await_listener(&listener).and_then(|()| {
         let begin = Instant::now();
         let status = Command::new(yardstick).args(generator).stderr(Stdio::null()).status()?;
@@ -69,7 +69,7 @@ fn await_listener(listener: &Running) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until the listener has read everything; returns how many events did not fit.
+/// Waits until the listener has read everything; returns how many events did not fit its queue.
 fn await_quiet(listener: &Running) -> io::Result<u64> {
     let end = Instant::now() + PATIENCE;
     let (mut quiet, mut drops) = (0, 0);
@@ -85,7 +85,7 @@ fn await_quiet(listener: &Running) -> io::Result<u64> {
     Ok(drops)
 }
 
-/// Lines that are events, and those of them that tell of new flows.
+/// Counts the lines that are events, and those among them that tell of new flows.
 fn lines(output: &File) -> io::Result<(u64, u64)> {
     let mut file = output.try_clone()?;
     file.seek(SeekFrom::Start(0))?;
@@ -101,7 +101,7 @@ fn lines(output: &File) -> io::Result<(u64, u64)> {
     Ok((all, new))
 }
 
-/// What the summary says, which comes last.
+/// The number lost according to the summary, which comes at the end.
 fn lost(stderr: &str) -> u64 {
     let of_line =
         |line: &str| line.split_once(" flow events have been lost")?.0.rsplit(' ').next()?.parse().ok();

@@ -1,36 +1,36 @@
-//! Plots as SVG: just enough of it for lines over two axes and for bars.
+//! Plots as SVG: just enough for lines over two axes, and for bars.
 
 use std::fmt::Write as _;
 
-/// Pixels.
+/// Size of a plot in pixels.
 const WIDTH: f64 = 820.0;
 const HEIGHT: f64 = 440.0;
 const LEFT: f64 = 70.0;
 const TOP: f64 = 78.0;
 const RIGHT: f64 = 24.0;
 const BOTTOM: f64 = 56.0;
-/// Text, lines that are not data, and the background, readable on light and dark pages alike.
+/// Colours of text, of lines that are not data, and of the background, readable on light and dark pages.
 const INK: &str = "#1b1f24";
 const GRID: &str = "#d7dbe0";
 const PAPER: &str = "#ffffff";
 
-/// How values become positions.
+/// How values are turned into positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Equal steps, from zero.
+    /// Equal steps, beginning at zero.
     Linear,
-    /// Equal factors; values are positive.
+    /// Equal factors, for positive values only.
     Log,
 }
 
-/// One axis.
+/// An axis of a plot.
 #[derive(Clone, Debug)]
 pub struct Axis {
-    /// What is on it, with the unit.
+    /// Its title, with the unit.
     pub title: &'static str,
-    /// Its scale.
+    /// How its values are spaced.
     pub scale: Scale,
-    /// Where it is marked, from end to end.
+    /// The values that are marked, from one end to the other.
     pub ticks: Vec<f64>,
 }
 
@@ -43,7 +43,7 @@ impl Axis {
     }
 }
 
-/// Powers of ten that enclose all of `values`.
+/// The powers of ten that enclose all of `values`.
 pub fn decades(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
     let logs: Vec<f64> = values.into_iter().filter(|v| *v > 0.0).map(f64::log10).collect();
     let lo = logs.iter().copied().fold(f64::INFINITY, f64::min).floor();
@@ -54,29 +54,29 @@ pub fn decades(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
     (lo as i32..=(hi as i32).max(lo as i32 + 1)).map(|e| 10f64.powi(e)).collect()
 }
 
-/// A line of a plot.
+/// A line in a plot.
 #[derive(Clone, Debug)]
 pub struct Curve {
-    /// Name in the legend.
+    /// Its name in the legend.
     pub name: String,
-    /// Colour.
+    /// Its colour, as SVG writes it.
     pub colour: &'static str,
     /// Whether it is dashed.
     pub dashed: bool,
-    /// Its points, in order.
+    /// Its points, in the order they are joined.
     pub points: Vec<(f64, f64)>,
 }
 
 /// A bar, with marks on it.
 #[derive(Clone, Debug)]
 pub struct Bar {
-    /// Text on its left.
+    /// The text on its left.
     pub name: String,
     /// Its length.
     pub value: f64,
-    /// Where the goal is.
+    /// Where the goal is marked.
     pub goal: Option<f64>,
-    /// Where the floor is.
+    /// Where the floor is marked.
     pub floor: Option<f64>,
 }
 
@@ -112,7 +112,7 @@ impl Svg {
         );
     }
 
-    /// A straight piece of a curve.
+    /// Draws a straight piece of a curve.
     fn stroke(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64), curve: &Curve) {
         self.polyline(&format!("{x1:.1},{y1:.1} {x2:.1},{y2:.1}"), curve);
     }
@@ -147,7 +147,7 @@ impl Svg {
     }
 }
 
-/// 10000 as `10k`, 0.01 as it is.
+/// Writes 10000 as `10k`, and 0.01 as it is.
 fn short(v: f64) -> String {
     if v >= 1e6 {
         format!("{}M", v / 1e6)
@@ -158,7 +158,7 @@ fn short(v: f64) -> String {
     }
 }
 
-/// Lines over two axes.
+/// Draws lines over two axes.
 pub fn curves(title: &str, x: &Axis, y: &Axis, curves: &[Curve]) -> String {
     let mut svg = Svg::new(WIDTH, HEIGHT, title);
     let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
@@ -197,7 +197,7 @@ pub fn curves(title: &str, x: &Axis, y: &Axis, curves: &[Curve]) -> String {
     svg.finish()
 }
 
-/// Bars from left to right; the line at 1 is what they are compared with.
+/// Draws bars from left to right; the line at 1 is what they are compared with.
 pub fn bars(title: &str, legend: [&str; 3], bars: &[Bar]) -> String {
     const NAMES: f64 = 330.0;
     const STEP: f64 = 26.0;

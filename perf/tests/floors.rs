@@ -1,4 +1,4 @@
-//! The floors and the loader on the real kernel: what they say is what has happened. Each test is in a
+//! The floors and the loader on the real kernel: what they report is what has happened. Each test runs in a
 //! network namespace of its own.
 
 use std::path::Path;
@@ -62,7 +62,7 @@ fn packets_make_flows() {
     assert_eq!(there(), 300);
 }
 
-/// Without root the receive buffer cannot be forced, and the floor says so.
+/// Without root the receive buffer cannot be forced, and the floor must say so.
 #[test]
 fn a_storm_is_counted_whole() {
     netns::enter_new().unwrap();
@@ -83,7 +83,7 @@ fn a_storm_is_counted_whole() {
     assert_eq!(load.delivered, 1000, "{load:?}");
 }
 
-/// Whether we are root of the machine and not of a user namespace.
+/// Whether we are root on the machine, and not only in a user namespace.
 fn limits_are_ours() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap();
     map.split_ascii_whitespace().nth(2).is_some_and(|count| count == "4294967295")

@@ -1,4 +1,4 @@
-//! The measuring itself, on programs of which everything is known.
+//! The measuring itself, tried on programs of which everything is known.
 
 use nix::sys::signal::Signal;
 use std::path::Path;
@@ -39,7 +39,7 @@ fn time_and_memory_are_seen() {
     let busy = run(Path::new(YARDSTICK), &sh("i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"), None);
     let busy = busy.unwrap();
     assert!(busy.user > idle.user, "{busy:?} {idle:?}");
-    // A hundred megabytes in one variable.
+    // One variable holds a hundred megabytes.
     let large = sh("x=$(head -c 100000000 /dev/zero | tr '\\0' x); [ ${#x} = 100000000 ]");
     let large = run(Path::new(YARDSTICK), &large, None).unwrap();
     assert!(large.exit == Exit::Code(0) && large.peak_kib > 97_000, "{large:?}");

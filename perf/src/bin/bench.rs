@@ -1,7 +1,7 @@
 //! `make bench`: zct, the original and the kernel's part alone, side by side on the same table.
 //!
-//! Two processes: this one changes the machine's limits and puts them back, whatever becomes of the second,
-//! which measures in a network namespace of its own.
+//! There are two processes. The first changes the machine's limits and restores them, whatever becomes of
+//! the second, which does the measuring in a network namespace of its own.
 
 use lexopt::prelude::*;
 use nix::sys::prctl::set_pdeathsig;
@@ -32,7 +32,7 @@ bench [OPTION...]
   --results DIR    where the results go, perf/
   --original FILE  the program to compare with, conntrack";
 
-/// MiB of memory a million flows need, generously.
+/// A generous estimate of the memory that a million flows need, in MiB.
 const MIB_A_MILLION: u64 = 700;
 
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ struct Options {
     only: Vec<String>,
     results: PathBuf,
     original: PathBuf,
-    /// Set in the second process: where the files with lines are.
+    /// Set in the second process only: the directory of the files with lines.
     worker: Option<PathBuf>,
 }
 
@@ -83,7 +83,7 @@ impl Options {
         Ok(o)
     }
 
-    /// True when everything is measured, and the results are kept.
+    /// True when everything is measured, so that the results are kept.
     fn is_full(&self) -> bool {
         !self.quick && self.only.is_empty()
     }
@@ -92,12 +92,12 @@ impl Options {
         self.only.is_empty() || self.only.iter().any(|o| o == row)
     }
 
-    /// Curves are long; a quick run has none unless it is asked for them.
+    /// Curves take long, so a quick run draws one only when asked for it.
     fn wants_curve(&self, curve: &str) -> bool {
         self.is_full() || self.only.iter().any(|o| o == curve)
     }
 
-    /// The largest table.
+    /// The size of the largest table that will be filled.
     fn flows_max(&self) -> u32 {
         if self.wants_curve(BY_SIZE) { self.flows.saturating_mul(2) } else { self.flows }
     }
@@ -155,7 +155,7 @@ fn guard(o: &Options, words: &[String]) -> io::Result<ExitCode> {
     for listener in &listeners {
         eprintln!("NOTE: {listener} listens to events: that slows every namespace, end it if you can");
     }
-    // From here on signals are looked at instead of ending us.
+    // Signals are read from here on; they no longer end this process.
     let mut signals = SigSet::empty();
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD]
         .into_iter()
@@ -176,7 +176,7 @@ fn guard(o: &Options, words: &[String]) -> io::Result<ExitCode> {
                 }
                 _ => {}
             },
-            // Ctrl-C has reached it by itself; a second signal does no harm.
+            // The second process has had the Ctrl-C as well; a second signal does no harm.
             _ => kill(pid, Signal::SIGTERM)?,
         }
     }
@@ -199,7 +199,7 @@ fn lines_file(
 fn work(o: &Options, dir: &Path, words: &[String]) -> io::Result<ExitCode> {
     // The first process has blocked the signals, and masks are inherited.
     SigSet::all().thread_unblock()?;
-    // Without it there is nobody to measure for.
+    // Without the first process nobody restores the limits or reads the results.
     set_pdeathsig(Signal::SIGTERM)?;
     netns::enter_new()?;
     let programs = std::env::current_exe()?;

@@ -1,5 +1,5 @@
-//! One piece of work on the flows of a dump, for callgrind: `micro PIECE ROUNDS`. Without words it names the
-//! pieces. `perf/callgrind.sh` takes the difference of two runs, so that what comes before does not count.
+//! One piece of work on the flows of a dump, for callgrind: `micro PIECE ROUNDS`. Without arguments it lists
+//! the pieces. `perf/callgrind.sh` subtracts one run from another, so that the preparation does not count.
 
 use lexopt::prelude::*;
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
-//! Text rendering alone: `render ROUNDS [KIND...]` renders 32 KiB of dump so often and prints nanoseconds a
-//! flow. Under `valgrind --tool=callgrind` it gives repeatable instruction counts: those of 1100 rounds less
-//! those of 100, by 1000 times the flows of a round.
+//! Text rendering alone: `render ROUNDS [KIND...]` renders 32 KiB of dump that many times and prints
+//! nanoseconds per flow. Under `valgrind --tool=callgrind` it gives repeatable instruction counts: subtract
+//! those of 100 rounds from those of 1100, and divide by 1000 times the flows in a round.
 
 use lexopt::prelude::*;
 use std::process::ExitCode;
@@ -18,10 +18,10 @@ impl TimeZone for Utc {
     }
 }
 
-/// What there is to measure.
+/// The formats that can be measured, and indexing alone.
 const KINDS: [&str; 5] = ["index", "line", "save", "xml", "json"];
 
-/// How many rounds, and of what; everything when nothing is named.
+/// How many rounds of what; every kind when none is named.
 fn parse(mut words: lexopt::Parser) -> Result<(u32, Vec<String>), lexopt::Error> {
     let (mut rounds, mut wanted) = (None, Vec::new());
     while let Some(word) = words.next()? {

@@ -1,4 +1,4 @@
-//! The neutral side of the measurements, each a process of its own so that it is measured like the tools.
+//! The neutral side of the measurements: processes of their own, so that they are measured as the tools are.
 
 use lexopt::prelude::*;
 use std::process::ExitCode;
@@ -48,7 +48,7 @@ fn run(words: &mut lexopt::Parser) -> Result<(), Fail> {
         "nothing" => end(words),
         "traced" => {
             let program = words.value()?;
-            // Its words are its own.
+            // All that follows belongs to the program to be started.
             let its: Vec<_> = words.raw_args()?.collect();
             Err(zct_perf::measure::become_traced(&program, &its).into())
         }
@@ -56,12 +56,12 @@ fn run(words: &mut lexopt::Parser) -> Result<(), Fail> {
     }
 }
 
-/// There are no more words.
+/// Refuses arguments that are left over.
 fn end(words: &mut lexopt::Parser) -> Result<(), Fail> {
     words.next()?.map_or(Ok(()), |word| Err(word.unexpected().into()))
 }
 
-/// The flow count is worded as the tools word theirs.
+/// Prints the flow count in the tools' own words, so that the runner reads all of them alike.
 fn dumped(words: &mut lexopt::Parser) -> Result<(), Fail> {
     let (mut filter, mut together) = (DumpFilter::default(), false);
     while let Some(word) = words.next()? {

@@ -1,4 +1,4 @@
-//! Deletions without a tool around them: a dump with the kernel's filter, and a batched delete of everything
+//! Deletions without a tool around them: a dump with the kernel's filter, and batched deletes of everything
 //! it brings.
 
 use std::ops::ControlFlow;
@@ -9,29 +9,29 @@ use zct_wire::flow::FlowView;
 use zct_wire::header::{CtMsg, Frames};
 use zct_wire::request::{self, Table};
 
-/// What to leave alone, and what is to fail.
+/// Which flows to spare, and which deletions are to fail.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Only every n-th flow of the dump; 0 and 1: all.
+    /// Deletes only every n-th flow of the dump; 0 and 1 mean all.
     pub every: u64,
-    /// Dump everything first, and time only the deletions.
+    /// Dumps everything first, so that the deletions can be timed alone.
     pub apart: bool,
-    /// Then, delete every n-th of them beforehand and without counting, so that its deletion fails; 0: none.
+    /// With `apart`: deletes every n-th flow beforehand, uncounted, so that its deletion fails; 0 means none.
     pub vanish: usize,
 }
 
 /// What became of the flows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deleted {
-    /// Deleted by us.
+    /// Flows that this program deleted.
     pub deleted: u64,
-    /// Gone when we came.
+    /// Flows that were gone already when their turn came.
     pub gone: u64,
-    /// Time of the deletions alone.
+    /// The time that the deletions alone took.
     pub deleting: Duration,
 }
 
-/// The messages of a dump, one behind the other.
+/// Keeps the messages of a dump, one after another.
 #[derive(Default)]
 struct Keep {
     bytes: Vec<u8>,
@@ -54,7 +54,7 @@ impl Sink for Keep {
     }
 }
 
-/// Deletes while the dump goes on, as a tool would.
+/// Deletes while the dump is still going on, as a tool would.
 struct Streaming {
     batch: Batch,
     seen: u64,

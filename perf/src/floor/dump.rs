@@ -1,4 +1,4 @@
-//! A dump that is received and thrown away: only message headers are looked at, to find the end.
+//! A dump that is received and thrown away: only message headers are read, to find the end.
 
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto, socket,
@@ -13,15 +13,15 @@ use zct_wire::filter::DumpFilter;
 use zct_wire::header::{CtMsg, Frames};
 use zct_wire::request::{self, REQUEST_MAX, Table};
 
-/// Bytes a receive call has room for; the kernel fills half of it (ctnetlink.md §6.1).
+/// Buffer size for one receive call; the kernel fills half of it (ctnetlink.md §6.1).
 const ROOM: usize = 64 << 10;
 
-/// A sink that counts.
+/// A sink that only counts what it is given.
 #[derive(Debug, Default)]
 pub struct Count {
-    /// Messages.
+    /// Messages received.
     pub messages: u64,
-    /// Losses told.
+    /// How often the engine reported a loss.
     pub losses: u64,
 }
 
@@ -36,21 +36,21 @@ impl Sink for Count {
     }
 }
 
-/// What a dump was.
+/// What one dump amounted to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Dumped {
-    /// Flows.
+    /// Flows in the dump.
     pub flows: u64,
-    /// Bytes of all datagrams.
+    /// Bytes in all datagrams together.
     pub bytes: u64,
-    /// Receive calls.
+    /// Receive calls made.
     pub calls: u64,
-    /// The longest single system call. The kernel walks the table inside it with softirqs off on that
-    /// processor, which is how long no packet is handled there.
+    /// The longest single system call. The kernel walks the table inside it with softirqs disabled on that
+    /// processor, so no packet is handled there for as long.
     pub longest: Duration,
 }
 
-/// Opens a NETLINK_NETFILTER socket that listens to the groups of this bit mask.
+/// Opens a NETLINK_NETFILTER socket that is a member of the groups in this bit mask.
 pub(super) fn netlink(groups: u32) -> nix::Result<OwnedFd> {
     let protocol = SockProtocol::NetlinkNetFilter;
     let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;

@@ -9,16 +9,16 @@ use nix::sys::time::{TimeVal, TimeValLike as _};
 use std::io::{self, IoSliceMut};
 use std::os::fd::AsRawFd as _;
 
-/// Datagrams a call, and bytes for each.
+/// Datagrams per receive call, and bytes for each.
 const SLOTS: usize = 64;
 const ROOM: usize = 4096;
 /// NEW, UPDATE and DESTROY of flows.
 const GROUPS: u32 = 7;
 
-/// What was received.
+/// What was received in all.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Received {
-    /// Events.
+    /// Event messages received.
     pub events: u64,
     /// Receive calls that brought some.
     pub calls: u64,
@@ -26,8 +26,8 @@ pub struct Received {
     pub overruns: u64,
 }
 
-/// Receives events until SIGINT, with a receive buffer of `buffer` bytes as `-b` of the command line
-/// counts them.
+/// Receives events until SIGINT, with a receive buffer of `buffer` bytes, counted as `-b` on the command
+/// line counts them.
 ///
 /// # Errors
 /// A failed system call.
@@ -38,14 +38,14 @@ pub fn run(buffer: usize) -> io::Result<Received> {
     let signals = SignalFd::with_flags(&stop, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     let fd = netlink(GROUPS)?;
     setsockopt(&fd, sockopt::RcvBufForce, &buffer)?;
-    // Waiting without a second system call a round; the signal is looked at when nothing comes.
+    // The receive call itself waits, which saves a system call; the signal is checked when nothing comes.
     setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::milliseconds(50))?;
     let mut headers = MultiHeaders::<NetlinkAddr>::preallocate(SLOTS, None);
     let mut bytes = vec![0; SLOTS * ROOM];
     let mut received = Received::default();
     loop {
-        // Made anew each time because the library borrows them for as long as the slots live; costs nothing
-        // beside the call.
+        // Made anew each time because nix borrows them for as long as the slots live. Beside the receive call
+        // itself this costs nothing.
         let mut rooms = bytes.chunks_exact_mut(ROOM);
         let mut slots: [_; SLOTS] =
             std::array::from_fn(|_| [IoSliceMut::new(rooms.next().unwrap_or_default())]);

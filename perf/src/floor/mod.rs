@@ -1,5 +1,5 @@
-//! The least a program can do for the same work: what the kernel's part costs. No tool that uses the same
-//! requests can be faster than these, and the original is measured beside them in the same run.
+//! The least a program can do for the same work, which is what the kernel's part costs. No tool that sends
+//! the same requests can be faster; the original is measured in the same run for comparison.
 
 pub mod delete;
 pub mod dump;

@@ -1,8 +1,8 @@
-//! New flows as a firewall sees them: by packets. Every datagram goes to another address of the loopback
-//! network, so that each is a flow of its own.
+//! New flows as a firewall sees them: made by packets. Every datagram goes to a different address of the
+//! loopback network, so that each is a flow of its own.
 //!
-//! Not a floor, but it belongs to the measured programs' surroundings: it runs as a process of its own while
-//! a listener is measured.
+//! This is not a floor, but the measured programs need it: it runs as a separate process while a listener is
+//! measured.
 
 use nix::sys::socket::{
     AddressFamily, MsgFlags, MultiHeaders, SockFlag, SockType, SockaddrIn, bind, sendmmsg, setsockopt,
@@ -13,17 +13,17 @@ use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
-/// Datagrams a system call.
+/// Datagrams per system call.
 const AT_ONCE: usize = 64;
-/// The discard port.
+/// The discard port: no service there answers.
 const PORT: u16 = 9;
-/// 127.0.1.0: what is before it may be in use.
+/// 127.0.1.0: the addresses below it may be in use.
 const FIRST: u32 = 0x7f00_0100;
-/// Addresses up to 127.255.255.255.
+/// How many addresses there are up to 127.255.255.255.
 const COUNT_MAX: u32 = 0x7fff_ffff - FIRST;
 
-/// Sends `count` datagrams, `rate` a second, or as fast as it goes with 0. Needs `lo` up and a rule that
-/// turns tracking on.
+/// Sends `count` datagrams, `rate` per second, or as fast as possible when `rate` is 0. Needs `lo` up and a
+/// rule that turns tracking on.
 ///
 /// # Errors
 /// A failed system call, or more datagrams than there are loopback addresses.
@@ -33,7 +33,7 @@ pub fn run(count: u32, rate: u32) -> io::Result<Duration> {
     }
     let udp = || socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
     let (sink, from) = (udp()?, udp()?);
-    // Nobody reads: what does not fit is dropped there, quietly. Without the socket every datagram would be
+    // Nobody reads this socket, so what does not fit is dropped quietly. Without it, every datagram would be
     // answered by an ICMP error.
     setsockopt(&sink, sockopt::RcvBuf, &1)?;
     bind(sink.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, PORT))?;

@@ -5,10 +5,10 @@ use std::net::Ipv4Addr;
 use zct_wire::consts::{af, ipproto};
 use zct_wire::filter::DumpFilter;
 
-/// Takes the option `name` with the value behind it into `filter`.
+/// Takes the option `name` and the value behind it into `filter`.
 ///
 /// # Errors
-/// What is not one of the filter's options, and a value that cannot be read.
+/// When it is not one of the filter's options, or its value cannot be read.
 pub fn take(name: &str, words: &mut Parser, filter: &mut DumpFilter) -> Result<(), Error> {
     let address = |words: &mut Parser| Ok::<_, Error>(words.value()?.parse::<Ipv4Addr>()?.octets());
     match name {
