@@ -1,7 +1,7 @@
 //! The three plots of a full measurement.
 
 use crate::curves::LISTENERS;
-use crate::report::{Report, named};
+use crate::results::{Report, named};
 use crate::row::{Metric, Row, Work, spread};
 use crate::sample::Who;
 use crate::svg::{self, Axis, Bar, Curve, Scale};

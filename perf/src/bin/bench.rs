@@ -15,7 +15,7 @@ use std::process::{Command, ExitCode};
 use zct_perf::curves::{self, BY_RATE, BY_SIZE};
 use zct_perf::limits::{Held, Limits};
 use zct_perf::machine::Machine;
-use zct_perf::report::Report;
+use zct_perf::results::Report;
 use zct_perf::row::Tools;
 use zct_perf::rows::{self, Files};
 use zct_perf::runner::Runner;
