@@ -10,6 +10,7 @@ pub mod compare;
 pub mod differences;
 pub mod entries;
 pub mod etc;
+pub mod imports;
 pub mod listener;
 pub mod mask;
 pub mod netns;
