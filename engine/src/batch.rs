@@ -32,7 +32,7 @@ pub enum Answer<'a> {
 /// Collects requests and sends them together.
 ///
 /// # Allocation
-/// The buffers are made once, the outgoing one up to 200 KiB; none a request.
+/// The buffers are made once, the outgoing one up to 200 KiB; a request allocates nothing.
 #[derive(Debug)]
 pub struct Batch {
     socket: NetlinkSocket,

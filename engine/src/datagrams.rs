@@ -82,7 +82,7 @@ impl Datagrams {
     ///
     /// # Errors
     /// [`Error::Sys`] of `recvmmsg`. What the network says of datagrams sent earlier (ECONNREFUSED,
-    /// EHOSTUNREACH, ENETUNREACH, ENETDOWN, ENOBUFS) is none: the next ones are received.
+    /// EHOSTUNREACH, ENETUNREACH, ENETDOWN, ENOBUFS) is no error: the next ones are received.
     pub fn receive(&mut self, budget: usize, take: &mut dyn FnMut(Datagram<'_>)) -> Result<Turn, Error> {
         let mut got = 0;
         while got < budget {

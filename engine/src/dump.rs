@@ -1,7 +1,7 @@
 //! Dumps: a request that is answered by many datagrams, until DONE (ctnetlink.md §6).
 //!
-//! Sinks and transports are trait objects here: one call more a message, and one copy of this code in the
-//! program instead of one a command.
+//! Sinks and transports are trait objects here: that costs an indirect call per message, and the program has
+//! one copy of this code instead of one per command.
 //!
 //! The kernel builds each datagram inside the receive call, so a dump costs the kernel's time plus ours.
 //! [`overlapped`] does both at once as soon as a dump is longer than one slab; [`run`] is the plain loop.
@@ -162,7 +162,7 @@ fn run_from(intake: &mut Intake<'_>, into: &mut [u8], sink: &mut dyn Sink) -> Re
 ///
 /// # Allocation
 /// None for a dump of one datagram. Then a slab of 256 KiB, and for a dump longer than that two more, a
-/// thread, two channels, and what each side needs to wait for the first time; none a message.
+/// thread, two channels, and what each side needs to wait for the first time; a message allocates nothing.
 pub fn overlapped(
     link: &mut dyn Transport,
     seq: u32,

@@ -27,7 +27,7 @@ const SLOT: usize = 4096 - 64;
 /// datagram.
 ///
 /// # Allocation
-/// The buffers are made once; none an event.
+/// The buffers are made once; an event allocates nothing.
 #[derive(Debug)]
 pub struct Subscription {
     socket: NetlinkSocket,
@@ -101,7 +101,7 @@ impl Subscription {
                     return Ok((Turn::Drained, ControlFlow::Continue(())));
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                // Not expected with NO_ENOBUFS; the drop counter tells what it was about.
+                // NO_ENOBUFS should prevent this; the drop counter says how many were lost.
                 Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => {}
                 Err(e) => return Err(Error::sys("recvmmsg", e)),
             }

@@ -70,7 +70,7 @@ fn family(addr: &SocketAddr) -> c_int {
 /// A UDP socket bound to `local`, for sending and receiving. With a membership, `local` is the group.
 ///
 /// # Errors
-/// [`Error::Sys`] of `bind`: EADDRNOTAVAIL when the address is none of this node's, EACCES for a port below
+/// [`Error::Sys`] of `bind`: EADDRNOTAVAIL when this node does not have the address, EACCES for a port below
 /// 1024 without CAP_NET_BIND_SERVICE. Of `setsockopt`: ENODEV when the membership's interface does not exist.
 /// Of `socket`: EAFNOSUPPORT without IPv6.
 pub fn udp(local: &SocketAddr, membership: Option<Membership>, tuning: &Tuning) -> Result<OwnedFd, Error> {
@@ -125,7 +125,7 @@ pub fn tcp_connect(peer: &SocketAddr, tuning: &Tuning) -> Result<TcpStream, Erro
 /// A TCP socket that listens on `local`; accepted streams have its buffer sizes.
 ///
 /// # Errors
-/// [`Error::Sys`] of `bind`: EADDRNOTAVAIL when the address is none of this node's, EADDRINUSE when another
+/// [`Error::Sys`] of `bind`: EADDRNOTAVAIL when this node does not have the address, EADDRINUSE when another
 /// socket listens there. Of `fcntl` and `setsockopt`.
 pub fn tcp_listen(local: &SocketAddr, tuning: &Tuning) -> Result<TcpListener, Error> {
     // std sets SO_REUSEADDR: a restarted daemon need not wait for its old connections to time out.

@@ -16,7 +16,7 @@ pub enum Change<'a> {
     Is(Interface<'a>),
     /// It is gone.
     Gone(Interface<'a>),
-    /// Some changes did not fit the receive buffer: everything is told anew after this.
+    /// Some changes did not fit the receive buffer: everything is reported again after this.
     Lost,
 }
 

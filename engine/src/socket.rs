@@ -175,7 +175,7 @@ impl NetlinkSocket {
     /// Removes the program, if there is one.
     ///
     /// # Errors
-    /// [`Error::Sys`] of `setsockopt`. A socket without a program is none.
+    /// [`Error::Sys`] of `setsockopt`. A socket that has no program is no error.
     pub fn detach_filter(&self) -> Result<(), Error> {
         match sys::set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_DETACH_FILTER, 0) {
             Err(e) if e.raw_os_error() != Some(libc::ENOENT) => Err(Error::sys("setsockopt", e)),
@@ -203,8 +203,8 @@ impl NetlinkSocket {
     /// Datagrams of other processes are dropped: root may send to any port, but only port 0 is the kernel.
     ///
     /// # Errors
-    /// `WouldBlock` without `wait` when there is none; ENOBUFS, once, after messages did not fit the receive
-    /// buffer, unless [`NetlinkSocket::set_no_enobufs`] says otherwise.
+    /// `WouldBlock` without `wait` when no datagram is there; ENOBUFS, once, after messages did not fit the
+    /// receive buffer, unless [`NetlinkSocket::set_no_enobufs`] says otherwise.
     #[inline]
     pub fn recv(&self, into: &mut [u8], wait: bool) -> io::Result<usize> {
         loop {

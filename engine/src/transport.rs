@@ -9,8 +9,8 @@ pub trait Transport {
     /// sleeps until there is one, otherwise it fails with `WouldBlock`.
     ///
     /// # Errors
-    /// `WouldBlock` without `wait` when there is none, and ENOBUFS after messages did not fit the receive
-    /// buffer.
+    /// `WouldBlock` without `wait` when no datagram is there, and ENOBUFS after messages did not fit the
+    /// receive buffer.
     fn recv(&mut self, into: &mut [u8], wait: bool) -> io::Result<usize>;
 }
 

@@ -44,7 +44,7 @@ fn main() -> Result<(), WireError> {
         println!("original:  {:?}", flow.orig()?);
         println!("reply:     {:?}", flow.reply()?);
         println!("protocol:  {:?}", flow.protoinfo()?);
-        println!("status:    {:#x?}", flow.status()?);
+        println!("status:    {:x?}", flow.status()?);
         println!("mark:      {:?}", flow.mark()?);
         println!("timeout:   {:?} s", flow.timeout_s()?);
         // Absent is not zero: accounting was off when this was captured.

@@ -83,8 +83,8 @@ impl<'a> Iterator for Attrs<'a> {
     }
 }
 
-/// Reads a one-byte value; a longer one is accepted and its first byte used, as the kernel does. `what` is the
-/// kernel's name of the attribute, for the error.
+/// Reads a one-byte value; a longer one is accepted and its first byte used, as the kernel does. `what` is
+/// the kernel's name of the attribute, for the error.
 ///
 /// # Errors
 /// [`WireError::BadValue`] when the value is empty.

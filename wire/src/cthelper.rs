@@ -50,7 +50,7 @@ pub struct HelperView<'a> {
     pub l4: Option<u8>,
     /// Number of the netfilter queue.
     pub queue: Option<u32>,
-    /// Bytes of private data a flow.
+    /// Bytes of private data that the kernel keeps with every flow.
     pub priv_data_len: Option<u32>,
     /// Whether packets are queued: [`nfct_helper_status`].
     pub status: Option<u32>,

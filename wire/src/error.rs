@@ -27,7 +27,7 @@ pub enum WireError {
         /// The bytes it has to fit into.
         room: usize,
     },
-    /// Something is not there at all without which nothing can be asked.
+    /// Something is missing without which the kernel cannot be asked.
     Missing {
         /// Kernel name of the attribute that it belongs to.
         what: &'static str,

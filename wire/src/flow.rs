@@ -91,7 +91,7 @@ impl<'a> FlowView<'a> {
         }
         let mut off = ATTRS_AT;
         while let Some(rest) = msg.bytes.get(off..) {
-            // Without AttrHdr::ref_from_prefix, which costs three more instructions an attribute.
+            // Without AttrHdr::ref_from_prefix, which costs three more instructions per attribute.
             let Some([l0, l1, k0, k1]) = rest.first_chunk::<ATTR_HDR>().copied() else {
                 if rest.is_empty() {
                     break;

@@ -39,8 +39,9 @@
 //! - **Absence**: `None` is "the message does not say", never zero.
 //! - **Text** is bytes: names come from files and from the kernel and need not be UTF-8.
 //! - **Allocation**: none, anywhere. What must outlive a message is `Copy`, as [`peer::Flow`] is.
-//! - **Facts**: constants have the kernel's names, and a test compares them with its headers. What the headers do
-//!   not say is written down in `docs/reference` of the repository; comments name the file there and its heading.
+//! - **Facts**: constants have the kernel's names, and a test compares them with its headers. What the
+//!   headers do not say is written down in `docs/reference` of the repository; comments name the file there
+//!   and its heading.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(clippy::missing_errors_doc)]

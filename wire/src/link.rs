@@ -39,7 +39,7 @@ const _: () = assert!(size_of::<IfInfo>() == 16);
 /// One interface. The index is positive in the kernel's signed field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interface<'a> {
-    /// Index, which changes when an interface is made anew.
+    /// Index. An interface that is deleted and created again gets another one.
     pub index: u32,
     /// Name without its NUL.
     pub name: &'a [u8],

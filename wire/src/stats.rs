@@ -5,7 +5,7 @@ use crate::consts::cta_stats_global;
 use crate::error::WireError;
 use crate::header::CtMsg;
 
-/// Per-CPU counters: one message a possible CPU.
+/// Per-CPU counters: one message for each possible CPU.
 #[derive(Clone, Copy, Debug)]
 pub struct CpuStats<'a> {
     /// CPU number, from the header.

@@ -37,8 +37,8 @@ impl Addr {
 
 /// A tuple with both of its addresses, of one family.
 ///
-/// What deletes by a tuple takes this one: a delete without addresses is none of one entry, the kernel takes
-/// it for all entries.
+/// Functions that delete by a tuple take this type: the kernel takes a delete without addresses for a delete
+/// of all entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addressed {
     tuple: Tuple,

@@ -6,8 +6,8 @@
 //! message, [`Flow`] and [`Expect`] hold what a data message says, and go back to bytes with `encode`.
 //!
 //! Numbers are big endian, except for translated ports and ICMP identifiers ([`attr::ct::SPAT_PORT`],
-//! [`attr::ct::DPAT_PORT`], [`attr::ct::ICMP_ID`]), which are in the sender's own byte order, and SCTP verification
-//! tags, which are the kernel's bytes. Timeouts are seconds.
+//! [`attr::ct::DPAT_PORT`], [`attr::ct::ICMP_ID`]), which are in the sender's own byte order, and SCTP
+//! verification tags, which are the kernel's bytes. Timeouts are seconds.
 //!
 //! Nothing in a frame is authenticated or checksummed: everything here expects hostile bytes. Reading
 //! accepts what the original sends and everything harmless beyond it; writing stays inside what the

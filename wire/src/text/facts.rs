@@ -10,7 +10,8 @@ use crate::flow::{Counters, Dir, FlowView, LabelBits, Timestamps};
 use crate::proto::StateOf;
 use crate::tuple::{Shape, Tuple};
 
-/// What is known of a flow. Absent is `None`, and not shown. What is kept decoded has no errors.
+/// What is known of a flow. Absent is `None`, and not shown. What has been decoded already never
+/// fails.
 pub trait Facts {
     /// AF_INET or AF_INET6.
     fn family(&self) -> u8;

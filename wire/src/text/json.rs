@@ -1,4 +1,4 @@
-//! `-o json`: one object an entry; `docs/json-schema.json` describes it.
+//! `-o json`: one object per entry; `docs/json-schema.json` describes it.
 //!
 //! Valid for any input: text is escaped, numbers are plain integers (counters may exceed 2^53), addresses
 //! are text, and what the kernel did not send is absent. The original has no such output.
@@ -12,7 +12,7 @@ use crate::flow::{Counters, Dir, FlowView, LabelBits};
 use crate::tracked;
 use crate::tuple::{Shape, Tuple};
 
-/// Nanoseconds a second.
+/// Nanoseconds in a second.
 const NS: u64 = 1_000_000_000;
 
 /// Status bits by name, without the kernel's IPS_.

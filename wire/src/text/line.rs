@@ -8,7 +8,7 @@ use crate::flow::{Dir, FlowView, Timestamps};
 use crate::proto::StateOf;
 use crate::tuple::{Shape, Tuple};
 
-/// Nanoseconds a second.
+/// Nanoseconds in a second.
 const NS: u64 = 1_000_000_000;
 
 /// Appends one flow without a newline.

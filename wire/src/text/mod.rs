@@ -55,7 +55,7 @@ pub trait LabelNames {
 /// digits, blanks and hyphens, so that this is read wherever a name is.
 pub const UNNAMED_LABEL: &[u8; 4] = b"bit-";
 
-/// What rendering needs to know of the world. wire asks nobody; the caller fills this in.
+/// What rendering needs besides the flow itself. This crate asks no system for it: the caller fills it in.
 #[derive(Clone, Copy)]
 pub struct TextContext<'a> {
     /// Seconds since the epoch, for the age of a flow.

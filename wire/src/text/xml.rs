@@ -1,4 +1,4 @@
-//! `-o xml` (command-line.md §4): one element an entry, in the byte shape of the original.
+//! `-o xml` (command-line.md §4): one element per entry, in the byte shape of the original.
 //!
 //! Two things are different: states of SCTP and DCCP have their own names, not those of TCP with the same
 //! number, and text is escaped, so that the document is always well formed.
@@ -20,7 +20,7 @@ pub const EXPECT_HEADER: &[u8] = b"<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<
 /// What comes after the last expectation.
 pub const EXPECT_FOOTER: &[u8] = b"</expect>\n";
 
-/// Nanoseconds a second.
+/// Nanoseconds in a second.
 const NS: u64 = 1_000_000_000;
 
 /// `<name>number</name>`.
