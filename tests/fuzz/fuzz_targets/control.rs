@@ -11,7 +11,8 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use zct_engine::Reactor;
 use zctd::control::client;
-use zctd::control::server::{Asked, Reply, Server, Shown};
+use zctd::control::listings::Shown;
+use zctd::control::server::{Asked, Reply, Server};
 use zctd::peer::{Caches, Config};
 use zctd::control::request::Request;
 
