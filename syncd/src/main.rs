@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 fn check(file: &Path) -> ExitCode {
     let loaded = match client::load(file) {
         Ok(loaded) => loaded,
-        Err(why) => return fail(&why),
+        Err(why) => return fail(&why.to_string()),
     };
     eprint!("{}", loaded.report.lines(&file.to_string_lossy()));
     match loaded.config {
@@ -48,7 +48,7 @@ fn check(file: &Path) -> ExitCode {
 fn start(file: &Path, background: bool) -> ExitCode {
     let loaded = match client::load(file) {
         Ok(loaded) => loaded,
-        Err(why) => return fail(&why),
+        Err(why) => return fail(&why.to_string()),
     };
     match loaded.config {
         Some(config) => daemon::run(config, &loaded.report, file.into(), background),
@@ -65,7 +65,7 @@ fn ask(file: &Path, request: Request) -> ExitCode {
     zct_engine::default_sigpipe();
     let loaded = match client::load(file) {
         Ok(loaded) => loaded,
-        Err(why) => return fail(&why),
+        Err(why) => return fail(&why.to_string()),
     };
     if loaded.report.is_refused() {
         eprint!("{}", loaded.report.lines(&file.to_string_lossy()));

@@ -7,11 +7,12 @@ use crate::config::{self, Loaded, protocols::Protocols, report::Severity};
 use crate::control::request::{Cache, Listing, Request, STATUS, Statistics};
 use crate::kernel::commit::Entries;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use zct_engine::read_file::{Bounds, read_file};
+use zct_engine::read_file::{Bounds, ReadError, read_file};
 
 /// Where the configuration is when nothing else is said.
 pub const DEFAULT_FILE: &str = "/etc/conntrackd/conntrackd.conf";
@@ -19,13 +20,28 @@ pub const DEFAULT_FILE: &str = "/etc/conntrackd/conntrackd.conf";
 /// More than any configuration needs; what is larger is a mistake (a device, a log file).
 const FILE: Bounds = Bounds { file: 16 << 20, line: 1 << 20 };
 
+/// The configuration file cannot be read.
+#[derive(Debug)]
+pub struct ConfigUnread(ReadError);
+
+impl fmt::Display for ConfigUnread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "can't open config file `{}': {}", self.0.path.display(), self.0.why)
+    }
+}
+
+impl std::error::Error for ConfigUnread {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
 /// Reads a configuration file.
 ///
 /// # Errors
-/// ``can't open config file `FILE'`` and why, as text.
-pub fn load(file: &Path) -> Result<Loaded, String> {
-    let text = read_file(file, FILE)
-        .map_err(|e| format!("can't open config file `{}': {}", file.display(), e.why))?;
+/// [`ConfigUnread`].
+pub fn load(file: &Path) -> Result<Loaded, ConfigUnread> {
+    let text = read_file(file, FILE).map_err(ConfigUnread)?;
     // Without the names in the file the usual ones are known all the same.
     let (protocols, unread) =
         Protocols::read().map_or_else(|e| (Protocols::default(), Some(e)), |p| (p, None));

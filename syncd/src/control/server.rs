@@ -5,12 +5,11 @@
 
 use crate::control::listings::{KernelListing, Shown, Source};
 use crate::control::request::{Listing, Request};
-use crate::host::lock::reason;
 use crate::peer::Millis;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use zct_engine::write_file::{self, Unwritten};
+use zct_engine::write_file::{self, Unwritten, WriteError};
 use zct_engine::{Error, Interest, Reactor, Token, Turn};
 
 /// Clients at once; the one that has been silent longest makes room for another.
@@ -95,11 +94,11 @@ impl Server {
     /// [`Server::TOKENS`] are its own.
     ///
     /// # Errors
-    /// What was in the way, as text.
-    pub fn open(path: &Path, first_token: usize) -> Result<Server, String> {
-        write_file::remove_socket(path).map_err(|e| reason(path, &e.why))?;
+    /// What was in the way.
+    pub fn open(path: &Path, first_token: usize) -> Result<Server, WriteError> {
+        write_file::remove_socket(path)?;
         let listener = UnixListener::bind(path).and_then(|l| l.set_nonblocking(true).map(|()| l));
-        let listener = listener.map_err(|e| reason(path, &Unwritten::System(e)))?;
+        let listener = listener.map_err(|e| WriteError { path: path.into(), why: Unwritten::System(e) })?;
         let clients = (0..CLIENTS_MAX).map(|_| None).collect();
         Ok(Server { listener, path: path.into(), clients, serial: 0, first_token })
     }

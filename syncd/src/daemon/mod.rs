@@ -13,6 +13,7 @@ mod reload;
 mod requests;
 mod signals;
 mod start;
+mod start_error;
 mod state;
 mod stats_node;
 mod sync_node;

@@ -19,7 +19,7 @@ impl Daemon {
         self.reopen_logs();
         let loaded = match client::load(&self.file) {
             Ok(loaded) => loaded,
-            Err(why) => return self.log.error(&why),
+            Err(why) => return self.log.error(&why.to_string()),
         };
         self.log.remarks(&loaded.report, &self.file);
         let Some(new) = loaded.config else {
@@ -66,7 +66,7 @@ impl Daemon {
         let (old, new) = (&self.config.general, &mut next.general);
         if (&old.log_file, &old.syslog) != (&new.log_file, &new.syslog) {
             if let Err(why) = self.log.open(new.log_file.as_deref(), new.syslog) {
-                self.log.error(&why);
+                self.log.error(&why.to_string());
                 (new.log_file, new.syslog) = (old.log_file.clone(), old.syslog);
             }
         }
@@ -75,7 +75,7 @@ impl Daemon {
             match FlowLog::open(settings) {
                 Ok(log) => s.log = log,
                 Err(why) => {
-                    self.log.error(&why);
+                    self.log.error(&why.to_string());
                     next.role = self.config.role.clone();
                 }
             }
@@ -87,7 +87,7 @@ impl Daemon {
         self.log.reopen();
         if let Node::Stats(s) = &mut self.node {
             if let Err(why) = s.log.reopen() {
-                self.log.error(&why);
+                self.log.error(&why.to_string());
             }
         }
     }

@@ -16,6 +16,7 @@ use crate::peer::Millis;
 use zct_engine::{Error, Reactor, Turn};
 
 /// What is to be answered at once; `None` when that comes later.
+/// A failure is the text that the client shows.
 type Answer = Option<Result<Reply, String>>;
 
 impl Daemon {

@@ -9,10 +9,11 @@ use crate::control::statistics::Runtime;
 
 use crate::daemon::privileges;
 use crate::daemon::signals;
+use crate::daemon::start_error::StartError;
 use crate::daemon::state::{Comparison, Daemon, Node, token};
 use crate::daemon::sync_node::SyncNode;
 use crate::daemon::waiting::Waiting;
-use crate::host::lock::{Lock, LockError};
+use crate::host::lock::Lock;
 use crate::host::log::Log;
 use crate::host::systemd::Systemd;
 use crate::kernel::flush::Flush;
@@ -62,20 +63,20 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
     let lock = match take_lock(&config, &mut log) {
         Ok(lock) => lock,
         Err(why) => {
-            log.error(&why);
+            log.error(&why.to_string());
             return ExitCode::FAILURE;
         }
     };
     // Not before the lock is ours: the log may be a running daemon's.
     log.remarks(remarks, &file);
-    let opened = Reactor::new().map_err(|e| e.to_string()).and_then(|mut reactor| {
+    let opened = Reactor::new().map_err(StartError::System).and_then(|mut reactor| {
         let parts = parts(&config, &mut log, &mut reactor)?;
         Ok((parts, reactor))
     });
     let (parts, mut reactor) = match opened {
         Ok(both) => both,
         Err(why) => {
-            why.lines().for_each(|line| log.error(line));
+            why.to_string().lines().for_each(|line| log.error(line));
             lock.remove();
             return ExitCode::FAILURE;
         }
@@ -111,22 +112,15 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
     daemon.end(done)
 }
 
-fn take_lock(config: &Config, log: &mut Log) -> Result<Lock, String> {
+fn take_lock(config: &Config, log: &mut Log) -> Result<Lock, StartError> {
     let path = &config.general.lock_file;
     // Without a control socket there is nobody to ask: the lock alone decides.
     let control = config.general.control_socket.clone().unwrap_or_default();
-    match Lock::take(path, &control) {
-        Ok(lock) => {
-            if lock.replaced {
-                log.notice(&format!("lockfile `{}' was left by a dead process: taken over", path.display()));
-            }
-            Ok(lock)
-        }
-        Err(LockError::Held) => {
-            Err(format!("lockfile `{}' exists, perhaps conntrackd already running?", path.display()))
-        }
-        Err(LockError::Failed(why)) => Err(format!("can't create lockfile `{}': {why}", path.display())),
+    let lock = Lock::take(path, &control).map_err(|e| StartError::Lock(path.clone(), e))?;
+    if lock.replaced {
+        log.notice(&format!("lockfile `{}' was left by a dead process: taken over", path.display()));
     }
+    Ok(lock)
 }
 
 /// Numbers that traffic cannot guess: the standard library seeds its hash tables with such.
@@ -149,13 +143,10 @@ struct Parts {
 }
 
 /// Makes the parts, in the order that loses nothing.
-fn parts(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, String> {
+fn parts(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, StartError> {
     let server = match &config.general.control_socket {
         None => None,
-        Some(path) => Some(
-            Server::open(path, token::CONTROL)
-                .map_err(|why| format!("can't open the control socket `{}': {why}", path.display()))?,
-        ),
+        Some(path) => Some(Server::open(path, token::CONTROL).map_err(StartError::Control)?),
     };
     let opened = rest(config, log, reactor);
     if let (Err(_), Some(s)) = (&opened, &server) {
@@ -165,14 +156,14 @@ fn parts(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts,
 }
 
 /// Everything but the control socket.
-fn rest(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, String> {
-    let system = |e: Error| e.to_string();
+fn rest(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, StartError> {
+    let system = StartError::System;
     let epoch = Instant::now();
     let signals = Signals::take(&signals::ALL).map_err(system)?;
     reactor.watch(&signals, Token(token::SIGNALS)).map_err(system)?;
     privileges::schedule(config.general.scheduler.as_ref(), log);
     let expects = parts::sync(config).map_or(Expectations::Off, |s| s.expectations.clone());
-    let netlink = |e: Error| format!("can't open netlink handler: {e}\nno ctnetlink kernel support?");
+    let netlink = StartError::Netlink;
     let mut kernel = Kernel::open(&config.general, expects, log).map_err(netlink)?;
     let node = match &config.role {
         Role::Sync(s) => {
@@ -183,7 +174,7 @@ fn rest(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, 
         Role::Stats(s) => {
             let [a, b, _] = random();
             let limit = config.general.hash_limit as usize;
-            Node::Stats(Box::new(StatsCache::new(limit, [a, b], FlowLog::open(s)?)))
+            Node::Stats(Box::new(StatsCache::new(limit, [a, b], FlowLog::open(s).map_err(StartError::Log)?)))
         }
     };
     let flush = Flush::open().map_err(netlink)?;
@@ -192,9 +183,9 @@ fn rest(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, 
     }
     reactor.watch(kernel.dump_socket(), Token(token::DUMP)).map_err(system)?;
     kernel.want(Why::Populate);
-    privileges::give_up(config).map_err(|e| format!("can't give up privileges: {e}"))?;
-    // So that no file system is held.
-    std::env::set_current_dir("/").map_err(|e| format!("can't change to the root directory: {e}"))?;
+    privileges::give_up(config).map_err(StartError::Privileges)?;
+    // A file system that is somebody's current directory cannot be unmounted.
+    std::env::set_current_dir("/").map_err(StartError::Root)?;
     Ok(Parts { signals, server: None, kernel, flush, node, epoch })
 }
 

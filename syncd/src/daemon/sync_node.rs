@@ -4,6 +4,7 @@
 use crate::config::parts;
 use crate::config::settings::{Config, Expectations, Sync};
 use crate::control::statistics::SyncView;
+use crate::daemon::start_error::StartError;
 use crate::host::log::Log;
 use crate::kernel::commit::{Commit, Outcome};
 use crate::kernel::flush::Flush;
@@ -85,15 +86,13 @@ impl SyncNode {
         now: Millis,
         first_token: usize,
         log: &mut Log,
-    ) -> Result<SyncNode, String> {
+    ) -> Result<SyncNode, StartError> {
         let protocol = parts::protocol(config, sync);
-        protocol.check().map_err(|e| e.to_string())?;
+        protocol.check().map_err(StartError::Protocol)?;
         let error_queue = parts::error_queue(sync);
-        let links = Links::open(&parts::links(sync), error_queue, first_token)
-            .map_err(|e| format!("can't open the dedicated links: {e}"))?;
-        let netlink = |e: Error| format!("can't open netlink handler: {e}");
+        let links = Links::open(&parts::links(sync), error_queue, first_token).map_err(StartError::Links)?;
         let injector = match protocol.disable_external_cache {
-            true => Some(Injector::open(protocol.tcp_window_tracking).map_err(netlink)?),
+            true => Some(Injector::open(protocol.tcp_window_tracking).map_err(StartError::Changes)?),
             false => None,
         };
         if protocol.disable_internal_cache {
@@ -111,10 +110,10 @@ impl SyncNode {
             machine,
             caches,
             links,
-            commit: Commit::open().map_err(netlink)?,
+            commit: Commit::open().map_err(StartError::Changes)?,
             ended: Ended::default(),
             outbox: Outbox { notices: Vec::new(), injector, dump: false, purge: false },
-            purge: Flush::open().map_err(netlink)?,
+            purge: Flush::open().map_err(StartError::Changes)?,
             error_queue,
             expectations: sync.expectations != Expectations::Off,
             blocked: false,

@@ -4,12 +4,14 @@
 //! as long as the process lives, so that a file without a lock is a leftover, unless an original lives behind it:
 //! that answers on its control socket.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use zct_engine::Error;
 use zct_engine::process::try_lock;
-use zct_engine::write_file::{self, How, Unwritten, WriteError};
+use zct_engine::write_file::{self, How, WriteError};
 
 /// A lock that is held.
 #[derive(Debug)]
@@ -26,9 +28,29 @@ pub struct Lock {
 pub enum LockError {
     /// A daemon holds it.
     Held,
-    /// The file cannot be made, for this reason.
-    Failed(String),
+    /// What has its name is a directory, a pipe or a device.
+    NoFile,
+    /// The file cannot be made.
+    Unwritten(WriteError),
+    /// It can neither be locked nor is it known to be locked.
+    Unlocked(Error),
+    /// Our process id cannot be written into it.
+    NoPid(io::Error),
 }
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LockError::Held => f.write_str("a daemon holds it"),
+            LockError::NoFile => f.write_str("it is no plain file"),
+            LockError::Unwritten(e) => f.write_str(&reason(e)),
+            LockError::Unlocked(e) => write!(f, "{e}"),
+            LockError::NoPid(e) => write!(f, "{e}"),
+        }
+    }
+}
+
+impl std::error::Error for LockError {}
 
 impl Lock {
     /// Takes the lock, from a dead process if need be. `control` is where a living one would answer.
@@ -36,26 +58,25 @@ impl Lock {
     /// # Errors
     /// [`LockError`].
     pub fn take(path: &Path, control: &Path) -> Result<Lock, LockError> {
-        let failed = |e: &WriteError| LockError::Failed(reason(path, &e.why));
         let (file, replaced) = match write_file::open(path, How::New) {
             Ok(file) => (file, false),
             Err(e) if e.kind() == Some(io::ErrorKind::AlreadyExists) => {
                 // To open a pipe would hold us up, whoever has made it.
                 if std::fs::metadata(path).is_ok_and(|m| !m.is_file()) {
-                    return Err(LockError::Failed("it is no plain file".into()));
+                    return Err(LockError::NoFile);
                 }
-                (write_file::open(path, How::Existing).map_err(|e| failed(&e))?, true)
+                (write_file::open(path, How::Existing).map_err(LockError::Unwritten)?, true)
             }
-            Err(e) => return Err(failed(&e)),
+            Err(e) => return Err(LockError::Unwritten(e)),
         };
-        if !try_lock(&file).map_err(|_| LockError::Held)? {
+        if !try_lock(&file).map_err(LockError::Unlocked)? {
             return Err(LockError::Held);
         }
         if replaced && UnixStream::connect(control).is_ok() {
             return Err(LockError::Held);
         }
         let mut lock = Lock { path: path.into(), file, replaced };
-        lock.write_pid().map_err(|e| LockError::Failed(e.to_string()))?;
+        lock.write_pid().map_err(LockError::NoPid)?;
         Ok(lock)
     }
 
@@ -75,12 +96,10 @@ impl Lock {
 }
 
 /// Why a file or socket cannot be made: a directory that is missing is named, as there are many in a path.
-pub(crate) fn reason(path: &Path, why: &Unwritten) -> String {
-    let missing = match why {
-        Unwritten::System(e) if e.kind() == io::ErrorKind::NotFound => missing_directory(path),
-        _ => None,
-    };
-    missing.map_or_else(|| why.to_string(), |dir| format!("the directory `{}' does not exist", dir.display()))
+pub(crate) fn reason(e: &WriteError) -> String {
+    let missing = (e.kind() == Some(io::ErrorKind::NotFound)).then(|| missing_directory(&e.path)).flatten();
+    missing
+        .map_or_else(|| e.why.to_string(), |dir| format!("the directory `{}' does not exist", dir.display()))
 }
 
 /// The first directory of a path that is not there.
@@ -119,7 +138,7 @@ mod tests {
         lock.remove();
         std::fs::remove_file(&control).unwrap();
         let said = |path: &Path| match Lock::take(path, &control) {
-            Err(LockError::Failed(why)) => why,
+            Err(e) => e.to_string(),
             other => panic!("{other:?}"),
         };
         assert_eq!(said(Path::new("/nonexistent/deeper/l")), "the directory `/nonexistent' does not exist");

@@ -3,14 +3,14 @@
 use crate::config::report::{Report, Severity};
 use crate::config::settings::Facility;
 use std::collections::VecDeque;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use zct_engine::SystemZone;
-use zct_engine::write_file::{self, How};
+use zct_engine::write_file::{self, How, WriteError};
 use zct_wire::text::{Out, TimeZone as _};
 
 /// What syslog calls the programs of the original package.
@@ -52,6 +52,23 @@ fn code(facility: Facility) -> u8 {
     }
 }
 
+/// A log file cannot be opened.
+#[derive(Debug)]
+pub struct LogError(WriteError);
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without a blank, as the original writes it.
+        write!(f, "can't open logfile `{}'.Reason: {}", self.0.path.display(), self.0.why)
+    }
+}
+
+impl std::error::Error for LogError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
 /// A file that lines are appended to, and that can be opened anew after somebody has moved it.
 #[derive(Debug)]
 pub struct LineFile {
@@ -64,15 +81,17 @@ impl LineFile {
     /// put there to be written to is refused.
     ///
     /// # Errors
-    /// ``can't open logfile `PATH'. Reason: …`` as text.
-    pub fn open(path: &Path) -> Result<LineFile, String> {
-        let file = write_file::open(path, How::Append)
-            .map_err(|e| format!("can't open logfile `{}'.Reason: {}", path.display(), e.why))?;
+    /// [`LogError`].
+    pub fn open(path: &Path) -> Result<LineFile, LogError> {
+        let file = write_file::open(path, How::Append).map_err(LogError)?;
         Ok(LineFile { path: path.into(), file })
     }
 
     /// Opens it anew, and keeps the old one when that fails.
-    pub fn reopen(&mut self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// As [`LineFile::open`].
+    pub fn reopen(&mut self) -> Result<(), LogError> {
         self.file = LineFile::open(&self.path)?.file;
         Ok(())
     }
@@ -186,7 +205,7 @@ impl Log {
     ///
     /// # Errors
     /// As [`LineFile::open`].
-    pub fn open(&mut self, file: Option<&Path>, syslog: Option<Facility>) -> Result<(), String> {
+    pub fn open(&mut self, file: Option<&Path>, syslog: Option<Facility>) -> Result<(), LogError> {
         self.file = file.map(LineFile::open).transpose()?;
         self.syslog = syslog.map(Syslog::new);
         Ok(())
@@ -213,7 +232,7 @@ impl Log {
     /// Opens the file anew after it was moved away.
     pub fn reopen(&mut self) {
         if let Some(Err(e)) = self.file.as_mut().map(LineFile::reopen) {
-            self.error(&e);
+            self.error(&e.to_string());
         }
     }
 
@@ -361,7 +380,7 @@ mod tests {
     #[test]
     fn what_cannot_be_opened_is_named() {
         let e = LineFile::open(Path::new("/nonexistent/log")).unwrap_err();
-        assert_eq!(e, "can't open logfile `/nonexistent/log'.Reason: No such file or directory");
+        assert_eq!(e.to_string(), "can't open logfile `/nonexistent/log'.Reason: No such file or directory");
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub use traffic::{Happening, Traffic};
 
 use crate::peer::{self, Millis};
 use link::{At, InterfaceChange};
+use std::fmt;
 use watch::Watch;
 use zct_engine::{Error, Reactor, Turn};
 
@@ -33,6 +34,34 @@ pub struct Links {
     first_token: usize,
 }
 
+/// Why the links cannot be opened.
+#[derive(Debug)]
+pub enum LinkError {
+    /// Interfaces cannot be listed or watched.
+    Watch(Error),
+    /// There is no interface of this name.
+    NoInterface(String),
+    /// The socket of a link cannot be opened.
+    Socket {
+        /// The interface that the link runs over.
+        interface: String,
+        /// What the system said.
+        why: Error,
+    },
+}
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LinkError::Watch(e) => write!(f, "{e}"),
+            LinkError::NoInterface(name) => write!(f, "there is no interface `{name}'"),
+            LinkError::Socket { interface, why } => write!(f, "the one over `{interface}': {why}"),
+        }
+    }
+}
+
+impl std::error::Error for LinkError {}
+
 /// A link has changed in a way that the machine has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkChange {
@@ -46,23 +75,27 @@ impl Links {
     /// Finds the interfaces and opens the sockets. `first_token` and the next [`Links::tokens`] are theirs.
     ///
     /// # Errors
-    /// ENODEV when an interface does not exist, or what a socket says.
-    pub fn open(settings: &[LinkSettings], error_queue: usize, first_token: usize) -> Result<Links, Error> {
-        let mut watch = Watch::open()?;
+    /// [`LinkError`].
+    pub fn open(
+        settings: &[LinkSettings],
+        error_queue: usize,
+        first_token: usize,
+    ) -> Result<Links, LinkError> {
+        let mut watch = Watch::open().map_err(LinkError::Watch)?;
         let mut states = vec![None; settings.len()];
-        watch.list(&mut |name, interface| {
+        let listed = watch.list(&mut |name, interface| {
             for (s, state) in settings.iter().zip(&mut states) {
                 if s.interface.as_bytes() == name {
                     *state = Some(interface);
                 }
             }
-        })?;
+        });
+        listed.map_err(LinkError::Watch)?;
         let mut all = Vec::new();
         for (s, state) in settings.iter().zip(states) {
-            let state = state.ok_or_else(|| {
-                Error::sys("interface", std::io::Error::from_raw_os_error(zct_engine::inet::ENODEV))
-            })?;
-            all.push(LinkIo::open(s, state, error_queue)?);
+            let state = state.ok_or_else(|| LinkError::NoInterface(s.interface.clone()))?;
+            let link = LinkIo::open(s, state, error_queue);
+            all.push(link.map_err(|why| LinkError::Socket { interface: s.interface.clone(), why })?);
         }
         Ok(Links { all, watch, first_token })
     }

@@ -1,7 +1,7 @@
 //! The log of ended flows: the file and the syslog they are written to.
 
 use crate::config::settings::{LogFormat, Stats};
-use crate::host::log::{Level, LineFile, Syslog, now_s, syslog_date};
+use crate::host::log::{Level, LineFile, LogError, Syslog, now_s, syslog_date};
 use crate::stats::lines::{EndedFlow, json_line, syslog_text, text_line};
 use zct_engine::SystemZone;
 use zct_wire::WireError;
@@ -30,7 +30,7 @@ impl FlowLog {
     ///
     /// # Errors
     /// As [`LineFile::open`].
-    pub(crate) fn open(settings: &Stats) -> Result<FlowLog, String> {
+    pub(crate) fn open(settings: &Stats) -> Result<FlowLog, LogError> {
         Ok(FlowLog {
             file: settings.log_file.as_deref().map(LineFile::open).transpose()?,
             syslog: settings.syslog.map(Syslog::new),
@@ -42,7 +42,7 @@ impl FlowLog {
     }
 
     /// Opens the file anew after it was moved away.
-    pub(crate) fn reopen(&mut self) -> Result<(), String> {
+    pub(crate) fn reopen(&mut self) -> Result<(), LogError> {
         self.write_lines();
         self.file.as_mut().map_or(Ok(()), LineFile::reopen)
     }
