@@ -1,10 +1,11 @@
-//! The daemon: what it remembers and how it keeps its peer informed, and what connects that to the kernel, the
-//! network and the operator.
+//! The daemon: what it remembers and how it keeps its peer informed, and what connects that to the kernel,
+//! the network and the operator.
 //!
-//! [`store`] holds flows, packed; [`peer`] is the protocol, one machine for FT-FW, ALARM and NOTRACK; [`config`]
-//! reads the configuration. None of them does any I/O, has a clock or starts a thread: time comes in as milliseconds, randomness as a seed, and what has to be done outside is asked
-//! of a [`peer::Host`]. Hostile datagrams are counted and dropped; they cause no panic and no work that is out
-//! of proportion to their number. A configuration that cannot work does panic, in [`peer::Machine::new`]; ask
+//! [`store`] holds flows, packed; [`peer`] is the protocol, one machine for FT-FW, ALARM and NOTRACK;
+//! [`config`] reads the configuration. None of them does any I/O, has a clock or starts a thread: time comes
+//! in as milliseconds, randomness as a seed, and what has to be done outside is asked of a [`peer::Host`].
+//! Hostile datagrams are counted and dropped; they cause no panic and no work that is out of proportion to
+//! their number. A configuration that cannot work does panic, in [`peer::Machine::new`]; ask
 //! [`peer::Config::check`] first.
 //!
 //! # How a reactor drives it
@@ -23,9 +24,9 @@
 //! sleep     until Machine::deadline; while the socket takes nothing, until it does or turn_deadline
 //! ```
 //!
-//! Datagrams may be sent one by one or gathered for one system call. What `transmit` wrote is taken for sent: if
-//! the network refuses it, drop it, as the network would. A listing walks a cache with a
-//! [`store::Cursor`] and unpacks each flow; it may take as many turns as it likes.
+//! Datagrams may be sent one by one or gathered for one system call. What `transmit` wrote is taken for sent:
+//! if the network refuses it, drop it, as the network would. A listing walks a cache with a [`store::Cursor`]
+//! and unpacks each flow; it may take as many turns as it likes.
 //!
 //! ```
 //! use zctd::peer::{Caches, Config, Event, Host, Link, Machine, Notice, Origin, Seed};

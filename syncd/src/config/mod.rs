@@ -1,12 +1,12 @@
 //! The configuration file: the original's format (conntrackd.md §5), read into typed settings.
 //!
-//! [`load`] is pure: text in, settings and remarks out. Nothing is passed over in silence: a directive without
-//! effect is a warning, an error names its line and word and what was expected, and as many errors as can be
-//! told apart are reported at once. It never panics and is linear in the length of the text.
+//! [`load`] is pure: text in, settings and remarks out. Nothing is passed over in silence: a directive
+//! without effect is a warning, an error names its line and word and what was expected, and as many errors as
+//! can be told apart are reported at once. It never panics and is linear in the length of the text.
 //!
 //! # Differences from the original
-//! Which files are accepted is compared with conntrackd word by word (`tests/acceptance`); the differences are
-//! a table in `differences.rs` there. What some settings mean differs too:
+//! Which files are accepted is compared with conntrackd word by word (`tests/acceptance`); the differences
+//! are a table in `differences.rs` there. What some settings mean differs too:
 //!
 //! - `Filter From Kernelspace` gives the same result as `From Userspace`; the original's kernel filter looks at
 //!   other addresses.

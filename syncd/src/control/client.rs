@@ -102,8 +102,8 @@ fn abbreviates(word: &OsStr, names: &[&str]) -> Option<usize> {
 
 /// Reads the words after the program's name.
 ///
-/// As in the original an option is known by the second character of its word alone, a later request replaces an
-/// earlier one, and arguments may be abbreviated. Words with two dashes are ours.
+/// As in the original an option is known by the second character of its word alone, a later request replaces
+/// an earlier one, and arguments may be abbreviated. Words with two dashes are ours.
 ///
 /// # Errors
 /// [`Usage`].

@@ -156,8 +156,8 @@ impl KernelListing {
     fn fill(&mut self, out: &mut Vec<u8>) -> bool {
         while !self.over && out.len() < PIECE {
             let mut sink = Lines { out, xml: self.xml, zone: &SystemZone::default() };
-            // An error ends the listing where it is, as it would end conntrack -L. A dump that has to wait for
-            // the kernel, which none does today, ends there too.
+            // An error ends the listing where it is, as it would end conntrack -L. A dump that has to wait
+            // for the kernel, which none does today, ends there too.
             self.over = !matches!(self.dump.step(1, &mut sink), Ok(Progress::More));
         }
         !self.over

@@ -76,8 +76,8 @@ pub enum Request {
     Statistics(Statistics),
 }
 
-/// Added to a code: answer with a line that says how it went. Ours; the original closes the connection without a
-/// word when it does not know a code, and the client then asks the original way.
+/// Added to a code: answer with a line that says how it went. Ours; the original closes the connection
+/// without a word when it does not know a code, and the client then asks the original way.
 const WITH_STATUS: u32 = 0x5a43_0000;
 
 /// Codes of requests that the original does not have begin here.

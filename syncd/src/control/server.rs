@@ -1,7 +1,7 @@
 //! The control socket's server side (conntrackd.md §3).
 //!
-//! Many clients at once, none of which is waited for: one that says nothing, says too little, or does not read
-//! what it asked for takes its buffer and no time. A listing is rendered as the client takes it.
+//! Many clients at once, none of which is waited for: one that says nothing, says too little, or does not
+//! read what it asked for takes its buffer and no time. A listing is rendered as the client takes it.
 
 use crate::control::listings::{KernelListing, Shown, Source};
 use crate::control::request::{Listing, Request};
@@ -90,8 +90,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens at `path`, in place of whatever socket was there, and of nothing else. `first_token` and the next
-    /// [`Server::TOKENS`] are its own.
+    /// Listens at `path`, in place of whatever socket was there, and of nothing else. `first_token` and the
+    /// next [`Server::TOKENS`] are its own.
     ///
     /// # Errors
     /// What was in the way.

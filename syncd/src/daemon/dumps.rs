@@ -1,5 +1,5 @@
-//! The life of the daemon's dumps: the first one, which makes it ready, those that compare the caches with the
-//! kernel, and those that a client or the peer asks for.
+//! The life of the daemon's dumps: the first one, which makes it ready, those that compare the caches with
+//! the kernel, and those that a client or the peer asks for.
 
 use crate::daemon::state::{Comparison, Daemon, Node};
 use crate::daemon::stats_node::StatsTaker;

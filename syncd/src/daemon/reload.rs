@@ -40,8 +40,8 @@ impl Daemon {
         self.systemd.ready();
     }
 
-    /// Goes over to the new settings. What cannot be had, a log that cannot be opened, stays as it was, in `next`
-    /// too, so that it is tried again the next time.
+    /// Goes over to the new settings. What cannot be had, a log that cannot be opened, stays as it was, in
+    /// `next` too, so that it is tried again the next time.
     fn take_over(&mut self, next: &mut Config) {
         self.take_over_logs(next);
         let (old, new) = (&self.config.general, &next.general);

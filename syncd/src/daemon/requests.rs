@@ -1,8 +1,8 @@
 //! What is done for a control client (conntrackd.md §2, §3).
 //!
-//! A client is answered when what it asked for is done, as the original's is by accident of doing everything at
-//! once: scripts rely on it. Requests that mean nothing in the current mode are no mistake: the original ignores
-//! them with exit status 0, and its script sends some of them in every mode.
+//! A client is answered when what it asked for is done, as the original's is by accident of doing everything
+//! at once: scripts rely on it. Requests that mean nothing in the current mode are no mistake: the original
+//! ignores them with exit status 0, and its script sends some of them in every mode.
 
 use crate::control::listings::KernelListing;
 use crate::control::request::{self, Cache, Listing, Request, Statistics};
@@ -15,8 +15,7 @@ use crate::kernel::commit::{Entries, Outcome};
 use crate::peer::Millis;
 use zct_engine::{Error, Reactor, Turn};
 
-/// What is to be answered at once; `None` when that comes later.
-/// A failure is the text that the client shows.
+/// What is to be answered at once, `None` when that comes later. A failure is the text that the client shows.
 type Answer = Option<Result<Reply, String>>;
 
 impl Daemon {
@@ -119,7 +118,7 @@ impl Daemon {
         self.log.notice("flushing kernel conntrack table");
         match self.flush.begin() {
             Ok(begun) => {
-                // Who asks while one is under way hears of that one's end, as what he wanted is being done.
+                // A client that asks while a flush is under way waits for the end of that one.
                 self.kernel.counters_mut().flushes += u64::from(begun);
                 self.waiting.flush.push(client);
                 None

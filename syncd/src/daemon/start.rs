@@ -29,8 +29,8 @@ use zct_engine::inet;
 use zct_engine::process::{self, Detached};
 use zct_engine::{Error, Pace, Reactor, Signals, Token, errno_text};
 
-/// Runs the daemon until it is told to stop. `file` is the configuration's, to be read again; `remarks` are what
-/// was found in it, for the log.
+/// Runs the daemon until it is told to stop. `file` is the configuration's, to be read again; `remarks` are
+/// what was found in it, for the log.
 ///
 /// In the background the caller's streams get errors alone: init scripts mail every line that they see.
 pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) -> ExitCode {

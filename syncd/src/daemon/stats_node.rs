@@ -1,5 +1,5 @@
-//! A node that counts flows and writes down those that end: from the kernel's events to the cache. Expectations
-//! are none of its business.
+//! A node that counts flows and writes down those that end: from the kernel's events to the cache.
+//! Expectations are none of its business.
 
 use crate::kernel::{Taker, Why};
 use crate::peer::{Event, Millis, Origin};

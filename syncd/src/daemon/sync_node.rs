@@ -186,8 +186,8 @@ impl SyncNode {
         self.machine.end_kernel_resync(&mut self.outbox);
     }
 
-    /// One turn of the machine, and of what it asks for. `quiet` says that no events wait to be taken. True when
-    /// there is more to do at once.
+    /// One turn of the machine, and of what it asks for. `quiet` says that no events wait to be taken. True
+    /// when there is more to do at once.
     pub(super) fn turn(
         &mut self,
         now: Millis,

@@ -1,5 +1,5 @@
-//! The turns of the reactor: every source of work is served up to a limit, and then what is under way goes on by
-//! a bounded piece.
+//! The turns of the reactor: every source of work is served up to a limit, and then what is under way goes on
+//! by a bounded piece.
 
 use crate::control::listings::Shown;
 use crate::control::server::Server;
@@ -120,8 +120,8 @@ impl Daemon {
         [node, server, syslog, self.kernel.deadline(), self.systemd.deadline()].into_iter().flatten().min()
     }
 
-    /// Lets events gather while they come fast, so that one turn serves many, and one datagram tells the peer of
-    /// many. Not while the peer talks: its datagrams would overflow a receive buffer of the usual size.
+    /// Lets events gather while they come fast, so that one turn serves many, and one datagram tells the peer
+    /// of many. Not while the peer talks: its datagrams would overflow a receive buffer of the usual size.
     fn rest(&mut self, now: Instant) {
         let Some(events) = self.kernel.events() else { return };
         let Some(rest) = self.pace.rest(events.received(), now) else { return };

@@ -1,8 +1,8 @@
 //! The lock file: one daemon at a time, and no leftovers of a dead one in the way (conntrackd.md §2).
 //!
-//! The original only creates the file, and after a crash somebody has to remove it. Here it is also locked for
-//! as long as the process lives, so that a file without a lock is a leftover, unless an original lives behind it:
-//! that answers on its control socket.
+//! The original only creates the file, and after a crash somebody has to remove it. Here it is also locked
+//! for as long as the process lives, so that a file without a lock is a leftover, unless an original lives
+//! behind it: that answers on its control socket.
 
 use std::fmt;
 use std::fs::File;

@@ -77,8 +77,8 @@ pub struct LineFile {
 }
 
 impl LineFile {
-    /// Opens the file, making it if it is not there. Where others can write to its directory, what they may have
-    /// put there to be written to is refused.
+    /// Opens the file, making it if it is not there. Where others can write to its directory, what they may
+    /// have put there to be written to is refused.
     ///
     /// # Errors
     /// [`LogError`].
@@ -132,8 +132,8 @@ impl Syslog {
         Ok(socket)
     }
 
-    /// Sends one message, now or with a later [`Syslog::flush`]: a syslog that does not read must not hold up the
-    /// daemon. What it does not take for long is counted and dropped, the oldest first.
+    /// Sends one message, now or with a later [`Syslog::flush`]: a syslog that does not read must not hold up
+    /// the daemon. What it does not take for long is counted and dropped, the oldest first.
     pub fn write(&mut self, level: Level, when: &str, text: &str) {
         let priority = code(self.facility) | level as u8;
         if self.waiting.len() >= WAITING_MAX {

@@ -1,8 +1,8 @@
 //! `-c`: the peer's flows and expectations into the kernel (conntrackd.md §7).
 //!
-//! Flows without a master first, then those with one, then expectations: each finds what it hangs on. A bounded
-//! number a turn, in batches, and not before the events of the last ones have been taken, which the original
-//! does not wait for: its own events then overflow its socket.
+//! Flows without a master first, then those with one, then expectations: each finds what it hangs on. A
+//! bounded number a turn, in batches, and not before the events of the last ones have been taken, which the
+//! original does not wait for: its own events then overflow its socket.
 
 use crate::control::text::{LINE_MAX, Row, expect_line};
 use crate::host::log::{Level, Log};
@@ -174,8 +174,8 @@ impl Commit {
         true
     }
 
-    /// One turn; the outcome when that was the last. `events` is how many events the event socket holds: three
-    /// may come of one flow.
+    /// One turn; the outcome when that was the last. `events` is how many events the event socket holds:
+    /// three may come of one flow.
     ///
     /// # Errors
     /// A failed system call ends the commit.

@@ -1,8 +1,8 @@
 //! Dumps of the kernel's table, one after the other and each in steps.
 //!
-//! While a dump runs, events overtake it: the kernel has made the datagram that waits in the dump's socket before
-//! they happened. What such a datagram says about a flow that had an event since is older than what is known,
-//! and is passed over.
+//! While a dump runs, events overtake it: the kernel has made the datagram that waits in the dump's socket
+//! before they happened. What such a datagram says about a flow that had an event since is older than what is
+//! known, and is passed over.
 
 use crate::config::flow_filter::FilterVerdict;
 use crate::kernel::counters::NetlinkCounters;

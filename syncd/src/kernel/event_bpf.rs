@@ -1,10 +1,10 @@
 //! The part of the filter that the kernel can apply before an event takes room in the receive buffer
 //! (`Filter From Kernelspace`).
 //!
-//! It drops only what [`FlowFilter::judge`](crate::config::flow_filter::FlowFilter::judge) would never let pass: what has not the layout that kernels use is
-//! kept, and so is what depends on the state. The original's program compares the original destination
-//! instead of the reply source, and so judges translated flows differently from its own userspace filter; this
-//! one does not.
+//! It drops only what `FlowFilter::judge` would never let pass. A message whose attributes are not where
+//! kernels put them is kept, and so is one whose fate depends on the state. The original's program compares
+//! the original destination instead of the reply source, and so judges translated flows differently from its
+//! own userspace filter; this one does not.
 
 use crate::config::settings::{Filter, Listed, Logic, Network, Protocol};
 use zct_engine::BpfInsn;

@@ -1,8 +1,8 @@
 //! `-F` and the purge timer: the kernel's flows are deleted, but for those that the filter excludes
 //! (conntrackd.md §8).
 //!
-//! Never as a flush of the table: that would delete what the filter excludes, and bring more events at once than
-//! the event socket holds. A dump in steps, and deletes in batches.
+//! Never as a flush of the table: that would delete what the filter excludes, and bring more events at once
+//! than the event socket holds. A dump in steps, and deletes in batches.
 
 use crate::config::flow_filter::{FilterVerdict, FlowFilter, Subject};
 use crate::host::log::Log;
@@ -81,8 +81,8 @@ impl Flush {
         Ok(true)
     }
 
-    /// One turn; what has been done when that was the last. `events` is how many events the event socket holds:
-    /// every flow that is deleted causes one, so call it when those of the last turn have been taken.
+    /// One turn; what has been done when that was the last. `events` is how many events the event socket
+    /// holds: every flow that is deleted causes one, so call it when those of the last turn have been taken.
     ///
     /// # Errors
     /// A failed system call, or a dump that the kernel refused: the flush is over.

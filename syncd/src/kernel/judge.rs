@@ -1,4 +1,5 @@
-//! What is wanted of what the kernel says: the filter of flows, the names of helpers, and whose doing a change is.
+//! What is wanted of what the kernel says: the filter of flows, the names of helpers, and whose doing a
+//! change is.
 
 use crate::config::flow_filter::{FilterVerdict, FlowFilter, Subject};
 use crate::config::settings::{Expectations, Filter};

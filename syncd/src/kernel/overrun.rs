@@ -119,3 +119,55 @@ impl Overrun {
         [self.resync_at, self.poll_at].into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, protocols::Protocols};
+
+    /// What a file that says nothing amounts to.
+    fn defaults() -> General {
+        config::load(b"Stats { }\n", &Protocols::default()).config.unwrap().general
+    }
+
+    fn overrun(resync_s: Option<u32>, poll_s: Option<u32>) -> Overrun {
+        let general = General { netlink_overrun_resync_s: resync_s, poll_s, ..defaults() };
+        Overrun::new(&general)
+    }
+
+    #[test]
+    fn a_comparison_that_is_put_off_is_due_once() {
+        for (resync_s, wait) in [(Some(5), 5000), (Some(0), 1000), (None, 30_000)] {
+            let mut o = overrun(resync_s, None);
+            assert!(!o.resync_is_due(100));
+            o.resync_later(100);
+            assert_eq!(o.deadline(), Some(100 + wait));
+            assert!(!o.resync_is_due(99 + wait));
+            assert!(o.resync_is_due(100 + wait));
+            assert!(!o.resync_is_due(100 + wait));
+            assert_eq!(o.deadline(), None);
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_polls_compares_at_every_poll_and_at_no_other_time() {
+        let mut o = overrun(Some(5), Some(2));
+        // The first dump is no comparison.
+        assert!(!o.resync_is_due(0));
+        o.resync_later(100);
+        assert_eq!(o.deadline(), Some(2000));
+        assert!(o.resync_is_due(2100));
+        assert!(!o.resync_is_due(4000));
+        assert!(o.resync_is_due(4100));
+    }
+
+    #[test]
+    fn new_settings_keep_the_buffer_and_what_is_due() {
+        let mut o = overrun(Some(5), None);
+        o.resized(4096);
+        o.resync_later(0);
+        o.told_limit = true;
+        o.reload(&General { netlink_overrun_resync_s: None, ..defaults() });
+        assert_eq!((o.buffer(), o.deadline(), o.told_limit), (4096, Some(5000), false));
+    }
+}

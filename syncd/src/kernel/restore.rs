@@ -55,8 +55,8 @@ fn protocol(info: ProtoInfo, tracking: bool) -> Option<ProtoInfo> {
     }
 }
 
-/// The request that makes this flow; `None` for one that the kernel could not have, such as an ICMP type without
-/// an answer. `tracking` is TCPWindowTracking.
+/// The request that makes this flow; `None` for one that the kernel could not have, such as an ICMP type
+/// without an answer. `tracking` is TCPWindowTracking.
 pub fn new_flow(flow: &Flow, timeout_s: u32, tracking: bool, without: Without) -> Option<NewFlow<'_>> {
     let orig = original(flow);
     // The kernel rewrites the reply direction itself when it is told of the translation (ctnetlink.md §7.3).
@@ -92,7 +92,8 @@ pub fn new_flow(flow: &Flow, timeout_s: u32, tracking: bool, without: Without) -
 /// The request that changes this flow: without what can only be set when it is made.
 pub fn change_flow(flow: &Flow, timeout_s: u32, tracking: bool) -> Option<NewFlow<'_>> {
     let new = new_flow(flow, timeout_s, tracking, Without { master: true, helper: true })?;
-    // A change finds the flow by its original direction; the reply of a translated one would not be the inverse.
+    // A change finds the flow by its original direction; the reply of a translated one would not be the
+    // inverse.
     Some(NewFlow { reply: None, nat_src: None, nat_dst: None, ..new })
 }
 

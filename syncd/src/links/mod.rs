@@ -21,8 +21,8 @@ use std::fmt;
 use watch::Watch;
 use zct_engine::{Error, Reactor, Turn};
 
-/// Tokens set aside for each link. TCP uses three: the listener, the connection that we send by, and the one that
-/// the peer sends by.
+/// Tokens set aside for each link. TCP uses three: the listener, the connection that we send by, and the one
+/// that the peer sends by.
 const TOKENS: usize = 4;
 
 /// All links and the watch over their interfaces.

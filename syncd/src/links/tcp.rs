@@ -1,9 +1,9 @@
 //! A link over TCP: one connection to the peer, by which we send, and one from it, by which we receive
 //! (sync-protocol.md §1.1).
 //!
-//! While there is no connection the newest datagrams are kept, up to ErrorQueueLength, and go first when there
-//! is one again. A datagram of which only a part has gone is sent again whole on the next connection: the
-//! original loses the rest of it, and with it the framing of all that follows.
+//! While there is no connection the newest datagrams are kept, up to ErrorQueueLength, and go first when
+//! there is one again. A datagram of which only a part has gone is sent again whole on the next connection:
+//! the original loses the rest of it, and with it the framing of all that follows.
 
 use crate::links::traffic::{Happening, Traffic};
 use crate::peer::{Millis, Reassembler};
@@ -18,8 +18,8 @@ use zct_engine::{Error, Reactor, Token, Turn};
 const RETRY_MS: Millis = 1000;
 /// A connection that is not made by then is tried anew.
 const CONNECT_MS: Millis = 5000;
-/// Bytes that wait for a connected peer before no more are made: changes are better kept in the machine, where
-/// they collapse.
+/// Bytes that wait for a connected peer before no more are made: changes are better kept in the machine,
+/// where they collapse.
 const WAITING_MAX: usize = 256 << 10;
 /// Buffers given to the kernel in one call.
 const VECTORS: usize = 16;

@@ -22,7 +22,8 @@ pub struct Traffic {
 /// What has happened on a link, for the log and for the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Happening {
-    /// Something came from an address that is not the peer's. Told once in a while.
+    /// Something came from an address that is not the peer's. UDP tells of the first datagram alone, TCP of
+    /// every connection.
     Stranger(IpAddr),
     /// The TCP connection that we send by is there; `again` when there was one before.
     Connected {
@@ -35,6 +36,6 @@ pub enum Happening {
     Accepted,
     /// What came in by TCP was no message; the connection was closed.
     Unframed,
-    /// A datagram could not be sent: errno. Told once in a while.
+    /// A datagram could not be sent: errno. Not told again until another errno comes.
     SendFailed(i32),
 }

@@ -68,7 +68,8 @@ impl Watch {
         })
     }
 
-    /// Tells which interfaces have changed, by their names: where they stand now, or `None` for one that is gone.
+    /// Tells which interfaces have changed, by their names: where they stand now, or `None` for one that is
+    /// gone.
     pub(super) fn drain(
         &mut self,
         tell: &mut dyn FnMut(&[u8], Option<InterfaceState>),

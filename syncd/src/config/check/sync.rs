@@ -6,8 +6,8 @@ use super::super::settings::{Alarm, Expectations, Ftfw, Mode, Notrack, Sync, def
 use super::given::{or_default, value, warn};
 use super::links;
 
-/// What every kernel can count: INT_MAX ticks of its clock, of which there are up to 1000 a second (CONFIG_HZ);
-/// it cuts what is longer.
+/// What every kernel can count: INT_MAX ticks of its clock, of which there are up to 1000 a second
+/// (CONFIG_HZ); it cuts what is longer.
 const TIMEOUT_S: u32 = i32::MAX as u32 / 1000;
 
 pub(super) fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync> {

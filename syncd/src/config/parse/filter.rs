@@ -104,8 +104,8 @@ fn address(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> 
     p.block(BlockName { name: "Address", place: at }, ADDRESS, items)
 }
 
-/// An address with or without `/LENGTH`. What is not one is refused: the original leaves it out with a warning,
-/// and then filters less or more than was asked for.
+/// An address with or without `/LENGTH`. What is not one is refused: the original leaves it out with a
+/// warning, and then filters less or more than was asked for.
 fn network(p: &mut Parser<'_>, items: &mut Unique<Network>, at: Place, word: &str) -> Option<()> {
     let t = p.peek();
     if t.kind != TokenKind::Address {

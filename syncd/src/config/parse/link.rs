@@ -88,7 +88,8 @@ pub(super) fn link(p: &mut Parser<'_>, sync: &mut RawSync, at: Place, kind: Link
     Some(())
 }
 
-/// An address. What is not one is refused: the original goes on without it, and listens on every address, say.
+/// An address. What is not one is refused: the original goes on without it, and listens on every address,
+/// say.
 fn addr<A: FromStr>(p: &mut Parser<'_>, setting: &mut Set<A>, at: Place, word: &str) -> Option<()> {
     let t = p.peek();
     if t.kind != TokenKind::Address {

@@ -1,8 +1,8 @@
 //! The machinery of the grammar: blocks of directives from tables, values, and how to go on after an error.
 //!
 //! One run reports as many errors as can be told apart. After an error the rest of the statement is passed
-//! over, for which lines count, although they mean nothing to the grammar: people put one statement on each. A
-//! section of the top level that begins inside a block closes everything that is open, which is what was
+//! over, for which lines count, although they mean nothing to the grammar: people put one statement on each.
+//! A section of the top level that begins inside a block closes everything that is open, which is what was
 //! meant when a brace was forgotten.
 
 use super::super::lexer::{Lexer, Token, TokenKind};
@@ -256,8 +256,8 @@ impl<'a> Parser<'a> {
         self.plain_number(word, TokenKind::Signed, range).map(|value| At { value, place: at })
     }
 
-    /// A number of `range`, and nothing else: a unit, say, that is written right behind it belongs to what the
-    /// error names.
+    /// A number of `range`, and nothing else: a unit, say, that is written right behind it belongs to what
+    /// the error names.
     fn plain_number<N>(&mut self, word: &str, kind: TokenKind, range: RangeInclusive<N>) -> Option<N>
     where
         N: FromStr + PartialOrd + Display,
@@ -281,8 +281,8 @@ impl<'a> Parser<'a> {
         value
     }
 
-    /// A word that was taken together with what follows it without a blank, if that is anything but a brace or
-    /// a directive: `HashSize 1HashLimit 2` is two settings, here as in the original.
+    /// A word that was taken together with what follows it without a blank, if that is anything but a brace
+    /// or a directive: `HashSize 1HashLimit 2` is two settings, here as in the original.
     fn glued(&mut self, first: &Token<'a>) -> Option<Vec<u8>> {
         let mut whole = None;
         let mut last = *first;
