@@ -16,6 +16,7 @@ pub mod mask;
 pub mod netns;
 pub mod nfct_words;
 pub mod options;
+pub mod picture;
 pub mod program;
 pub mod rules;
 pub mod seed;

@@ -264,6 +264,13 @@ fn signposts_lead_somewhere() {
     assert!(files >= 70 && names >= 30, "only {files} files and {names} names");
 }
 
+#[test]
+fn the_picture_shows_the_crates_as_they_are() {
+    let drawn = fs::read_to_string(root().join("docs/architecture.svg")).expect("the picture");
+    let now = zct_tests::picture::svg(&root());
+    assert_eq!(drawn, now, "cargo run -p zct-tests --bin architecture > docs/architecture.svg");
+}
+
 /// The files under version control, or all of them where there is none.
 fn tracked() -> Vec<PathBuf> {
     let root = root();
