@@ -1,13 +1,13 @@
 #!/bin/sh
-# Runs each fuzz target for FUZZ_SECONDS (60); with words: only the targets of these names.
+# Runs each fuzz target for FUZZ_SECONDS (60); with arguments, only the targets of these names.
 # A finding is written to tests/fuzz/artifacts and fails the run.
 set -eu
 cd "$(dirname "$0")"
 ../../scripts/setup.sh g++:g++
 command -v cargo-fuzz >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 
-# Sanitizers and coverage are unstable options, but stable Rust ships the same compiler and, on most
-# platforms, the run-time of AddressSanitizer: this asks it to accept them.
+# Sanitizers and coverage are unstable options, but stable Rust is the same compiler and, on most platforms,
+# comes with the run-time of AddressSanitizer: this variable makes it accept them.
 export RUSTC_BOOTSTRAP=1
 export CARGO_TARGET_DIR="$PWD/target"
 host=$(rustc -vV | sed -n 's/^host: //p')

@@ -1,11 +1,11 @@
 #!/bin/bash
-# boot.sh KERNEL ROOT COMMAND...: boots a kernel with the files of the folder ROOT, runs the command there as
+# boot.sh KERNEL ROOT COMMAND...: boots a kernel with the files in the folder ROOT, runs the command there as
 # root, and passes on its standard output, standard error and exit status. KERNEL is what kernel.sh printed.
-# ROOT gets busybox, init and the modules besides. Emulated, so that it works on every machine; the guest is
-# some 35 times as slow as its host.
-#   ZCT_KERNELS_SECONDS  ends the guest after so long, with status 124 (1200)
+# busybox, init and the modules are added to ROOT. The machine is emulated, so that this works everywhere; the
+# guest is about 35 times slower than its host.
+#   ZCT_KERNELS_SECONDS  the guest is ended after this many seconds, with status 124 (1200)
 #   ZCT_KERNELS_APPEND   more words for the kernel's command line
-# 125: the guest ended before its command did; the end of its log is shown.
+# Status 125: the guest ended before its command did; the end of its log is shown.
 set -euo pipefail
 [ $# -ge 3 ] || { echo "usage: boot.sh KERNEL ROOT COMMAND..." >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,7 +14,7 @@ shift 2
 
 work=$(mktemp -d)
 qemu=
-# timeout(1) is the process started here, and hands the signal on to the guest.
+# The process started here is timeout(1), which passes the signal on to the guest.
 trap '[ -z "$qemu" ] || kill "$qemu" 2>/dev/null; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
@@ -27,8 +27,8 @@ printf ' %q' exec "$@" >"$root/run/command"
 "$here/with-libraries.sh" "$root" "$root/bin/busybox"
 (cd "$root" && find . | cpio -o -H newc -R 0:0 --quiet) >"$work/initrd"
 
-# An oops is a failure, not a line in a log. no_timer_check: the check fails on a busy host. panic=-1 with
-# -no-reboot ends qemu.
+# An oops is a failure, not a line in a log: panic=-1 with -no-reboot ends qemu. no_timer_check: that check
+# fails on a busy host.
 timeout -k 5 "${ZCT_KERNELS_SECONDS:-1200}" qemu-system-x86_64 -accel tcg -cpu Nehalem -smp 1 -m 512 \
     -no-user-config -nodefaults -display none -no-reboot \
     -serial "file:$work/log" -serial stdio -serial "file:$work/err" -serial "file:$work/status" \

@@ -3,33 +3,33 @@
 #   vmlinuz     the kernel
 #   modules/    the modules a test may need, uncompressed
 #   order       their file names, each after those it depends on
-# VERSION is the beginning of a package's version: 6.1, 6.12, 6.12.115. A kernel that has been fetched once is
-# used until its folder is removed, so that runs stay comparable and work without a network.
+# VERSION is the beginning of a package's version: 6.1, 6.12, 6.12.115. A kernel that has been fetched is used
+# until its folder is removed, so that runs stay comparable and work without a network.
 set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/zct-kernels
 want=${1:?usage: kernel.sh VERSION}
 
-# What the tests ask of a kernel; what these depend on is found out. A name that a kernel does not have is
-# built in or unknown to it. crc32c comes first because libcrc32c asks for an implementation by its algorithm,
-# which no dependency shows.
+# The modules that the tests need; their dependencies are found by modprobe. A name that a kernel does not
+# have is built in or unknown to it. crc32c comes first because libcrc32c asks for an implementation by the
+# name of the algorithm, which no dependency shows.
 names=(crc32c_generic crc32c-intel nf_conntrack nf_conntrack_netlink nfnetlink_cttimeout nfnetlink_cthelper
     nfnetlink_queue nf_nat nf_tables nft_objref nft_ct nft_nat nft_chain_nat nft_queue nf_flow_table
     nf_flow_table_inet nft_flow_offload nf_conntrack_ftp nf_conntrack_tftp veth)
 
-# The highest of the versions on standard input that is $want, or $want and more after a separator.
+# The highest of the versions on standard input that equals $want or begins with it and a separator.
 newest() {
     awk -v want="$want" 'index($0, want) == 1 && substr($0, length(want) + 1) ~ /^([.+-]|$)/' | sort -V | tail -n 1
 }
 
-# Package versions on offer, of the kernel for every machine: neither real time, cloud, debug nor unsigned.
+# Package versions on offer of the generic kernel: not the real-time, cloud, debug or unsigned ones.
 offered() {
     apt-cache "$@" pkgnames linux-image- | sed -n 's/^linux-image-\([0-9].*-amd64\)$/\1/p' |
         { grep -Ev -- '-(rt|cloud)-amd64$' || true; }
 }
 
-# Debian 12 has both 6.1 and 6.12 in its security archive; other releases ask it without touching the system's
-# own lists. Its keys are in debian-archive-keyring.
+# Debian 12 has both 6.1 and 6.12 in its security archive; other releases ask that archive without touching
+# the system's own lists. Its keys are in debian-archive-keyring.
 bookworm() {
     local root=$cache/apt
     mkdir -p "$root"/{lists/partial,archives/partial,empty}
@@ -43,7 +43,7 @@ bookworm() {
 # Downloads the package to $cache/VERSION/image.deb and prints VERSION.
 fetch() {
     local version private=()
-    # Root's files cannot be written by apt's own user, and the package is verified either way.
+    # apt's own user cannot write root's files; the package is verified either way.
     local download=(-qq -o APT::Sandbox::User= download)
     version=$(offered | newest)
     if [ -z "$version" ]; then
@@ -57,7 +57,7 @@ fetch() {
     echo "$version"
 }
 
-# Takes out of the package what is needed of it.
+# Takes what is needed out of the package.
 unpack() {
     local store=$1 tree=$work/tree file
     dpkg-deb -x "$store/image.deb" "$tree"
@@ -69,7 +69,7 @@ unpack() {
     cp "$tree/boot/vmlinuz-$release" "$store/vmlinuz"
     depmod -b "$tree" "$release"
     for name in "${names[@]}"; do
-        # Lines are "insmod FILE [OPTIONS]" and "builtin NAME".
+        # The lines read "insmod FILE [OPTIONS]" or "builtin NAME".
         modprobe -d "$tree" -S "$release" --show-depends "$name" 2>/dev/null || true
     done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r file; do
         cp "$file" "$store/modules/"
@@ -87,13 +87,13 @@ unpack() {
 mkdir -p "$cache"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# Two runs at a time must not fill the same folder.
+# Two simultaneous runs must not fill the same folder.
 exec 9>"$cache/lock"
 flock 9
 version=$(cd "$cache" && for f in */image.deb; do [ ! -e "$f" ] || echo "${f%/*}"; done | newest)
 [ -n "$version" ] || version=$(fetch)
 store=$cache/$version
-# Unpacked again when this script has changed.
+# The package is unpacked again when this script has changed.
 sum=$(sha256sum <"$0")
 if [ "$(cat "$store/unpacked-by" 2>/dev/null)" != "$sum" ]; then
     unpack "$store"

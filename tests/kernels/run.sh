@@ -3,8 +3,8 @@
 #   tests/kernels/run.sh [KERNEL...]        kernels as kernel.sh takes them; without any, 6.1 and 6.12
 #   SUITES="listing events"                 only these suites
 #   ZCT=target/.../zct                      this program instead of a fresh release build: the static one, say
-# A kernel takes a minute or two and, the first time, a download of 70 to 110 MB. Verdicts come a line each;
-# exit status 1 when any is bad.
+# A kernel takes a minute or two and, the first time, a download of 70 to 110 MB. Each verdict is a line; the
+# exit status is 1 when any of them is bad.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -17,13 +17,13 @@ scripts/setup.sh qemu-system-x86_64:qemu-system-x86 busybox:busybox cpio:cpio de
 target=${CARGO_TARGET_DIR:-target}
 "${CARGO:-cargo}" build --release --locked --quiet --package zct --package zct-tests --bin zct --bin kernel-guest
 zct=${ZCT:-$target/release/zct}
-# The executable of tests/tests/nfct.rs, which nfct.sh runs there.
+# The executable of tests/tests/nfct.rs, which nfct.sh runs in the guest.
 nfct_test=$("${CARGO:-cargo}" test --no-run --locked --package zct-tests --test nfct 2>&1 |
     sed -n 's/.*Executable tests\/nfct.rs (\(.*\))$/\1/p')
 [ -x "$nfct_test" ] || { echo "run.sh: tests/tests/nfct.rs does not build" >&2; exit 1; }
 
 work=$(mktemp -d) root=$work/root guests=()
-# Each guest with its pipe is a process group of its own, which ends with this script however that ends.
+# Each guest with its pipe is a process group of its own, which ends with this script however the script ends.
 set -m
 trap 'for guest in "${guests[@]}"; do kill -- "-$guest" 2>/dev/null || true; done; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
@@ -40,8 +40,8 @@ cp /etc/protocols "$root/etc/" 2>/dev/null || true # names of protocols, where t
 printf '%s\n' '1 one' '7 seven' '70 seventy' >"$root/etc/xtables/connlabel.conf"
 tests/kernels/with-libraries.sh "$root" "$root"/zct/zct "$root"/zct/kernel-guest "$root"/zct/nfct-test \
     "$root"/usr/sbin/*
-# The suite nfct is a script of its own, where there is one: it runs with sh, /zct/nfct is ours and /usr/sbin/nfct
-# the original; it prints its verdicts, and its exit status counts.
+# The suite nfct, if chosen, is a separate script: it runs with sh, with our program as /zct/nfct and the
+# original as /usr/sbin/nfct; it prints its verdicts, and its exit status counts.
 suites=${SUITES:-} command='code=0'
 others=$(echo " $suites " | sed 's/ nfct / /')
 if [ -z "$suites" ] || [ "$others" != " " ]; then
@@ -52,7 +52,7 @@ if [[ -e tests/kernels/nfct.sh && -z $suites || " $suites " = *" nfct "* ]]; the
     command+='; sh /zct/nfct.sh || code=1'
 fi
 
-# All at a time, each guest on a processor of its own; lines begin with their kernel.
+# All at the same time, each guest on a processor of its own; every line begins with its kernel.
 for version in "$@"; do
     kernel=$(tests/kernels/kernel.sh "$version")
     cp -a "$root" "$work/$version"

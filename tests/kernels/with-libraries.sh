@@ -1,6 +1,6 @@
 #!/bin/bash
 # with-libraries.sh ROOT FILE...: copies the shared libraries these programs need into ROOT.
-# A static program needs none; ldd fails on it, which is no error here.
+# ldd fails on a static program, which needs none; that is not an error here.
 set -euo pipefail
 root=$1
 shift

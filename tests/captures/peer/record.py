@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Records what two real conntrackd 1.4.7 say to each other, together with the kernel events that make them.
+"""Records what two real conntrackd 1.4.7 send each other, and the kernel events that cause it.
 
     tests/captures/peer/record.py SCENARIO > tests/captures/peer/SCENARIO.txt      (as root)
 
@@ -74,7 +74,7 @@ class Recorder:
         self.lines.append(f"{ms} {who} {what} {data.hex()}".rstrip())
 
     def run(self, seconds):
-        """Relays and records for so long."""
+        """Relays and records for this many seconds."""
         end = time.monotonic() + seconds
         sockets = list(self.events.values()) + list(self.relay.values())
         while (left := end - time.monotonic()) > 0:
@@ -173,7 +173,7 @@ def drain(s):
 
 
 def attributes(r):
-    """Every attribute that conntrack(8) can make, each on a flow of its own; then changed, then ended."""
+    """Every attribute that conntrack(8) can make, each on its own flow, which is then changed and ended."""
     r.network()
     r.start("A")
     r.start("B")
@@ -240,7 +240,7 @@ def start(r):
 
 
 def loss(r):
-    """Lost data, lost acknowledgements, a lost answer to a request; late and doubled datagrams."""
+    """Lost data, lost acknowledgements, a lost answer to a request; late and duplicated datagrams."""
     r.network()
     r.start("A")
     r.start("B")
@@ -259,7 +259,7 @@ def loss(r):
     r.run(1.5)
     r.drop = lambda way, data: False
     r.run(3)
-    # The retransmission is lost too.
+    # The retransmission is lost as well.
     count = [0]
 
     def first_two(way, data):
@@ -270,7 +270,7 @@ def loss(r):
     for port in range(4):
         r.tcp("A", 500 + port)
     r.run(4)
-    # Both ways at random, repeatably.
+    # Both directions, at random but repeatably.
     state = [12345]
 
     def some(way, data):
@@ -307,7 +307,7 @@ def window(r):
 
 
 def notrack(r):
-    """NOTRACK: flows, ALIVE when idle, a resync on demand; losses are nobody's business."""
+    """NOTRACK: flows, ALIVE when idle, a resync on demand; nobody repairs losses."""
     r.mode = "NOTRACK"
     r.network()
     r.start("A")

@@ -29,9 +29,9 @@ fn main() -> io::Result<()> {
             let (name, bytes) = (format!("{target} {}", sample.name), &sample.bytes[..]);
             write(dir, target, &name, &[bytes])?;
             write(dir, "attr", &name, &[bytes])?;
-            // A size in front.
+            // This target reads a buffer size in front of the message.
             write(dir, "text", &name, &[&[120, 1], bytes])?;
-            // The attributes alone, and what is in the first of them, which is a tuple.
+            // The attributes alone, and the inside of the first one, which is a tuple.
             write(dir, "attr", &format!("{name} attributes"), &[bytes.get(20..).unwrap_or_default()])?;
             let tuple = bytes.get(24..72.min(bytes.len())).unwrap_or_default();
             write(dir, "attr", &format!("{name} tuple"), &[tuple])?;

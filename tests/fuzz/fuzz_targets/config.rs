@@ -1,5 +1,5 @@
-//! A configuration file of any bytes: no panic, remarks that can be printed, and a configuration that is
-//! accepted is printed as a file that means the same.
+//! A configuration file of any bytes: no panic, every remark can be printed, and a configuration that is
+//! accepted prints as a file that means the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -11,7 +11,7 @@ fuzz_target!(|data: &[u8]| {
     let lines = loaded.report.lines("file").to_string();
     assert_eq!(lines.is_empty(), loaded.report.remarks().is_empty());
     assert_eq!(loaded.report.by_severity("file").len(), lines.lines().count());
-    // A reason is given for every refusal.
+    // A refusal always comes with a reason.
     assert!(loaded.config.is_some() || !lines.is_empty());
     let Some(config) = loaded.config else { return };
     let printed = config::print(&config);

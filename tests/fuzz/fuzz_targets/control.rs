@@ -1,5 +1,5 @@
-//! Control clients and command lines of any bytes: a request is four bytes that are known, everything else closes
-//! the connection or waits, and nothing of it panics.
+//! Control clients and command lines of any bytes: a request is four known bytes; anything else closes the
+//! connection or waits for more, and none of it panics.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -59,7 +59,7 @@ fuzz_target!(|data: &[u8]| {
                 let [(_, what)] = asked[..] else { panic!("{asked:?}") };
                 assert_eq!(matches!(what, Asked::Known { .. }), Request::from_code(code).is_some());
             }
-            // Too little, and then the end: said once. Nothing at all is nothing to say.
+            // Too few bytes and then the end are reported once; no bytes at all need no report.
             None if half && !data.is_empty() => assert!(matches!(asked[..], [(_, Asked::Short)])),
             None => assert!(asked.is_empty()),
         }
@@ -73,7 +73,7 @@ fuzz_target!(|data: &[u8]| {
         let shown =
             Shown { internal: &b.caches.internal, caches: Some(&b.caches), machine: None, now: b.now };
         while b.server.settle(&shown) {}
-        // The client goes; what it leaves half said is nobody else's.
+        // The client goes away; the rest of its request must not be taken for anybody else's.
         drop(stream);
         for token in 0..Server::TOKENS {
             b.server.ready(token, b.now, &mut b.reactor).expect("no error of the system");

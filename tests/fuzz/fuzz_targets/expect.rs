@@ -1,5 +1,5 @@
-//! The bytes of one message as an expectation: every accessor, and the same values in JSON and line; as
-//! counters too, whose messages are read by the same walk.
+//! The bytes of one message as an expectation: every accessor, and the same values in JSON and in the line.
+//! Also as counters, whose messages are read by the same walk.
 #![no_main]
 
 #[path = "../../../wire/tests/common/mod.rs"]

@@ -1,5 +1,5 @@
-//! The bytes of one message as a flow: every accessor, a request made of the answers, and the same values in
-//! JSON, line and saved command.
+//! The bytes of one message as a flow: every accessor, a request made from what they return, and the same
+//! values in JSON, line and saved command.
 #![no_main]
 
 #[path = "../../../wire/tests/common/mod.rs"]

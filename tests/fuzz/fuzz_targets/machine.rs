@@ -1,5 +1,5 @@
-//! The protocol machine and a peer that sends anything at any time: no panic, no datagram that does not fit, no
-//! cache beyond its limit, and the machine comes to rest.
+//! The protocol machine with a peer that sends anything at any time: no panic, no datagram that is too large,
+//! no cache beyond its limit, and the machine comes to rest in the end.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -15,7 +15,7 @@ struct Nobody;
 impl Host for Nobody {
     fn notice(&mut self, _: Notice) {}
     fn inject_flow(&mut self, _: Event, flow: &Flow) {
-        // What reaches the kernel can be named.
+        // A flow without these could not be named to the kernel.
         assert!(flow.orig.src.is_some() && flow.orig.dst.is_some());
     }
     fn inject_expect(&mut self, _: Event, _: &Expect) {}
@@ -53,7 +53,7 @@ fuzz_target!(|data: &[u8]| {
     while let [op, arg, more @ ..] = rest {
         rest = more;
         match op % 8 {
-            // A datagram as it is, or one with a header that is right.
+            // A datagram of any bytes, or one with a correct header.
             0 | 1 => {
                 let (bytes, more) = rest.split_at(usize::from(*arg).min(rest.len()));
                 rest = more;
@@ -100,7 +100,7 @@ fuzz_target!(|data: &[u8]| {
         let stats = m.stats();
         assert!(stats.received <= u64::MAX / 2);
     }
-    // With time and a network that takes everything it says less and less, and then waits.
+    // Given time and a network that takes everything, it sends less and less, and finally only waits.
     let mut quiet = false;
     for _ in 0..100 {
         now += 1000;

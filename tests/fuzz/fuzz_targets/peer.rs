@@ -1,5 +1,5 @@
-//! A datagram or a stream from a peer: the cutting ends, what is read is written and read again, and reading
-//! twice over any cut of a stream gives the same messages.
+//! A datagram or a stream from a peer: cutting it into messages ends, what was read can be written and read
+//! again, and a stream gives the same messages wherever it is cut.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
         body(&m);
     }
     stream(data);
-    // The attributes again with a header that is right, so that all the fuzzing goes into them.
+    // Once more behind a correct header, so that all the fuzzing goes into the attributes.
     flow(data);
     expect(data);
 });
@@ -28,7 +28,7 @@ fn body(m: &Message<'_>) {
         let n = header::encode_control(&mut buf, m.flags, m.seq, Some((from, to)));
         assert_eq!(n, Some(header::CONTROL_LEN));
         let again = Messages::new(&buf).next().map(|m| m.map(|m| (m.flags, m.seq, m.range())));
-        // Without a flag that has a range it is sixteen bytes all the same, and read as such.
+        // Without a flag that carries a range, the sixteen bytes are still there and are read as a range.
         assert_eq!(again, Some(Ok((m.flags, m.seq, Some((from, to))))));
     }
     match m.kind() {
@@ -38,13 +38,13 @@ fn body(m: &Message<'_>) {
     }
 }
 
-/// A message's attributes are walked to the end or to the first error.
+/// Walks a message's attributes to the end or to the first error.
 fn walk(body: &[u8]) {
     assert!(attr::PeerAttrs::new(body).count() <= body.len() / attr::PEER_ATTR_HDR + 1);
 }
 
-/// What can be read can be written, and what was written reads back as itself from then on. (The first time
-/// something may get lost: ports of protocols that have none, names that are too long to send.)
+/// What can be read can be written, and from then on it reads back unchanged. (The first time something may
+/// get lost: ports of protocols that have none, names that are too long to send.)
 fn flow(body: &[u8]) {
     walk(body);
     let Ok(f) = Flow::decode(body) else { return };
@@ -54,7 +54,7 @@ fn flow(body: &[u8]) {
     let mut buf2 = [0x5a; MESSAGE_MAX];
     let n2 = again.encode(&mut buf2, Event::New, 0, 1, EVERYTHING).expect("MESSAGE_MAX is enough");
     assert_eq!(buf[..n], buf2[..n2]);
-    // Merging what is there already changes nothing.
+    // Merging in what is already there changes nothing.
     let mut merged = f;
     merged.merge(&f);
     assert_eq!(merged, f);
@@ -71,7 +71,7 @@ fn expect(body: &[u8]) {
     assert_eq!(buf[..n], buf2[..n2]);
 }
 
-/// Byte by byte or at once: the same messages.
+/// Fed byte by byte or all at once, a stream gives the same messages.
 fn stream(data: &[u8]) {
     let cut = |mut bytes: &[u8]| {
         let (mut seqs, mut lost) = (Vec::new(), false);
@@ -92,7 +92,7 @@ fn stream(data: &[u8]) {
     };
     let (whole, lost, _) = cut(data);
     if lost {
-        return; // the framing is gone, and where depends on what has arrived
+        return; // the framing is lost, and where that shows depends on what has arrived
     }
     let (mut pending, mut seqs) = (Vec::new(), Vec::new());
     for b in data {

@@ -1,4 +1,4 @@
-//! `-I`, `-A`, `-U`, `-R`: the same table and the same words as by the original, from the same start.
+//! `-I`, `-A`, `-U`, `-R`: from the same start, the same table and the same words as from the original.
 
 use crate::compare::{same, sorted, without_timeouts, without_value};
 use crate::deleting::said;
@@ -6,7 +6,7 @@ use crate::flow::{Flow, lasting};
 use crate::lab::{self, By, Output, Verdicts, conntrack};
 use crate::selectors::{MIXED, SELECTORS, Selector};
 
-/// What most cases start from.
+/// The flows that most cases start from.
 const START: &[&str] = &[
     "-I -t 2001 -p tcp -s 10.0.0.1 -d 10.0.0.2 --sport 1000 --dport 80 --state ESTABLISHED -u SEEN_REPLY,ASSURED -m 5",
     "-I -t 2301 -p udp -s 10.0.0.1 -d 10.0.0.2 --sport 5000 --dport 53",
@@ -20,7 +20,7 @@ const START: &[&str] = &[
 
 /// Command lines that both programs carry out alike.
 const CASES: &[&str] = &[
-    // Creation: what is there already, what the kernel refuses, what it changes.
+    // Creation: flows that exist already, what the kernel refuses, what it changes.
     "-I -t 100 -p udp -s 10.0.0.1 -d 10.0.0.2 --sport 5000 --dport 53",
     "-I -t 100 -p udp -s 10.0.0.2 -d 10.0.0.1 --sport 53 --dport 5000",
     "-I -t 100 -p udp -s 10.0.0.1 -d 10.0.0.2 --sport 5000 --dport 53 -w 5",
@@ -70,7 +70,7 @@ const CASES: &[&str] = &[
     "-U -p udp -s 10.0.0.6 --label-del one",
     "-U -p udp -s 10.0.0.6 --label-del",
     "-U -p udp -l one -m 1 -f ipv4",
-    // Deletion with a key of everything, and of what is not there.
+    // Deletion with a complete key, and of flows that do not exist.
     "-D -p dccp -s 10.0.0.1 -d 10.0.0.2 --sport 1 --dport 2",
     "-D -p dccp -s 10.0.0.1 -d 10.0.0.2 --sport 1 --dport 3",
     "-D -p udp -s 10.0.0.7 -d 10.0.0.2 --sport 5000 --dport 53",
@@ -81,7 +81,7 @@ const FILES: &[&str] = &[
     "-I -t 100 -p udp -s 10.0.0.1 -d 10.0.0.2 --sport 9 --dport 53\n-D -s 10.0.0.7\n-U -p udp -s 10.0.0.1 --sport 9 -m 3\n",
     "-D -s fd00::1\n-A -t 100 -p dccp -s fd00::1 -d fd00::2 --sport 9 --dport 2 --state OPEN --role client\n",
     "-F\n-I -t 100 -p udp -s 10.0.0.1 -d 10.0.0.2 --sport 5000 --dport 53 -w 3\n",
-    // The second line fails: the first stays done, the third is not reached.
+    // The second line fails: the first has taken effect, the third is not reached.
     "-D -p dccp\n-I -t 100 -p udp -s 10.0.0.1 -d 10.0.0.2 --sport 5000 --dport 53\n-F\n",
 ];
 
@@ -114,7 +114,7 @@ pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
     for file in FILES {
         let run = |by: By| {
             let mut o = lab::run(by.path(), "-R -", file);
-            // Ours names the line that failed.
+            // zct names the line that failed.
             if let Some((message, _)) = o.err.split_once(" (-:") {
                 o.err = format!("{message}\n");
             }
@@ -141,7 +141,7 @@ pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
     Ok(())
 }
 
-/// A file that loads every kind of flow leaves what the original leaves.
+/// A file that loads every kind of flow leaves the table that the original leaves.
 fn everything() -> Result<(), String> {
     let original = ran("--label-add", MIXED, || conntrack(By::Original, "-C"))?;
     let file = MIXED.join("\n");
@@ -150,19 +150,19 @@ fn everything() -> Result<(), String> {
         return Err(ours.output.wrong("failed"));
     }
     same("the table", &lasting(&original.after), &lasting(&ours.after))?;
-    // And what is saved loads again to the same table, but for labels, which the format has not.
+    // What is saved loads again to the same table, except for labels, which the format does not have.
     let saved = conntrack(By::Ours, "-L -o save");
     let again = ran("", &[], || lab::run(By::Ours.path(), "-R -", &saved.out))?;
     let saved_again = conntrack(By::Ours, "-L -o save");
     if again.output.code != Some(0) || !again.output.err.is_empty() {
         return Err(again.output.wrong("loading what was saved"));
     }
-    // Loading turns the order within a bucket round.
+    // Loading reverses the order within a bucket.
     let [saved, again] = [&saved, &saved_again].map(|o| sorted(&without_timeouts(&o.out)));
     same("saved", &saved, &again)
 }
 
-/// As release 1.4.9; the installed one changes nothing and counts 0.
+/// Release 1.4.9 is the standard here; the installed one changes nothing and counts 0.
 fn add_again() -> Result<(), String> {
     let line = "-A -t 100 -p udp -s 10.0.0.1 -d 10.0.0.2 --sport 5000 --dport 53 -m 8";
     let ours = ran(line, START, || conntrack(By::Ours, line))?;
@@ -174,8 +174,8 @@ fn add_again() -> Result<(), String> {
     Ok(())
 }
 
-/// The kernel wants the role with the state, and `--role` is illegal here: refused, and said as release 1.4.9
-/// says it. The installed one prints the old flow and counts it.
+/// The kernel wants the role along with the state, and `--role` is illegal here: zct refuses it in the words
+/// of release 1.4.9. The installed one prints the old flow and counts it.
 fn dccp_state() -> Result<(), String> {
     let line = "-U -p dccp -s 10.0.0.1 --state CLOSING";
     let ours = ran(line, START, || conntrack(By::Ours, line))?;
@@ -186,7 +186,7 @@ fn dccp_state() -> Result<(), String> {
     Ok(())
 }
 
-/// Whether these options select with `-U`, where some of them set instead, and others are illegal.
+/// Whether these options select with `-U`; some of them set something instead, and others are illegal.
 fn updates(s: &Selector) -> bool {
     let nat_address = ["-n ", "-g "].iter().any(|o| s.line.contains(o));
     let other = ["-m", "-u", "-w", "-zone", "--state", "-j", "-p gre"].iter().any(|o| s.line.contains(o));
@@ -194,7 +194,7 @@ fn updates(s: &Selector) -> bool {
         || ["", "-f ipv4", "-f ipv6", "-n", "-g", "-l one"].contains(&s.line)
 }
 
-/// Exactly the flows that are meant get mark 77, those in zones too (W13).
+/// Exactly the intended flows get mark 77, those in zones too (W13).
 fn marked(all: &[Flow], s: &Selector, line: &str) -> Result<(), String> {
     let labels = lab::seed_for(line, MIXED)?;
     let output = conntrack(By::Ours, line);

@@ -1,9 +1,9 @@
-//! When two outputs are the same although time has passed between them.
+//! When two outputs count as the same although time has passed between them.
 
-/// Tells how `ours`, printed between `before` and `after` by the other program, differs from both.
+/// Tells how `ours` differs from both `before` and `after`, which the other program printed around it.
 ///
-/// Numbers that time changes (timeouts, ages) lie between the other program's, all else is the same byte for
-/// byte: nothing is masked, and no clock decides.
+/// Numbers that change with time (timeouts, ages) have to lie between the other program's; everything else
+/// has to be equal byte for byte. Nothing is masked, and no clock decides.
 pub(crate) fn between(before: &str, ours: &str, after: &str) -> Result<(), String> {
     let lines = [before, ours, after].map(|text| text.split_inclusive('\n').collect::<Vec<_>>());
     for n in 0..lines.iter().map(Vec::len).max().unwrap_or(0) {
@@ -33,13 +33,13 @@ fn line_between(before: &str, ours: &str, after: &str) -> bool {
         })
 }
 
-/// A number as it compares: leading zeros do not count, a longer one is larger.
+/// A number in a form that compares: leading zeros do not count, and a longer one is larger.
 fn number(text: &str) -> (usize, &str) {
     let text = text.trim_start_matches('0');
     (text.len(), text)
 }
 
-/// Runs of decimal digits, and what is between them.
+/// Splits a line into runs of decimal digits and what is between them.
 fn pieces(line: &str) -> Vec<&str> {
     let mut out = Vec::new();
     let mut rest = line;
@@ -53,7 +53,7 @@ fn pieces(line: &str) -> Vec<&str> {
     out
 }
 
-/// The line with `T` for its timeout, in any format: for the same flow made twice, once for each program.
+/// The line with `T` for its timeout, in any format: for a flow that is made twice, once for each program.
 pub(crate) fn without_timeout(line: &str) -> String {
     if let Some((head, tail)) = line.split_once("<timeout>") {
         let tail = tail.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -80,13 +80,13 @@ pub(crate) fn without_timeout(line: &str) -> String {
     words.join(" ")
 }
 
-/// The same for every line.
+/// The text with `T` for the timeout in every line.
 pub(crate) fn without_timeouts(text: &str) -> String {
     text.split_inclusive('\n').map(without_timeout).collect()
 }
 
-/// The text with `…` for what follows `key` up to a blank, a line end or a closing bracket: for ids and the
-/// like, which are new in every run.
+/// The text with `…` for what follows `key` up to a blank, a line end or a closing bracket: for ids and other
+/// values that are new in every run.
 pub(crate) fn without_value(text: &str, key: &str) -> String {
     let mut parts = text.split(key);
     let mut out = parts.next().unwrap_or_default().to_owned();
@@ -99,14 +99,14 @@ pub(crate) fn without_value(text: &str, key: &str) -> String {
     out
 }
 
-/// The lines in order: for outputs whose order is nobody's promise.
+/// The lines sorted: for outputs whose order nobody promises.
 pub(crate) fn sorted(text: &str) -> String {
     let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
     lines.sort_unstable();
     lines.concat()
 }
 
-/// Equal texts, or the first line that differs.
+/// Fails at the first line in which two texts differ.
 pub(crate) fn same(what: &str, original: &str, ours: &str) -> Result<(), String> {
     between(original, ours, original).map_err(|e| format!("{what}: {e}"))
 }

@@ -1,4 +1,4 @@
-//! `-D` and `-F`: what is left is what an own filter says, and what the original leaves.
+//! `-D` and `-F`: what is left is what this test's own filter says, and what the original leaves.
 
 use crate::compare::{same, sorted, without_timeouts, without_value};
 use crate::flow::{Flow, lasting};
@@ -23,13 +23,13 @@ impl Ran {
         Ok(Ran { output, labels, after: Flow::all(&lab::table()?)? })
     }
 
-    /// The flows that were there, of all that can be.
+    /// The flows out of `all` that were there before the command.
     fn before<'a>(&self, all: &'a [Flow]) -> impl Iterator<Item = &'a Flow> {
         let labels = self.labels;
         all.iter().filter(move |f| labels || f.get("labels").is_empty())
     }
 
-    /// Exactly the flows that are meant are gone, and exit code and summary say how many.
+    /// Exactly the intended flows are gone, and the exit code and the summary say how many.
     fn deleted(&self, all: &[Flow], means: fn(&Flow) -> bool) -> Result<(), String> {
         let left = lasting(self.before(all).filter(|f| !means(f)));
         let count = self.before(all).filter(|f| means(f)).count();
@@ -41,7 +41,7 @@ impl Ran {
     }
 }
 
-/// The summary, the exit code and the number of lines are those of `count` flows.
+/// The summary, the exit code and the number of lines fit `count` flows.
 pub(crate) fn said(o: &Output, count: usize, what: &str) -> Result<(), String> {
     let summary = format!("conntrack v… (conntrack-tools): {count} flow entries {what}.\n");
     if o.err != summary || o.code != Some(i32::from(count == 0)) || o.out.lines().count() != count {
@@ -50,13 +50,13 @@ pub(crate) fn said(o: &Output, count: usize, what: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The output without what is new in each run.
+/// The output with the values hidden that are new in every run.
 fn masked(o: &Output) -> String {
     let text = tcp_states(&without_timeouts(&o.out));
     without_value(&without_value(&text, "id="), "<id>")
 }
 
-/// Both programs leave the same table and say the same, lines in any order.
+/// Both programs leave the same table and print the same lines, in any order.
 fn alike(original: &Ran, ours: &Ran) -> Result<(), String> {
     if (original.output.code, &original.output.err) != (ours.output.code, &ours.output.err) {
         return Err(format!("{}\n{}", original.output.wrong("the original"), ours.output.wrong("ours")));
@@ -65,13 +65,13 @@ fn alike(original: &Ran, ours: &Ran) -> Result<(), String> {
     same("printed", &sorted(&masked(&original.output)), &sorted(&masked(&ours.output)))
 }
 
-/// Deletes by every selection.
+/// Deletes by every kind of selection.
 pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
     lab::seed(MIXED)?;
     let before = Flow::all(&lab::table()?)?;
     for (n, s) in SELECTORS.iter().enumerate().filter(|(_, s)| s.delete != Original::Illegal) {
         let line = format!("-D {} {}", s.line, FORMATS[n % FORMATS.len()]);
-        // Asking for all the kernel can do is where a kernel can do the most harm.
+        // Asking for everything the kernel can do is where a kernel can do the most harm.
         let always = if s.reaches_planner() { "--kernel-filter=always" } else { "" };
         let ours = Ran::new(By::Ours, &format!("{line} {always}"))?;
         v.add(format_args!("{line} {always} deletes what is meant"), ours.deleted(&before, s.means));
@@ -97,11 +97,11 @@ pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
     flush(v, &before)
 }
 
-/// `--dry-run` names what is meant, and leaves all.
+/// `--dry-run` names the intended flows and leaves everything in place.
 fn would_delete(line: &str, before: &[Flow], means: fn(&Flow) -> bool) -> Result<(), String> {
     let output = conntrack(By::Ours, &format!("{line} -o extended,id"));
     let listed = Flow::all(&output.out).map_err(|e| output.wrong(e))?;
-    // Labels are not shown here.
+    // Labels are not shown here, so only the tuples are compared.
     let tuples = |flows: &mut dyn Iterator<Item = &Flow>| {
         let mut lines: Vec<String> = flows.map(|f| without_value(&f.lasting(), " labels=")).collect();
         lines.iter_mut().for_each(|l| *l = l.replace(" labels=…", ""));

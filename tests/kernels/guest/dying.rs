@@ -1,7 +1,7 @@
-//! `-L dying`: flows that are gone but whose last event a listener has not got yet.
+//! `-L dying`: flows that have ended but whose last event has not reached a listener yet.
 //!
-//! The kernel keeps them for listeners that ask for reliable delivery. Such a one is conntrackd; stopped, and
-//! with a small buffer, it takes a few events and leaves the others waiting.
+//! The kernel keeps them for listeners that ask for reliable delivery. conntrackd is one; stopped, and with a
+//! small buffer, it takes a few events and leaves the others waiting.
 
 use crate::compare::without_value;
 use crate::events::subscribed;
@@ -31,14 +31,14 @@ struct Daemon(Child);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // SIGKILL ends it although it is stopped.
+        // SIGKILL ends it even though it is stopped.
         _ = self.0.kill();
         _ = self.0.wait();
     }
 }
 
 pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
-    // The kernel prepares for events when a flow is made, and by default only while somebody listens.
+    // The kernel attaches what events need when a flow is made, and by default only while somebody listens.
     lab::sysctl("net.netfilter.nf_conntrack_events", "1")?;
     lab::seed(MIXED)?;
     let table = Flow::all(&lab::table()?)?;
@@ -77,7 +77,7 @@ pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
     lab::until("all have died", || lab::count() == Ok(0))
 }
 
-/// The flow at which the kernel interrupts a dump has one user more, and our larger buffer holds more flows
+/// The flow at which the kernel interrupts a dump has one more user, and our larger buffer holds more flows
 /// between two interruptions.
 fn without_users(text: &str) -> String {
     without_value(&without_value(text, " use="), "<use>")

@@ -1,4 +1,4 @@
-//! `-E`: both programs listen to the same events and print the same.
+//! `-E`: both programs listen to the same events and print the same lines.
 
 use crate::compare::same;
 use crate::lab::{self, By, Output, Verdicts, mask_release};
@@ -34,7 +34,7 @@ const CASES: &[&str] = &[
     "-E -b 100000",
 ];
 
-/// Changes made by a program. One line at most may set a mark with `-U` (the original uses the last one's).
+/// Changes made by a program. At most one line may set a mark with `-U` (the original uses the last one's).
 const CHANGES: &str = "\
 -I -t 300 -p tcp -s 10.0.0.1 -d 10.0.0.2 --sport 1000 --dport 80 --state ESTABLISHED -u SEEN_REPLY,ASSURED -m 5
 -I -t 300 -p udp -s 10.0.0.1 -d 10.0.0.2 --sport 5000 --dport 53
@@ -54,7 +54,7 @@ const CHANGES: &str = "\
 -F
 ";
 
-/// A program that listens, with its output in files; ended when dropped.
+/// A listening program with its output in files; ended when dropped.
 pub(crate) struct Listener {
     child: Child,
     out: String,
@@ -75,7 +75,7 @@ impl Listener {
         Ok(Listener { child, out, err })
     }
 
-    /// Waiting for events: the scheduler shows it asleep.
+    /// Whether it waits for events, in which case the scheduler shows it asleep.
     pub(crate) fn sleeps(&self) -> bool {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
@@ -91,13 +91,13 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // Already gone after stop().
+        // It has ended already if stop() was called.
         _ = self.child.kill();
         _ = self.child.wait();
     }
 }
 
-/// Sockets that have joined groups, and bytes that wait in them.
+/// The number of sockets that have joined groups, and of bytes that wait in them.
 pub(crate) fn subscribed() -> (usize, usize) {
     let text = fs::read_to_string("/proc/net/netlink").unwrap_or_default();
     let rows = text.lines().skip(1).map(|l| l.split_whitespace().collect::<Vec<_>>());
@@ -106,8 +106,8 @@ pub(crate) fn subscribed() -> (usize, usize) {
     joined.fold((0, 0), |(n, bytes), r| (n + 1, bytes + r[4].parse::<usize>().unwrap_or(1)))
 }
 
-/// Has pairs of listeners print what `act` causes. Nothing sleeps for a time: listeners are there when the
-/// kernel shows their groups, and are done when they wait with nothing left to read.
+/// Has pairs of listeners print what `act` causes. Nothing sleeps for a fixed time: listeners are ready when
+/// the kernel shows their groups, and are done when they wait with nothing left to read.
 pub(crate) fn listen(
     lines: &[&str],
     act: impl FnOnce() -> Result<(), String>,
@@ -128,8 +128,8 @@ pub(crate) fn listen(
         .collect::<Result<Vec<_>, String>>()
 }
 
-/// What only one program can know, or knows by luck: when it got the event and which program caused it; and
-/// the words that the original prints behind `</flow>`, which is no XML (W17).
+/// Hides what only one program can know, or knows by chance: when it got the event, and which program caused
+/// it. Also hides the words that the original prints after `</flow>`, which are not XML (W17).
 fn masked(text: &str) -> String {
     let mut out = String::new();
     for line in tcp_states(text).lines() {
@@ -155,7 +155,7 @@ fn masked(text: &str) -> String {
     out
 }
 
-/// Both say the same and end the same way.
+/// Both print the same and end in the same way.
 pub(crate) fn alike([original, ours]: &[Output; 2]) -> Result<(), String> {
     if (original.code, &original.err) != (ours.code, &ours.err) {
         return Err(format!("{}\n{}", original.wrong("the original"), ours.wrong("ours")));
@@ -184,7 +184,7 @@ pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
         let seen = if pair[1].out.is_empty() { Err(pair[1].wrong("no event was seen")) } else { Ok(()) };
         v.add(line, seen.and(alike(pair)));
     }
-    // The kernel's own events, and those of programs, have to be among them.
+    // The kernel's own events and those caused by programs must both be among them.
     let all = &outputs[0][1].out;
     for what in
         ["[NEW] dccp", "[DESTROY] dccp", "TIME_WAIT", "[ASSURED]", "[USERSPACE]", "icmp", "zone=7", "fd00::1"]

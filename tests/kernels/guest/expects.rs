@@ -25,7 +25,7 @@ const KEY: &str =
 pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
     must(By::Original.path(), "-F", "")?;
     lab::nft(HELPER)?;
-    // Events for all flows, not for those only that begin while somebody listens.
+    // Have events for all flows, not only for those that begin while somebody listens.
     lab::sysctl("net.netfilter.nf_conntrack_events", "1")?;
     let mut ftp = Tcp::open(21)?;
     let lines = ["-E expect", "-E expect -o xml", "-E expect -o timestamp"];
@@ -76,7 +76,7 @@ pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
     must(By::Original.path(), "-F", "").map(drop)
 }
 
-/// As release 1.4.9: the installed one cannot create expectations for TCP.
+/// Release 1.4.9 is the standard here: the installed one cannot create expectations for TCP.
 fn create(ftp: &Tcp) -> Result<(), String> {
     let port = ftp.client.local_addr().map_err(|e| e.to_string())?.port();
     let masks =

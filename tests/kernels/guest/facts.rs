@@ -1,5 +1,5 @@
 //! What this kernel does with filters that zct must not trust: printed beside the verdicts, so that a run
-//! shows which faults the other checks were made under (ctnetlink.md §4).
+//! shows under which faults the other checks were made (ctnetlink.md §4).
 
 use crate::lab::{self, By, Verdicts};
 use std::ops::ControlFlow;
@@ -19,7 +19,7 @@ const FLOWS: &[&str] = &[
     "-I -t 100 -p udp -s fd00::2 -d fd00::9 --sport 1 --dport 2",
 ];
 
-/// The flows of an answer: zone, and the last byte of the source address.
+/// The flows in an answer: their zone, and the last byte of their source address.
 #[derive(Default)]
 struct Answer(Vec<(u16, u8)>);
 
@@ -75,7 +75,7 @@ pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
     let sources = ask(source_v6, &[(0, 1)], &[(0, 2)])?;
     println!("note  asked for an IPv6 source address, it {sources}");
     let told = lab::run(lab::ZCT, "-L -p udp -s 10.0.0.1 --kernel-filter=always --explain", "");
-    // Without it the checks of the planner would check nothing.
+    // If zct did not ask the kernel for it, the checks of the planner would check nothing.
     let asks = told.out.contains("original source 10.0.0.1");
     v.add("zct asks this kernel for tuples", if asks { Ok(()) } else { Err(told.wrong("it does not")) });
     let inverts = lab::run(lab::ZCT, "-L -s fd00::1 -w 1 --kernel-filter=always --explain", "");

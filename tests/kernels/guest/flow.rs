@@ -1,4 +1,4 @@
-//! Flows as the original lists them, read without any of zct's code: what the checks judge by.
+//! Flows as the original lists them, read without any of zct's code: the yardstick of the checks.
 
 use crate::compare::{without_timeout, without_value};
 use std::collections::BTreeMap;
@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 pub(crate) struct Flow {
     /// The line, with its newline.
     pub(crate) line: String,
-    /// Layer 3: 2 or 10.
+    /// The number of the layer 3 protocol: 2 or 10.
     pub(crate) family: u8,
-    /// Layer 4.
+    /// The number of the layer 4 protocol.
     pub(crate) proto: u8,
     /// The state, where the protocol has one.
     pub(crate) state: String,
@@ -34,7 +34,8 @@ impl Flow {
         for word in words {
             if let Some((key, value)) = word.split_once('=') {
                 addresses += u32::from(key == "src");
-                // Ports, keys and counters come in each direction; what follows the reply is there once.
+                // Ports, keys and counters stand once in each direction; what follows the reply stands once
+                // in all.
                 let side = if addresses < 2 { &mut flow.orig } else { &mut flow.reply };
                 side.insert(key.to_owned(), value.to_owned());
                 flow.all.insert(key.to_owned(), value.to_owned());
@@ -47,7 +48,7 @@ impl Flow {
         if addresses == 2 { Ok(flow) } else { Err(wrong()) }
     }
 
-    /// The flow under another line.
+    /// The same flow with another line.
     pub(crate) fn with_line(&self, line: String) -> Flow {
         Flow { line, ..self.clone() }
     }
@@ -57,22 +58,22 @@ impl Flow {
         text.split_inclusive('\n').map(Flow::parse).collect()
     }
 
-    /// A field of the original direction; empty when it is not there.
+    /// A field of the original direction; empty when absent.
     pub(crate) fn orig(&self, key: &str) -> &str {
         self.orig.get(key).map_or("", String::as_str)
     }
 
-    /// A field of the reply direction.
+    /// A field of the reply direction; empty when absent.
     pub(crate) fn reply(&self, key: &str) -> &str {
         self.reply.get(key).map_or("", String::as_str)
     }
 
-    /// A field that stands there once.
+    /// A field that stands once in the line.
     pub(crate) fn get(&self, key: &str) -> &str {
         self.all.get(key).map_or("", String::as_str)
     }
 
-    /// The mark.
+    /// The connection mark; 0 when none is shown.
     pub(crate) fn mark(&self) -> u32 {
         self.get("mark").parse().unwrap_or(0)
     }
@@ -87,15 +88,15 @@ impl Flow {
         self.flags.iter().any(|f| f == flag)
     }
 
-    /// The original direction is answered by another address or port than it was sent to or from.
+    /// Whether an address or port of the reply differs from its counterpart in the original direction.
     pub(crate) fn translated(&self, sent: &str, answered: &str, ports: [&str; 2]) -> bool {
         self.orig(sent) != self.reply(answered) || self.orig(ports[0]) != self.reply(ports[1])
     }
 
-    /// The line without what is new each time the flow is made: timeout, id and users.
+    /// The line without what is new each time a flow is made: timeout, id and users.
     pub(crate) fn lasting(&self) -> String {
         let line = without_timeout(&self.line);
-        // The first id may be that of a ping.
+        // The first id may be that of a ping, so the last one counts.
         match line.rsplit_once(" use=") {
             Some((head, tail)) => {
                 let tail = tail.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -106,7 +107,7 @@ impl Flow {
     }
 }
 
-/// The flows by what lasts of them, in order.
+/// The lasting parts of some flows, sorted.
 pub(crate) fn lasting<'a>(flows: impl IntoIterator<Item = &'a Flow>) -> String {
     let mut lines: Vec<String> = flows.into_iter().map(Flow::lasting).collect();
     lines.sort_unstable();

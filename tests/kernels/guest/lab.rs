@@ -7,17 +7,17 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Where run.sh puts what is under test: `zct`, and `conntrack`, which is a symbolic link to it.
+/// Where run.sh puts the program under test: `zct`, and `conntrack` as a symbolic link to it.
 pub(crate) const ZCT: &str = "/zct/zct";
 const OURS: &str = "/zct/conntrack";
-/// How long something may take that has to come, on a machine that has other work. No verdict depends on it
-/// but "it never came".
+/// How long to wait for something that has to come, on a machine that has other work. The only verdict that
+/// depends on it is "it never came".
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Which `conntrack`.
+/// Which of the two programs to run as `conntrack`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
-    /// Debian's.
+    /// Debian's conntrack.
     Original,
     /// zct, called through a link named `conntrack`.
     Ours,
@@ -32,7 +32,7 @@ impl By {
     }
 }
 
-/// What a program said and how it ended. Releases are masked: `conntrack v…`.
+/// What a program printed, and how it ended. The release in `conntrack v…` is masked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Output {
     pub(crate) code: Option<i32>,
@@ -41,7 +41,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// An error that shows what was said.
+    /// An error message that includes the output.
     pub(crate) fn wrong(&self, what: impl Display) -> String {
         format!("{what}\n  exit {:?}\n  stdout {:?}\n  stderr {:?}", self.code, self.out, self.err)
     }
@@ -59,12 +59,12 @@ pub(crate) fn mask_release(text: &str) -> String {
     out
 }
 
-/// Runs any program; words are separated by blanks, and nothing is quoted.
+/// Runs any program; spaces separate the words, and nothing is quoted.
 pub(crate) fn run(path: &str, line: &str, input: &str) -> Output {
     finish(Command::new(path).args(line.split_whitespace()), input)
 }
 
-/// Runs `conntrack LINE` as a user who may do nothing.
+/// Runs `conntrack LINE` as a user without any privileges.
 pub(crate) fn as_nobody(by: By, line: &str) -> Output {
     finish(Command::new(by.path()).args(line.split_whitespace()).uid(65534).gid(65534), "")
 }
@@ -77,7 +77,7 @@ fn finish(command: &mut Command, input: &str) -> Output {
         Err(e) => return failed(e),
     };
     if let Some(mut stdin) = child.stdin.take() {
-        // A program that does not read its input is judged by what it says.
+        // A program need not read all its input; its output is what is judged.
         _ = stdin.write_all(input.as_bytes());
     }
     match child.wait_with_output() {
@@ -106,7 +106,7 @@ pub(crate) fn nft(rules: &str) -> Result<(), String> {
     must("nft", "-f -", &format!("flush ruleset\n{rules}")).map(drop)
 }
 
-/// Flows in the table, as the kernel counts them.
+/// Number of flows in the table, as the kernel counts them.
 pub(crate) fn count() -> Result<usize, String> {
     let path = "/proc/sys/net/netfilter/nf_conntrack_count";
     let text = fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
@@ -119,8 +119,8 @@ pub(crate) fn sysctl(name: &str, value: &str) -> Result<(), String> {
     fs::write(&path, value).map_err(|e| format!("{path}: {e}"))
 }
 
-/// Empties the table and fills it with these `-I` lines, by the original in one go; but for lines with labels,
-/// which crash it unless they are alone.
+/// Empties the table and fills it from these `-I` lines. The original loads them in one go, except for lines
+/// with labels, which crash it unless they are alone.
 pub(crate) fn seed(lines: &[&str]) -> Result<(), String> {
     let (labelled, plain): (Vec<&str>, Vec<&str>) = lines.iter().partition(|l| has_labels(l));
     must(By::Original.path(), "-R -", &format!("-F\n{}\n", plain.join("\n")))?;
@@ -137,8 +137,8 @@ fn has_labels(line: &str) -> bool {
     line.contains("--label")
 }
 
-/// The same for one command line. Flows with labels take a process each, so they are there only if it is about
-/// labels; tells whether they are.
+/// As [`seed`], for one command line. Flows with labels take a process each, so they are made only if the
+/// command is about labels; returns whether they were.
 pub(crate) fn seed_for(command: &str, lines: &[&str]) -> Result<bool, String> {
     let labels = has_labels(command) || command.contains("-l ");
     let lines: Vec<&str> = lines.iter().copied().filter(|l| labels || !has_labels(l)).collect();
@@ -150,7 +150,7 @@ pub(crate) fn table() -> Result<String, String> {
     must(By::Original.path(), "-L -o extended,id,labels", "")
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Result<(), String> {
     let start = Instant::now();
     while !is_so() {
@@ -167,7 +167,7 @@ pub(crate) fn signal(name: &str, pid: u32) -> Result<(), String> {
     must("kill", &format!("-{name} {pid}"), "").map(drop)
 }
 
-/// Counts verdicts and prints each as it comes.
+/// Counts verdicts, and prints each as it comes.
 #[derive(Debug, Default)]
 pub(crate) struct Verdicts {
     pub(crate) good: usize,
@@ -175,7 +175,7 @@ pub(crate) struct Verdicts {
 }
 
 impl Verdicts {
-    /// One check and how it came out.
+    /// Records how one check came out.
     pub(crate) fn add(&mut self, name: impl Display, result: Result<(), String>) {
         match result {
             Ok(()) => {

@@ -1,4 +1,4 @@
-//! A table that takes many chunks to dump and many batches to change.
+//! A table that needs many chunks to dump and many batches to change.
 
 use crate::compare::{between, sorted};
 use crate::events::{Listener, subscribed};
@@ -8,7 +8,7 @@ use crate::listing::compare;
 
 const FLOWS: usize = 3000;
 
-/// A third is IPv6, a fifth has a mark, a seventh is in a zone.
+/// Flow number `n`: every third is IPv6, every fifth has a mark, every seventh is in a zone.
 fn line(n: usize) -> String {
     let proto = if n % 2 == 0 { "-p udp" } else { "-p tcp --state ESTABLISHED" };
     let (a, b) = (n / 200, n % 200 + 1);
@@ -80,7 +80,7 @@ pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
     Ok(())
 }
 
-/// The table is right, a line for each flow was printed, and the summary counts them.
+/// The table is right, each flow was printed as a line, and the summary counts them.
 fn summary(o: &Output, right: bool, count: usize, what: &str) -> Result<(), String> {
     let said = format!("conntrack v… (conntrack-tools): {count} flow entries have been {what}.\n");
     let code = i32::from(count == 0);
@@ -90,7 +90,7 @@ fn summary(o: &Output, right: bool, count: usize, what: &str) -> Result<(), Stri
     Err(format!("table right: {right}; {count} are meant; exit {:?}, {:?}", o.code, o.err))
 }
 
-/// A flush sends all events at once.
+/// A flush causes all events at once.
 fn burst() -> Result<Result<(), String>, String> {
     let listener = Listener::start(By::Ours, "-E -e DESTROY", 0)?;
     lab::until("it listens", || subscribed() == (1, 0) && listener.sleeps())?;

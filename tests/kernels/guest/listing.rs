@@ -1,11 +1,11 @@
-//! `-L`, `-G`, `-C`, `-S`: the same text as the original's, and the flows that were asked for.
+//! `-L`, `-G`, `-C`, `-S`: the same text as from the original, and the flows that were asked for.
 
 use crate::compare::{between, sorted};
 use crate::flow::Flow;
 use crate::lab::{self, By, Output, Verdicts, ZCT, conntrack};
 use crate::selectors::{MIXED, Original, SELECTORS, Selector};
 
-/// Every form of output.
+/// All forms of output.
 pub(crate) const FORMATS: &[&str] = &[
     "",
     "-o extended",
@@ -19,13 +19,13 @@ pub(crate) const FORMATS: &[&str] = &[
     "-o timestamp,userspace",
 ];
 
-/// Runs both programs and compares everything they say; where time has passed between them, the original runs
-/// once more.
+/// Runs both programs and compares everything they print; where time may have passed between them, the
+/// original runs once more.
 pub(crate) fn compare(line: &str) -> Result<Output, String> {
     compare_but(line, str::to_owned)
 }
 
-/// The same with something hidden from both outputs.
+/// As [`compare`], with something hidden from both outputs.
 pub(crate) fn compare_but(line: &str, hide: fn(&str) -> String) -> Result<Output, String> {
     let before = conntrack(By::Original, line);
     let ours = conntrack(By::Ours, line);
@@ -40,8 +40,8 @@ pub(crate) fn compare_but(line: &str, hide: fn(&str) -> String) -> Result<Output
     Ok(ours)
 }
 
-/// XML without the states of SCTP and DCCP, for which the original prints names of TCP (W16), and saved lines
-/// without the mark, which it leaves out.
+/// Hides SCTP and DCCP states in XML, for which the original prints names of TCP (W16), and marks in saved
+/// lines, which it leaves out.
 pub(crate) fn tcp_states(text: &str) -> String {
     let strip = |line: &str| {
         if let (Some((head, tail)), true) = (line.split_once(" -m "), line.contains("-A -t ")) {
@@ -56,7 +56,7 @@ pub(crate) fn tcp_states(text: &str) -> String {
     text.split_inclusive('\n').map(strip).collect()
 }
 
-/// The names that `-o xml` has for states are those of the text.
+/// The names of states in `-o xml` are those of the text.
 fn xml_states() -> Result<(), String> {
     let states: Vec<String> = Flow::all(&lab::table()?)?.into_iter().map(|f| f.state).collect();
     let xml = conntrack(By::Ours, "-L -o xml");
@@ -95,10 +95,10 @@ pub(crate) fn json() -> Result<(), String> {
     Ok(())
 }
 
-/// What a user without privileges is told.
+/// What a user without privileges is told is the same.
 fn denied(line: &str) -> Result<(), String> {
     let (original, ours) = (lab::as_nobody(By::Original, line), lab::as_nobody(By::Ours, line));
-    // Not permitted, and said so: otherwise the two are alike because nothing ran.
+    // It must be a refusal that says so; otherwise the two could be alike because nothing ran.
     if original == ours && ours.err.contains("CAP_NET_ADMIN") {
         Ok(())
     } else {
@@ -106,7 +106,7 @@ fn denied(line: &str) -> Result<(), String> {
     }
 }
 
-/// The flows that zct lists are those that were meant; `more` are further options.
+/// zct lists exactly the intended flows; `more` are further options.
 fn selects(table: &[Flow], s: &Selector, more: &str) -> Result<(), String> {
     let o = lab::run(ZCT, &format!("-L {} -o extended,id,labels {more}", s.line), "");
     let listed = Flow::all(&o.out).map_err(|e| o.wrong(e))?;
@@ -125,7 +125,7 @@ fn selects(table: &[Flow], s: &Selector, more: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Lists a table of everything in every way.
+/// Lists a table that has everything, in every way.
 pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
     lab::seed(MIXED)?;
     let table = Flow::all(&lab::table()?)?;
@@ -168,7 +168,7 @@ pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
     Ok(())
 }
 
-/// A fault that the original no longer has would mean that the difference is none.
+/// If the original no longer has a fault, the row in the table of differences is wrong.
 fn differs(line: &str) -> Result<(), String> {
     let (original, ours) = (conntrack(By::Original, line), conntrack(By::Ours, line));
     let differ = (original.code, &original.err) != (ours.code, &ours.err)
@@ -176,7 +176,7 @@ fn differs(line: &str) -> Result<(), String> {
     if differ { Ok(()) } else { Err(original.wrong("the original does the same")) }
 }
 
-/// Single flows, by either direction, some of which are not there.
+/// Single flows, named by either direction; some do not exist.
 const GETS: &[&str] = &[
     "-G -p tcp -s 10.0.0.1 -d 10.0.0.2 --sport 1000 --dport 80",
     "-G -p tcp -s 10.0.0.1 -d 10.0.0.2 --sport 1000 --dport 80 -o xml",

@@ -1,4 +1,4 @@
-//! Flows in a flowtable: `[OFFLOAD]`, without timeout and state.
+//! Flows in a flowtable: `[OFFLOAD]`, without a timeout and a state.
 
 use crate::compare::{same, sorted, without_value};
 use crate::events;
@@ -9,7 +9,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// Two neighbours and this machine between them as router.
+/// Two neighbours, with this machine between them as their router.
 const NETWORK: &[&str] = &[
     "netns add a",
     "netns add b",
@@ -45,7 +45,7 @@ const RULES: &str = "table inet f {
 }
 ";
 
-/// This program at one end of a connection, in another network namespace; ended when dropped.
+/// This program as one end of a connection, in another network namespace; ended when dropped.
 struct End {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -128,7 +128,7 @@ pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
     }
     sysctl("net.ipv4.ip_forward", "1")?;
     sysctl("net.ipv6.conf.all.forwarding", "1")?;
-    // They leave the flowtable after 30 s without a packet.
+    // They would leave the flowtable after 30 s without a packet.
     sysctl("net.netfilter.nf_flowtable_tcp_timeout", "3600")?;
     lab::nft(RULES)?;
     let result = checks(v);
@@ -192,12 +192,12 @@ fn checks(v: &mut Verdicts) -> Result<(), String> {
     Ok(())
 }
 
-/// Deletes offloaded flows by both programs. The connections go on: the next packets make the same flows anew.
+/// Deletes offloaded flows with both programs. The connections go on: their next packets make the flows anew.
 fn deletes(clients: &mut [End], line: &str, families: &[u8]) -> Result<(), String> {
     let mut ran = Vec::new();
     for by in [By::Ours, By::Original] {
         offloaded(clients)?;
-        // What the original does not know, or gets wrong (W3).
+        // Leaves out what the original does not know, or gets wrong (W3).
         let original = line.split_once(" --kernel-filter").map_or(line, |(line, _)| line);
         if by == By::Original && line.starts_with("-F -f") {
             break;

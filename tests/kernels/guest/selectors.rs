@@ -2,7 +2,7 @@
 
 use crate::flow::Flow;
 
-/// The flows of [`MIXED`] are told apart by their timeouts as well: mixing two up shows.
+/// A table of every kind of flow. Each flow has its own timeout as well, so that mixing two up shows.
 pub(crate) const MIXED: &[&str] = &[
     "-I -t 2001 -p tcp -s 10.0.0.1 -d 10.0.0.2 --sport 1000 --dport 80 --state ESTABLISHED -u SEEN_REPLY,ASSURED -m 5",
     "-I -t 2101 -p tcp -s 10.0.0.1 -d 10.0.0.3 --sport 1001 --dport 443 --state SYN_SENT",
@@ -11,7 +11,7 @@ pub(crate) const MIXED: &[&str] = &[
     "-I -t 2401 -p udp -s 10.0.0.1 -d 10.0.0.2 --sport 5001 --dport 53",
     "-I -t 2501 -p udp -s 10.1.0.1 -d 10.0.0.9 --sport 5002 --dport 123 -u SEEN_REPLY,ASSURED -m 5",
     "-I -t 2601 -p udp -s 10.0.0.7 -d 10.0.0.2 --sport 5000 --dport 53 -w 7 -m 5",
-    // The tuple of another one, in a zone: what selects by tuple alone takes both.
+    // The same tuple as another flow, but in a zone: what selects by tuple alone takes both.
     "-I -t 2701 -p udp -s 10.0.0.1 -d 10.0.0.2 --sport 5000 --dport 53 -w 7",
     "-I -t 2801 -p tcp -s 10.0.0.1 -d 10.0.0.2 --sport 1000 --dport 80 --state ESTABLISHED -w 9",
     "-I -t 2901 -p udp -s 10.0.0.8 -d 10.0.0.2 --sport 5003 --dport 53 --orig-zone 3",
@@ -46,26 +46,26 @@ pub(crate) const MIXED: &[&str] = &[
     "-I -t 5701 -p udp -s 10.0.0.6 -d 10.0.0.2 --sport 7000 --dport 53 --label-add one,seven",
 ];
 
-/// How the original compares.
+/// How the original's answer compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Original {
-    /// Does the same.
+    /// It does the same.
     Same,
-    /// Does something else, which is a known fault of it; the text says which (spec, warts).
+    /// It does something else, which is a known fault; the text says which.
     Wrong(&'static str),
-    /// The option does not go with the command.
+    /// It does not accept the option with this command.
     Illegal,
 }
 
 use Original::{Illegal, Same, Wrong};
 
-/// Options that select, and what they mean.
+/// Options that select, and which flows they mean.
 pub(crate) struct Selector {
     pub(crate) line: &'static str,
     pub(crate) means: fn(&Flow) -> bool,
-    /// With `-L`.
+    /// How the original does with `-L`.
     pub(crate) list: Original,
-    /// With `-D`.
+    /// How the original does with `-D`.
     pub(crate) delete: Original,
 }
 
@@ -125,7 +125,7 @@ pub(crate) const SELECTORS: &[Selector] = &[
         in_net(f.orig("src"), "10.0.") && f.orig("src").ends_with(".1")
     }),
     both("-s 10.0.0.77", |_| false),
-    // A kernel that is asked for these answers with all others.
+    // A kernel that is asked for one of these answers with all the others.
     both("-s fd00::1", |f| f.orig("src") == "fd00::1"),
     both("-d fd00::2", |f| f.orig("dst") == "fd00::2"),
     both("-r fd00::2", |f| f.reply("src") == "fd00::2"),
@@ -147,7 +147,7 @@ pub(crate) const SELECTORS: &[Selector] = &[
     both("-p udp -r 10.9.9.9 --reply-port-dst 3000", |f| {
         f.reply("src") == "10.9.9.9" && f.reply("dport") == "3000"
     }),
-    // The kernel ignores ports of these protocols and returns too much.
+    // The kernel ignores the ports of these protocols and returns too much.
     both("-p sctp --sport 1", |f| f.proto == 132 && f.orig("sport") == "1"),
     both("-p dccp --dport 4", |f| f.proto == 33 && f.orig("dport") == "4"),
     both("-p dccp -s 10.0.0.1 --sport 1", |f| f.proto == 33 && f.orig("src") == "10.0.0.1"),
@@ -178,7 +178,7 @@ pub(crate) const SELECTORS: &[Selector] = &[
     }),
     but("-u SEEN_REPLY,!ASSURED", Wrong("W12"), Wrong("W2"), |f| !f.is("UNREPLIED") && !f.is("ASSURED")),
     but("-u UNSET", Wrong("W12"), Same, |_| true),
-    // Linux 6.1 ignores a zone that is asked for and answers with all of them.
+    // Linux 6.1 ignores the zone it is asked for and answers with all of them.
     both("-w 7", |f| f.zone() == 7),
     both("-w 9 -p tcp", |f| f.zone() == 9),
     both("-w 7 -s fd00::1", |f| f.zone() == 7 && f.family == 10),
@@ -201,7 +201,7 @@ pub(crate) const SELECTORS: &[Selector] = &[
 ];
 
 impl Selector {
-    /// Whether a kernel can be asked to select by it beyond family, mark and status.
+    /// Whether a kernel can be asked to select by it in ways other than family, mark and status.
     pub(crate) fn reaches_planner(&self) -> bool {
         ["-s ", "-d ", "-r ", "-q ", "-p ", "-w ", "-zone "].iter().any(|o| self.line.contains(o))
     }

@@ -1,4 +1,4 @@
-//! Packets for the kernel to track, as far as its own events and counters are to be seen.
+//! Packets for the kernel to track, for tests of its own events and counters.
 
 use crate::lab::{self, By};
 use std::io::{self, Read as _, Write as _};

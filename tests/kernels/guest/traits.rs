@@ -1,4 +1,4 @@
-//! What flows carry only when packets made them: security contexts, counters and times.
+//! What flows have only when packets made them: security contexts, counters and times.
 
 use crate::compare::{same, without_timeouts, without_value};
 use crate::events;
@@ -36,7 +36,7 @@ pub(crate) fn secctx(v: &mut Verdicts) -> Result<(), String> {
     for format in FORMATS {
         let line = format!("-L {format}");
         let shown = compare(&line).and_then(|o| {
-            // The original does not save it.
+            // The original does not save the security context.
             let shown = o.out.contains("secctx=kernel") || o.out.contains("<secctx>kernel</secctx>");
             if shown || format.contains("save") { Ok(()) } else { Err(o.wrong("no context")) }
         });
