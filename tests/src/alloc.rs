@@ -1,15 +1,15 @@
-//! Counting allocations of the whole process, on all threads.
+//! Counts the allocations of the whole process, on all threads.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// The system's allocator, counted; for `#[global_allocator]` of a test.
+/// The system's allocator with a counter, for use as a test's `#[global_allocator]`.
 #[derive(Debug)]
 pub struct Counting;
 
-// SAFETY: every call goes to the system's allocator as it came; counting touches no memory but a static.
+// SAFETY: every call is handed to the system's allocator unchanged; counting touches no memory but a static.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.fetch_add(1, Ordering::Relaxed);
@@ -35,8 +35,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// How often anything was allocated or made larger while `f` ran; 0 as well when [`Counting`] is not the
-/// allocator, which a test has to rule out first.
+/// How often anything was allocated or grown while `f` ran. Also 0 when [`Counting`] is not the allocator,
+/// which a test has to rule out first.
 pub fn allocs_during<T>(f: impl FnOnce() -> T) -> (u64, T) {
     let before = COUNT.load(Ordering::SeqCst);
     let value = f();

@@ -1,7 +1,7 @@
 //! Random command lines that read the table, aimed at flows that are there.
 //!
-//! A row is one option in one of its forms; a case is a row in one kind of output, with others at random
-//! around it.
+//! A row is one option in one of its forms; a case is a row with one kind of output, and other options at
+//! random around it.
 
 use crate::options::protocol_options;
 use crate::seed::{HOSTS4, HOSTS6, MARKS, OUTSIDE4, OUTSIDE6, PORTS, ZONES, v6};
@@ -12,11 +12,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// One option in one of its forms.
 #[derive(Debug)]
 pub struct Row {
-    /// What the coverage table calls it.
+    /// Its name in the coverage table.
     pub name: &'static str,
-    /// The protocols whose flows it can be aimed at; empty: all.
+    /// The protocols whose flows it can be aimed at; empty means all.
     pub protocols: &'static [u8],
-    /// The words of the option.
+    /// Makes the words of the option.
     build: fn(&mut Aim<'_>) -> Vec<String>,
 }
 
@@ -24,7 +24,7 @@ const ALL: &[u8] = &[];
 const PORT_PROTOCOLS: &[u8] = &[6, 17, 136, 132];
 const PINGS: &[u8] = &[1, 58];
 
-/// A flow to aim at, and randomness to miss it now and then.
+/// A flow to aim at, and the randomness to miss it now and then.
 pub struct Aim<'a> {
     rng: &'a mut Rng,
     at: &'a Sample,
@@ -35,7 +35,7 @@ impl Aim<'_> {
         of[self.rng.usize(..of.len())]
     }
 
-    /// Mostly what the flow has.
+    /// Usually the flow's own value.
     fn mostly(&mut self, hit: Option<&str>, other: impl FnOnce(&mut Self) -> String) -> String {
         match hit {
             Some(hit) if self.rng.u8(..8) > 0 => hit.to_owned(),
@@ -171,7 +171,7 @@ pub const ROWS: &[Row] = &[
             } else {
                 &["CLOSED", "COOKIE_WAIT", "ESTABLISHED", "SHUTDOWN_ACK_SENT"]
             };
-            // HEARTBEAT_* are shown, and not read.
+            // HEARTBEAT_* states are shown but cannot be given.
             let hit = a.at.state().filter(|s| !s.starts_with("HEARTBEAT")).map(str::to_owned);
             let state = a.mostly(hit.as_deref(), |a| a.one(names).to_owned());
             vec!["--state".to_owned(), state]
@@ -301,7 +301,7 @@ fn ping(a: &mut Aim<'_>, which: &str) -> Vec<String> {
     vec![format!("--{family}-{which}"), value]
 }
 
-/// The protocol of a flow, by one of its names.
+/// A flow's protocol, by one of its names.
 pub fn protocol(rng: &mut Rng, at: &Sample) -> String {
     let names: &[&str] = match at.proto {
         6 => &["tcp", "TCP", "6", "0x6"],
@@ -316,11 +316,11 @@ pub fn protocol(rng: &mut Rng, at: &Sample) -> String {
         _ => &["201", "0xc9"],
     };
     let name = if rng.u8(..10) > 0 { names[rng.usize(..names.len())] } else { "tcp" };
-    // Of the names in other cases only those of the eight count.
+    // Only the eight built-in names may be written in another case.
     if name == "IPSEC-ESP" { "50".to_owned() } else { name.to_owned() }
 }
 
-/// Kinds of output, one a column of the coverage table.
+/// The kinds of output, one for each column of the coverage table.
 pub const OUTPUTS: [&str; 10] =
     ["plain", "extended", "id", "timestamp", "ktimestamp", "labels", "userspace", "xml", "save", "several"];
 
@@ -333,13 +333,13 @@ pub fn output(rng: &mut Rng, kind: &str) -> Vec<String> {
             rng.shuffle(&mut all);
             all.truncate(rng.usize(2..=4));
             if rng.bool() {
-                // The same in several options.
+                // The same words, each in an option of its own.
                 return all.iter().flat_map(|w| words(["-o", w])).collect();
             }
             all.join(",")
         }
         one => {
-            // Long enough not to be taken for another word.
+            // A shortened word must be long enough not to be taken for another.
             let cut = rng.usize(2..=one.len());
             let word = &one[..if rng.bool() { one.len() } else { cut }];
             if rng.u8(..4) == 0 { word.to_ascii_uppercase() } else { word.to_owned() }
@@ -354,21 +354,21 @@ pub fn output(rng: &mut Rng, kind: &str) -> Vec<String> {
 
 /// Makes command lines for one table.
 pub struct Cases<'w> {
-    /// Its source of randomness.
+    /// The source of its randomness.
     pub rng: Rng,
     /// The flows to aim at.
     pub samples: &'w [Sample],
 }
 
 impl<'w> Cases<'w> {
-    /// A flow of one of these protocols.
+    /// Picks a flow of one of these protocols.
     pub fn sample(&mut self, protocols: &[u8]) -> &'w Sample {
         let fits: Vec<&Sample> =
             self.samples.iter().filter(|s| protocols.is_empty() || protocols.contains(&s.proto)).collect();
         fits[self.rng.usize(..fits.len())]
     }
 
-    /// `-L` with this row and this output, with up to two more rows that fit the same flow.
+    /// `-L` with this row and this output, and up to two more rows that fit the same flow.
     pub fn list(&mut self, row: &Row, kind: &str, proto: Option<u8>) -> Vec<String> {
         let only = proto.map(|p| vec![p]).unwrap_or_else(|| row.protocols.to_vec());
         let at = self.sample(&only);
@@ -386,7 +386,7 @@ impl<'w> Cases<'w> {
         let outputs = output(&mut self.rng, kind);
         groups.push(outputs);
         self.rng.shuffle(&mut groups);
-        // The options of a protocol are known behind it only.
+        // The options of a protocol are known only after it has been named.
         let name = groups.iter().position(|g| g.first().is_some_and(|w| w == "-p" && g.len() == 2));
         let own = groups.iter().flatten().any(|w| is_protocol_option(w));
         match name {
@@ -397,7 +397,7 @@ impl<'w> Cases<'w> {
         groups.concat()
     }
 
-    /// `-G` for a flow; those in a zone cannot be found.
+    /// `-G` for a flow; flows in a zone cannot be found this way.
     pub fn get(&mut self, kind: &str) -> Vec<String> {
         let at = self.sample(&[6, 17, 136, 132, 47, 1, 58]);
         let mut line = words(["-G", "-p", at_name(at), "-s", &at.facts.addrs[0], "-d", &at.facts.addrs[1]]);

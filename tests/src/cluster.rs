@@ -1,7 +1,7 @@
 //! Two firewalls joined by a link, each with a daemon: zctd, or the original conntrackd.
 //!
-//! Both run in the foreground, with files and control socket in a directory of their own. Nothing is assumed
-//! to be done after some time: what has to become true is asked for until it is.
+//! Both run in the foreground, with their files and control sockets in a directory of their own. Nothing is
+//! assumed to be done after a fixed time: what has to become true is checked until it is.
 
 use crate::netns::{Netns, Peer};
 use crate::program::{DEADLINE, Exit, Output, Tool, find, run, zct};
@@ -23,7 +23,7 @@ pub enum Which {
 }
 
 impl Which {
-    /// Its executable: zctd beside zct.
+    /// The path of its executable; zctd lies beside zct.
     pub fn path(self) -> PathBuf {
         match self {
             Which::Zctd => {
@@ -36,7 +36,7 @@ impl Which {
         }
     }
 
-    /// For messages.
+    /// The name used in messages.
     pub fn name(self) -> &'static str {
         match self {
             Which::Zctd => "zctd",
@@ -45,18 +45,18 @@ impl Which {
     }
 }
 
-/// What the dedicated link runs over.
+/// What the nodes' dedicated link runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {
     /// UDP over IPv4.
     Udp,
     /// UDP over IPv6.
     Udp6,
-    /// UDP over one of two links, of which the second is the default.
+    /// UDP, with two links of which the second is the default.
     TwoUdp,
-    /// Multicast.
+    /// IPv4 multicast.
     Multicast,
-    /// TCP.
+    /// A TCP connection.
     Tcp,
 }
 
@@ -65,13 +65,13 @@ pub enum Over {
 pub struct Settings {
     /// `FTFW`, `NOTRACK` or `ALARM`.
     pub mode: &'static str,
-    /// Inside `Mode`.
+    /// Text for the `Mode` block.
     pub mode_options: &'static str,
-    /// The link.
+    /// What the link runs over.
     pub over: Over,
-    /// Inside `Options`.
+    /// Text for the `Options` block.
     pub options: &'static str,
-    /// Inside `General`.
+    /// Text for the `General` block.
     pub general: &'static str,
 }
 
@@ -82,20 +82,20 @@ impl Default for Settings {
     }
 }
 
-/// One of the two nodes.
+/// One of the two firewalls.
 #[derive(Debug)]
 pub struct Node {
-    /// What it runs.
+    /// The program that it runs.
     pub which: Which,
     letter: char,
     dir: PathBuf,
     child: Option<Child>,
 }
 
-/// The two, and their namespaces.
+/// The two nodes, and their namespaces.
 #[derive(Debug)]
 pub struct Cluster {
-    /// The settings of both.
+    /// The settings that both use.
     pub settings: Settings,
     nodes: [Node; 2],
     peer: Peer,
@@ -103,17 +103,17 @@ pub struct Cluster {
     _dir: tempfile::TempDir,
 }
 
-/// One side of the cluster.
+/// Names one side of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
     /// In the namespace of the test's thread: 10.9.0.1.
     Here,
-    /// In the other: 10.9.0.2.
+    /// In the other namespace: 10.9.0.2.
     There,
 }
 
 impl At {
-    /// The other one.
+    /// The other side.
     pub fn other(self) -> At {
         match self {
             At::Here => At::There,
@@ -122,27 +122,27 @@ impl At {
     }
 }
 
-/// Fails where root is only root of a user namespace, and says what takes more.
+/// Fails where root is only root of a user namespace, and says what needs more than that.
 ///
 /// # Panics
-/// There.
+/// Without the privileges of real root.
 pub fn needs_root(what: &str) {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let all = map.split_whitespace().eq(["0", "0", "4294967295"]);
     assert!(all, "{what} takes root, not root of a user namespace: run make test as root");
 }
 
-/// Asks until it is so.
+/// Checks again and again until the condition holds.
 ///
 /// # Panics
-/// When it is not so by [`DEADLINE`].
+/// When it does not hold by [`DEADLINE`].
 pub fn eventually(what: &str, mut so: impl FnMut() -> Result<(), String>) {
     let until = Instant::now() + DEADLINE;
     loop {
         match so() {
             Ok(()) => return,
             Err(why) if Instant::now() > until => panic!("{what}: not after {DEADLINE:?}: {why}"),
-            // Gives the daemons the processor; no verdict hangs on it.
+            // Lets the daemons have the processor; no verdict depends on how long this takes.
             Err(_) => std::thread::sleep(Duration::from_millis(30)),
         }
     }
@@ -189,7 +189,7 @@ impl Node {
 
     fn configuration(&self, at: At, s: &Settings) -> String {
         let path = |what| self.file(what).display().to_string();
-        // Unasked, the original takes the highest priority there is, and the machine's processors with it.
+        // By default the original takes the highest priority there is, and the machine's processors with it.
         let scheduler = match self.which {
             Which::Original => "Scheduler { Type RR Priority 1 }",
             Which::Zctd => "",
@@ -222,7 +222,7 @@ impl Node {
         assert!(self.child.is_none(), "{} runs already", self.letter);
         if self.which == Which::Original {
             needs_root("conntrackd with a dedicated link (SO_SNDBUFFORCE)");
-            // What the fail-over script does after a crash.
+            // The fail-over script does the same after a crash.
             _ = fs::remove_file(self.file("lock"));
         }
         let err = fs::File::create(self.file("err")).expect("a file");
@@ -259,7 +259,7 @@ impl Drop for Node {
 }
 
 impl Cluster {
-    /// Makes the namespaces and starts both daemons.
+    /// Makes the namespaces, and starts both daemons.
     pub fn start(here: Which, there: Which, settings: Settings) -> Cluster {
         let mut cluster = Cluster::prepare(here, there, settings);
         cluster.run(At::Here);
@@ -267,7 +267,7 @@ impl Cluster {
         cluster
     }
 
-    /// The same without the daemons.
+    /// As [`Cluster::start`], without starting the daemons.
     pub fn prepare(here: Which, there: Which, settings: Settings) -> Cluster {
         let netns = Netns::fresh();
         let peer = netns.peer();
@@ -286,7 +286,7 @@ impl Cluster {
         cluster
     }
 
-    /// One of the nodes.
+    /// The node on this side.
     pub fn node(&self, at: At) -> &Node {
         &self.nodes[usize::from(at == At::There)]
     }
@@ -301,7 +301,7 @@ impl Cluster {
         }
     }
 
-    /// Runs something in the node's namespace.
+    /// Runs `f` in the node's namespace.
     pub fn inside<T: Send>(&self, at: At, f: impl FnOnce() -> T + Send) -> T {
         match at {
             At::Here => f(),
@@ -314,7 +314,7 @@ impl Cluster {
         self.with(at, Node::start);
     }
 
-    /// Ends a node's daemon by a signal; its exit code.
+    /// Ends a node's daemon with a signal; returns its exit code.
     pub fn end(&mut self, at: At, signal: Signal) -> Option<i32> {
         self.with(at, |node| node.end(signal))
     }
@@ -324,29 +324,29 @@ impl Cluster {
         self.node(at).child.as_ref().expect("it runs").id()
     }
 
-    /// The configuration file of a node.
+    /// Path of a node's configuration file.
     pub fn configuration(&self, at: At) -> PathBuf {
         self.node(at).file("conf")
     }
 
-    /// The control socket of a node.
+    /// Path of a node's control socket.
     pub fn socket(&self, at: At) -> PathBuf {
         self.node(at).file("ctl")
     }
 
-    /// What a node has logged.
+    /// Everything that a node has logged.
     pub fn log(&self, at: At) -> String {
         fs::read_to_string(self.node(at).file("log")).unwrap_or_default()
     }
 
-    /// Asks a node by its own client; has to succeed.
+    /// Asks a node with its own client, which has to succeed.
     pub fn ask(&self, at: At, words: &[&str]) -> String {
         let output = self.ask_by(self.node(at).which, at, words);
         assert_eq!(output.exit, Exit::Code(0), "{words:?}: {output:?}");
         output.out()
     }
 
-    /// Asks a node by either client.
+    /// Asks a node with either client.
     pub fn ask_by(&self, client: Which, at: At, words: &[&str]) -> Output {
         let node = self.node(at);
         node.ask(client, words)
@@ -357,35 +357,35 @@ impl Cluster {
         self.inside(at, || Tool::Zct.run_with_stdin(words, stdin.as_bytes()))
     }
 
-    /// Runs zct on a node; has to succeed.
+    /// Runs zct on a node, which has to succeed.
     pub fn must(&self, at: At, words: &[&str], stdin: &str) -> String {
         let output = self.zct(at, words, stdin);
         assert_eq!(output.exit, Exit::Code(0), "{words:?}: {output:?}");
         output.out()
     }
 
-    /// Loads nft rules on both nodes: for a bad network.
+    /// Loads nft rules on both nodes, for example to make the network lossy.
     pub fn rules(&self, text: &str) {
         self.here.nft(text);
         self.peer.inside(|| crate::program::tool_with_stdin("nft", &["-f", "-"], text.as_bytes()));
     }
 
-    /// The cache of a node as its peer can know it: original tuples with what travels beside them.
+    /// A node's own cache as its peer can know it: original tuples, with whatever else is replicated.
     pub fn internal(&self, at: At) -> BTreeSet<String> {
         self.ask(at, &["-i"]).lines().map(travelling).collect()
     }
 
-    /// What a node knows of its peer.
+    /// What a node knows of its peer's flows.
     pub fn external(&self, at: At) -> BTreeSet<String> {
         self.ask(at, &["-e"]).lines().map(travelling).collect()
     }
 
-    /// Waits until `at` knows everything of the other node, and nothing else.
+    /// Waits until `at` knows all of the other node's flows, and no others.
     pub fn agree(&self, at: At, what: &str) {
         self.agree_on(at, what, usize::MAX);
     }
 
-    /// The same, with the number of flows there have to be.
+    /// As [`Cluster::agree`], with the number of flows that there have to be.
     pub fn agree_on(&self, at: At, what: &str, count: usize) {
         eventually(what, || {
             let (own, known) = (self.internal(at.other()), self.external(at));
@@ -396,7 +396,7 @@ impl Cluster {
         });
     }
 
-    /// The kernel's table of a node, without what differs by itself.
+    /// The kernel's table on a node, without what differs between the two by nature.
     pub fn table(&self, at: At) -> BTreeSet<String> {
         let listed = self.must(at, &["-L"], "");
         listed.lines().filter(|l| !l.contains("=10.9.0.") && !l.contains("=fd09:")).map(timeless).collect()
@@ -418,7 +418,7 @@ pub fn difference(own: &BTreeSet<String>, known: &BTreeSet<String>) -> Result<()
     ))
 }
 
-/// A line of a cache without the reply tuple, which does not travel, and without ages.
+/// A line of a cache without what is not replicated: the reply tuple and ages.
 fn travelling(line: &str) -> String {
     let mut words: Vec<&str> = Vec::new();
     let mut sources = 0;
@@ -430,7 +430,7 @@ fn travelling(line: &str) -> String {
             ["src", "dst", "sport", "dport", "type", "code", "id", "srckey", "dstkey"].contains(&key)
         });
         sources += usize::from(word.starts_with("src="));
-        // A mark of 0 is in every local flow, and travels only where there was another before.
+        // Every local flow has a mark of 0; it is replicated only where there was another mark before.
         if tuple && sources > 1 || word == "mark=0" {
             continue;
         }
@@ -439,7 +439,7 @@ fn travelling(line: &str) -> String {
     words.join(" ")
 }
 
-/// A line of the kernel's table without the timeout.
+/// A line of the kernel's table without its timeout.
 fn timeless(line: &str) -> String {
     let mut words: Vec<&str> = line.split_whitespace().collect();
     if words.get(2).is_some_and(|w| w.bytes().all(|b| b.is_ascii_digit())) {
@@ -448,7 +448,7 @@ fn timeless(line: &str) -> String {
     words.join(" ")
 }
 
-/// Flows of every kind that is replicated, as a batch of creations; `net` tells the nodes' flows apart.
+/// Flows of every kind that is replicated, as a batch of creations; `net` keeps the two nodes' flows apart.
 pub fn mixture(net: u8, count: usize) -> String {
     let mut out = String::new();
     for n in 0..count {

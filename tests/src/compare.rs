@@ -1,7 +1,8 @@
-//! One command line by both programs on the same table: byte for byte, with the intended differences and
-//! nothing else.
+//! One command line run by both programs on the same table: equal byte for byte, but for the intended
+//! differences.
 //!
-//! Where they disagree the original runs again: what it prints the same before and after was true in between
+//! Where they disagree, the original runs again: whatever it prints alike before and after was also true in
+//! between. Ticking seconds are compared as such; only the clock is masked.
 //! as well. Seconds that tick are compared as such; nothing is masked but the clock.
 
 use crate::differences::{DIFFERENCES, Expected, FIRST_OF_TEXTS, Ledger, listing};
@@ -11,22 +12,22 @@ use crate::program::{Output, Tool};
 use crate::ticks::{still, too_far};
 use std::time::Instant;
 
-/// A comparison that agreed.
+/// A comparison in which both agreed.
 #[derive(Clone, Debug)]
 pub struct Agreed {
     /// What zct printed.
     pub ours: Output,
-    /// The differences that made the expectation another one than the original's output.
+    /// The differences for which something other than the original's output was expected.
     pub differences: Vec<&'static str>,
 }
 
-/// How often a comparison is repeated because the table changed under it: short-lived flows end.
+/// How often a comparison is repeated because short-lived flows ended during it.
 const CHANGES_MAX: u32 = 50;
-/// How often zct has to disagree, with the table at rest, before it counts: the kernel's own worker may just
-/// look at a flow, which shows in its use count.
+/// How often zct has to disagree, with the table at rest, before it counts: the kernel's own worker may be
+/// looking at a flow just then, which shows in the use count.
 const DISAGREEMENTS: u32 = 3;
 
-/// Compares one command line; the report of a disagreement has everything to repeat it.
+/// Compares one command line. The report of a disagreement holds everything needed to repeat it.
 pub fn compare<S: AsRef<str>>(args: &[S], ledger: &mut Ledger) -> Result<Agreed, String> {
     let args: Vec<String> = args.iter().map(|a| a.as_ref().to_owned()).collect();
     let mut disagreed = 0;
@@ -50,7 +51,7 @@ pub fn compare<S: AsRef<str>>(args: &[S], ledger: &mut Ledger) -> Result<Agreed,
     Err(format!("{args:?}: the table never stayed the same\n{report}"))
 }
 
-/// The release of the original replaced by the one that zct follows, and whether there was one.
+/// Replaces the original's release by the one that zct follows, and tells whether one was there.
 fn with_release(mut output: Output) -> (Output, bool) {
     let mut replaced = false;
     for text in [&mut output.stdout, &mut output.stderr] {
@@ -62,8 +63,8 @@ fn with_release(mut output: Output) -> (Output, bool) {
     (output, replaced)
 }
 
-/// Without the clock, which `-o timestamp` shows with expectations and nobody reads twice at the same time,
-/// and without seconds that tick.
+/// Hides the clock, which `-o timestamp` shows with expectations and which is never the same twice, and the
+/// seconds that tick.
 fn at_rest(output: &Output) -> Output {
     let text = still(&Mask::EVENT_TIME.apply(&output.out()));
     Output { stdout: text.into(), ..output.clone() }
@@ -80,7 +81,7 @@ fn once(args: &[String]) -> Once {
     let mut ask = |line: &Line| at_rest(&with_release(Tool::Reference.run(&line.args())).0);
     let (expected, mut changed) = expectation(args, before.clone(), &now, &mut ask);
     if expected != now {
-        // Unless the table has changed meanwhile.
+        // It does not count if the table has changed meanwhile.
         let disagree = before == ask(&Line::parse(args));
         return disagree.then(|| Err(report(args, &before, &expected, &now, &changed)));
     }
@@ -94,7 +95,7 @@ fn once(args: &[String]) -> Once {
     Some(Ok((Agreed { ours, differences }, changed)))
 }
 
-/// What ours has to be, and the differences that make it another than the original's.
+/// What zct has to print, and the differences that make it other than the original's output.
 fn expectation(
     args: &[String],
     theirs: Output,
@@ -126,8 +127,8 @@ fn expectation(
     (expected.output, changed)
 }
 
-/// Compares a command that may change the table: `run` has to bring it to the same state before each run,
-/// and what varies between two such tables is masked.
+/// Compares a command that may change the table: `run` has to restore the same state before each run, and
+/// what varies between two such tables is masked.
 pub fn compare_from<S: AsRef<str>>(
     args: &[S],
     ledger: &mut Ledger,
@@ -171,7 +172,7 @@ fn report(args: &[String], theirs: &Output, expected: &Output, ours: &Output, ch
     text
 }
 
-/// The first lines that differ.
+/// The first pair of lines that differ.
 fn first_difference(want: &str, have: &str) -> String {
     let (want, have): (Vec<&str>, Vec<&str>) =
         (want.split_inclusive('\n').collect(), have.split_inclusive('\n').collect());

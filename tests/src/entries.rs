@@ -1,4 +1,4 @@
-//! A listing as entries that can be intersected: what another selection would have printed.
+//! A listing as entries that can be intersected, to work out what another selection would have printed.
 
 use crate::program::{Exit, Output};
 use std::collections::HashSet;
@@ -6,11 +6,11 @@ use std::collections::HashSet;
 /// The entries of a listing, with what stands around them.
 #[derive(Clone, Debug)]
 pub struct Entries {
-    /// Lines before the first entry: the XML header.
+    /// Lines before the first entry, such as the XML header.
     header: Vec<String>,
-    /// One line each.
+    /// The entries, one line each.
     pub lines: Vec<String>,
-    /// Lines after the last.
+    /// Lines after the last entry.
     footer: Vec<String>,
 }
 
@@ -34,20 +34,20 @@ impl Entries {
         })
     }
 
-    /// Only the entries that `other` has too.
+    /// Keeps only the entries that `other` has too.
     pub fn keep(&mut self, other: &Entries) {
         let other: HashSet<&String> = other.lines.iter().collect();
         self.lines.retain(|l| other.contains(l));
     }
 
-    /// Only the entries that `other` does not have.
+    /// Drops the entries that `other` has.
     pub fn drop_those(&mut self, other: &Entries) {
         let other: HashSet<&String> = other.lines.iter().collect();
         self.lines.retain(|l| !other.contains(l));
     }
 
-    /// The output with these entries, as the original would have written it: the frame only around
-    /// something, and their number in the summary. Lines before the summary stay.
+    /// The output with these entries, as the original would have written it: the frame only when there are
+    /// entries, and their number in the summary. Lines before the summary stay.
     pub fn into_output(self, like: &Output) -> Output {
         let count = self.lines.len();
         let mut text = String::new();
@@ -74,16 +74,16 @@ impl Entries {
 /// What an entry says about itself, in whichever format it is printed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Protocol name; the number in a saved line of a protocol without one.
+    /// The protocol's name; in a saved line of a protocol without a name, its number.
     pub proto: String,
     /// Original source and destination, reply source and destination.
     pub addrs: [String; 4],
-    /// The same for ports and GRE keys; `None` where the format has none.
+    /// Ports or GRE keys, in the same order; `None` where the format has none.
     pub ports: [Option<u32>; 4],
 }
 
 impl Facts {
-    /// Reads one line of `-L`, with or without tag, as line, saved line or XML.
+    /// Reads one line of `-L` in plain, saved or XML format, with or without an event tag.
     pub fn of(line: &str) -> Facts {
         if line.contains("<flow") {
             Facts::of_xml(line)
@@ -97,7 +97,7 @@ impl Facts {
     fn of_line(line: &str) -> Facts {
         let mut f = Facts::default();
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        // The protocol's name stands before its number, after tag and layer 3.
+        // The protocol's name stands before its number, after the tag and layer 3.
         let names = ["tcp", "udp", "udplite", "icmp", "icmpv6", "sctp", "gre", "dccp", "unknown"];
         f.proto = words.iter().find(|w| names.contains(w)).map_or(String::new(), |w| (*w).to_owned());
         let (mut addr, mut port) = (0, 0);
@@ -148,7 +148,7 @@ impl Facts {
         let (s, d) = if keys { ("<srckey>", "<dstkey>") } else { ("<sport>", "<dport>") };
         let [[sport, rsport], [dport, rdport]] = [two(s), two(d)];
         Facts {
-            // The second name is that of layer 4, after layer 3's.
+            // The first name is that of layer 3, the second that of layer 4.
             proto: texts(line, "protoname=\"").nth(1).unwrap_or_default(),
             addrs: [src, dst, rsrc, rdst].map(Option::unwrap_or_default),
             ports: [sport, dport, rsport, rdport].map(|p| p.and_then(|p| number(&p))),
@@ -160,18 +160,18 @@ impl Facts {
         self.proto == "icmp" || self.proto == "icmpv6"
     }
 
-    /// Whether the source is another one for the other side.
+    /// Whether the reply goes to another address than the original source.
     pub fn src_translated(&self) -> bool {
         self.addrs[0] != self.addrs[3]
     }
 
-    /// Whether the destination is.
+    /// Whether the reply comes from another address than the original destination.
     pub fn dst_translated(&self) -> bool {
         self.addrs[1] != self.addrs[2]
     }
 }
 
-/// What stands between each `open` and the next `<` or `"`.
+/// The texts between each `open` and the next `<` or `"`.
 fn texts<'t>(line: &'t str, open: &'t str) -> impl Iterator<Item = String> + 't {
     line.match_indices(open).map(move |(at, _)| {
         let after = &line[at + open.len()..];

@@ -1,8 +1,8 @@
-//! A private `/etc`: label names, or files that are missing, for both programs and without touching the
-//! machine's files.
+//! A private `/etc` for both programs, with label names or with files missing, that leaves the machine's own
+//! files alone.
 //!
-//! The original reads `/etc/xtables/connlabel.conf` and takes no other path, so the file has to be there,
-//! for this thread and the programs it starts only. A mount namespace does that: `/etc` becomes a directory
+//! The original reads `/etc/xtables/connlabel.conf` and takes no other path, so the file has to be there, but
+//! only for this thread and the programs it starts. A mount namespace does that: `/etc` becomes a directory
 //! of links to what was there, with one name replaced or left out.
 
 use nix::mount::{MsFlags, mount};
@@ -12,11 +12,11 @@ use std::marker::PhantomData;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// The view of `/etc` of this thread, until it is dropped.
+/// This thread's view of `/etc`, until it is dropped.
 #[derive(Debug)]
 pub struct PrivateEtc {
     before: File,
-    /// An empty directory outside of the namespace: where everything is mounted inside.
+    /// A directory that is empty outside the namespace; inside, everything is mounted on it.
     base: PathBuf,
     _this_thread: PhantomData<*const ()>,
 }
@@ -24,7 +24,7 @@ pub struct PrivateEtc {
 const NONE: Option<&str> = None;
 
 impl PrivateEtc {
-    /// Gives this thread an `/etc` with these label names: lines of `BIT NAME`. `None`: no such file.
+    /// Gives this thread an `/etc` with these label names: lines of `BIT NAME`. `None` means no such file.
     pub fn with_labels(labels: Option<&str>) -> PrivateEtc {
         PrivateEtc::of("xtables", |ours| {
             let xtables = ours.join("xtables");
@@ -35,23 +35,23 @@ impl PrivateEtc {
         })
     }
 
-    /// Gives this thread an `/etc` where this file has this text.
+    /// Gives this thread an `/etc` in which this file has this text.
     pub fn with_file(name: &str, text: &str) -> PrivateEtc {
         PrivateEtc::of(name, |ours| fs::write(ours.join(name), text).expect("the file"))
     }
 
-    /// Gives this thread an `/etc` where this name is missing.
+    /// Gives this thread an `/etc` in which this name is missing.
     pub fn without(name: &str) -> PrivateEtc {
         PrivateEtc::of(name, |_| {})
     }
 
-    /// All but one name, which `make` may put into the new directory.
+    /// Keeps all of `/etc` but one name, which `make` may put into the new directory.
     fn of(name: &str, make: impl FnOnce(&Path)) -> PrivateEtc {
         let before = File::open("/proc/thread-self/ns/mnt").expect("/proc is mounted");
         let base =
             tempfile::Builder::new().prefix("zct-etc-").tempdir().expect("a temporary directory").keep();
         unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
-        // From here on nothing we mount is seen elsewhere, and everything is gone with this thread.
+        // From here on, nothing we mount shows elsewhere, and all of it disappears with this thread.
         mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).expect("private mounts");
         mount(Some("none"), &base, Some("tmpfs"), MsFlags::empty(), NONE).expect("tmpfs");
         let (real, ours) = (base.join("real"), base.join("etc"));
@@ -72,7 +72,8 @@ fn link_all(from: &Path, to: &Path, but: &str) {
     }
 }
 
-/// Threads started from this one share its root and working directory, which setns refuses to move.
+/// Threads started from this one share its root and working directory, and setns refuses to move such a
+/// thread.
 fn move_to(ns: &File) -> nix::Result<()> {
     unshare(CloneFlags::CLONE_FS)?;
     setns(ns, CloneFlags::CLONE_NEWNS)
@@ -80,7 +81,7 @@ fn move_to(ns: &File) -> nix::Result<()> {
 
 impl Drop for PrivateEtc {
     fn drop(&mut self) {
-        // Outside of the namespace the directory is empty; `remove_dir` takes no other.
+        // Outside the namespace the directory is empty, and `remove_dir` removes only an empty one.
         if move_to(&self.before).is_ok() {
             _ = fs::remove_dir(&self.base);
         }
@@ -121,7 +122,7 @@ mod tests {
     }
 
     fn etc_before() -> File {
-        // The first thread of the process is in the machine's namespace.
+        // The first thread of the process is still in the machine's namespace.
         File::open(format!("/proc/{}/ns/mnt", std::process::id())).expect("/proc")
     }
 }

@@ -1,7 +1,7 @@
-//! What the tests on the real kernel share: private network namespaces, the programs under test, ways to
-//! fill a table, masks for what varies, and the table of intended differences.
+//! What the tests on the real kernel share: private network namespaces, the programs under test, ways to fill
+//! a table, masks for what varies, and the table of intended differences.
 //!
-//! Nothing is skipped: what a test needs and does not find is a failure that names the package.
+//! Nothing is skipped: when something that a test needs is missing, it fails and names the package.
 
 pub mod alloc;
 pub mod cases;

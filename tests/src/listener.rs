@@ -1,7 +1,7 @@
-//! Programs that run until they are told to stop: `-E`.
+//! Programs that run until they are told to stop, such as `-E`.
 //!
-//! Nothing sleeps for a verdict: a listener is ready when the kernel lists its multicast groups, and it has
-//! seen everything when a line caused by the last step is there.
+//! No verdict waits for a fixed time: a listener is ready when the kernel lists its multicast groups, and it
+//! has seen everything once a line caused by the last step has arrived.
 
 use crate::program::{DEADLINE, Exit, Output, Tool};
 use nix::sys::signal::{Signal, kill};
@@ -13,9 +13,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
-/// Groups of flow events as `/proc/net/netlink` shows them: bit n-1 for group n.
+/// The groups of flow events as `/proc/net/netlink` shows them: bit n-1 for group n.
 pub const FLOW_GROUPS: u32 = 0x7;
-/// Groups of expectation events.
+/// The groups of expectation events.
 pub const EXPECT_GROUPS: u32 = 0x38;
 
 #[derive(Default)]
@@ -24,7 +24,7 @@ struct Text {
     closed: bool,
 }
 
-/// What arrived on one stream so far.
+/// What has arrived on one stream so far.
 #[derive(Clone, Default)]
 struct Stream(Arc<(Mutex<Text>, Condvar)>);
 
@@ -53,7 +53,7 @@ impl Stream {
         stream
     }
 
-    /// Waits until `enough` or the end of the stream; false when the time is up.
+    /// Waits for `enough` or the end of the stream; returns false when the time is up.
     fn wait(&self, enough: impl Fn(&[u8]) -> bool) -> bool {
         let (lock, changed) = &*self.0;
         let text = lock.lock().expect("no panic while locked");
@@ -88,13 +88,14 @@ impl Listener {
         Listener::spawn(tool.command().args(args), groups)
     }
 
-    /// The same for any command.
+    /// As [`Listener::start`], for any command.
     pub fn spawn(command: &mut Command, groups: u32) -> Listener {
         Listener::attempt(command, Some(groups))
             .unwrap_or_else(|output| panic!("{command:?} ended before it listened: {output:?}"))
     }
 
-    /// Starts a command that may refuse to listen, which is then what it wrote. `groups` of `None` are any.
+    /// Starts a command that may refuse to listen; then what it wrote is returned. `groups` of `None` means
+    /// any.
     pub fn attempt(command: &mut Command, groups: Option<u32>) -> Result<Listener, Output> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
@@ -115,7 +116,7 @@ impl Listener {
         }
     }
 
-    /// Its process id.
+    /// The process id of the program.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -128,7 +129,7 @@ impl Listener {
         self.wait_until(text, |out| contains(out, text.as_bytes()));
     }
 
-    /// Waits until standard output is as wanted; `what` is for the message.
+    /// Waits until `enough` holds for standard output; `what` goes into the message.
     pub fn wait_until(&self, what: &str, enough: impl Fn(&[u8]) -> bool) {
         if !self.stdout.wait(enough) {
             let text = self.stdout.0.0.lock().expect("no panic while locked");
@@ -143,8 +144,8 @@ impl Listener {
         String::from_utf8_lossy(&err.bytes).into_owned()
     }
 
-    /// Waits until it has read everything that was queued for it, and sleeps again: what it had to print is
-    /// printed then. The cause has to be over: a request that was acknowledged, a packet that has arrived.
+    /// Waits until it has read everything queued for it and sleeps again: by then it has printed what it had
+    /// to. The cause has to be over: a request that was acknowledged, a packet that has arrived.
     pub fn settle(&self) {
         let end = Instant::now() + DEADLINE;
         while !(queued(self.pid()) == 0 && sleeps(self.pid()) && queued(self.pid()) == 0) {
@@ -153,19 +154,19 @@ impl Listener {
         }
     }
 
-    /// Sends a signal.
+    /// Sends the program a signal.
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).expect("pids are small");
         kill(Pid::from_raw(pid), signal).expect("kill");
     }
 
-    /// Sends a signal, and returns everything it wrote and how it ended.
+    /// Sends a signal, and returns everything the program wrote and how it ended.
     pub fn stop(self, signal: Signal) -> Output {
         self.signal(signal);
         self.ended()
     }
 
-    /// Waits for its end.
+    /// Waits until the program ends by itself.
     pub fn ended(mut self) -> Output {
         let (stdout, stderr) = (self.stdout.closed(), self.stderr.closed());
         let exit: Exit = self.child.wait().expect("wait").into();
@@ -175,7 +176,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // Both fail when it has ended already.
+        // Both calls fail if it has ended already.
         _ = self.child.kill();
         _ = self.child.wait();
     }
@@ -185,7 +186,7 @@ fn contains(text: &[u8], what: &[u8]) -> bool {
     text.windows(what.len()).any(|w| w == what)
 }
 
-/// The lines of `/proc/net/netlink` about netfilter sockets of a process, as words.
+/// The netfilter sockets of a process in `/proc/net/netlink`, each line split into words.
 fn sockets(pid: u32) -> Option<Vec<Vec<String>>> {
     let fds = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
     let links: Vec<_> = fds.flatten().filter_map(|e| fs::read_link(e.path()).ok()).collect();
@@ -199,7 +200,7 @@ fn sockets(pid: u32) -> Option<Vec<Vec<String>>> {
     Some(lines.filter(own).collect())
 }
 
-/// The groups the netfilter netlink sockets of a process have joined, as the kernel sees it; `None` when it
+/// The groups that a process's netfilter netlink sockets have joined, according to the kernel; `None` when it
 /// has no such socket or has ended.
 pub fn joined(pid: u32) -> Option<u32> {
     let groups = |words: &Vec<String>| u32::from_str_radix(words.get(3)?, 16).ok();
@@ -212,13 +213,13 @@ fn queued(pid: u32) -> u64 {
     sockets(pid).unwrap_or_default().iter().filter_map(bytes).sum()
 }
 
-/// Whether the process waits for something, or has ended.
+/// Whether the process is waiting for something, or has ended.
 fn sleeps(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_none_or(|rest| !rest.starts_with('R'))
 }
 
-/// Linux 6.14 and newer send the time with each event.
+/// Linux 6.14 and newer send the time along with each event.
 pub fn kernel_stamps_events() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc");
     let mut numbers = release.split(['.', '-']).map(|n| n.trim().parse::<u32>().unwrap_or(0));

@@ -1,6 +1,6 @@
-//! Hiding what varies from run to run, by the name of the field.
+//! Hides what varies from run to run, by the name of the field.
 //!
-//! A masked value keeps its name and its place, so that a missing or misplaced field still shows.
+//! A masked value keeps its name and its place, so that a field that is missing or misplaced still shows.
 
 use std::ops::BitOr;
 
@@ -9,36 +9,36 @@ use std::ops::BitOr;
 pub struct Mask(u32);
 
 impl Mask {
-    /// Nothing.
+    /// Hides nothing.
     pub const NONE: Mask = Mask(0);
-    /// Seconds until a flow expires: third word of a line, `-t`, `<timeout>`.
+    /// Seconds until a flow expires: the third word of a line, `-t`, `<timeout>`.
     pub const TIMEOUT: Mask = Mask(1);
-    /// Reference count.
+    /// The reference count in `use=`.
     pub const USE: Mask = Mask(1 << 1);
-    /// Age.
+    /// The age in `delta-time=`.
     pub const DELTA_TIME: Mask = Mask(1 << 2);
-    /// The kernel's id of an entry; not the id of a ping.
+    /// The kernel's id of an entry, but not the id of a ping.
     pub const ID: Mask = Mask(1 << 3);
-    /// Netlink port of a program.
+    /// The netlink port of a program.
     pub const PORTID: Mask = Mask(1 << 4);
-    /// The field with a program's name, present or not: whether it is found is a race.
+    /// The field with a program's name, present or not: whether the name is found is a matter of luck.
     pub const PROGNAME: Mask = Mask(1 << 5);
-    /// The release in messages.
+    /// The release that messages name.
     pub const VERSION: Mask = Mask(1 << 6);
-    /// `[start=…]`, `[stop=…]`, `<start>`, `<stop>`.
+    /// When a flow began and ended: `[start=…]`, `[stop=…]`, `<start>`, `<stop>`.
     pub const CTIME: Mask = Mask(1 << 7);
     /// The time of an event: `[sec.usec]` and `<when>`.
     pub const EVENT_TIME: Mask = Mask(1 << 8);
-    /// Packets and bytes.
+    /// The counts of packets and bytes.
     pub const COUNTERS: Mask = Mask(1 << 9);
-    /// All of them.
+    /// Hides all of these.
     pub const ALL: Mask = Mask((1 << 10) - 1);
 
     fn has(self, other: Mask) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// The text with these fields hidden.
+    /// Returns the text with these fields hidden.
     pub fn apply(self, text: &str) -> String {
         text.split_inclusive('\n').map(|line| self.line(line)).collect()
     }
@@ -74,7 +74,7 @@ impl BitOr for Mask {
     }
 }
 
-/// What can be found by what stands before and after it.
+/// The fields that can be found by what stands before and after them.
 const FIELDS: &[(Mask, &str, &str, &str)] = &[
     (Mask::USE, " use=", " \n", "<USE>"),
     (Mask::USE, "<use>", "<", "<USE>"),
@@ -110,7 +110,7 @@ fn replace(text: &str, open: &str, close: &str, with: &str) -> String {
     out + rest
 }
 
-/// Takes out a field with its name.
+/// Removes a field together with its name.
 fn remove(text: &str, open: &str) -> String {
     let Some(at) = text.find(open) else { return text.to_owned() };
     let after = &text[at + open.len()..];
@@ -118,13 +118,13 @@ fn remove(text: &str, open: &str) -> String {
     format!("{}{}", &text[..at], &after[end..])
 }
 
-/// The seconds of a line: the number after the protocol's number, or before `proto=`.
+/// Hides the seconds of a line: the number after the protocol's number, or before `proto=`.
 fn mask_timeout(line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     let filled: Vec<usize> = (0..words.len()).filter(|i| !words[*i].is_empty()).collect();
     let number = |i: usize| words.get(i).is_some_and(|w| w.parse::<u64>().is_ok());
     let at = filled.windows(4).find_map(|w| match *w {
-        // `tcp 6 99 …`, with any tag or layer 3 in front; a protocol is never a number.
+        // `tcp 6 99 …`, after any tag or layer 3; a protocol's name is never a number.
         [name, num, timeout, next] if !number(name) && number(num) && number(timeout) && !number(next) => {
             Some(timeout)
         }
@@ -137,7 +137,7 @@ fn mask_timeout(line: &str) -> String {
     words.join(" ")
 }
 
-/// `id=` behind `use=` and the like; the id of a ping stands behind `code=`.
+/// Hides `id=` after `use=` and the like; the id of a ping stands after `code=`.
 fn mask_id(line: &str) -> String {
     let mut code_before = false;
     let words = line.split(' ').map(|w| {

@@ -1,8 +1,8 @@
 //! Private network namespaces: every test has a conntrack table of its own, and never sees the machine's.
 //!
 //! A namespace belongs to the thread that made it; programs and sockets started from that thread are in it.
-//! It is gone when the last of them is. Runs inside a user namespace too (`scripts/test.sh` makes one for
-//! people who are not root).
+//! It disappears with the last of them. All this works inside a user namespace too (`scripts/test.sh` makes
+//! one for users who are not root).
 
 use crate::program::{DEADLINE, tool, tool_with_stdin};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -11,11 +11,11 @@ use std::marker::PhantomData;
 use std::os::fd::AsRawFd as _;
 use std::time::Instant;
 
-/// The network namespace of this thread, until it is dropped.
+/// This thread's network namespace, until it is dropped.
 #[derive(Debug)]
 pub struct Netns {
     before: File,
-    /// Dropping it elsewhere would move the wrong thread.
+    /// Dropped on another thread, it would move the wrong one back.
     _this_thread: PhantomData<*const ()>,
 }
 
@@ -28,13 +28,13 @@ fn enter_new() {
         panic!("no network namespace ({e}): run as root, or through scripts/test.sh in a user namespace")
     });
     ip("link set lo up");
-    // With the default, flows made while nobody listens would never cause events.
+    // By default, flows made while nobody listens would never cause events.
     sysctl("nf_conntrack_events", "1");
     sysctl("nf_conntrack_acct", "0");
     sysctl("nf_conntrack_timestamp", "0");
 }
 
-/// Runs `ip` with these words.
+/// Runs `ip` with these arguments.
 fn ip(words: &str) {
     tool("ip", &words.split_ascii_whitespace().collect::<Vec<_>>());
 }
@@ -43,12 +43,12 @@ fn link_address(end: u8) -> String {
     format!("02:00:00:00:00:0{end}")
 }
 
-/// Gives this end of the link its addresses, and those of the other end: looking for a neighbour takes a
-/// second when the first question comes before the other side is up.
+/// Gives this end of the link its addresses and tells it the other end's: resolving a neighbour takes a
+/// second when the first request goes out before the other side is up.
 fn up(link: &str, end: u8, other: u8) {
     let there = link_address(other);
     ip(&format!("addr add 10.9.0.{end}/24 dev {link}"));
-    // No duplicate address detection: the address works at once.
+    // Without duplicate address detection the address works at once.
     ip(&format!("addr add fd09::{end}/64 dev {link} nodad"));
     ip(&format!("link set {link} up"));
     for address in [format!("10.9.0.{other}"), format!("fd09::{other}")] {
@@ -56,8 +56,8 @@ fn up(link: &str, end: u8, other: u8) {
     }
 }
 
-/// Waits until this end of the link works: the kernel notices later that the other end is up, sets up the
-/// queue after that, and the IPv6 address from a work queue, and drops what comes before.
+/// Waits until this end of the link works. The kernel notices with a delay that the other end is up, sets up
+/// the queue after that, and the IPv6 address from a work queue; it drops what is sent earlier.
 fn await_link(link: &str, end: u8) {
     let local = format!("local fd09::{end} dev {link}");
     let up = || {
@@ -71,7 +71,7 @@ fn await_link(link: &str, end: u8) {
     }
 }
 
-/// Writes one of `/proc/sys/net/netfilter` in the namespace of this thread.
+/// Writes a value of `/proc/sys/net/netfilter` in this thread's namespace.
 pub fn sysctl(name: &str, value: &str) {
     let path = format!("/proc/sys/net/netfilter/{name}");
     fs::write(&path, value).unwrap_or_else(|e| panic!("{path}: {e}"));
@@ -86,24 +86,24 @@ impl Netns {
         Netns { before, _this_thread: PhantomData }
     }
 
-    /// New flows count packets and bytes.
+    /// Makes new flows count packets and bytes.
     pub fn accounting(self) -> Netns {
         sysctl("nf_conntrack_acct", "1");
         self
     }
 
-    /// New flows know when they began.
+    /// Makes new flows know when they began.
     pub fn timestamps(self) -> Netns {
         sysctl("nf_conntrack_timestamp", "1");
         self
     }
 
-    /// Loads nft rules.
+    /// Loads nft rules into this namespace.
     pub fn nft(&self, rules: &str) {
         tool_with_stdin("nft", &["-f", "-"], rules.as_bytes());
     }
 
-    /// Another link to the peer: `w0` here with `10.9.1.1`, `w1` there with `10.9.1.2`.
+    /// Adds another link to the peer: `w0` here with `10.9.1.1`, `w1` there with `10.9.1.2`.
     pub fn second_link(&self, peer: &Peer) {
         let there = format!("/proc/{}/fd/{}", std::process::id(), peer.ns.as_raw_fd());
         ip(&format!("link add w0 type veth peer name w1 netns {there}"));
@@ -115,8 +115,8 @@ impl Netns {
         });
     }
 
-    /// A second namespace next to this one, with a link between them: `v0` here with `10.9.0.1` and
-    /// `fd09::1`, `v1` there with `10.9.0.2` and `fd09::2`.
+    /// Makes a second namespace, with a link between the two: `v0` here with `10.9.0.1` and `fd09::1`, `v1`
+    /// there with `10.9.0.2` and `fd09::2`.
     pub fn peer(&self) -> Peer {
         let ns = std::thread::spawn(|| {
             enter_new();
@@ -142,12 +142,12 @@ impl Netns {
 
 impl Drop for Netns {
     fn drop(&mut self) {
-        // Fails only if the kernel took our rights away; the thread is about to end then anyway.
+        // This can fail only if our privileges are gone; the thread is about to end anyway.
         _ = setns(&self.before, CloneFlags::CLONE_NEWNET);
     }
 }
 
-/// A namespace that is not this thread's.
+/// A namespace other than this thread's.
 #[derive(Debug)]
 pub struct Peer {
     ns: File,

@@ -1,30 +1,30 @@
 //! Command lines for nfct: every way to write a command, every state of every protocol, and what people,
 //! scripts and accidents put in the place of names and numbers.
 //!
-//! Written from the original's documentation and behaviour, and not from zct's own tables, which are under
-//! test.
+//! They are written from the original's documentation and behaviour, not from zct's own tables, which are
+//! under test.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
-/// The words after the program's name; any bytes.
+/// The words after the program's name, of any bytes.
 pub type Words = Vec<OsString>;
 
-/// Command lines that run one after the other, from no policies.
+/// Command lines to be run one after another, beginning without any policies.
 pub type History = Vec<Words>;
 
-/// The words of a line; `''` is an empty one.
+/// Splits a line into words; `''` stands for an empty one.
 pub fn words(line: &str) -> Words {
     let word = |w: &str| if w == "''" { OsString::new() } else { w.into() };
     line.split(' ').filter(|w| !w.is_empty()).map(word).collect()
 }
 
-/// The lines of a text that are separated by bars or newlines.
+/// Splits a text into lines at bars and newlines.
 fn lines(text: &str) -> impl Iterator<Item = Words> {
     text.split(['|', '\n']).filter(|l| !l.is_empty()).map(words)
 }
 
-/// Words in every combination that decides how they are taken.
+/// Every combination of words that affects how they are understood.
 const LINES: &str = "
 '' timeout|list ''|'' ''|'' helper|lists timeout|list timeouts|timeoutx list|x|foo bar|list list|-l timeout|list -t
 timeout timeout|timeout helper|helper helper|version version|version add extra|list version extra|v v|v l|version
@@ -57,7 +57,7 @@ add timeout m inet mptcp established 1|default-get timeout inet mptcp|default-ge
 add timeout n inet CPHB timeout 1|add timeout n inet ICMPV6 timeout 1|add timeout n inet Generic timeout 1
 ";
 
-/// Seconds that both take for the same.
+/// Seconds that both programs read alike.
 const SECONDS: &[&str] = &["0", "1", "60", "432000", "2147483", "+5", " 5", "010", "\t7"];
 
 /// What people, scripts and accidents write in place of seconds.
@@ -90,7 +90,7 @@ const NO_SECONDS: &[&str] = &[
     "1H",
 ];
 
-/// Protocols with a state each: those with timeouts, by name and alias, and some without.
+/// Protocols and the names of their states: those with timeouts, by name and alias, and some without.
 const PROTOCOLS: &[(&str, &[&str])] = &[
     (
         "tcp",
@@ -146,12 +146,12 @@ const PROTOCOLS: &[(&str, &[&str])] = &[
     ("igmp", &["TIMEOUT"]),
 ];
 
-/// Every beginning of a word.
+/// Every prefix of a word.
 fn beginnings(word: &str) -> impl Iterator<Item = &str> {
     (1..=word.len()).map(|n| &word[..n])
 }
 
-/// All histories. Each leaves something to find for most of its lines.
+/// All histories. Most lines of each have something to work on.
 pub fn histories() -> Vec<History> {
     let mut all = vec![lines(LINES).collect(), commands(), states(), seconds(), names()];
     all.extend(long_names());
@@ -159,7 +159,7 @@ pub fn histories() -> Vec<History> {
     all
 }
 
-/// Every command with every number of words, from none, and shortened in every way.
+/// Every command with every number of words, beginning with none, and abbreviated in every way.
 fn commands() -> History {
     let mut out = Vec::new();
     for command in ["list", "add", "delete", "get", "flush", "disable", "default-set", "default-get"] {
@@ -169,7 +169,7 @@ fn commands() -> History {
             let rest = &rest[rest.len().min(1)..];
             out.push(words(&format!("timeout {command} {}", rest.join(" "))));
         }
-        // There is no such helper, so no harm is done: but a flush would be real.
+        // No such helper exists, so no harm is done; but a flush would take effect.
         for n in (0..=5).filter(|n| command != "flush" || *n > 0) {
             let rest = &["zct-test", "inet", "tcp", "x", "y"][..n];
             out.push(words(&format!("{command} helper {}", rest.join(" "))));
@@ -188,7 +188,7 @@ fn commands() -> History {
     out
 }
 
-/// Every state of every protocol, alone and all at once, as policies and as defaults.
+/// Every state of every protocol, singly and all at once, as policies and as defaults.
 fn states() -> History {
     let mut out = Vec::new();
     for (protocol, states) in PROTOCOLS {
@@ -209,7 +209,7 @@ fn states() -> History {
     out
 }
 
-/// Words with blanks in them do not come from lines.
+/// Words that contain blanks cannot come from `lines`.
 fn seconds() -> History {
     let mut out = Vec::new();
     for seconds in SECONDS {
@@ -223,7 +223,7 @@ fn seconds() -> History {
     out
 }
 
-/// Each the end of a history: the original makes a policy of it.
+/// Each of these ends a history, because the original makes a policy of it.
 fn no_seconds() -> impl Iterator<Item = History> {
     let lines =
         ["add timeout s inet tcp syn_sent 3 close", "default-set timeout inet udp unreplied 9 replied"];
@@ -236,7 +236,7 @@ fn no_seconds() -> impl Iterator<Item = History> {
     })
 }
 
-/// Names that are no words.
+/// Names that are not plain words.
 fn names() -> History {
     let mut out = Vec::new();
     for name in [&b"a b"[..], b"\xff\xfe", b"-x", b"--", b"new\nline", b"%s%n", b"} = {"] {
@@ -248,8 +248,8 @@ fn names() -> History {
     out
 }
 
-/// Names that are longer than the longest, and begin like one there is: each the end of a history, since
-/// the original takes one for the other.
+/// Names longer than the longest allowed that begin like an existing one. Each ends a history, since the
+/// original takes one for the other.
 fn long_names() -> impl Iterator<Item = History> {
     let longest = format!("add timeout {} inet udp replied 3", "n".repeat(31));
     let commands = ["get timeout NAME", "delete timeout NAME", "add timeout NAME inet udp replied 4"];
@@ -259,7 +259,7 @@ fn long_names() -> impl Iterator<Item = History> {
     })
 }
 
-/// Every helper for every family and protocol, then what can be done with them.
+/// Every helper for every family and protocol, followed by what can be done with them.
 pub fn helpers() -> History {
     let mut out = vec![words("list helper")];
     for helper in ["amanda", "dhcpv6", "ftp", "mdns", "rpc", "sane", "slp", "ssdp", "tftp", "tns", "nope"] {
@@ -276,7 +276,7 @@ pub fn helpers() -> History {
     out
 }
 
-/// With helpers there.
+/// Commands to be run when helpers exist.
 const HELPER_LINES: &str = "
 list helper|add helper ftp inet tcp|add helper ftp inet tcp extra|disable helper ftp inet tcp extra
 get helper nope|get helper ''|delete helper nope|delete helper ''|delete helper nope inet tcp|delete helper tns inet udp

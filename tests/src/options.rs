@@ -1,16 +1,16 @@
-//! The options of the original, by what they are called and whether they take a value, and a command line
-//! in terms of them. Written from the documentation and not from zct's own table, which is under test.
+//! The original's options by name and by whether they take a value, and a command line in terms of them.
+//! Written from the documentation, not from zct's own table, which is under test.
 
 use Takes::{Maybe, Nothing, Value};
 
 /// Whether an option takes a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
-    /// Never.
+    /// It never takes one.
     Nothing,
-    /// Always.
+    /// It always takes one.
     Value,
-    /// If the next word does not look like an option.
+    /// It takes the next word if that does not look like an option.
     Maybe,
 }
 
@@ -19,9 +19,9 @@ pub enum Takes {
 pub struct Opt {
     /// Its letter, if it has one.
     pub short: Option<char>,
-    /// Its long names; the first is what it is called here.
+    /// Its long names; the first is the one used here.
     pub names: &'static [&'static str],
-    /// Its value.
+    /// Whether it takes a value.
     pub takes: Takes,
 }
 
@@ -49,7 +49,7 @@ pub const COMMANDS: &[Opt] = &[
     opt('V', &["version"], Maybe),
 ];
 
-/// The options that do not belong to a protocol. `labelmap` came with 1.4.9.
+/// The options that belong to no protocol. `labelmap` came with 1.4.9.
 pub const OPTIONS: &[Opt] = &[
     opt('s', &["src", "orig-src"], Value),
     opt('d', &["dst", "orig-dst"], Value),
@@ -83,7 +83,7 @@ pub const OPTIONS: &[Opt] = &[
     opt('M', &["labelmap"], Value),
 ];
 
-/// What the original does not have.
+/// The options that only zct has.
 pub const OURS: &[Opt] = &[
     long(&["dry-run"], Nothing),
     long(&["kernel-filter"], Value),
@@ -120,7 +120,7 @@ const ICMP: &[Opt] = &[long(&["icmp-type"], Value), long(&["icmp-code"], Value),
 const ICMPV6: &[Opt] =
     &[long(&["icmpv6-type"], Value), long(&["icmpv6-code"], Value), long(&["icmpv6-id"], Value)];
 
-/// The protocols by every name that has options, and those options.
+/// The options of a protocol, by every name of it that has any.
 pub fn protocol_options(name: &str) -> Vec<&'static Opt> {
     let ports = |states: bool, tags: bool, role: bool| {
         let wanted = move |o: &&Opt| match o.names[0] {
@@ -148,16 +148,16 @@ pub fn protocol_options(name: &str) -> Vec<&'static Opt> {
 pub struct Word {
     /// The option or command; `None` for a stray word, a cluster or one that is unknown.
     pub opt: Option<&'static Opt>,
-    /// As it was typed.
+    /// The words as they were typed.
     pub text: Vec<String>,
-    /// Its value.
+    /// Its value, if it has one.
     pub value: Option<String>,
     /// True when the value is part of the word: `--name=value`, `-nvalue`.
     pub attached: bool,
 }
 
 impl Word {
-    /// Whether it is a command.
+    /// Whether this is a command.
     pub fn is_command(&self) -> bool {
         COMMANDS.iter().any(|c| c.names[0] == self.name())
     }
@@ -168,15 +168,15 @@ impl Word {
     }
 }
 
-/// A command line taken apart.
+/// A command line, taken apart.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// Its words in order.
+    /// Its words, in order.
     pub words: Vec<Word>,
 }
 
 impl Line {
-    /// Takes a command line apart. Long names may be cut short, but for those of protocols.
+    /// Takes a command line apart. Long names may be abbreviated, except those of protocols.
     pub fn parse<S: AsRef<str>>(args: &[S]) -> Line {
         let mut words = Vec::new();
         let mut rest = args.iter().map(|a| a.as_ref()).peekable();
@@ -199,63 +199,63 @@ impl Line {
         Line { words }
     }
 
-    /// The words as a program gets them.
+    /// The words as a program receives them.
     pub fn args(&self) -> Vec<String> {
         self.words.iter().flat_map(|w| w.text.iter().cloned()).collect()
     }
 
-    /// Whether the option is there.
+    /// Whether this option is given.
     pub fn has(&self, name: &str) -> bool {
         self.words.iter().any(|w| w.name() == name)
     }
 
-    /// Whether two protocols are named.
+    /// Whether `-p` is given more than once.
     pub fn has_two_protocols(&self) -> bool {
         self.all("protonum").count() > 1
     }
 
-    /// The words of this option.
+    /// All occurrences of this option.
     pub fn all<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a Word> {
         self.words.iter().filter(move |w| w.name() == name)
     }
 
-    /// The value that counts, which is the last; an optional one stays when it is left out later.
+    /// The value that counts, which is the last; an optional one stays when a later occurrence leaves it out.
     pub fn value<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         self.all(name).filter_map(|w| w.value.as_deref()).next_back()
     }
 
-    /// The same without these options.
+    /// The same line without these options.
     pub fn without(&self, names: &[&str]) -> Line {
         self.only(|w| w.opt.is_none() || !names.contains(&w.name()))
     }
 
-    /// Only the words that are wanted.
+    /// The same line with only the words that are wanted.
     pub fn only(&self, wanted: impl Fn(&Word) -> bool) -> Line {
         Line { words: self.words.iter().filter(|w| wanted(w)).cloned().collect() }
     }
 
-    /// The command with its table, and how it prints; no selection.
+    /// The command with its table and its form of output, without any selection.
     pub fn unselective(&self) -> Line {
         let line = self.only(|w| w.is_command() || w.name() == "output");
-        // A selection by label makes labels printed too.
+        // Selecting by label makes labels appear in the output too.
         let saves = self.outputs().iter().any(|o| o.to_ascii_lowercase().starts_with("sa"));
         if self.has("label") && !saves { line.with(&["-o", "labels"]) } else { line }
     }
 
-    /// The same with more words behind.
+    /// The same line with more words at the end.
     pub fn with<S: AsRef<str>>(&self, more: &[S]) -> Line {
         let mut line = self.clone();
         line.words.extend(Line::parse(more).words);
         line
     }
 
-    /// The words of every `-o`, without those that cannot be told apart.
+    /// The words of every `-o`.
     pub fn outputs(&self) -> Vec<&str> {
         self.all("output").filter_map(|w| w.value.as_deref()).flat_map(|v| v.split(',')).collect()
     }
 }
 
-/// The option a word names, and the value attached to it.
+/// The option that a word names, and the value attached to it.
 fn find(word: &str) -> (Option<&'static Opt>, Option<&str>) {
     let all =
         || COMMANDS.iter().chain(OPTIONS).chain(OURS).chain(PORTS).chain(KEYS).chain(ICMP).chain(ICMPV6);
@@ -278,7 +278,7 @@ fn find(word: &str) -> (Option<&'static Opt>, Option<&str>) {
     let opt = all().find(|o| o.short == Some(letter));
     let value = Some(letters.as_str()).filter(|v| !v.is_empty());
     match opt {
-        // A cluster: what it means is up to the program.
+        // What a cluster means is up to the program.
         Some(o) if value.is_some() && (o.takes == Nothing || COMMANDS.iter().any(|c| c.short == o.short)) => {
             (None, None)
         }

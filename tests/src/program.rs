@@ -1,4 +1,4 @@
-//! Running zct, the original and other programs to their end, with arguments, input and a deadline.
+//! Runs zct, the original and other programs to their end, with arguments, input and a deadline.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -10,15 +10,15 @@ use std::sync::{OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Nothing here takes so long; what does, hangs.
+/// Nothing here takes this long unless it hangs.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// With this code.
+    /// It exited with this code.
     Code(i32),
-    /// Killed by this signal.
+    /// It was killed by this signal.
     Signal(i32),
 }
 
@@ -34,16 +34,16 @@ impl From<ExitStatus> for Exit {
 /// What a program wrote, and how it ended.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Output {
-    /// Standard output.
+    /// What it wrote to standard output.
     pub stdout: Vec<u8>,
-    /// Standard error.
+    /// What it wrote to standard error.
     pub stderr: Vec<u8>,
-    /// Its end.
+    /// How it ended.
     pub exit: Exit,
 }
 
 impl Output {
-    /// Standard output as text; what is not UTF-8 is shown as such.
+    /// Standard output as text; bytes that are not UTF-8 show as such.
     pub fn out(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
@@ -65,25 +65,25 @@ impl fmt::Debug for Output {
     }
 }
 
-/// Which program plays conntrack or nfct.
+/// A program to be run as conntrack or nfct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
-    /// Ours, called `conntrack` so that it speaks as the original does.
+    /// zct, called `conntrack` so that it behaves as the original does.
     Zct,
-    /// Ours under its own name.
+    /// zct under its own name.
     ZctByName,
     /// Debian's conntrack.
     Reference,
-    /// Ours, called `nfct`.
+    /// zct, called `nfct`.
     Nfct,
     /// Debian's nfct.
     NfctReference,
 }
 
-/// The release binary of zct next to the test executable, or `ZCT_BIN`.
+/// The release binary of zct next to the test executable, or the file named by `ZCT_BIN`.
 ///
 /// # Panics
-/// When there is none: tests look at what users run, and never build it by themselves.
+/// When there is none: tests look at what users run, and never build it themselves.
 pub fn zct() -> &'static PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
@@ -91,7 +91,7 @@ pub fn zct() -> &'static PathBuf {
             return PathBuf::from(path);
         }
         let this = std::env::current_exe().expect("the path of this test");
-        // TARGET/PROFILE/deps/test, or one lower with --target.
+        // The test is TARGET/PROFILE/deps/NAME, or one level lower with --target.
         let found = this.ancestors().skip(2).map(|dir| dir.join("release/zct")).find(|p| p.is_file());
         found.unwrap_or_else(|| {
             panic!("no release/zct beside {}: cargo build --release -p zct", this.display())
@@ -99,7 +99,7 @@ pub fn zct() -> &'static PathBuf {
     })
 }
 
-/// The original.
+/// The original conntrack.
 ///
 /// # Panics
 /// When it is not installed.
@@ -117,7 +117,7 @@ pub fn nfct_reference() -> &'static PathBuf {
     PATH.get_or_init(|| find("nfct", "nfct"))
 }
 
-/// The path of a program; `package` is where Debian has it.
+/// The path of a program; `package` is the Debian package that has it.
 pub fn find(program: &str, package: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
@@ -126,7 +126,7 @@ pub fn find(program: &str, package: &str) -> PathBuf {
 }
 
 impl Tool {
-    /// A command without arguments yet, in the C locale and UTC.
+    /// A command without any arguments yet, in the C locale and UTC.
     pub fn command(self) -> Command {
         let mut command = match self {
             Tool::Reference => Command::new(reference()),
@@ -136,28 +136,28 @@ impl Tool {
         command.arg0(match self {
             Tool::Zct | Tool::Reference => "conntrack",
             Tool::ZctByName => "zct",
-            // With a path: some of its messages have it so, others plain.
+            // Called by a path, because some of the original's messages print that and others the bare name.
             Tool::Nfct | Tool::NfctReference => "./nfct",
         });
         command.env("TZ", "UTC").env("LC_ALL", "C");
         command
     }
 
-    /// Runs it to its end.
+    /// Runs it to its end without input.
     pub fn run<S: AsRef<OsStr>>(self, args: &[S]) -> Output {
         run(self.command().args(args), b"")
     }
 
-    /// Runs it with standard input.
+    /// Runs it to its end with this standard input.
     pub fn run_with_stdin<S: AsRef<OsStr>>(self, args: &[S], stdin: &[u8]) -> Output {
         run(self.command().args(args), stdin)
     }
 }
 
-/// Runs a command with standard input to its end.
+/// Runs a command to its end with this standard input.
 ///
 /// # Panics
-/// When it cannot be started, or when it has not ended by [`DEADLINE`]; it is killed then.
+/// When it cannot be started, or has not ended by [`DEADLINE`]; then it is killed.
 pub fn run(command: &mut Command, stdin: &[u8]) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
@@ -169,7 +169,7 @@ pub fn run(command: &mut Command, stdin: &[u8]) -> Output {
         drop(input.take());
     }
     let text = stdin.to_vec();
-    // A program that does not read its input to the end is no failure of ours.
+    // A program need not read its input to the end.
     let writer = input.map(|mut to| std::thread::spawn(move || _ = to.write_all(&text)));
     let end = Instant::now() + DEADLINE;
     let mut output = [Vec::new(), Vec::new()];
@@ -181,7 +181,7 @@ pub fn run(command: &mut Command, stdin: &[u8]) -> Output {
         };
         output[which] = bytes;
     }
-    // Both streams are closed, so it has ended, or is about to.
+    // Both streams are closed, so the program has ended or is about to.
     let exit = child.wait().expect("wait").into();
     _ = writer.map(JoinHandle::join);
     let [stdout, stderr] = output;
@@ -198,12 +198,12 @@ fn read_all(from: Option<impl Read + Send + 'static>, which: usize, to: mpsc::Se
     });
 }
 
-/// Runs a program of the system that has to succeed, and returns its standard output.
+/// Runs a system program that has to succeed, and returns its standard output.
 pub fn tool(name: &str, args: &[&str]) -> String {
     tool_with_stdin(name, args, b"")
 }
 
-/// The same with standard input.
+/// As [`tool`], with standard input.
 pub fn tool_with_stdin(name: &str, args: &[&str], stdin: &[u8]) -> String {
     let package = match name {
         "ip" => "iproute2",

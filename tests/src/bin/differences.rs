@@ -1,4 +1,4 @@
-//! Prints the table of intended differences for README.
+//! Prints the table of intended differences for the README.
 
 fn main() {
     print!("{}", zct_tests::differences::markdown());

@@ -1,11 +1,11 @@
-//! THE table of intended differences from the installed originals, Debian's conntrack and nfct 1.4.7.
+//! The table of intended differences from the installed originals, Debian's conntrack and nfct 1.4.7.
 //!
-//! The comparisons allow exactly these and fail on anything else; each row that a comparison can trigger
-//! has to be seen at least once there. README's table is printed from here:
+//! The comparisons allow exactly these and fail on anything else, and each row that a comparison can trigger
+//! has to be seen there at least once. README's table is printed from this one:
 //! `cargo run -p zct-tests --bin differences`.
 //!
-//! Ids: `W` numbers are faults that all releases of the original have, `1.4.9` is what a later release of
-//! it does, `Z` is what zct adds.
+//! Ids that begin with `W` are faults that all releases of the original have, `1.4.9` is what that later
+//! release does, and `Z` is what zct adds.
 
 mod ledger;
 mod row;
@@ -15,7 +15,7 @@ pub use ledger::Ledger;
 pub use row::{Difference, Expected, Rule, SeenIn, Side};
 pub use table::{DIFFERENCES, FIRST_OF_TEXTS, listing};
 
-/// The table as Markdown.
+/// Renders the table as Markdown.
 pub fn markdown() -> String {
     let mut out = String::from("| id | when | original 1.4.7 | zct |\n|---|---|---|---|\n");
     for d in DIFFERENCES {
@@ -51,7 +51,7 @@ mod tests {
                 SeenIn::Overrun => "overrun",
                 SeenIn::Pipes => "pipes",
                 SeenIn::Writes => "writes",
-                // Their ledgers tell.
+                // The ledgers of these tests say whether it was seen.
                 SeenIn::Differential
                 | SeenIn::Getopt
                 | SeenIn::Legality

@@ -7,15 +7,15 @@ use crate::program::Output;
 /// Whether a difference shows when the table is read, or only when it is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// `-L -G -C -S -E`, and what is said before a command does anything.
+    /// `-L -G -C -S -E`, and what is printed before a command does anything.
     Read,
-    /// `-I -A -U -D -F -R`.
+    /// The commands `-I -A -U -D -F -R`.
     Write,
-    /// Neither: the commands of nfct, which have no flow table to read or change.
+    /// Neither: nfct has no flow table to read or change.
     Nfct,
 }
 
-/// The test in which a difference has to be seen.
+/// The test that has to see a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeenIn {
     /// `tests/differential.rs`.
@@ -38,39 +38,39 @@ pub enum SeenIn {
     Writes,
     /// `tests/nfct.rs`.
     Nfct,
-    /// The test there that needs a machine of its own, whose kernel has helpers in user space.
+    /// The test in `tests/nfct.rs` that needs a machine of its own, whose kernel has user-space helpers.
     NfctHelpers,
 }
 
 /// What zct has to print where the original prints something else.
 pub struct Expected<'a> {
-    /// The command line; a rule may replace it by one that means for the original what it means for zct.
+    /// The command line; a rule may replace it by one that makes the original do what zct does here.
     pub line: Line,
-    /// What the original printed, corrected by the rules so far.
+    /// What the original printed, as corrected by the rules so far.
     pub output: Output,
-    /// What zct printed: for what cannot be known from the original, such as the end of a line that it cut.
+    /// What zct printed: for what the original cannot tell, such as the end of a line that it cut.
     pub ours: &'a Output,
-    /// How many words are read before a mistake ends the command, where a rule knows better than the
+    /// How many words are read before a mistake ends the command, where a rule knows this better than the
     /// original.
     pub read: Option<usize>,
-    /// A word that was taken apart for the original, as its messages and as ours name it.
+    /// A word that was split for the original: the original's name for it in messages, and ours.
     pub renamed: Option<(String, String)>,
-    /// Entries that are taken away when all that is selected has been found.
+    /// Entries to be removed once everything that is selected has been found.
     pub left_out: Vec<Entries>,
-    /// The rows whose rules say what is listed, for a rule that needs what another line selects.
+    /// The rows whose rules decide what is listed, for a rule that needs to know what another line selects.
     pub listing: &'static [Difference],
     /// Runs the original with other words.
     pub ask: &'a mut dyn FnMut(&Line) -> Output,
 }
 
-/// Corrects [`Expected`]; false when the command line does not trigger the difference.
+/// Corrects an [`Expected`]; returns false when the command line does not trigger the difference.
 pub type Rule = fn(&mut Expected<'_>) -> bool;
 
-/// One intended difference.
+/// An intended difference: a row of the table.
 pub struct Difference {
-    /// Its id, unique.
+    /// Its unique id.
     pub id: &'static str,
-    /// Read or write.
+    /// Whether it shows in reading or in changing.
     pub side: Side,
     /// What triggers it.
     pub when: &'static str,
@@ -78,8 +78,8 @@ pub struct Difference {
     pub original: &'static str,
     /// What zct does.
     pub ours: &'static str,
-    /// Where it has to be seen.
+    /// The test that has to see it.
     pub seen_in: SeenIn,
-    /// How it changes what is expected of a command that ends by itself; `None`: the test has its own way.
+    /// Corrects what is expected of a command that ends by itself; `None` when the test has its own way.
     pub rule: Option<Rule>,
 }

@@ -1,4 +1,4 @@
-//! The rows.
+//! The rows of the table of intended differences.
 
 use super::{Difference, Rule, SeenIn, Side};
 use crate::rules::{labels, listing, words};
@@ -16,31 +16,31 @@ const fn write(id: &'static str, [when, original, ours]: [&'static str; 3]) -> D
     Difference { id, side: Side::Write, when, original, ours, seen_in: SeenIn::Writes, rule: None }
 }
 
-/// The same with a rule, for command lines that are compared one by one.
+/// As [`write`], with a rule, for command lines that are compared one by one.
 const fn write_ruled(id: &'static str, rule: Rule, words: [&'static str; 3]) -> Difference {
     Difference { rule: Some(rule), ..write(id, words) }
 }
 
-/// `tests/nfct.rs` has its own way with them.
+/// A row of nfct, which `tests/nfct.rs` compares in its own way.
 const fn nfct(id: &'static str, seen_in: SeenIn, [when, original, ours]: [&'static str; 3]) -> Difference {
     Difference { id, side: Side::Nfct, when, original, ours, seen_in, rule: None }
 }
 
 use SeenIn::{Differential, Events, Getopt, Json, Labels, Legality, Nfct, NfctHelpers, Overrun, Pipes};
 
-/// The first rule that changes texts.
+/// The id of the first rule that changes texts.
 pub const FIRST_OF_TEXTS: &str = "W29";
 
-/// The rows before it, which change which entries are listed.
+/// The rows before that one, whose rules change which entries are listed.
 pub fn listing() -> &'static [Difference] {
     let end = DIFFERENCES.iter().position(|d| d.id == FIRST_OF_TEXTS);
     &DIFFERENCES[..end.expect("the row is there")]
 }
 
-/// All of them. Rules run in this order: first those that replace the command line, then those that change
+/// All rows. Their rules run in this order: first those that replace the command line, then those that change
 /// which entries are listed, then those that change texts.
 pub static DIFFERENCES: &[Difference] = &[
-    // The rule is in `compare`, which replaces the number everywhere.
+    // This one's rule is in `compare`, which replaces the number everywhere.
     read(
         "1.4.9 release",
         Differential,

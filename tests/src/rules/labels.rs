@@ -1,15 +1,15 @@
-//! Labels without a name, which the original passes over and zct shows by their number.
+//! Labels without a name, which the original leaves out and zct shows by number.
 
 use crate::differences::Expected;
 use std::collections::{HashMap, VecDeque};
 
-/// Whether a label is shown by its number.
+/// Whether a label is shown by number.
 fn is_number(label: &str) -> bool {
     label.strip_prefix("bit-").is_some_and(|n| n.parse::<u8>().is_ok_and(|n| n < 128))
 }
 
-/// A printed flow without labels that are shown by their number, as the original prints it. Where it has no
-/// map it prints none at all, not even that there are some.
+/// A printed flow without the labels that are shown by number, as the original prints it. Without a map the
+/// original prints no labels at all, not even that there are some.
 fn named_only(line: &str, has_map: bool) -> String {
     if let Some((before, rest)) = line.split_once("<labels>") {
         let (list, after) = rest.split_once("</labels>").unwrap_or((rest, ""));
@@ -33,8 +33,7 @@ fn named_only(line: &str, has_map: bool) -> String {
     }
 }
 
-/// The lines of the original, each with the labels by number of the line of ours that is the same without
-/// them.
+/// The original's lines, each with the numbered labels of the line of ours that is otherwise the same.
 pub fn with_numbers(theirs: &str, ours: &str, has_map: bool) -> String {
     let mut by_names: HashMap<String, VecDeque<&str>> = HashMap::new();
     for line in ours.split_inclusive('\n') {
@@ -44,7 +43,7 @@ pub fn with_numbers(theirs: &str, ours: &str, has_map: bool) -> String {
     theirs.split_inclusive('\n').map(|line| ours_of(line).unwrap_or(line)).collect()
 }
 
-/// Labels by their number where the map has no name.
+/// Labels appear by number where the map has no name.
 pub fn numbers(e: &mut Expected<'_>) -> bool {
     let has_map = !e.output.err().contains("nfct_labelmap_new: ");
     let before = e.output.out();
@@ -56,7 +55,7 @@ pub fn numbers(e: &mut Expected<'_>) -> bool {
     changed
 }
 
-/// The file is named behind what the original says of it.
+/// The file is named after what the original says about it.
 pub fn labelmap_file(e: &mut Expected<'_>) -> bool {
     let err = e.output.err();
     let Some(said) = err.lines().find(|l| l.starts_with("nfct_labelmap_new: ")) else { return false };

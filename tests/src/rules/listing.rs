@@ -1,4 +1,4 @@
-//! Rules about what is listed, and how an entry is written.
+//! Rules about which entries are listed, and how an entry is written.
 
 use super::words::{is_list, ranges, unusual_addresses};
 use super::{SCTP, any_base, warnings};
@@ -8,7 +8,7 @@ use crate::options::{Line, Word};
 use crate::program::{Exit, Output};
 use crate::seed::ZONES;
 
-/// The order of one dump a family, if that is how ours are: IPv4 before IPv6.
+/// One dump per family, IPv4 before IPv6, if ours are in that order.
 pub fn families(e: &mut Expected<'_>) -> bool {
     let asks_the_kernel = e.line.has("dump") && e.line.has("protonum") && !e.line.has("family");
     if !asks_the_kernel || e.output.stdout == e.ours.stdout {
@@ -24,7 +24,7 @@ pub fn families(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// What is selected does not depend on who selects.
+/// Who does the selecting does not change what is selected.
 pub fn kernel_filter(e: &mut Expected<'_>) -> bool {
     if e.line.has("kernel-filter") {
         e.retry(e.line.without(&["kernel-filter"]));
@@ -33,7 +33,7 @@ pub fn kernel_filter(e: &mut Expected<'_>) -> bool {
     false
 }
 
-/// The same entries in any order.
+/// The same entries, in any order.
 pub fn jobs(e: &mut Expected<'_>) -> bool {
     if !e.line.has("jobs") {
         return false;
@@ -50,7 +50,7 @@ pub fn jobs(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// Words about the question instead of the answer.
+/// An explanation of the question takes the place of the answer.
 pub fn explain(e: &mut Expected<'_>) -> bool {
     let explained = e.ours.out().starts_with("asked of the kernel: ");
     if !e.line.has("explain") || !explained {
@@ -60,7 +60,7 @@ pub fn explain(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// Every entry that one of the values selects.
+/// All entries that any of the values selects.
 pub fn lists(e: &mut Expected<'_>) -> bool {
     let addrs = ["src", "dst", "reply-src", "reply-dst"];
     let ports = [
@@ -74,7 +74,7 @@ pub fn lists(e: &mut Expected<'_>) -> bool {
     for (at, names) in ports.iter().enumerate() {
         for (name, decimal) in names.iter().zip([true, false]) {
             let Some(list) = line.value(name).filter(|v| is_list(v)) else { continue };
-            // What is none of both ends the command.
+            // A value that is neither ends the command.
             let Some(ranges) = ranges(list, decimal) else { return false };
             named.push((at, ranges));
         }
@@ -113,14 +113,14 @@ pub fn lists(e: &mut Expected<'_>) -> bool {
         entries.keep(&any.expect("a list has pieces"));
     }
     e.output = entries.into_output(&e.output);
-    // What is said of the addresses was not said by the original without them.
+    // The original, run without the addresses, had no chance to warn about them.
     let rest = std::mem::replace(&mut e.line, line.only(|w| networks.iter().any(|(n, _)| w.name() == *n)));
     unusual_addresses(e);
     e.line = rest;
     true
 }
 
-/// What is selected without the negations, but for what each of them selects without its `!`.
+/// What the line selects without its negations, minus what each of them selects without its `!`.
 pub fn negations(e: &mut Expected<'_>) -> bool {
     if !e.line.has("dump") {
         return false;
@@ -164,7 +164,7 @@ pub fn negations(e: &mut Expected<'_>) -> bool {
     e.retry(rest)
 }
 
-/// Every entry that is in one of the states.
+/// All entries that are in one of the states.
 pub fn states(e: &mut Expected<'_>) -> bool {
     let Some(list) = e.line.value("state").filter(|v| v.contains(',')).map(str::to_owned) else {
         return false;
@@ -191,7 +191,7 @@ pub fn states(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// Without what is in some zone after all.
+/// Leaves out entries that turn out to be in some zone.
 pub fn zone_zero(e: &mut Expected<'_>) -> bool {
     let zero = |name| e.line.value(name).and_then(any_base) == Some(0);
     let mut others: Vec<&str> = Vec::new();
@@ -214,7 +214,7 @@ pub fn zone_zero(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// Every word of every `-u` on its own, and the entries that all of them list.
+/// Each word of every `-u` by itself, and the entries that all of them list.
 pub fn status_lists(e: &mut Expected<'_>) -> bool {
     if !e.line.has("dump") || !e.line.has("status") {
         return false;
@@ -228,7 +228,7 @@ pub fn status_lists(e: &mut Expected<'_>) -> bool {
     let nothing = |w: &str| nat(w) || begins(w, "UNSET");
     let mixed = some > 0 && some < words.len() || lists.len() > 1;
     let only_nothing = words.iter().all(|w| nothing(w));
-    // Words that were all taken away are no selection of everything: that stays an error.
+    // If all words are removed, nothing is left to select by: that stays an error.
     let nat_alone = only_nothing && words.iter().any(|w| nat(w));
     if e.output.exit == Exit::Code(2) || !(mixed || only_nothing) || nat_alone || e.read.is_some() {
         return false;
@@ -243,7 +243,7 @@ pub fn status_lists(e: &mut Expected<'_>) -> bool {
         }
         output = entries.into_output(&output);
     }
-    // They came with the list, before anything was done.
+    // These came with the list, before anything was done.
     let rest: String =
         output.err().lines().filter(|l| !l.starts_with("WARNING")).map(|l| format!("{l}\n")).collect();
     output.stderr = (warned + &rest).into();
@@ -251,7 +251,7 @@ pub fn status_lists(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// What both halves list.
+/// The entries that both halves list.
 pub fn any_nat_with_more(e: &mut Expected<'_>) -> bool {
     if e.line.value("any-nat").is_none() || !e.line.has("dump") {
         return false;
@@ -261,7 +261,7 @@ pub fn any_nat_with_more(e: &mut Expected<'_>) -> bool {
     if !more || e.output.exit != Exit::Code(0) {
         return false;
     }
-    // The rest may itself be something the original gets wrong.
+    // The original may get the rest wrong too.
     let line = e.line.without(&["any-nat"]);
     let output = e.asked(&line);
     let mut rest = Expected {
@@ -284,7 +284,7 @@ pub fn any_nat_with_more(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// `ADDRESS` and `PORT` of a NAT option, if it is IPv6.
+/// `ADDRESS` and `PORT` of a NAT option, if the address is IPv6.
 fn nat_v6(value: Option<&str>) -> Option<(String, Option<u32>)> {
     let value = value?;
     if let Some(inside) = value.strip_prefix('[') {
@@ -294,12 +294,12 @@ fn nat_v6(value: Option<&str>) -> Option<(String, Option<u32>)> {
     Some((canonical(value)?, None))
 }
 
-/// An IPv6 address as it is printed.
+/// An IPv6 address in the form in which it is printed.
 fn canonical(text: &str) -> Option<String> {
     text.parse::<std::net::Ipv6Addr>().ok().map(|a| a.to_string())
 }
 
-/// Whether the entry is translated to this address, and to this port if there is one.
+/// Whether the entry is translated to this address, and to this port if one is given.
 fn translated_to(f: &Facts, src: bool, (addr, port): &(String, Option<u32>)) -> bool {
     let (now, before) = if src { (3, 0) } else { (2, 1) };
     let port_fits = match port {
@@ -309,7 +309,7 @@ fn translated_to(f: &Facts, src: bool, (addr, port): &(String, Option<u32>)) -> 
     f.addrs[now] == *addr && f.addrs[before] != *addr && port_fits
 }
 
-/// Only entries that are translated to the address.
+/// Keeps only entries that are translated to the address.
 pub fn nat_ipv6(e: &mut Expected<'_>) -> bool {
     // The last address counts, and so does the last port, whichever address it came with.
     let of = |name| {
@@ -326,11 +326,11 @@ pub fn nat_ipv6(e: &mut Expected<'_>) -> bool {
     })
 }
 
-/// A ping is translated when its addresses are.
+/// A ping counts as translated when its addresses are.
 pub fn nat_ping(e: &mut Expected<'_>) -> bool {
     let given = |name| e.line.has(name).then(|| e.line.value(name).map(str::to_owned));
     let (src, dst, any) = (given("src-nat"), given("dst-nat"), given("any-nat"));
-    // A port is something no ping has.
+    // A ping has no port to match.
     let has_port = |v: &Option<String>| {
         v.as_ref().is_some_and(|v| v.contains("]:") || v.contains('.') && v.contains(':'))
     };
@@ -343,7 +343,7 @@ pub fn nat_ping(e: &mut Expected<'_>) -> bool {
     })
 }
 
-/// Only entries with these keys.
+/// Keeps only entries with these keys.
 pub fn gre_keys(e: &mut Expected<'_>) -> bool {
     if !e.lists_flows() {
         return false;
@@ -353,7 +353,7 @@ pub fn gre_keys(e: &mut Expected<'_>) -> bool {
     e.retain(|f| keys.iter().zip(f.ports).all(|(want, have)| want.is_none() || *want == have.map(u64::from)))
 }
 
-/// The end of a line that the original cut is taken from ours; everything before it has to agree.
+/// The end of a line that the original cut is taken from ours; all before it has to agree.
 pub fn long_lines(e: &mut Expected<'_>) -> bool {
     let (theirs, ours) = (e.output.lines(), e.ours.lines());
     let cut = |l: &String| l.len() >= 4095 || e.line.value("dump") == Some("expect") && l.len() >= 1023;
@@ -383,7 +383,7 @@ const TCP: [&str; 10] = [
     "SYN_SENT2",
 ];
 
-/// XML with the SCTP name of the number whose TCP name is shown.
+/// XML with the SCTP name for the state number whose TCP name is shown.
 pub fn sctp_names(xml: &str) -> String {
     let mut text = String::new();
     for line in xml.split_inclusive('\n') {
@@ -402,7 +402,7 @@ pub fn sctp_names(xml: &str) -> String {
     text
 }
 
-/// The names of SCTP.
+/// States have SCTP's names.
 pub fn sctp_xml(e: &mut Expected<'_>) -> bool {
     let before = e.output.out();
     let after = sctp_names(&before);
@@ -413,7 +413,7 @@ pub fn sctp_xml(e: &mut Expected<'_>) -> bool {
     changed
 }
 
-/// A warning before the summary, when something was shown.
+/// A warning before the summary, if anything was shown.
 pub fn secmark(e: &mut Expected<'_>) -> bool {
     let shown = Entries::of(&e.output).is_some_and(|entries| !entries.lines.is_empty());
     if !e.line.has("secmark") || !e.line.has("dump") || !shown {
@@ -426,7 +426,7 @@ pub fn secmark(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// The flow without the ports, if it has the ports.
+/// Finds the flow without using the ports, and keeps it if it has those ports.
 pub fn get_reply_port(e: &mut Expected<'_>) -> bool {
     let names = ["reply-port-src", "reply-port-dst", "reply-key-src", "reply-key-dst"];
     let puzzled = ["failed: Success", "failed: No data available"].iter().any(|t| e.output.err().contains(t));
@@ -443,7 +443,7 @@ pub fn get_reply_port(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// 1.4.7 has to be told the family, and leaves out lines of the entries it has updated.
+/// 1.4.7 has to be told the family, and omits some lines of entries that it has updated.
 pub fn update_lines(e: &mut Expected<'_>) -> bool {
     if !e.line.has("update") || e.output.exit == Exit::Code(2) {
         return false;
@@ -464,7 +464,7 @@ pub fn update_lines(e: &mut Expected<'_>) -> bool {
     e.output != before
 }
 
-/// What was there is updated, and counted.
+/// An existing flow is updated, and counted.
 pub fn add_updates(e: &mut Expected<'_>) -> bool {
     let err = e.output.err();
     let there = e.line.has("add") && err.contains(": 0 flow entries have been added.");
@@ -474,7 +474,7 @@ pub fn add_updates(e: &mut Expected<'_>) -> bool {
     there
 }
 
-/// The names of the states that the original saves as none.
+/// Names the states that the original leaves out of saved lines.
 pub fn saved_states(e: &mut Expected<'_>) -> bool {
     let (theirs, ours) = (e.output.lines(), e.ours.lines());
     if theirs.len() != ours.len() || !theirs.iter().any(|l| l.contains("--state (null)")) {
@@ -484,7 +484,7 @@ pub fn saved_states(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// The original's saved lines with the names of ours for the states that it has none for.
+/// The original's saved lines, with our names for the states that it has none for.
 pub fn with_states(theirs: &[String], ours: &[String]) -> String {
     let state = |l: &String| l.split(" --state ").nth(1)?.split(' ').next().map(str::to_owned);
     let named = |(theirs, ours): (&String, &String)| {
@@ -494,7 +494,7 @@ pub fn with_states(theirs: &[String], ours: &[String]) -> String {
     theirs.iter().zip(ours).map(named).collect()
 }
 
-/// NAT options for flows of which only a port is translated.
+/// Adds NAT options to flows of which only a port is translated.
 pub fn saved_ports(e: &mut Expected<'_>) -> bool {
     let (theirs, ours) = (e.output.lines(), e.ours.lines());
     let saved = |l: &String| l.starts_with("-A ");
@@ -505,7 +505,7 @@ pub fn saved_ports(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// The original's saved lines with the NAT options of ours where only a port is translated.
+/// The original's saved lines, with our NAT options where only a port is translated.
 pub fn with_ports(theirs: &[String], ours: &[String]) -> String {
     let saved = |l: &String| l.starts_with("-A ");
     let with_nat = |(theirs, ours): (&String, &String)| {
@@ -524,7 +524,7 @@ pub fn with_ports(theirs: &[String], ours: &[String]) -> String {
     theirs.iter().zip(ours).map(with_nat).collect()
 }
 
-/// Saved lines with marks: those that a plain listing of the original shows.
+/// Adds marks to saved lines: those that a plain listing of the original shows.
 pub fn saved_marks(e: &mut Expected<'_>) -> bool {
     let (theirs, ours) = (e.output.lines(), e.ours.lines());
     if !e.ours.out().starts_with("-A ") || theirs.len() != ours.len() {
@@ -537,7 +537,7 @@ pub fn saved_marks(e: &mut Expected<'_>) -> bool {
         let mut saved: Vec<_> = ours.iter().map(|l| after(l, " -m ")).collect();
         plain.sort();
         saved.sort();
-        // Another rule may have made the list of several, which has no command line of its own.
+        // Another rule may have put the list together from several, which no single command line prints.
         if plain.len() == saved.len() && plain != saved {
             return false;
         }
@@ -546,7 +546,7 @@ pub fn saved_marks(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// The original's saved lines with the marks of ours, where that is all that differs.
+/// The original's saved lines, with our marks where these are the only difference.
 pub fn with_marks(theirs: &[String], ours: &[String]) -> String {
     let unmarked = |l: &str| match l.split_once(" -m ") {
         Some((before, rest)) => format!("{before}{}", rest.find(' ').map_or("", |at| &rest[at..])),

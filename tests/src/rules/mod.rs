@@ -1,7 +1,7 @@
-//! What zct has to print instead, one function a difference that shows in commands that end by themselves.
+//! What zct has to print instead: one function per difference that shows in commands that end by themselves.
 //!
-//! A rule never repeats zct's logic. Either it finds a command line that makes the original do what zct is
-//! to do, or it combines several answers of the original, or it reads the printed entries.
+//! A rule never repeats zct's logic. It finds a command line that makes the original do what zct is to do, or
+//! combines several answers of the original, or reads the printed entries.
 
 pub mod labels;
 pub mod listing;
@@ -32,7 +32,7 @@ impl Expected<'_> {
         output
     }
 
-    /// Asks the original again, for what this line says.
+    /// Runs the original again with this line, and expects what it says.
     fn retry(&mut self, line: Line) -> bool {
         self.output = self.asked(&line);
         self.line = line;
@@ -46,7 +46,7 @@ impl Expected<'_> {
         true
     }
 
-    /// Drops entries; false when none is dropped.
+    /// Drops entries; returns false when there was none to drop.
     fn retain(&mut self, keep: impl Fn(&Facts) -> bool) -> bool {
         let Some(mut entries) = Entries::of(&self.output) else { return false };
         let before = entries.lines.len();
@@ -55,7 +55,7 @@ impl Expected<'_> {
             return false;
         }
         let mut output = entries.clone().into_output(&self.output);
-        // -G and the like fail when nothing is left.
+        // -G and its like fail when nothing is left.
         if entries.lines.is_empty() && self.line.has("get") {
             output.exit = Exit::Code(1);
         }
@@ -63,7 +63,7 @@ impl Expected<'_> {
         true
     }
 
-    /// The entries that the line selects, by the rules about what is listed.
+    /// The entries that the line selects according to the rules about what is listed.
     fn selected(&mut self, line: Line) -> Option<Entries> {
         let output = self.asked(&line);
         let left_out = Vec::new();
@@ -78,7 +78,7 @@ impl Expected<'_> {
         Entries::of(&one.output)
     }
 
-    /// Takes away what rules have found to be left out.
+    /// Removes the entries that rules have found to be left out.
     pub fn leave_out(&mut self) {
         for out in std::mem::take(&mut self.left_out) {
             let Some(mut entries) = Entries::of(&self.output) else { return };
@@ -87,14 +87,14 @@ impl Expected<'_> {
         }
     }
 
-    /// How many words are read before a mistake ends the command: asked of the original, with ever more
-    /// words and one behind them that it certainly does not know, so that nothing is carried out.
+    /// How many words are read before a mistake ends the command. The original is asked, with one more word
+    /// each time and an unknown one at the end, so that nothing is carried out.
     fn words_read(&mut self) -> usize {
         let all = self.line.words.len();
         if let Some(read) = self.read {
             return read;
         }
-        // What is wrong with the combination is found when all words have been read.
+        // A wrong combination is found after all words have been read.
         let combination = LATER.iter().any(|l| self.output.err().contains(l));
         let label = self.output.err().contains("unknown label '");
         if !ends_reading(&self.output) || combination || label {
@@ -112,17 +112,17 @@ impl Expected<'_> {
     }
 }
 
-/// Whether this is a mistake that is found while options are read, or with their combination.
+/// Whether this is a mistake found while reading options, or in their combination.
 fn ends_reading(output: &Output) -> bool {
     output.exit == Exit::Code(2) || output.err().contains("cannot use --label-add and --label-del")
 }
 
-/// What was said before anything was done.
+/// What was printed before anything was done.
 fn warnings(output: &Output) -> String {
     output.err().lines().filter(|l| l.starts_with("WARNING")).map(|l| format!("{l}\n")).collect()
 }
 
-/// A number in C's notation.
+/// Reads a number in C's notation.
 fn any_base(text: &str) -> Option<u64> {
     match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16).ok(),

@@ -1,4 +1,4 @@
-//! What ours has to answer where nfct differs from the original on purpose.
+//! What zct has to answer where its nfct differs from the original on purpose.
 
 use crate::program::{Exit, Output};
 use std::ffi::{OsStr, OsString};
@@ -8,18 +8,18 @@ use std::os::unix::ffi::OsStrExt as _;
 pub const PREFIX: &str = "nfct v1.4.9: ";
 const VERSION: &str = "nfct v1.4.9: utility for the Netfilter's Connection Tracking System\n";
 
-/// One command line, and what both answered.
+/// A command line, and the answers of both programs.
 #[derive(Debug)]
 pub struct Case<'a> {
     /// The words after the program's name.
     pub words: &'a [OsString],
-    /// The original's answer, its release replaced by [`with_release`].
+    /// The original's answer, with its release replaced by [`with_release`].
     pub theirs: &'a Output,
-    /// Ours, for what cannot be known from the original, such as the text of a hint.
+    /// Our answer, for what the original cannot tell, such as the text of a hint.
     pub ours: &'a Output,
 }
 
-/// What ours has to be; `None` when the difference is not triggered.
+/// What our answer has to be; `None` when the difference is not triggered.
 type NfctRule = fn(&Case<'_>) -> Option<Output>;
 
 const RULES: [(&str, NfctRule); 9] = [
@@ -34,16 +34,16 @@ const RULES: [(&str, NfctRule); 9] = [
     ("Z nfct helper get", helper_get),
 ];
 
-/// The release of the original replaced by the one that zct follows, and whether there was one.
+/// Replaces the original's release by the one that zct follows, and tells whether one was there.
 pub fn with_release(mut output: Output) -> (Output, bool) {
     let mut replaced = false;
     for text in [&mut output.stdout, &mut output.stderr] {
-        // Only what has to be replaced is read as text: names of policies may be any bytes.
+        // Only what has to be replaced is read as text: names of policies may contain any bytes.
         if let Some(rest) = text.strip_prefix(b"nfct v1.4.7:") {
             *text = [b"nfct v1.4.9:", rest].concat();
             replaced = true;
         }
-        // Some answers have two messages.
+        // Some answers consist of two messages.
         let lines = String::from_utf8(text.clone()).unwrap_or_default();
         if lines.contains("\nnfct v1.4.7:") {
             *text = lines.replace("\nnfct v1.4.7:", "\nnfct v1.4.9:").into();
@@ -53,8 +53,7 @@ pub fn with_release(mut output: Output) -> (Output, bool) {
 }
 
 impl Case<'_> {
-    /// The difference between the two answers; `Ok(None)` when there is none, `Err` when no rule has this
-    /// one.
+    /// The difference between the two answers: `Ok(None)` when there is none, `Err` when no rule allows it.
     pub fn judge(&self) -> Result<Option<&'static str>, String> {
         if self.ours == self.theirs {
             return Ok(None);
@@ -72,7 +71,7 @@ impl Case<'_> {
         self.words.get(at).is_some_and(|w| among.iter().any(|a| *a == w))
     }
 
-    /// Whether one of these is the command or the subsystem.
+    /// Whether the command or the subsystem is one of these.
     fn has(&self, among: &[&str]) -> bool {
         self.is(0, among) || self.is(1, among)
     }
@@ -95,7 +94,7 @@ fn too_long(what: &str, name: &OsStr, max: usize) -> Option<Output> {
         .then(|| refusal(&[format!("{what} name `").as_bytes(), name.as_bytes(), end.as_bytes()].concat()))
 }
 
-/// One line more, and not another message.
+/// One more line, which is not another message.
 fn hint(case: &Case<'_>) -> Option<Output> {
     let kernel = case.theirs.stderr.starts_with(format!("{PREFIX}netlink error: ").as_bytes());
     let more = case.ours.stderr.strip_prefix(case.theirs.stderr.as_slice()).unwrap_or_default();
@@ -105,7 +104,7 @@ fn hint(case: &Case<'_>) -> Option<Output> {
     (kernel && hint).then(|| Output { stderr, ..case.theirs.clone() })
 }
 
-/// A text that is one of nfct's help.
+/// One of nfct's help texts.
 fn help(case: &Case<'_>) -> Option<Output> {
     let text = case.ours.out();
     let is_help = text.starts_with("nfct: timeout policies") && text.contains("\nUsage: nfct ");
@@ -116,7 +115,7 @@ fn help(case: &Case<'_>) -> Option<Output> {
     })
 }
 
-/// The first line of the original, and anything below it.
+/// The original's first line, and anything below it.
 fn version(case: &Case<'_>) -> Option<Output> {
     let alone = case.words.len() == 1 && case.is(0, &["version", "--version", "-V"]);
     let same = case.theirs.out().starts_with(VERSION) && case.theirs.exit == Exit::Code(0);
@@ -129,8 +128,8 @@ fn policy_name(case: &Case<'_>) -> Option<Output> {
     case.has(&["timeout"]).then(|| too_long("timeout policy", case.words.get(2)?, 31)).flatten()
 }
 
-/// The first time of a policy that is none ends the command before anything is done; but mistakes before it,
-/// as the original finds them, come first.
+/// The first invalid time of a policy ends the command before anything is done; but mistakes that the
+/// original finds before it come first.
 fn seconds(case: &Case<'_>) -> Option<Output> {
     let pairs = match () {
         () if !case.has(&["timeout"]) => return None,
@@ -146,7 +145,7 @@ fn seconds(case: &Case<'_>) -> Option<Output> {
     is_longest.then(|| refusal(&[b"unexpected value '", time, b"' with ", state, wanted.as_bytes()].concat()))
 }
 
-/// Digits, a plus or blanks in front and one unit behind, in the limit.
+/// Digits within the limit, with a plus or blanks in front and one unit after them.
 fn is_time(text: &str, longest: u64) -> bool {
     let text = text.trim_start_matches([' ', '\t']).trim_start_matches('+');
     let digits = text.trim_end_matches(|c: char| "smhd".contains(c));
@@ -170,7 +169,7 @@ fn protocol(case: &Case<'_>) -> Option<Output> {
     above.then(|| refusal(b"unknown layer 4 protocol"))
 }
 
-/// What ours finds has to be looked up where the helpers are; here only that the original finds none.
+/// Whether ours finds the right one is checked where the helpers are; here only that the original finds none.
 fn helper_family(case: &Case<'_>) -> Option<Output> {
     let family_alone = case.has(&["helper"]) && case.has(&["get", "delete"]) && case.words.len() == 4;
     let none =

@@ -5,9 +5,9 @@ use crate::differences::Expected;
 use crate::options::{Line, OPTIONS, Opt, Word, protocol_options};
 use crate::program::Exit;
 
-/// Words to the original's parser that are options to ours: `-Lz` is `-L -z`.
+/// What the original's parser takes for an unknown word is options to ours: `-Lz` is `-L -z`.
 pub fn clusters(e: &mut Expected<'_>) -> bool {
-    // Where the first command letter ends, when more follows and only -z stands before it.
+    // The place where the first command letter ends, if more follows and only -z stands before it.
     let cut = |word: &str| {
         let letters = word.strip_prefix('-').filter(|l| !l.starts_with('-'))?;
         let at = letters.find(|c| c != 'z')?;
@@ -33,7 +33,7 @@ pub fn clusters(e: &mut Expected<'_>) -> bool {
     e.retry(Line::parse(&args))
 }
 
-/// The same values in words of their own.
+/// The same values as separate words.
 pub fn attached(e: &mut Expected<'_>) -> bool {
     let takes = |name| ["src-nat", "dst-nat", "any-nat", "label-del"].contains(&name);
     let mut line = e.line.clone();
@@ -45,7 +45,7 @@ pub fn attached(e: &mut Expected<'_>) -> bool {
         word.attached = false;
         changed = true;
     }
-    // `-Cexpect`: the only letter that still takes what is glued to it.
+    // `-Cexpect`: the only letter that still takes the value attached to it.
     for word in &mut line.words {
         if let Some(table) = word.text[0].strip_prefix("-C").filter(|t| !t.is_empty()) {
             word.text = vec!["-C".into(), table.into()];
@@ -75,7 +75,7 @@ pub fn long_id(e: &mut Expected<'_>) -> bool {
     changed && e.retry(line)
 }
 
-/// Beginnings of `SRC_NAT` and `DST_NAT` as what else they begin.
+/// Abbreviations of `SRC_NAT` and `DST_NAT` mean what else they abbreviate, if there is anything.
 pub fn beginnings(e: &mut Expected<'_>) -> bool {
     let is_nat = |word: &str| {
         let word = word.to_ascii_uppercase();
@@ -107,7 +107,7 @@ pub fn beginnings(e: &mut Expected<'_>) -> bool {
     changed && e.retry(line)
 }
 
-/// `-u` before `-m`.
+/// Puts `-u` before `-m`.
 pub fn mark_then_status(e: &mut Expected<'_>) -> bool {
     let at = |name| e.line.words.iter().position(|w| w.name() == name);
     let (Some(mark), Some(status)) = (at("mark"), at("status")) else { return false };
@@ -118,7 +118,7 @@ pub fn mark_then_status(e: &mut Expected<'_>) -> bool {
     e.retry(Line { words: [first, rest].concat() })
 }
 
-/// The file given is the one the original reads anyway.
+/// The given file is the one that the original reads anyway.
 pub fn labelmap(e: &mut Expected<'_>) -> bool {
     let Some(word) = e.line.all("labelmap").next() else { return false };
     if word.value.is_none() {
@@ -128,12 +128,12 @@ pub fn labelmap(e: &mut Expected<'_>) -> bool {
     e.retry(e.line.without(&["labelmap"]))
 }
 
-/// The mistake that is found while options are read, not the unknown label.
+/// The mistake found while reading options counts, not the unknown label.
 pub fn labels_late(e: &mut Expected<'_>) -> bool {
     if !e.output.err().contains("unknown label '") {
         return false;
     }
-    // A name that is there, since without the option a stray word might get another meaning.
+    // The name has to exist: without the option, a stray word might get another meaning.
     let mut line = e.line.clone();
     let labels = |w: &&mut Word| ["label", "label-add", "label-del"].contains(&w.name()) && w.value.is_some();
     for word in line.words.iter_mut().filter(labels) {
@@ -141,15 +141,15 @@ pub fn labels_late(e: &mut Expected<'_>) -> bool {
     }
     let rest = e.asked(&line);
     let early = ends_reading(&rest) && !LATER.iter().any(|l| rest.err().contains(l));
-    // Without a name it is all labels, and names before it are not looked up.
+    // Without a name it means all labels, and names before it are not looked up.
     let all = e.line.all("label-del").next_back().is_some_and(|w| w.value.is_none());
     let looked_up = e.line.has("label") || e.line.has("label-add") || !all;
     if early || !looked_up {
         (e.output, e.line) = (rest, line);
         return true;
     }
-    // All words have been read by then, with what there was to warn of. Of two unknown names either may be
-    // named: the order of looking them up is not that of the words.
+    // By then all words have been read and warned about. Of two unknown names either may be named: they are
+    // not looked up in the order of the words.
     let label = e.output.err();
     let mut message = label[label.find(PREFIX).unwrap_or(0)..].to_owned();
     let unknown =
@@ -163,7 +163,7 @@ pub fn labels_late(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// Nothing has an option of the first protocol and is of the second.
+/// No flow can fit an option of the first protocol and be of the second.
 pub fn second_protocol(e: &mut Expected<'_>) -> bool {
     let names_another = e.output.err().contains("Illegal option `--");
     let lists_nothing = e.ours.exit == Exit::Code(0) && e.ours.stdout.is_empty();
@@ -174,7 +174,7 @@ pub fn second_protocol(e: &mut Expected<'_>) -> bool {
     differs
 }
 
-/// The error that the original means to give.
+/// The error message that the original intends.
 pub fn sctp_state(e: &mut Expected<'_>) -> bool {
     const MORE: [&str; 2] = ["HEARTBEAT_SENT", "HEARTBEAT_ACKED"];
     let sctp = e.line.value("protonum").is_some_and(|p| p.eq_ignore_ascii_case("sctp") || p == "132");
@@ -184,7 +184,7 @@ pub fn sctp_state(e: &mut Expected<'_>) -> bool {
     unknown.is_some_and(|name| e.fails(&format!("unknown SCTP state `{name}'; there are {there_are}"), 2))
 }
 
-/// The names behind the message.
+/// The names of the states follow the message.
 pub fn state_names(e: &mut Expected<'_>) -> bool {
     let err = e.output.err();
     let Some(line) =
@@ -203,7 +203,7 @@ pub fn state_names(e: &mut Expected<'_>) -> bool {
     wanted
 }
 
-/// Where an option of a protocol starts that comes before every `-p`, and where its value ends.
+/// Where the option of a protocol that comes before every `-p` starts, and where its value ends.
 fn late_option(line: &Line) -> Option<(usize, usize)> {
     const PROTOCOLS: [&str; 8] = ["tcp", "udp", "udplite", "sctp", "dccp", "gre", "icmp", "icmpv6"];
     let is_late = |word: &str| {
@@ -224,8 +224,8 @@ fn late_option(line: &Line) -> Option<(usize, usize)> {
     None
 }
 
-/// The same line with the option behind `-p`. Where both refuse the line, it may be for another mistake, since ours
-/// reads on; without a `-p`, it says more.
+/// The same line with the option after `-p`. Where both refuse the line, it may be for different mistakes,
+/// since zct reads on; without a `-p`, zct says more.
 pub fn late_protocol(e: &mut Expected<'_>) -> bool {
     let before = e.output.clone();
     let (theirs, ours) = (before.err(), e.ours.err());
@@ -265,7 +265,7 @@ pub fn late_protocol(e: &mut Expected<'_>) -> bool {
     e.retry(e.line.clone())
 }
 
-/// Which selector is empty, and what to use instead.
+/// Names the selector that is empty, and says what to use instead.
 pub fn empty_status(e: &mut Expected<'_>) -> bool {
     let err = e.output.err();
     let named = ["SRC_NAT", "DST_NAT"].map(|n| err.contains(&format!("WARNING: ignoring {n}")).then_some(n));
@@ -281,8 +281,8 @@ pub fn empty_status(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// Ends the command at the first word with which ours finds something wrong: those that the original has read,
-/// and, if `its_own`, that with which it found something wrong itself. Warnings about words before stay.
+/// Ends the command at the first word in which zct finds a mistake: a word that the original has read or, if
+/// `its_own`, the one that the original itself objected to. Warnings about earlier words stay.
 fn ended_by(e: &mut Expected<'_>, code: i32, its_own: bool, judge: impl Fn(&Word) -> Option<String>) -> bool {
     let read = e.words_read() + usize::from(its_own);
     let found = e.line.words.iter().take(read).enumerate().find_map(|(i, w)| Some((i, judge(w)?)));
@@ -313,7 +313,7 @@ fn whole(text: &str, decimal: bool) -> Option<u64> {
     value.filter(|v| !negative || *v == 0)
 }
 
-/// What is said about a value that is not from 0 to `max`.
+/// The message about a value that is not between 0 and `max`.
 fn unexpected(value: &str, option: &str, max: u64, decimal: bool) -> Option<String> {
     let fits = whole(value, decimal).is_some_and(|v| v <= max);
     (!fits).then(|| format!("unexpected value '{value}' with {option} option: a number from 0 to {max}"))
@@ -342,7 +342,7 @@ fn bad_mark(value: &str, part: &str) -> Option<String> {
     (!fits).then(|| format!("unexpected value '{value}' with -m option: {wanted}"))
 }
 
-/// So does the first bad mask.
+/// The first bad mask ends the command too.
 pub fn masks_of_marks(e: &mut Expected<'_>) -> bool {
     ended_by(e, 1, false, |w| {
         let value = w.value.as_deref().filter(|_| w.name() == "mark")?;
@@ -351,12 +351,12 @@ pub fn masks_of_marks(e: &mut Expected<'_>) -> bool {
     })
 }
 
-/// Whether this is a list, or a range.
+/// Whether this is a list or a range.
 pub(super) fn is_list(value: &str) -> bool {
     value.contains([',', ':', '-'])
 }
 
-/// The ranges of a list of ports, if all of them are ranges.
+/// The ranges in a list of ports, if all its items are numbers or ranges.
 pub(super) fn ranges(list: &str, decimal: bool) -> Option<Vec<(u64, u64)>> {
     let port = |text: &str| whole(text, decimal).filter(|p| *p <= 0xffff && !text.contains('-'));
     let range = |text: &str| {
@@ -366,11 +366,11 @@ pub(super) fn ranges(list: &str, decimal: bool) -> Option<Vec<(u64, u64)>> {
     list.split(',').map(range).collect()
 }
 
-/// So does the first of the other numbers that the original takes for 0, for its beginning, or for its lowest
-/// bits.
+/// The first of the other numbers ends the command too: those that the original takes for 0, for their first
+/// digits, or for their lowest bits.
 pub fn other_numbers(e: &mut Expected<'_>) -> bool {
     let err = e.ours.err();
-    // How long a timeout can be depends on the kernel.
+    // How long a timeout may be depends on the kernel.
     let longest = err.rsplit_once("at most ").map_or("", |(_, rest)| rest.trim_end()).to_owned();
     assert!(["", "21474836", "8589934", "7158278", "2147483"].contains(&longest.as_str()), "{err}");
     ended_by(e, 1, false, |w| {
@@ -414,7 +414,7 @@ pub fn other_numbers(e: &mut Expected<'_>) -> bool {
     })
 }
 
-/// The options whose values are addresses.
+/// The options that take addresses.
 const ADDRESSES: [&str; 11] = [
     "src",
     "dst",
@@ -429,7 +429,7 @@ const ADDRESSES: [&str; 11] = [
     "any-nat",
 ];
 
-/// A length that is none, and the length in the message.
+/// An invalid prefix length, and the length in the message.
 pub fn netmasks(e: &mut Expected<'_>) -> bool {
     let its_own = e.output.err().contains("Invalid netmask\n");
     ended_by(e, 2, its_own, |w| {
@@ -444,7 +444,7 @@ pub fn netmasks(e: &mut Expected<'_>) -> bool {
     })
 }
 
-/// Text behind an address.
+/// Text that follows an address.
 pub fn text_behind_an_address(e: &mut Expected<'_>) -> bool {
     ended_by(e, 2, false, |w| {
         let value = w.value.as_deref().filter(|_| ADDRESSES.contains(&w.name()))?;
@@ -454,7 +454,7 @@ pub fn text_behind_an_address(e: &mut Expected<'_>) -> bool {
     })
 }
 
-/// What `inet_aton` makes of an address that is not written as usual.
+/// The meaning that `inet_aton` gives to an address not written in the usual way.
 fn stands_for(host: &str) -> Option<std::net::Ipv4Addr> {
     let host = host.trim_end();
     if host.parse::<std::net::IpAddr>().is_ok() {
@@ -467,7 +467,7 @@ fn stands_for(host: &str) -> Option<std::net::Ipv4Addr> {
     Some((front + last).into())
 }
 
-/// A warning for each address that is written so, where it stands between the original's own warnings.
+/// A warning for each address written that way, at its place among the original's own warnings.
 pub fn unusual_addresses(e: &mut Expected<'_>) -> bool {
     let err = e.output.err();
     let (warnings, rest): (Vec<&str>, Vec<&str>) =
@@ -490,7 +490,7 @@ pub fn unusual_addresses(e: &mut Expected<'_>) -> bool {
         } else if ADDRESSES.contains(&name) {
             for piece in value.split(',') {
                 let host = piece.split('/').next().unwrap_or(piece);
-                // One colon is that of a port.
+                // A single colon separates the port.
                 let port = name.ends_with("-nat") && host.matches(':').count() == 1;
                 let host = host.split(':').next().filter(|_| port).unwrap_or(host);
                 if let Some(usual) = stands_for(host) {
@@ -507,7 +507,7 @@ pub fn unusual_addresses(e: &mut Expected<'_>) -> bool {
     changed
 }
 
-/// One more warning, behind those of the original.
+/// One more warning, after those of the original.
 pub fn stray(e: &mut Expected<'_>) -> bool {
     let changes = ["delete", "update", "flush", "create", "add"].iter().any(|c| e.line.has(c));
     let mut ended = false;
@@ -531,7 +531,7 @@ pub fn stray(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// One more line, behind the count.
+/// One more line, after the count.
 pub fn bare_deletion(e: &mut Expected<'_>) -> bool {
     const NARROWS_NOTHING: [&str; 6] = ["delete", "output", "timeout", "nat-range", "labelmap", "dry-run"];
     let flows = e.line.has("delete") && e.line.value("delete").is_none_or(|t| "conntrack".starts_with(t));
@@ -544,12 +544,12 @@ pub fn bare_deletion(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// A warning for each option with one value that was given several, once all words have been read.
+/// A warning for each single-valued option given several times, once all words have been read.
 pub fn given_twice(e: &mut Expected<'_>) -> bool {
     let all = e.words_read() == e.line.words.len();
     let early = ends_reading(&e.output) && !LATER.iter().any(|l| e.output.err().contains(l));
     let label = e.output.err().contains("unknown label '");
-    // What a listener says is not waited for.
+    // The messages of a listener are not waited for.
     let listens = e.output.stdout == b"listens";
     if !all || early && !label || e.read.is_some() || listens {
         return false;
@@ -594,7 +594,7 @@ pub fn given_twice(e: &mut Expected<'_>) -> bool {
     !again.is_empty()
 }
 
-/// The mask or port that comes from another word than the last.
+/// The mask or port that comes from a word other than the last.
 fn kept(line: &Line, name: &str, values: &[&str]) -> String {
     let last = values[values.len() - 1];
     if name.ends_with("-nat") {
@@ -634,7 +634,7 @@ fn kept(line: &Line, name: &str, values: &[&str]) -> String {
     mask.map_or(String::new(), |m| format!(" with the mask {m}"))
 }
 
-/// What `-L` says about it.
+/// What `-L` says about a mask without an address.
 pub fn lone_mask(e: &mut Expected<'_>) -> bool {
     let other = e.line.has("event") || matches!(e.line.value("dump"), Some("dying" | "unconfirmed"));
     let lone = [("mask-src", "src"), ("mask-dst", "dst")]
@@ -648,7 +648,7 @@ pub fn lone_mask(e: &mut Expected<'_>) -> bool {
     }
 }
 
-/// What is said about every other option.
+/// The same message as for every other option.
 pub fn lone_reply_zone(e: &mut Expected<'_>) -> bool {
     let command = e.line.words.iter().any(|w| w.is_command());
     let lone = !command && e.line.has("reply-zone") && e.output.exit == Exit::Code(0);
@@ -672,7 +672,7 @@ pub fn blamed_word(e: &mut Expected<'_>) -> bool {
     let ours = e.ours.err();
     let by_us = ours.split_once("unknown option `").and_then(|(_, rest)| rest.split_once('\''));
     let (Some((theirs, _)), Some((ours, _))) = (blamed, by_us) else { return false };
-    // Ours has to be a word of several letters that was given, theirs the word before it.
+    // Ours has to blame a word of several letters that was given, theirs the word before it.
     let args: Vec<String> = std::iter::once("conntrack".to_owned()).chain(e.line.args()).collect();
     let cluster = |w: &str| w.len() > 2 && w.starts_with('-') && !w.starts_with("--");
     let mut pairs = args.windows(2);
