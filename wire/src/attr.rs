@@ -1,4 +1,4 @@
-//! Netlink attributes: the walk, and readers for the few value types (spec: linux/netlink.h, struct nlattr).
+//! Netlink attributes: the walk, and readers for the few value types (struct nlattr in linux/netlink.h).
 
 use crate::error::WireError;
 use zerocopy::byteorder::native_endian;
@@ -18,14 +18,14 @@ const _: () = assert!(size_of::<AttrHdr>() == 4);
 
 /// Size of [`AttrHdr`] in bytes.
 pub const ATTR_HDR: usize = size_of::<AttrHdr>();
-/// Bit of `nla_type`: the value is a list of attributes. Not to be relied upon in input.
+/// Bit of `nla_type`: the value is a list of attributes. Not every sender sets it, so readers ignore it.
 pub const NLA_F_NESTED: u16 = 0x8000;
 /// Bit of `nla_type`: the value is in network byte order. ctnetlink never sets it.
 pub const NLA_F_NET_BYTEORDER: u16 = 0x4000;
 /// The bits of `nla_type` that are the attribute's number.
 pub const NLA_TYPE_MASK: u16 = 0x3fff;
 
-/// The header of an attribute as bytes, to compare with those of a layout that is expected.
+/// An attribute's header as bytes, for comparing a message with the layout that is expected.
 pub(crate) const fn hdr(len: u16, kind: u16) -> [u8; 4] {
     let (l, k) = (len.to_ne_bytes(), kind.to_ne_bytes());
     let ([a, b], [c, d]) = (l, k);
@@ -77,7 +77,7 @@ impl<'a> Iterator for Attrs<'a> {
         let Some(value) = whole.get(ATTR_HDR..claimed) else {
             return Some(Err(WireError::BadLength { what: "nlattr", claimed, room: whole.len() }));
         };
-        // Each turn drops at least ATTR_HDR bytes, so this ends; the last padding may be missing.
+        // Every step consumes at least ATTR_HDR bytes, so the walk ends; the last padding may be missing.
         self.rest = whole.get(claimed.next_multiple_of(4)..).unwrap_or_default();
         Some(Ok(Attr { kind: hdr.kind.get() & NLA_TYPE_MASK, value }))
     }

@@ -18,7 +18,7 @@ impl core::error::Error for Full {}
 
 /// One nfnetlink message under construction, written straight into borrowed memory.
 ///
-/// Overflow is sticky: calls chain freely and [`Builder::finish`] tells once. Padding is zeroed, so
+/// Overflow is sticky: calls chain freely and [`Builder::finish`] reports it once. Padding is zeroed, so
 /// no byte of an earlier message leaks. Allocates nothing.
 #[derive(Debug)]
 pub struct Builder<'b> {
@@ -28,7 +28,7 @@ pub struct Builder<'b> {
 }
 
 impl<'b> Builder<'b> {
-    /// Starts a message of type `kind` (`subsystem << 8 | message`); `version` is 0 but for a flush
+    /// Starts a message of type `kind` (`subsystem << 8 | message`); `version` is 0, except for a flush
     /// that has to honour its family.
     pub fn new(buf: &'b mut [u8], kind: u16, flags: u16, seq: u32, family: u8, version: u8) -> Self {
         let hdr = NlHdr {
@@ -44,7 +44,7 @@ impl<'b> Builder<'b> {
         b
     }
 
-    /// Appends bytes as they are.
+    /// Appends bytes without a header or padding.
     fn raw(&mut self, bytes: &[u8]) -> &mut Self {
         match self.reserve(bytes.len()) {
             Some(room) => room.copy_from_slice(bytes),
@@ -53,7 +53,7 @@ impl<'b> Builder<'b> {
         self
     }
 
-    /// Takes `n` bytes at the end; `None` when they are not there or an earlier call overflowed.
+    /// Reserves the next `n` bytes; `None` when the buffer has no room or an earlier call overflowed.
     fn reserve(&mut self, n: usize) -> Option<&mut [u8]> {
         if self.full {
             return None;
@@ -140,7 +140,7 @@ impl<'b> Builder<'b> {
         self.len <= ATTRS_AT
     }
 
-    /// Fills in the total length and hands the message out, or says that it did not fit.
+    /// Fills in the total length and returns the message, or [`Full`] if it did not fit.
     ///
     /// # Errors
     /// [`Full`] when the buffer was too small, or when a value or nest is longer than its 16-bit length field

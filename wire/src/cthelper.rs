@@ -9,12 +9,12 @@ use crate::consts::{
 use crate::error::WireError;
 use crate::header::CtMsg;
 
-/// How many expectations of one kind a flow may have, and for how long they wait.
+/// How many expectations of one kind a flow may have, and how long they wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpectPolicy<'a> {
     /// Its name, less than [`nfcth::NAME_MAX`] bytes.
     pub name: &'a [u8],
-    /// Expectations at a time.
+    /// How many expectations a flow may have at a time.
     pub expect_max: u32,
     /// Seconds until an expectation is dropped.
     pub timeout_s: u32,
@@ -31,9 +31,9 @@ pub struct NewHelper<'a> {
     pub l4: u8,
     /// Number of the netfilter queue its packets go to.
     pub queue: Option<u32>,
-    /// Bytes the kernel keeps for the helper with every flow. Only when creating.
+    /// Bytes the kernel keeps for the helper in every flow. Can be set only when the stub is created.
     pub priv_data_len: Option<u32>,
-    /// [`nfct_helper_status`].
+    /// Whether packets are queued: [`nfct_helper_status`].
     pub status: Option<u32>,
     /// At most four; required to create.
     pub policies: &'a [ExpectPolicy<'a>],
@@ -42,7 +42,7 @@ pub struct NewHelper<'a> {
 /// A stub as the kernel sends it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HelperView<'a> {
-    /// Its name.
+    /// Name by which rules and flows refer to it.
     pub name: Option<&'a [u8]>,
     /// Address family.
     pub l3: Option<u16>,
@@ -98,7 +98,7 @@ impl<'a> HelperView<'a> {
         Ok(())
     }
 
-    /// Its policies in the order sent. One without limits is an error.
+    /// Its policies in the order sent. A policy without its name or a limit is an error.
     pub fn policies(&self) -> impl Iterator<Item = Result<ExpectPolicy<'a>, WireError>> + use<'a> {
         Attrs::new(self.policies).filter_map(|a| match a {
             Ok(a) if a.kind < nfcth_policy_set::SET1 => None,
@@ -143,15 +143,14 @@ fn tuple(b: &mut Builder<'_>, l3: u16, l4: u8) {
 }
 
 /// Creates a stub, or changes the one with this name, family and protocol. The kernel refuses to create one
-/// without policies (EINVAL), or beside a helper of its own (EBUSY). More than four policies do not fit:
-/// Full.
+/// without policies (EINVAL), or beside a helper of its own (EBUSY).
 ///
 /// # Errors
 /// [`Full`] when `buf` is too small, or when there are more than four policies.
 pub fn add<'b>(buf: &'b mut [u8], seq: u32, helper: &NewHelper<'_>) -> Result<&'b [u8], Full> {
     const SETS: [u16; 4] =
         [nfcth_policy_set::SET1, nfcth_policy_set::SET2, nfcth_policy_set::SET3, nfcth_policy_set::SET4];
-    // All of them: the group has their number besides.
+    // Every set there is: the group's only other member is the number of sets.
     const _: () = assert!(SETS.len() + 1 == nfcth_policy_set::NAMED.len());
     let count = u32::try_from(helper.policies.len()).map_err(|_| Full)?;
     if helper.policies.len() > SETS.len() {
@@ -195,7 +194,7 @@ pub fn disable<'b>(buf: &'b mut [u8], seq: u32, name: &[u8], l3: u16, l4: u8) ->
 
 /// Asks for the first stub with this name and, if given, this family and protocol.
 ///
-/// With family and protocol the kernel does not refuse what is not there: it sends the acknowledgement alone.
+/// Given a family and protocol, the kernel does not refuse when there is no such stub: it only acknowledges.
 ///
 /// # Errors
 /// [`Full`] when `buf` is too small for the message with its name.
@@ -203,7 +202,7 @@ pub fn get<'b>(buf: &'b mut [u8], seq: u32, name: &[u8], which: Option<(u16, u8)
     named(buf, nfnl_cthelper::GET, seq, name, which)
 }
 
-/// A dump of all stubs.
+/// Asks for a dump of all stubs.
 ///
 /// # Errors
 /// [`Full`] when `buf` is too small.
@@ -211,8 +210,8 @@ pub fn list(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
     start(buf, nfnl_cthelper::GET, nlm_f::DUMP, seq).finish()
 }
 
-/// Deletes every stub with this name or, if given, the one with this family and protocol. It always has a
-/// name: without the attribute the kernel would delete all.
+/// Deletes every stub with this name or, if given, the one with this family and protocol. The request always
+/// has a name: without the attribute the kernel would delete all stubs.
 ///
 /// # Errors
 /// [`Full`] when `buf` is too small for the message with its name.
@@ -268,7 +267,7 @@ mod tests {
         policies: &[ExpectPolicy { name: b"ftp", expect_max: 1, timeout_s: 300 }],
     };
 
-    /// As strace shows them for `nfct add helper ftp inet tcp` of 1.4.7, but for flags and sequence number.
+    /// As strace shows them for `nfct add helper ftp inet tcp` of 1.4.7, flags and sequence number aside.
     const ADD: &[u8] = &[
         8, 0, 1, 0, b'f', b't', b'p', 0, // NFCTH_NAME
         8, 0, 5, 0, 0, 0, 0, 24, // NFCTH_PRIV_DATA_LEN

@@ -63,7 +63,7 @@ pub fn states(l4: u8) -> Option<&'static [State]> {
 /// The protocol number that stands for every protocol without a tracker of its own.
 pub const GENERIC: u8 = ipproto::RAW;
 
-/// Numbers of timeouts are below this, whatever the protocol.
+/// One more than the highest number of a timeout in any protocol.
 const MEMBERS: usize = {
     let groups: [&[Named]; 9] = [
         generic::NAMED,
@@ -87,14 +87,14 @@ const MEMBERS: usize = {
     members
 };
 
-/// Timeouts to set, in seconds; what is not given keeps the default of the namespace.
+/// Timeouts to set, in seconds; those not given keep the default of the namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timeouts {
     seconds: [Option<u32>; MEMBERS],
 }
 
 impl Timeouts {
-    /// Sets one; `member` is a number from [`states`]. Setting it again replaces it.
+    /// Sets one timeout; `member` is a number from [`states`]. Setting it again replaces it.
     pub fn set(&mut self, member: u16, seconds: u32) {
         if let Some(slot) = self.seconds.get_mut(usize::from(member)) {
             *slot = Some(seconds);
@@ -207,7 +207,7 @@ pub fn get<'b>(buf: &'b mut [u8], seq: u32, name: &[u8]) -> Result<&'b [u8], Ful
     b.finish()
 }
 
-/// A dump of all policies of the namespace.
+/// Asks for a dump of all policies of the namespace.
 ///
 /// # Errors
 /// [`Full`] when `buf` is too small.
@@ -215,8 +215,8 @@ pub fn list(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
     start(buf, ipctnl_timeout::GET, nlm_f::DUMP, seq).finish()
 }
 
-/// Deletes one policy. It always has a name, if an empty one: without the attribute the kernel would delete
-/// all that are unused.
+/// Deletes one policy. The request always has a name, even if it is empty: without the attribute the kernel
+/// would delete all policies that are unused.
 ///
 /// # Errors
 /// [`Full`] when `buf` is too small for the message with its name.
@@ -234,7 +234,7 @@ pub fn flush(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
     start(buf, ipctnl_timeout::DELETE, nlm_f::ACK, seq).finish()
 }
 
-/// Changes the defaults of a protocol in this namespace: the given ones, nothing else.
+/// Changes the given defaults of a protocol in this namespace, and no others.
 ///
 /// # Errors
 /// [`Full`] when `buf` is too small.
@@ -280,7 +280,7 @@ mod tests {
     }
 
     /// Bytes in host byte order, as strace shows them for `nfct add timeout abc inet tcp close 7
-    /// established 9` of 1.4.7, but for flags and sequence number.
+    /// established 9` of 1.4.7, except for flags and sequence number.
     const ADD: &[u8] = &[
         8, 0, 1, 0, b'a', b'b', b'c', 0, // CTA_TIMEOUT_NAME
         6, 0, 2, 0, 0, 2, 0, 0, // CTA_TIMEOUT_L3PROTO

@@ -1,4 +1,4 @@
-//! What can be wrong with bytes: static names and numbers only, so that an error costs nothing.
+//! What can be wrong with bytes. Errors hold static names and numbers only, so making one costs nothing.
 
 use core::fmt;
 
@@ -13,9 +13,9 @@ pub enum WireError {
     Short {
         /// Kernel name of the structure.
         what: &'static str,
-        /// Bytes needed.
+        /// How many bytes it needs.
         need: usize,
-        /// Bytes there.
+        /// How many bytes there are.
         have: usize,
     },
     /// A length field smaller than its own header, or larger than the room it is in.
@@ -29,16 +29,16 @@ pub enum WireError {
     },
     /// Something is missing without which the kernel cannot be asked.
     Missing {
-        /// Kernel name of the attribute that it belongs to.
+        /// Kernel name of the attribute that should hold it.
         what: &'static str,
     },
     /// A fixed-size attribute with another size.
     BadValue {
         /// Kernel name of the attribute.
         what: &'static str,
-        /// Bytes wanted.
+        /// How many bytes it has to have.
         want: usize,
-        /// Bytes there.
+        /// How many bytes there are.
         have: usize,
     },
 }

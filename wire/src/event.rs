@@ -1,4 +1,4 @@
-//! What has happened to a flow or an expectation, whoever tells it: the kernel or a peer.
+//! What has happened to a flow or an expectation, whether the kernel or a peer reports it.
 
 use crate::consts::{ipctnl, ipctnl_exp, nlm_f};
 use crate::header::CtMsg;
@@ -8,7 +8,7 @@ use crate::header::CtMsg;
 pub enum Event {
     /// It is new.
     New,
-    /// Something of it has changed.
+    /// It has changed.
     Update,
     /// It has ended.
     Destroy,
@@ -16,7 +16,7 @@ pub enum Event {
 
 impl Event {
     /// What a message of the kernel reports, from its type and flags (ctnetlink.md §5.1); `None` for
-    /// other messages. Works for both tables: the low byte says new or delete in each.
+    /// other messages. Works for flows and expectations alike.
     pub fn of(msg: &CtMsg<'_>) -> Option<Event> {
         match msg.kind() {
             ipctnl::NEW | ipctnl_exp::NEW if msg.hdr.flags.get() & (nlm_f::CREATE | nlm_f::EXCL) != 0 => {

@@ -93,7 +93,7 @@ impl<'a> ExpectView<'a> {
         self.be32(cta_expect::TIMEOUT, "CTA_EXPECT_TIMEOUT")
     }
 
-    /// CTA_EXPECT_ID: opaque.
+    /// CTA_EXPECT_ID: an opaque number.
     ///
     /// # Errors
     /// [`WireError::BadValue`] when the attribute has fewer than four bytes.
@@ -135,7 +135,7 @@ impl<'a> ExpectView<'a> {
         self.raw(cta_expect::FN).map(attr::text)
     }
 
-    /// CTA_EXPECT_NAT.
+    /// CTA_EXPECT_NAT: the translation the expected flow will get.
     ///
     /// # Errors
     /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose

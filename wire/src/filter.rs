@@ -18,7 +18,7 @@ pub struct Masked {
     pub mask: u32,
 }
 
-/// The filters of a dump; all given ones must match.
+/// The filters of a dump. A flow has to match all that are given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DumpFilter {
     /// AF_INET, AF_INET6, or 0 for both.
@@ -52,7 +52,7 @@ pub struct TupleFilter {
 }
 
 impl TupleFilter {
-    /// True when nothing is asked.
+    /// True when it asks for nothing, so that every tuple matches.
     pub fn is_empty(&self) -> bool {
         *self == TupleFilter::default()
     }

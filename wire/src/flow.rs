@@ -20,7 +20,7 @@ pub enum Dir {
 /// CTA_COUNTERS_*: what one direction has carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Packets.
+    /// Packets counted.
     pub packets: u64,
     /// Bytes, layer 3 headers included.
     pub bytes: u64,
@@ -46,7 +46,7 @@ pub struct SeqAdj {
     pub offset_after: i32,
 }
 
-/// CTA_SYNPROXY.
+/// CTA_SYNPROXY: what the SYN proxy keeps of a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Synproxy {
     /// Initial sequence number.
@@ -108,7 +108,7 @@ impl<'a> FlowView<'a> {
                 *place =
                     Place { at: off.wrapping_add(ATTR_HDR) as u16, len: len.wrapping_sub(ATTR_HDR as u16) };
             }
-            // At most 64 KiB and three bytes further; past the end is the end.
+            // Advances by at most 64 KiB and three bytes, so it cannot wrap; past the end, the loop ends.
             off = off.wrapping_add(claimed.wrapping_add(3) & !3);
         }
         Ok(FlowView { msg, places })
@@ -143,7 +143,7 @@ impl<'a> FlowView<'a> {
         self.places.get(usize::from(kind)).is_some_and(|p| p.at != 0)
     }
 
-    /// The same flow without an attribute, as if the message did not carry it. Renderers leave it out then.
+    /// The same flow without one attribute, as if the message did not carry it: renderers then leave it out.
     #[must_use]
     pub fn without(mut self, kind: u16) -> Self {
         if let Some(place) = self.places.get_mut(usize::from(kind)) {
@@ -161,11 +161,11 @@ impl<'a> FlowView<'a> {
         self.raw(kind).map(Tuple::parse).transpose()
     }
 
-    /// What finds this flow again.
+    /// The key that finds this flow again in the kernel's table.
     ///
     /// # Errors
-    /// [`WireError::Missing`] when there is no original tuple with both addresses and a protocol: nothing may
-    /// be asked of the kernel about such a flow, a delete least of all. As [`Tuple::parse`],
+    /// [`WireError::Missing`] when there is no original tuple with both addresses and a protocol: no request
+    /// about such a flow may be made, a delete least of all. As [`Tuple::parse`],
     /// [`FlowView::zone`] and [`FlowView::id`] for what cannot be read.
     pub fn key(&self) -> Result<FlowKey<'a>, WireError> {
         let missing = WireError::Missing { what: "CTA_TUPLE_ORIG" };
@@ -197,7 +197,7 @@ impl<'a> FlowView<'a> {
         self.raw(cta::TUPLE_REPLY).map_or(Ok(Shape::Other(Tuple::default())), Shape::parse)
     }
 
-    /// CTA_TUPLE_ORIG.
+    /// CTA_TUPLE_ORIG, decoded.
     ///
     /// # Errors
     /// As [`Tuple::parse`] of the nest.
@@ -205,7 +205,7 @@ impl<'a> FlowView<'a> {
         self.tuple(cta::TUPLE_ORIG)
     }
 
-    /// CTA_TUPLE_REPLY.
+    /// CTA_TUPLE_REPLY, decoded.
     ///
     /// # Errors
     /// As [`Tuple::parse`] of the nest.
@@ -213,7 +213,7 @@ impl<'a> FlowView<'a> {
         self.tuple(cta::TUPLE_REPLY)
     }
 
-    /// CTA_TUPLE_MASTER: the original tuple of the flow this one was expected by.
+    /// CTA_TUPLE_MASTER: the original tuple of the flow that expected this one.
     ///
     /// # Errors
     /// As [`Tuple::parse`] of the nest.
@@ -447,8 +447,8 @@ pub struct LabelBits<'a>(&'a [u8]);
 const LABEL_BYTES: usize = 16;
 
 impl<'a> LabelBits<'a> {
-    /// Reads label words as they come from the kernel. What lies past the 128th bit, or is not a whole word,
-    /// is no label.
+    /// Reads label words as they come from the kernel. Bits past the 128th and bytes of an incomplete word
+    /// are ignored.
     pub fn new(words: &'a [u8]) -> Self {
         let whole = words.len().min(LABEL_BYTES) & !3;
         LabelBits(words.get(..whole).unwrap_or_default())

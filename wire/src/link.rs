@@ -8,7 +8,7 @@ use crate::header::{Frame, NL_HDR};
 use zerocopy::byteorder::native_endian;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// RTM_NEWLINK: an interface is there, or something of it has changed.
+/// RTM_NEWLINK: an interface exists, or has changed.
 pub const RTM_NEWLINK: u16 = 16;
 /// RTM_DELLINK: an interface is gone.
 pub const RTM_DELLINK: u16 = 17;
@@ -45,7 +45,7 @@ pub struct Interface<'a> {
     pub name: &'a [u8],
     /// IFF_* bits.
     pub flags: u32,
-    /// Bytes an IP packet may have, if the kernel says.
+    /// Size of the largest IP packet in bytes, if the kernel says.
     pub mtu: Option<u32>,
 }
 
@@ -82,13 +82,13 @@ impl<'a> Interface<'a> {
         Ok(Some(out))
     }
 
-    /// Up, and with a carrier.
+    /// True when the interface is up and has a carrier.
     pub fn is_running(&self) -> bool {
         self.flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING
     }
 }
 
-/// A dump of all interfaces.
+/// Asks for a dump of all interfaces.
 ///
 /// # Errors
 /// [`Full`] when `buf` has fewer than 32 bytes.
@@ -158,7 +158,7 @@ mod tests {
         for len in 16..whole.len() {
             let mut cut = whole[..len].to_vec();
             cut[..4].copy_from_slice(&(len as u32).to_ne_bytes());
-            // Cut behind the structure there are simply no attributes.
+            // Cut right after the structure, there are simply no attributes.
             assert_eq!(parse(&cut).is_ok(), len == 32, "{len}");
         }
         assert!(parse(&message(RTM_NEWLINK, 7, 0, &[(IFLA_MTU, &[1, 2])])).is_err());

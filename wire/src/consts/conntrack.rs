@@ -82,7 +82,7 @@ group! {
     }
 }
 group! {
-    /// Members of CTA_PROTOINFO: one nest a protocol.
+    /// Members of CTA_PROTOINFO: one nest per protocol.
     cta_protoinfo: u16 {
         TCP = 1, "CTA_PROTOINFO_TCP";
         DCCP = 2, "CTA_PROTOINFO_DCCP";

@@ -10,8 +10,8 @@ group! {
         DELETE = 0x202, "(NFNL_SUBSYS_CTNETLINK_EXP << 8) | IPCTNL_MSG_EXP_DELETE";
         GET_STATS_CPU = 0x203, "(NFNL_SUBSYS_CTNETLINK_EXP << 8) | IPCTNL_MSG_EXP_GET_STATS_CPU";
     }
-    /// The type of the replies to GET_STATS_CPU: the number of GET_CTRZERO in the other subsystem.
-    /// Match them by sequence number (ctnetlink.md §8).
+    /// Type of the replies to GET_STATS_CPU. It is the number of GET_CTRZERO in the subsystem of flows, so
+    /// replies have to be matched by sequence number (ctnetlink.md §8).
     pub const STATS_REPLY: u16 = 0x103;
 }
 group! {
@@ -29,7 +29,7 @@ group! {
         NAT = 10, "CTA_EXPECT_NAT";
         FN = 11, "CTA_EXPECT_FN";
     }
-    /// The highest number known here.
+    /// The highest number known here; newer kernels may send more, which are skipped.
     pub const MAX: usize = crate::consts::group::highest(NAMED);
 }
 group! {

@@ -3,7 +3,7 @@
 /// A constant with its name in the C headers, for the test that compares them.
 pub type Named = (&'static str, u64);
 
-/// Declares a group: `NAME = value, "C_NAME", "meaning"`; a C name of "" has no C counterpart.
+/// Declares a group in rows of `NAME = value, "C_NAME";`. A C name of "" means that no public header has it.
 macro_rules! group {
     ($(#[$doc:meta])* $name:ident: $ty:ty { $($id:ident = $value:expr, $c:literal;)* } $($rest:item)*) => {
         $(#[$doc])*
@@ -16,8 +16,8 @@ macro_rules! group {
     };
 }
 
-/// The highest value of a group, so that room for each of its members is room for every member, also one that
-/// is added later.
+/// The highest value of a group. An array that is sized by it keeps room for every member, including those
+/// added later.
 pub(crate) const fn highest(rows: &[Named]) -> usize {
     let (mut max, mut rest) = (0, rows);
     while let [(_, value), more @ ..] = rest {

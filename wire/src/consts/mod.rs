@@ -1,7 +1,7 @@
 //! Kernel numbers under kernel names, grouped by the nest or header they belong to.
 //!
-//! One file a part of the kernel, each with its C headers on top. Every group carries [`Named`] rows, and a
-//! test compiles the C headers and compares each value.
+//! One file per part of the kernel, each naming its C headers at the top. Every group has [`Named`] rows, and
+//! a test compiles the C headers and compares each value.
 
 #[macro_use]
 pub(crate) mod group;

@@ -39,7 +39,7 @@ pub mod ct {
     pub const STATUS: u16 = 5;
     /// Seconds left when the sender's kernel reported the flow.
     pub const TIMEOUT: u16 = 6;
-    /// Mark.
+    /// The flow's mark.
     pub const MARK: u16 = 7;
     /// Addresses of the master's original direction.
     pub const MASTER_IPV4: u16 = 8;
@@ -49,9 +49,9 @@ pub mod ct {
     pub const MASTER_L4PROTO: u16 = 10;
     /// Ports of the master.
     pub const MASTER_PORT: u16 = 11;
-    /// Translated source.
+    /// Translated source address.
     pub const SNAT_IPV4: u16 = 12;
-    /// Translated destination.
+    /// Translated destination address.
     pub const DNAT_IPV4: u16 = 13;
     /// Translated source port, host byte order (sync-protocol.md §3.2).
     pub const SPAT_PORT: u16 = 14;
@@ -61,12 +61,12 @@ pub mod ct {
     pub const NAT_SEQ_ADJ: u16 = 16;
     /// SCTP state, kernel numbers.
     pub const SCTP_STATE: u16 = 17;
-    /// Verification tag: the very bytes of the kernel's attribute, on both ends
+    /// Verification tag, original direction: the bytes of the kernel's attribute, unchanged
     /// (`tests/captures/peer/attributes.txt`, sync-protocol.md §3.2).
     pub const SCTP_VTAG_ORIG: u16 = 18;
     /// Verification tag, reply direction.
     pub const SCTP_VTAG_REPL: u16 = 19;
-    /// DCCP state.
+    /// DCCP state, kernel numbers.
     pub const DCCP_STATE: u16 = 20;
     /// 0 client, 1 server.
     pub const DCCP_ROLE: u16 = 21;
@@ -84,11 +84,11 @@ pub mod ct {
     pub const HELPER_NAME: u16 = 27;
     /// Label words, big endian each.
     pub const LABELS: u16 = 28;
-    /// Translated source.
+    /// Translated source address.
     pub const SNAT_IPV6: u16 = 29;
-    /// Translated destination.
+    /// Translated destination address.
     pub const DNAT_IPV6: u16 = 30;
-    /// its, isn, tsoff.
+    /// State of the SYN proxy: its, isn, tsoff.
     pub const SYNPROXY: u16 = 31;
     /// Zone of both directions.
     pub const ZONE: u16 = 32;
@@ -147,7 +147,7 @@ pub mod exp {
 /// One attribute: its number and its value, borrowed from the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAttr<'a> {
-    /// Number.
+    /// Number, from [`ct`] or [`exp`] depending on the message.
     pub kind: u16,
     /// The value without header and padding.
     pub value: &'a [u8],
@@ -184,7 +184,7 @@ impl<'a> Iterator for PeerAttrs<'a> {
         let Some(value) = whole.get(PEER_ATTR_HDR..claimed) else {
             return Some(Err(WireError::BadLength { what: "peer attribute", claimed, room: whole.len() }));
         };
-        // At least the header is dropped each turn, so this ends; the last padding may be missing.
+        // Every step consumes at least the header, so the walk ends; the last padding may be missing.
         self.rest = whole.get(claimed.next_multiple_of(4)..).unwrap_or_default();
         Some(Ok(PeerAttr { kind: hdr.kind.get(), value }))
     }

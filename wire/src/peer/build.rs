@@ -7,8 +7,8 @@ use zerocopy::IntoBytes;
 
 /// One data message under construction, written straight into borrowed memory.
 ///
-/// Overflow is sticky: calls chain freely and [`FrameBuilder::finish`] tells once. Padding is zeroed, so no
-/// byte of an earlier message leaks. Allocates nothing.
+/// Overflow is sticky: calls chain freely and [`FrameBuilder::finish`] reports it once. Padding is zeroed, so
+/// no byte of an earlier message leaks. Allocates nothing.
 #[derive(Debug)]
 pub struct FrameBuilder<'b> {
     buf: &'b mut [u8],
@@ -34,7 +34,7 @@ impl<'b> FrameBuilder<'b> {
         b
     }
 
-    /// Takes `n` bytes at the end; `None` when they are not there or an earlier call overflowed.
+    /// Reserves the next `n` bytes; `None` when the buffer has no room or an earlier call overflowed.
     #[inline]
     fn reserve(&mut self, n: usize) -> Option<&mut [u8]> {
         if self.full {
@@ -46,7 +46,7 @@ impl<'b> FrameBuilder<'b> {
         Some(room)
     }
 
-    /// Appends one attribute whose value is these parts one after the other.
+    /// Appends one attribute whose value is made up of `parts`, in this order.
     #[inline]
     pub fn put_parts(&mut self, kind: u16, parts: &[&[u8]]) -> &mut Self {
         let value: usize = parts.iter().fold(0, |n, p| n.saturating_add(p.len()));
@@ -93,7 +93,7 @@ impl<'b> FrameBuilder<'b> {
         self.put_parts(kind, &[&value.to_be_bytes()])
     }
 
-    /// Appends a name with the NUL without which the original reads past the attribute
+    /// Appends a name and a NUL, without which the original would read past the attribute
     /// (sync-protocol.md §3.4).
     #[inline]
     pub fn put_name(&mut self, kind: u16, name: &[u8]) -> &mut Self {

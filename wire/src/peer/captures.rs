@@ -285,7 +285,7 @@ pub(crate) const TCP4_LABEL_NO_TIMEOUT: &[u8] = &[
     0x00, 0x00, 0x00, 0x00,
 ];
 
-/// All of them.
+/// Every capture, for tests that hold for all of them.
 pub(crate) const ALL: &[&[u8]] = &[
     ALIVE_HELLO,
     ACK_HELLO_HELLO_BACK,

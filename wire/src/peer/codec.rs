@@ -22,9 +22,9 @@ const LABELS_LEN_MAX: usize = 1028;
 /// What the sender leaves out by configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Encode {
-    /// Send TIMEOUT: unless the sender has CommitTimeout.
+    /// Send TIMEOUT. A sender with CommitTimeout leaves it out.
     pub timeout: bool,
-    /// Send the window scales: with TCPWindowTracking.
+    /// Send the window scales, as a sender with TCPWindowTracking does.
     pub wscale: bool,
 }
 
@@ -92,8 +92,8 @@ fn synproxy(value: &[u8]) -> Result<Synproxy, WireError> {
     })
 }
 
-/// Changes label words between host and network order; words that are not given are zero, more than four are
-/// dropped because the kernel has no place for them.
+/// Converts label words between host and network order, either way. Missing words become zero; words after
+/// the fourth are dropped because the kernel has no place for them.
 fn label_words(words: &[u8]) -> [u8; 16] {
     let mut out = [0; 16];
     for (to, from) in out.chunks_exact_mut(4).zip(words.chunks_exact(4)) {
@@ -104,8 +104,8 @@ fn label_words(words: &[u8]) -> [u8; 16] {
 }
 
 impl Flow {
-    /// Reads the body of a flow message by the receiver's rules (sync-protocol.md §3.4): an unknown number, a
-    /// wrong size or a length that lies refuse the whole message; of duplicates the last one counts.
+    /// Reads the body of a flow message by the receiver's rules (sync-protocol.md §3.4): an unknown number,
+    /// a wrong size or a lying length is an error for the whole message; of duplicates, the last one counts.
     ///
     /// Wider than the original in two ways: helper names of up to 15 characters are read, and labels beyond
     /// the kernel's 128 are dropped. Translated ports of ICMP, which original peers send with value 0, are
@@ -223,7 +223,7 @@ impl Flow {
         self.master.get_or_insert_default()
     }
 
-    // A state of another protocol that came earlier in the message gives way.
+    // The state of another protocol, if it came earlier in the message, is replaced.
 
     fn tcp(&mut self, set: impl FnOnce(&mut TcpInfo)) {
         let mut info = match self.proto {
@@ -373,7 +373,7 @@ impl Flow {
             b.put_name(ct::HELPER_NAME, h.as_bytes());
         }
         if let Some(l) = &self.labels {
-            // The same exchange of bytes turns host words into network words.
+            // Swapping bytes is its own inverse, so this turns host words into network words as well.
             b.put(ct::LABELS, &label_words(l));
         }
     }

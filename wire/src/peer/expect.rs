@@ -33,7 +33,7 @@ pub struct Expect {
     pub class: Option<u32>,
     /// The translation the expected flow will get.
     pub nat: Option<ExpectNat>,
-    /// Helper.
+    /// Name of the helper.
     pub helper: Option<Name<15>>,
     /// Function that sets up the expected flow.
     pub function: Option<Name<FUNCTION_SENT_MAX>>,
@@ -118,8 +118,8 @@ impl Expect {
     /// Writes the message into the start of `buf` and returns its length;
     /// [`MESSAGE_MAX`](crate::peer::MESSAGE_MAX) bytes always suffice.
     ///
-    /// As the original does it, the protocol of the master decides whether any tuple has ports, and
-    /// translations to IPv6 addresses stay behind.
+    /// As in the original, the protocol of the master decides whether any tuple has ports, and
+    /// translations to IPv6 addresses are left out.
     ///
     /// # Errors
     /// [`Full`] when `buf` is too small.
@@ -176,7 +176,7 @@ impl Expect {
     }
 }
 
-/// A name of at most `N` characters and its NUL; an empty one is none.
+/// A name of at most `N` characters and its NUL; an empty one counts as absent.
 fn name<const N: usize>(what: &'static str, value: &[u8]) -> Result<Option<Name<N>>, WireError> {
     let max = N.saturating_add(1);
     if value.len() > max {

@@ -34,7 +34,7 @@ pub struct Flow {
     pub mark: Option<u32>,
     /// TCP, SCTP or DCCP state. TCP flags and the DCCP handshake number do not travel and stay `None`.
     pub proto: Option<ProtoInfo>,
-    /// Addresses, protocol and ports of the flow this one was expected by.
+    /// Addresses, protocol and ports of the flow that expected this one.
     pub master: Option<Tuple>,
     /// Translated source address.
     pub snat: Option<Addr>,
@@ -46,7 +46,7 @@ pub struct Flow {
     pub dpat: Option<u16>,
     /// TCP sequence adjustment, original and reply.
     pub seq_adj: Option<[SeqAdj; 2]>,
-    /// Helper.
+    /// Name of the helper.
     pub helper: Option<Name<15>>,
     /// Labels: 128 bits in words of host byte order, as the kernel has them.
     pub labels: Option<[u8; 16]>,
@@ -59,7 +59,7 @@ pub(crate) fn has_ports(proto: u8) -> bool {
     matches!(proto, ipproto::TCP | ipproto::UDP | ipproto::SCTP | ipproto::DCCP)
 }
 
-/// ICMP and ICMPv6.
+/// True for ICMP and ICMPv6.
 pub(crate) fn is_icmp(proto: u8) -> bool {
     matches!(proto, ipproto::ICMP | ipproto::ICMPV6)
 }
@@ -99,7 +99,7 @@ impl Flow {
             f.dnat = reply.src.filter(|a| Some(*a) != orig.dst);
             f.dpat = reply.src_port.filter(|p| ports && Some(*p) != orig.dst_port);
         }
-        // Few flows have these, and the index knows without a walk.
+        // Few flows have these, and the index tells without a walk.
         f.helper = view.helper()?.and_then(Name::new);
         f.master = view.master()?;
         if let (Some(orig), Some(reply)) = (view.seq_adj(Dir::Orig)?, view.seq_adj(Dir::Reply)?) {
@@ -188,7 +188,7 @@ impl Flow {
     }
 }
 
-/// What of the protocol state travels.
+/// The part of the protocol state that travels.
 fn replicated(info: ProtoInfo) -> ProtoInfo {
     match info {
         ProtoInfo::Tcp(i) => ProtoInfo::Tcp(TcpInfo { flags: [None; 2], ..i }),
@@ -197,7 +197,7 @@ fn replicated(info: ProtoInfo) -> ProtoInfo {
     }
 }
 
-/// Label words as the kernel sends them, four of them always.
+/// Label words as the kernel sends them, filled up to four.
 fn padded(words: &[u8]) -> [u8; 16] {
     let mut out = [0; 16];
     for (to, from) in out.chunks_exact_mut(4).zip(words.chunks_exact(4)) {

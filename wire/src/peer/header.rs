@@ -56,12 +56,12 @@ pub mod flag {
     pub const GREETING: u8 = HELLO | HELLO_BACK;
 }
 
-/// Message types (sync-protocol.md §2.1). What a type is about and what has happened to it are taken apart
-/// here, so that whoever looks at one has to say what becomes of each.
+/// Message types (sync-protocol.md §2.1). What a message is about and what has happened to it are separate
+/// here, so that a `match` has to handle every combination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// A flow. A new one replaces what the receiver has; of a changed one, attributes that are absent keep
-    /// their value.
+    /// A flow. A new one replaces what the receiver has; in a changed one, absent attributes keep their
+    /// value.
     Flow(Event),
     /// An expectation.
     Expect(Event),
@@ -70,7 +70,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The type with this number; 6 to 9 and 11 to 15 are none.
+    /// The type with this number; 6 to 9 and 11 to 15 are not in use.
     #[inline]
     pub const fn from_number(n: u8) -> Option<Kind> {
         Some(match n {
@@ -85,7 +85,7 @@ impl Kind {
         })
     }
 
-    /// Its number.
+    /// The number of this type on the wire.
     #[inline]
     pub const fn number(self) -> u8 {
         match self {
@@ -114,7 +114,7 @@ pub struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// The type; `None` for a number that is none.
+    /// The type; `None` for a number that is not in use.
     #[inline]
     pub fn kind(&self) -> Option<Kind> {
         Kind::from_number(self.number)
@@ -145,7 +145,7 @@ pub enum Bad {
     Version,
 }
 
-/// What bounds the messages.
+/// How the end of a message is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// UDP and multicast: whole messages, and nothing comes after the datagram.
@@ -154,11 +154,11 @@ pub enum Transport {
     Stream,
 }
 
-/// The first message of some bytes.
+/// What [`split`] finds at the start of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Split<'a> {
-    /// Nothing left.
+    /// There are no bytes left.
     End,
     /// Stream only: these bytes are the beginning of a message; wait for more.
     Partial(&'a [u8]),
@@ -171,7 +171,7 @@ pub enum Split<'a> {
 /// Cuts the first message off `bytes`, by the rules of sync-protocol.md §2.4.
 ///
 /// Every answer but [`Split::Partial`] leaves fewer bytes than there were. A stream that yields
-/// [`Bad::Size`] or [`Bad::Truncated`] has lost its framing and is of no more use.
+/// [`Bad::Size`] or [`Bad::Truncated`] has lost its framing and cannot be read any further.
 #[inline]
 pub fn split(bytes: &[u8], transport: Transport) -> Split<'_> {
     if bytes.is_empty() {

@@ -1,9 +1,9 @@
 //! The frames that two synchronisation daemons exchange: header, control messages, flows and expectations
 //! (sync-protocol.md).
 //!
-//! Wire-compatible with conntrackd 1.4.7. A datagram, or a TCP stream, is a row of messages; a message is an
-//! eight-byte header and either nothing, a sequence range, or a list of attributes. [`split`] cuts off one
-//! message, [`Flow`] and [`Expect`] hold what a data message says, and go back to bytes with `encode`.
+//! Wire-compatible with conntrackd 1.4.7. A datagram or a TCP stream is a series of messages; a message is
+//! an eight-byte header and either nothing, a sequence range, or a list of attributes. [`split`] cuts off
+//! one message; [`Flow`] and [`Expect`] hold what a data message says and turn it into bytes with `encode`.
 //!
 //! Numbers are big endian, except for translated ports and ICMP identifiers ([`attr::ct::SPAT_PORT`],
 //! [`attr::ct::DPAT_PORT`], [`attr::ct::ICMP_ID`]), which are in the sender's own byte order, and SCTP
@@ -13,7 +13,7 @@
 //! accepts what the original sends and everything harmless beyond it; writing stays inside what the
 //! original accepts, because it answers an unknown type or flag with requests for retransmission for ever.
 
-// A new type of message does not pass unseen: no arm takes what has no name.
+// No wildcard arms: whoever adds a type of message is led to every place that has to handle it.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod attr;

@@ -5,13 +5,13 @@ use core::fmt;
 /// A name of at most `N` bytes without a NUL: a helper, or an expectation function. `Copy`, never allocated.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Name<const N: usize> {
-    // Bytes behind the end are zero, so that derived equality and hashing are right.
+    // Bytes after the end are zero, so that derived equality and hashing are right.
     bytes: [u8; N],
     len: u8,
 }
 
 impl<const N: usize> Name<N> {
-    /// Keeps the bytes before the first NUL; `None` when they are none or more than `N`.
+    /// Keeps the bytes before the first NUL; `None` when there are none, or more than `N`.
     pub fn new(text: &[u8]) -> Option<Self> {
         let text = crate::attr::text(text);
         let len = u8::try_from(text.len()).ok().filter(|n| *n > 0)?;
@@ -26,7 +26,7 @@ impl<const N: usize> Name<N> {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
-    /// The name and zeros up to `N`.
+    /// The name, padded with zeros to `N` bytes.
     pub fn padded(&self) -> &[u8; N] {
         &self.bytes
     }
