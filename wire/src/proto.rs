@@ -16,7 +16,7 @@ pub struct TcpFlags {
     pub mask: u8,
 }
 
-/// CTA_PROTOINFO_TCP.
+/// CTA_PROTOINFO_TCP: what the kernel keeps of a TCP connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TcpInfo {
     /// State number; [`TCP_STATES`] has the names.
@@ -27,14 +27,14 @@ pub struct TcpInfo {
     pub flags: [Option<TcpFlags>; 2],
 }
 
-/// CTA_PROTOINFO_SCTP.
+/// CTA_PROTOINFO_SCTP: what the kernel keeps of an SCTP association.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SctpInfo {
     /// State number; [`SCTP_STATES`] has the names.
     pub state: Option<u8>,
     /// Verification tags, original and reply. The kernel hands over the four bytes of the packet; the
-    /// original reads and writes them in host byte order, and so does everything here: what its scripts
-    /// give and get is that number.
+    /// original reads and writes them in host byte order, and so does everything here, because that is
+    /// the number scripts give and get.
     pub vtag: [Option<u32>; 2],
 }
 
@@ -120,7 +120,7 @@ impl ProtoInfo {
         Ok(out)
     }
 
-    /// The state number of whatever protocol it is.
+    /// The state number, whatever the protocol.
     pub fn state(&self) -> Option<u8> {
         match self {
             ProtoInfo::Tcp(i) => i.state,
@@ -129,7 +129,7 @@ impl ProtoInfo {
         }
     }
 
-    /// The state's name, if there is a state and it is one we know.
+    /// The state's name, if there is a state and its number is known.
     pub fn state_name(&self) -> Option<&'static [u8]> {
         let (of, state) = self.state_of()?;
         of.name(state)
@@ -145,7 +145,7 @@ impl ProtoInfo {
         Some((of, self.state()?))
     }
 
-    /// Writes the value of CTA_PROTOINFO, the nest included, as members of the message.
+    /// Appends it to the message as the nest `kind`, which is CTA_PROTOINFO.
     pub fn build(&self, b: &mut Builder<'_>, kind: u16) {
         b.nest(kind, |b| match self {
             ProtoInfo::Tcp(i) => _ = b.nest(cta_protoinfo::TCP, |b| i.build(b)),
@@ -167,10 +167,10 @@ pub enum StateOf {
 }
 
 impl StateOf {
-    /// Reads the value of CTA_PROTOINFO as far as the state.
+    /// Reads the value of CTA_PROTOINFO up to the state and no further.
     #[inline]
     pub(crate) fn parse(nest: &[u8]) -> Result<Option<(StateOf, u8)>, WireError> {
-        // As every kernel lays TCP out, the state first: three compares in place of two walks.
+        // Every kernel sends TCP with the state first: three compares instead of two walks.
         if let Some([l0, l1, k0, k1, state_hdr @ .., state]) = nest.first_chunk::<9>() {
             let len = usize::from(u16::from_ne_bytes([*l0, *l1]));
             let tcp = [*k0, *k1] == const { (cta_protoinfo::TCP | NLA_F_NESTED).to_ne_bytes() };

@@ -35,7 +35,7 @@ pub enum Table {
     Expect,
 }
 
-/// A dump of `table`. The dying and unconfirmed lists take no filter but the family.
+/// Asks for a dump of `table`. The dying and unconfirmed lists can be filtered by family only.
 ///
 /// # Errors
 /// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
@@ -54,8 +54,9 @@ pub fn dump<'b>(buf: &'b mut [u8], seq: u32, table: Table, filter: &DumpFilter) 
     b.finish()
 }
 
-/// A dump that a kernel with CTA_FILTER refuses with EINVAL, for its flag that does not exist; an older
-/// one ignores the filter and starts to dump (ctnetlink.md §4.5). For a socket that is thrown away.
+/// Asks for a dump with a filter flag that does not exist. A kernel with CTA_FILTER refuses it with EINVAL;
+/// an older one ignores the filter and starts to dump (ctnetlink.md §4.5), so the socket has to be
+/// thrown away afterwards.
 ///
 /// # Errors
 /// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
@@ -135,11 +136,11 @@ pub struct NewFlow<'a> {
     pub zone: Option<u16>,
     /// Seconds to live; required to create.
     pub timeout_s: Option<u32>,
-    /// IPS_* bits; CONFIRMED is added, without it the kernel answers EBUSY.
+    /// IPS_* bits; CONFIRMED is added, because without it the kernel answers EBUSY.
     pub status: Option<u32>,
     /// Mark; the mask counts when an existing flow is changed.
     pub mark: Option<Masked>,
-    /// Protocol state.
+    /// State of the flow's protocol.
     pub protoinfo: Option<ProtoInfo>,
     /// Helper to attach; only when creating.
     pub helper: Option<&'a [u8]>,
@@ -147,10 +148,10 @@ pub struct NewFlow<'a> {
     pub nat_src: Option<Nat>,
     /// Destination translation; only when creating.
     pub nat_dst: Option<Nat>,
-    /// Original tuple of the flow this one was expected by; only when creating.
+    /// Original tuple of the flow that expected this one; only when creating.
     pub master: Option<Tuple>,
-    /// Labels as 16 bytes in host word order, and which bits to change. Always all 16: words that are
-    /// left out are cleared.
+    /// Labels as 16 bytes in host word order, and which bits to change. All 16 are sent, because the kernel
+    /// clears words that are left out.
     pub labels: Option<([u8; 16], [u8; 16])>,
     /// Sequence adjustment, original and reply.
     pub seq_adj: [Option<SeqAdj>; 2],

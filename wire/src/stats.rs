@@ -30,12 +30,12 @@ impl<'a> CpuStats<'a> {
 pub struct GlobalStats {
     /// Flows in this namespace.
     pub entries: Option<u32>,
-    /// nf_conntrack_max.
+    /// The limit: nf_conntrack_max.
     pub max_entries: Option<u32>,
 }
 
 impl GlobalStats {
-    /// Reads the message.
+    /// Reads the reply to GET_STATS; counters of other numbers are skipped.
     ///
     /// # Errors
     /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose

@@ -1,5 +1,5 @@
-//! The layer 4 protocols that connection tracking knows by themselves, and what they are called. All others
-//! it tracks by their addresses alone.
+//! The layer 4 protocols that have a tracker of their own, and their names. The kernel tracks all others by
+//! their addresses alone.
 
 use crate::consts::ipproto;
 
@@ -10,7 +10,7 @@ pub struct Tracked {
     pub number: u8,
     /// Its name in all output, and on command lines.
     pub name: &'static str,
-    /// What files of protocol names call it: the name, then an alias. They have another word for ICMPv6.
+    /// Its name and an alias in files like /etc/protocols, which have another word for ICMPv6.
     pub listed: [&'static str; 2],
 }
 
@@ -32,7 +32,7 @@ pub const NAMES: [&str; TRACKED.len()] = {
     [a.name, b.name, c.name, d.name, e.name, f.name, g.name, h.name]
 };
 
-/// The name of a protocol; `None` for one that is not tracked by itself.
+/// The name of a protocol; `None` for one that has no tracker of its own.
 pub fn name(number: u8) -> Option<&'static str> {
     TRACKED.iter().find(|p| p.number == number).map(|p| p.name)
 }
@@ -49,7 +49,7 @@ mod tests {
             assert_eq!(name(number).is_some(), rows == 1);
         }
         assert_eq!((name(58), name(6), name(50)), (Some("icmpv6"), Some("tcp"), None));
-        // What nfct can set timeouts of, and only that, but for the one row that stands for all others.
+        // Exactly the protocols whose timeouts nfct can set, apart from the row that stands for all others.
         for number in (0..=255).filter(|n| *n != crate::cttimeout::GENERIC) {
             assert_eq!(name(number).is_some(), crate::cttimeout::states(number).is_some(), "{number}");
         }

@@ -25,7 +25,7 @@ impl Addr {
         }
     }
 
-    /// The 4 or 16 bytes.
+    /// The 4 or 16 bytes of the address.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         match self {
@@ -51,7 +51,7 @@ impl Addressed {
         self.family
     }
 
-    /// The tuple.
+    /// The tuple, whose addresses are both there.
     pub fn tuple(&self) -> &Tuple {
         &self.tuple
     }
@@ -152,7 +152,7 @@ impl PortsLayout {
 /// A tuple nest by its shape: the two layouts that nearly all flows have, recognised by comparing header
 /// words, so that a walk over nine attributes becomes a few compares; or whatever else was sent.
 ///
-/// What is in the usual shapes is borrowed and read when asked for. Renderers and filters that look at
+/// The usual shapes borrow their values and read them when asked. Renderers and filters that look at
 /// every flow start from here; everything else is better off with [`Tuple`].
 #[derive(Clone, Copy, Debug)]
 pub enum Shape<'a> {
@@ -240,7 +240,7 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// The same, decoded.
+    /// The same tuple with all its members decoded.
     #[inline]
     pub fn tuple(&self) -> Tuple {
         match self {
@@ -261,7 +261,7 @@ impl Tuple {
         Shape::parse(nest).map(|s| s.tuple())
     }
 
-    /// Reads any order and any set of members.
+    /// Reads any set of members in any order.
     fn parse_any(nest: &[u8]) -> Result<Tuple, WireError> {
         let mut t = Tuple::default();
         for a in Attrs::new(nest) {
@@ -310,7 +310,7 @@ impl Tuple {
         Ok(())
     }
 
-    /// Writes the tuple as the nest `kind`; only members that are there.
+    /// Appends the tuple as the nest `kind`, with those members that are there.
     pub fn build(&self, b: &mut Builder<'_>, kind: u16) {
         b.nest(kind, |b| {
             if self.src.is_some() || self.dst.is_some() {
@@ -362,7 +362,7 @@ impl Tuple {
 
     /// The plain inverse: what the other direction looks like without address translation.
     ///
-    /// Ports and addresses change places; an ICMP type becomes its answer (command-line.md §2.2). `None` for
+    /// Ports and addresses swap places; an ICMP type becomes its answer (command-line.md §2.2). `None` for
     /// an ICMP type that has no answer: conntrack does not track it, and the kernel refuses such a flow.
     /// The zone stays out: it belongs to one direction.
     #[must_use]

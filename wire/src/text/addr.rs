@@ -7,7 +7,7 @@ use crate::tuple::Addr;
 static OCTETS: [u64; 256] = octets();
 
 /// Builds the table at compile time. Digits are at most 9, so the sums stay ASCII.
-#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // const evaluation: a mistake does not compile
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // const: a mistake does not compile
 const fn octets() -> [u64; 256] {
     let mut table = [0; 256];
     let mut v = 0;
@@ -52,7 +52,7 @@ impl Out<'_> {
         let (left, left_len) = octet_pair(a, b);
         let (right, right_len) = octet_pair(c, d);
         self.slot(left.to_le_bytes(), left_len as usize);
-        // The last dot is not wanted.
+        // Without the dot after the last octet.
         self.slot(right.to_le_bytes(), right_len.wrapping_sub(1) as usize);
     }
 

@@ -32,7 +32,7 @@ pub fn json(out: &mut Out<'_>, text: &[u8]) {
     each_char(out, text, |out, c| match c {
         '"' => out.lit(b"\\\""),
         '\\' => out.lit(b"\\\\"),
-        // DEL and what follows it are allowed, but garble terminals.
+        // JSON allows DEL and the C1 controls after it, but they garble terminals.
         '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' => {
             out.lit(b"\\u00");
             out.byte(hex_digit(u32::from(c) >> 4));
@@ -47,7 +47,7 @@ fn char(out: &mut Out<'_>, c: char) {
     out.put(c.encode_utf8(&mut [0; 4]).as_bytes());
 }
 
-/// Plain text, which is nearly all there is, goes through in one piece; the rest by character.
+/// Plain text, which is nearly all there is, is copied in one piece; anything else goes by character.
 fn each_char(out: &mut Out<'_>, text: &[u8], mut write: impl FnMut(&mut Out<'_>, char)) {
     let plain = |b: &u8| matches!(b, b' '..=b'~') && !matches!(b, b'"' | b'\\' | b'&' | b'<' | b'>');
     if text.iter().all(plain) {

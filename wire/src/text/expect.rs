@@ -46,7 +46,7 @@ pub fn line(out: &mut Out<'_>, e: &ExpectView<'_>) -> Result<(), WireError> {
             out.put(name);
             separator = b",";
         }
-        // The blank is there even when no flag has a name.
+        // The original prints this blank even when no flag has a name.
         out.byte(b' ');
     }
     if let Some(c) = e.class()? {
@@ -86,7 +86,7 @@ pub fn timestamp(out: &mut Out<'_>, t: EventTime) {
     out.lit(b"]\t");
 }
 
-/// A number with blanks after it up to `width`.
+/// A number, padded with blanks on the right to `width`.
 fn left(out: &mut Out<'_>, v: u64, width: u32) {
     out.u64(v);
     for _ in v.checked_ilog10().unwrap_or(0).saturating_add(1)..width {

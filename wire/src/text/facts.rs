@@ -1,8 +1,8 @@
 //! What is shown of a flow, wherever it comes from: a message of the kernel, or what a daemon has kept.
 //!
-//! Each form has one renderer over this. Those of a kernel's message are made for [`FlowView`] alone, because
-//! a list of a million flows is made of nothing else; for everything else, of which there is little, the same
-//! code asks through the table of a `dyn` [`Facts`].
+//! Each output format has one renderer, generic over this trait. For a kernel's message it is compiled for
+//! [`FlowView`] itself, because a list of a million flows consists of nothing else; everything else, of
+//! which there is little, goes through the same code as a `dyn` [`Facts`].
 
 use crate::consts::cta;
 use crate::error::WireError;
@@ -10,8 +10,8 @@ use crate::flow::{Counters, Dir, FlowView, LabelBits, Timestamps};
 use crate::proto::StateOf;
 use crate::tuple::{Shape, Tuple};
 
-/// What is known of a flow. Absent is `None`, and not shown. What has been decoded already never
-/// fails.
+/// What is known about a flow. `None` means absent, and is not shown. Values that have been decoded already
+/// never fail.
 pub trait Facts {
     /// AF_INET or AF_INET6.
     fn family(&self) -> u8;
@@ -30,7 +30,7 @@ pub trait Facts {
     /// # Errors
     /// As the accessor of [`FlowView`] when the status of a message cannot be read.
     fn status(&self) -> Result<Option<u32>, WireError>;
-    /// The mark.
+    /// The flow's mark.
     ///
     /// # Errors
     /// As the accessor of [`FlowView`] when the mark of a message cannot be read.
@@ -50,21 +50,21 @@ pub trait Facts {
     /// # Errors
     /// As the accessor of [`FlowView`] when the nest of the helper of a message cannot be read.
     fn helper(&self) -> Result<Option<&[u8]>, WireError>;
-    /// The original direction of the flow that this one was expected by.
+    /// The original direction of the flow that expected this one.
     ///
     /// # Errors
     /// As the accessor of [`FlowView`] when the master's tuple of a message cannot be read.
     fn master(&self) -> Result<Option<Tuple>, WireError>;
-    /// What the kernel calls it.
+    /// The kernel's id of the flow.
     ///
     /// # Errors
     /// As the accessor of [`FlowView`] when the id of a message cannot be read.
     fn id(&self) -> Result<Option<u32>, WireError>;
-    /// Labels.
+    /// The label bits that are set.
     fn labels(&self) -> Option<LabelBits<'_>> {
         None
     }
-    /// Seconds left.
+    /// Seconds until the flow times out.
     ///
     /// # Errors
     /// As the accessor of [`FlowView`] when the timeout of a message cannot be read.
@@ -164,7 +164,7 @@ impl Facts for FlowView<'_> {
     }
     #[inline]
     fn secmark(&self) -> Result<Option<u32>, WireError> {
-        // No kernel of today sends it: a look at the index saves the call.
+        // No current kernel sends it, and looking at the index saves the call.
         if self.has(cta::SECMARK) { FlowView::secmark(self) } else { Ok(None) }
     }
     #[inline]

@@ -44,7 +44,7 @@ pub struct EventHead<'a> {
     pub portid: u32,
     /// The program's name, if it was found.
     pub program: Option<&'a [u8]>,
-    /// When, if it is to be shown.
+    /// When it was reported, if that is to be shown.
     pub time: Option<EventTime>,
 }
 
@@ -63,7 +63,7 @@ pub fn flow(
     any(out, f, event, style, ctx)
 }
 
-/// The same for a flow that is not in a message.
+/// The same for a flow that is not in a kernel's message.
 ///
 /// # Errors
 /// As [`flow`].
@@ -227,7 +227,7 @@ pub fn count(out: &mut Out<'_>, entries: u64, max: Option<u64>) {
     out.byte(b'}');
 }
 
-/// The members of an event, each with the comma after it: more always follows.
+/// The members of an event, each with a comma after it, because more members always follow.
 fn head(out: &mut Out<'_>, e: &EventHead<'_>) {
     match e.kind {
         Event::New => out.lit(b"\"event\":\"new\","),
@@ -288,7 +288,7 @@ fn list<'a>(out: &mut Out<'_>, names: impl Iterator<Item = &'a [u8]>) {
     out.byte(b']');
 }
 
-/// Names of labels; a bit without a name is there by its number.
+/// Names of labels; a bit without a name is shown by its number.
 fn labels(out: &mut Out<'_>, bits: LabelBits<'_>, names: &dyn LabelNames) {
     out.byte(b'[');
     for (i, bit) in bits.iter().enumerate() {
@@ -307,8 +307,8 @@ fn labels(out: &mut Out<'_>, bits: LabelBits<'_>, names: &dyn LabelNames) {
     out.byte(b']');
 }
 
-/// Layer 3 and layer 4 protocol. One that we have no name for is called by its number, so that whoever
-/// groups flows by this member has one for each.
+/// Layer 3 and layer 4 protocol. A protocol without a name is written as its number, so that grouping flows
+/// by this member keeps such protocols apart.
 fn protocols(out: &mut Out<'_>, family: u8, proto: u8) {
     out.lit(b"\"family\":\"");
     out.put(family_name(family));
@@ -382,7 +382,7 @@ fn tuple(out: &mut Out<'_>, t: &Tuple, proto: u8, carried: Option<Counters>) {
 /// The names of the set bits; bits without a name are left out.
 fn status(out: &mut Out<'_>, status: u32) {
     match status {
-        // What most flows of a firewall have, in one piece.
+        // What most flows on a firewall have, in one piece.
         0xe => return out.lit(b",\"status\":[\"SEEN_REPLY\",\"ASSURED\",\"CONFIRMED\"]"),
         8 => return out.lit(b",\"status\":[\"CONFIRMED\"]"),
         _ => {}

@@ -25,7 +25,7 @@ pub fn flow(
     any(out, f, style, ctx)
 }
 
-/// The same for a flow that is not in a message.
+/// The same for a flow that is not in a kernel's message.
 ///
 /// # Errors
 /// As [`flow`].

@@ -39,7 +39,7 @@ pub struct LocalTime {
     pub wday: u8,
 }
 
-/// The time zone the caller lives in.
+/// The caller's time zone.
 pub trait TimeZone {
     /// Local time of a moment in seconds since the epoch.
     fn local(&self, unix_s: i64) -> LocalTime;
@@ -51,18 +51,18 @@ pub trait LabelNames {
     fn name(&self, bit: u16) -> Option<&[u8]>;
 }
 
-/// What stands before the number of a label bit without a name: `bit-17`. Names may consist of letters,
-/// digits, blanks and hyphens, so that this is read wherever a name is.
+/// What is put before the number of a label bit without a name: `bit-17`. Names may consist of letters,
+/// digits, blanks and hyphens, so this can be read wherever a name can.
 pub const UNNAMED_LABEL: &[u8; 4] = b"bit-";
 
-/// What rendering needs besides the flow itself. This crate asks no system for it: the caller fills it in.
+/// What rendering needs besides the flow itself. This crate does no I/O, so the caller fills it in.
 #[derive(Clone, Copy)]
 pub struct TextContext<'a> {
     /// Seconds since the epoch, for the age of a flow.
     pub now_s: u64,
     /// Local time, for the times of `-o ktimestamp` and XML.
     pub zone: &'a dyn TimeZone,
-    /// Label names; `None` leaves labels out of the text altogether, also those without a name.
+    /// Label names; `None` leaves labels out of the text altogether, including those without a name.
     pub labels: Option<&'a dyn LabelNames>,
 }
 
@@ -79,7 +79,7 @@ pub struct Style {
     pub timestamp: bool,
 }
 
-/// The moment an event is reported with.
+/// The time at which an event was reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventTime {
     /// Seconds since the epoch.
@@ -89,7 +89,7 @@ pub struct EventTime {
 }
 
 impl EventTime {
-    /// From nanoseconds since the epoch, as the kernel has it.
+    /// Converts nanoseconds since the epoch, which is what the kernel sends.
     pub fn from_ns(ns: u64) -> EventTime {
         let usec = ns / 1_000;
         EventTime { sec: usec / 1_000_000, usec: (usec % 1_000_000) as u32 }
@@ -112,7 +112,7 @@ pub fn family_name(family: u8) -> &'static [u8] {
 }
 
 impl Out<'_> {
-    /// Appends what a label bit without a name is called.
+    /// Appends the stand-in for the name of a label bit that has none.
     pub(crate) fn unnamed_label(&mut self, bit: u16) {
         self.lit(UNNAMED_LABEL);
         self.u32(u32::from(bit));

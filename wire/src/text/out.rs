@@ -2,8 +2,8 @@
 
 /// Writes text into borrowed memory.
 ///
-/// Overflow is sticky: writes after it do nothing, [`Out::is_full`] tells, and [`Out::rewind`] takes the
-/// unfinished piece back, so that the caller can flush, or grow its buffer, and render it again. Nothing
+/// Overflow is sticky: writes after it do nothing, [`Out::is_full`] reports it, and [`Out::rewind`] takes
+/// back the unfinished piece, so that the caller can flush or grow its buffer and render it again. Nothing
 /// is ever cut short silently. Allocates nothing.
 #[derive(Debug)]
 pub struct Out<'b> {
@@ -30,12 +30,12 @@ fn digits8(v: u32) -> u64 {
     tens | two.wrapping_sub(tens.wrapping_mul(10)) << 8
 }
 
-/// The digits of a number below 10^8 without leading zeros, first digit in the lowest byte, and how many
-/// they are. The bytes above are zero.
+/// The digits of a number below 10^8 without leading zeros, first digit in the lowest byte, and their
+/// count. The bytes above them are zero.
 #[inline]
 fn ascii8(v: u32) -> (u64, u32) {
     let digits = digits8(v);
-    // The number zero keeps its last digit.
+    // Zero keeps its last digit.
     let skip = (digits.trailing_zeros() / 8).min(7);
     ((digits | ASCII_ZEROS) >> (skip.wrapping_mul(8)), 8u32.wrapping_sub(skip))
 }
@@ -48,7 +48,7 @@ impl<'b> Out<'b> {
         Out { buf, len: 0 }
     }
 
-    /// Goes on after the `len` bytes that are in `buf` already.
+    /// Continues after the `len` bytes that are already in `buf`.
     pub fn resume(buf: &'b mut [u8], len: usize) -> Self {
         Out { len: if len > buf.len() { OVERFLOW } else { len }, buf }
     }
@@ -144,7 +144,7 @@ impl<'b> Out<'b> {
         self.small(v);
     }
 
-    /// Appends a decimal number and a blank, which costs no piece of its own when the number is below 10^7.
+    /// Appends a decimal number and a blank; below 10^7 both are one write.
     #[inline]
     pub(crate) fn u32_blank(&mut self, v: u32) {
         if v >= 10_000_000 {
@@ -163,7 +163,7 @@ impl<'b> Out<'b> {
         self.slot(ascii.to_le_bytes(), n as usize);
     }
 
-    /// Appends ` sport=` or the like and a port in one piece: half the bounds checks of two.
+    /// Appends ` sport=` or the like and a port in one write, which halves the bounds checks.
     #[inline]
     pub(crate) fn keyed<const N: usize>(&mut self, key: &[u8; N], port: u16) {
         let (ascii, n) = ascii8(u32::from(port));

@@ -7,7 +7,7 @@ use crate::flow::FlowView;
 use crate::proto::{DCCP_STATES, ProtoInfo, SCTP_STATES, StateOf, TCP_STATES};
 use crate::tuple::{Shape, Tuple, Usual};
 
-/// What a saved line does when it is loaded again.
+/// What a saved line will do when it is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// `-A`: what is in the table, or was created.
@@ -30,9 +30,9 @@ impl From<crate::event::Event> for Verb {
 
 /// Appends one flow without a newline.
 ///
-/// The mark is behind the status, since an original that reads the line forgets a mark in front of it. In a
-/// line that deletes it would select, and the flow may have got another mark by then: there it is left out.
-/// Labels, helper and counters are not in it.
+/// The mark comes after the status, because the original forgets a mark that comes before it. A line that
+/// deletes has no mark: it would restrict what is deleted, and the flow may have another mark by then.
+/// Labels, helper and counters are never saved.
 ///
 /// # Errors
 /// The error of the first attribute that is shown and cannot be read; what was written before it stays in
@@ -85,10 +85,12 @@ fn number<const N: usize>(out: &mut Out<'_>, option: &[u8; N], value: u32) {
     out.byte(b' ');
 }
 
-/// True when an address or port of the reply that is not the one to expect is a translation: the kernel says
-/// that it has translated this side, or says nothing of it. The original looks at the address alone; what it
-/// saves of a flow with another port at the same address brings back one that is not translated. Where the
-/// option selects, the address is what it has to be too.
+/// True when a reply that `differs` from the plain inverse of the original direction means a translation:
+/// the kernel says that it has translated this side, or does not say.
+///
+/// A line that adds a flow compares addresses and ports. The original compares addresses alone, and a flow
+/// whose port alone is translated comes back untranslated. In lines that select a flow, `-n` and `-g` match
+/// the address, so there it alone counts.
 #[inline]
 fn translated(status: Option<u32>, done: u32, differs: bool) -> bool {
     differs && status.is_none_or(|s| s & done != 0)
@@ -173,7 +175,7 @@ fn status_list(out: &mut Out<'_>, status: u32) {
         (ips::ASSURED, b"ASSURED"),
         (ips::FIXED_TIMEOUT, b"FIXED_TIMEOUT"),
     ];
-    // What most flows of a firewall have, in one piece.
+    // What most flows on a firewall have, in one piece.
     const SEEN: u32 = ips::SEEN_REPLY | ips::ASSURED;
     match status & NAMES.iter().fold(0, |all, (bit, _)| all | bit) {
         SEEN => return out.lit(b"-u SEEN_REPLY,ASSURED "),

@@ -30,7 +30,7 @@ const FLOWS: [&[u8]; 19] = [
 /// Names of CTA_STATS_EXP_* by number, from 1.
 const EXPECTATIONS: [&[u8]; 3] = [b"expect_new", b"expect_create", b"expect_delete"];
 
-/// Which counters a message holds: the numbers mean different things.
+/// Which counters a message holds. The same attribute number means something else in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counters {
     /// Those of flows.
@@ -51,8 +51,8 @@ impl Counters {
     /// Runs `write` for each counter that was sent and has a name, in the order of their numbers, which is
     /// the kernel's.
     fn each(self, stats: &CpuStats<'_>, mut write: impl FnMut(&'static [u8], u32)) -> Result<(), WireError> {
-        // Read before anything is written: of a counter sent twice the last value counts, as for every
-        // attribute, and an object has no member twice.
+        // Everything is read before anything is written: of a counter sent twice the last value counts, as
+        // with every attribute, and a JSON object must not have a member twice.
         let mut values = [None; FLOWS.len()];
         for counter in stats.counters() {
             let (kind, value) = counter?;

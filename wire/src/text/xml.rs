@@ -1,6 +1,6 @@
 //! `-o xml` (command-line.md §4): one element per entry, in the byte shape of the original.
 //!
-//! Two things are different: states of SCTP and DCCP have their own names, not those of TCP with the same
+//! Two things differ: states of SCTP and DCCP have their own names, not those of TCP with the same
 //! number, and text is escaped, so that the document is always well formed.
 
 use super::{Facts, LocalTime, Out, Style, TextContext, escape, family_name, line, proto_name};
@@ -59,7 +59,7 @@ pub fn flow(
     any(out, f, kind, when_s, style, ctx)
 }
 
-/// The same for a flow that is not in a message.
+/// The same for a flow that is not in a kernel's message.
 ///
 /// # Errors
 /// As [`flow`].
@@ -220,8 +220,8 @@ fn any_tuple(out: &mut Out<'_>, t: &Tuple, proto: u8) {
     }
 }
 
-/// What belongs to both directions; nothing at all when nothing is known that would be in it. (A status is
-/// known even where it shows nothing: the original has an empty element then.)
+/// The `<meta>` of both directions together, left out when nothing is known that belongs in it. A status
+/// counts as known even if it shows nothing: the original writes an empty element then.
 fn independent<F: Facts + ?Sized>(
     out: &mut Out<'_>,
     f: &F,
@@ -389,7 +389,7 @@ pub fn expect(
     for (name, set) in super::expect::flags(e)? {
         if set {
             out.byte(b'<');
-            // The flag in lower case.
+            // XML has the names of flags in lower case.
             name.iter().for_each(|b| out.byte(b.to_ascii_lowercase()));
             out.lit(b"/>");
         }
