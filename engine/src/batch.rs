@@ -1,8 +1,8 @@
 //! Many requests in one system call (ctnetlink.md §6.5).
 //!
-//! Only the last one asks for an acknowledgement; what comes before it are refusals, matched to their
-//! requests by sequence number. The kernel goes on after a refusal, so later requests of the batch have
-//! been carried out.
+//! Only the last one asks for an acknowledgement. Whatever arrives before it is an answer or a refusal,
+//! which its sequence number matches to its request. The kernel goes on after a refusal, so the later
+//! requests of the batch are carried out.
 
 use crate::error::Error;
 use crate::receive::verdict;
@@ -12,27 +12,27 @@ use zct_wire::consts::{nlm_f, nlmsg};
 use zct_wire::header::{CtMsg, Frames};
 use zct_wire::request::REQUEST_MAX;
 
-/// Requests in one batch at most. If all of them are refused, their answers (832 bytes of receive buffer
-/// each) fit the default receive buffer.
+/// The most requests in one batch. Even if all of them are refused, their answers (832 bytes of receive
+/// buffer each) fit the default receive buffer.
 pub const BATCH_MAX: usize = 128;
-/// Bytes in one batch at most: the default send buffer, less its own overhead.
+/// The most bytes in one batch: the default send buffer, less its own overhead.
 const BYTES_MAX: usize = 200 << 10;
 /// Where the flags of a message are (`struct nlmsghdr`).
 const FLAGS_AT: usize = 6;
 
-/// What the kernel said to one request of a batch. No answer at all is success.
+/// What the kernel answered to one request of a batch. No answer at all means success.
 #[derive(Debug)]
 pub enum Answer<'a> {
-    /// What was asked for.
+    /// A message that was asked for.
     Message(CtMsg<'a>),
-    /// It was not done.
+    /// The request was not carried out.
     Refused(Error),
 }
 
 /// Collects requests and sends them together.
 ///
 /// # Allocation
-/// The buffers are made once, the outgoing one up to 200 KiB; a request allocates nothing.
+/// The buffers are allocated once, the outgoing one up to 200 KiB; a request allocates nothing.
 #[derive(Debug)]
 pub struct Batch {
     socket: NetlinkSocket,
@@ -56,17 +56,17 @@ impl Batch {
         Ok(Batch { socket, out: Vec::new(), used: 0, last_at: 0, count: 0, first_seq: 1, into })
     }
 
-    /// The socket.
+    /// The socket that batches are sent through.
     pub fn socket(&self) -> &NetlinkSocket {
         &self.socket
     }
 
-    /// Requests collected.
+    /// The number of requests collected so far.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// True when nothing has been collected.
+    /// True when no request has been collected.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -98,8 +98,9 @@ impl Batch {
     /// is empty afterwards, whatever happened.
     ///
     /// # Errors
-    /// [`Error::Sys`] of `sendto` or `recvfrom`. ENOBUFS means that answers were lost: the requests have been
-    /// carried out or refused, nobody knows which. [`Error::Wire`] for an answer that cannot be read.
+    /// [`Error::Sys`] of `sendto` or `recvfrom`. ENOBUFS means that answers were lost: every request has
+    /// been carried out or refused, but there is no telling which. [`Error::Wire`] for an answer that cannot
+    /// be read.
     pub fn send(&mut self, answer: &mut dyn FnMut(usize, Answer<'_>)) -> Result<(), Error> {
         let (count, first) = (std::mem::take(&mut self.count), self.first_seq);
         let used = std::mem::take(&mut self.used);

@@ -1,8 +1,8 @@
 //! Classic BPF programs that look at event messages before they take room in a receive buffer
 //! (ctnetlink.md §5.9).
 //!
-//! A program is a list of checks. Loads of words and halves convert from big endian, as BPF does: constants
-//! are made from the bytes as they lie in memory.
+//! A program is a list of checks. BPF converts words and half-words from big endian as it loads them, so the
+//! constants they are compared with are made from the bytes as they lie in memory.
 
 use crate::sys::BpfInsn;
 
@@ -14,7 +14,7 @@ const AND_K: u16 = 0x54;
 const JEQ_K: u16 = 0x15;
 const JA: u16 = 0x05;
 const RET_K: u16 = 0x06;
-/// Longer than any message: keep all of it. Less would cut the message short.
+/// The number of bytes to keep, larger than any message: a smaller one would cut the message short.
 const KEEP_ALL: u32 = u32::MAX;
 
 /// How much of the message a check looks at.
@@ -31,36 +31,36 @@ pub enum Load {
 /// One comparison: `(load & mask) == value`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What is loaded.
+    /// The part of the message that is compared.
     pub load: Load,
-    /// Bits that count.
+    /// The bits that count.
     pub mask: u32,
-    /// What they must be.
+    /// The value these bits must have.
     pub value: u32,
 }
 
 impl Check {
-    /// All bits of the load count.
+    /// A check in which all bits of the load count.
     pub fn equal(load: Load, value: u32) -> Check {
         Check { load, mask: u32::MAX, value }
     }
 
-    /// Four bytes as they lie in memory.
+    /// A check of four bytes, given as they lie in memory.
     pub fn bytes(at: u32, bytes: [u8; 4]) -> Check {
         Check::equal(Load::Word(at), u32::from_be_bytes(bytes))
     }
 }
 
-/// What happens to a message.
+/// What a program decides about a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is delivered.
+    /// The message is delivered.
     Keep,
-    /// It is not.
+    /// The message is dropped.
     Drop,
 }
 
-/// A program under construction. Runs from top to bottom; what reaches the end is kept.
+/// A program under construction. It runs from top to bottom, and a message that reaches the end is kept.
 #[derive(Debug, Default)]
 pub struct Program {
     steps: Vec<Step>,
@@ -68,19 +68,19 @@ pub struct Program {
 
 #[derive(Debug)]
 enum Step {
-    /// Alternatives, each a row of checks that must all hold; when none holds, the verdict.
+    /// Alternatives, each a row of checks that must all hold. When no row holds, the verdict applies.
     OneOf(Vec<Vec<Check>>, Verdict),
-    /// When the check holds, the block; its end is a verdict of its own: keep.
+    /// When the check holds, the block decides, and a message that reaches its end is kept.
     When(Check, Program),
 }
 
 impl Program {
-    /// Requires the check; otherwise the verdict.
+    /// Requires the check to hold; otherwise `otherwise` is the verdict.
     pub fn require(&mut self, check: Check, otherwise: Verdict) {
         self.steps.push(Step::OneOf(vec![vec![check]], otherwise));
     }
 
-    /// Requires all checks of one of the rows; otherwise the verdict.
+    /// Requires all checks of at least one row to hold; otherwise `otherwise` is the verdict.
     pub fn require_one(&mut self, rows: Vec<Vec<Check>>, otherwise: Verdict) {
         self.steps.push(Step::OneOf(rows, otherwise));
     }
@@ -90,8 +90,8 @@ impl Program {
         self.steps.push(Step::When(check, block));
     }
 
-    /// The instructions; `None` when a jump would be too long (255 instructions) and the caller has to do
-    /// without.
+    /// The instructions; `None` when a jump would be longer than 255 instructions or the program longer than
+    /// the kernel takes. The caller then has to do without a filter.
     #[must_use]
     pub fn assemble(&self) -> Option<Vec<BpfInsn>> {
         let mut code = Vec::new();
@@ -103,7 +103,7 @@ impl Program {
         for step in &self.steps {
             match step {
                 Step::OneOf(rows, otherwise) => {
-                    // Each row that holds jumps behind the verdict, which comes after the last row.
+                    // A row that holds jumps over the verdict, which comes after the last row.
                     let mut holds = Vec::new();
                     for row in rows {
                         let mut fails = Vec::new();

@@ -10,44 +10,44 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 /// Datagrams received by one system call.
 const RECV_SLOTS: usize = 32;
-/// Room for the longest datagram, and a cache line more, so that slots do not share cache sets. Pages that no
-/// datagram reaches cost nothing.
+/// Room for the longest datagram and one cache line more, so that slots do not all share the same cache
+/// sets. Pages that no datagram reaches cost nothing.
 const RECV_ROOM: usize = 65_536 + 64;
 /// Datagrams sent by one system call.
 const SEND_SLOTS: usize = 32;
 /// linux/filter.h: loads at this offset see the network header, whatever the socket.
 const SKF_NET_OFF: u32 = 0xfff0_0000;
 
-/// What became of the datagrams that were to be sent.
+/// What became of the datagrams in the slots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "datagrams may have been refused"]
 pub struct Sent {
-    /// Datagrams that went.
+    /// How many datagrams were sent.
     pub datagrams: u64,
-    /// Their bytes.
+    /// How many bytes these had.
     pub bytes: u64,
-    /// Datagrams that were refused, and are gone.
+    /// How many datagrams the kernel refused; they are not tried again.
     pub failed: u64,
-    /// errno of the last refusal.
+    /// The errno of the last refusal.
     pub errno: Option<i32>,
-    /// The send buffer is full: the rest waits in the slots.
+    /// True when the send buffer is full and the rest waits in the slots.
     pub blocked: bool,
 }
 
-/// A datagram that has come.
+/// A datagram that was received.
 #[derive(Clone, Copy, Debug)]
 pub struct Datagram<'a> {
     /// Who sent it.
     pub from: SocketAddr,
-    /// What is in it.
+    /// Its payload.
     pub bytes: &'a [u8],
 }
 
 /// A bound UDP socket that sends to one address.
 ///
 /// # Allocation
-/// Slots are made once: 2 MiB of address space for receiving, of which used pages cost memory, and 32
-/// datagrams for sending.
+/// Slots are allocated once: 2 MiB of address space for receiving, of which only touched pages cost memory,
+/// and 32 datagrams for sending.
 #[derive(Debug)]
 pub struct Datagrams {
     fd: OwnedFd,
@@ -77,8 +77,8 @@ impl Datagrams {
         self.to
     }
 
-    /// Hands datagrams to `take` until there are none or `budget` have come. A longer one than fits is handed
-    /// over cut short; senders of another family than the socket's do not exist.
+    /// Hands datagrams to `take` until there are none or `budget` of them have come. One that is too long
+    /// for its slot is cut short.
     ///
     /// # Errors
     /// [`Error::Sys`] of `recvmmsg`. What the network says of datagrams sent earlier (ECONNREFUSED,
@@ -94,13 +94,13 @@ impl Datagrams {
                             take(Datagram { from, bytes });
                         }
                     }
-                    // Fewer than there are slots: more would have come if there were more. New ones wake us.
+                    // Some slots stayed empty, so the queue is empty too. New datagrams wake us.
                     if n < RECV_SLOTS {
                         return Ok(Turn::Drained);
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Drained),
-                // Errors of the network about what was sent earlier end one call and nothing else.
+                // The network reports something sent earlier. That ends this one call and nothing else.
                 Err(e) if is_passing(&e) => got += 1,
                 Err(e) => return Err(Error::sys("recvmmsg", e)),
             }
@@ -114,7 +114,7 @@ impl Datagrams {
         (at < self.tx.count()).then(|| self.tx.slot(at))
     }
 
-    /// The slot holds a datagram of this length now.
+    /// Says that the slot now holds a datagram of this length.
     pub fn filled(&mut self, len: usize) {
         self.lens.push(len);
     }
@@ -151,8 +151,8 @@ impl Datagrams {
         out
     }
 
-    /// Makes the kernel drop what does not come from `peer`, before it takes room in the receive buffer.
-    /// Before that, look at [`Datagram::from`]: what is queued already has passed.
+    /// Makes the kernel drop datagrams that do not come from `peer`, before they take room in the receive
+    /// buffer. Those queued earlier still arrive, so check [`Datagram::from`] as well.
     ///
     /// # Errors
     /// [`Error::Sys`] of `setsockopt`: ENOMEM when the program is larger than net.core.optmem_max allows.

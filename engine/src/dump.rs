@@ -21,15 +21,14 @@ use zct_wire::header::{CtMsg, Frames};
 pub enum End {
     /// The kernel said DONE.
     Done,
-    /// The sink wanted no more. What is left of the answer stays in the socket, which is then spent.
+    /// The sink wanted no more. The rest of the answer stays in the socket, which cannot be used again.
     Stopped,
 }
 
-/// Datagrams that are rendered one by one where they are received, before there is a slab. The second is for
-/// the DONE of a table whose flows fit in one.
+/// Datagrams that are rendered one by one as they are received, before a slab is allocated. The second is
+/// for the DONE of a table whose flows fit in one.
 const AT_ONCE: usize = 2;
-/// Datagrams a slab holds. One slab is about a thousand flows: a dump that fits in it never pays for a
-/// thread.
+/// Datagrams per slab. A slab holds about a thousand flows, and a dump that fits in one starts no thread.
 const SLAB_CHUNKS: usize = 8;
 /// Slabs in circulation: one being filled, one being read, one in between.
 const SLABS: usize = 3;
@@ -57,8 +56,7 @@ impl Slab {
     }
 }
 
-/// Hands the messages of one datagram to the sink: those that answer request `seq`, control messages left
-/// out.
+/// Hands the messages of one datagram that answer request `seq` to the sink, except control messages.
 pub(crate) fn deliver(datagram: &[u8], seq: u32, sink: &mut dyn Sink) -> ControlFlow<()> {
     for frame in Frames::new(datagram) {
         match frame {
@@ -77,7 +75,8 @@ pub(crate) fn deliver(datagram: &[u8], seq: u32, sink: &mut dyn Sink) -> Control
 struct Intake<'a> {
     link: &'a mut dyn Transport,
     receiving: Receiving,
-    /// The first loss of its kind; told to the sink at the end, which may be on another thread.
+    /// The length of the first datagram that was cut short. The sink learns of it at the end, because it may
+    /// be on another thread until then.
     truncated: Option<usize>,
 }
 
@@ -86,7 +85,7 @@ impl<'a> Intake<'a> {
         Intake { link, receiving: Receiving::new(seq, true), truncated: None }
     }
 
-    /// Receives one datagram.
+    /// Receives one datagram, and remembers if it was cut short.
     fn next<'b>(&mut self, into: &'b mut [u8]) -> Result<Option<Piece<'b>>, Error> {
         let piece = self.receiving.next(self.link, into)?;
         self.truncated = self.truncated.or(piece.as_ref().and_then(|p| p.cut));
@@ -108,7 +107,7 @@ impl<'a> Intake<'a> {
         end?.transpose().map(|_| Some(End::Done))
     }
 
-    /// Fills the slab; true when the dump ended within it.
+    /// Fills the slab; true when the dump ended in it.
     fn fill(&mut self, slab: &mut Slab) -> Result<bool, Error> {
         slab.used = 0;
         for (chunk, len) in slab.bytes.chunks_exact_mut(CHUNK).zip(&mut slab.lens) {
@@ -161,8 +160,9 @@ fn run_from(intake: &mut Intake<'_>, into: &mut [u8], sink: &mut dyn Sink) -> Re
 /// As [`run`].
 ///
 /// # Allocation
-/// None for a dump of one datagram. Then a slab of 256 KiB, and for a dump longer than that two more, a
-/// thread, two channels, and what each side needs to wait for the first time; a message allocates nothing.
+/// None for a dump of one datagram. A longer one takes a slab of 256 KiB, and one that does not fit there
+/// two more, a thread, two channels, and what each side needs to wait for the first time. A message
+/// allocates nothing.
 pub fn overlapped(
     link: &mut dyn Transport,
     seq: u32,
@@ -185,16 +185,16 @@ pub fn overlapped(
         intake.tell_losses(sink);
         return filled.map(|_| if flow.is_break() { End::Stopped } else { End::Done });
     }
-    // Slabs go there and come back. Each channel has room for all of them, so that only receiving waits.
+    // Slabs go over full and come back empty. Each channel has room for all of them, so sending never waits.
     let ((full, filled), (back, empty)) = (bounded(SLABS), bounded(SLABS));
     let others = (1..SLABS).map(|_| back.send(Slab::new()));
-    // Both ends of both channels are still here.
+    // Sending cannot fail: both ends of both channels are still here.
     _ = others.chain([full.send(slab)]).all(|sent| sent.is_ok());
     let sink_there = &mut *sink;
     let (received, flow) = std::thread::scope(|scope| {
         let reader = scope.spawn(move || read_slabs(&filled, &back, seq, sink_there));
         let received = fill_slabs(&mut intake, full, &empty);
-        // A panic in the sink goes on in this thread.
+        // A panic in the sink continues in this thread.
         let flow = reader.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
         (received, flow)
     });
@@ -202,12 +202,12 @@ pub fn overlapped(
     received.map(|()| if flow.is_break() { End::Stopped } else { End::Done })
 }
 
-/// The receiving side; ends with the dump, or when the other side has gone. Its own going is the other side's
-/// end.
+/// The receiving side. It ends with the dump, or when the other side has ended; when it returns, it drops
+/// its sender, which ends the other side.
 fn fill_slabs(intake: &mut Intake<'_>, full: Sender<Slab>, empty: &Receiver<Slab>) -> Result<(), Error> {
     while let Ok(mut slab) = empty.recv() {
         let filled = intake.fill(&mut slab);
-        // What came before an error or the end is delivered too.
+        // Messages that came before an error or the end are delivered too.
         if full.send(slab).is_err() {
             return Ok(());
         }
@@ -218,7 +218,7 @@ fn fill_slabs(intake: &mut Intake<'_>, full: Sender<Slab>, empty: &Receiver<Slab
     Ok(())
 }
 
-/// The rendering side; ends when the other side has gone, or when the sink wants no more.
+/// The rendering side. It ends when the other side has ended, or when the sink wants no more.
 fn read_slabs(
     filled: &Receiver<Slab>,
     back: &Sender<Slab>,
@@ -227,7 +227,7 @@ fn read_slabs(
 ) -> ControlFlow<()> {
     while let Ok(slab) = filled.recv() {
         slab.deliver(seq, sink)?;
-        // The other side may have received everything already.
+        // This fails once the other side has received everything and ended.
         _ = back.send(slab);
     }
     ControlFlow::Continue(())

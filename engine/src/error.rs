@@ -1,11 +1,11 @@
-//! What can go wrong between us and the kernel.
+//! What can go wrong between this program and the kernel.
 
 use std::fmt;
 use std::io;
 use zct_wire::WireError;
 use zct_wire::build::Full;
 
-/// A failed operation, with what it was and what the kernel said.
+/// A failed operation: what was tried, and what the kernel said.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -20,7 +20,7 @@ pub enum Error {
     Refused {
         /// Positive errno.
         errno: i32,
-        /// Its own explanation (extended ACK), when it has one.
+        /// The kernel's explanation (extended ACK), if it gave one.
         hint: Option<Box<str>>,
     },
     /// Bytes from the kernel that are not what they claim to be.
@@ -30,7 +30,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A failed system call.
+    /// The error of a failed system call, for `map_err`.
     pub fn sys(op: &'static str, source: io::Error) -> Error {
         Error::Sys { op, source }
     }
@@ -84,7 +84,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// Error numbers that callers decide by.
+/// The error numbers that callers distinguish.
 pub mod errno {
     pub use libc::{EEXIST, EINVAL, EIO, ENOENT, EOPNOTSUPP};
 }

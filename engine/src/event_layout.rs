@@ -1,16 +1,16 @@
 //! Where things lie in the event messages of flows as kernels write them, for the BPF programs that look at
 //! them ([`crate::bpf`]): a program knows offsets, not attributes.
 //!
-//! Every offset is true only where the checks before it hold, and what fails them has to be kept: a newer
-//! kernel may write something else (ctnetlink.md §3.3, §5.9).
+//! An offset is valid only where the checks before it hold. A message that fails them has to be kept,
+//! because a newer kernel may lay it out differently (ctnetlink.md §3.3, §5.9).
 
 use crate::bpf::{Check, Load};
 use zct_wire::attr::NLA_F_NESTED;
 use zct_wire::consts::{af, cta, cta_ip, cta_proto, cta_tuple};
 
-/// Where the family is (`struct nfgenmsg`).
+/// Offset of the family (`struct nfgenmsg`).
 const FAMILY_AT: u32 = 16;
-/// Where the original tuple starts; it comes first.
+/// Offset of the original tuple, which is the first attribute.
 const ORIG_AT: u32 = 20;
 /// Length of an attribute's header.
 const HDR: u32 = 4;
@@ -23,7 +23,7 @@ pub fn family(family: u8) -> Check {
     Check::equal(Load::Byte(FAMILY_AT), u32::from(family))
 }
 
-/// The messages of one family.
+/// How the messages of one family are laid out.
 #[derive(Debug)]
 pub struct Layout {
     /// AF_INET or AF_INET6.
@@ -37,40 +37,40 @@ pub struct Layout {
     dst: u16,
 }
 
-/// Those of both families.
+/// The layouts of both families.
 pub const LAYOUTS: [Layout; 2] = [
     Layout { family: af::INET, ip_len: 20, addr_len: 8, src: cta_ip::V4_SRC, dst: cta_ip::V4_DST },
     Layout { family: af::INET6, ip_len: 44, addr_len: 20, src: cta_ip::V6_SRC, dst: cta_ip::V6_DST },
 ];
 
-/// Length and type of the attribute at an offset, as they lie in memory.
+/// The check that the attribute at an offset has this length and type.
 fn header(at: u32, len: u16, kind: u16) -> Check {
     let ([a, b], [c, d]) = (len.to_ne_bytes(), kind.to_ne_bytes());
     Check::bytes(at, [a, b, c, d])
 }
 
-/// The type alone, two bytes into the header.
+/// The check of the type alone, which is two bytes into the header.
 fn kind(at: u32, kind: u16) -> Check {
     Check::equal(Load::Half(at + 2), u32::from(u16::from_be_bytes(kind.to_ne_bytes())))
 }
 
 impl Layout {
-    /// The source address of the original tuple.
+    /// Offset of the source address in the original tuple.
     pub fn src_at(&self) -> u32 {
         ORIG_AT + 3 * HDR
     }
 
-    /// The destination address of the original tuple.
+    /// Offset of the destination address in the original tuple.
     pub fn dst_at(&self) -> u32 {
         self.src_at() + u32::from(self.addr_len)
     }
 
-    /// The number of the layer 4 protocol.
+    /// Offset of the layer 4 protocol's number.
     pub fn proto_at(&self) -> u32 {
         ORIG_AT + HDR + u32::from(self.ip_len) + 2 * HDR
     }
 
-    /// The checks that make these offsets true.
+    /// The checks that make these offsets valid.
     pub fn shape(&self) -> Vec<Check> {
         let ip = ORIG_AT + HDR;
         let proto = ip + u32::from(self.ip_len);
@@ -84,15 +84,15 @@ impl Layout {
         ]
     }
 
-    /// The check that the original tuple ends with a CTA_TUPLE_PROTO of this length, and where the reply
-    /// tuple starts then.
+    /// The check that the original tuple ends with a CTA_TUPLE_PROTO of this length, and the offset of the
+    /// reply tuple if it does.
     fn end_of_original(&self, proto_len: u16) -> (Check, u32) {
         let len = HDR as u16 + self.ip_len + proto_len;
         (header(ORIG_AT, len, cta::TUPLE_ORIG | NLA_F_NESTED), ORIG_AT + u32::from(len))
     }
 
-    /// The source address of the reply tuple behind an original one whose protocol part has this length: the
-    /// check that it has, the checks that the offset is true, and the offset.
+    /// The source address of the reply tuple, after an original tuple whose protocol part has this length.
+    /// Returns the check for that length, the checks that make the offset valid, and the offset.
     pub fn reply_src(&self, proto_len: u16) -> (Check, Vec<Check>, u32) {
         let (ends, reply) = self.end_of_original(proto_len);
         let ip = reply + HDR;
@@ -104,8 +104,8 @@ impl Layout {
     }
 }
 
-/// The checks that the address at an offset is in a network: bytes of the network's address and of its mask.
-/// A mask of zeros has nothing to check.
+/// The checks that the address at an offset is in a network, which is given as the bytes of its address and
+/// mask. A mask of zeros needs no check.
 pub fn network(at: u32, addr: &[u8], mask: &[u8]) -> Vec<Check> {
     let word = |bytes: &[u8]| bytes.first_chunk().copied().map_or(0, u32::from_be_bytes);
     let words = addr.chunks_exact(4).zip(mask.chunks_exact(4)).zip((at..).step_by(4));

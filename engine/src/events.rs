@@ -10,24 +10,24 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use zct_wire::header::{CtMsg, Frames};
 
-/// What one event takes of the receive buffer, however long it is (ctnetlink.md §5.6).
+/// The room one event takes in the receive buffer, however long it is (ctnetlink.md §5.6).
 pub const EVENT_BYTES: usize = 1280;
 
 /// Datagrams received by one system call: more gains nothing (ctnetlink.md §5.10).
 const SLOTS: usize = 64;
-/// Bytes for one event. The largest realistic one is below 1 KiB, a security context may be longer. Not a
-/// power of two, so that the slots do not all fall into the same cache sets.
+/// Bytes for one event. The largest realistic one is below 1 KiB, but a security context may be longer. Not
+/// a power of two, so that the slots do not all share the same cache sets.
 const SLOT: usize = 4096 - 64;
 
 /// A subscription to some multicast groups.
 ///
 /// A full receive buffer drops single events and never fails the socket (NETLINK_NO_ENOBUFS), so fewer are
 /// lost than with the default, which drops everything until the queue has been read empty
-/// (ctnetlink.md §5.7). How many were lost comes from the socket's drop counter, exactly. One event is one
+/// (ctnetlink.md §5.7). The socket's drop counter says exactly how many were lost. One event is one
 /// datagram.
 ///
 /// # Allocation
-/// The buffers are made once; an event allocates nothing.
+/// The buffers are allocated once; an event allocates nothing.
 #[derive(Debug)]
 pub struct Subscription {
     socket: NetlinkSocket,
@@ -40,8 +40,8 @@ pub struct Subscription {
 impl Subscription {
     /// Opens a socket and joins `groups` (`nfnlgrp`), in this order.
     ///
-    /// Flows made before the first listener of the machine joined may never cause events (ctnetlink.md §5.3),
-    /// so join before anything else, and before a first dump.
+    /// Flows created before the machine's first listener joined may never cause events (ctnetlink.md §5.3),
+    /// so join before anything else, the first dump included.
     ///
     /// # Errors
     /// As [`Subscription::prepare`].
@@ -49,8 +49,8 @@ impl Subscription {
         Subscription::prepare(|_| Ok(()), groups)
     }
 
-    /// The same, with the socket handed to `set_up` first: buffer size and filter count from the first event
-    /// on.
+    /// The same, but `set_up` gets the socket first, so that buffer size and filter apply from the first
+    /// event.
     ///
     /// # Errors
     /// What `set_up` returns; as [`NetlinkSocket::open`]; [`Error::Sys`] of `setsockopt` with EPERM when
@@ -83,7 +83,7 @@ impl Subscription {
     /// Hands queued events to the sink until there are none, the sink breaks, or `budget` system calls were
     /// made; `More` says that there may be more without a new wake-up.
     ///
-    /// Losses are told when the queue is empty, as one number for everything since the last time.
+    /// Losses are reported when the queue is empty, as one number for everything since the last report.
     ///
     /// # Errors
     /// [`Error::Sys`] of `recvmmsg`. Lost events are no error: they are told to the sink.
@@ -118,7 +118,7 @@ impl Subscription {
         }
     }
 
-    /// Leaves all groups; what is queued can still be drained, and then nothing more comes.
+    /// Leaves all groups. Events that are queued can still be drained; no more arrive after them.
     ///
     /// # Errors
     /// [`Error::Sys`] of `setsockopt`. The groups that are left by then count as left.

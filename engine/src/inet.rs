@@ -1,4 +1,4 @@
-//! UDP and TCP sockets for links between daemons: made with the options such a link wants, never blocking.
+//! UDP and TCP sockets for links between daemons, with the options such a link needs. They never block.
 
 use crate::error::Error;
 use crate::sys;
@@ -15,7 +15,7 @@ const IPV6_MULTICAST_ALL: c_int = 29;
 pub struct Tuning {
     /// SO_SNDBUF in bytes, past net.core.wmem_max when privileged. The kernel doubles it.
     pub send_buffer: Option<usize>,
-    /// SO_RCVBUF likewise.
+    /// SO_RCVBUF in bytes, past net.core.rmem_max when privileged. The kernel doubles it.
     pub receive_buffer: Option<usize>,
     /// SO_NO_CHECK: send IPv4 UDP without a checksum.
     pub no_checksum: bool,
@@ -102,7 +102,8 @@ pub fn udp(local: &SocketAddr, membership: Option<Membership>, tuning: &Tuning) 
     Ok(fd)
 }
 
-/// Begins a TCP connection. It is made, or has failed, when the stream is writable: see `take_error`.
+/// Begins a TCP connection. When the stream becomes writable, it is established or has failed: see
+/// `take_error`.
 ///
 /// # Errors
 /// [`Error::Sys`] of `connect`, as far as it fails at once: ENETUNREACH without a route, or ECONNREFUSED on
@@ -116,7 +117,7 @@ pub fn tcp_connect(peer: &SocketAddr, tuning: &Tuning) -> Result<TcpStream, Erro
         _ => {}
     }
     let stream = TcpStream::from(fd);
-    // Messages are gathered already; waiting for more would only delay acknowledgements.
+    // The caller gathers messages itself; waiting for more would only delay acknowledgements.
     stream.set_nodelay(true).map_err(|e| Error::sys("setsockopt", e))?;
     keep_alive(stream.as_fd())?;
     Ok(stream)
@@ -135,7 +136,7 @@ pub fn tcp_listen(local: &SocketAddr, tuning: &Tuning) -> Result<TcpListener, Er
     Ok(listener)
 }
 
-/// Makes the kernel notice a peer that is gone without a word.
+/// Makes the kernel notice when a peer has vanished without closing the connection.
 ///
 /// # Errors
 /// [`Error::Sys`] of `setsockopt`.
@@ -147,9 +148,9 @@ pub fn keep_alive(stream: BorrowedFd<'_>) -> Result<(), Error> {
     set(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 5)?;
     set(libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 2)?;
     set(libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 3)?;
-    // Unacknowledged data counts as a sign of life only for so long.
+    // A peer that acknowledges nothing for this many milliseconds counts as gone.
     set(libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 15_000)
 }
 
-/// No such device: what a link over an interface that does not exist has run into.
+/// No such device: the errno of a link over an interface that does not exist.
 pub const ENODEV: i32 = libc::ENODEV;

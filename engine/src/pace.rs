@@ -1,17 +1,18 @@
 //! Rest between turns: while messages come fast, one wake-up is enough for many of them.
 //!
-//! A program that sleeps in the kernel until something comes is woken for the first message, and has read
+//! A program that sleeps in the kernel until something arrives is woken for the first message, and has read
 //! everything before the next one is there. At 300,000 events a second that is a wake-up, an empty receive
-//! call and a write for a dozen events each time, which costs more than the events themselves.
+//! call and a write for every dozen events, which costs more than the events themselves.
 
 use crate::events::EVENT_BYTES;
 use std::time::{Duration, Instant};
 
-/// How long messages may lie at most, so how late they can be at most.
+/// The longest time messages are left unread, which is also the most they can be late.
 pub const REST: Duration = Duration::from_micros(500);
-/// Messages in the time of one rest that make it worth it: 16,000 a second.
+/// The number of messages during one rest that makes it worthwhile: 16,000 a second.
 const PLENTY: u64 = 8;
-/// Do not rest with a smaller receive buffer, in bytes as the kernel counts: it could overflow meanwhile.
+/// With a receive buffer smaller than this, in bytes as the kernel counts them, do not rest: it could
+/// overflow meanwhile.
 pub const ROOM: usize = 512 << 10;
 
 // The fastest storms seen make 300 events in one rest.
@@ -24,19 +25,19 @@ const _: () = assert!(ROOM / EVENT_BYTES > 400);
 #[derive(Debug)]
 pub struct Pace {
     since: Instant,
-    /// Messages until `since`.
+    /// How many messages had been handled at `since`.
     counted: u64,
     fast: bool,
 }
 
 impl Pace {
-    /// Nothing has come by `now`.
+    /// Starts at `now`, before the first message.
     pub fn new(now: Instant) -> Pace {
         Pace { since: now, counted: 0, fast: false }
     }
 
-    /// How long to leave new messages lying, after a turn that ended at `now` with nothing left to read;
-    /// `messages` is the number handled since the beginning. `None` when they come so slowly that each
+    /// How long to leave new messages unread, after a turn that ended at `now` with nothing left to read.
+    /// `messages` is the number handled since the beginning. `None` when they arrive so slowly that each
     /// deserves its own wake-up.
     pub fn rest(&mut self, messages: u64, now: Instant) -> Option<Duration> {
         let passed = now.saturating_duration_since(self.since);

@@ -1,4 +1,4 @@
-//! What a daemon does to itself: goes into the background, gives up privileges, asks to be scheduled.
+//! What a daemon does to itself: it goes into the background, gives up privileges, sets its scheduling.
 
 use crate::error::Error;
 use crate::sys;
@@ -17,13 +17,13 @@ pub fn umask(mask: u32) -> u32 {
 #[derive(Debug)]
 #[must_use = "both processes go on from here"]
 pub enum Detached {
-    /// The process that was started: it waits for the other's word, and ends.
+    /// The process that was started: it waits for the child to be ready, and exits.
     Parent(Parent),
-    /// The one that goes on.
+    /// The process that goes on as the daemon.
     Child(Child),
 }
 
-/// What the parent keeps of its child.
+/// The parent's end: the child's id, and the socket on which it says that it is ready.
 #[derive(Debug)]
 pub struct Parent {
     /// The child's process id.
@@ -31,17 +31,17 @@ pub struct Parent {
     word: UnixStream,
 }
 
-/// What the child keeps of its parent.
+/// The child's end, to say that it is ready.
 #[derive(Debug)]
 pub struct Child {
     word: UnixStream,
 }
 
-/// Forks, and makes the child a session of its own.
+/// Forks, and gives the child a session of its own.
 ///
 /// # Errors
-/// [`Error::Sys`] of `fork`: EINVAL when the process has more than one thread, because the copy would have
-/// one thread and the locks of all. EAGAIN past a limit of processes. Also of `socketpair` and `setsid`.
+/// [`Error::Sys`] of `fork`: EINVAL when the process has more than one thread, because the child would have
+/// one thread but the locks of all; EAGAIN past a limit of processes. Also of `socketpair` and `setsid`.
 pub fn detach() -> Result<Detached, Error> {
     let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads > 1 {
@@ -58,14 +58,14 @@ pub fn detach() -> Result<Detached, Error> {
 }
 
 impl Parent {
-    /// Waits until the child says that it is ready; false when it ended before.
+    /// Waits until the child says that it is ready; false when it ended before that.
     pub fn wait(mut self) -> bool {
         matches!(self.word.read(&mut [0]), Ok(1))
     }
 }
 
 impl Child {
-    /// Tells the parent that all is well, and turns the standard streams to /dev/null.
+    /// Tells the parent that the daemon is ready, and points the standard streams at /dev/null.
     ///
     /// # Errors
     /// [`Error::Sys`] of `open` when /dev/null cannot be opened, of `dup2` when it cannot take the place of a
@@ -76,14 +76,14 @@ impl Child {
         for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
             sys::replace_descriptor(null.as_fd(), stream).map_err(|e| Error::sys("dup2", e))?;
         }
-        // A parent that is gone need not be told.
+        // If the parent is gone, there is nobody left to tell.
         _ = self.word.write_all(b"1");
         Ok(())
     }
 }
 
-/// Takes the lock of a file for as long as the file is open, also in a child; false when another process has
-/// it.
+/// Locks a file for as long as it is open, in this process or a child; false when another process has the
+/// lock.
 ///
 /// # Errors
 /// [`Error::Sys`] of `flock`: ENOLCK when the kernel has no memory for locks.
@@ -100,7 +100,7 @@ pub enum Policy {
     Fifo,
 }
 
-/// Asks to be scheduled in real time (sched(7)).
+/// Asks the kernel for real-time scheduling (sched(7)).
 ///
 /// # Errors
 /// [`Error::Sys`] of `sched_setscheduler`: EPERM without CAP_SYS_NICE, EINVAL for a priority outside 1 to 99.
@@ -121,7 +121,7 @@ pub fn set_nice(nice: i32) -> Result<(), Error> {
     sys::set_nice(nice).map_err(|e| Error::sys("setpriority", e))
 }
 
-/// Numbers of linux/capability.h.
+/// The capabilities a daemon may keep, by their numbers in linux/capability.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
     /// Bind ports below 1024.
@@ -136,14 +136,14 @@ const CAP_SETPCAP: u32 = 8;
 /// More than any kernel has; the first number that does not exist ends the loop.
 const CAPABILITIES: u64 = 64;
 
-/// Gives up all capabilities but `keep`, those that a later exec would bring included. The user id stays:
-/// files of root can still be opened.
+/// Gives up all capabilities but `keep`, including those that a later exec would bring. The user id stays,
+/// so files of root can still be opened.
 ///
 /// # Errors
 /// [`Error::Sys`] of `capget`, `prctl` or `capset`. Some capabilities may have been given up by then.
 pub fn keep_capabilities(keep: &[Capability]) -> Result<(), Error> {
     let mut have = sys::capabilities().map_err(|e| Error::sys("capget", e))?;
-    // Only with this one may the bounding set be cut; without it there is little to cut off.
+    // The bounding set can be reduced only with this capability; without it there is little to reduce.
     if have[0].effective & (1 << CAP_SETPCAP) != 0 {
         for capability in 0..CAPABILITIES {
             if keep.iter().any(|k| *k as u64 == capability) {

@@ -1,4 +1,4 @@
-//! Names of layer 4 protocols, as `/etc/protocols` has them. The file is read directly, since a static
+//! Names of layer 4 protocols, as `/etc/protocols` has them. The file is read directly, because a static
 //! program cannot load the C library's lookup modules.
 
 use crate::read_file::{Bounds, ReadError, Unread, read_file};
@@ -6,9 +6,9 @@ use std::io;
 use std::path::Path;
 use zct_wire::tracked::TRACKED;
 
-/// Where the names are.
+/// The file that has the names.
 pub const FILE: &str = "/etc/protocols";
-/// A hundred times what systems come with.
+/// A hundred times the size that systems ship.
 const BOUNDS: Bounds = Bounds { file: 1 << 20, line: 4096 };
 
 /// Names and numbers. Names are case-sensitive, as `getprotobyname(3)` has them.
@@ -23,7 +23,7 @@ struct Entry {
 }
 
 impl Protocols {
-    /// Reads [`FILE`]. A system without it has no names there, which is no error.
+    /// Reads [`FILE`]. If it does not exist there are no names, which is not an error.
     ///
     /// # Errors
     /// When it is there and cannot be read, or is too large.
@@ -37,8 +37,8 @@ impl Protocols {
         }
     }
 
-    /// Reads the text of the file: `name number alias...`, `#` starts a comment. Lines that are not of this
-    /// form are passed over, as the C library does.
+    /// Reads the text of the file: `name number alias...`, `#` starts a comment. Lines of any other form are
+    /// skipped, as in the C library.
     pub fn parse(text: &[u8]) -> Protocols {
         let entry = |line: &[u8]| {
             let line = line.split(|b| *b == b'#').next()?;
@@ -50,8 +50,8 @@ impl Protocols {
         Protocols(text.split(|b| *b == b'\n').filter_map(entry).collect())
     }
 
-    /// The number of a name or an alias. What the file has comes before what is known without it: the names
-    /// that such files have for tracked protocols.
+    /// The number of a name or an alias. The file has precedence; the usual names of tracked protocols are
+    /// known without it.
     pub fn number(&self, name: &[u8]) -> Option<u8> {
         let well_known = || {
             let known = TRACKED.iter().find(|p| p.listed.iter().any(|n| n.as_bytes() == name));

@@ -1,4 +1,4 @@
-//! One thread, one poll: sources that are ready, timers that are due, signals that came.
+//! One thread, one poll: sources that are ready, timers that are due, signals that have arrived.
 
 use crate::error::Error;
 use crate::sys;
@@ -17,9 +17,9 @@ pub use mio::{Interest, Token};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a source that is not drained is not named again"]
 pub enum Turn {
-    /// Read (or written) until it would have blocked: wake me when it is ready again.
+    /// It has read (or written) until it would have blocked: call it when it is ready again.
     Drained,
-    /// The budget ran out first: give the others a turn, then call again without waiting.
+    /// The budget ran out first: give the others a turn, then call it again without waiting.
     More,
 }
 
@@ -38,11 +38,11 @@ pub trait Handler {
     /// Any: it ends [`Reactor::turn`], which returns it.
     fn timer(&mut self, token: Token, now: Instant, reactor: &mut Reactor) -> Result<(), Error>;
 
-    /// The end of a turn, after all sources and timers: the place for work that is no source's own. Returns
-    /// when to wake up at the latest; a moment that is past means at once, with the sources looked at in
-    /// between.
+    /// The end of a turn, after all sources and timers: the place for work that belongs to no source.
+    /// Returns the latest time to wake up; a time in the past means at once, after another look at the
+    /// sources.
     ///
-    /// For programs whose next deadline moves with every message: a timer could not be taken back.
+    /// For programs whose next deadline moves with every message, because a timer cannot be taken back.
     ///
     /// # Errors
     /// Any: it ends [`Reactor::turn`], which returns it.
@@ -54,7 +54,7 @@ pub trait Handler {
 
 /// Poll loop with edge-triggered sources, one-shot timers, and turns for sources that are not drained.
 ///
-/// The clock is the caller's: [`Reactor::turn`] is told what time it is, so that a test can decide.
+/// The clock is the caller's: [`Reactor::turn`] takes it as an argument, so that a test can set the time.
 ///
 /// # Allocation
 /// Grows with the number of sources and timers, never with messages.
@@ -66,13 +66,13 @@ pub struct Reactor {
     more: Vec<Token>,
     turn: Vec<Token>,
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
-    /// What [`Handler::settle`] said last.
+    /// What [`Handler::settle`] last returned.
     wake: Option<Instant>,
     stopped: bool,
 }
 
 impl Reactor {
-    /// An empty reactor.
+    /// Creates a reactor without sources or timers.
     ///
     /// # Errors
     /// [`Error::Sys`] of `epoll_create1`: EMFILE or ENFILE when there are too many open files.
@@ -188,7 +188,7 @@ impl Reactor {
     }
 }
 
-/// Signals as a source: blocked for the whole program, read when there is time for them.
+/// Signals as a source: blocked for the whole program, and read in a turn like any other input.
 ///
 /// Make it before any thread is started: threads inherit the mask.
 #[derive(Debug)]
@@ -198,7 +198,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes over `signals` (libc numbers) from their default action.
+    /// Blocks `signals` (libc numbers), so that they are read here instead of taking their default action.
     ///
     /// # Errors
     /// [`Error::Sys`] of `signalfd`: EMFILE or ENFILE when there are too many open files.
@@ -207,7 +207,7 @@ impl Signals {
         Ok(Signals { fd, blocked: signals.to_vec() })
     }
 
-    /// The next signal that has come, if any.
+    /// The next signal that has arrived, if any.
     ///
     /// # Errors
     /// [`Error::Sys`] of `read`.

@@ -1,9 +1,9 @@
 //! Files that are read whole: configurations, label maps, `/etc/protocols`, keys.
 //!
-//! Such a file is named by whoever runs the command, and the name may be a mistake: a log file, a device that
+//! Whoever runs the command names such a file, and the name may be a mistake: a log file, a device that
 //! never ends. So every reader says how large the file and a line of it may be, and gets an error that names
-//! the bound instead of filling the memory. What is no regular file (a pipe, `/dev/stdin`) is read like any
-//! other, up to the same bounds.
+//! the bound instead of filling the memory. A pipe or `/dev/stdin` is read like a regular file, up to the
+//! same bounds.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -21,7 +21,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// Bytes read at a time; no more than this is read in vain past a bound.
+/// Bytes read at a time, and so the most that is read past a bound in vain.
 const PIECE: usize = 16 << 10;
 
 /// How much of a file is read.
@@ -42,7 +42,7 @@ pub struct ReadError {
     pub why: Unread,
 }
 
-/// The reason of a [`ReadError`].
+/// The reason for a [`ReadError`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Unread {
@@ -50,11 +50,11 @@ pub enum Unread {
     System(io::Error),
     /// It has more bytes than this.
     FileTooLarge(usize),
-    /// A line, counted from 1, has more than so many bytes.
+    /// A line has more bytes than the bound.
     LineTooLong {
-        /// Its number.
+        /// The line's number, counted from 1.
         line: usize,
-        /// The bound.
+        /// The bound in bytes.
         max: usize,
     },
 }
@@ -68,10 +68,10 @@ pub fn read_file(path: &Path, bounds: Bounds) -> Result<Vec<u8>, ReadError> {
     read.map_err(|why| ReadError { path: path.into(), why })
 }
 
-/// Reads what has no name, or is open already, to its end.
+/// Reads input that has no name, or is already open, to its end.
 ///
 /// # Errors
-/// The reason alone.
+/// The reason alone, without a file name.
 ///
 /// # Allocation
 /// As much as there is to read, at most `bounds.file` bytes and one piece.
@@ -81,7 +81,7 @@ pub fn read_whole(mut input: impl Read, bounds: Bounds) -> Result<Vec<u8>, Unrea
     loop {
         let before = text.len();
         let got = input.by_ref().take(PIECE as u64).read_to_end(&mut text).map_err(Unread::System)?;
-        // A line is judged as soon as its bytes are there: a device that never ends has no second line.
+        // A line is checked as soon as its bytes are there: a device that never ends has no second line.
         for newline in memchr_iter(b'\n', &text[before..]) {
             check_line(line, before + newline - line_start, bounds)?;
             (line, line_start) = (line + 1, before + newline + 1);

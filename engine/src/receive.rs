@@ -1,8 +1,8 @@
 //! Receiving the answer to one request: datagram by datagram, until the kernel's last word.
 //!
-//! Whoever waits for an answer does it here: single requests, dumps in one go or in steps, the list of
-//! interfaces. What differs is what they do between two datagrams. A batch has many answers and looks for
-//! each by itself.
+//! Everything that waits for one answer does so here: single requests, dumps in one go or in steps, the list
+//! of interfaces. They differ in what they do between two datagrams. A batch has many answers and matches
+//! them itself.
 
 use crate::error::Error;
 use crate::transport::Transport;
@@ -10,7 +10,7 @@ use std::io;
 use zct_wire::consts::nlmsg;
 use zct_wire::header::{Frame, Frames};
 
-/// The answer to request `seq` that ends it, if this message is it.
+/// The outcome of request `seq`, if this message is the one that ends its answer.
 pub(crate) fn verdict(frame: Frame<'_>, seq: u32) -> Option<Result<(), Error>> {
     let kind = frame.hdr.kind.get();
     if frame.hdr.seq.get() != seq || (kind != nlmsg::DONE && kind != nlmsg::ERROR) {
@@ -38,7 +38,7 @@ pub(crate) struct Piece<'b> {
     pub(crate) end: Option<Result<(), Error>>,
 }
 
-/// How far the answer to a request has come.
+/// The answer to one request while it is being received.
 #[derive(Debug)]
 pub(crate) struct Receiving {
     seq: u32,
@@ -47,12 +47,13 @@ pub(crate) struct Receiving {
 }
 
 impl Receiving {
-    /// Of request `seq`, which has been sent; `wait` says whether to sleep until something comes.
+    /// Starts receiving the answer to request `seq`, which has been sent; `wait` says whether to sleep until
+    /// something arrives.
     pub(crate) fn new(seq: u32, wait: bool) -> Receiving {
         Receiving { seq, wait, overrun: false }
     }
 
-    /// The request.
+    /// The sequence number of the request.
     pub(crate) fn seq(&self) -> u32 {
         self.seq
     }
@@ -62,11 +63,11 @@ impl Receiving {
         self.overrun
     }
 
-    /// Receives one datagram; `None` when there is none yet and nobody waits.
+    /// Receives one datagram; `None` when there is none yet and `wait` is off.
     ///
     /// # Errors
-    /// A failed receive. After an overrun the last word may be among what was lost, and waiting for it could
-    /// take forever: what is queued is read, and then it is ENOBUFS.
+    /// A failed receive. After an overrun the message that ends the answer may be lost, and waiting for it
+    /// could take forever, so the queue is read to its end and then the error is ENOBUFS.
     pub(crate) fn next<'b>(
         &mut self,
         link: &mut dyn Transport,
@@ -93,7 +94,8 @@ impl Receiving {
 /// `take`.
 ///
 /// # Errors
-/// As [`Receiving::next`], ENOBUFS at once: who asks for one thing asks again. The kernel's refusal.
+/// The kernel's refusal, or as [`Receiving::next`], but with ENOBUFS at once: a caller that asked for one
+/// thing can ask again.
 pub(crate) fn until_end(
     link: &mut dyn Transport,
     seq: u32,

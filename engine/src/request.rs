@@ -15,7 +15,7 @@ use zct_wire::request::REQUEST_MAX;
 /// A socket for requests and dumps, with its sequence numbers and buffers.
 ///
 /// # Allocation
-/// The buffers are made once.
+/// The buffers are allocated once.
 #[derive(Debug)]
 pub struct Requests {
     socket: NetlinkSocket,
@@ -45,7 +45,7 @@ impl Requests {
 
     /// Sends what `build` makes in the given buffer with the given sequence number.
     fn send(&mut self, build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>) -> Result<u32, Error> {
-        // 0 is what events carry.
+        // Not 0, which is the sequence number of events.
         self.seq = self.seq.checked_add(1).unwrap_or(1);
         let request = build(&mut self.out, self.seq)?;
         debug_assert!(request.len() > size_of::<NlHdr>(), "not a message");
@@ -118,13 +118,14 @@ fn answer(link: &mut dyn Transport, seq: u32, into: &mut [u8], sink: &mut dyn Si
         if let Some(len) = piece.cut {
             sink.lost(Lost::Truncated { len });
         }
-        // A sink that wants no more still gets its acknowledgement read: the socket stays in step.
+        // Even if the sink wants no more, the acknowledgement is read, so that the next answer is the next
+        // one.
         _ = deliver(piece.datagram, seq, sink);
         Ok(())
     })
 }
 
-/// How many buckets the hash table has. Read from `/proc`; `None` where it is not shown.
+/// How many buckets the hash table has, read from `/proc`; `None` where it is not shown.
 pub fn buckets() -> Option<u64> {
     proc_number("/proc/sys/net/netfilter/nf_conntrack_buckets")
 }
@@ -134,7 +135,7 @@ pub fn flows() -> Option<u64> {
     proc_number("/proc/sys/net/netfilter/nf_conntrack_count")
 }
 
-/// The number that is all there is in a file of `/proc`. Such a file hands out its number in one read.
+/// Reads a file of `/proc` that holds one number, which the kernel always returns in a single read.
 fn proc_number(path: &str) -> Option<u64> {
     let mut text = [0; 32];
     let len = File::open(path).and_then(|mut f| f.read(&mut text)).ok()?;

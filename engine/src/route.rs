@@ -1,4 +1,4 @@
-//! Network interfaces: what there is, and what changes (NETLINK_ROUTE, rtnetlink(7)).
+//! Network interfaces: which there are, and what changes (NETLINK_ROUTE, rtnetlink(7)).
 
 use crate::error::Error;
 use crate::reactor::Turn;
@@ -9,18 +9,18 @@ use std::os::fd::{AsRawFd, RawFd};
 use zct_wire::header::Frames;
 use zct_wire::link::{self, Interface, RTM_DELLINK};
 
-/// What is told of an interface.
+/// What is reported about an interface.
 #[derive(Clone, Copy, Debug)]
 pub enum Change<'a> {
-    /// It is there, and is like this now.
+    /// It exists, and this is its current state.
     Is(Interface<'a>),
-    /// It is gone.
+    /// It no longer exists.
     Gone(Interface<'a>),
-    /// Some changes did not fit the receive buffer: everything is reported again after this.
+    /// Some changes did not fit the receive buffer. Every interface is reported again after this.
     Lost,
 }
 
-/// A socket that reports every interface once, and then what changes.
+/// A socket that reports every interface once, and then the changes.
 ///
 /// # Allocation
 /// One buffer of 32 KiB.
@@ -44,7 +44,7 @@ impl Interfaces {
         Ok(Interfaces { socket, chunk: vec![0; CHUNK].into(), seq: 0 })
     }
 
-    /// Tells of every interface there is; sleeps until the kernel has listed them.
+    /// Reports every interface there is; sleeps until the kernel has listed them.
     ///
     /// # Errors
     /// [`Error::Sys`] of `recvfrom` with ENOBUFS when the list did not fit the receive buffer: list again.
@@ -54,12 +54,12 @@ impl Interfaces {
         self.seq += 1;
         let mut request = [0; 64];
         self.socket.send(link::dump(&mut request, self.seq)?)?;
-        // A list that has lost its end is an error: the caller tries again.
+        // A list whose end was lost is an error, and the caller tries again.
         let link = &mut &self.socket;
         until_end(link, self.seq, &mut self.chunk, &mut |piece| deliver(piece.datagram, tell))
     }
 
-    /// Tells of what has changed; never sleeps. After [`Change::Lost`] it lists everything again.
+    /// Reports what has changed; never sleeps. After [`Change::Lost`] it lists every interface again.
     ///
     /// # Errors
     /// [`Error::Sys`] of `recvfrom`, and [`Error::Wire`] for a message that cannot be read. After an overrun,

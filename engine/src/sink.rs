@@ -1,4 +1,4 @@
-//! Where messages go, and what is said when some did not arrive.
+//! Where messages go, and how it is reported that some did not arrive.
 
 use std::ops::ControlFlow;
 use zct_wire::WireError;
@@ -11,7 +11,7 @@ pub trait Sink {
     /// One message. `Break` ends the operation early, for instance because the output is gone.
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()>;
 
-    /// Something did not arrive or could not be read; called as soon as it is known, never left out.
+    /// Something did not arrive or could not be read. Every loss is reported, as soon as it is known.
     fn lost(&mut self, why: Lost);
 }
 
@@ -19,9 +19,9 @@ pub trait Sink {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lost {
-    /// The receive buffer was full. `count` messages were dropped, if the kernel tells how many.
+    /// The receive buffer was full, and messages were dropped.
     Overrun {
-        /// From the socket's drop counter.
+        /// How many, from the socket's drop counter, if the kernel has one.
         count: Option<u64>,
     },
     /// A datagram was longer than the buffer; the rest of it is gone.
@@ -31,8 +31,8 @@ pub enum Lost {
     },
     /// A message that cannot be read; the rest of its datagram is skipped.
     Damaged(WireError),
-    /// The hash table was resized during the dump: flows may be missing or come twice, and nothing else
-    /// tells (ctnetlink.md §6.3).
+    /// The hash table was resized during the dump: flows may be missing or appear twice, and there is no
+    /// other sign of it (ctnetlink.md §6.3).
     Resized,
 }
 

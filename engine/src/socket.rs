@@ -53,7 +53,8 @@ impl NetlinkSocket {
 
     fn open_protocol(protocol: c_int) -> Result<NetlinkSocket, Error> {
         let fd = sys::netlink_socket(protocol).map_err(|e| Error::sys("socket", e))?;
-        // Before Linux 4.3 these do not exist; acknowledgements are then longer and bare, and still read.
+        // Older kernels lack these. Acknowledgements are then longer and without explanation, and still
+        // read.
         for option in [NETLINK_CAP_ACK, NETLINK_EXT_ACK] {
             _ = sys::set_option(fd.as_fd(), SOL_NETLINK, option, 1);
         }
@@ -62,7 +63,7 @@ impl NetlinkSocket {
         Ok(NetlinkSocket { fd, port })
     }
 
-    /// The port the kernel gave us: what events caused through this socket carry.
+    /// The port the kernel chose, which events caused through this socket carry.
     pub fn port(&self) -> u32 {
         self.port
     }
@@ -76,7 +77,7 @@ impl NetlinkSocket {
         self.membership(NETLINK_ADD_MEMBERSHIP, group)
     }
 
-    /// Leaves a multicast group; what is queued already stays.
+    /// Leaves a multicast group; messages that are already queued stay.
     ///
     /// # Errors
     /// [`Error::Sys`] of `setsockopt`: EINVAL for a group that does not exist.
@@ -90,7 +91,7 @@ impl NetlinkSocket {
         sys::set_option(self.as_fd(), SOL_NETLINK, option, group).map_err(|e| Error::sys("setsockopt", e))
     }
 
-    /// Asks for a receive buffer of `bytes` and returns what it is then, as the kernel counts: about twice
+    /// Asks for a receive buffer of `bytes` and returns the size it got, as the kernel counts: about twice
     /// the request.
     ///
     /// The privileged form is tried first; the ordinary one is capped by net.core.rmem_max.
@@ -111,7 +112,7 @@ impl NetlinkSocket {
     }
 
     fn set_buffer(&self, forced: c_int, plain: c_int, bytes: usize) -> Result<usize, Error> {
-        // The kernel doubles the value in an int.
+        // The kernel stores twice the value in an int.
         let value = c_int::try_from(bytes).unwrap_or(c_int::MAX).min(c_int::MAX / 2);
         sys::set_option(self.as_fd(), libc::SOL_SOCKET, forced, value)
             .or_else(|_| sys::set_option(self.as_fd(), libc::SOL_SOCKET, plain, value))
@@ -134,7 +135,8 @@ impl NetlinkSocket {
         Ok(word[0] as usize)
     }
 
-    /// Full buffers drop single messages and raise the drop counter, instead of failing a receive with
+    /// Makes a full buffer drop single messages and raise the drop counter, instead of failing a receive
+    /// with
     /// ENOBUFS and dropping everything until the queue is empty (ctnetlink.md §5.7).
     ///
     /// # Errors
@@ -154,8 +156,8 @@ impl NetlinkSocket {
             .map_err(|e| Error::sys("setsockopt", e))
     }
 
-    /// How many messages have not fitted the receive buffer since the socket was made (SO_MEMINFO); wraps
-    /// around. `None` where the kernel does not tell (before 4.12).
+    /// How many messages have not fitted the receive buffer since the socket was opened (SO_MEMINFO); wraps
+    /// around. `None` where the kernel does not say (before 4.12).
     pub fn drops(&self) -> Option<u32> {
         let mut words = [0; SK_MEMINFO_DROPS + 1];
         let n = sys::option_words(self.as_fd(), libc::SOL_SOCKET, SO_MEMINFO, &mut words).ok()?;
@@ -183,7 +185,7 @@ impl NetlinkSocket {
         }
     }
 
-    /// Sends one datagram of one or more messages. The kernel works through them before this returns.
+    /// Sends one datagram of one or more messages. The kernel processes them before this returns.
     ///
     /// # Errors
     /// [`Error::Sys`] of `sendto`: EMSGSIZE for a batch that is longer than the send buffer.
@@ -200,7 +202,7 @@ impl NetlinkSocket {
     /// Receives one datagram from the kernel and returns its true length, which may exceed the buffer.
     /// With `wait` it sleeps until there is one, otherwise it fails with `WouldBlock`.
     ///
-    /// Datagrams of other processes are dropped: root may send to any port, but only port 0 is the kernel.
+    /// Datagrams from other processes are dropped: root may send to any port, but only port 0 is the kernel.
     ///
     /// # Errors
     /// `WouldBlock` without `wait` when no datagram is there; ENOBUFS, once, after messages did not fit the

@@ -1,8 +1,8 @@
 //! A dump in steps, for a program that has other things to do meanwhile.
 //!
-//! The same requests and the same losses as [`crate::dump::run`], a bounded number of datagrams a call. The
-//! kernel keeps its place between two calls for as long as it takes; what it puts into the next datagram it
-//! decides when it hands out the one before (ctnetlink.md §6.1).
+//! The same requests and the same losses as [`crate::dump::run`], with a bounded number of datagrams per
+//! call. The kernel keeps its place between two calls, however long that takes. It fills the next datagram
+//! when it hands out the one before (ctnetlink.md §6.1).
 
 use crate::dump::deliver;
 use crate::error::Error;
@@ -27,10 +27,10 @@ pub enum Progress {
     Done,
 }
 
-/// One dump after the other on a socket of its own.
+/// Makes one dump after another on a socket of its own.
 ///
 /// # Allocation
-/// The buffers, 34 KiB, are made once.
+/// The buffers, 34 KiB, are allocated once.
 #[derive(Debug)]
 pub struct StepDump {
     socket: NetlinkSocket,
@@ -38,7 +38,7 @@ pub struct StepDump {
     state: State,
 }
 
-/// What there is to know about the dump under way; apart from the socket so that a replay can drive it.
+/// The dump under way, separate from the socket so that a replay can drive it.
 #[derive(Debug)]
 struct State {
     chunk: Box<[u8]>,
@@ -68,10 +68,11 @@ impl StepDump {
         self.state.running
     }
 
-    /// Sends the dump request that `build` makes in the given buffer with the given sequence number. The
-    /// kernel walks the table for the first datagram in here.
+    /// Sends the dump request that `build` makes in the given buffer with the given sequence number. During
+    /// this call the kernel walks the table for the first datagram.
     ///
-    /// A dump that was given up before its end takes the socket with it: a new one is opened.
+    /// If the last dump was given up before its end, the socket cannot be used again, and a new one is
+    /// opened.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when `build` answers [`Full`]; [`Error::Sys`] of `sendto`; as
@@ -89,8 +90,8 @@ impl StepDump {
         Ok(())
     }
 
-    /// Hands the messages of up to `budget` datagrams to the sink. A sink that breaks ends the step, not the
-    /// dump: the rest of that datagram is lost, so it should only do that to give up.
+    /// Hands the messages of up to `budget` datagrams to the sink. A sink that breaks ends the step but not
+    /// the dump. The rest of that datagram is lost, so it should break only to give up.
     ///
     /// # Errors
     /// As [`crate::dump::run`]. The dump is over then; messages that came before the error have been

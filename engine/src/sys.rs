@@ -1,9 +1,9 @@
-//! The system calls that std has no safe form of: netlink and datagram sockets, signals, local time, and what
-//! a daemon does to itself.
+//! The system calls for which std has no safe form: netlink and datagram sockets, signals, local time, and
+//! what a daemon does to itself.
 //!
 //! The only unsafe code of the shipped programs. Each function does one call, owns no state, and hands
 //! out owned or borrowed descriptors; what the calls mean is decided by the modules above.
-#![allow(unsafe_code)] // the one place; every block carries its argument
+#![allow(unsafe_code)] // the only place; every block says why it is sound
 
 use libc::{c_int, c_void, socklen_t};
 use std::ffi::CStr;
@@ -13,7 +13,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use zct_wire::text::LocalTime;
 
-/// Turns the -1 of a system call into its errno.
+/// Turns a system call's -1 into the error in errno.
 fn check(ret: isize) -> io::Result<usize> {
     usize::try_from(ret).map_err(|_| io::Error::last_os_error())
 }
@@ -118,7 +118,7 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     check(unsafe { libc::sendto(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0, at, size) })
 }
 
-/// A datagram as it came: its true length, which may be more than the buffer took, and who sent it.
+/// A received datagram: its true length, which may be more than the buffer took, and who sent it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Received<S> {
     /// Length of the datagram, as with MSG_TRUNC.
@@ -127,13 +127,13 @@ pub(crate) struct Received<S> {
     pub(crate) from: S,
 }
 
-/// An address as the kernel writes it.
+/// A C structure into which the kernel writes the sender of a datagram.
 pub(crate) trait RawAddr: Copy {
-    /// What it means.
+    /// The sender in Rust's terms.
     type Sender: Copy;
-    /// Room for one.
+    /// An empty structure for the kernel to fill in.
     fn blank() -> Self;
-    /// Who it is.
+    /// Reads the sender from what the kernel has written.
     fn sender(&self) -> Self::Sender;
 }
 
@@ -214,7 +214,7 @@ pub(crate) fn inet_bind(fd: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<()>
     check(ret as isize).map(drop)
 }
 
-/// Begins to connect; EINPROGRESS from a socket that does not block.
+/// Starts to connect. A socket that does not block answers EINPROGRESS.
 pub(crate) fn inet_connect(fd: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<()> {
     let (addr, len) = InetAddr::of(addr);
     // SAFETY: the address lives over the call and the length is not more than its own.
@@ -281,8 +281,8 @@ pub(crate) struct Slots<A: RawAddr> {
 /// Slots for netlink messages.
 pub(crate) type RecvSlots = Slots<libc::sockaddr_nl>;
 
-/// The C side of [`Slots`]. The pointers in `headers` go to the other vectors and are renewed before
-/// each call, so that moving a `Slots` is harmless.
+/// The C side of [`Slots`]. The pointers in `headers` point into the other vectors and are set anew before
+/// each call, so moving a `Slots` is harmless.
 struct Headers<A> {
     headers: Vec<libc::mmsghdr>,
     vectors: Vec<libc::iovec>,
@@ -300,7 +300,7 @@ impl<A> std::fmt::Debug for Headers<A> {
 unsafe impl<A: Send> Send for Headers<A> {}
 
 impl<A: RawAddr> Slots<A> {
-    /// `slots` buffers of `room` bytes each.
+    /// Allocates `slots` buffers of `room` bytes each.
     pub(crate) fn new(slots: usize, room: usize) -> Self {
         // SAFETY: mmsghdr is integers and pointers, for which all zeros is a value.
         let header: libc::mmsghdr = unsafe { zeroed() };
@@ -316,7 +316,7 @@ impl<A: RawAddr> Slots<A> {
         }
     }
 
-    /// The datagrams of the last receive with what is known of each; a truncated one is cut to its slot.
+    /// The datagrams of the last receive, each with its length and sender; a truncated one fills its slot.
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = (Received<A::Sender>, &[u8])> {
         let slots = self.buffers.chunks_exact(self.room);
         self.received.iter().zip(slots).map(|(r, slot)| (*r, slot.get(..r.len).unwrap_or(slot)))
@@ -328,7 +328,7 @@ impl<A: RawAddr> Slots<A> {
         self.buffers.get_mut(start..start.saturating_add(self.room)).unwrap_or_default()
     }
 
-    /// How many there are.
+    /// How many slots there are.
     pub(crate) fn count(&self) -> usize {
         self.headers.headers.len()
     }
@@ -361,7 +361,7 @@ pub(crate) fn recv_many<A: RawAddr>(fd: BorrowedFd<'_>, slots: &mut Slots<A>) ->
 }
 
 /// Sends the datagrams in the slots from `first` on, whose lengths are `lens`, all to `to`, without waiting.
-/// Returns how many went; at least one, or the error of the first.
+/// Returns how many were sent: at least one, or else the error of the first.
 pub(crate) fn send_many(
     fd: BorrowedFd<'_>,
     slots: &mut Slots<InetAddr>,
@@ -418,7 +418,7 @@ fn signal_set(signals: &[c_int]) -> libc::sigset_t {
     set
 }
 
-/// Lets `signals` through again with whatever action they have.
+/// Lets `signals` through again, to whatever action they have.
 pub(crate) fn unblock_signals(signals: &[c_int]) -> io::Result<()> {
     let set = signal_set(signals);
     // SAFETY: the set is initialised and lives over the call; the old mask is not asked for.
@@ -436,17 +436,17 @@ pub(crate) fn next_signal(fd: BorrowedFd<'_>) -> io::Result<c_int> {
     Ok(c_int::try_from(info.ssi_signo).unwrap_or(0))
 }
 
-/// Gives SIGPIPE its default action again, which the Rust runtime takes away: a command whose reader is
-/// gone ends like every other command of the system.
+/// Gives SIGPIPE back its default action, which the Rust runtime takes away, so that a command whose reader
+/// is gone ends like every other command on the system.
 pub fn default_sigpipe() {
     // SAFETY: SIG_DFL runs no code of ours; the call cannot fail for a valid signal number.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
-/// The local time of a moment in seconds since the epoch (localtime_r(3), so `TZ` counts).
+/// The local time of a moment in seconds since the epoch (localtime_r(3), which honours `TZ`).
 pub(crate) fn local_time(unix_s: i64) -> LocalTime {
     let mut tm = MaybeUninit::<libc::tm>::zeroed();
-    // A 32-bit time_t ends in 2038; later moments show as its last one rather than wrap around.
+    // A 32-bit time_t ends in 2038; later times are shown as its last second rather than wrap around.
     let time = libc::time_t::try_from(unix_s).unwrap_or(libc::time_t::MAX);
     // SAFETY: both pointers are to locals that live over the call. `tm` was zeroed, so it is initialised
     // even when the call fails for a year that does not fit.
@@ -466,7 +466,7 @@ pub(crate) fn local_time(unix_s: i64) -> LocalTime {
     }
 }
 
-/// How many processors this process may run on; 1 when that cannot be told.
+/// How many processors this process may run on; 1 when the kernel does not say.
 pub fn processors() -> usize {
     // SAFETY: cpu_set_t is plain integers, for which all zeros is a value.
     let mut set: libc::cpu_set_t = unsafe { zeroed() };
@@ -479,18 +479,18 @@ pub fn processors() -> usize {
     usize::try_from(unsafe { libc::CPU_COUNT(&set) }).unwrap_or(1)
 }
 
-/// How often a second the kernel's clock ticks (CONFIG_HZ), which is the unit of all its timeouts; `None`
-/// when that cannot be told. The coarse clocks have the resolution of a tick.
+/// How many times a second the kernel's clock ticks (CONFIG_HZ), which is the unit of all its timeouts;
+/// `None` when it does not say. The coarse clocks have the resolution of a tick.
 pub fn ticks_a_second() -> Option<u32> {
     let mut tick = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel writes the one structure, which lives over the call.
     let ret = unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut tick) };
     let ns = u64::try_from(tick.tv_nsec).ok().filter(|ns| ret == 0 && tick.tv_sec == 0 && *ns > 0)?;
-    // To the nearest: 3333333 ns are a tick at 300 Hz.
+    // Rounded to the nearest: at 300 Hz a tick is 3333333 ns.
     u32::try_from((1_000_000_000 + ns / 2) / ns).ok()
 }
 
-/// The text of an errno in the C locale (strerror(3)), as scripts know it: `Operation not permitted`.
+/// The text of an errno in the C locale (strerror(3)), which scripts match: `Operation not permitted`.
 pub fn errno_text(errno: i32) -> String {
     let mut buf = [0u8; 128];
     // SAFETY: the buffer lives over the call and its length is its own; the XSI form, which the libc crate
@@ -521,7 +521,7 @@ pub(crate) fn effective_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// Which permission bits new files do not get; returns the old mask.
+/// Sets which permission bits new files do not get; returns the old mask.
 pub(crate) fn umask(mask: libc::mode_t) -> libc::mode_t {
     // SAFETY: changes one number of the process and cannot fail.
     unsafe { libc::umask(mask) }
@@ -541,13 +541,14 @@ pub(crate) fn setsid() -> io::Result<()> {
     check(unsafe { libc::setsid() } as isize).map(drop)
 }
 
-/// Makes the descriptor number `to` another name for `fd`.
+/// Makes descriptor number `to` refer to the same file as `fd`.
 pub(crate) fn replace_descriptor(fd: BorrowedFd<'_>, to: c_int) -> io::Result<()> {
     // SAFETY: no pointers are passed. `to` is a standard stream, which std never owns as an `OwnedFd`.
     check(unsafe { libc::dup2(fd.as_raw_fd(), to) } as isize).map(drop)
 }
 
-/// Tries to lock a whole file for as long as its description is open; false when another has it (flock(2)).
+/// Tries to lock a whole file for as long as its description is open; false when another process has the
+/// lock (flock(2)).
 pub(crate) fn try_lock(fd: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: no pointers are passed.
     match check(unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } as isize) {
@@ -574,7 +575,7 @@ pub(crate) fn set_nice(nice: c_int) -> io::Result<()> {
     check(unsafe { libc::setpriority(which, 0, nice) } as isize).map(drop)
 }
 
-/// A prctl(2) whose arguments are numbers.
+/// Calls prctl(2) with an option whose argument is a number.
 pub(crate) fn process_control(option: c_int, value: u64) -> io::Result<()> {
     let (value, none) = (value as libc::c_ulong, 0 as libc::c_ulong);
     // SAFETY: the options used here take numbers only.

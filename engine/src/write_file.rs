@@ -1,20 +1,20 @@
-//! Files that a process with privileges writes where others might have been first: logs, locks, exports.
+//! Files that a privileged process writes where others may have been first: logs, locks, exports.
 //!
-//! In a directory that others can write, whatever has the file's name may have been put there so that root
-//! writes somewhere else: a symbolic link, a hard link, a pipe that nobody reads. There the name must be a
-//! plain file's, or nobody's. In a directory that only root and this user can write, links mean what they
-//! say.
+//! In a directory that others can write, somebody may have put something under the file's name so that root
+//! writes elsewhere or hangs: a symbolic link, a hard link, a pipe that nobody reads. There the name must
+//! belong to a plain file or not exist. In a directory that only root and this user can write, links are
+//! followed as usual.
 //!
-//! Only the last part of the path is judged. Parts before it are followed as usual (Linux itself refuses
-//! links of others in sticky directories, fs.protected_symlinks).
+//! Only the last part of the path is checked. Parts before it are followed as usual (Linux itself refuses
+//! other users' links in sticky directories, fs.protected_symlinks).
 //!
 //! Which function is for what:
 //!
 //! - a log or an export: [`open`] with [`How::Append`] or [`How::Truncate`];
-//! - a lock or a file of a process id: [`How::New`], which never follows anything (O_EXCL), and when it is
-//!   there already [`How::Existing`], before it is locked and written;
-//! - a Unix socket: [`remove_socket`], then `bind`. Neither unlink(2) nor bind(2) follows a link that has the
-//!   name itself, so that the danger is another one: to remove what is no socket at all.
+//! - a lock or a file of a process id: [`How::New`], which never follows anything (O_EXCL), or, when it
+//!   already exists, [`How::Existing`], before it is locked and written;
+//! - a Unix socket: [`remove_socket`], then `bind`. Neither unlink(2) nor bind(2) follows a link of that
+//!   name, so the danger is a different one: removing something that is not a socket.
 
 use crate::errno_text;
 use crate::sys;
@@ -30,24 +30,24 @@ use std::path::{Path, PathBuf};
 
 /// Permission bits of new files, before umask(2).
 const MODE: mode_t = 0o666;
-/// Write permission of a group and of all others. With an access control list the group's bit stands for
-/// everybody whom the list lets write.
+/// Write permission for the group and for all others. With an access control list, the group's bit stands
+/// for everybody whom the list allows to write.
 const OTHERS_WRITE: u32 = 0o022;
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// To add to its end; it is made if it is not there.
+    /// To append to it. It is created if it does not exist.
     Append,
-    /// To replace what is in it; it is made if it is not there.
+    /// To replace its contents. It is created if it does not exist.
     Truncate,
-    /// To make it; an error of the kind `AlreadyExists` if anything has the name.
+    /// To create it. If anything has the name, the error's kind is `AlreadyExists`.
     New,
-    /// To write to one that is there, with what is in it.
+    /// To write to an existing file without emptying it.
     Existing,
 }
 
-/// Why a file is not written.
+/// Why a file was not written.
 #[derive(Debug)]
 pub struct WriteError {
     /// The file as it was named.
@@ -56,7 +56,7 @@ pub struct WriteError {
     pub why: Unwritten,
 }
 
-/// The reason of a [`WriteError`].
+/// The reason for a [`WriteError`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Unwritten {
@@ -64,11 +64,11 @@ pub enum Unwritten {
     System(io::Error),
     /// A symbolic link in this directory, which others can write.
     SymbolicLink(PathBuf),
-    /// A file with other names too, in this directory, which others can write.
+    /// A file that also has other names, in this directory, which others can write.
     HardLink(PathBuf),
     /// A pipe, a device, a socket or a directory in this directory, which others can write.
     NoFile(PathBuf),
-    /// It has the name that a socket should get, and is none.
+    /// Something that is not a socket has the name that the socket should get.
     NoSocket,
 }
 
@@ -93,12 +93,12 @@ pub fn open(path: &Path, how: How) -> Result<File, WriteError> {
 
 fn open_in_directory(path: &Path, how: How) -> Result<File, Unwritten> {
     let errno = |n| Unwritten::System(io::Error::from_raw_os_error(n));
-    // `/`, `..` and what ends in them.
+    // A path that is `/` or ends in `..` names no file.
     let name = path.file_name().ok_or_else(|| errno(libc::EISDIR))?;
     let name = CString::new(name.as_bytes()).map_err(|_| errno(libc::EINVAL))?;
     let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Held open, so that the directory that is judged is the one the file is opened in. O_PATH needs no
-    // permission to read it.
+    // Held open, so that the directory that is checked is the one in which the file is opened. O_PATH needs
+    // no permission to read it.
     let held = File::options().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(dir);
     let held = held.map_err(Unwritten::System)?;
     let shared = others_can_write(&held.metadata().map_err(Unwritten::System)?);
@@ -108,7 +108,7 @@ fn open_in_directory(path: &Path, how: How) -> Result<File, Unwritten> {
         How::New => libc::O_CREAT | libc::O_EXCL,
         How::Existing => 0,
     };
-    // A pipe without a reader would hold up whoever opens it.
+    // Opening a pipe that has no reader would block.
     let careful = if shared { libc::O_NOFOLLOW | libc::O_NONBLOCK } else { 0 };
     let flags = flags | careful | libc::O_WRONLY | libc::O_NOCTTY;
     let opened = sys::open_at(held.as_fd(), &name, flags, MODE).map(File::from);
@@ -125,22 +125,22 @@ fn open_in_directory(path: &Path, how: How) -> Result<File, Unwritten> {
     if shared && meta.nlink() > 1 {
         return Err(Unwritten::HardLink(dir.into()));
     }
-    // Not before it has been judged.
+    // Truncated only now that it has been checked.
     if how == How::Truncate && meta.is_file() {
         file.set_len(0).map_err(Unwritten::System)?;
     }
     Ok(file)
 }
 
-/// Whether somebody but root and this user can put files into a directory.
+/// True when somebody other than root and this user can put files into a directory.
 fn others_can_write(dir: &Metadata) -> bool {
     dir.mode() & OTHERS_WRITE != 0 || (dir.uid() != 0 && dir.uid() != sys::effective_user())
 }
 
-/// Makes room for a socket: removes the one that has its name. Nothing there is as good.
+/// Makes room for a socket by removing an old one of that name, if there is one.
 ///
 /// # Errors
-/// [`Unwritten::NoSocket`] for anything else that has the name, a link to a socket included: it is not ours.
+/// [`Unwritten::NoSocket`] for anything else that has the name, even a link to a socket: it is not ours.
 pub fn remove_socket(path: &Path) -> Result<(), WriteError> {
     let removed = match std::fs::symlink_metadata(path) {
         Ok(meta) if meta.file_type().is_socket() => std::fs::remove_file(path).map_err(Unwritten::System),

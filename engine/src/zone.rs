@@ -4,8 +4,8 @@ use crate::sys;
 use std::cell::Cell;
 use zct_wire::text::{LocalTime, TimeZone};
 
-/// The machine's time zone (`TZ`, `/etc/localtime`). Remembers the last answer: events and flows of one
-/// second share it. Allocates nothing.
+/// The machine's time zone (`TZ`, `/etc/localtime`). Remembers the last answer, which all events and flows
+/// of the same second share. Allocates nothing.
 #[derive(Debug, Default)]
 pub struct SystemZone {
     last: Cell<Option<(i64, LocalTime)>>,
