@@ -1,6 +1,6 @@
-//! Filling the table of this thread's namespace: by the original, and by ctnetlink.
+//! Fills the table of this thread's namespace, with the original or through ctnetlink.
 //!
-//! Real packets are in [`crate::traffic`].
+//! For real packets see [`crate::traffic`].
 
 use crate::program::{Exit, Tool};
 use fastrand::Rng;
@@ -23,7 +23,7 @@ pub const TRACKING: &str = "table inet seed {
     chain out { type filter hook output priority 0; udp dport 9 ct label set 1; ct state established accept; }
 }";
 
-/// Runs the original once for each line of words; each has to succeed.
+/// Runs the original once for each line of arguments; each run has to succeed.
 pub fn by_reference(lines: &[&str]) {
     for line in lines {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -70,8 +70,8 @@ impl Kernel {
         self.0.ask(|buf, seq| flush(buf, seq, false), &mut Nothing).expect("a flush");
     }
 
-    /// What can be changed about a flow, and its id, which is another one when it was made again. Nothing
-    /// when it is gone.
+    /// What can be changed about a flow, and its id, which is new when the flow was made again. `None` when
+    /// the flow is gone.
     pub fn facts(&mut self, flow: &NewFlow<'_>) -> Option<KernelFacts> {
         let mut facts = OneFlow::default();
         let asked = self
@@ -91,13 +91,13 @@ impl Kernel {
         count.0.expect("a number")
     }
 
-    /// Deletes a flow.
+    /// Deletes a flow, which has to exist.
     pub fn delete(&mut self, flow: &NewFlow<'_>) -> Result<(), Error> {
         self.0.ask(|buf, seq| delete(buf, seq, nlm_f::ACK, flow), &mut Nothing)
     }
 }
 
-/// Deletes the flow with this tuple, whatever its id.
+/// Builds the request that deletes the flow with this tuple, whatever its id.
 fn delete<'b>(buf: &'b mut [u8], seq: u32, flags: u16, flow: &NewFlow<'_>) -> Result<&'b [u8], Full> {
     let mut b = Builder::new(buf, ipctnl::DELETE, nlm_f::REQUEST | flags, seq, flow.family, 0);
     // Without a tuple the kernel would empty the table.
@@ -143,7 +143,7 @@ impl Sink for Count {
     }
 }
 
-/// An IPv4 flow with ports and nothing special: a start for struct updates.
+/// An IPv4 flow with ports and nothing special: a base for struct update syntax.
 pub fn udp(src: [u8; 4], dst: [u8; 4], src_port: u16, dst_port: u16) -> NewFlow<'static> {
     let orig = Tuple {
         src: Some(Addr::V4(src)),
@@ -168,20 +168,20 @@ pub fn plain(orig: Tuple) -> NewFlow<'static> {
     }
 }
 
-/// A TCP flow in this state.
+/// A TCP flow in the given state.
 pub fn tcp(src: [u8; 4], dst: [u8; 4], src_port: u16, dst_port: u16, state: u8) -> NewFlow<'static> {
     let flow = udp(src, dst, src_port, dst_port);
     let orig = flow.orig.map(|t| Tuple { proto: Some(ipproto::TCP), ..t }).expect("a tuple");
     NewFlow { protoinfo: Some(ProtoInfo::Tcp(TcpInfo::created(state))), ..plain(orig) }
 }
 
-/// Many requests in few system calls. Acknowledged at the end of each batch.
+/// Sends many requests in few system calls; the end of each batch is acknowledged.
 pub struct Storm {
     socket: NetlinkSocket,
     seq: u32,
 }
 
-/// Requests a system call: the error answers of all of them fit the receive buffer.
+/// Requests per system call: few enough that the error answers to all of them fit the receive buffer.
 const BATCH: usize = 64;
 
 impl Storm {
@@ -245,7 +245,7 @@ impl Storm {
     }
 }
 
-/// Addresses the random flows are made of, so that a filter on one of them selects some and not all.
+/// The addresses of random flows: few, so that a filter on one of them selects some flows and not all.
 pub const HOSTS4: [[u8; 4]; 8] = [
     [10, 0, 0, 1],
     [10, 0, 0, 2],
@@ -260,18 +260,18 @@ pub const HOSTS4: [[u8; 4]; 8] = [
 pub const HOSTS6: [(u8, u8); 5] = [(0x20, 1), (0x20, 2), (0x20, 3), (0xfd, 1), (0xfd, 2)];
 /// Addresses that flows are translated to.
 pub const OUTSIDE4: [[u8; 4]; 3] = [[198, 51, 100, 1], [198, 51, 100, 2], [10, 0, 0, 1]];
-/// The same for IPv6, like [`HOSTS6`].
+/// IPv6 addresses that flows are translated to, in the form of [`HOSTS6`].
 pub const OUTSIDE6: [(u8, u8); 3] = [(0x20, 0xa1), (0x20, 0xa2), (0xfd, 1)];
-/// Ports, and GRE keys.
+/// The ports and GRE keys of random flows.
 pub const PORTS: [u16; 7] = [53, 80, 443, 1000, 1001, 5060, 65535];
-/// Marks.
+/// The marks of random flows.
 pub const MARKS: [u32; 5] = [0, 1, 5, 0x100, 0xdead_beef];
-/// Zones; 0 is none.
+/// The zones of random flows that are in one.
 pub const ZONES: [u16; 3] = [3, 9, 40_000];
 /// Every protocol of the random flows; 50 and 201 have no name in conntrack.
 pub const PROTOCOLS: [u8; 10] = [6, 17, 136, 132, 33, 47, 1, 58, 50, 201];
 
-/// An address of [`HOSTS6`].
+/// Makes an address from a pair like those in [`HOSTS6`].
 pub fn v6((net, last): (u8, u8)) -> [u8; 16] {
     let front = if net == 0x20 { [0x20, 0x01, 0x0d, 0xb8] } else { [0xfd, 0, 0, 1] };
     let mut out = [0; 16];
@@ -283,11 +283,11 @@ pub fn v6((net, last): (u8, u8)) -> [u8; 16] {
 /// Makes random flows of all kinds that ctnetlink can make.
 #[derive(Debug)]
 pub struct Mix {
-    /// Its source of randomness.
+    /// The source of its randomness.
     pub rng: Rng,
-    /// Whether flows get labels; the namespace needs a rule with labels for it.
+    /// Whether flows get labels; this needs a rule with labels in the namespace.
     pub labels: bool,
-    /// Whether most flows have a source port, or an id, of their own, so that there can be many.
+    /// Whether most flows have their own source port or id, so that there can be many.
     pub wide: bool,
 }
 
@@ -341,8 +341,8 @@ impl Mix {
         t
     }
 
-    /// The next flow. The kernel may refuse it: because it has one like it, or a combination it does not
-    /// take.
+    /// Makes the next flow. The kernel may refuse it, because a similar one exists or because it does not
+    /// accept the combination.
     pub fn flow(&mut self) -> NewFlow<'static> {
         let proto = self.one(&PROTOCOLS);
         let orig = self.tuple(proto);
@@ -399,7 +399,7 @@ impl Mix {
         }
     }
 
-    /// Creates `count` random flows, and some that were expected by one of them.
+    /// Creates `count` random flows, and some that one of them had expected.
     pub fn fill(&mut self, kernel: &mut Kernel, count: usize) {
         let mut made: Vec<NewFlow<'static>> = Vec::new();
         let mut refused = 0;
@@ -419,7 +419,7 @@ impl Mix {
     }
 }
 
-/// Label bits as the kernel keeps them: words in host order.
+/// Label bits as the kernel stores them: words in host byte order.
 pub fn label_bytes(bits: &[u8]) -> [u8; 16] {
     let mut words = [0u32; 4];
     for bit in bits {

@@ -1,7 +1,7 @@
-//! Values that count seconds: two looks at the same table differ in them and in nothing else.
+//! Values that count seconds, which are all that two looks at an unchanged table may differ in.
 //!
-//! Waiting for a moment in which nothing ticks would make a loaded machine wait forever. Instead these
-//! values are taken out, what is left has to be the same, and they may differ by the time that has passed.
+//! Waiting for a moment in which nothing ticks could take forever on a loaded machine. Instead these values
+//! are taken out: the rest has to be equal, and they may differ by the time that has passed.
 
 use crate::mask::Mask;
 use std::collections::HashMap;
@@ -9,12 +9,12 @@ use std::time::Duration;
 
 const PLACES: [&str; 2] = ["<TIMEOUT>", "<DELTA>"];
 
-/// The text without what counts seconds: timeouts and ages.
+/// The text without the values that count seconds: timeouts and ages.
 pub fn still(text: &str) -> String {
     (Mask::TIMEOUT | Mask::DELTA_TIME).apply(text)
 }
 
-/// What was taken out of a line.
+/// The values that were taken out of a line.
 fn values(line: &str, still: &str) -> Option<Vec<u64>> {
     let mut found = Vec::new();
     let (mut line, mut still) = (line, still);
@@ -27,8 +27,8 @@ fn values(line: &str, still: &str) -> Option<Vec<u64>> {
     (line == still).then_some(found)
 }
 
-/// The first line of `ours` whose seconds are further from those of the same line of `theirs` than what has
-/// `passed`, and the one second that may just have been full. Lines that are not in both are passed over.
+/// The first line of `ours` whose seconds differ from those of the same line of `theirs` by more than has
+/// `passed`, plus the second that may just have been completed. Lines that only one side has are skipped.
 pub fn too_far(ours: &str, theirs: &str, passed: Duration) -> Option<String> {
     let tolerance = passed.as_secs() + 1;
     let there: HashMap<String, &str> = theirs.lines().map(|l| (still(l), l)).collect();

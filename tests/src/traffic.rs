@@ -1,7 +1,7 @@
-//! Filling the table by real packets, between this thread's namespace and a peer's.
+//! Fills the table with real packets, between this thread's namespace and a peer's.
 //!
-//! A socket stays in the namespace it was made in, so both ends are driven from one thread, one step after
-//! the other: a step is over when the other end has its bytes, and the table has seen them by then.
+//! A socket stays in the namespace it was made in, so one thread drives both ends, one step after another. A
+//! step is over when the other end has its bytes; by then the table has seen them.
 
 use crate::netns::{Netns, Peer};
 use crate::program::Tool;
@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 pub const HERE: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 /// The other end.
 pub const THERE: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
-/// Where a source translation goes: UDP to port 7001.
+/// The address that a source translation leads to: for UDP to port 7001.
 pub const TRANSLATED: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 11);
-/// An address that leads to [`THERE`], port 7080, when TCP asks for its port 8080.
+/// An address that leads to port 7080 of [`THERE`] when TCP asks for its port 8080.
 pub const VIRTUAL: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 99);
 /// This end of the link, IPv6.
 pub const HERE6: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1);
@@ -44,13 +44,13 @@ table ip nat {
     chain post { type nat hook postrouting priority 100; udp dport 7001 snat to 10.9.0.11:4000; }
 }";
 
-/// Nothing on a virtual link takes so long.
+/// Nothing takes this long on a virtual link.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Makes connections and keeps them open.
 ///
-/// Servers are kept as well: a program that another test starts holds copies of all sockets for a moment,
-/// and an address is in use as long as one of them is there.
+/// Servers are kept too: a program that another test starts briefly holds copies of all sockets, and an
+/// address stays in use as long as one of them exists.
 #[derive(Debug)]
 pub struct Traffic {
     peer: Peer,
@@ -68,12 +68,12 @@ impl Traffic {
         Traffic { peer, streams: Vec::new(), udp: HashMap::new(), tcp: HashMap::new() }
     }
 
-    /// Runs `f` at the other end.
+    /// Runs `f` at the other end of the link.
     pub fn inside_peer<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
         self.peer.inside(f)
     }
 
-    /// UDP from `src_port` here to `dst_port` there: so many datagrams, so many replies.
+    /// UDP from `src_port` here to `dst_port` there: this many datagrams, this many replies.
     pub fn udp(&mut self, here: IpAddr, src_port: u16, dst_port: u16, datagrams: u32, replies: u32) {
         let there: IpAddr = if here.is_ipv4() { THERE.into() } else { THERE6.into() };
         let at = SocketAddr::new(there, dst_port);
@@ -95,7 +95,7 @@ impl Traffic {
         }
     }
 
-    /// A TCP connection from `src_port` here to `dst`, which the server sees at `listen`; stays open.
+    /// A TCP connection from `src_port` here to `dst`, which the server sees at `listen`. It stays open.
     fn connect(&mut self, src_port: u16, dst: SocketAddr, listen: SocketAddr) -> (TcpStream, TcpStream) {
         let bind = || self.peer.inside(|| TcpListener::bind(listen).expect("bind"));
         let listener = &*self.tcp.entry(listen).or_insert_with(bind);
@@ -116,7 +116,7 @@ impl Traffic {
         self.streams.extend([client, server]);
     }
 
-    /// The same through the translated destination.
+    /// As [`Traffic::tcp`], to the translated destination.
     pub fn tcp_translated(&mut self, src_port: u16) {
         let (to, at) = (SocketAddr::new(VIRTUAL.into(), 8080), SocketAddr::new(THERE.into(), 7080));
         let (mut client, mut server) = self.connect(src_port, to, at);
@@ -124,20 +124,20 @@ impl Traffic {
         self.streams.extend([client, server]);
     }
 
-    /// An FTP control connection that announces a data port, which makes an expectation. The port has a
-    /// value of its own for each connection.
+    /// An FTP control connection that announces a data port, which creates an expectation. Each connection
+    /// has to announce another port.
     pub fn ftp(&mut self, src_port: u16, data_port: u16) {
         let to = SocketAddr::new(THERE.into(), 21);
         let (mut client, mut server) = self.connect(src_port, to, to);
         exchange(&mut server, &mut client, b"220 ready\r\n");
-        // The helper reads a line only once it knows where one begins: after another.
+        // The helper reads a line only once it knows where one begins, which is after another line.
         exchange(&mut client, &mut server, b"USER test\r\n");
         let [hi, lo] = data_port.to_be_bytes();
         exchange(&mut client, &mut server, format!("PORT 10,9,0,1,{hi},{lo}\r\n").as_bytes());
         self.streams.extend([client, server]);
     }
 
-    /// Echo request and reply.
+    /// Sends an echo request and awaits the reply.
     pub fn ping(&self, id: u16) {
         let socket = raw(AddressFamily::Inet, SockProtocol::Icmp);
         let to = SockaddrIn::new(10, 9, 0, 2, 0);
@@ -146,11 +146,11 @@ impl Traffic {
         let sum = checksum(&packet).to_be_bytes();
         packet[2..4].copy_from_slice(&sum);
         socket::sendto(socket.as_raw_fd(), &packet, &to, socket::MsgFlags::empty()).expect("send");
-        // The reply behind an IP header of 20 bytes; type 0.
+        // The reply follows an IP header of 20 bytes; its type is 0.
         await_reply(&socket, |p| p.len() >= 28 && p[20] == 0 && p[24..26] == [hi, lo]);
     }
 
-    /// Echo request and reply, IPv6.
+    /// Sends an IPv6 echo request and awaits the reply.
     pub fn ping6(&self, id: u16) {
         let socket = raw(AddressFamily::Inet6, SockProtocol::IcmpV6);
         let to = SockaddrIn6::from(std::net::SocketAddrV6::new(THERE6, 0, 0, 0));
@@ -161,7 +161,7 @@ impl Traffic {
         await_reply(&socket, |p| p.len() >= 8 && p[0] == 129 && p[4..6] == [hi, lo]);
     }
 
-    /// Closes every TCP connection, the client first, and waits until both sides know.
+    /// Closes every TCP connection, client first, and waits until both sides know.
     pub fn close(&mut self) {
         while !self.streams.is_empty() {
             let mut pair = self.streams.drain(..2);
@@ -172,8 +172,8 @@ impl Traffic {
         }
     }
 
-    /// Closes every TCP connection and waits until the table has noticed: the last acknowledgements have
-    /// nobody waiting for them.
+    /// Closes every TCP connection and waits until the table has noticed, because no side waits for the last
+    /// acknowledgements.
     pub fn close_and_settle(&mut self) {
         self.close();
         let end = Instant::now() + PATIENCE;
@@ -185,7 +185,7 @@ impl Traffic {
         }
     }
 
-    /// One of everything: what a namespace that sees real packets has.
+    /// One of everything that a namespace with real packets may have.
     pub fn everything(&mut self) {
         let (v4, v6) = (IpAddr::from(HERE), IpAddr::from(HERE6));
         self.udp(v4, 5001, 7000, 3, 1);
@@ -212,7 +212,7 @@ fn exchange(from: &mut TcpStream, to: &mut TcpStream, text: &[u8]) {
     assert_eq!(got, text);
 }
 
-/// `TcpStream::connect` with a source port.
+/// `TcpStream::connect` with a chosen source port.
 fn connect_from(src_port: u16, dst: SocketAddr) -> TcpStream {
     let family = if dst.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let fd =

@@ -1,4 +1,5 @@
-//! A namespace with a table of everything, and what is in it, so that filters can be aimed.
+//! A namespace with a table that has everything, and a record of its flows, so that filters can be aimed at
+//! them.
 
 use crate::entries::Facts;
 use crate::etc::PrivateEtc;
@@ -9,8 +10,8 @@ use crate::traffic::Traffic;
 use fastrand::Rng;
 use zct_wire::request::NewFlow;
 
-/// The label file: comments, bases, names with blanks, lines to be passed over, and long names, of which
-/// [`World`] gives one flow so many that the original cannot print its line.
+/// The label file: comments, number bases, names with blanks, lines to be skipped, and long names. [`World`]
+/// gives one flow so many of those that the original cannot print its line.
 pub fn label_file() -> String {
     let mut text = String::from(
         "# names for tests\n0 zero\n1\tone\n0x2 two words \n05 five\n5 again\n6 zero\n7 under_score\n8\n\
@@ -23,12 +24,12 @@ pub fn label_file() -> String {
 }
 
 const LONG_LABELS: std::ops::Range<u8> = 100..128;
-/// More random flows than this need ports of their own.
+/// With more random flows than this, each needs its own port.
 const NARROW: usize = 1000;
-/// Names in [`label_file`] that flows have.
+/// Those names in [`label_file`] that flows have.
 pub const LABEL_NAMES: [&str; 5] = ["zero", "one", "two words", "five", "eleven-b"];
 
-/// What the original itself makes: its TCP flags, its way with NAT.
+/// Flows that the original itself makes, for its TCP flags and its way with NAT.
 const BY_REFERENCE: [&str; 5] = [
     "-I -p tcp -s 10.1.0.1 -d 10.0.0.2 --sport 1000 --dport 443 -t 90000 --state ESTABLISHED -u SEEN_REPLY,ASSURED -m 5",
     "-I -p sctp -s 10.1.0.2 -d 10.0.0.2 --sport 1000 --dport 443 -t 90000 --state ESTABLISHED --orig-vtag 1 --reply-vtag 2",
@@ -37,14 +38,14 @@ const BY_REFERENCE: [&str; 5] = [
     "-I -p gre -s 2001:db8::9 -d 2001:db8::1 --srckey 53 --dstkey 80 -t 90000",
 ];
 
-/// One flow as the original lists it.
+/// A flow as the original lists it.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
     /// Protocol, addresses and ports.
     pub facts: Facts,
-    /// Protocol number.
+    /// The protocol's number.
     pub proto: u8,
-    /// The whole line.
+    /// The whole line that the original prints.
     line: String,
 }
 
@@ -56,13 +57,13 @@ impl Sample {
         Sample { facts, proto, line: line.to_owned() }
     }
 
-    /// The value of the first field of this name; of the last with `id`, where a ping has another.
+    /// The value of the first field with this name; for `id` the last, since a ping has one of its own.
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut found = self.line.split(' ').filter_map(|w| w.strip_prefix(name)?.strip_prefix('='));
         if name == "id" { found.next_back() } else { found.next() }
     }
 
-    /// The id of a ping.
+    /// The id of a ping, if it is one.
     pub fn ping_id(&self) -> Option<&str> {
         self.line.split_once(" id=")?.1.split(' ').next()
     }
@@ -72,7 +73,7 @@ impl Sample {
         self.line.split_once(" labels=").map_or(vec![], |(_, l)| l.split(',').collect())
     }
 
-    /// Whether the line has this word.
+    /// Whether the line contains this word.
     pub fn has(&self, word: &str) -> bool {
         self.line.split(' ').any(|w| w == word)
     }
@@ -83,7 +84,7 @@ impl Sample {
         words.nth(3).filter(|w| !w.contains('=') && !w.starts_with('['))
     }
 
-    /// `ipv4` or `ipv6`.
+    /// The family's name: `ipv4` or `ipv6`.
     pub fn family(&self) -> &'static str {
         if self.line.starts_with("ipv6") { "ipv6" } else { "ipv4" }
     }
@@ -92,7 +93,7 @@ impl Sample {
 /// A filled namespace with label names.
 #[derive(Debug)]
 pub struct World {
-    /// What is in the table.
+    /// The flows in the table.
     pub samples: Vec<Sample>,
     /// The label file, for `--labelmap`.
     pub labels: tempfile::NamedTempFile,
@@ -102,8 +103,8 @@ pub struct World {
 }
 
 impl World {
-    /// Fills a new namespace: `flows` random ones and real packets. Every second has accounting, every
-    /// other second timestamps.
+    /// Fills a new namespace with `flows` random flows and real packets. Every second one has accounting, and
+    /// every other second timestamps.
     pub fn new(seed: u64, number: usize, flows: usize) -> World {
         let mut ns = Netns::fresh();
         if number % 2 == 0 {

@@ -1,8 +1,8 @@
-//! Any words at all: the exit code is 0, 1 or 2, nothing panics or hangs, and after a usage error the table
-//! is what it was.
+//! Any words at all: the exit code is 0, 1 or 2, nothing panics or hangs, and a usage error leaves the table
+//! as it was.
 //!
-//! `ZCT_ARGV_N` command lines (a few thousand unless told) from `ZCT_SEED`. What the original says to such
-//! words is compared in `getopt.rs` and `legality.rs`.
+//! `ZCT_ARGV_N` command lines (a few thousand by default) from `ZCT_SEED`. What the original says to these
+//! is compared in `getopt.rs` and `legality.rs`.
 
 use fastrand::Rng;
 use std::collections::BTreeMap;
@@ -28,7 +28,8 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name}={v}")))
 }
 
-/// What identifies a flow and what a command could have changed of it. Timeouts tick.
+/// What identifies a flow and what a command could have changed about it. Timeouts tick, so they are left
+/// out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Facts {
     id: Option<u32>,
@@ -37,15 +38,15 @@ struct Facts {
     labels: Option<Vec<u8>>,
 }
 
-/// The flows of a table, and which of them end by themselves when.
+/// The flows of a table, and when each of them ends that ends by itself.
 #[derive(Default)]
 struct Flows(Vec<Facts>, BTreeMap<Option<u32>, Instant>);
 
 impl Flows {
-    /// Those that must still be there, or are.
+    /// The flows that must still exist, or do exist.
     fn lasting(&self, after: &Flows) -> Vec<Facts> {
         let now = Instant::now();
-        // The kernel counts in seconds, from a clock of its own.
+        // The kernel counts in seconds, on a clock of its own.
         let may_have_ended = |id| self.1.get(&id).is_none_or(|end| *end < now + Duration::from_secs(2));
         let kept = |f: &&Facts| after.0.iter().any(|a| a.id == f.id) || !may_have_ended(f.id);
         self.0.iter().filter(kept).cloned().collect()
@@ -186,7 +187,7 @@ const VALUES: &[&str] = &[
     "/dev/null",
 ];
 
-/// Makes command lines: mostly of options that exist with values that mean something somewhere.
+/// Makes command lines: mostly from existing options, with values that make sense somewhere.
 struct Lines<'r> {
     rng: &'r mut Rng,
     words: Vec<OsString>,
@@ -199,7 +200,7 @@ impl Lines<'_> {
 
     fn bytes(&mut self) -> Vec<u8> {
         let len = if self.rng.u8(..50) == 0 { self.rng.usize(..70_000) } else { self.rng.usize(..12) };
-        // Nothing can pass a zero byte to a program.
+        // No program can be passed a zero byte.
         (0..len).map(|_| self.rng.u8(1..)).collect()
     }
 
@@ -210,7 +211,7 @@ impl Lines<'_> {
             ("labelmap", _) => {
                 self.pick(&["/etc/xtables/connlabel.conf", "/nowhere", "/proc/self/mem"]).into()
             }
-            // Memory for a buffer is the kernel's; it has a limit of its own.
+            // A large buffer would be the kernel's memory, which has its own limit.
             _ => self.pick(VALUES).into(),
         }
     }
@@ -292,7 +293,7 @@ impl Lines<'_> {
     }
 }
 
-/// `-E` ends only when it is told to: such words are for other tests.
+/// `-E` ends only when it is told to, so such command lines belong in other tests.
 fn may_listen(words: &[OsString]) -> bool {
     words.iter().any(|w| {
         let w = w.as_encoded_bytes();
@@ -305,7 +306,7 @@ fn judge(words: &[OsString], output: &Output, kernel: &mut Requests, before: &mu
     let Exit::Code(code @ 0..=2) = output.exit else { panic!("{}", told()) };
     let err = output.err();
     assert!(!err.contains("panicked") && !err.contains("RUST_BACKTRACE"), "{}", told());
-    // Nothing to say is success, or a table in which nothing matched without a summary (`-G expect`).
+    // A usage error has to say what is wrong. Success may be silent, and so may a search that finds nothing.
     assert!(code != 2 || !err.is_empty(), "{}", told());
     let after = table(kernel);
     if code == 2 {

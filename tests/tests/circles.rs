@@ -21,7 +21,7 @@ fn no_file_imports_one_that_imports_it() {
     assert!(found.is_empty(), "files that import each other:\n{found}");
 }
 
-/// The circles of a made-up room, as the names of their files.
+/// The circles of a made-up room, as names of files.
 fn circles(sources: &[(&str, &str)]) -> Vec<Vec<String>> {
     Room::new(sources.iter().copied()).circles().into_keys().map(|c| c.into_iter().collect()).collect()
 }
@@ -34,12 +34,12 @@ fn a_circle_is_found() {
     let b = ("b.rs", "use crate::c::{self as x, c};\npub struct B;");
     let a = ("a.rs", "pub fn a() { let _ = crate::b::B; }");
     assert_eq!(circles(&[root, a, b, c, d]), [["a.rs", "b.rs", "c.rs"]].map(|c| c.map(str::to_owned)));
-    // Without one of its imports it is none.
+    // Without one of its imports there is no circle.
     assert!(circles(&[root, ("a.rs", "pub fn a() {}"), b, c, d]).is_empty());
     assert!(
         circles(&[root, a, b, ("c.rs", "// use super::a;\nconst C: &str = \"crate::a::a\";"), d]).is_empty()
     );
-    // The names say where to look.
+    // The names show where to look.
     let text = Room::new([root, a, b, c, d]).circles().into_values().next().expect("the circle");
     assert!(text.contains("  c.rs imports a.rs: super::a::a\n"), "{text}");
 }
@@ -49,18 +49,18 @@ fn parents_and_what_they_hand_on_are_told_apart() {
     let lib = ("lib.rs", "pub mod parts;");
     let one = ("parts/one.rs", "use super::Two;\npub struct One(Two);");
     let two = ("parts/two.rs", "pub struct Two;");
-    // Names that are handed on are looked through.
+    // Re-exported names are looked through.
     let hands_on = ("parts/mod.rs", "mod one;\nmod two;\npub use one::One;\npub use two::*;");
     assert!(circles(&[lib, hands_on, one, two]).is_empty());
     let both = [["parts/mod.rs", "parts/one.rs"]].map(|c| c.map(str::to_owned));
-    // Names that are used here as well, and the child uses this.
+    // Here the names are used as well, and the child uses this file.
     let uses = ("parts/mod.rs", "mod one;\npub use one::One;\npub struct Two;\nfn f(_: One) {}");
     assert_eq!(circles(&[lib, uses, one]), both);
     let calls = ("parts/mod.rs", "mod one;\npub struct Two;\nfn f() { one::f() }");
     assert_eq!(circles(&[lib, calls, one]), both);
     // A child that is only declared is not used.
     assert!(circles(&[lib, ("parts/mod.rs", "pub mod one;\npub struct Two;"), one]).is_empty());
-    // A ring through a name that is handed on.
+    // A ring by way of a re-exported name.
     let back = ("parts/two.rs", "use crate::parts::One;\npub struct Two;");
     let ring = [["parts/one.rs", "parts/two.rs"]].map(|c| c.map(str::to_owned));
     assert_eq!(circles(&[lib, hands_on, one, back]), ring);
@@ -84,7 +84,7 @@ fn tests_do_not_count() {
         let is_file_of_tests = test.contains("lab");
         assert_eq!(circles(&[lib, ("a.rs", &a), b, lab]).is_empty(), is_file_of_tests, "{a}");
     }
-    // What stands behind a test counts again.
+    // What follows a test counts again.
     for test in ["#[cfg(test)]\nmod tests {}", "struct S {\n #[cfg(test)]\n t: T,\n}", "#[cfg(not(test))]"] {
         let a = format!("pub struct A;\n{test}\nuse crate::b::B;");
         assert_eq!(circles(&[lib, ("a.rs", &a), b, lab]).len(), 1, "{test}");

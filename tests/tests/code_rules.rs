@@ -1,5 +1,5 @@
-//! Rules about the code itself: which room may use which, where unsafe code is, what the programs depend on,
-//! and that README tells the differences as they are.
+//! Rules about the code itself: which room may use which, where unsafe code is allowed, what the programs
+//! depend on, and that README lists the differences as they are.
 
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }
 
-/// What cargo knows about the workspace and everything it depends on, for the machines it is built for.
+/// What cargo knows about the workspace and all its dependencies, for the machines it is built for.
 fn metadata() -> &'static Value {
     static METADATA: OnceLock<Value> = OnceLock::new();
     METADATA.get_or_init(|| {
@@ -39,7 +39,7 @@ fn member(name: &str) -> &'static Value {
     packages.iter().find(|p| p["name"] == name).unwrap_or_else(|| panic!("no package {name}"))
 }
 
-/// The names of what a package depends on, tests left out.
+/// The names of a package's dependencies, without those for tests.
 fn dependencies(package: &Value) -> BTreeSet<&str> {
     let used = list(&package["dependencies"]).iter().filter(|d| d["kind"] != "dev");
     used.map(|d| text(&d["name"])).collect()
@@ -61,7 +61,7 @@ fn no_arrow_goes_back() {
         let wrong: Vec<_> = uses.iter().filter(|u| rooms.contains(**u) && !may.contains(u)).collect();
         assert!(wrong.is_empty(), "{room} uses {wrong:?}");
     }
-    // Bytes and meaning: no system behind it.
+    // Only bytes and their meaning: it uses no operating system.
     let wire = dependencies(member("zct-wire"));
     assert!(wire.is_subset(&["zerocopy", "memchr"].into()), "zct-wire uses {wire:?}");
 }
@@ -70,7 +70,7 @@ fn named(id: &Value) -> &'static Value {
     list(&metadata()["packages"]).iter().find(|p| p["id"] == *id).expect("every id is a package")
 }
 
-/// What the programs may depend on, and what that depends on in turn.
+/// What the programs may depend on, indirectly too.
 const ALLOWED: [&str; 19] = [
     "mio",
     "zerocopy",
@@ -82,13 +82,13 @@ const ALLOWED: [&str; 19] = [
     "hashbrown",
     "log",
     "cfg-if",
-    // Of crossbeam-channel.
+    // A dependency of crossbeam-channel.
     "crossbeam-utils",
-    // Of hashbrown.
+    // A dependency of hashbrown.
     "allocator-api2",
     "equivalent",
     "foldhash",
-    // The derives of zerocopy, which run when it is built.
+    // zerocopy's derive macros, which run only while it is built.
     "zerocopy-derive",
     "proc-macro2",
     "quote",
@@ -125,7 +125,7 @@ fn every_room_names_the_oldest_rust() {
     }
 }
 
-/// Lines that bring in a library of the system outside of tests.
+/// Lines outside tests that bring in a library by `extern crate`.
 fn libraries(source: &str) -> Vec<&str> {
     let lines: Vec<&str> = source.lines().collect();
     let brought = lines.iter().enumerate().filter(|(_, l)| l.trim_start().starts_with("extern crate"));
@@ -133,7 +133,7 @@ fn libraries(source: &str) -> Vec<&str> {
     brought.filter(|(at, _)| !tests_only(*at)).map(|(_, line)| *line).collect()
 }
 
-/// The rule behind the build for a bare target in `make lint`, for machines that have no such target.
+/// The rule that the build for a bare target in `make lint` enforces, for machines without such a target.
 #[test]
 fn wire_brings_in_no_standard_library() {
     assert_eq!(libraries("#[cfg(test)]\nextern crate std;\n\nextern crate alloc;"), ["extern crate alloc;"]);
@@ -158,7 +158,7 @@ fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Lines with unsafe code; comments do not count.
+/// Lines with unsafe code, comments left out.
 fn unsafe_lines(source: &str) -> Vec<&str> {
     let code = |line: &&str| {
         let line = line.split("//").next().unwrap_or("");
@@ -205,7 +205,7 @@ fn source(path: &Path) -> String {
     files.iter().map(|f| source(f)).collect()
 }
 
-/// True when `source` defines what `name` ends in: `run`, `Plan::new`.
+/// True when `source` defines the last part of `name`: `run`, `Plan::new`.
 fn defines(source: &str, name: &str) -> bool {
     let name = name.rsplit("::").next().unwrap_or(name);
     ["fn", "struct", "enum", "trait", "mod", "const", "type"].iter().any(|word| {
@@ -216,8 +216,8 @@ fn defines(source: &str, name: &str) -> bool {
     })
 }
 
-/// Follows what stands between backquotes in one line: files and folders, and the names behind one of them, which
-/// it has to define. Returns how many of both there were.
+/// Follows the text between backquotes in one line: files and folders, and the names after a file, which has
+/// to define them. Returns the number of both.
 fn follow_signposts(line: &str) -> Result<(usize, usize), String> {
     let (mut files, mut names, mut last) = (0, 0, None);
     for word in line.split('`').skip(1).step_by(2) {
@@ -253,7 +253,7 @@ fn signposts_lead_somewhere() {
     assert!(questions.lines().filter(|l| l.starts_with("| \u{2026} ")).count() >= 20, "{questions}");
     let ways = part("docs/architecture.md", "Inside the daemon:", "## Five decisions");
     let (mut files, mut names) = (0, 0);
-    // A list's item may go on in the next line.
+    // A list item may continue on the next line.
     for item in questions.lines().map(str::to_owned).chain([ways.replace("\n   ", " ").replace("\n  ", " ")])
     {
         for line in item.lines() {
@@ -271,7 +271,7 @@ fn the_picture_shows_the_crates_as_they_are() {
     assert_eq!(drawn, now, "cargo run -p zct-tests --bin architecture > docs/architecture.svg");
 }
 
-/// The files under version control, or all of them where there is none.
+/// The files under version control, or all files where there is none.
 fn tracked() -> Vec<PathBuf> {
     let root = root();
     let output = run(Command::new("git").args(["ls-files", "-z"]).current_dir(&root), b"");
@@ -289,7 +289,7 @@ fn tracked() -> Vec<PathBuf> {
 
 #[test]
 fn files_say_nothing_about_one_machine_or_about_tools() {
-    // In halves, so that this file does not say it either.
+    // Split, so that this file does not contain them either.
     let words = [
         ["/ro", "ot/"],
         ["/wo", "rk/"],

@@ -1,4 +1,4 @@
-//! Completion files in the shells that load them.
+//! Completion files, tried in the shells that load them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -34,7 +34,7 @@ fn offered(line: &str) -> Vec<String> {
         words[0],
         words[0],
     );
-    // The name of a policy is asked of nfct itself.
+    // nfct itself is asked for the names of policies.
     let dir = tempfile::tempdir().expect("a directory");
     std::os::unix::fs::symlink(zct(), dir.path().join("nfct")).expect("a link");
     let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap_or_default());
@@ -64,7 +64,7 @@ fn bash_offers_what_fits() {
     ] {
         let mut offers = offered(line);
         let mut expected: Vec<String> = some.iter().map(|w| (*w).to_owned()).collect();
-        // Options that the line has room for may be more than those.
+        // The line may have room for options other than those.
         if line.starts_with("zct") {
             offers.retain(|o| expected.contains(o));
         }

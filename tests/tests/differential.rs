@@ -1,8 +1,8 @@
-//! Reading the table: zct and the original on the same one, byte for byte, for every kind of output, every
+//! Reading the table: zct and the original on the same table, byte for byte, for every kind of output, every
 //! option and every protocol, in random combinations.
 //!
-//! `ZCT_SEED` repeats a run, `ZCT_DIFFERENTIAL_N` is the number of comparisons, `ZCT_DIFFERENTIAL_FLOWS` that of
-//! the flows. Each comparison has a cell of the coverage table as its target; with the default number or more,
+//! `ZCT_SEED` repeats a run, `ZCT_DIFFERENTIAL_N` is the number of comparisons, `ZCT_DIFFERENTIAL_FLOWS` that
+//! of the flows. Each comparison is aimed at a cell of the coverage table; with the default number or more,
 //! no cell may stay empty.
 
 use fastrand::Rng;
@@ -15,26 +15,26 @@ use zct_tests::program::Exit;
 use zct_tests::seed::PROTOCOLS;
 use zct_tests::world::World;
 
-/// Comparisons without `ZCT_DIFFERENTIAL_N`: all cells, and some more.
+/// The default of `ZCT_DIFFERENTIAL_N`: every cell once, and some more.
 const DEFAULT: usize = 1250;
-/// Comparisons a table; then the next is filled.
+/// Comparisons on one table before the next is filled.
 const PER_WORLD: usize = 150;
-/// Random flows a table without `ZCT_DIFFERENTIAL_FLOWS`.
+/// The default of `ZCT_DIFFERENTIAL_FLOWS`, for each table.
 const FLOWS: usize = 150;
-/// On a table of this size the kernel selects, dumps are long enough for a second thread, and output comes in many
-/// pieces.
+/// On a table of this size the kernel does the selecting, dumps are long enough for a second thread, and
+/// output comes in many pieces.
 const MANY_FLOWS: usize = 100_000;
-/// Comparisons on such a table.
+/// Comparisons on a table with many flows.
 const ON_MANY: usize = 30;
 /// Room that the real packets and the original's own flows need.
 const SPARE: usize = 1000;
 /// How often a target is tried again when both programs refuse its command line.
 const TRIES: u32 = 20;
 
-/// Disagreements of one table that say enough.
+/// After this many disagreements on one table, more would say nothing new.
 const ENOUGH: usize = 5;
 
-/// What a comparison is for.
+/// The purpose of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Target {
     /// An option in a kind of output.
@@ -45,13 +45,13 @@ enum Target {
     ProtocolOutput { output: usize, proto: u8 },
     /// Another command or table in a kind of output.
     Command { command: usize, output: usize },
-    /// An intended difference.
+    /// To trigger an intended difference.
     Difference(usize),
-    /// Nothing in particular.
+    /// Whatever chance brings.
     Any,
 }
 
-/// Commands and tables but for `-L` on its own, and whether they take `-o`.
+/// Commands and tables other than a plain `-L`, and whether they take `-o`.
 const COMMANDS: [(&str, bool); 10] = [
     ("-L dying", true),
     ("-L unconfirmed", true),
@@ -328,7 +328,7 @@ struct Coverage {
     failures: Vec<String>,
 }
 
-/// Compares until the target was met, or both programs have refused too often.
+/// Compares until the target is met, or both programs have refused too often.
 fn meet(target: Target, cases: &mut Cases<'_>, world: &World, coverage: &mut Coverage) {
     for _ in 0..TRIES {
         let args = case(target, cases, world);
@@ -344,7 +344,7 @@ fn meet(target: Target, cases: &mut Cases<'_>, world: &World, coverage: &mut Cov
                         let id = DIFFERENCES[i].id;
                         id == "1.4.9 release" || agreed.differences.contains(&id)
                     }
-                    // A refusal says nothing about how flows are listed.
+                    // A refused command line says nothing about how flows are listed.
                     _ => agreed.ours.exit == Exit::Code(0) || matches!(target, Target::Command { .. }),
                 };
                 coverage.listed_some += u64::from(!agreed.ours.stdout.is_empty());
@@ -436,7 +436,7 @@ fn one_world(seed: u64, number: usize, flows: usize, targets: &[Target]) -> Cove
     coverage
 }
 
-/// The coverage as a table: options and commands by output, protocols by option, differences.
+/// The coverage as text: options and commands by output, protocols by option, differences.
 fn table(c: &Coverage) -> String {
     let count = |t: Target| c.cells.get(&t).map_or("-".to_owned(), u64::to_string);
     let mut out = format!(

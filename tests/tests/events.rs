@@ -1,7 +1,7 @@
-//! `-E`: both programs listen side by side to the same history, of requests and of real packets, and have to
-//! show the same lines.
+//! `-E`: both programs listen side by side to the same history of requests and real packets, and have to show
+//! the same lines.
 //!
-//! Both get the very same messages, so that only the clock of the original and names of programs differ.
+//! Both receive the very same messages, so only the original's clock and the names of programs may differ.
 
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
@@ -20,7 +20,8 @@ use zct_wire::consts::ips;
 use zct_wire::filter::Masked;
 use zct_wire::request::NewFlow;
 
-/// Everything that happens once: made by us, changed and deleted, and by packets from beginning to end.
+/// Everything that can happen once: flows that we make, change and delete, and flows of packets from
+/// beginning to end.
 fn history(ns: &Netns) {
     let mut kernel = Kernel::open();
     let one = tcp([10, 0, 0, 1], [10, 0, 0, 2], 1000, 80, 3);
@@ -33,7 +34,7 @@ fn history(ns: &Netns) {
     let zoned = NewFlow { zone: Some(7), ..udp([10, 0, 0, 3], [10, 0, 0, 2], 1001, 53) };
     kernel.create(&zoned).expect("a flow in a zone");
     kernel.delete(&zoned).expect("gone");
-    // Random ones of every kind, which a flush ends in the order of the table.
+    // Random flows of every kind, which a flush ends in the order of the table.
     Mix { rng: fastrand::Rng::with_seed(3), labels: true, wide: false }.fill(&mut kernel, 60);
     let mut traffic = Traffic::start(ns);
     traffic.everything();
@@ -41,7 +42,7 @@ fn history(ns: &Netns) {
     kernel.flush();
 }
 
-/// Listens with these words, as both programs, while the history takes place.
+/// Lets both programs listen with these words while the history takes place.
 fn side_by_side(options: &[&[&str]]) -> Vec<[Output; 2]> {
     let ns = Netns::fresh().accounting().timestamps();
     let _etc = PrivateEtc::with_labels(Some("1 one\n2 two\n5 five\n"));
@@ -76,7 +77,7 @@ fn groups_of(list: &str) -> u32 {
     list.split(',').map(group).fold(0, |all, g| all | g)
 }
 
-/// What zct has to show where the original shows this.
+/// What zct has to show where the original shows `theirs`.
 fn expected(theirs: &Output, ledger: &mut Ledger) -> Output {
     let mut text = String::new();
     for line in theirs.out().split_inclusive('\n') {
@@ -124,7 +125,7 @@ fn compare(options: &[&[&str]], ledger: &mut Ledger) {
     }
 }
 
-/// The differences of the table that are this file's, each with a test that fails without it.
+/// The table's differences that belong to this file, each with a test that fails without it.
 const OWN: [&str; 3] = [
     // outputs_agree
     "W17",
@@ -229,7 +230,7 @@ fn expectations_have_padded_microseconds() {
         listener.stop(Signal::SIGINT)
     }) {
         let line = output.out();
-        // Ten digits of seconds, and six of microseconds, or fewer and blanks (W20).
+        // Ten digits of seconds and six of microseconds, or fewer digits and blanks (W20).
         assert_eq!(line.find("]\t"), Some(18), "{line}");
         let usec = &line[12..18];
         assert!(usec.trim_end().bytes().all(|b| b.is_ascii_digit()), "{line}");
@@ -249,7 +250,7 @@ fn signals_end_it_with_a_summary() {
                 kernel.create(&udp([10, 0, 0, 1], [10, 0, 0, 2], n, 53)).expect("a flow");
             }
             let [theirs, ours] = pair.map(|listener| {
-                // Lines are there while it runs: nothing is kept until the end.
+                // Lines must appear while it runs: nothing is held back until the end.
                 listener.wait_until("every event", |out| {
                     out.windows(7).filter(|w| w == b"</flow>").count() == usize::from(events)
                 });
@@ -270,7 +271,7 @@ fn signals_end_it_with_a_summary() {
 fn a_program_that_lives_on_is_named() {
     let _ns = Netns::fresh();
     let pair = [Tool::Reference, Tool::Zct].map(|tool| Listener::start(tool, &["-E"], FLOW_GROUPS));
-    // Its socket has to be there when they look for its owner.
+    // Our socket must still exist when the listeners look for its owner.
     let mut kernel = Kernel::open();
     kernel.create(&udp([10, 0, 0, 1], [10, 0, 0, 2], 1, 53)).expect("a flow");
     let [theirs, ours] = pair.map(|listener| {
@@ -296,10 +297,10 @@ fn the_buffer_is_that_of_the_events() {
     };
     let [of_theirs, of_ours] = pair.each_ref().map(|l| size(&l.wait_for_err(" bytes.\n")));
     assert_eq!(of_ours, of_theirs);
-    // Without privilege it is less than asked for. An event takes 1280 bytes.
+    // Without privileges the buffer is smaller than asked for. An event takes 1280 bytes.
     let events = (of_ours / 1280 * 9 / 10).min(2000);
     assert!(events > 200, "net.core.rmem_max is too small for this test: {of_ours}");
-    // Neither reads while they come in.
+    // Neither listener reads while the events come in.
     pair.iter().for_each(|l| l.signal(Signal::SIGSTOP));
     let mut storm = Storm::open();
     let flow = |n: usize| udp([10, 0, 0, 1], [10, 0, 0, 2], n as u16, 53);
@@ -313,7 +314,7 @@ fn the_buffer_is_that_of_the_events() {
     assert!(theirs.lines().len() < events, "the original has got a larger buffer as well");
 }
 
-/// Seconds since the epoch, as `-o timestamp` shows them.
+/// The time now, in seconds since the epoch, as `-o timestamp` shows it.
 fn clock() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64()
 }
@@ -340,11 +341,11 @@ fn the_time_is_that_of_the_event() {
         output.lines().iter().map(|l| stamp(l).unwrap_or_else(|| panic!("no time: {l}"))).collect()
     };
     assert_eq!((times(&ours).len(), times(&theirs).len()), (2, 2), "{ours:?}");
-    // The original tells when it came to read them.
+    // The original shows when it read the events.
     assert!(times(&theirs).iter().all(|t| *t >= after), "{theirs:?}");
     let by_clock = times(&ours).iter().all(|t| *t >= after);
     let by_kernel = times(&ours).iter().all(|t| (before - 0.000_001..=after).contains(t));
-    // Older kernels do not tell.
+    // Older kernels send no time.
     let right = if kernel_stamps_events() { by_kernel } else { by_clock };
     assert!(right, "{before} to {after}: {ours:?}");
 }

@@ -1,10 +1,11 @@
-//! Fail-over, end to end: a client, two firewalls with keepalived and the original package's script, a server.
+//! Fail-over from end to end: a client, two firewalls with keepalived and the original package's script, and
+//! a server.
 //!
-//! The active firewall is killed while transfers run, plain and translated, under a strict ruleset; the standby
-//! takes over, and the transfers finish. Then the first one comes back, and takes over in turn.
+//! The active firewall is killed during plain and translated transfers, under a strict ruleset; the standby
+//! takes over, and the transfers finish. Then the first one comes back and takes over in turn.
 //!
-//! `make failover` runs it with and without window tracking, and with the original (`ZCT_FAILOVER=full`);
-//! otherwise zctd alone, with window tracking.
+//! `make failover` (`ZCT_FAILOVER=full`) runs it with and without window tracking, and with the original;
+//! otherwise only zctd runs, with window tracking.
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
@@ -21,11 +22,11 @@ use zct_tests::cluster::{Which, eventually, needs_root};
 use zct_tests::program::{Exit, find, run, zct};
 
 const SCRIPT: &str = "/usr/share/doc/conntrackd/examples/sync/primary-backup.sh";
-/// Bytes of a transfer, in pieces with pauses, so that it takes longer than a take-over.
+/// Bytes per transfer, sent in pieces with pauses so that it takes longer than a take-over.
 const TRANSFER: usize = 40 << 20;
 const PIECE: usize = 64 << 10;
 
-/// A machine: a network namespace with its own mounts, held by a process.
+/// A machine: a network namespace with its own mounts, kept alive by a process.
 struct Machine {
     holder: Child,
 }
@@ -58,7 +59,7 @@ impl Machine {
         command
     }
 
-    /// Runs a shell script that has to succeed; its output.
+    /// Runs a shell script, which has to succeed; returns its output.
     fn sh(&self, script: &str) -> String {
         let output = run(self.command("sh").args(["-ec", script]), b"");
         assert_eq!(output.exit, Exit::Code(0), "{script}: {output:?}");
@@ -93,7 +94,7 @@ impl Firewall {
         let dir = dir.join(format!("fw{number}"));
         fs::create_dir(&dir).expect("a directory");
         let daemon = which.path();
-        // The script's paths are fixed.
+        // The script's paths cannot be changed, so each machine gets its own mounts there.
         machine.sh(&format!(
             "mount -t tmpfs none /etc/conntrackd; mount -t tmpfs none /run; mkdir -p /run/lock\n\
              touch {0}/bin; cat {1} > {0}/bin; chmod 755 {0}/bin; mount --bind {0}/bin /usr/sbin/conntrackd\n\
@@ -123,7 +124,7 @@ impl Firewall {
         Firewall { machine, dir, number, keepalived: None }
     }
 
-    /// The rules; nothing passes before the gate is opened, which is done when the flows are there.
+    /// Loads the rules. Nothing passes until the gate is opened, which happens when the flows are there.
     fn rules(&self) {
         let rules = "table inet f {\n\
             counter invalid { }\n\
@@ -147,7 +148,7 @@ impl Firewall {
 
     fn start_keepalived(&mut self) {
         let dir = self.dir.display();
-        // The script as it is, and then the gate.
+        // Runs the script unchanged, and then opens the gate.
         let notify = format!(
             "#!/bin/sh\n{SCRIPT} $1\n\
              case $1 in\nprimary) nft flush chain inet f gate ;;\n*) nft -f {dir}/rules ;;\nesac\n\
@@ -196,7 +197,7 @@ impl Firewall {
         self.machine.sh(&format!("/usr/sbin/conntrackd -C /etc/conntrackd/conntrackd.conf {words}"))
     }
 
-    /// Ends a process of ours in this machine, with everything it has started.
+    /// Kills a process of ours in this machine, and everything it has started.
     fn kill(&self, pid_file: &str) {
         let text = self.machine.sh(&format!("cat {pid_file}"));
         if let Ok(pid) = text.trim().parse() {
@@ -204,9 +205,9 @@ impl Firewall {
         }
     }
 
-    /// Everything on it dies at once.
+    /// Everything on the firewall dies at once.
     fn die(&mut self) {
-        // Both processes of keepalived, before one can mourn the other.
+        // Both keepalived processes at once, before either can react to the other's death.
         self.kill("/run/vrrp.pid");
         self.kill("/run/keepalived.pid");
         self.kill_daemon();
@@ -217,7 +218,7 @@ impl Firewall {
         }
     }
 
-    /// The daemon: whoever has our copy of the program open in this machine's network.
+    /// Kills the daemon: whatever runs our copy of the program in this machine's network.
     fn kill_daemon(&self) {
         for pid in daemons(&self.dir.join("bin")) {
             _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
@@ -251,14 +252,14 @@ impl Firewall {
     }
 }
 
-/// Processes that run this very file.
+/// The processes that run this very file.
 fn daemons(path: &Path) -> Vec<i32> {
     let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = all.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<i32>().ok());
     let want = fs::canonicalize(path).ok();
     pids.filter(|pid| {
         let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
-        // A bind mount is seen under the name it has in its own mount namespace.
+        // A bind mount shows the name that it has in its own mount namespace.
         let same = fs::metadata(format!("/proc/{pid}/exe"))
             .ok()
             .zip(want.as_ref().and_then(|w| fs::metadata(w).ok()));
@@ -275,7 +276,7 @@ fn inode(m: &fs::Metadata) -> (u64, u64) {
 impl Drop for Firewall {
     fn drop(&mut self) {
         if let Some(mut k) = self.keepalived.take() {
-            // Its children end with it: they watch their parent.
+            // Its children end with it, because they watch their parent.
             _ = k.kill();
             _ = k.wait();
         }
@@ -289,7 +290,7 @@ impl Drop for Firewall {
     }
 }
 
-/// The whole network.
+/// The whole network of the test.
 struct Lab {
     client: Machine,
     server: Machine,
@@ -342,7 +343,7 @@ fn lab(which: Which, tracking: bool) -> (Lab, [Firewall; 2]) {
     (Lab { client, server, _switch: switch, _dir: dir }, firewalls)
 }
 
-/// Bytes that both ends can make, and a hash of what has come.
+/// A stream of bytes that both ends can generate, and a hash of what has arrived.
 struct Stream {
     rng: fastrand::Rng,
     hash: DefaultHasher,
@@ -360,13 +361,13 @@ impl Stream {
             self.hash.write(&piece);
             to.write_all(&piece).expect("the connection holds");
             progress.fetch_add(PIECE as u64, Ordering::Relaxed);
-            // Makes the transfer last; no verdict hangs on it.
+            // Makes the transfer take time; no verdict depends on it.
             std::thread::sleep(Duration::from_millis(8));
         }
         to.shutdown(std::net::Shutdown::Write).expect("shutdown");
     }
 
-    /// The hash of everything until the end. Pieces are hashed as they were made.
+    /// The hash of everything up to the end. Pieces are hashed as they were generated.
     fn receive(from: &mut TcpStream) -> u64 {
         let (mut hash, mut piece) = (DefaultHasher::new(), vec![0; PIECE]);
         from.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
@@ -378,13 +379,13 @@ impl Stream {
     }
 }
 
-/// What the transfers over one take-over have shown.
+/// What the transfers across one take-over have shown.
 #[derive(Debug)]
 struct Seen {
     longest_gap: Duration,
 }
 
-/// Runs a download, a translated upload and UDP, and `disaster` in the middle of them.
+/// Runs a download, a translated upload and UDP, with `disaster` in the middle.
 fn transfers(lab: &Lab, disaster: impl FnOnce()) -> Seen {
     let progress = [AtomicU64::new(0), AtomicU64::new(0)];
     let over = AtomicBool::new(false);
@@ -470,7 +471,7 @@ fn transfers(lab: &Lab, disaster: impl FnOnce()) -> Seen {
     })
 }
 
-/// Waits until a standby knows the transfers as they are now.
+/// Waits until a standby knows the transfers in their present state.
 fn await_replicated(standby: &Firewall) {
     eventually("the standby's cache", || {
         let known = standby.ask("-e");
@@ -482,8 +483,8 @@ fn await_replicated(standby: &Firewall) {
     });
 }
 
-/// No packet of a flow that was taken over may have been taken for invalid. The original does not always get
-/// there with window tracking; what it reaches is told.
+/// No packet of a flow that was taken over may have been judged invalid. With window tracking the original
+/// does not always manage this; the test prints how far it gets.
 fn judged(which: Which, what: &str, firewall: &Firewall) {
     let invalid = firewall.invalid();
     match which {
@@ -513,7 +514,7 @@ fn fail_over_and_back(which: Which, tracking: bool) {
     let name = which.name();
     println!("{name}, window tracking {tracking}: {:.2} s without packets", seen.longest_gap.as_secs_f64());
 
-    // A flow that has ended on the second while the first was dead must not come back with it.
+    // A flow that ended on the second firewall while the first was dead must not come back with the first.
     second.machine.sh(&format!("{} -D -p udp --dport 9003", zct().display()));
     if which == Which::Original {
         first.machine.sh("rm -f /var/lock/conntrack.lock");
@@ -547,7 +548,7 @@ fn all_kinds_of_firewalls() {
     for tracking in [false, true] {
         fail_over_and_back(Which::Zctd, tracking);
     }
-    // The original is there to be compared with: that it gets there is not ours to promise.
+    // The original runs for comparison: that its transfers finish is not for us to promise.
     for tracking in [false, true] {
         if std::panic::catch_unwind(|| fail_over_and_back(Which::Original, tracking)).is_err() {
             println!("conntrackd, window tracking {tracking}: the transfers did not survive");

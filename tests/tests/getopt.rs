@@ -1,5 +1,6 @@
 //! How words become options: abbreviations, clusters, permutation, `--`, attached and missing values,
-//! ambiguity, repeats, table words; and random vectors of such words. By both programs, with an empty table.
+//! ambiguity, repeats, names of tables, and random lines of such words. Both programs read them, on an empty
+//! table.
 
 use fastrand::Rng;
 use std::process::Command;
@@ -400,7 +401,7 @@ fn the_name_it_is_called_by_decides_how_messages_start() {
     assert!(by_name.err().starts_with("zct v") && by_name.err().contains(" (conntrack-tools 1.4.9): 0 flow"));
 }
 
-/// Words that random lines are made of.
+/// The words that random lines are made of.
 fn vocabulary() -> Vec<String> {
     let mut words: Vec<String> = split(
         "-L -L -C -E -G -D -z -n -g -j -zL -Ls -x -- - foo expect 1.1.1.1 10.0.0.0/8 2001::1 udp tcp 5 0x11 id xml save ASSURED \
@@ -417,7 +418,7 @@ fn vocabulary() -> Vec<String> {
     words
 }
 
-/// What would change the table, listen, or trigger an intended difference that has a test of its own.
+/// Leaves out what would change the table, listen, or trigger a difference that has a test of its own.
 fn leave_out(line: &[String]) -> bool {
     let has = |prefixes: &[&str]| {
         line.iter().any(|w| {
@@ -428,7 +429,7 @@ fn leave_out(line: &[String]) -> bool {
             })
         })
     };
-    // The name of a label that is left out is looked up without its `!`.
+    // A label that is left out is looked up without its `!`.
     let negated_label =
         line.windows(2).any(|w| w[1] == "!ASSURED" && (w[0].starts_with("-l") || w[0].starts_with("--la")));
     negated_label

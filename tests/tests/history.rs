@@ -1,9 +1,9 @@
-//! The same random history of commands by the original in one namespace and by zct in another: exit codes,
-//! messages and what is printed agree, and so do both tables afterwards.
+//! The same random history of commands, by the original in one namespace and by zct in another: exit codes,
+//! messages and printed entries agree, and so do the two tables afterwards.
 //!
-//! `ZCT_HISTORY_N` commands from `ZCT_SEED`. What both programs do differently on purpose is left out of the
-//! histories and tested one by one in `writes.rs`; an entry is printed in the order of the table, which
-//! differs from namespace to namespace, so lines are compared as sets.
+//! `ZCT_HISTORY_N` commands from `ZCT_SEED`. What the programs do differently on purpose is left out of the
+//! histories and tested point by point in `writes.rs`. Entries are printed in the order of the table, which
+//! differs between namespaces, so lines are compared as sets.
 
 use fastrand::Rng;
 use std::collections::BTreeMap;
@@ -13,21 +13,21 @@ use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool};
 use zct_tests::seed::TRACKING;
 
-/// Commands in one history; then both tables are compared and the next begins with empty ones.
+/// Commands in one chapter; then both tables are compared, and the next chapter begins with empty ones.
 const CHAPTER: usize = 40;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name}={v}")))
 }
 
-/// A thread that lives in a namespace of its own and runs what it is told.
+/// A thread in a namespace of its own that runs the commands it is given.
 struct Stage {
     commands: std::sync::mpsc::Sender<Option<Vec<String>>>,
     outputs: std::sync::mpsc::Receiver<Output>,
 }
 
 impl Stage {
-    /// `None` as a command begins a new chapter.
+    /// A command of `None` begins a new chapter.
     fn open(tool: Tool) -> Stage {
         let (commands, rx) = std::sync::mpsc::channel::<Option<Vec<String>>>();
         let (tx, outputs) = std::sync::mpsc::channel();
@@ -51,7 +51,7 @@ impl Stage {
     }
 }
 
-/// A few addresses and ports, so that commands meet.
+/// A few addresses and ports, so that commands affect each other's flows.
 struct Names<'r>(&'r mut Rng);
 
 impl Names<'_> {
@@ -75,7 +75,7 @@ impl Names<'_> {
         }
     }
 
-    /// A protocol with everything a creation needs.
+    /// A protocol with everything that a creation needs.
     fn protocol(&mut self, v6: bool) -> Vec<String> {
         let port = |n: &mut Self, a: &str, b: &str| vec![a.to_owned(), n.port(), b.to_owned(), n.port()];
         let proto = self.pick(&["tcp", "udp", "udp", "udplite", "sctp", "gre", "icmp", "200", "TCP", "17"]);
@@ -117,7 +117,7 @@ impl Names<'_> {
         let reply_only = self.0.u8(..12) == 0;
         let (src, dst) = if reply_only { ("-r", "-q") } else { ("-s", "-d") };
         words.extend([src.to_owned(), self.addr(v6), dst.to_owned(), self.addr(v6)]);
-        // Ports of the reply direction go with its addresses (W24).
+        // Ports of the reply direction need its addresses (W24).
         let protocol = if reply_only { vec!["-p".to_owned(), "201".to_owned()] } else { self.protocol(v6) };
         words.extend(protocol);
         words.extend(["-t".to_owned(), self.0.u32(100_000..200_000).to_string()]);
@@ -129,7 +129,7 @@ impl Names<'_> {
         self.maybe(&mut words, |n| {
             vec!["--label-add".to_owned(), n.pick(&["zero", "one,hundred", "seven"]).to_owned()]
         });
-        // With other protocols the original leaves the port out (Z nat ports).
+        // With other protocols the original leaves out the port (Z nat ports).
         let ports = ["tcp", "udp"].iter().any(|p| words.iter().any(|w| w.eq_ignore_ascii_case(p)));
         if !v6 {
             self.maybe(&mut words, |n| {
@@ -179,7 +179,7 @@ impl Names<'_> {
 
     fn update(&mut self) -> Vec<String> {
         let mut words = vec!["-U".to_owned()];
-        // Release 1.4.7 asks for the command's family, and fails without one.
+        // Release 1.4.7 needs the family with this command, and fails without it.
         words.extend(self.selection(true));
         match self.0.u8(..6) {
             0 => words.extend(["-t".to_owned(), self.0.u32(200_000..300_000).to_string()]),
@@ -200,7 +200,7 @@ impl Names<'_> {
             88..=92 => ["-L", "-o", self.pick(&["save", "extended", "labels"])].map(str::to_owned).to_vec(),
             93..=96 => vec!["-C".to_owned()],
             97 => vec!["-F".to_owned()],
-            // Mistakes: nothing happens, by either.
+            // Mistakes, for which neither program does anything.
             98 => {
                 let words =
                     self.pick(&["-D -s", "-I -p udp", "-D -t 5 -Q", "-U --label-add nope", "-D -p 999"]);
@@ -211,7 +211,7 @@ impl Names<'_> {
     }
 }
 
-/// What has to agree.
+/// What has to agree between the two.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     exit: Exit,
@@ -219,7 +219,7 @@ struct Seen {
     lines: Vec<String>,
 }
 
-/// XML of the original gives SCTP states the names of TCP's (W16).
+/// In XML the original gives SCTP states the names of TCP's (W16).
 fn known_state(line: &str) -> String {
     match (line.contains("protoname=\"sctp\""), line.split_once("<state>"), line.split_once("</state>")) {
         (true, Some((before, _)), Some((_, after))) => format!("{before}{after}"),
@@ -242,14 +242,14 @@ fn seen(output: &Output) -> Seen {
     let mut lines: Vec<String> =
         mask.apply(&output.out()).lines().map(known_state).map(|l| unmarked(&l)).collect();
     lines.sort();
-    // Ours says so when nothing was selected by (Z bare -D), and when an option was given twice.
+    // zct says when nothing was selected by (Z bare -D), and when an option was given twice.
     let err = mask.apply(&output.err());
     let ours = ["no selection was given", " given twice: using "];
     let stderr = err.lines().filter(|l| !ours.iter().any(|o| l.contains(o))).map(|l| l.to_owned() + "\n");
     Seen { exit: output.exit, stderr: stderr.collect(), lines }
 }
 
-/// Both tables with everything that a list can show.
+/// Both tables, with everything that a listing can show.
 fn tables(stages: &[Stage; 2]) -> [Vec<String>; 2] {
     let list = ["-L", "-o", "labels,extended"].map(str::to_owned);
     [0, 1].map(|i| {
@@ -280,7 +280,7 @@ fn the_same_history_leaves_the_same_table() {
         count.0 += 1;
         count.1 += u32::from(ours.exit == Exit::Code(0));
         if words[0] == "-U" && theirs.exit == ours.exit {
-            // Release 1.4.7 forgets to print some of the entries it has updated (W15).
+            // Release 1.4.7 does not print all entries that it has updated (W15).
             assert_eq!(theirs.stderr, ours.stderr, "{}", told());
             let missing = theirs.lines.iter().find(|l| !ours.lines.contains(l));
             assert_eq!(missing, None, "{}", told());
@@ -300,7 +300,7 @@ fn the_same_history_leaves_the_same_table() {
     }
 }
 
-/// `-L -o save` of each, loaded by the other, lists the same again.
+/// Each program loads what the other saved with `-L -o save`, and lists the same table again.
 #[test]
 fn saved_by_one_and_restored_by_the_other() {
     let mut rng = Rng::with_seed(number("ZCT_SEED", 1));

@@ -1,15 +1,15 @@
-//! Two nodes and what goes wrong between them.
+//! Two nodes, and what can go wrong between them.
 
 use nix::sys::signal::Signal;
 use zct_tests::cluster::{At, Cluster, Over, Settings, Which, eventually, mixture};
 
 use Which::{Original, Zctd};
 
-/// One in ten is lost, each way.
+/// Loses one datagram in ten, in each direction.
 const LOSS: &str = "add table inet bad\n\
     add chain inet bad in { type filter hook input priority 0; }\n\
     add rule inet bad in udp dport 3780 numgen random mod 10 < 1 drop\n";
-/// One in ten comes twice.
+/// Doubles one datagram in ten.
 const TWICE: &str = "add table netdev bad\n\
     add chain netdev bad in { type filter hook ingress device \"DEV\" priority 0; }\n\
     add rule netdev bad in udp dport 3780 numgen random mod 10 < 1 dup to \"DEV\"\n";
@@ -24,7 +24,7 @@ fn churn(cluster: &Cluster) {
     cluster.must(At::Here, &["-R", "-"], &mixture(3, FLOWS / 10));
 }
 
-/// Two originals were seen to miss 41 of these flows for good.
+/// Between two originals, 41 of these flows were seen to stay missing for good.
 fn lossy(here: Which, there: Which) {
     let cluster = Cluster::start(here, there, Settings::default());
     cluster.rules(LOSS);
@@ -55,7 +55,7 @@ fn what_comes_twice_counts_once() {
     cluster.agree(At::Here, "everything once, the other way");
 }
 
-/// The link is down for a while: what happened meanwhile comes when it is back.
+/// The link is down for a while; what happened meanwhile arrives once it is up again.
 #[test]
 fn a_partition_heals() {
     let cluster = Cluster::start(Zctd, Zctd, Settings::default());
@@ -73,7 +73,7 @@ fn a_partition_heals() {
     cluster.agree_on(At::Here, "after, the other way", 300);
 }
 
-/// The link that sends goes down: the other one takes over, on both nodes, and nothing is lost.
+/// The link in use for sending goes down: both nodes switch to the other one, and nothing is lost.
 fn second_link(here: Which, there: Which) {
     let settings = Settings { over: Over::TwoUdp, ..Settings::default() };
     let cluster = Cluster::start(here, there, settings);
@@ -108,7 +108,7 @@ fn a_second_link_takes_over_with_an_original() {
     second_link(Zctd, Original);
 }
 
-/// With reliable delivery and a buffer that is too small the kernel keeps what it could not deliver.
+/// With reliable delivery and too small a buffer, the kernel keeps what it could not deliver.
 #[test]
 fn reliable_events_arrive_however_small_the_buffer() {
     let general = "NetlinkEventsReliable on\nNetlinkOverrunResync off";
@@ -120,8 +120,8 @@ fn reliable_events_arrive_however_small_the_buffer() {
     assert!(cluster.log(At::Here).contains("reliable ctnetlink event delivery is ENABLED."));
 }
 
-/// A node that starts anew asks for what it has missed and tells what it has, over TCP too; there two
-/// originals were seen to lose 2,935 of 5,040 flows.
+/// A restarted node asks for what it has missed and sends what it has, over TCP too; there two originals
+/// were seen to lose 2,935 of 5,040 flows.
 fn restarts(over: Over) {
     let mut cluster = Cluster::start(Zctd, Zctd, Settings { over, ..Settings::default() });
     cluster.must(At::Here, &["-R", "-"], &mixture(1, FLOWS));
@@ -148,8 +148,8 @@ fn restarts_over_tcp() {
     restarts(Over::Tcp);
 }
 
-/// A node that comes back empty has no flows: the peer's are not kept for ever, as the original does, whose
-/// next commit brings them back to life.
+/// A node that comes back empty has no flows, so its peer drops the ones it knew of. The original keeps them
+/// forever, and its next commit brings them back to life.
 #[test]
 fn nothing_stale_survives_a_peer_that_starts_empty() {
     let mut cluster = Cluster::start(Zctd, Zctd, Settings::default());
@@ -161,7 +161,7 @@ fn nothing_stale_survives_a_peer_that_starts_empty() {
     cluster.agree_on(At::There, "nothing", 0);
 }
 
-/// Deletes after `-f internal` and those of `-F` reach the peer; with the original neither does.
+/// Deletes after `-f internal` and those of `-F` reach the peer; with the original neither do.
 #[test]
 fn deletes_reach_the_peer_whatever_was_flushed() {
     let cluster = Cluster::start(Zctd, Zctd, Settings::default());
@@ -177,7 +177,7 @@ fn deletes_reach_the_peer_whatever_was_flushed() {
     assert!(cluster.table(At::Here).is_empty());
 }
 
-/// A flood of nonsense from the peer's address: counted, and the flows still come.
+/// A flood of nonsense from the peer's address is counted, and the flows still arrive.
 #[test]
 fn nonsense_is_counted() {
     let cluster = Cluster::start(Zctd, Zctd, Settings::default());
@@ -186,7 +186,7 @@ fn nonsense_is_counted() {
         let mut rng = fastrand::Rng::with_seed(7);
         for _ in 0..20_000 {
             let bytes: Vec<u8> = (0..rng.usize(0..200)).map(|_| rng.u8(..)).collect();
-            // A refusal of one datagram says nothing.
+            // It does not matter if a single datagram is refused.
             _ = socket.send_to(&bytes, "10.9.0.1:3780");
         }
     });

@@ -1,17 +1,18 @@
-//! Two nodes, of which one or both run zctd, keep each other's flows: every mode, every kind of link.
+//! Two nodes, at least one of them running zctd, replicate each other's flows: every mode, every kind of
+//! link.
 //!
-//! `make interop` runs all combinations and prints them as a table (`ZCT_INTEROP=full`); otherwise a
-//! selection in which every mode, every link and both directions with the original occur.
+//! `make interop` (`ZCT_INTEROP=full`) runs all combinations and prints them as a table; otherwise a
+//! selection runs in which every mode, every link and both directions with the original occur.
 
 use nix::sys::signal::Signal;
 use zct_tests::cluster::{At, Cluster, Over, Settings, Which, difference, eventually, mixture};
 
-/// Flows on each side.
+/// The number of flows on each side.
 const FLOWS: usize = 200;
-/// And where all combinations are tried, over UDP with acknowledgements.
+/// The number in a full run, over UDP with acknowledgements.
 const MANY: usize = 20_000;
 
-/// A combination that is tried.
+/// A combination to be tried.
 #[derive(Clone, Copy, Debug)]
 struct Combination {
     mode: &'static str,
@@ -25,7 +26,7 @@ fn settings(mode: &'static str, over: Over) -> Settings {
     Settings { mode, mode_options, over, ..Settings::default() }
 }
 
-/// Everything that one node tells the other; what was seen to work, in order.
+/// Has one node send the other everything there is; returns what worked, in order.
 fn exchange(c: Combination, flows: usize) -> Vec<&'static str> {
     let mut done = Vec::new();
     let mut cluster = Cluster::start(c.here, c.there, settings(c.mode, c.over));
@@ -62,7 +63,7 @@ fn exchange(c: Combination, flows: usize) -> Vec<&'static str> {
         done.push("bulk");
     }
 
-    // What the other node had can go on here.
+    // After a commit, the first node's flows can go on at the other.
     let wanted = cluster.table(At::Here);
     let own = cluster.table(At::There);
     cluster.ask(At::There, &["-c"]);
@@ -72,7 +73,7 @@ fn exchange(c: Combination, flows: usize) -> Vec<&'static str> {
     });
     done.push("commit");
 
-    // The other node is lost without a word, and things happen meanwhile.
+    // The other node dies without notice, and things happen meanwhile.
     cluster.end(At::There, Signal::SIGKILL);
     cluster.must(At::Here, &["-D", "-p", "icmp"], "");
     cluster.must(At::Here, &["-R", "-"], &mixture(3, flows / 4));
@@ -149,7 +150,7 @@ fn multicast_among_ourselves() {
     tried("FTFW", Over::Multicast, Zctd, Zctd);
 }
 
-/// Every combination, as the table in the README has it.
+/// Every combination, printed as the table in README.
 #[test]
 fn all_combinations() {
     if std::env::var("ZCT_INTEROP").is_err() {

@@ -57,7 +57,7 @@ impl Room {
         self.0.values().any(|file| file.imports.iter().chain(&file.paths).any(of))
     }
 
-    /// The module of the file in which a name of `module` is defined; `None` for one of another crate.
+    /// The module of the file that defines a name of `module`; `None` if another crate does.
     fn home(&self, module: &[String], names: &[String], hops: usize) -> Option<Names> {
         let file = self.0.get(module)?;
         let Some((first, rest)) = names.split_first() else { return Some(module.to_vec()) };
@@ -83,7 +83,7 @@ impl Room {
         Some(module.to_vec())
     }
 
-    /// The same for names as they are written in a file, in modules within it.
+    /// As [`Room::home`], for names as they are written in a file or in a module inside it.
     fn resolve(&self, module: &[String], within: &[String], names: &[String], hops: usize) -> Option<Names> {
         let file = self.0.get(module)?;
         let first = names.first()?;
@@ -104,20 +104,20 @@ impl Room {
                     .imports
                     .iter()
                     .find(|i| i.called == name && i.within.is_empty() && i.names != names)?;
-                // A crate of the same name as the import: `use libc;`.
+                // A crate may have the same name as the import: `use libc;`.
                 let whole = [&import.names[..], &names[1..]].concat();
                 return self.resolve(module, within, &whole, hops - 1);
             }
             _ => return None,
         }
-        // A module within a file is in that file.
+        // A module inside a file is defined in that file.
         if here.len() > module.len() && here.starts_with(module) {
             return Some(module.to_vec());
         }
         self.home(&here, rest, hops)
     }
 
-    /// What each file imports, with the names it does so for.
+    /// The files that each file imports, and the names it imports from them.
     pub fn edges(&self) -> BTreeMap<&str, BTreeMap<&str, BTreeSet<String>>> {
         const HOPS: usize = 8;
         let mut edges: BTreeMap<&str, BTreeMap<&str, BTreeSet<String>>> = BTreeMap::new();
@@ -135,7 +135,7 @@ impl Room {
         edges
     }
 
-    /// For each file in a circle the shortest one it is in, every circle once, in words.
+    /// For each file in a circle the shortest circle it is in, described in words; no circle twice.
     pub fn circles(&self) -> BTreeMap<BTreeSet<String>, String> {
         let edges = self.edges();
         let mut circles = BTreeMap::new();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 const KEYWORDS: [&str; 11] =
     ["fn", "struct", "enum", "union", "trait", "type", "const", "static", "mod", "impl", "use"];
 
-/// Words and signs of a source, without comments, lifetimes and what is in quotes.
+/// The words and signs of a source, without comments, lifetimes and quoted text.
 fn tokens(source: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut rest = source;
@@ -71,7 +71,7 @@ fn quote_or_lifetime(text: &str) -> usize {
     inner.find(|c: char| !(c.is_alphanumeric() || c == '_')).map_or(text.len(), |at| at + 1)
 }
 
-/// Where the attribute ends that begins at `at`, and whether it makes its item one of tests.
+/// Where the attribute that begins at `at` ends, and whether it makes its item test-only.
 fn attribute(tokens: &[&str], at: usize) -> Option<(usize, bool)> {
     let open = match tokens.get(at..at + 2)? {
         ["#", "["] => at + 1,
@@ -84,7 +84,7 @@ fn attribute(tokens: &[&str], at: usize) -> Option<(usize, bool)> {
     Some((close(tokens, open), test))
 }
 
-/// The place behind what closes the bracket at `open`.
+/// The place after the bracket that closes the one at `open`.
 fn close(tokens: &[&str], open: usize) -> usize {
     let mut depth = 0usize;
     for (at, token) in tokens.iter().enumerate().skip(open) {
@@ -100,7 +100,7 @@ fn close(tokens: &[&str], open: usize) -> usize {
     tokens.len()
 }
 
-/// Where the item ends that begins at `at`: behind its body, its semicolon, or the comma of a member.
+/// Where the item that begins at `at` ends: after its body, its semicolon, or a member's comma.
 fn item_end(tokens: &[&str], at: usize) -> usize {
     let item =
         |t: &&&str| KEYWORDS.contains(*t) || matches!(**t, "unsafe" | "extern" | "async" | "macro_rules");
@@ -125,7 +125,7 @@ fn item_end(tokens: &[&str], at: usize) -> usize {
     at
 }
 
-/// Drops what is compiled for tests only; the names of modules among it go to `modules`.
+/// Drops what is compiled for tests only; the names of its modules go to `modules`.
 fn without_tests<'a>(tokens: &[&'a str], modules: &mut BTreeSet<String>) -> Vec<&'a str> {
     let mut kept = Vec::new();
     let (mut at, mut test) = (0, false);
@@ -164,7 +164,7 @@ pub(super) struct Import {
     pub(super) within: Names,
 }
 
-/// What a file says of others.
+/// What a file says about others.
 #[derive(Debug, Default)]
 pub(super) struct File {
     /// Where it is, within the room.
@@ -175,7 +175,7 @@ pub(super) struct File {
     pub(super) imports: Vec<Import>,
     pub(super) paths: Vec<Import>,
     pub(super) defines: BTreeSet<String>,
-    /// All words but those of `use` and of declarations of modules.
+    /// All words except those of `use` and of module declarations.
     pub(super) words: BTreeSet<String>,
 }
 
@@ -252,7 +252,7 @@ impl File {
     }
 }
 
-/// Adds what a `use` brings in, each with what it is called.
+/// Collects what a `use` brings in, each with its local name.
 fn use_tree(tokens: &[&str], before: &[String], leaves: &mut Vec<(Names, String)>) {
     let mut names = before.to_vec();
     let mut at = 0;
@@ -283,7 +283,7 @@ fn use_tree(tokens: &[&str], before: &[String], leaves: &mut Vec<(Names, String)
                 let called = tokens.get(at + 1).map_or("_", |t| t);
                 return leaves.push((names, called.to_owned()));
             }
-            // `x::{self}` is x.
+            // `x::{self}` means x.
             "self" if !names.is_empty() => {}
             name => names.push(name.to_owned()),
         }
