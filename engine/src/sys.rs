@@ -382,8 +382,8 @@ pub(crate) fn send_many(
         count = count.saturating_add(1);
     }
     let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _;
-    // SAFETY: the first `count` headers were just pointed at their own vector and buffer and at `addr`, all of
-    // which live over the call.
+    // SAFETY: the first `count` headers were just pointed at their own vector and buffer and at `addr`, all
+    // of which live over the call.
     let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags) };
     check(sent as isize)
 }

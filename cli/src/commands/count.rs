@@ -12,7 +12,7 @@ use zct_wire::request;
 use zct_wire::stats::GlobalStats;
 use zct_wire::text::{Out, json};
 
-/// Where the kernel tells the number without being asked by netlink, and without privilege.
+/// Where the kernel shows the number without netlink, and without privilege.
 const PROC_COUNT: &str = "/proc/sys/net/netfilter/nf_conntrack_count";
 
 #[derive(Default)]
@@ -35,7 +35,7 @@ impl Sink for Global {
     }
 }
 
-/// `-C`.
+/// `-C`: prints how many flows there are.
 pub fn flows(call: &Invocation) -> Result<(), Fail> {
     let mut sink = Global::default();
     let asked = Requests::open().and_then(|mut r| r.ask(request::stats, &mut sink));
@@ -49,7 +49,7 @@ pub fn flows(call: &Invocation) -> Result<(), Fail> {
     }
 }
 
-/// Without netlink the number comes from `/proc`; what went wrong is said all the same, with exit 1.
+/// Without netlink the number comes from `/proc`. The error is reported all the same, with exit 1.
 fn count_from_proc(call: &Invocation, error: &Error) -> Result<(), Fail> {
     let failed = operation_failed(Doing::Other, error);
     let Ok(text) = std::fs::read_to_string(PROC_COUNT) else {

@@ -11,7 +11,7 @@ use zct_wire::consts::{af, nlm_f};
 use zct_wire::request::{self, NewExpect};
 use zct_wire::tuple::{Addr, Tuple};
 
-/// `-I`, `-A`.
+/// `-I`, `-A`: creates one flow, or with `-A` updates the one that exists.
 pub fn flow(call: &Invocation, mode: Mode) -> Result<(), Fail> {
     let wanted = wanted(call, mode)?;
     let created = Requests::open().and_then(|mut r| {
@@ -41,7 +41,7 @@ pub fn flow(call: &Invocation, mode: Mode) -> Result<(), Fail> {
     Ok(())
 }
 
-/// `-I expect`.
+/// `-I expect`: creates one expectation.
 pub fn expectation(call: &Invocation) -> Result<(), Fail> {
     let args = &call.args;
     let proto = args.protocol.map(|p| p.num);
@@ -68,7 +68,7 @@ pub fn expectation(call: &Invocation) -> Result<(), Fail> {
         .map_err(|e| operation_failed(Doing::CreateExpect, &e))
 }
 
-/// The mask that a prefix length stands for: of the expected address, else of the master's.
+/// The mask given as a prefix length: that of the expected address, or else of the master's.
 fn prefix_of(args: &Args, id: Id) -> Option<Addr> {
     let (tuple, orig) = match id {
         Id::MaskSrc => (args.tuple_src, args.orig_src),

@@ -1,8 +1,8 @@
 //! `-D`: dump, select, delete each one (command-line.md §5.5).
 //!
 //! A flow is deleted by its own tuple, zone and id, taken from the dump. The kernel's filters only make the
-//! dump shorter; what comes back is always checked again, so a kernel that ignores a filter costs time and
-//! never a flow.
+//! dump shorter. Every flow that comes back is checked again, so a kernel that ignores a filter costs time
+//! but never a flow.
 
 use super::pending::Pending;
 use super::refused::{Refused, explained, summary};
@@ -33,7 +33,7 @@ pub(crate) trait Selection {
     fn plan(&self) -> (Filter, dump_plan::Plan);
     /// The number of the selection that the flow belongs to, if any.
     fn find(&self, f: &FlowView<'_>) -> Result<Option<u32>, WireError>;
-    /// The output of that selection; `None`: as the presenter was made.
+    /// The output options of that selection; `None` leaves the presenter as it was made.
     fn output(&self, index: u32) -> Option<Output>;
 }
 
@@ -44,7 +44,7 @@ pub(super) struct OneFilter {
 }
 
 impl OneFilter {
-    /// A filter that needs no plan.
+    /// A filter with the simplest plan: one dump with what every kernel can filter.
     pub(super) fn plain(filter: Filter) -> OneFilter {
         OneFilter { plan: dump_plan::Plan::plain(&filter), filter }
     }
@@ -71,12 +71,12 @@ pub(crate) struct Deleter<S> {
     outcome: Outcome,
     batch: Batch,
     pending: Pending,
-    /// Flows that the kernel did not delete although they are there; and how many of each selection.
+    /// Flows that exist but that the kernel would not delete, and how many there were of each selection.
     refused: Refused,
     refused_of: BTreeMap<u32, u64>,
-    /// What went wrong on our side.
+    /// An error of our own, not a refusal of the kernel, which ends the work.
     broken: Option<Error>,
-    /// Only show them.
+    /// Only show the flows, delete none.
     dry_run: bool,
 }
 
@@ -90,14 +90,14 @@ pub(crate) struct Deleted {
 }
 
 impl Deleted {
-    /// `N flow entries could not be deleted`, if that is so.
+    /// `N flow entries could not be deleted`, if there were any.
     pub(crate) fn refusals(&self) -> Option<String> {
         summary(self.refused.values().sum(), "deleted")
     }
 }
 
 impl<S: Selection + Send> Deleter<S> {
-    /// Without a presenter, flows are counted and not shown.
+    /// Without a presenter, flows are counted but not shown.
     pub(crate) fn new(
         name: Name,
         selection: S,
@@ -129,7 +129,7 @@ impl<S: Selection + Send> Deleter<S> {
         if self.batch.is_full() { self.settle() } else { Ok(true) }
     }
 
-    /// Sends the batch and prints what was deleted; false when it is not to go on.
+    /// Sends the batch and prints what was deleted; false when the work has to stop.
     fn settle(&mut self) -> Result<bool, Error> {
         let pending = &mut self.pending;
         self.batch.send(&mut |at, answer| {
@@ -142,7 +142,7 @@ impl<S: Selection + Send> Deleter<S> {
         let mut goes_on = true;
         self.pending.settle(|f, index, why| {
             match why {
-                // Gone meanwhile, or another flow has its tuple: nothing to delete.
+                // The flow has ended meanwhile, or another one has its tuple: nothing to delete.
                 Some(e) if e.errno() == Some(libc::ENOENT) => {}
                 Some(e) => {
                     *refused_of.entry(index).or_default() += 1;
@@ -155,11 +155,11 @@ impl<S: Selection + Send> Deleter<S> {
         Ok(goes_on)
     }
 
-    /// Deletes what is found. What has been deleted is printed, also when it ends in an error.
+    /// Deletes what is found. Flows that were deleted are printed even if an error ends the work.
     pub(crate) fn run(mut self, doing: Doing) -> Result<Deleted, Fail> {
         let (filter, plan) = self.selection.plan();
         let ended = plan.run(&filter, request::Table::Conntrack, &mut self);
-        // The last batch, unless something is wrong already.
+        // The last batch, unless something has gone wrong already.
         let settled = if self.broken.is_none() { self.settle().map(drop) } else { Ok(()) };
         if let Some(presenter) = &mut self.presenter {
             if let Err(e) = presenter.flush() {
@@ -229,7 +229,7 @@ pub(super) fn run(
     deleter.map_err(|e| operation_failed(doing, &e))?.run(doing)
 }
 
-/// `-D`.
+/// `-D`: deletes the flows that match.
 pub fn flows(call: &Invocation) -> Result<(), Fail> {
     let filter = deletion_filter(call)?;
     let presenter =
@@ -259,20 +259,21 @@ pub fn deletion_filter(call: &Invocation) -> Result<Filter, Fail> {
     Ok(filter)
 }
 
-/// True when nothing says that every flow is meant. Only as `conntrack` it comes to this point.
+/// True when every flow is selected and `--all` does not say that this is meant. Only `conntrack` gets this
+/// far: `zct` refuses such a command line.
 pub fn is_unasked(args: &Args) -> bool {
     !args.given.has(Id::All) && selection::is_everything(args)
 }
 
-/// What is said then.
+/// The warning for that.
 pub fn unasked(dry_run: bool) -> String {
     let what = if dry_run { "would be deleted" } else { "were deleted" };
     format!("no selection was given: all flows {what} (-F does this at once; zct -D asks for --all)")
 }
 
-/// Whether `-t` is compared with the time a flow has left. The original does so as soon as anything else is
-/// compared, which makes lines that it saved itself match nothing; with a complete tuple there is one flow
-/// that can be meant, and its time does not matter.
+/// True when `-t` is compared with the time a flow has left. The original does so as soon as it compares
+/// anything else, and so lines that it saved itself match nothing. A complete tuple can mean only one flow,
+/// whose time does not matter.
 fn timeout_counts(args: &Args) -> bool {
     const COMPARED: [Id; 14] = [
         Id::Src,
@@ -293,7 +294,7 @@ fn timeout_counts(args: &Args) -> bool {
     args.given.any(&COMPARED) && !is_complete(args)
 }
 
-/// True when the original direction, or the reply direction, is given to the last port.
+/// True when the original or the reply direction is given completely, ports included.
 fn is_complete(args: &Args) -> bool {
     let Some(protocol) = args.protocol else { return false };
     let has = |ids: [Id; 2]| ids.iter().all(|id| args.given.has(*id));
@@ -324,7 +325,7 @@ pub fn expectation(call: &Invocation) -> Result<(), Fail> {
             r.ask(|buf, seq| request::delete_expect(buf, seq, nlm_f::ACK, &key), &mut super::Silent)
         })
         .map_err(|e| operation_failed(Doing::Other, &e))?;
-    // Success looks like this in the original, exit code included, and scripts have learnt it.
+    // This is how success looks in the original, exit code included, and scripts rely on it.
     call.name.say(b"0 expectations have been shown.");
     Err(Fail::silent())
 }

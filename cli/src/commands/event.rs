@@ -25,16 +25,16 @@ use zct_wire::text::EventTime;
 const EVENTS: Token = Token(0);
 const SIGNALS: Token = Token(1);
 const BURST: Token = Token(2);
-/// Receive calls a turn, of up to 64 events each; then signals are looked at.
+/// Receive calls per turn, of up to 64 events each. Signals are looked at after that.
 const BUDGET: u32 = 64;
-/// Events that should fit the receive buffer when nothing is said.
+/// Events that should fit the receive buffer when `-b` is not given.
 const BURST_EVENTS: usize = 100_000;
-/// What one event takes of it, however long it is (ctnetlink.md §5.6).
+/// The room one event takes in it, however long it is (ctnetlink.md §5.6).
 const EVENT_BYTES: usize = 1280;
-/// Losses closer together than this are one burst.
+/// Losses that are closer together than this belong to one burst.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Which events.
+/// What the events are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// Of flows.
@@ -51,18 +51,18 @@ struct Printed {
     programs: Programs,
     outcome: Outcome,
     loss: Loss,
-    /// It has been said that `-c` selects nothing.
+    /// True once the user has been told that `-c` selects nothing.
     told: bool,
 }
 
-/// What the kernel had to drop, in all and in the burst that is going on.
+/// What the kernel had to drop, in total and in the current burst.
 #[derive(Default)]
 struct Loss {
     total: u64,
     burst: u64,
-    /// The burst as it was when the timer was set.
+    /// The size of the burst when the timer was set.
     seen: u64,
-    /// A burst began or grew, and nobody has looked yet.
+    /// True when a burst has begun or grown since the last look.
     news: bool,
     damaged: Option<WireError>,
 }
@@ -87,7 +87,7 @@ impl Printed {
         Ok(self.presenter.expect(&e, Some(&what)))
     }
 
-    /// Makes what has been printed appear.
+    /// Writes out what has been printed so far; false when the output no longer works.
     fn flush(&mut self) -> bool {
         let flushed = self.presenter.flush();
         flushed.map_err(|e| self.outcome.note(Err(PrintError::Io(e)))).is_ok()
@@ -150,7 +150,7 @@ struct Listener {
     events: Subscription,
     signals: Signals,
     sink: Printed,
-    /// Unless the receive buffer is too small to rest.
+    /// `None` when the receive buffer is too small to rest.
     pace: Option<Pace>,
     /// True between the first loss of a burst and the first quiet second after it.
     in_burst: bool,
@@ -166,7 +166,7 @@ impl Listener {
         Ok((turn, ControlFlow::Continue(())))
     }
 
-    /// Says that events are being lost, once a burst.
+    /// Warns that events are being lost, once per burst.
     fn warn_of_losses(&mut self, reactor: &mut Reactor) {
         if !std::mem::take(&mut self.sink.loss.news) || self.in_burst {
             return;
@@ -187,9 +187,9 @@ impl Listener {
         self.in_burst = false;
     }
 
-    /// After a signal: no new events, everything that is queued, the end of the document.
+    /// After a signal: takes no new events, prints those that are queued, and ends the document.
     fn finish(&mut self) -> Result<(), Error> {
-        // A second signal does not wait for a slow reader of our output.
+        // A second signal ends the program at once, even if the reader of our output is slow.
         self.signals.release()?;
         self.events.leave()?;
         loop {
@@ -220,7 +220,7 @@ impl Handler for Listener {
             reactor.stop();
         } else if let (Turn::Drained, Some(pace)) = (turn, &mut self.pace) {
             if let Some(rest) = pace.rest(self.events.received(), Instant::now()) {
-                // Signals can wait that long as well.
+                // Signals can wait this long too.
                 std::thread::sleep(rest);
             }
         }
@@ -251,7 +251,7 @@ pub fn listen(call: &Invocation, subject: Subject) -> Result<(), Fail> {
         |socket| {
             match args.buffer_size {
                 Some(bytes) => buffer = Some(socket.set_receive_buffer(bytes)?),
-                // What the kernel grants is enough to go on with.
+                // Whatever the kernel grants is good enough.
                 None => _ = socket.set_receive_buffer(default_buffer()),
             }
             program.as_deref().map_or(Ok(()), |program| socket.attach_filter(program))
@@ -299,7 +299,7 @@ fn run(listener: &mut Listener) -> Result<(), Error> {
     listener.finish()
 }
 
-/// Half of what a burst of events needs, since the kernel doubles it; but no more than half of 1/64 of the
+/// Half of what a burst of events needs, because the kernel doubles it, but at most half of 1/64 of the
 /// machine's memory, which matters on small routers.
 fn default_buffer() -> usize {
     let kib = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
@@ -310,7 +310,7 @@ fn default_buffer() -> usize {
     (BURST_EVENTS * EVENT_BYTES).min(share) / 2
 }
 
-/// The multicast groups to join: only those asked for, since each costs the kernel time for every flow.
+/// The multicast groups to join: only those asked for, because each costs the kernel time for every flow.
 fn groups(call: &Invocation, subject: Subject) -> Vec<u32> {
     if subject == Subject::Expectations {
         return vec![
@@ -323,7 +323,7 @@ fn groups(call: &Invocation, subject: Subject) -> Vec<u32> {
     (nfnlgrp::CONNTRACK_NEW..=nfnlgrp::CONNTRACK_DESTROY).filter(|group| mask >> group & 1 == 1).collect()
 }
 
-/// The words of the original for a socket that cannot be had, and what is missing.
+/// The original's words for a socket that cannot be opened, and what is missing.
 fn not_opened(subject: Subject, error: &Error) -> Fail {
     let Error::Sys { op, source } = error else { return operation_failed(Doing::Other, error) };
     let errno = source.raw_os_error().unwrap_or(0);

@@ -1,9 +1,9 @@
-//! `-A` of a flow that exists already: what is different is changed, the rest is left as it is, and what cannot
-//! be changed is said with both values.
+//! `-A` of a flow that already exists: what differs is changed, the rest is left as it is, and what cannot
+//! be changed is reported with both values.
 //!
-//! The kernel's own update (ctnetlink.md §7) takes no line that was saved from the flow itself: it refuses
-//! NAT attributes even when they say what is there, status bits that are set and not named, and a timeout
-//! where it is fixed. So the flow is looked at first, and asked is only what it lacks.
+//! The kernel's own update (ctnetlink.md §7) refuses even a line that was saved from the flow itself: it
+//! takes no NAT attributes even if they agree with the flow, no status that leaves out a bit that is set,
+//! and no timeout where it is fixed. So the flow is looked up first, and only what it lacks is asked for.
 
 use super::wanted::{FLAGS, Mode, Reply, Wanted, endpoint};
 use crate::fail::Fail;
@@ -19,33 +19,33 @@ use zct_wire::tuple::{Addr, Addressed, Tuple};
 
 /// Room for the answers to a batch of requests for flows: each takes up to a page and more.
 const ANSWERS_BYTES: usize = 1 << 20;
-/// How often a flow that comes and goes meanwhile is looked for.
+/// How many times to look for a flow that comes and goes meanwhile.
 const ROUNDS: usize = 3;
 
 /// What became of a line of `-A`.
 #[derive(Debug)]
 pub(crate) enum Added {
-    /// The flow is as the line says, but for these.
+    /// The flow is as the line says, with these exceptions.
     Done(Short),
-    /// It is not, and why.
+    /// The flow is not as the line says, for this reason.
     Refused(Fail),
 }
 
-/// What the kernel cannot do for a flow, which is otherwise as the line says.
+/// What the kernel cannot do for a flow that is otherwise as the line says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Short {
-    /// It is without the EXPECTED that was asked for.
+    /// It lacks the EXPECTED that was asked for.
     pub(crate) expected: bool,
-    /// It keeps the timeout it has, which is fixed; the flag says that it was to be.
+    /// It keeps the timeout it has, which is fixed.
     pub(crate) timeout: Option<Fixed>,
 }
 
-/// What a line says about a timeout that is fixed.
+/// What a line says about a flow whose timeout is fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fixed {
-    /// That it is: what was saved had another time left, no more.
+    /// That it is fixed: the line merely has another value.
     Asked,
-    /// That it is not. The kernel does not take the bit back.
+    /// Nothing about it being fixed. The kernel does not clear that bit.
     Unasked,
 }
 
@@ -54,9 +54,9 @@ pub(crate) enum Fixed {
 pub(crate) enum Found {
     /// There is none.
     Nothing,
-    /// There is, and this has to be sent to make it what the line says; nothing when it is so already.
+    /// The flow, and the request that makes it what the line says; `None` when it is so already.
     Flow(Option<Box<NewFlow<'static>>>, Short),
-    /// Its place is taken by another, as the failure says.
+    /// Another flow has its place, which the failure names.
     Other(Fail),
     /// It cannot be made what the line says.
     Refused(Fail),
@@ -66,11 +66,11 @@ pub(crate) enum Found {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
     Orig,
-    /// With zones of one direction, the original one of a flow may be the reply direction of another too.
+    /// With zones of a single direction, a flow's original tuple may also be the reply tuple of another.
     Reply,
 }
 
-/// What a line changes of the flow that was found for it.
+/// What a line changes in the flow that was found for it.
 fn compare(wanted: &Wanted, f: &FlowView<'_>, by: By) -> Result<Found, WireError> {
     let (Some(orig), Some(reply)) = (f.orig()?, f.reply()?) else {
         return Ok(Found::Flow(None, Short::default()));
@@ -86,7 +86,7 @@ fn compare(wanted: &Wanted, f: &FlowView<'_>, by: By) -> Result<Found, WireError
     let mut new = NewFlow { family: f.family(), zone: f.zone()?, ..NewFlow::default() };
     (new.orig, new.reply) = key;
     let (old, left) = (f.status()?.unwrap_or(0), f.timeout_s()?);
-    // Bits are set, and stay set: the kernel takes none back.
+    // Bits can only be added: the kernel clears none.
     new.status = asked.status.map(|s| s | old).filter(|s| *s != old);
     let mut short = Short { expected: wanted.unexpected && old & ips::EXPECTED == 0, timeout: None };
     new.timeout_s = asked.timeout_s.filter(|t| left != Some(*t));
@@ -111,7 +111,7 @@ fn compare(wanted: &Wanted, f: &FlowView<'_>, by: By) -> Result<Found, WireError
     Ok(Found::Flow(changed.then(|| Box::new(new)), short))
 }
 
-/// Whether the protocol's part of the flow is another one.
+/// True when the line asks for another protocol state than the flow has.
 fn differs(asked: &ProtoInfo, have: Option<ProtoInfo>) -> bool {
     match (asked, have) {
         (ProtoInfo::Sctp(asked), Some(ProtoInfo::Sctp(have))) => {
@@ -125,7 +125,7 @@ fn differs(asked: &ProtoInfo, have: Option<ProtoInfo>) -> bool {
     }
 }
 
-/// The state alone for TCP: the windows of a flow that exists are known.
+/// The state alone for TCP: the kernel knows the windows of a flow that exists.
 fn without_window(info: ProtoInfo) -> ProtoInfo {
     match info {
         ProtoInfo::Tcp(tcp) => ProtoInfo::Tcp(TcpInfo { state: tcp.state, ..TcpInfo::default() }),
@@ -138,7 +138,8 @@ fn has_labels(f: &FlowView<'_>, bits: &[u8; 16]) -> bool {
     bits.iter().enumerate().all(|(i, b)| have.get(i).copied().unwrap_or(0) & b == *b)
 }
 
-/// The kernel finds a flow by either of its directions.
+/// The failure if the flow that was found is another one: the kernel finds a flow by either of its
+/// directions.
 fn other_flow(asked: &Tuple, have: &Tuple) -> Option<Fail> {
     let same = |a: Option<u16>, b: Option<u16>| a.is_none() || a == b;
     let is_it = asked.src == have.src
@@ -154,7 +155,7 @@ fn other_flow(asked: &Tuple, have: &Tuple) -> Option<Fail> {
     })
 }
 
-/// What the reply direction is and was asked to be, if that is not the same.
+/// The failure if the reply direction is not what the line asks for, with both.
 fn other_reply(asked: &Reply, orig: &Tuple, reply: &Tuple) -> Option<Fail> {
     let sides = [
         ("source", asked.dst, (reply.dst, reply.dst_port), (orig.src, orig.src_port)),
@@ -188,10 +189,10 @@ fn fixed(left: u32, asked: u32) -> Fail {
     ))
 }
 
-/// Adds flows of which the kernel says that they exist.
+/// Handles lines of `-A` whose flows already exist, as the kernel says.
 ///
 /// # Allocation
-/// Buffers for two batches, made once.
+/// The buffers of two batches are allocated once.
 pub(crate) struct Adder {
     gets: Batch,
     changes: Batch,
@@ -202,7 +203,7 @@ pub(crate) struct Adder {
 impl Adder {
     pub(crate) fn open() -> Result<Adder, Error> {
         let gets = Batch::open()?;
-        // Without the privilege it gets what is allowed, which is enough for smaller batches' answers.
+        // Without privilege it gets what is allowed, which is enough for the answers to smaller batches.
         _ = gets.socket().set_receive_buffer(ANSWERS_BYTES);
         Ok(Adder { gets, changes: Batch::open()?, owners: Vec::new() })
     }
@@ -230,7 +231,7 @@ impl Adder {
     /// Looks for the flows of at most [`BATCH_MAX`] lines.
     pub(crate) fn find(&mut self, lines: &[&Wanted]) -> Result<Vec<Found>, Error> {
         for line in lines {
-            // What finds it is the tuple of the request that would create it.
+            // The flow is found by the tuple of the request that would create it.
             let orig = Addressed::try_from(&line.flow.orig.unwrap_or_default())?;
             self.gets.add(|buf, seq| request::find(buf, seq, &orig, line.flow.zone))?;
         }
@@ -245,7 +246,7 @@ impl Adder {
         }
         self.gets.send(&mut |at, answer| {
             match judged(lines[others[at]], answer, By::Reply) {
-                // What was found first stands in the way.
+                // Whatever was found first is in the way.
                 Found::Nothing | Found::Other(_) => {}
                 it => found[others[at]] = it,
             }
@@ -264,7 +265,7 @@ impl Adder {
                         self.change(*i, 0, &new, work)?;
                     }
                 }
-                // It ended since, or it is not this tuple that exists but the one of the answers.
+                // The flow has ended meanwhile, or only its reply tuple exists.
                 Found::Nothing => {
                     let line = work.lines[*i];
                     let short = Short { expected: line.unexpected, timeout: None };
@@ -296,7 +297,7 @@ impl Adder {
         let owners = &self.owners;
         let sent = self.changes.send(&mut |at, answer| {
             let (Answer::Refused(e), i) = (answer, owners[at]) else { return };
-            // The flow has ended, another has begun, or this one has got another status: look again.
+            // The flow has ended, another has begun, or its status has changed: look again.
             let moved = [libc::ENOENT, libc::EEXIST, libc::EPERM, libc::EBUSY];
             let again = e.errno().is_some_and(|e| moved.contains(&e)) && !work.last;
             work.added[i] = if again { None } else { Some(Added::Refused(failed(work.lines[i], &e))) };
@@ -306,15 +307,15 @@ impl Adder {
     }
 }
 
-/// Lines and what has become of them so far.
+/// The lines, and what has become of each so far.
 struct Work<'a> {
     lines: &'a [&'a Wanted],
     added: Vec<Option<Added>>,
-    /// In the last round a refusal is final.
+    /// True in the last round, in which a refusal is final.
     last: bool,
 }
 
-/// What an answer says of the flow of a line.
+/// What an answer says about the flow of a line.
 fn judged(wanted: &Wanted, answer: Answer<'_>, by: By) -> Found {
     match answer {
         Answer::Message(msg) => FlowView::index(msg)
@@ -325,7 +326,7 @@ fn judged(wanted: &Wanted, answer: Answer<'_>, by: By) -> Found {
     }
 }
 
-/// A refusal to change what is there, in the user's words.
+/// A refusal to change an existing flow, in the user's terms.
 fn failed(wanted: &Wanted, error: &Error) -> Fail {
     let fail = wanted.refused(Mode::Add, error);
     let why: &[u8] = match error.errno() {
@@ -336,7 +337,7 @@ fn failed(wanted: &Wanted, error: &Error) -> Fail {
 }
 
 impl Short {
-    /// What is said of so many flows that came out short.
+    /// The warnings for flows that lack something, given how many there are of each sort.
     pub(crate) fn warnings(expected: u64, timeout: u64) -> Vec<String> {
         let of =
             |count: u64, what: &str| (count > 0).then(|| format!("WARNING: {count} flow entries {what}"));

@@ -10,16 +10,16 @@ use crate::output::{Document, Presenter};
 use zct_engine::Requests;
 use zct_wire::request;
 
-/// `-F`, `-F expect`. The line comes when it is true: the original prints it before it knows. Returns how many
-/// flows were deleted, or would be, where that is known.
+/// `-F`, `-F expect`. Reports the flush once it has succeeded, whereas the original does so before it knows.
+/// Returns how many flows were deleted, or would be, where that is known.
 pub fn table(call: &Invocation, table: Table) -> Result<u64, Fail> {
     let expect = table == Table::Expect;
     if call.args.given.has(Id::DryRun) && !expect {
         return dry_run(call);
     }
     let count = match call.args.family {
-        // Kernels before 5.3 ignore the family of a flush, and later ones too unless asked in a way that
-        // the older ones take for a plain flush. So the flows of one family are deleted one by one.
+        // Kernels before 5.3 ignore the family of a flush, and later ones honour it only in a request that
+        // older ones take for a plain flush. So the flows of one family are deleted one by one.
         Some(family) if !expect => {
             let filter = Filter { family: Some(family), ..Filter::default() };
             let deleted = delete::run(call.name, OneFilter::plain(filter), None, false, Doing::Other)?;

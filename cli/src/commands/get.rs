@@ -26,7 +26,7 @@ fn tuple(args: &Args, src: Option<Addr>, dst: Option<Addr>, ports: Ports) -> Tup
         proto: args.protocol.map(|p| p.num),
         src_port: ports.src,
         dst_port: ports.dst,
-        // The kernel wants all three or none.
+        // The kernel requires all three ICMP members or none.
         icmp_id: args.icmp_id.or(args.icmp_type.map(|_| 0)),
         icmp_type: args.icmp_type,
         icmp_code: args.icmp_code,
@@ -34,11 +34,11 @@ fn tuple(args: &Args, src: Option<Addr>, dst: Option<Addr>, ports: Ports) -> Tup
     }
 }
 
-/// `-G`.
+/// `-G`: prints the one flow with this tuple.
 pub fn flow(call: &Invocation) -> Result<(), Fail> {
     let orig = orig_tuple(&call.args);
     if orig.src.is_none() || orig.dst.is_none() {
-        // The original cannot ask by the reply tuple, and its scripts know this answer.
+        // The original cannot ask by the reply tuple, and scripts know this answer.
         let refused = Error::Refused { errno: libc::EINVAL, hint: None };
         return Err(operation_failed(Doing::Get, &refused));
     }

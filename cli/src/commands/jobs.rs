@@ -1,8 +1,8 @@
 //! `-L --jobs N`: the table in parts, several at a time.
 //!
-//! Dumps of different sockets run at the same time; what costs is that each walks all buckets
-//! (ctnetlink.md §6.4). So there are few parts, and they should be of equal size: which ones is decided
-//! by a sample of the table, whose order is that of a hash.
+//! Dumps on different sockets run at the same time, but each of them walks all buckets (ctnetlink.md §6.4).
+//! So there should be few parts, of equal size. A sample of the table decides on them; the table is in the
+//! order of a hash, so the first flows are a fair sample.
 
 use super::shown::Flows;
 use super::{Invocation, Outcome, output_failed};
@@ -60,7 +60,7 @@ fn parts(filter: &Filter, jobs: usize, sample: &Sample) -> Vec<DumpFilter> {
         None => vec![af::INET, af::INET6],
     };
     let by_family = families.iter().map(|family| DumpFilter { family: *family, ..plain });
-    // A status that is asked for already cannot be divided.
+    // The kernel takes one filter on the status: if the selection uses it, the parts cannot.
     let enough = jobs <= families.len() && sample.is_even();
     if enough || plain.status.is_some() {
         return by_family.collect();
@@ -71,7 +71,7 @@ fn parts(filter: &Filter, jobs: usize, sample: &Sample) -> Vec<DumpFilter> {
         .collect()
 }
 
-/// Standard output for several threads: whole lines, since that is what is written at a time.
+/// Standard output for several threads. Lines stay whole, because each write has only whole lines.
 #[derive(Clone)]
 struct Shared(Arc<Mutex<File>>);
 
@@ -86,7 +86,7 @@ impl Write for Shared {
     }
 }
 
-/// Lists in parts.
+/// Lists the table in parts, each on a thread of its own.
 pub(super) fn flows(call: &Invocation, filter: Filter) -> Result<(), Fail> {
     let failed = |e: &Error| operation_failed(Doing::List, e);
     let mut sample = Sample::default();
@@ -114,7 +114,7 @@ pub(super) fn flows(call: &Invocation, filter: Filter) -> Result<(), Fail> {
     let done: Vec<_> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..call.args.jobs.min(4)).map(|_| scope.spawn(work)).collect();
         let join = |w: std::thread::ScopedJoinHandle<'_, _>| {
-            // A panic goes on here.
+            // A panic in a worker continues in this thread.
             w.join().unwrap_or_else(|p| std::panic::resume_unwind(p))
         };
         workers.into_iter().map(join).collect()

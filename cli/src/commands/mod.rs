@@ -1,4 +1,4 @@
-//! What each command does; one file a command.
+//! What each command does; one file per command.
 
 pub mod count;
 pub mod create;
@@ -29,17 +29,17 @@ use std::sync::Arc;
 use zct_engine::{Lost, Sink, errno_text};
 use zct_wire::header::CtMsg;
 
-/// Said where `-c` was given and no flow has what it asks for.
+/// The warning where `-c` was given and no flow had a security mark.
 const NO_SECMARKS: &[u8] = b"WARNING: --secmark selected nothing: this kernel reports no security marks";
 
 /// A checked command line, ready to be carried out.
 #[derive(Debug)]
 pub struct Invocation {
-    /// What the program was called as.
+    /// The name by which the program was called.
     pub name: Name,
     /// The options.
     pub args: Args,
-    /// The label file, when an option made us read it; without a name if that failed.
+    /// The label file, if an option needs it; it has no names if reading it failed.
     pub labels: Option<Arc<LabelMap>>,
     /// The bits of `-l` and `! -l`.
     pub label_bits: Labels,
@@ -51,7 +51,7 @@ impl Invocation {
         args.needs_labels().then(|| Arc::new(LabelMap::load(args.labelmap.as_deref())))
     }
 
-    /// Looks up the names of labels in what was loaded.
+    /// Completes a command line by looking up the bits of its labels in the file that was loaded.
     pub fn new(name: Name, args: Args, labels: Option<Arc<LabelMap>>) -> Result<Invocation, Fail> {
         let bits = |names: &[Vec<u8>]| label::bits(labels.as_deref(), names);
         let label_bits = Labels { set: bits(&args.labels)?, clear: bits(&args.labels_not)? };
@@ -62,12 +62,12 @@ impl Invocation {
     }
 }
 
-/// What the kernel is to be asked for, as the options have it.
+/// The dumps to ask the kernel for, as the options say.
 fn plan(args: &Args, filter: &Filter) -> Plan {
     Plan::new(filter, args.kernel_filter, TableSize::read, dump_plan::has_tuple_filter)
 }
 
-/// `--explain`: the plan in words. True when that was asked for, and nothing is to be done.
+/// `--explain`: prints the plan in words. True when it was given, and nothing else is to be done.
 fn explained(args: &Args, filter: &Filter) -> Result<bool, Fail> {
     if !args.given.has(Id::Explain) {
         return Ok(false);
@@ -78,7 +78,7 @@ fn explained(args: &Args, filter: &Filter) -> Result<bool, Fail> {
     Ok(true)
 }
 
-/// For requests that are answered by nothing but an acknowledgement.
+/// The sink for requests that are answered by an acknowledgement only.
 pub(crate) struct Silent;
 
 impl Sink for Silent {
@@ -96,7 +96,7 @@ pub struct Outcome {
     pub shown: u64,
     /// The first thing that was lost.
     lost: Option<Lost>,
-    /// Why the output failed; nothing more is printed then.
+    /// Why the output failed, after which nothing more is printed.
     output: Option<io::Error>,
 }
 
@@ -116,16 +116,16 @@ impl Outcome {
         self.lost.get_or_insert(why);
     }
 
-    /// Adds what happened in another part of the table.
+    /// Adds the outcome of another part of the table.
     fn add(&mut self, other: Outcome) {
         self.shown += other.shown;
         self.lost = self.lost.or(other.lost);
         self.output = self.output.take().or(other.output);
     }
 
-    /// A failed output or an incomplete answer as a failure.
+    /// The number of entries shown, or a failure if the output failed or the answer was incomplete.
     ///
-    /// A list that is not complete must not look like one: it is said, and the exit code is 1.
+    /// An incomplete list must not look complete: the user is told, and the exit code is 1.
     pub fn check(self) -> Result<u64, Fail> {
         if let Some(e) = self.output {
             return Err(output_failed(&e));

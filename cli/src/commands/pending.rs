@@ -1,4 +1,4 @@
-//! Dumped flows whose requests are on the way: printed when the kernel has said yes.
+//! Dumped flows whose requests are under way: they are printed once the kernel has agreed.
 
 use zct_engine::Error;
 use zct_wire::WireError;
@@ -12,7 +12,7 @@ use zct_wire::header::{CtMsg, Frames};
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     bytes: Vec<u8>,
-    /// Of each flow: what it was kept for, and why its request was refused.
+    /// For each flow, what it was kept for, and why its request was refused, if it was.
     entries: Vec<(u32, Option<Error>)>,
 }
 
@@ -20,7 +20,7 @@ impl Pending {
     /// Keeps a copy of the flow, with a number that comes back with it.
     pub(super) fn push(&mut self, f: &FlowView<'_>, tag: u32) {
         self.bytes.extend_from_slice(f.msg().bytes);
-        // Messages start at multiples of four.
+        // Netlink messages start at multiples of four.
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
         self.entries.push((tag, None));
     }
@@ -33,7 +33,7 @@ impl Pending {
     }
 
     /// Hands every flow to `take`, in order, with what it was kept for and why its request was refused, and
-    /// forgets all of them. Stops when `take` says no.
+    /// forgets all of them. Stops when `take` returns false.
     pub(super) fn settle(
         &mut self,
         mut take: impl FnMut(&FlowView<'_>, u32, Option<Error>) -> bool,

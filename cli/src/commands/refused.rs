@@ -1,17 +1,17 @@
-//! Entries of a bulk change that the kernel refused: the others are changed all the same, the first few are
-//! named with the reason, and all are counted.
+//! Entries of a bulk change that the kernel refused. The others are changed all the same; the first few
+//! refused ones are named with the reason, and all are counted.
 
 use crate::fail::{Doing, Name, errno_words};
 use zct_engine::{Error, SystemZone};
 use zct_wire::flow::FlowView;
 use zct_wire::text::{Out, Style, TextContext, line};
 
-/// How many are named. A table may have a million of the same kind.
+/// How many are named: a table may have a million of them.
 const NAMED: u64 = 10;
-/// The longest line that names one; what is longer is cut.
+/// The longest line that names one; a longer one is cut.
 const LINE_MAX: usize = 1024;
 
-/// Names and counts them.
+/// Names the first refused entries and counts all.
 #[derive(Debug)]
 pub(super) struct Refused {
     name: Name,
@@ -23,7 +23,7 @@ impl Refused {
         Refused { name, count: 0 }
     }
 
-    /// Says why this flow was refused.
+    /// Counts this flow, and says why it was refused if it is among the first.
     pub(super) fn note(&mut self, f: &FlowView<'_>, why: &str) {
         self.count += 1;
         if self.count <= NAMED {
@@ -44,12 +44,12 @@ fn shown(f: &FlowView<'_>) -> String {
     let mut buf = [0; LINE_MAX];
     let mut out = Out::new(&mut buf);
     let context = TextContext { now_s: 0, zone: &SystemZone::default(), labels: None };
-    // What cannot be read is not shown; what could be is.
+    // If a member cannot be read, the line shows what comes before it.
     _ = line::flow(&mut out, f, &Style::default(), &context);
     String::from_utf8_lossy(out.written()).into_owned()
 }
 
-/// A refusal in the words of its errno, with what they mean here behind them.
+/// A refusal in the words of its errno, followed by what they mean here.
 pub(super) fn explained(doing: Doing, error: &Error, meaning: Option<&str>) -> String {
     let words = error.errno().map_or_else(|| error.to_string(), |errno| errno_words(doing, errno));
     meaning.map_or(words.clone(), |m| format!("{words} ({m})"))

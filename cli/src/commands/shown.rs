@@ -18,7 +18,7 @@ pub(super) struct Flows {
     pub(super) filter: Filter,
     pub(super) presenter: Presenter,
     pub(super) outcome: Outcome,
-    /// Whether any flow carried a security mark that could be compared.
+    /// True when any flow carried a security mark to compare.
     pub(super) secmark_seen: bool,
 }
 
@@ -35,7 +35,7 @@ impl Flows {
         Flows { filter, presenter, outcome: Outcome::default(), secmark_seen: false }
     }
 
-    /// Writes what is left, with the end of the document if it has one.
+    /// Writes what is left in the buffer, and the end of the document if `footer`.
     pub(super) fn finish(&mut self, footer: bool) {
         if footer {
             if let Err(e) = self.presenter.close() {

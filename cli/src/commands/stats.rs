@@ -1,4 +1,4 @@
-//! `-S`: the kernel's counters, one line a CPU.
+//! `-S`: the kernel's counters, one line per CPU.
 
 use super::{Invocation, output_failed};
 use crate::fail::{Doing, Fail, operation_failed};
@@ -11,7 +11,7 @@ use zct_wire::request;
 use zct_wire::stats::CpuStats;
 use zct_wire::text::stats::{self, Counters};
 
-/// Where the kernel tells its counters without being asked by netlink.
+/// Where the kernel shows its counters without netlink.
 const PROC_STATS: &str = "/proc/net/stat/nf_conntrack";
 
 struct Lines {
@@ -67,12 +67,12 @@ pub fn show(call: &Invocation, which: Counters) -> Result<(), Fail> {
     }
 }
 
-/// Without netlink the counters come from `/proc`, those of flows and of expectations in one table; what went
-/// wrong is said all the same, with exit 1.
+/// Without netlink the counters come from `/proc`, those of flows and of expectations in one table. The
+/// error is reported all the same, with exit 1.
 fn stats_from_proc(which: Counters, json: bool, error: &Error) -> Result<(), Fail> {
     let doing = if which == Counters::Flows { Doing::Other } else { Doing::Statistics };
     let failed = operation_failed(doing, error);
-    // There is no JSON of what the names in /proc may mean.
+    // No JSON here, because it is not certain what the names in /proc mean.
     if !json {
         let Ok(text) = std::fs::read_to_string(PROC_STATS) else {
             return Err(Fail::runtime("Can't open /proc interface"));
@@ -85,8 +85,8 @@ fn stats_from_proc(which: Counters, json: bool, error: &Error) -> Result<(), Fai
     Err(failed)
 }
 
-/// The table of `/proc` in the form of our lines: a header of names, then a row of hexadecimal numbers a
-/// CPU.
+/// Turns the table of `/proc` into our lines. It has a header of names, then a row of hexadecimal numbers
+/// per CPU.
 fn proc_lines(text: &str) -> String {
     let mut rows = text.lines();
     let names: Vec<&str> = rows.next().unwrap_or_default().split_ascii_whitespace().collect();

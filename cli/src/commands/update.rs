@@ -1,4 +1,4 @@
-//! `-U`: dump, select, change what is different (command-line.md §5.6).
+//! `-U`: dump, select, change what differs (command-line.md §5.6).
 
 use super::pending::Pending;
 use super::refused::{self, Refused, explained, summary};
@@ -23,7 +23,7 @@ use zct_wire::text::save::Verb;
 /// Room for the answers to a batch of requests for flows: each takes up to a page and more.
 const ANSWERS_BYTES: usize = 1 << 20;
 
-/// What to write, as the options said it.
+/// What to change, as the options say.
 #[derive(Clone, Debug, Default)]
 struct Change {
     mark: Option<Masked>,
@@ -33,7 +33,7 @@ struct Change {
     state: Option<u8>,
     vtag: [Option<u32>; 2],
     label_add: Vec<u16>,
-    /// `None`: leave them; an empty list: clear all.
+    /// `None` leaves the labels alone; an empty list clears all.
     label_del: Option<Vec<u16>>,
 }
 
@@ -52,7 +52,7 @@ impl Change {
         })
     }
 
-    /// The request that makes the flow what it should be; `None` when it is so already.
+    /// The request that makes the flow what it should be; `None` when nothing differs.
     fn request(&self, f: &FlowView<'_>) -> Result<Option<NewFlow<'static>>, Error> {
         let mut changed = false;
         let orig = f.orig()?;
@@ -81,7 +81,7 @@ impl Change {
         Ok(changed.then_some(new))
     }
 
-    /// What the kernel will say no to, for a dry run.
+    /// The refusal to expect from the kernel, for a dry run.
     fn foreseen(&self, f: &FlowView<'_>) -> Result<Option<Error>, Error> {
         let old = f.status()?.unwrap_or(0);
         let errno = if self.timeout_s.is_some() && old & ips::FIXED_TIMEOUT != 0 {
@@ -94,7 +94,7 @@ impl Change {
         Ok(Some(Error::Refused { errno, hint: None }))
     }
 
-    /// Why the kernel refused to change this flow, in the words of who asked for it.
+    /// Why the kernel refused to change this flow, in the user's terms.
     fn why(&self, f: &FlowView<'_>, error: &Error) -> String {
         let old = f.status().ok().flatten().unwrap_or(0);
         let proto = f.orig().ok().flatten().and_then(|t| t.proto);
@@ -132,7 +132,7 @@ impl Change {
     }
 
     /// The labels to set and those to replace, so that the kernel leaves all others as they are by then.
-    /// Whoever has labels has them written even when nothing changes: the original counts such flows too.
+    /// They are written even if nothing changes, because the original counts such flows too.
     fn labels(&self, f: &FlowView<'_>) -> Option<([u8; 16], [u8; 16])> {
         match &self.label_del {
             Some(_) if f.labels().is_none() => None,
@@ -153,7 +153,7 @@ struct Updater {
     gets: Batch,
     pending: Pending,
     refused: Refused,
-    /// What went wrong on our side.
+    /// An error of our own, not a refusal of the kernel, which ends the work.
     broken: Option<Error>,
     dry_run: bool,
 }
@@ -173,14 +173,14 @@ impl Updater {
             let printed = self.presenter.flow(&f, Verb::Add);
             return Ok(self.outcome.note(printed));
         }
-        // Nothing is asked of the kernel about a flow without a tuple.
+        // No request is made about a flow without a complete tuple.
         f.key()?;
         self.updates.add(|buf, seq| request::new_flow(buf, seq, 0, &new))?;
         self.pending.push(&f, 0);
         if self.updates.is_full() { self.settle() } else { Ok(true) }
     }
 
-    /// Sends the updates, then asks for what has become of the flows and prints it.
+    /// Sends the updates, then asks for the flows again and prints what has become of them.
     fn settle(&mut self) -> Result<bool, Error> {
         let pending = &mut self.pending;
         self.updates.send(&mut |index, answer| {
@@ -190,13 +190,13 @@ impl Updater {
         })?;
         let change = &self.change;
         let labels = change.label_del.is_some() || !change.label_add.is_empty();
-        // With -t 0 the flow has ended: nobody can be asked what became of it, and it counts as it was.
+        // With -t 0 the flow has ended. It can no longer be asked for, so it is printed as it was.
         let ends = change.timeout_s == Some(0);
         let (gets, mut asked, mut goes_on) = (&mut self.gets, Ok(()), true);
         let (presenter, outcome, refused) = (&mut self.presenter, &mut self.outcome, &mut self.refused);
         self.pending.settle(|f, _, why| {
             match why {
-                // Gone meanwhile; or a flow from before the rules used labels, which has no room for them.
+                // The flow has ended; or it began before any rule used labels, and has no room for them.
                 Some(e) if e.errno() == Some(libc::ENOENT) => {}
                 Some(e) if labels && e.errno() == Some(libc::ENOSPC) => {}
                 Some(e) => refused.note(f, &change.why(f, &e)),
@@ -215,7 +215,7 @@ impl Updater {
                 Ok(f) => goes_on &= outcome.note(presenter.flow(&f, Verb::Add)),
                 Err(e) => outcome.lost(Lost::Damaged(e)),
             },
-            // It has ended since: not shown and not counted, as in the original.
+            // It has ended meanwhile: neither shown nor counted, as in the original.
             Answer::Refused(e) if e.errno() == Some(libc::ENOENT) => {}
             Answer::Refused(e) => _ = broken.get_or_insert(e),
         })?;
@@ -247,14 +247,14 @@ impl Sink for Updater {
 /// What an update came to.
 #[derive(Clone, Copy, Debug)]
 pub struct Updated {
-    /// How many flows are changed.
+    /// How many flows were updated.
     pub count: u64,
     /// How many were refused, and have been named.
     pub refused: u64,
 }
 
 impl Updated {
-    /// `N flow entries could not be updated`, if that is so.
+    /// `N flow entries could not be updated`, if there were any.
     pub fn refusals(self) -> Option<String> {
         summary(self.refused, "updated")
     }
@@ -266,7 +266,7 @@ pub fn run(call: &Invocation) -> Result<Updated, Fail> {
     let presenter = Presenter::stdout(&call.args.output, Document::Bare, call.labels.clone())
         .map_err(|e| output_failed(&e))?;
     let gets = Batch::open().map_err(failed)?;
-    // Without the privilege it gets what is allowed, which is enough for smaller batches' answers.
+    // Without privilege it gets what is allowed, which is enough for the answers to smaller batches.
     _ = gets.socket().set_receive_buffer(ANSWERS_BYTES);
     let mut sink = Updater {
         filter: selection::update_filter(&call.args, call.label_bits.clone()),

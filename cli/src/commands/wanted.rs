@@ -14,22 +14,22 @@ use zct_wire::request::NewFlow;
 use zct_wire::text::Out;
 use zct_wire::tuple::{Addr, Tuple};
 
-/// What `-A` and `-I` have in common, and what they do when the flow exists already.
+/// What to do when the flow already exists; otherwise `-I` and `-A` do the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// `-I`: it must not exist.
+    /// `-I`: that is an error.
     Create,
-    /// `-A`: then it is updated.
+    /// `-A`: the flow is updated.
     Add,
 }
 
-/// The flags of a request that creates, besides ACK. `-A` sends them too and deals with what exists by itself:
-/// the kernel would change such a flow without a look at its reply direction, switch TCP to liberal window
+/// The flags of a request that creates, besides ACK. `-A` sends them too, and updates a flow that exists by
+/// itself: the kernel would do so without looking at the reply direction, switch TCP to liberal window
 /// tracking, and refuse the rest.
 pub const FLAGS: u16 = nlm_f::CREATE | nlm_f::EXCL;
 
 impl Mode {
-    /// Which words an errno has.
+    /// The command whose words an errno gets.
     pub fn doing(self) -> Doing {
         match self {
             Mode::Create => Doing::Create,
@@ -43,13 +43,14 @@ impl Mode {
 pub struct Wanted {
     /// The request that creates it.
     pub flow: NewFlow<'static>,
-    /// What the line says about the reply direction of a flow that exists; `None`: nothing.
+    /// What the line says about the reply direction of a flow that exists, if anything.
     pub reply: Option<Reply>,
-    /// `-u EXPECTED` was left out: the kernel sets it only together with a master, which no option names.
+    /// True when `-u EXPECTED` was left out, because the kernel sets it only together with a master, which
+    /// no option can name.
     pub unexpected: bool,
 }
 
-/// Members of the reply direction as they have to be; a port that is `None` may be any.
+/// What the reply direction has to be; a port that is `None` may be any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// Where answers come from, and from which port.
@@ -59,7 +60,7 @@ pub struct Reply {
 }
 
 impl Wanted {
-    /// Why the kernel did not create it: the words of the original, with what they mean here behind them.
+    /// Why the kernel did not create it: the original's words, followed by what they mean here.
     pub(crate) fn refused(&self, mode: Mode, error: &Error) -> Fail {
         let fail = operation_failed(mode.doing(), error);
         let translates = self.flow.nat_src.is_some() || self.flow.nat_dst.is_some();
@@ -82,7 +83,7 @@ impl Wanted {
     pub(crate) fn looks_translated(&self) -> Option<String> {
         let (orig, reply) = (self.flow.orig?, self.flow.reply?);
         let translated = self.flow.nat_src.is_some() || self.flow.nat_dst.is_some();
-        // Without its ports the kernel takes no such direction.
+        // The kernel refuses a direction without its ports.
         if self.reply.is_none() || translated || reply.proto != orig.proto {
             return None;
         }
@@ -92,7 +93,7 @@ impl Wanted {
             ("--src-nat", (orig.src, orig.src_port), (reply.dst, reply.dst_port)),
             ("--dst-nat", (orig.dst, orig.dst_port), (reply.src, reply.src_port)),
         ];
-        // The kernel refuses half of a direction, and then there is nothing to warn of.
+        // The kernel refuses half of a direction, so there is nothing to warn about.
         let differs = |a: (Option<Addr>, Option<u16>), b: (Option<Addr>, Option<u16>)| {
             b.0.is_some() && a.0 != b.0 || ports && a.1 != b.1 && b.1.is_some()
         };
@@ -113,8 +114,7 @@ impl Wanted {
         })
     }
 
-    /// The reply direction as the flow has it when it is there; a port that may be any is that of the original
-    /// direction.
+    /// The reply direction the flow will have; a port that may be any is that of the original direction.
     pub(crate) fn reply_tuple(&self) -> Tuple {
         let (orig, reply) = (self.flow.orig.unwrap_or_default(), self.flow.reply.unwrap_or_default());
         match self.reply {
@@ -153,14 +153,14 @@ pub fn wanted(call: &Invocation, mode: Mode) -> Result<Wanted, Fail> {
         protoinfo: protoinfo(args),
         nat_src,
         nat_dst,
-        // Only what is named is set: an existing flow keeps its other labels.
+        // The mask has only the labels that are named, so an existing flow keeps its other labels.
         labels: (!labels.is_empty()).then(|| (label::words(&labels), label::words(&labels))),
         ..NewFlow::default()
     };
     Ok(Wanted { flow, reply: wanted_reply(args, &flow), unexpected })
 }
 
-/// What the line says about the reply direction: its own options, changed by those of NAT.
+/// What the line says about the reply direction: its own options, overridden by those of NAT.
 fn wanted_reply(args: &Args, flow: &NewFlow<'_>) -> Option<Reply> {
     let given = args.reply_src.is_some() || args.reply_dst.is_some();
     if !given && flow.nat_src.is_none() && flow.nat_dst.is_none() {
@@ -168,7 +168,7 @@ fn wanted_reply(args: &Args, flow: &NewFlow<'_>) -> Option<Reply> {
     }
     let reply = flow.reply?;
     let side = |nat: Option<Nat>, addr, port, given_port: Option<u16>| match nat {
-        // Without a port the kernel chooses it.
+        // Without a port here, the kernel chooses it.
         Some(n) => (n.addr, n.port.or(given_port)),
         None => (addr, port),
     };
@@ -178,8 +178,8 @@ fn wanted_reply(args: &Args, flow: &NewFlow<'_>) -> Option<Reply> {
     })
 }
 
-/// Both directions. One that has no address is the inverse of the other; when both have one, nothing is
-/// inferred, and what is missing is zero: a NAT option fills it in.
+/// Both directions. One without an address is the inverse of the other. When both have one, nothing is
+/// inferred, and missing members are zero: a NAT option fills them in.
 fn tuples(args: &Args) -> Result<(Tuple, Tuple), Fail> {
     let any_orig = args.orig_src.is_some() || args.orig_dst.is_some();
     let any_reply = args.reply_src.is_some() || args.reply_dst.is_some();
@@ -204,13 +204,13 @@ fn tuples(args: &Args) -> Result<(Tuple, Tuple), Fail> {
     Ok((orig, reply))
 }
 
-/// The inverse, with an ICMP type that has no answer left as it is: the kernel then says no.
+/// The inverse. An ICMP type that has no answer stays as it is, and the kernel refuses the flow.
 fn inverse(t: &Tuple) -> Tuple {
     t.inverse().unwrap_or(Tuple { src: t.dst, dst: t.src, ..*t })
 }
 
-/// One direction. A protocol with ports of which none is given for this direction is not named either, as
-/// in the original: the kernel refuses it.
+/// One direction. If the protocol has ports but none is given for this direction, the protocol is left out
+/// as well, as in the original, and the kernel refuses the flow.
 fn side(args: &Args, src: Option<Addr>, dst: Option<Addr>, ports: Ports) -> Tuple {
     let num = args.protocol.map_or(0, |p| p.num);
     let portless = !args.protocol.is_some_and(|p| p.has_options) || is_icmp(num);
@@ -238,11 +238,11 @@ fn zero_filled(args: &Args, t: Tuple) -> Tuple {
     Tuple { src: t.src.or(Some(zero)), dst: t.dst.or(Some(zero)), ..t }
 }
 
-/// The translations to set up. The original leaves out the port but for TCP and UDP, and says nothing.
+/// The translations to set up. The original silently leaves out the port except for TCP and UDP.
 ///
-/// A saved line names the translated addresses and keeps the translated ports in the reply ports. They are
-/// taken from there, so that the line restores what it was saved from, or fails: left to itself the kernel
-/// takes another port where that one is in use.
+/// A saved line names the translated addresses and has the translated ports in the reply ports. They are
+/// taken from there, so that the line restores exactly what it was saved from, or fails: left to itself, the
+/// kernel would choose another port if that one is in use.
 ///
 /// # Errors
 /// A usage error for a port with a protocol that has none.
@@ -262,7 +262,7 @@ fn nat(args: &Args) -> Result<(Option<Nat>, Option<Nat>), Fail> {
     Ok((src, nat(args.dst_nat, "dst-nat", args.reply_ports.src)?))
 }
 
-/// The protocol's part. Window checks of TCP are relaxed: what the windows were nobody knows.
+/// The protocol's state. Window checks of TCP are relaxed, because the windows are not known.
 fn protoinfo(args: &Args) -> Option<ProtoInfo> {
     match args.protocol?.num {
         ipproto::TCP => Some(ProtoInfo::Tcp(TcpInfo::created(args.state()?))),
