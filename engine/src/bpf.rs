@@ -168,7 +168,8 @@ fn distance(at: usize, to: usize) -> Option<u8> {
 }
 
 /// Runs a program over a message as the kernel does, for tests: how many bytes of it are kept. A load past
-/// the end keeps nothing.
+/// the end keeps nothing. With the feature `test-helpers`.
+#[cfg(any(test, feature = "test-helpers"))]
 pub fn interpret(code: &[BpfInsn], message: &[u8]) -> Option<u32> {
     let (mut a, mut pc) = (0u32, 0usize);
     loop {
