@@ -164,23 +164,23 @@ pub fn negations(e: &mut Expected<'_>) -> bool {
     e.retry(rest)
 }
 
-/// All entries that are in one of the states.
+/// All entries that are in one of the states. Of several `--state` the last counts, and all of them are read.
 pub fn states(e: &mut Expected<'_>) -> bool {
-    let Some(list) = e.line.value("state").filter(|v| v.contains(',')).map(str::to_owned) else {
-        return false;
-    };
-    if !e.line.has("dump") || e.line.has_two_protocols() {
+    let lists: Vec<String> = e.line.all("state").filter_map(|w| w.value.clone()).collect();
+    if !lists.iter().any(|l| l.contains(',')) || !e.line.has("dump") || e.line.has_two_protocols() {
         return false;
     }
-    let names: Vec<&str> = list.split(',').collect();
     let protocol = e.line.only(|w| w.name() == "protonum").args();
     let mut any: Option<Entries> = None;
-    for name in &names {
-        let one = e.asked(&e.line.unselective().with(&protocol).with(&["--state", name]));
-        let Some(one) = Entries::of(&one) else { return false };
-        match &mut any {
-            None => any = Some(one),
-            Some(all) => all.lines.extend(one.lines),
+    for (at, list) in lists.iter().enumerate() {
+        for name in list.split(',') {
+            let one = e.asked(&e.line.unselective().with(&protocol).with(&["--state", name]));
+            let Some(one) = Entries::of(&one) else { return false };
+            match &mut any {
+                _ if at + 1 < lists.len() => {}
+                None => any = Some(one),
+                Some(all) => all.lines.extend(one.lines),
+            }
         }
     }
     e.retry(e.line.without(&["state"]));
