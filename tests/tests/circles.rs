@@ -1,5 +1,5 @@
-//! No file imports one that imports it, directly or by way of others: each can be read after those it uses.
-//! `zct_tests::imports` says what counts.
+//! No file imports one that imports it, directly or by way of others, so each can be read after those it
+//! uses. `zct_tests::imports` says what counts.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
-//! `-o json`, which the original does not have: every line is an object that the published schema admits,
-//! and says what the text line says. The text line is compared with the original elsewhere.
+//! `-o json`, which the original does not have: every line is an object that the published schema admits, and
+//! it says what the text line says. The text line itself is compared with the original elsewhere.
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -37,7 +37,7 @@ fn objects(output: &Output) -> Vec<Value> {
     output.lines().iter().map(parse).collect()
 }
 
-/// A member as text; nothing when it is absent.
+/// A member as text; empty when absent.
 fn text(value: &Value) -> String {
     match value {
         Value::String(s) => s.clone(),
@@ -46,12 +46,12 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// ` name=value` for a member that is there.
+/// ` name=value` for a member that is present.
 fn field(name: &str, value: &Value) -> String {
     if value.is_null() { String::new() } else { format!(" {name}={}", text(value)) }
 }
 
-/// Ports, keys or ICMP members, as a line shows them.
+/// Ports, keys or ICMP members as a line shows them.
 fn layer4(t: &Value, protonum: u64) -> String {
     let hex = |v: &Value| format!("{:#x}", v.as_u64().expect("a number"));
     let zero = |v: &Value| v.as_u64().unwrap_or(0);
@@ -71,12 +71,12 @@ fn direction(t: &Value, protonum: u64, which: &str) -> String {
         + &field("bytes", &t["bytes"])
 }
 
-/// The line of `-o extended,id,ktimestamp,labels` that says what the object says.
+/// The line of `-o extended,id,ktimestamp,labels` that says the same as the object.
 fn line_of_flow(o: &Value) -> String {
     let protonum = o["protonum"].as_u64().expect("a number");
     let family = text(&o["family"]);
     let number = if family == "ipv4" { 2 } else { 10 };
-    // The line has no name for it; the object has its number as text.
+    // Where the line has no name for the protocol, the object has its number as text.
     let name = match text(&o["protocol"]) {
         number if number == protonum.to_string() => "unknown".to_owned(),
         name => name,
@@ -110,7 +110,7 @@ fn line_of_flow(o: &Value) -> String {
     line += &field("id", &o["id"]);
     if let Some(labels) = o["labels"].as_array() {
         let names: Vec<String> = labels.iter().map(text).collect();
-        // No label is left: the line has a bare word then.
+        // When no label has a name, the line has a bare word.
         line += &if names.is_empty() { " labels".to_owned() } else { format!(" labels={}", names.join(",")) };
     }
     line
@@ -138,7 +138,7 @@ fn ctime(seconds: u64) -> String {
     format!("{weekday} {} {:2} {hour:02}:{min:02}:{sec:02} {year}", months[month], day + 1)
 }
 
-/// The line of `-L expect` that says what the object says.
+/// The line of `-L expect` that says the same as the object.
 fn line_of_expectation(o: &Value) -> String {
     let protonum = o["protonum"].as_u64().expect("a number");
     let tuple = |name: &str, prefix: &str| {
@@ -155,7 +155,7 @@ fn line_of_expectation(o: &Value) -> String {
     line + &field("class", &o["class"]) + &field("helper", &o["helper"])
 }
 
-/// Both outputs of one command, and how long that took.
+/// Both forms of one command's output, and how long getting them took.
 fn line_and_json(args: &[&str], words: &str) -> (Output, Output, Duration) {
     let began = Instant::now();
     let line = Tool::Zct.run(&[args, &["-o", words]].concat());
@@ -163,7 +163,7 @@ fn line_and_json(args: &[&str], words: &str) -> (Output, Output, Duration) {
     (line, json, began.elapsed())
 }
 
-/// The same entries in the same order, but for seconds that tick.
+/// Both have the same entries in the same order, except for ticking seconds.
 fn assert_agree(line: &Output, json: &Output, passed: Duration, of: impl Fn(&Value) -> String) {
     let by_json: String = objects(json).iter().map(|o| of(o) + "\n").collect();
     for (a, b) in still(&line.out()).lines().zip(still(&by_json).lines()) {
@@ -241,7 +241,7 @@ fn counts_and_statistics_are_objects() {
     }
 }
 
-/// The line of an event that says what the object says.
+/// The line of an event that says the same as the object.
 fn line_of_event(o: &Value, line: impl Fn(&Value) -> String) -> String {
     let tag = match text(&o["event"]).as_str() {
         "new" => "    [NEW] ",
@@ -281,7 +281,7 @@ fn events_say_what_the_lines_say() {
         })
     };
     let [line, json] = stop(flows);
-    // The name of a program is looked up by each listener; ours lives on, so both find it.
+    // Each listener looks up the name of the program itself; ours is still running, so both find it.
     assert_same(&line.lines(), &objects(&json), |o| line_of_event(o, line_of_flow));
     assert!(line.lines().len() > 150);
     assert_eq!(line.err(), json.err());
@@ -293,6 +293,6 @@ fn events_say_what_the_lines_say() {
     let stamp = |l: &String| l[1..l.find(']').expect("a time")].parse().expect("a number");
     let by_line: Vec<f64> = line.lines().iter().map(stamp).collect();
     assert_eq!(times.len(), by_line.len());
-    // Where the kernel tells the time both have the same; else each has looked at the clock.
+    // If the kernel sends the time, both show it; otherwise each has read the clock by itself.
     assert!(times == by_line || !kernel_stamps_events(), "{times:?}\n{by_line:?}");
 }

@@ -1,12 +1,12 @@
-//! Every kernel number that zct uses, against the kernel's own headers, by the C compiler.
+//! Every kernel number that zct uses, compared with the kernel's own headers by the C compiler.
 
 use std::fmt::Write as _;
 use std::process::Command;
 use zct_tests::program::{Exit, find, run};
 use zct_wire::consts::ALL;
 
-/// Newer than the headers of Debian 12 (Linux 6.1), with the release that brought them; without these the
-/// number stands unchecked.
+/// Numbers newer than the headers of Debian 12 (Linux 6.1), with the release that introduced them. Older
+/// headers cannot check these.
 const NEWER: [(&str, &str); 1] = [("CTA_TIMESTAMP_EVENT", "6.14")];
 
 const INCLUDES: &str = "
@@ -67,7 +67,7 @@ fn the_list_of_newer_numbers_is_short_and_right() {
     for (name, since) in NEWER {
         let ours = ALL.iter().flat_map(|g| g.iter()).find(|(n, _)| *n == name);
         let (_, ours) = ours.unwrap_or_else(|| panic!("{name} is not used any more"));
-        // Where the headers have it after all, it has to be right.
+        // Where the headers do have it, it has to be right.
         if let Ok(printed) = compile(&print_of(name)) {
             assert_eq!(printed, format!("{name}={ours}\n"), "since {since}");
         }

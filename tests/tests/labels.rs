@@ -1,5 +1,6 @@
-//! Names from files. Labels with a map of their names, with one that lacks some, and without: what is shown,
-//! what can be given, and which file is named when there are no names. Protocols in `/etc/protocols`.
+//! Names from files. Labels with a map that names all of them, with one that lacks some, and without a map:
+//! what is shown, what can be given, and which file is blamed for missing names. Protocols in
+//! `/etc/protocols`.
 
 use serde_json::Value;
 use zct_tests::compare::compare;
@@ -10,11 +11,11 @@ use zct_tests::program::{Exit, Output, Tool};
 use zct_tests::seed::{Kernel, TRACKING, label_bytes, tcp};
 use zct_wire::request::NewFlow;
 
-/// The map that has all names, and one that lacks bit 17.
+/// A map that has all names, and one that lacks bit 17.
 const WHOLE: &str = "3 three\n17 seventeen\n";
 const HALF: &str = "3 three\n";
 
-/// Flows with labels 3 and 17, with 17 alone, and without any; from ports 1, 2 and 3.
+/// Flows from ports 1, 2 and 3: with labels 3 and 17, with 17 alone, and without any.
 fn table() -> Netns {
     let ns = Netns::fresh();
     ns.nft(TRACKING);
@@ -31,7 +32,7 @@ fn zct(words: &str) -> Output {
     Tool::Zct.run(&words.split(' ').collect::<Vec<_>>())
 }
 
-/// The labels of each flow as a listing shows them, by source port.
+/// The labels of each flow as a listing shows them, in the order of source ports.
 fn shown(words: &str) -> [String; 3] {
     let output = zct(words);
     assert_eq!(output.exit, Exit::Code(0), "{output:?}");
@@ -71,9 +72,9 @@ fn a_label_without_a_name_is_shown_by_its_number() {
             format!("<labels>{all}</labels>")
         };
         assert!(xml.contains(&element(&both)) && xml.contains(&element(&[one])), "{xml}");
-        // Labels are shown when they are asked for, and only then.
+        // Labels are shown only on request.
         assert_eq!(shown("-L"), [const { String::new() }; 3]);
-        // But for this the original prints the same.
+        // In every other respect the original prints the same.
         let mut ledger = Ledger::default();
         for words in
             [&["-L", "-o", "labels"][..], &["-L", "-o", "xml,labels"], &["-L", "-o", "labels,extended"]]
@@ -114,7 +115,7 @@ fn what_is_shown_can_be_given() {
     assert_eq!(zct("-L -p tcp").lines().len(), 3);
 }
 
-/// The difference "Z labelmap file", and files that are no maps. All of them end.
+/// The difference "Z labelmap file", and files that are no maps. Reading any of them ends.
 #[test]
 fn a_file_without_names_is_named() {
     let _ns = table();
@@ -142,7 +143,7 @@ fn a_file_without_names_is_named() {
     }
 }
 
-/// The other file of names that is read whole.
+/// Protocol names come from the other file that is read as a whole.
 #[test]
 fn names_of_protocols_are_read_up_to_a_bound() {
     let _ns = Netns::fresh();
@@ -162,7 +163,7 @@ fn names_of_protocols_are_read_up_to_a_bound() {
         let want = format!("WARNING: no names of protocols: /etc/protocols: {why}, the most that is read\n");
         assert!(by_name.err().starts_with(&want), "{by_name:?}");
         assert!(by_name.err().contains("`esp' unsupported protocol"), "{by_name:?}");
-        // What is known without the file needs none.
+        // What is known without the file does not need it.
         assert_eq!(zct("-L -p tcp").exit, Exit::Code(0));
     }
 }

@@ -1,5 +1,5 @@
-//! Which options a command takes: every command with every option, on its own and beside what the command
-//! needs, by both programs: exit code, every word, and an untouched table after a usage error.
+//! Which options a command takes: every command with every option, alone and together with what the command
+//! needs, by both programs. Exit codes and every word agree, and a usage error leaves the table untouched.
 
 use std::sync::Mutex;
 use zct_tests::compare::compare_from;
@@ -44,7 +44,7 @@ const COMMANDS: [&str; 27] = [
 
 const PROTOCOLS: [&str; 9] = ["tcp", "udp", "udplite", "sctp", "dccp", "gre", "icmp", "icmpv6", "201"];
 
-/// A value that makes sense for the option.
+/// A sensible value for the option.
 fn value(name: &str) -> &'static str {
     match name {
         "src" | "tuple-src" => "10.0.0.1",
@@ -66,14 +66,14 @@ fn value(name: &str) -> &'static str {
         "icmp-type" => "8",
         "icmpv6-type" => "128",
         "icmp-code" | "icmpv6-code" => "0",
-        // What ports, keys, tags, marks, ids and zones have in common.
+        // This value suits ports, keys, tags, marks, ids and zones alike.
         _ => "7",
     }
 }
 
 fn words_of(option: &Opt) -> Vec<String> {
     let name = option.names[0];
-    // With two words the original crashes (1.4.9 --id), which is compared elsewhere.
+    // As two words it crashes the original (1.4.9 --id), which is compared elsewhere.
     if name == "id" {
         return vec!["--id=7".to_owned()];
     }
@@ -85,7 +85,7 @@ fn split(words: &str) -> Vec<String> {
     words.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
-/// What the command needs at least, with this protocol.
+/// The least that the command needs, with this protocol.
 fn needs(command: &str, proto: &str) -> Vec<String> {
     let (src, dst, mask) = if proto == "icmpv6" {
         ("2001:db8::1", "2001:db8::2", "ffff::")
@@ -125,7 +125,7 @@ fn needs(command: &str, proto: &str) -> Vec<String> {
     })
 }
 
-/// Every command line to be compared.
+/// All command lines to be compared.
 fn lines() -> Vec<Vec<String>> {
     let mut all = Vec::new();
     for command in COMMANDS {
@@ -145,7 +145,7 @@ fn lines() -> Vec<Vec<String>> {
         for proto in PROTOCOLS {
             let needed = needs(command, proto);
             add(&[&needed]);
-            // Without each of what is needed.
+            // Also without each of the things it needs.
             for at in (0..needed.len()).filter(|at| needed[*at].starts_with('-')) {
                 let end =
                     if needed.get(at + 1).is_some_and(|w| !w.starts_with('-')) { at + 2 } else { at + 1 };
@@ -162,8 +162,8 @@ fn lines() -> Vec<Vec<String>> {
     all
 }
 
-/// A table of two flows, brought back to that after every command that has changed it: emptying a table is
-/// expensive, and most commands here are refused.
+/// A table of two flows, restored after each command that has changed it and left alone otherwise: emptying
+/// a table is expensive, and most commands here are refused.
 struct Table {
     kernel: Kernel,
     flows: [NewFlow<'static>; 2],
@@ -195,18 +195,18 @@ impl Table {
         self.was = self.is();
     }
 
-    /// Runs a command on it; one that listens is told to stop as soon as it does.
+    /// Runs a command on it; a listener is told to stop as soon as it listens.
     fn run(&mut self, tool: Tool, args: &[String]) -> Output {
         let mut output = match args.first().map(String::as_str) {
             Some("-E") => match Listener::attempt(tool.command().args(args), None) {
-                // It may not be ready for a signal yet; that it listens is the result.
+                // It may not be ready for a signal yet. That it listens is the result.
                 Ok(_) => Output { stdout: b"listens".into(), stderr: Vec::new(), exit: Exit::Code(0) },
                 Err(output) => output,
             },
             _ => tool.run(args),
         };
         if args.first().is_some_and(|a| a == "-S") {
-            // They count what the test itself does.
+            // These numbers count what the test itself does.
             output.stdout.retain(|b| !b.is_ascii_digit());
         }
         let untouched = self.is_untouched();

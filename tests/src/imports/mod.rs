@@ -1,8 +1,8 @@
-//! What each file of a crate imports of the others, read from the sources.
+//! What each file of a crate imports from the others, read from the sources.
 //!
-//! What counts is what a file names of its own crate, in `use` and in paths, and where that is defined: a
-//! `mod.rs` that hands on the names of its folder is looked through. Tests do not count, whether they have a
-//! file of their own or stand at the end of one; nor do declarations of modules.
+//! What counts is what a file names of its own crate, in `use` and in paths, and the file where that is
+//! defined: a `mod.rs` that re-exports names of its folder is looked through. Tests do not count, whether in
+//! a file of their own or at the end of one; nor do declarations of modules.
 
 mod source;
 
@@ -13,11 +13,11 @@ use std::path::Path;
 
 use source::{File, Import, Names};
 
-/// The files of a room by the names of their modules.
+/// The files of a room, by module name.
 pub struct Room(BTreeMap<Names, File>);
 
 impl Room {
-    /// The room of this name, without programs beside its library: each is a crate of its own.
+    /// The room with this name, without the programs beside its library: each of those is a crate of its own.
     pub fn of(name: &str) -> Room {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
         let mut sources = Vec::new();
@@ -27,7 +27,7 @@ impl Room {
         Room::new(sources.iter().map(|(name, source)| (name.as_str(), source.as_str())))
     }
 
-    /// A room of these files, each with its name and its text.
+    /// A room made of these files, each given by name and text.
     pub fn new<'a>(sources: impl IntoIterator<Item = (&'a str, &'a str)>) -> Room {
         let mut files: BTreeMap<Names, File> = BTreeMap::new();
         for (name, source) in sources {
@@ -51,7 +51,7 @@ impl Room {
         self.0.values().map(|file| (file.name.as_str(), file.lines))
     }
 
-    /// Whether a file that counts names something of another crate.
+    /// Whether a file that counts uses anything from this other crate.
     pub fn names_crate(&self, name: &str) -> bool {
         let of = |import: &Import| import.names.first().is_some_and(|first| first == name);
         self.0.values().any(|file| file.imports.iter().chain(&file.paths).any(of))

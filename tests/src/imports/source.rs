@@ -1,4 +1,4 @@
-//! What one source names of others: its imports and paths, without what is compiled for tests only.
+//! What one source uses from others: its imports and paths, without what is compiled for tests only.
 
 use std::collections::BTreeSet;
 
@@ -149,25 +149,25 @@ fn without_tests<'a>(tokens: &[&'a str], modules: &mut BTreeSet<String>) -> Vec<
     kept
 }
 
-/// Names with `::` between them, as they are written.
+/// Names as they are written with `::` between them.
 pub(super) type Names = Vec<String>;
 
 /// A name that `use` brings in, or that a path begins with.
 #[derive(Debug)]
 pub(super) struct Import {
     pub(super) names: Names,
-    /// What it is called here; `*` for all that is there.
+    /// Its local name; `*` for everything that is there.
     pub(super) called: String,
-    /// Handed on to others.
+    /// Whether it is re-exported.
     pub(super) public: bool,
-    /// The modules within the file in which it stands.
+    /// The modules inside the file that it stands in.
     pub(super) within: Names,
 }
 
 /// What a file says about others.
 #[derive(Debug, Default)]
 pub(super) struct File {
-    /// Where it is, within the room.
+    /// Its path within the room.
     pub(super) name: String,
     pub(super) lines: usize,
     pub(super) children: BTreeSet<String>,

@@ -1,22 +1,22 @@
-//! What a text means where an address is wanted, judged like [`super::number`].
+//! What a text means where an address is wanted, judged as in [`super::number`].
 
 use super::number::{Base, Several, Verdict, numbers, one};
 use Verdict::{Perhaps, Right, Wrong};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use zct_wire::tuple::Addr;
 
-/// Addresses from and to, both included, as numbers; all of one family.
+/// Ranges of addresses as numbers, with both ends included; all of one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Nets {
-    /// IPv6.
+    /// Whether the family is IPv6.
     pub(crate) six: bool,
     /// One of these has to contain the address.
     pub(crate) ranges: Vec<(u128, u128)>,
-    /// Dotted quads that a short or octal form stands for: to be said by the program.
+    /// Dotted quads that the program has to show, because a short or octal form stands for them.
     pub(crate) said: Vec<String>,
 }
 
-/// An address as a number, and its family.
+/// The family of an address (true for IPv6) and its number.
 pub(crate) fn number_of(a: Addr) -> (bool, u128) {
     match a {
         Addr::V4(b) => (false, u32::from_be_bytes(b).into()),
@@ -25,23 +25,23 @@ pub(crate) fn number_of(a: Addr) -> (bool, u128) {
 }
 
 impl Nets {
-    /// Whether the address is in one of them.
+    /// Whether one of the ranges contains the address.
     pub(crate) fn contain(&self, addr: Addr) -> bool {
         let (six, n) = number_of(addr);
         six == self.six && self.ranges.iter().any(|(a, b)| (*a..=*b).contains(&n))
     }
 }
 
-/// How many lists and lengths an option takes.
+/// Whether an option takes lists and prefix lengths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Form {
-    /// A prefix length.
+    /// It takes a prefix length.
     pub(crate) length: bool,
-    /// A comma list.
+    /// It takes a list separated by commas.
     pub(crate) list: bool,
 }
 
-/// One address without anything: family, number, and whether it is a form that has to be explained.
+/// A single address: family, number, and whether its form has to be explained.
 pub(crate) fn address(text: &str) -> Verdict<(bool, u128, bool)> {
     if let Some(n) = quad(text) {
         return Right((false, n, false));
@@ -56,7 +56,7 @@ pub(crate) fn address(text: &str) -> Verdict<(bool, u128, bool)> {
     if inner != text { address(inner).perhaps() } else { Wrong }
 }
 
-/// Four numbers from 0 to 255 without zeros in front.
+/// Four numbers from 0 to 255 without leading zeros.
 fn quad(text: &str) -> Option<u128> {
     let parts: Vec<&str> = text.split('.').collect();
     let mut n = 0;
@@ -69,7 +69,7 @@ fn quad(text: &str) -> Option<u128> {
     (parts.len() == 4).then_some(n)
 }
 
-/// The other forms of inet_aton: fewer numbers, of which the last fills the rest, in any base.
+/// The other forms of inet_aton: fewer numbers, the last of which fills the rest, in any base.
 fn short(text: &str) -> Option<u128> {
     let parts: Vec<&str> = text.split('.').collect();
     let (last, front) = parts.split_last()?;
@@ -85,7 +85,7 @@ fn short(text: &str) -> Option<u128> {
     Some(n << room | last)
 }
 
-/// The value of an option for addresses.
+/// The value of an option that takes addresses.
 pub(crate) fn nets(text: &str, form: Form) -> Verdict<Nets> {
     let mut all = Nets { six: false, ranges: Vec::new(), said: Vec::new() };
     let mut unsure = false;
@@ -93,7 +93,7 @@ pub(crate) fn nets(text: &str, form: Form) -> Verdict<Nets> {
         let judged = net(piece, form.length);
         unsure |= matches!(judged, Perhaps(_));
         let Some((six, range, odd)) = judged.meaning().copied() else { return Wrong };
-        // One flow is of one family.
+        // A flow has one family, so a list cannot mix two.
         if at > 0 && (six != all.six || !form.list) {
             return Wrong;
         }
@@ -110,7 +110,7 @@ type Net = (bool, (u128, u128), Option<u128>);
 
 fn net(text: &str, length: bool) -> Verdict<Net> {
     if let Some((from, to)) = text.split_once('-') {
-        // Nobody has to know ranges of addresses.
+        // A program need not accept ranges of addresses.
         return match (address(from).meaning(), address(to).meaning()) {
             (Some((f, a, _)), Some((g, b, _))) if f == g && a <= b && length => Perhaps((*f, (*a, *b), None)),
             _ => Wrong,
@@ -126,13 +126,13 @@ fn net(text: &str, length: bool) -> Verdict<Net> {
         Some(len) => match (one(len, Base::Ten), address(len)) {
             (Right(l), _) if l <= bits => (high(l as u32, bits as u32), true),
             (Perhaps(l), _) if l <= bits => (high(l as u32, bits as u32), false),
-            // The other way to write a length.
+            // A mask is the other way to write a length.
             (Wrong, Right((s, mask, _))) if s == six && is_mask(mask, bits as u32) => (mask, false),
             _ => return Wrong,
         },
     };
     if len.is_some() && !length {
-        // The length of a whole address says nothing.
+        // A length that covers the whole address says nothing.
         return if mask == all { Perhaps((six, (n, n), None)) } else { Wrong };
     }
     let net = (six, (n & mask, n | (all & !mask)), odd.then_some(n));
@@ -149,12 +149,12 @@ fn is_mask(mask: u128, bits: u32) -> bool {
     (0..=bits).any(|l| high(l, bits) == mask)
 }
 
-/// An address to translate to, and ports.
+/// An address to translate to, and a range of ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Translation {
-    /// The address.
+    /// The address to translate to.
     pub(crate) to: Nets,
-    /// The port is between these, both included.
+    /// The port lies between these two, which are included.
     pub(crate) ports: Option<(u128, u128)>,
 }
 
@@ -164,7 +164,7 @@ pub(crate) fn nat(text: &str) -> Verdict<Translation> {
         match inside.split_once(']') {
             Some((addr, rest)) if addr.contains(':') => match rest.strip_prefix(':') {
                 Some(port) => (addr, Some(port)),
-                // Brackets without a port: an address all the same, or a mistake.
+                // Brackets without a port may be accepted as an address, or refused.
                 None if rest.is_empty() => return nat(addr).perhaps(),
                 None => return Wrong,
             },

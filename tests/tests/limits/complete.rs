@@ -1,4 +1,4 @@
-//! That nothing is left out: the program's own table of options against the one of this test.
+//! Nothing is left out: compares the program's own table of options with that of this test.
 
 use super::options::{OTHERS, ROWS};
 use zct::flags::command::{Cmd, Table};
@@ -6,7 +6,7 @@ use zct::flags::legal::{COLUMNS, Rule};
 use zct::flags::protocol::PROTOCOLS;
 use zct::flags::table::{FLAGS, Flag, Takes};
 
-/// The commands that take an option, as this test writes them; those about expectations in small letters.
+/// The commands that take an option, in this test's notation: small letters are commands on expectations.
 fn commands(flag: &Flag) -> String {
     let letter = |(cmd, table): (Cmd, Table)| {
         let c = match cmd {
@@ -23,14 +23,14 @@ fn commands(flag: &Flag) -> String {
         if table == Table::Expect { c.to_ascii_lowercase() } else { c }
     };
     let legal = COLUMNS.iter().enumerate().filter(|(at, _)| flag.legal.rule(*at) != Rule::Illegal);
-    // Help reads no value that could be wrong.
+    // Help reads no values, so none can be wrong.
     let mut all: Vec<char> = legal.map(|(_, c)| letter(*c)).filter(|c| *c != 'h').collect();
     all.sort_unstable();
     all.into_iter().collect()
 }
 
-/// An option that is new, or legal with one more command, has to be judged here first: is its value a number
-/// or an address, and how wide is the field?
+/// A new option, or one that another command now takes, has to be judged here first: is its value a number or
+/// an address, and how wide is the field?
 #[test]
 fn every_option_is_judged() {
     let of = |protocol: &'static str, flag: &'static Flag| (protocol, flag);

@@ -1,5 +1,5 @@
-//! zctd.conf: every directive with a number or an address. `zctd --check` shows what a file amounts to, so a
-//! value is there as it was written, or the file is refused and the message has it.
+//! zctd.conf: every directive with a number or an address. `zctd --check` prints what a file amounts to, so
+//! either the value is in there as written, or the file is refused and the message names it.
 
 use super::address::{Form, nets};
 use super::number::{Base, Several, Verdict, numbers};
@@ -11,40 +11,40 @@ use std::process::Command;
 use zct_tests::cluster::Which;
 use zct_tests::program::{Exit, Output, run};
 
-/// What 0 is.
+/// What a value of 0 means.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Zero {
-    /// A number like others.
+    /// A number like any other.
     Number,
-    /// Another number, or nothing at all; which has to be said.
+    /// Another number, or nothing at all; the program has to say which.
     Said(&'static str),
-    /// Refused.
+    /// It is refused.
     Wrong,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
-    /// From 0 to this.
+    /// A number from 0 to this.
     Number(u128, Zero),
-    /// With a sign, from -20 to 19.
+    /// A number from -20 to 19, with its sign.
     Nice,
-    /// IPv4 or IPv6; with a length.
+    /// An IPv4 or IPv6 address, with or without a length.
     Address { six: bool, length: bool },
 }
 
-/// A directive: its word, a file with `@` in the place of `WORD VALUE`, and what is shown of it.
+/// A directive: its word, a file with `@` in place of `WORD VALUE`, and how it is shown.
 struct Row {
     words: &'static [&'static str],
     file: &'static str,
     kind: Kind,
-    /// The word that `--check` shows it by; `None` when it has no effect, which is then said.
+    /// The word by which `--check` shows it; `None` if it has no effect, which has to be said.
     shown: Option<&'static str>,
 }
 
 const INT: u128 = i32::MAX as u128;
 const U32: u128 = u32::MAX as u128;
 
-/// Around the settings: a daemon that could run.
+/// What surrounds the settings, so that they make a daemon that could run.
 const GENERAL: &str = "General { UNIX { Path /run/x } @ }\nStats { LogFile on }\n";
 const UNIX: &str = "General { UNIX { Path /run/x @ } }\nStats { LogFile on }\n";
 const SCHEDULER: &str = "General { UNIX { Path /run/x } Scheduler { Type RR @ } }\nStats { LogFile on }\n";
@@ -129,7 +129,7 @@ const ROWS: &[Row] = &[
     },
 ];
 
-/// Directives without a number and without an address.
+/// Directives that take neither a number nor an address.
 const OTHERS: &[&str] = &[
     "Address",
     "Checksum",
@@ -165,7 +165,7 @@ fn check(file: &Path) -> Output {
     run(Command::new(Which::Zctd.path()).args(["--check", "-C"]).arg(file), b"")
 }
 
-/// What the text means where the value stands. Blanks and comments are no part of it.
+/// What the text means as a value. Blanks and comments are not part of it.
 fn judge(kind: Kind, text: &str) -> Verdict<String> {
     let bare: String =
         text.lines().map(|l| format!("{}\n", l.split('#').next().unwrap_or_default())).collect();
@@ -182,7 +182,7 @@ fn judge(kind: Kind, text: &str) -> Verdict<String> {
                     _ => v.map(|_| String::new()),
                 },
                 Some(Verdict::Perhaps(_)) => Verdict::Perhaps(String::new()),
-                // Without a sign nobody has to take it.
+                // Without a sign it may be refused.
                 None => numbers(bare, Base::Ten, 19, Several::Never).perhaps().map(|_| String::new()),
                 Some(Verdict::Wrong) => Verdict::Wrong,
             }
@@ -190,7 +190,7 @@ fn judge(kind: Kind, text: &str) -> Verdict<String> {
         Kind::Address { six, length } => match nets(bare, Form { length, list: false }) {
             v @ (Verdict::Right(_) | Verdict::Perhaps(_)) => match v.meaning() {
                 Some(n) if n.six != six || !n.said.is_empty() => Verdict::Wrong,
-                // The language has no word for a dotted quad in IPv6.
+                // The language has no IPv6 address that ends in a dotted quad.
                 _ if six && bare.contains('.') => v.perhaps().map(|n| shown_address(six, n.ranges[0], bare)),
                 _ => v.map(|n| shown_address(six, n.ranges[0], bare)),
             },
@@ -199,7 +199,7 @@ fn judge(kind: Kind, text: &str) -> Verdict<String> {
     }
 }
 
-/// As the program writes it: the address as given, and the length unless it is that of one address.
+/// As the program writes it: the address as given, and the length unless it covers the whole address.
 fn shown_address(six: bool, (from, to): (u128, u128), text: &str) -> String {
     let bits = (to - from).count_ones();
     let addr = text.split('/').next().unwrap_or_default().trim();
@@ -211,7 +211,7 @@ fn shown_address(six: bool, (from, to): (u128, u128), text: &str) -> String {
     if bits == 0 { addr } else { format!("{addr}/{}", whole - bits) }
 }
 
-/// An address as a number: the program may write it in another of its forms.
+/// Whether two values are the same: the program may write an address in another form.
 fn same(kind: Kind, a: &str, b: &str) -> bool {
     let parts = |t: &str| {
         let (addr, len) = t.split_once('/').map_or((t, ""), |(a, l)| (a, l));
@@ -231,7 +231,7 @@ fn text(rng: &mut Rng, row: &Row) -> String {
     }
 }
 
-/// A value that other settings allow: some have to fit together.
+/// A value that the other settings allow; some have to fit together.
 fn together(row: &Row, value: &str) -> bool {
     let n: u128 = value.parse().unwrap_or(0);
     match row.words[0] {
@@ -245,14 +245,14 @@ fn attempt(rng: &mut Rng, row: &Row, dir: &Path) -> Result<(), String> {
     let text = text(rng, row);
     let word = row.words[rng.usize(..row.words.len())];
     let verdict = judge(row.kind, &text);
-    // What follows stands on a line of its own, so that a comment ends before it.
+    // What follows is on a line of its own, so that a comment ends before it.
     let file = dir.join("conf");
     std::fs::write(&file, row.file.replace('@', &format!("\n{word} {text}\n"))).expect("a file");
     let output = check(&file);
     let shown = format!("{word} {text:?}: {output:?}");
     let err = output.err();
     match (&verdict, output.exit) {
-        // An address that is used for nothing need not be one.
+        // An address that is not used for anything need not be valid.
         (Verdict::Wrong, Exit::Code(0))
             if row.shown.is_none() && matches!(row.kind, Kind::Address { .. }) =>
         {
@@ -267,7 +267,7 @@ fn attempt(rng: &mut Rng, row: &Row, dir: &Path) -> Result<(), String> {
             return Err(format!("a right value was refused: {shown}"));
         }
         (_, Exit::Code(1)) => {
-            // The value is in a line of its own, or in the next one if it begins with a newline.
+            // The value is on a line of its own, or on the next if it begins with a newline.
             let line = 2 + row.file.split('@').next().map_or(0, |before| before.matches('\n').count());
             let places = [line, line + 1].map(|line| format!("conf:{line}:"));
             let named = places.iter().any(|place| err.contains(place)) || err.contains(word);
@@ -314,7 +314,7 @@ fn directives_mean_what_they_say_or_are_refused() {
     report(seed, &failures);
 }
 
-/// A directive that is new has to be judged here first.
+/// A new directive has to be judged here first.
 #[test]
 fn every_directive_is_judged() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../syncd/src/config/parse/words.rs");

@@ -11,12 +11,12 @@ use zct_tests::program::{Exit, Output, Tool, tool_with_stdin};
 use zct_tests::seed::{Kernel, tcp};
 use zct_wire::request::NewFlow;
 
-/// What an expectation needs. The master is the FTP flow of [`master`].
+/// What an expectation needs. Its master is the FTP flow of [`master`].
 fn template(proto: &str, command: char) -> Vec<(&'static str, &'static str)> {
     let mut all = vec![];
     let key = if proto == "gre" { ["srckey", "dstkey"] } else { ["sport", "dport"] };
     if command != 'I' {
-        // Found by what is expected.
+        // It is found by the tuple that is expected.
         all.extend([("src", "10.8.0.2"), ("dst", "10.8.0.1"), (key[0], "7"), (key[1], "8")]);
         match proto {
             "gre" => all.extend([("reply-key-src", "1"), ("reply-key-dst", "2")]),
@@ -52,18 +52,19 @@ fn template(proto: &str, command: char) -> Vec<(&'static str, &'static str)> {
     all
 }
 
-/// A flow that can have expectations.
+/// Makes the flow that can have expectations.
 fn master(kernel: &mut Kernel) {
     let flow = NewFlow { helper: Some(b"ftp"), ..tcp([10, 8, 0, 1], [10, 8, 0, 2], 40_001, 21, 3) };
     kernel.create(&flow).expect("a flow with a helper: is there a module nf_conntrack_ftp?");
 }
 
-/// All of them, as the original shows them.
+/// All expectations as the original lists them.
 fn all() -> Vec<String> {
     Tool::Reference.run(&["-L", "expect"]).lines()
 }
 
-/// A number behind a word of such a line: the first is of the expected tuple, the next of the mask.
+/// The number after a word of such a line: the first is that of the expected tuple, the next that of the
+/// mask.
 fn shown(line: &str, word: &str, nth: usize) -> Option<String> {
     let rest = line.split(&format!(" {word}=")).nth(nth + 1)?;
     Some(rest.split(' ').next()?.to_owned())
@@ -94,8 +95,7 @@ fn attempt(rng: &mut Rng, row: &'static Row, command: char) -> Found {
         all => all[rng.usize(..all.len())],
     };
     let text = row.text(rng, &[]);
-    // Which addresses and protocols have an expectation, and which masks go with them, is the kernel's
-    // affair.
+    // Which addresses and protocols have expectations, and which masks fit them, is for the kernel to decide.
     let ports = row.names[0].starts_with("tuple-port-") || row.names[0] == "mask-port-src";
     let sure = command == 'I' && proto == "tcp" && (ports || row.names[0] == "timeout");
     let judged = row.judge(&text, false);
@@ -110,7 +110,7 @@ fn attempt(rng: &mut Rng, row: &'static Row, command: char) -> Found {
     let before = all();
     let output = Tool::Zct.run(&words);
     let after = all();
-    // Either there is one, or there is none: this leaves none.
+    // Whether there was one or not, there is none after this.
     Tool::Reference.run(&["-F", "expect"]);
     let all = format!("conntrack {words:?}: {output:?}, and then {after:?}");
     judge(row, command, &text, &verdict, &output, [&before, &after]).map_err(|e| format!("{e}: {all}"))
@@ -127,7 +127,7 @@ fn judge(
     let changed = before.len() != after.len();
     let ok = output.exit == Exit::Code(0);
     match verdict {
-        // A shown expectation was found by a wrong value.
+        // If one is shown, a wrong value has found it.
         Verdict::Wrong if ok || changed || !output.stdout.is_empty() => {
             return Err("a wrong value was taken".into());
         }
@@ -146,14 +146,14 @@ fn judge(
         let kept = match row.names[0] {
             n if n.starts_with("tuple-port-") => shown(line, word, 0),
             "mask-port-src" => shown(line, word, 1),
-            // There is one master.
+            // There is only one master.
             "sport" => Some("40001".into()),
             "dport" => Some("21".into()),
             _ => return Ok(()),
         };
         return if kept == number { Ok(()) } else { Err(format!("{number:?} expected, {kept:?} made")) };
     }
-    // Found or deleted by another key than its own.
+    // It was found or deleted by a key that is not its own.
     let own = match command {
         'I' => return Ok(()),
         _ if is("sport") => "7",
@@ -171,7 +171,7 @@ fn judge(
 fn expectations_are_those_that_were_meant() {
     let (seed, rounds) = (seed(), setting("ZCT_LIMITS_ROUNDS", 3));
     let _ns = Netns::fresh();
-    // Without a rule that needs it nothing is tracked.
+    // The kernel tracks nothing without a rule that needs it.
     tool_with_stdin("nft", &["-f", "-"], zct_tests::seed::TRACKING.as_bytes());
     master(&mut Kernel::open());
     let mut failures = Vec::new();

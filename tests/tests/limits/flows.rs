@@ -1,4 +1,5 @@
-//! The table that values are tried on: flows at the numbers that a cut, a wrap or a half-read text would hit.
+//! The table that values are tried on: its flows have the numbers that a cut, wrapped or half-read text would
+//! hit.
 
 use std::ops::ControlFlow;
 use zct_engine::{Error, Lost, Requests, Sink};
@@ -12,7 +13,7 @@ use zct_wire::proto::{ProtoInfo, SctpInfo, TcpInfo};
 use zct_wire::request::{self, NewFlow, Table};
 use zct_wire::tuple::{Addr, Tuple};
 
-/// A flow as the kernel has it.
+/// A flow as the kernel reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Flow {
     pub(crate) id: u32,
@@ -20,9 +21,9 @@ pub(crate) struct Flow {
     pub(crate) reply: Tuple,
     pub(crate) mark: u32,
     pub(crate) status: u32,
-    /// Zone of the original and of the reply direction.
+    /// The zones of the original and of the reply direction.
     pub(crate) zones: [u16; 2],
-    /// The zone that both have, if it is one.
+    /// The zone of both directions, if they have the same one.
     pub(crate) zone: Option<u16>,
     pub(crate) vtags: [u32; 2],
     pub(crate) labels: Vec<u8>,
@@ -45,7 +46,7 @@ impl Flow {
         Flow { id, orig, reply, mark, status, zones, zone, vtags, labels, timeout }
     }
 
-    /// The same but for what passes by itself.
+    /// The flow without what changes by itself.
     pub(crate) fn still(&self) -> Flow {
         Flow { timeout: 0, ..self.clone() }
     }
@@ -65,7 +66,7 @@ impl Sink for All {
     }
 }
 
-/// The whole table of this thread's namespace, read without the program.
+/// The whole table of this thread's namespace, read without the program under test.
 fn dump() -> Vec<Flow> {
     let mut all = All::default();
     Requests::open()
@@ -117,12 +118,12 @@ fn icmp(proto: u8, src: &str, dst: &str, kind: u8, id: u16) -> NewFlow<'static> 
     })
 }
 
-/// Ports, keys and ids that wrong numbers would be taken for: what is left of 65979 in 16 bits, the first
-/// number of `40000-40010`, `010` in base 8, `0x10`, and the ends.
+/// Ports, keys and ids that wrong numbers would be taken for: what 65979 leaves in 16 bits, the first number
+/// of `40000-40010`, `010` in base 8, `0x10`, and the ends of the range.
 pub(crate) const NUMBERS: [u16; 14] = [443, 80, 8, 10, 16, 77, 0, 1, 5, 65_535, 40_000, 40_005, 40_010, 264];
-/// The same for marks.
+/// Marks that wrong numbers would be taken for.
 pub(crate) const MARKS: [u32; 7] = [0, 1, 5, 0x8000_0000, 0xdead_beef, u32::MAX, 443];
-/// Zones.
+/// Zones that wrong numbers would be taken for.
 pub(crate) const ZONES: [u16; 5] = [15, 1, 65_535, 8, 443];
 /// Sources: those that short and octal forms stand for, and neighbours of networks.
 pub(crate) const SOURCES: [&str; 9] = [
@@ -136,11 +137,11 @@ pub(crate) const SOURCES: [&str; 9] = [
     "192.168.0.5",
     "11.0.0.1",
 ];
-/// The same in IPv6.
+/// IPv6 sources, among them neighbours of networks.
 pub(crate) const SOURCES6: [&str; 4] =
     ["2001:db8::5", "::1", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "::ffff:10.1.0.5"];
 
-/// The flows. No two have the same tuple in one zone.
+/// The flows of the table. No two in the same zone have the same tuple.
 fn flows() -> Vec<NewFlow<'static>> {
     let mut all = Vec::new();
     for proto in [6, 17, 136, 132, 47] {
@@ -194,14 +195,14 @@ fn flows() -> Vec<NewFlow<'static>> {
     all
 }
 
-/// Bits are in 32-bit words of the machine's order.
+/// The bits are in 32-bit words of host byte order.
 pub(crate) fn set_bit(bits: &mut [u8; 16], bit: u8) {
     let word = usize::from(bit / 32) * 4;
     let value = u32::from_ne_bytes(bits[word..word + 4].try_into().expect("four bytes")) | 1 << (bit % 32);
     bits[word..word + 4].copy_from_slice(&value.to_ne_bytes());
 }
 
-/// The table of this thread's namespace, brought back to those flows when something has changed it.
+/// The table of this thread's namespace, restored to these flows once something has changed it.
 pub(crate) struct Seeded {
     kernel: Kernel,
     pub(crate) flows: Vec<Flow>,
@@ -223,8 +224,8 @@ impl Seeded {
         assert_eq!(self.flows.len(), all.len(), "the table is as it was made");
     }
 
-    /// The table as it is now. The kernel walks a very large table for a dump, and so is asked for each flow;
-    /// only when there are others than these is it a dump.
+    /// The table as it is now. A dump walks the whole hash table, which is slow if that is very large, so the
+    /// kernel is asked for each flow; only if there are other flows as well does it have to dump.
     pub(crate) fn now(&mut self) -> Vec<Flow> {
         let mut all = All::default();
         let mut requests = Requests::open().expect("a netlink socket");
@@ -240,12 +241,12 @@ impl Seeded {
         if self.kernel.count() as usize == all.0.len() { all.0 } else { dump() }
     }
 
-    /// Those that are selected, by their ids.
+    /// The ids of the selected flows.
     pub(crate) fn ids(&self, selected: impl Fn(&Flow) -> bool) -> Vec<u32> {
         self.flows.iter().filter(|f| selected(f)).map(|f| f.id).collect()
     }
 
-    /// Whether the table is as it was filled.
+    /// Whether the table is as it was when filled.
     pub(crate) fn is_untouched(&self, now: &[Flow]) -> bool {
         now.iter().map(Flow::still).eq(self.flows.iter().map(Flow::still))
     }

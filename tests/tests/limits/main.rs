@@ -1,8 +1,8 @@
-//! Every number and every address that the programs read: random texts for each, judged by tables of their
-//! own (field widths of the kernel, what people mean by what they write). Never a wrong selection, and never
-//! success with less done than asked.
+//! Every number and every address that the programs read. Random texts for each are judged by separate tables
+//! (the widths of the kernel's fields, what people mean by what they write). There must never be a wrong
+//! selection, and never success with less done than was asked.
 //!
-//! `ZCT_LIMITS_ROUNDS` says how often every option is tried with every command, `ZCT_LIMITS_SEED` repeats a
+//! `ZCT_LIMITS_ROUNDS` says how often each option is tried with each command; `ZCT_LIMITS_SEED` repeats a
 //! run.
 
 mod address;
@@ -23,19 +23,19 @@ use fastrand::Rng;
 use place::Place;
 use std::sync::Mutex;
 
-/// A number from the environment.
+/// Reads a number from the environment.
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name)
         .ok()
         .map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name}={v} is no number")))
 }
 
-/// The seed of this run: another one each time, unless it is given.
+/// The seed of this run: new each time, unless one is given.
 fn seed() -> u64 {
     setting("ZCT_LIMITS_SEED", fastrand::u64(1_000_000..))
 }
 
-/// Complains about everything that was found, by seed.
+/// Fails with everything that was found, and the seed.
 fn report(seed: u64, failures: &[String]) {
     let shown: String = failures.iter().take(60).map(|f| format!("- {f}\n")).collect();
     assert!(failures.is_empty(), "ZCT_LIMITS_SEED={seed}: {} failures:\n{shown}", failures.len());

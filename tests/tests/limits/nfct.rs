@@ -1,4 +1,4 @@
-//! Timeouts of nfct: every state of every policy, read back as the kernel keeps it.
+//! nfct's timeouts: every state of every policy, read back as the kernel keeps it.
 
 use super::number::{Verdict, seconds};
 use super::{report, seed, setting, texts};
@@ -6,7 +6,7 @@ use fastrand::Rng;
 use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool};
 
-/// Protocols and the names of their timeouts, from the manual.
+/// The protocols and the names of their timeouts, from the manual.
 const STATES: &[(&str, &[&str])] = &[
     (
         "tcp",
@@ -67,7 +67,7 @@ fn attempt(rng: &mut Rng, protocol: &str, states: &[&str], default: bool) -> Res
     } else {
         vec!["add", "timeout", "limits", family, protocol]
     };
-    // Something that is right in front must not be done either.
+    // If the value is refused, a correct one before it must not take effect either.
     let other = states.iter().find(|s| **s != state).filter(|_| rng.bool());
     words.extend(other.into_iter().flat_map(|s| [*s, "77"]));
     words.extend([state, &text]);
@@ -87,7 +87,7 @@ fn attempt(rng: &mut Rng, protocol: &str, states: &[&str], default: bool) -> Res
     let all = format!("nfct {words:?}: {output:?}, then {after:?}");
     let err = output.err();
     if err.contains("no timeouts for protocol") {
-        // This kernel does not have the protocol.
+        // This kernel does not know the protocol.
         return Ok(());
     }
     match (&verdict, output.exit) {
@@ -133,7 +133,7 @@ fn timeouts_are_kept_as_asked_or_refused() {
     report(seed, &failures);
 }
 
-/// A protocol or a state that is new is tried as well.
+/// A new protocol or state has to be tried here too.
 #[test]
 fn every_state_is_tried() {
     for protocol in 0..=255u8 {

@@ -1,21 +1,21 @@
-//! What a text means where a number is wanted: judged from the width of the kernel's field, and not by the
-//! code that is under test.
+//! What a text means where a number is wanted, judged by the width of the kernel's field and without the code
+//! under test.
 
-/// The judgement over a text.
+/// How an answer to a text is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict<M> {
-    /// It has to be accepted, and means this.
+    /// The text has to be accepted, with this meaning.
     Right(M),
-    /// It may be refused. Accepted, it means this and nothing else.
+    /// The text may be refused. If accepted, it means this and nothing else.
     Perhaps(M),
-    /// It has to be refused.
+    /// The text has to be refused.
     Wrong,
 }
 
 use Verdict::{Perhaps, Right, Wrong};
 
 impl<M> Verdict<M> {
-    /// The same with another meaning.
+    /// The same verdict with another meaning.
     pub(crate) fn map<N>(self, f: impl FnOnce(M) -> N) -> Verdict<N> {
         match self {
             Right(m) => Right(f(m)),
@@ -24,7 +24,7 @@ impl<M> Verdict<M> {
         }
     }
 
-    /// What it means, if it may be accepted.
+    /// What it means, unless it has to be refused.
     pub(crate) fn meaning(&self) -> Option<&M> {
         match self {
             Right(m) | Perhaps(m) => Some(m),
@@ -32,7 +32,7 @@ impl<M> Verdict<M> {
         }
     }
 
-    /// The same, but nobody has to accept it.
+    /// The same verdict, except that the text may also be refused.
     pub(crate) fn perhaps(self) -> Verdict<M> {
         match self {
             Right(m) => Perhaps(m),
@@ -41,35 +41,35 @@ impl<M> Verdict<M> {
     }
 }
 
-/// How digits are read.
+/// In which base digits are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Base {
-    /// Ten, whatever is in front.
+    /// Base ten, whatever is in front.
     Ten,
-    /// As C writes constants: `0x1f`, `017`, `15`.
+    /// As in C's constants: `0x1f`, `017`, `15`.
     Any,
 }
 
-/// Whether lists and ranges are taken.
+/// Whether lists and ranges are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Several {
-    /// One number.
+    /// Only a single number is.
     Never,
-    /// One number; more than that may be taken, if they mean what they say.
+    /// A single number is; lists and ranges may be, if they mean what they say.
     Perhaps,
-    /// Lists `A,B`, and ranges `A-B` and `A:B`.
+    /// Lists `A,B` and ranges `A-B` and `A:B` are.
     Always,
 }
 
-/// From and to, both included.
+/// Ranges with both ends included.
 pub(crate) type Ranges = Vec<(u128, u128)>;
 
-/// One number. A text that is clear to nobody is no number; what people write but a program need not take
-/// (blanks, a plus, zeros in front, the other base) is one that it may refuse.
+/// A single number. A text that nobody can read for certain is not a number; what people write but a program
+/// need not accept (blanks, a plus, leading zeros, the other base) may be refused.
 pub(crate) fn one(text: &str, base: Base) -> Verdict<u128> {
     let inner = text.trim_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
     let digits = inner.strip_prefix('+').unwrap_or(inner);
-    // Minus nothing is nothing.
+    // Minus zero is zero.
     let digits = match digits.strip_prefix('-') {
         Some(zeros) if !zeros.is_empty() && zeros.bytes().all(|b| b == b'0') && inner == digits => zeros,
         _ => digits,
@@ -89,7 +89,7 @@ pub(crate) fn one(text: &str, base: Base) -> Verdict<u128> {
     }
 }
 
-/// Digits and nothing else; more than fit are a very large number.
+/// Digits and nothing else; more than fit count as a very large number.
 fn value(digits: &str, base: u32) -> Option<u128> {
     if digits.is_empty() {
         return None;
@@ -100,7 +100,7 @@ fn value(digits: &str, base: u32) -> Option<u128> {
     })
 }
 
-/// A number of at most `max`, or several.
+/// A number of at most `max`, or several such numbers.
 pub(crate) fn numbers(text: &str, base: Base, max: u128, several: Several) -> Verdict<Ranges> {
     let mut all = Vec::new();
     let mut unsure = false;
@@ -140,24 +140,24 @@ fn range(text: &str, base: Base, max: u128) -> Verdict<(u128, u128)> {
     }
 }
 
-/// A value and the bits that count, as `-m` has them.
+/// A value and the bits of it that count, as in `-m`.
 pub(crate) fn mark(text: &str) -> Verdict<(u32, u32)> {
     let max = u128::from(u32::MAX);
     let part = |t: &str| numbers(t, Base::Any, max, Several::Never).map(|r| r[0].0 as u32);
     let Some((value, mask)) = text.split_once('/') else { return part(text).map(|v| (v, u32::MAX)) };
     match (part(value), part(mask)) {
-        // Bits outside of the mask can never be there: that may be said.
+        // No flow can have bits outside the mask, so the program may object.
         (Right(v), Right(m)) if v & !m == 0 => Right((v, m)),
         (Right(v) | Perhaps(v), Right(m) | Perhaps(m)) => Perhaps((v, m)),
         _ => Wrong,
     }
 }
 
-/// Seconds that every kernel can keep: its clock ticks at most 1000 times a second, and it counts ticks in 31
-/// bits.
+/// The most seconds that every kernel can keep: its clock ticks at most 1000 times per second, and it counts
+/// ticks in 31 bits.
 pub(crate) const SECONDS_SURE: u128 = i32::MAX as u128 / 1000;
 
-/// A time, as `-t` and nfct have it: seconds, or numbers with units.
+/// A time as `-t` and nfct take it: seconds, or numbers with units.
 pub(crate) fn seconds(text: &str) -> Verdict<u128> {
     let max = u128::from(u32::MAX);
     let judged = match one(text, Base::Ten) {
@@ -174,7 +174,7 @@ pub(crate) fn seconds(text: &str) -> Verdict<u128> {
     }
 }
 
-/// `5m`, `1h30m`.
+/// A time with units: `5m`, `1h30m`.
 fn with_units(text: &str) -> Option<u128> {
     let mut sum = 0u128;
     let mut rest = text;

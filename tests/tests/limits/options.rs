@@ -1,6 +1,6 @@
-//! The options of conntrack whose values are numbers or addresses: the width of the kernel's field, how it is
-//! written, what of a flow it is about, and the commands that take it. Written from the kernel's headers and
-//! the original's manual, and not from the program's table, which is compared with this one.
+//! The options of conntrack that take numbers or addresses: the width of the kernel's field, how it is
+//! written, what it says about a flow, and which commands take it. Written from the kernel's headers and the
+//! original's manual, not from the program's table, with which it is compared.
 
 use super::address::{Form, Nets, Translation, nat, nets};
 use super::flows::{Flow, MARKS, NUMBERS, ZONES};
@@ -14,21 +14,21 @@ use zct_wire::tuple::Addr;
 /// How a value is written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
-    /// Numbers of so many bits. Lists and ranges where flows are selected.
+    /// Numbers of this many bits, with lists and ranges where flows are selected.
     Number(Base, u32, Several),
-    /// The whole of it is a number between these.
+    /// A single number between these two.
     Between(u128, u128),
-    /// A value with a mask.
+    /// A value, or a value with a mask.
     Mark,
-    /// A time.
+    /// A time in seconds, or with units.
     Seconds,
-    /// Addresses.
+    /// Addresses of this form.
     Address(Form),
-    /// An address with a port.
+    /// An address to translate to, with or without ports.
     Nat,
-    /// A protocol.
+    /// A protocol's number or name.
     Protocol,
-    /// Label names, of [`super::words::LABELS`].
+    /// Names of labels, from [`super::words::LABELS`].
     Label,
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Meaning {
 }
 
 impl Meaning {
-    /// The one number it is, where there can be no more.
+    /// The number, where there can be only one.
     pub(crate) fn number(&self) -> Option<u128> {
         match self {
             Meaning::Numbers(r) if r.len() == 1 && r[0].0 == r[0].1 => Some(r[0].0),
@@ -53,7 +53,7 @@ impl Meaning {
         }
     }
 
-    /// Whether it is about IPv6 alone.
+    /// Whether it can only be about IPv6.
     pub(crate) fn six(&self) -> bool {
         match self {
             Meaning::Nets(n) => n.six,
@@ -62,7 +62,7 @@ impl Meaning {
         }
     }
 
-    /// Addresses that have to be said, since they are written in a way that surprises.
+    /// Addresses that the program has to show, because they are written in a way that surprises.
     pub(crate) fn said(&self) -> &[String] {
         match self {
             Meaning::Nets(n) => &n.said,
@@ -72,35 +72,35 @@ impl Meaning {
     }
 }
 
-/// The member of a flow that a value is compared with.
+/// The part of a flow that a value is compared with.
 #[derive(Clone, Copy)]
 pub(crate) enum Of {
     Number(fn(&Flow) -> Option<u128>),
-    /// Zones of both directions.
+    /// The zones of both directions.
     Zones,
     Mark,
     Addr(fn(&Flow) -> Option<Addr>),
-    /// Translation: of the source, of the destination.
+    /// Whether it is translated: the source, the destination.
     Nat(bool, bool),
     Labels,
-    /// Nothing: every flow, or none.
+    /// No part: it selects every flow or none.
     All,
     None,
 }
 
-/// One option.
+/// An option that is tried.
 pub(crate) struct Row {
     pub(crate) letter: Option<char>,
     pub(crate) names: &'static [&'static str],
-    /// The protocols of which it is an option.
+    /// The protocols that it belongs to, if any.
     pub(crate) protocols: &'static [&'static str],
     pub(crate) kind: Kind,
     pub(crate) of: Of,
-    /// The commands that take it as a selection: `L D U E`, or as part of a key: `G`.
+    /// The commands in which it selects: `L D U E`; or is part of a key: `G`.
     pub(crate) selects: &'static str,
-    /// The commands that write it, or take it as something else: `I A U`, and others.
+    /// The commands in which it is written or means something else: `I A U` and others.
     pub(crate) sets: &'static str,
-    /// The commands about expectations: `I D G`.
+    /// The commands on expectations that take it: `I D G`.
     pub(crate) expects: &'static str,
 }
 
@@ -170,12 +170,12 @@ fn number<T: Into<u128>>(v: Option<T>) -> Option<u128> {
     v.map(Into::into)
 }
 
-/// The zone of one direction alone: a flow with one of both has none, and is not without one either.
+/// The zone of one direction alone: a flow whose zone is for both has none, nor is it without one.
 fn of_one_direction(f: &Flow, direction: usize) -> Option<u128> {
     f.zone.is_none_or(|z| z == 0).then_some(f.zones[direction].into())
 }
 
-/// All of them.
+/// All options that take a number or an address.
 pub(crate) const ROWS: &[Row] = &[
     Row {
         letter: Some('s'),
@@ -286,7 +286,7 @@ pub(crate) const ROWS: &[Row] = &[
         letter: Some('c'),
         names: &["secmark"],
         kind: Kind::Number(Base::Any, 32, Several::Perhaps),
-        // Today's kernels have none, and so it does nothing, which is said.
+        // Today's kernels report no secmark, so this does nothing, which has to be said.
         of: Of::All,
         selects: "LE",
         ..ROW
@@ -294,7 +294,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         letter: Some('b'),
         names: &["buffer-size"],
-        // The kernel doubles it, and keeps it as an int.
+        // The kernel doubles it and keeps the result as an int.
         kind: Kind::Number(Base::Ten, 30, Several::Never),
         selects: "",
         sets: "E",
@@ -347,7 +347,7 @@ pub(crate) const ROWS: &[Row] = &[
     icmp(&["icmpv6-id"], &["icmpv6"], 16, |f| number(f.orig.icmp_id)),
 ];
 
-/// Options without a number and without an address.
+/// Options that take neither a number nor an address.
 pub(crate) const OTHERS: &[&str] = &[
     "status",
     "zero",
@@ -364,7 +364,7 @@ pub(crate) const OTHERS: &[&str] = &[
 ];
 
 impl Row {
-    /// A text for it, and numbers that flows have for this option.
+    /// A random text for this option, often a number that some flow has.
     pub(crate) fn text(&self, rng: &mut Rng, flows: &[Flow]) -> String {
         let mut near: Vec<u128> = match (&self.of, self.kind) {
             (Of::Number(of), _) => flows.iter().filter_map(of).collect(),
@@ -389,7 +389,7 @@ impl Row {
         }
     }
 
-    /// What the text means; `selects` says whether it is a selection, where there can be several.
+    /// What the text means; `selects` says whether it is a selection, which may name several.
     pub(crate) fn judge(&self, text: &str, selects: bool) -> Verdict<Meaning> {
         match self.kind {
             Kind::Number(base, bits, several) => {
@@ -409,7 +409,7 @@ impl Row {
         }
     }
 
-    /// Whether the flow is one that the value selects.
+    /// Whether the value selects the flow.
     pub(crate) fn selects_flow(&self, meaning: &Meaning, f: &Flow) -> bool {
         let within = |r: &Ranges, n: u128| r.iter().any(|(a, b)| (*a..=*b).contains(&n));
         match (self.of, meaning) {
@@ -429,7 +429,7 @@ impl Row {
     }
 }
 
-/// Whether a flow has a label.
+/// Whether a flow has this label.
 pub(crate) fn has_bit(f: &Flow, bit: u8) -> bool {
     let at = usize::from(bit / 32) * 4;
     u32::from_ne_bytes(f.labels[at..at + 4].try_into().expect("four bytes")) >> (bit % 32) & 1 == 1
