@@ -1,8 +1,8 @@
-//! A listing is complete while the table changes under it: every flow that is there all the time comes
+//! A listing is complete while the table changes under it: every flow that exists the whole time is listed
 //! once, whatever is created and deleted meanwhile.
 //!
-//! The listing is read through a pipe, a piece at a time, with a round of changes between two pieces: it
-//! cannot run ahead further than its buffers, so the changes happen while the kernel is asked.
+//! The listing is read through a pipe, a piece at a time, with a round of changes after each piece. It cannot
+//! run ahead by more than its buffers, so the changes happen while the kernel is being asked.
 
 use std::collections::HashMap;
 use std::io::Read as _;
@@ -18,13 +18,13 @@ const PIECE: usize = 64 << 10;
 /// Flows created and deleted in one round.
 const ROUND: u32 = 1000;
 
-/// The flow with this number; those that stay and those that go have different sources.
+/// The flow with this number; flows that stay and flows that go have different sources.
 fn flow(stays: bool, n: u32) -> NewFlow<'static> {
     let [_, hi, mid, lo] = n.to_be_bytes();
     udp([if stays { 10 } else { 11 }, hi, mid, lo], [192, 0, 2, 1], 1000, 53)
 }
 
-/// Lists the table while others come and go, and returns what was printed and how many went.
+/// Lists the table while flows come and go; returns what was printed, and how many went.
 fn list_under_churn(args: &[&str], from: u32) -> (String, u32) {
     let mut child =
         Tool::Zct.command().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("zct");
@@ -38,7 +38,7 @@ fn list_under_churn(args: &[&str], from: u32) -> (String, u32) {
         if text.len() == before {
             break;
         }
-        // Those of the last round go now, so that some are there whenever the kernel is asked.
+        // The previous round's flows are deleted only now, so that some exist whenever the kernel is asked.
         let some = from + churned..from + churned + ROUND;
         storm.create(some.clone().map(|n| flow(false, n)));
         storm.delete(there.map(|n| flow(false, n)));
@@ -80,7 +80,7 @@ fn stable_flows_come_once_each_while_others_come_and_go() {
             "{args:?}: flows listed, and those listed twice"
         );
     }
-    // Otherwise nothing happened while the kernel was asked.
+    // If none was seen, nothing happened while the kernel was being asked.
     assert!(seen_others > 0, "none of {churned} flows that came and went was ever seen");
     println!("{churned} flows came and went, {seen_others} of them were listed");
 }

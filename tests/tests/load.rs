@@ -1,5 +1,5 @@
-//! `-R`: lines count one by one and in order, mistakes are found before anything happens, refusals name
-//! their lines, and the file may be as large as it likes.
+//! `-R`: lines take effect one by one and in order, mistakes are found before anything happens, refusals name
+//! their lines, and the size of the file does not matter.
 
 use fastrand::Rng;
 use std::collections::BTreeSet;
@@ -26,7 +26,7 @@ fn creation(port: u16) -> String {
     format!("-I -s 10.0.0.1 -d 10.0.0.2 -p udp --sport {port} --dport 53 -t 1000")
 }
 
-/// The source ports of the table.
+/// The source ports of the flows in the table.
 fn ports() -> BTreeSet<u16> {
     let lines = Tool::Reference.run(&["-L"]).lines();
     let port = |l: &String| l.split("sport=").nth(1)?.split(' ').next()?.parse().ok();
@@ -39,7 +39,7 @@ fn world() -> Netns {
     ns
 }
 
-/// One line in ten is refused. With `--keep-going` all others count; the exit code tells.
+/// One line in ten is refused. With `--keep-going` all others take effect, and the exit code tells of it.
 #[test]
 fn every_refused_line_is_named_and_the_others_count() {
     let _ns = world();
@@ -83,7 +83,8 @@ fn every_refused_line_is_named_and_the_others_count() {
     assert_eq!(ports(), wanted);
 }
 
-/// Without it the first refusal ends the run, and what took effect behind it is said, and true.
+/// Without `--keep-going` the first refusal ends the run; which later lines took effect is reported, and
+/// true.
 #[test]
 fn the_first_refused_line_ends_the_run() {
     for bad in [1u16, 2, 50, 129, 400, 999] {
@@ -111,7 +112,7 @@ fn the_first_refused_line_ends_the_run() {
     }
 }
 
-/// In a file, through a pipe: a mistake anywhere is found before anything is done.
+/// From a file or a pipe: a mistake anywhere is found before anything is done.
 #[test]
 fn a_mistake_is_found_before_anything_happens() {
     let _ns = world();
@@ -141,7 +142,7 @@ fn a_mistake_is_found_before_anything_happens() {
     assert!(missing.exit == Exit::Code(2) && missing.err().contains("/nowhere/file"), "{missing:?}");
 }
 
-/// Deletions are merged into passes over the table, but never past a line that matters to them.
+/// Deletions are merged into passes over the table, but never past a line that makes a difference to them.
 #[test]
 fn lines_have_the_effect_they_have_one_by_one() {
     let mut rng = Rng::with_seed(9);
@@ -181,7 +182,7 @@ fn lines_have_the_effect_they_have_one_by_one() {
     }
 }
 
-/// Ten thousand endpoints at once: what they name goes, and nothing else.
+/// Ten thousand endpoints at once: the flows they name are deleted, and no others.
 #[test]
 fn many_endpoints_are_deleted_and_their_neighbours_stay() {
     const FLOWS: u16 = 40_000;
@@ -198,11 +199,11 @@ fn many_endpoints_are_deleted_and_their_neighbours_stay() {
     assert_eq!(ports(), (1..=FLOWS).filter(|p| p % 4 != 0).collect());
 }
 
-/// The address space that is enough for a short file is enough for a long one, a pipe included.
+/// An address space that is enough for a short file is enough for a long one, even through a pipe.
 #[test]
 fn memory_does_not_grow_with_the_file() {
     let _ns = world();
-    // Creations of few flows: the table stays small, and most lines are refused.
+    // The lines create few different flows: the table stays small, and most lines are refused.
     let text: String = (0..100_000u32).map(|n| creation(1 + (n % 1000) as u16) + "\n").collect();
     assert!(text.len() > 6 << 20);
     let file = file(&text);

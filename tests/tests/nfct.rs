@@ -1,10 +1,10 @@
 //! nfct beside Debian's nfct: the same words have to give the same output, messages, exit code and policies,
-//! but for the differences of the table.
+//! except for the differences of the table.
 //!
-//! Helpers have no namespaces, so the test that makes and deletes them is ignored but on a machine of its
-//! own, best a virtual one whose kernel has nfnetlink_cthelper. There, as root, the tests one at a time:
-//! `cargo test -p zct-tests --test nfct -- --include-ignored --test-threads=1`, or without cargo this test's
-//! executable with the same two words and `ZCT_BIN=/path/to/zct`.
+//! Helpers belong to no namespace, so the test that makes and deletes them is ignored except on a machine of
+//! its own, best a virtual one whose kernel has nfnetlink_cthelper. There, run the tests as root, one at a
+//! time: `cargo test -p zct-tests --test nfct -- --include-ignored --test-threads=1`, or without cargo this
+//! test's executable with the same two options and `ZCT_BIN=/path/to/zct`.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -22,13 +22,13 @@ use zct_wire::build::Full;
 use zct_wire::header::{ATTRS_AT, CtMsg};
 use zct_wire::{cthelper, cttimeout};
 
-/// What the kernel has, message by message as it sends it: no program has to read it for us.
+/// What the kernel has, message by message as the kernel sends it, with no program to read it for us.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct State(Vec<Vec<u8>>);
 
 impl Sink for State {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
-        // The headers have sequence number and port.
+        // The headers contain a sequence number and a port, which differ.
         self.0.push(msg.bytes[ATTRS_AT..].to_vec());
         ControlFlow::Continue(())
     }
@@ -58,7 +58,7 @@ fn on(tool: Tool, line: &str) -> Output {
     tool.run(&words(line))
 }
 
-/// A line by the original, as ours has to answer it but for differences.
+/// The original's answer to a line, with the differences applied that ours has to show.
 fn reference(words: &[OsString], ledger: &mut Ledger) -> Output {
     let (output, replaced) = with_release(Tool::NfctReference.run(words));
     if replaced {
@@ -73,8 +73,8 @@ fn compare(words: &[OsString], ours: &Output, theirs: &Output, ledger: &mut Ledg
     id
 }
 
-/// Runs a history by ours and by the original, in a namespace each, and returns after how many lines there
-/// were policies to compare.
+/// Runs a history with ours and with the original, each in its own namespace; returns the number of lines
+/// after which there were policies to compare.
 fn both(history: &History, ledger: &mut Ledger) -> usize {
     let ours: Vec<(Output, State)> = {
         let _ns = Netns::fresh();
@@ -86,7 +86,7 @@ fn both(history: &History, ledger: &mut Ledger) -> usize {
         let theirs = reference(words, ledger);
         let difference = compare(words, &ours, &theirs, ledger);
         if [Some("Z nfct policy name"), Some("Z nfct seconds")].contains(&difference) {
-            // The original goes on with another policy or timeout, and so cannot be compared any more.
+            // The original goes on with another policy or timeout, so there is nothing left to compare.
             assert_eq!(after, before, "refused, but something changed: nfct {words:?}");
             assert_eq!(n + 1, history.len(), "lines after nfct {words:?}");
             return some;
@@ -98,8 +98,8 @@ fn both(history: &History, ledger: &mut Ledger) -> usize {
     some
 }
 
-/// Goal: nobody who calls nfct can tell the two apart but by the differences of the table, and those are all
-/// there. Method: many lines by both; the policies afterwards are compared as the kernel sends them.
+/// Goal: nobody who calls nfct can tell the two apart except by the differences of the table, all of which
+/// exist. Method: many lines by both; the policies afterwards are compared as the kernel sends them.
 #[test]
 fn the_same_words_give_the_same_answers() {
     let mut ledger = Ledger::default();
@@ -114,7 +114,7 @@ fn the_same_words_give_the_same_answers() {
     assert!(missing.is_empty(), "intended differences that were not seen: {missing:?}");
 }
 
-/// Small systems can set timeouts too.
+/// Small systems without the file can set timeouts too.
 fn without_the_file_of_protocols(ledger: &mut Ledger) {
     let _ns = Netns::fresh();
     let lines = ["tcp", "udp", "udplite", "icmp", "sctp", "gre", "icmpv6", "generic"]
@@ -131,8 +131,8 @@ fn without_the_file_of_protocols(ledger: &mut Ledger) {
     assert!(unknown.ends_with(": unknown layer 4 protocol\n"), "{unknown}");
 }
 
-/// Times with units, and the longest there is: what is made of it still works, and one more would end flows at
-/// once.
+/// Times may have units, up to a limit: a policy with the longest time works, and one second more would end
+/// flows at once.
 #[test]
 fn times_have_units_and_a_limit() {
     let _ns = Netns::fresh();
@@ -159,7 +159,7 @@ fn times_have_units_and_a_limit() {
     assert_eq!(over.exit, Exit::Code(1));
 }
 
-/// A full disk is no success.
+/// A full disk is reported as a failure.
 fn without_room_for_output(ledger: &mut Ledger) {
     let _ns = Netns::fresh();
     on(Tool::Nfct, "add timeout a inet udp replied 1");
@@ -182,7 +182,7 @@ fn without_room_for_output(ledger: &mut Ledger) {
     }
 }
 
-/// Runs without capabilities. Started by path, so that has to end in the name.
+/// Runs without capabilities. It is started by its path, which therefore has to end in the right name.
 fn without_rights(tool: Tool, line: &str) -> Output {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("nfct");
@@ -192,8 +192,8 @@ fn without_rights(tool: Tool, line: &str) -> Output {
     run(command.env("LC_ALL", "C"), b"")
 }
 
-/// Goal: without the right to ask, and without a subsystem to ask, both say the same first line and ours the
-/// way out. Method: a program without capabilities; helpers, if the kernel does not have them.
+/// Goal: without the right to ask, or without a subsystem to ask, both print the same first line, and ours
+/// adds the way out. Method: a program without capabilities; helpers, if the kernel does not have them.
 #[test]
 fn refusals_name_the_way_out() {
     let _ns = Netns::fresh();
@@ -227,7 +227,7 @@ fn refusals_name_the_way_out() {
     assert_eq!(list.err().contains("modprobe nfnetlink_cthelper"), missing, "{list:?}");
 }
 
-/// Goal: `zct nfct` is nfct, with its own name in what it says. Method: some lines of each kind.
+/// Goal: `zct nfct` is nfct, with its own name in what it prints. Method: some lines of each kind.
 #[test]
 fn the_command_of_zct_is_the_same_program() {
     let _ns = Netns::fresh();
@@ -244,7 +244,7 @@ fn the_command_of_zct_is_the_same_program() {
     assert!(by_name("--help").out().contains("\nUsage: zct nfct COMMAND"));
 }
 
-/// Goal and method as for policies, but one program after the other: there is one list of helpers for all
+/// Goal and method as for policies, but one program after the other: a single list of helpers serves all
 /// namespaces, and this test empties it.
 #[test]
 #[ignore = "deletes every helper of the machine: run it in a virtual machine"]
@@ -273,7 +273,7 @@ fn helpers_of_a_machine_of_its_own() {
     assert!(missing.is_empty(), "intended differences that were not seen: {missing:?}");
 }
 
-/// The original sends protocol 0 and never finds one.
+/// The original sends protocol 0, so it never finds one.
 fn with_a_family_alone(ledger: &mut Ledger) {
     for line in ["add helper rpc inet tcp", "add helper rpc inet udp", "add helper rpc inet6 tcp"] {
         assert_eq!(on(Tool::Nfct, line).exit, Exit::Code(0), "{line}");

@@ -1,9 +1,9 @@
-//! Every option with a number or an address, with values at, above and far above its limit, negative, empty,
-//! with units, with text behind them: what is refused changes nothing and says why; what is taken selects
-//! exactly what it says, and sets exactly that.
+//! Every option that takes a number or an address, with values at, above and far above its limit, negative,
+//! empty, with units, with text after them. What is refused changes nothing and says why; what is accepted
+//! selects or sets exactly what it says.
 //!
-//! What a text means is worked out here a second time, from the manual. `ZCT_NUMBERS_N` is the number of
-//! random values (a thousand unless told), from `ZCT_SEED`.
+//! What a text means is worked out here independently, from the manual. `ZCT_NUMBERS_N` is the number of
+//! random values (a thousand by default), from `ZCT_SEED`.
 
 use fastrand::Rng;
 use zct_tests::netns::Netns;
@@ -23,7 +23,7 @@ fn environment(name: &str, default: u64) -> u64 {
 struct Grammar {
     decimal: bool,
     max: u64,
-    /// Lists and ranges too.
+    /// Whether lists and ranges are accepted too.
     list: bool,
 }
 
@@ -39,7 +39,7 @@ const PORT: Grammar = Grammar { decimal: true, max: 0xffff, list: true };
 const KEY: Grammar = Grammar { decimal: false, max: 0xffff, list: true };
 
 impl Grammar {
-    /// The number that a text is.
+    /// The number that a text stands for.
     fn number(self, text: &str) -> Option<u64> {
         let text = text.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
         let (sign, digits) = match text.strip_prefix('-') {
@@ -58,7 +58,7 @@ impl Grammar {
         u64::try_from(value).ok().filter(|v| *v <= self.max)
     }
 
-    /// The ranges of numbers that a text means; nothing when it means nothing.
+    /// The ranges of numbers that a text stands for; `None` when it stands for nothing.
     fn ranges(self, text: &str) -> Option<Vec<(u64, u64)>> {
         if !self.list || !text.contains([',', ':', '-']) {
             return self.number(text).map(|n| vec![(n, n)]);
@@ -71,7 +71,7 @@ impl Grammar {
     }
 }
 
-/// Values around a number that is there, and around the limit of its field.
+/// Values around a number that some flow has, and around the limit of its field.
 fn values(hit: u64, max: u64) -> Vec<String> {
     let wrap = max + 1;
     let mut all: Vec<String> = [0, 1, hit, hit + 1, max - 1, max, wrap, wrap + hit, 2 * wrap + hit, 10 * max]
@@ -147,7 +147,7 @@ fn values(hit: u64, max: u64) -> Vec<String> {
     all
 }
 
-/// A value nobody thought of.
+/// A value that nobody has thought of.
 fn random(rng: &mut Rng, hit: u64, max: u64) -> String {
     let some = values(hit, max);
     match rng.u8(..4) {
@@ -161,7 +161,7 @@ fn random(rng: &mut Rng, hit: u64, max: u64) -> String {
     }
 }
 
-/// A flow that can be looked for by what is in it.
+/// A flow that can be found by its numbers.
 #[derive(Clone)]
 struct Flow {
     new: NewFlow<'static>,
@@ -174,7 +174,8 @@ impl Flow {
     }
 }
 
-/// Flows with small numbers, with those at the limits, and with those that others become when they are cut.
+/// Flows with small numbers, with numbers at the limits, and with those that others turn into when they are
+/// cut.
 fn flows() -> Vec<Flow> {
     let mut all = Vec::new();
     let numbers: [u16; 10] = [0, 1, 8, 10, 16, 77, 443, 444, 8080, 65535];
@@ -202,7 +203,7 @@ fn flows() -> Vec<Flow> {
     all
 }
 
-/// A selector: its words in front, its option, how it is written, and what of a flow it is about.
+/// A selector: the words before it, its option, how it is written, and what part of a flow it is about.
 struct Selector {
     before: &'static str,
     option: &'static str,
@@ -324,7 +325,7 @@ impl Table {
         table
     }
 
-    /// Runs a deletion, and returns which flows are gone; they are made again.
+    /// Runs a deletion and returns which flows it removed; they are made again.
     fn deleted(&mut self, words: &[&str]) -> (Output, Vec<usize>) {
         let output = Tool::Zct.run(words);
         let gone: Vec<usize> =
@@ -342,7 +343,7 @@ impl Table {
         let (output, gone) = self.deleted(&words);
         let told = format!("{words:?}: {output:?}");
         let Some(ranges) = selector.grammar.ranges(value) else {
-            // A mark may have a mask, and a protocol a name: those that are taken are compared elsewhere.
+            // A mark may have a mask, and a protocol a name; accepted ones are compared elsewhere.
             let other = selector.option == "--mark" && value.contains('/') || selector.option == "-p";
             assert!(gone.is_empty() || other, "{gone:?} are gone after {told}");
             assert!(output.exit != Exit::Code(0) || other, "{told}");
@@ -420,7 +421,7 @@ fn masks_of_marks_and_lengths_of_networks() {
         let wanted: Vec<usize> = (0..table.flows.len()).filter(fits).collect();
         assert_eq!(gone, wanted, "{told}");
     }
-    // Every flow is from 10.0.0.1 to 10.0.0.2.
+    // Every flow goes from 10.0.0.1 to 10.0.0.2.
     for len in values(30, 32).iter().filter(|len| !len.contains(',')) {
         let value = format!("10.0.0.2/{len}");
         let (output, gone) = table.deleted(&["-D", "-s", &value]);
@@ -471,7 +472,7 @@ fn masks_of_marks_and_lengths_of_networks() {
     }
 }
 
-/// Options that select nothing by themselves: with the rest of a command line they belong to.
+/// Options that do not select by themselves, each with the rest of a command line that takes them.
 const OTHERS: &[(&str, &str, Grammar)] = &[
     ("-L", "-w", any_base(0xffff)),
     ("-L", "--orig-zone", any_base(0xffff)),
@@ -499,7 +500,7 @@ const OTHERS: &[(&str, &str, Grammar)] = &[
     ("-I expect -p gre", "--tuple-key-dst", any_base(0xffff)),
     ("-I expect -p gre", "--mask-key-src", any_base(0xffff)),
     ("-I expect -p gre", "--mask-key-dst", any_base(0xffff)),
-    // Illegal with it, which is found when all words have been read.
+    // Illegal with this command, which is found once all words have been read.
     ("-L", "-b", decimal(0x3fff_ffff)),
 ];
 
@@ -523,7 +524,7 @@ fn the_other_options_refuse_what_does_not_fit_and_nothing_else() {
         let text = format!("unexpected value '{value}' with --jobs option: a number from 1 to 64");
         assert_eq!((output.exit == Exit::Code(0), output.err().contains(&text)), (fits, !fits), "{output:?}");
     }
-    // A creation takes one port: lists and ranges are refused, not cut.
+    // A creation takes a single port: lists and ranges are refused, not cut.
     for value in ["1-2", "1:2", "1,2", "5-5"] {
         for side in [["--sport", value, "--dport", "2"], ["--dport", value, "--sport", "2"]] {
             let start = ["-I", "-p", "udp", "-s", "1.1.1.1", "-d", "2.2.2.2", "-t", "9"];
@@ -539,7 +540,7 @@ fn the_other_options_refuse_what_does_not_fit_and_nothing_else() {
     }
 }
 
-/// The seconds that a text means.
+/// The seconds that a text stands for.
 fn seconds(text: &str, longest: u64) -> Option<u64> {
     if let Some(bare) = decimal(u64::MAX / 2).number(text) {
         return Some(bare).filter(|s| *s <= longest);
@@ -565,7 +566,7 @@ fn seconds(text: &str, longest: u64) -> Option<u64> {
     u64::try_from(total).ok().filter(|s| before < u128::MAX && *s <= longest)
 }
 
-/// The largest timeout, as the refusal of a larger one says.
+/// The largest timeout, according to the refusal of a larger one.
 fn longest() -> u64 {
     let refused = Tool::Zct.run(&["-L", "-t", "99999999999"]).err();
     let (_, limit) = refused.rsplit_once(" at most ").unwrap_or_else(|| panic!("{refused}"));
@@ -612,7 +613,7 @@ fn timeouts_are_what_they_say() {
             }
             Some(want) => {
                 assert!(default.contains(&format!(".REPLIED = {want},")), "{default} after {told}");
-                // With 0 it ends; else it has ticked on, but never for a minute.
+                // With 0 it ends at once; otherwise it has ticked on, but never for as long as a minute.
                 let fits =
                     have.is_none_or(|have| have <= want && want - have < 60) && (have.is_some() || want < 60);
                 assert!(fits, "{have:?} after {told}");

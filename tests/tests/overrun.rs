@@ -1,7 +1,7 @@
-//! Events faster than anyone reads them: what was shown and what was lost is everything there was.
+//! Events that come faster than anyone reads them: what was shown and what was reported lost add up.
 //!
-//! The listener is stopped while events are made, so that its buffer overflows whatever the machine; then it
-//! goes on while more are made at full speed.
+//! The listener is stopped while events are made, so that its buffer overflows on any machine; then it
+//! continues while more are made at full speed.
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use zct_tests::seed::{Storm, udp};
 use zct_wire::request::NewFlow;
 
 const FLOWS: u32 = 5000;
-/// Each flow is created and deleted, first while nobody reads, then while somebody does.
+/// Each flow is created and deleted, first while nobody reads and then while somebody does.
 const EVENTS: u64 = 4 * FLOWS as u64;
 
 fn flow(n: u32) -> NewFlow<'static> {
@@ -20,7 +20,7 @@ fn flow(n: u32) -> NewFlow<'static> {
     udp([10, hi, mid, lo], [192, 0, 2, 1], 1000, 53)
 }
 
-/// Everything a listener with a small buffer wrote while the storm went over it.
+/// Everything that a listener with a small buffer wrote during the storm.
 fn under_storm(tool: Tool, words: &[&str]) -> Output {
     let _ns = Netns::fresh();
     let listener = Listener::start(tool, words, FLOW_GROUPS);
@@ -35,7 +35,7 @@ fn under_storm(tool: Tool, words: &[&str]) -> Output {
     listener.stop(Signal::SIGINT)
 }
 
-/// The number in front of these words, in each line that ends with them.
+/// The numbers before these words, one for each line that ends with them.
 fn numbers(text: &str, words: &str) -> Vec<u64> {
     let line = |l: &str| l.strip_suffix(words)?.rsplit(' ').next()?.parse().ok();
     text.lines().filter_map(line).collect()
@@ -58,7 +58,7 @@ fn what_is_shown_and_what_is_lost_is_everything() {
         assert_eq!(shown[0] + lost[0], EVENTS, "-b {size}: {err}");
         assert!(shown[0] > 0 && lost[0] > 0, "-b {size}: {err}");
         assert_eq!(output.exit, Exit::Code(0));
-        // Once a burst the warning, and at its end how many.
+        // A warning at the beginning of each burst, and at its end how many were lost.
         let bursts = numbers(&err, " events have been lost.");
         assert_eq!(bursts.iter().sum::<u64>(), lost[0], "{err}");
         assert_eq!(err.matches(WARNING).count(), bursts.len(), "{err}");
@@ -83,7 +83,7 @@ fn json_tells_losses_among_the_events() {
     assert!(lost > 0);
 }
 
-/// The difference "Z lost": what is better than in the original.
+/// The difference "Z lost": where zct does better than the original.
 #[test]
 fn the_original_does_not_tell_how_many() {
     let output = under_storm(Tool::Reference, &["-E", "-b", "20000"]);

@@ -1,4 +1,4 @@
-//! Where output goes and who asks: full disks, readers that go away, signals, and missing privilege.
+//! Where output goes and who asks: full disks, readers that go away, signals, and missing privileges.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -60,7 +60,7 @@ fn a_full_disk_is_an_error() {
             );
         }
     }
-    // Nothing to print is nothing to fail with.
+    // Printing nothing cannot fail.
     let empty = to_full_disk(Tool::Zct, &["-L", "-p", "tcp"]);
     assert_eq!(empty.exit, Exit::Code(0), "{empty:?}");
 }
@@ -92,7 +92,7 @@ fn without_a_standard_output_it_works_and_prints_nowhere() {
     }
 }
 
-/// Waits until it has joined the groups of flows.
+/// Waits until the child has joined the groups of flow events.
 fn listening(child: &mut Child) {
     let end = Instant::now() + DEADLINE;
     while joined(child.id()) != Some(FLOW_GROUPS) {
@@ -101,7 +101,7 @@ fn listening(child: &mut Child) {
     }
 }
 
-/// A table whose listing fills every pipe.
+/// A table whose listing fills any pipe.
 fn large_table() -> Netns {
     let ns = Netns::fresh();
     let flow = |n: u16| udp([10, 0, n.to_be_bytes()[0], n.to_be_bytes()[1]], [192, 0, 2, 1], 1000, 53);
@@ -120,7 +120,7 @@ fn listing(tool: Tool) -> Child {
         .expect("it starts")
 }
 
-/// What it wrote on standard error, and how it ended.
+/// What the child wrote to standard error, and how it ended.
 fn rest(mut child: Child) -> (String, Exit) {
     let mut said = String::new();
     child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("read");
@@ -151,7 +151,7 @@ fn a_reader_that_goes_away_ends_events_silently() {
         listening(&mut child);
         drop(child.stdout.take());
         let mut kernel = Kernel::open();
-        // The first event is written, and that is the end.
+        // Writing the first event fails, which ends the program.
         kernel.create(&udp([10, 0, 0, 1], [10, 0, 0, 2], 1, 2)).expect("a flow");
         let (said, exit) = rest(child);
         assert_eq!((said.as_str(), exit), ("", Exit::Signal(Signal::SIGPIPE as i32)), "{tool:?}");
@@ -164,7 +164,7 @@ fn a_signal_ends_a_listing_at_once() {
     let _ns = large_table();
     for tool in [Tool::Reference, Tool::Zct] {
         let mut child = listing(tool);
-        // It has begun, and nobody reads on: without the signal it would wait forever.
+        // It has begun to write, and nobody reads on: without the signal it would wait forever.
         child.stdout.as_mut().expect("a pipe").read_exact(&mut [0; 4096]).expect("the beginning");
         kill(Pid::from_raw(i32::try_from(child.id()).expect("pids are small")), Signal::SIGINT)
             .expect("kill");
@@ -173,12 +173,12 @@ fn a_signal_ends_a_listing_at_once() {
     }
 }
 
-/// Runs without the right to ask about connections, in a user namespace as well.
+/// Runs without the right to ask about connections, even inside a user namespace.
 fn without_privilege(tool: Tool, args: &[&str]) -> Output {
     let program = if tool == Tool::Reference { reference() } else { zct() };
     let mut command = Command::new(find("setpriv", "util-linux"));
     command.args(["--bounding-set", "-net_admin", "--inh-caps", "-net_admin"]);
-    // setpriv starts it by path; the shell in between gives it the name that messages start with.
+    // setpriv starts a program by its path; the shell in between sets the name that messages begin with.
     command.args(["bash", "-c", "exec -a conntrack \"$0\" \"$@\""]).arg(program).args(args);
     command.env("LC_ALL", "C").arg0("setpriv");
     run(&mut command, b"")
@@ -214,7 +214,7 @@ fn without_privilege_the_words_are_the_original_s() {
     }
     let denied = "Operation failed: sorry, you must be root or get CAP_NET_ADMIN capability to do this\n";
     for line in ["-L", "-F", "-F expect"] {
-        // The original first says that it has emptied the table (W23).
+        // The original first claims that it has emptied the table (W23).
         let ours = without_privilege(Tool::Zct, &line.split(' ').collect::<Vec<_>>());
         assert_eq!(ours.err(), format!("conntrack v1.4.9 (conntrack-tools): {denied}"), "{line}");
         assert_eq!(ours.exit, Exit::Code(1));

@@ -1,5 +1,5 @@
-//! What people change the table for, with real packets: ended connections hang, marks match rules, created
-//! translations translate, expectations let the data connection in.
+//! What people change the table for, tried with real packets: ended connections hang, marks match rules,
+//! created translations translate, expectations let the data connection in.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -19,14 +19,14 @@ fn done(line: &str) -> Output {
     output
 }
 
-/// The packets a named counter has seen.
+/// Packets that a named counter has seen.
 fn counter(name: &str) -> u64 {
     let text = tool("nft", &["list", "counter", "inet", "t", name]);
     let count = text.split("packets ").nth(1).and_then(|t| t.split(' ').next());
     count.and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{text}"))
 }
 
-/// Waits for a counter to pass a value: for the rule to have seen the packet that TCP sends again.
+/// Waits until a counter exceeds a value, that is, until the rule has seen the packet that TCP sends again.
 fn await_counter(name: &str, above: u64) {
     let end = Instant::now() + DEADLINE;
     while counter(name) <= above {
@@ -54,7 +54,7 @@ fn says(from: &mut TcpStream, to: &mut TcpStream) {
     assert_eq!(&buf, b"hello");
 }
 
-/// Only new connections that begin with SYN, and what belongs to them, may leave.
+/// Only new connections that begin with a SYN, and what belongs to them, may leave.
 const STATEFUL: &str = "table inet t {
     counter dropped { }
     chain in { type filter hook input priority 0; ct state invalid drop; ct state established accept; }
@@ -74,7 +74,7 @@ fn a_deleted_connection_hangs_until_it_is_restored() {
     {
         let ns = Netns::fresh();
         let peer = ns.peer();
-        // A flow is not picked up in its middle, and packets of unknown flows are no new ones.
+        // Flows are then not picked up midway, and packets of unknown flows are not new ones.
         sysctl("nf_conntrack_tcp_loose", "0");
         ns.nft(STATEFUL);
         let (mut client, mut server) = connect(&peer, there);
@@ -93,10 +93,10 @@ fn a_deleted_connection_hangs_until_it_is_restored() {
         server.set_nonblocking(true).expect("non-blocking");
         let nothing = server.read(&mut [0; 5]).expect_err("nothing arrives");
         assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
-        // The neighbour's connection was not meant.
+        // The neighbour's connection must not be affected.
         says(&mut other, &mut other_server);
 
-        // The saved line brings the flow back, and what TCP sends again arrives.
+        // The saved line brings the flow back, and then what TCP sends again arrives.
         let restored = Tool::Zct.run_with_stdin(&["-R", "-"], &saved.stdout);
         assert_eq!(restored.exit, Exit::Code(0), "{restored:?}");
         server.set_nonblocking(false).expect("blocking");
@@ -133,7 +133,7 @@ fn a_mark_is_seen_by_rules() {
     says(&mut client, &mut server);
     let seen = counter("marked");
     assert!(seen > 0);
-    // Bit by bit: 7 becomes 5.
+    // Bits outside the mask stay: 7 becomes 5.
     done("-U -p tcp --dport 7001 -m 0/2");
     assert_eq!(done("-L -p tcp -m 5").lines().len(), 1);
     let seen = counter("marked");
@@ -145,7 +145,7 @@ fn a_mark_is_seen_by_rules() {
 fn a_created_translation_translates() {
     let ns = Netns::fresh();
     let peer = ns.peer();
-    // The hooks of translation and of tracking, without a rule that translates.
+    // The hooks of translation and tracking, without a rule that translates anything.
     ns.nft(
         "table ip t {
             chain out { type nat hook output priority -100; }
@@ -191,7 +191,7 @@ fn an_expectation_is_listed_deleted_and_made_again() {
     assert_eq!(listed.lines().count(), 1);
     assert_eq!(done(&format!("-G expect {KEY}")).lines().len(), 1);
 
-    // Exit code and message as the original has them (W7).
+    // Exit code and message are the original's (W7).
     let ours = zct(&format!("-D expect {KEY}"));
     assert_eq!(ours.exit, Exit::Code(1));
     assert!(ours.err().ends_with("0 expectations have been shown.\n"), "{ours:?}");
@@ -208,7 +208,7 @@ fn an_expectation_is_listed_deleted_and_made_again() {
     let made = done("-L expect").out();
     assert_eq!(timeout(&made), timeout(&listed));
 
-    // The data connection comes in as what was expected, and uses the expectation up.
+    // The data connection comes in as expected, and uses the expectation up.
     let listener = TcpListener::bind((HERE, 1026)).expect("bind");
     let data = traffic.inside_peer(|| TcpStream::connect((HERE, 1026)).expect("connect"));
     drop((listener.accept().expect("accept"), data));
@@ -221,7 +221,7 @@ fn an_expectation_is_listed_deleted_and_made_again() {
     assert!(err.err().contains("master conntrack not found"), "{err:?}");
 }
 
-/// Under traffic, what the readings with `-z` say together is what was sent: none twice, none missing.
+/// Under traffic, all readings with `-z` add up to what was sent: nothing counted twice, nothing missing.
 #[test]
 fn zeroed_readings_add_up_to_the_packets_sent() {
     const PACKETS: u64 = 20_000;
@@ -236,7 +236,7 @@ fn zeroed_readings_add_up_to_the_packets_sent() {
         .map(|n| {
             let client = UdpSocket::bind((HERE, 6000 + n)).expect("bind");
             client.connect((THERE, 7000)).expect("connect");
-            // The flow is there before the first reading.
+            // The flow has to exist before the first reading.
             client.send(b"ten bytes.").expect("send");
             client
         })

@@ -1,25 +1,25 @@
-//! What comments say about `docs/reference`: the file is there, the heading is there, and there is one way to
-//! say it, `ctnetlink.md §4.6`.
+//! What comments say about `docs/reference`: the file exists, the heading exists, and there is one form in
+//! which to say it, `ctnetlink.md §4.6`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Headings by file: the numbers they start with.
+/// The numbers that headings start with, by file.
 type Headings = BTreeMap<String, BTreeSet<String>>;
 
-/// Where the facts are, below the repository's root.
+/// Where the facts are, from the repository's root.
 const REFERENCE: &str = "docs/reference";
 /// Endings of files that people write.
 const WRITTEN: [&str; 8] = ["rs", "md", "sh", "py", "toml", "yml", "c", "5"];
-/// What stands between two headings of one file.
+/// What may stand between two headings of the same file.
 const BETWEEN: [&str; 3] = [", ", " and ", " to "];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }
 
-/// Every file that people have written, build results left out.
+/// Every file that people have written; build results are left out.
 fn written(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())).flatten() {
         let (path, name) = (entry.path(), entry.file_name());
@@ -33,7 +33,7 @@ fn written(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The numbers that headings start with: `4.6` of `### 4.6 Deletes`. Fenced blocks have none.
+/// The numbers that headings start with: `4.6` for `### 4.6 Deletes`. Fenced blocks contain none.
 fn headings(text: &str) -> Vec<String> {
     let mut fenced = false;
     let mut found = Vec::new();
@@ -50,7 +50,7 @@ fn headings(text: &str) -> Vec<String> {
     found
 }
 
-/// The name at the end of `text`, `NAME.md` and a blank, without what stands before it.
+/// The file name at the end of `text`, `NAME.md` and a blank, without what stands before it.
 fn named(text: &str) -> Option<&str> {
     let name = text.strip_suffix(' ')?;
     let start =
@@ -58,10 +58,10 @@ fn named(text: &str) -> Option<&str> {
     name.get(start..).filter(|n| n.len() > 3 && n.ends_with(".md"))
 }
 
-/// Follows what one line refers to. `own` is the file itself when it is one of the reference, where a section
-/// sign needs no file. Returns how many headings there were.
+/// Follows the references in one line. `own` is the file itself if it is part of the reference, where a
+/// section sign needs no file name. Returns the number of headings that were found.
 fn follow(line: &str, own: Option<&str>, headings: &Headings) -> Result<usize, String> {
-    // In two parts, so that this file does not say it either.
+    // In two parts, so that this file does not contain it either.
     if own.is_none() && line.contains(concat!("spec", "/")) {
         return Err("the facts are in docs/reference".into());
     }
@@ -85,7 +85,7 @@ fn follow(line: &str, own: Option<&str>, headings: &Headings) -> Result<usize, S
     Ok(count)
 }
 
-/// The numbers of transcripts that a line names.
+/// The numbers of the transcripts that a line names.
 fn transcripts(line: &str) -> impl Iterator<Item = &str> {
     let word = |text: &'static str| line.split(text).skip(1);
     word("transcript ").filter_map(|rest| {
@@ -160,7 +160,7 @@ fn every_reference_leads_to_a_heading() {
                     wrong.push(format!("{place}: there is no transcript {n}"));
                 }
             }
-            // Whole files, by their place.
+            // Whole files, named by their path.
             for (i, start) in line.match_indices("docs/reference/") {
                 let rest = &line[i + start.len()..];
                 let name =
@@ -175,7 +175,7 @@ fn every_reference_leads_to_a_heading() {
     assert!(count > 150, "only {count} references were found");
 }
 
-/// The README names the original's faults by number; what they are is in the list.
+/// The README names the original's faults by number, and the list of faults has to explain each.
 #[test]
 fn every_fault_that_the_readme_names_is_in_the_list() {
     let root = root();
@@ -191,7 +191,7 @@ fn every_fault_that_the_readme_names_is_in_the_list() {
     assert!(named.is_subset(&listed), "not in command-line.md: {:?}", named.difference(&listed));
 }
 
-/// Documents for people name files by their way from the root, in backticks.
+/// Documents for people name files in backticks by their path from the root.
 #[test]
 fn files_that_documents_name_are_there() {
     let root = root();

@@ -1,4 +1,4 @@
-//! `-L -o save | -R -`: onto the table it was saved from, onto one that has changed since, and onto one where
+//! `-L -o save | -R -`: onto the table that was saved, onto one that has changed since, and onto one where
 //! something else has taken a flow's place.
 
 use fastrand::Rng;
@@ -17,7 +17,7 @@ use zct_wire::proto::{ProtoInfo, TcpInfo};
 use zct_wire::request::{self, NewFlow, Table};
 use zct_wire::tuple::{Addr, Tuple};
 
-/// A flow with everything that can be seen of it, but for the clock and the use count.
+/// A flow with everything visible about it, except the clock and the use count.
 #[derive(Clone, Debug, PartialEq)]
 struct Flow {
     id: Option<u32>,
@@ -91,7 +91,7 @@ fn restore(saved: &[u8], more: &[&str]) -> Output {
     Tool::Zct.run_with_stdin(&[&["-R", "-"], more].concat(), saved)
 }
 
-/// Restores and expects success without a word, and with the options a dry run of the same.
+/// Restores, after a dry run of the same; both succeed, and neither has anything to complain about.
 fn restored(saved: &[u8]) {
     for more in [&["--dry-run"][..], &[]] {
         let output = restore(saved, more);
@@ -105,14 +105,14 @@ fn mix(seed: u64, labels: bool) -> Mix {
     Mix { rng: Rng::with_seed(seed), labels, wide: true }
 }
 
-/// Every kind of flow that the generator makes: nothing changes, the window tracking of TCP, labels, helpers
-/// and masters included.
+/// Every kind of flow that the generator makes: nothing changes, which includes TCP's window tracking,
+/// labels, helpers and masters.
 #[test]
 fn an_unchanged_table_stays_as_it_is() {
     for seed in 1..=4 {
         let _ns = world();
         mix(seed, true).fill(&mut Kernel::open(), 400);
-        // Not liberal, as packets make them.
+        // Not liberal, just as packets make them.
         let strict = NewFlow {
             protoinfo: Some(ProtoInfo::Tcp(TcpInfo { state: Some(3), ..TcpInfo::default() })),
             ..zct_tests::seed::tcp([10, 77, 0, 1], [10, 77, 0, 2], 1, 2, 3)
@@ -128,7 +128,7 @@ fn an_unchanged_table_stays_as_it_is() {
     }
 }
 
-/// What differs, flow by flow.
+/// The differences, flow by flow.
 fn differences(before: &Flows, after: &Flows) -> Vec<String> {
     let gone =
         before.iter().filter(|(k, _)| !after.contains_key(*k)).map(|(k, f)| format!("gone: {k} {f:?}"));
@@ -140,8 +140,8 @@ fn differences(before: &Flows, after: &Flows) -> Vec<String> {
     gone.chain(new).chain(changed).collect()
 }
 
-/// A tenth is gone and a tenth is another: all is as it was saved, as far as the kernel can. What it cannot:
-/// helper, labels and master of a flow that is made again, and taking bits back from one that is there.
+/// A tenth is gone and a tenth has changed: all is as saved, as far as the kernel allows. It does not allow
+/// helper, labels and master on a flow that is made again, nor clearing bits on one that exists.
 #[test]
 fn a_table_that_changed_becomes_what_was_saved() {
     for seed in 11..=14 {
@@ -150,7 +150,7 @@ fn a_table_that_changed_becomes_what_was_saved() {
         mix(seed, true).fill(&mut kernel, 400);
         let (before, saved) = (table(), save());
         let mut rng = Rng::with_seed(seed);
-        // Its id does not tell a flow that was made again: where it takes the room of the old one, it is the same.
+        // The id does not give away a flow made again: in the memory of the old one it gets the same id.
         let mut gone = HashSet::new();
         for (key, flow) in &before {
             let old = NewFlow {
@@ -172,7 +172,7 @@ fn a_table_that_changed_becomes_what_was_saved() {
                         timeout_s: (!fixed).then(|| rng.u32(5000..9000)),
                         ..old
                     };
-                    // With zones of one direction it may be another flow that the tuple finds.
+                    // With zones for one direction only, the tuple may find another flow.
                     _ = kernel.update(&change);
                 }
                 _ => {}
@@ -189,7 +189,8 @@ fn a_table_that_changed_becomes_what_was_saved() {
             let is = &after[key];
             let made_again = gone.contains(key);
             again += u32::from(made_again);
-            // Bits that were set stay set; what is made again has no master, and a helper is no part of a line.
+            // Bits that are set stay set; a flow made again has no master, and a line does not contain the
+            // helper.
             let lasting = ips::SEEN_REPLY | ips::ASSURED | ips::FIXED_TIMEOUT | ips::SRC_NAT | ips::DST_NAT;
             let left = was.status & !is.status & lasting;
             assert_eq!((is.reply, is.mark, left), (was.reply, was.mark, 0), "{key}");
@@ -207,8 +208,8 @@ fn a_table_that_changed_becomes_what_was_saved() {
     }
 }
 
-/// Whether no other flow has one of its directions, in whichever zone: whether such a pair can be created
-/// depends on the order.
+/// Whether no other flow shares one of its directions, in any zone: whether both of such a pair can be
+/// created depends on the order.
 fn is_alone(flow: &Flow, all: &Flows) -> bool {
     let plain = |t: Option<Tuple>| t.map(|t| Tuple { zone: None, ..t });
     let mine = [plain(flow.orig), plain(flow.reply)];
@@ -216,7 +217,7 @@ fn is_alone(flow: &Flow, all: &Flows) -> bool {
     all.values().filter(shares).count() == 1
 }
 
-/// Lines about flows that are there and lines about flows that are gone, translated and plain.
+/// Lines about flows that exist and lines about flows that are gone, translated and plain.
 #[test]
 fn translated_flows_that_stayed_hold_nothing_up() {
     const EACH: u16 = 2000;
@@ -236,7 +237,7 @@ fn translated_flows_that_stayed_hold_nothing_up() {
 
 const FLOW: &str = "-p udp -s 10.1.0.5 --sport 1000 -d 203.0.113.9 --dport 2000 -t 600";
 
-/// The two reports: NAT that is there, and bits that cannot be taken back.
+/// The two reports: about NAT that exists already, and about bits that cannot be cleared.
 #[test]
 fn what_is_there_already_is_no_conflict() {
     let _ns = world();
@@ -258,13 +259,13 @@ fn what_is_there_already_is_no_conflict() {
         assert_eq!(differences(&before, &table()), [""; 0], "{create}");
         done("-F");
     }
-    // Without a port any will do; the mark is changed all the same.
+    // Without a port any port will do; the mark is changed all the same.
     done(&format!("-I {FLOW} -n 198.51.100.7:20000"));
     done(&format!("-A {FLOW} -n 198.51.100.7 -m 9"));
     assert_eq!(table().values().next().and_then(|f| f.mark), Some(9));
 }
 
-/// What cannot be had is named with both values, by `-A` itself, in a file and in a dry run; nothing changes.
+/// A conflict is named with both values by `-A` itself, in a file and in a dry run; nothing changes.
 #[test]
 fn conflicts_are_named_with_both_values() {
     let _ns = world();
@@ -299,7 +300,7 @@ fn conflicts_are_named_with_both_values() {
             assert!(texts.iter().all(|t| err.contains(t)), "{line}: {err}");
         }
     }
-    // The place in the reply direction is taken.
+    // Its place in the reply direction is taken.
     let taken = FLOW.replace("10.1.0.5", "10.1.0.7");
     let output = on(&format!("-A {taken} -n 198.51.100.7:20000"));
     assert!(
@@ -322,7 +323,7 @@ fn the_mark_is_saved() {
         let text = String::from_utf8(saved.clone()).expect("text");
         assert!(text.contains(" -m 3735928559 "), "{text}");
         done("-F");
-        // Release 1.4.7 reads creations from a file as from the command line.
+        // Release 1.4.7 reads creations from a file just as from the command line.
         let text = if reader == Tool::Zct { text } else { text.replace("-A ", "-I ") };
         assert_eq!(reader.run_with_stdin(&["-R", "-"], text.as_bytes()).exit, Exit::Code(0));
         assert_eq!(table().values().map(|f| f.mark).collect::<Vec<_>>(), [Some(0xdead_beef)], "{reader:?}");

@@ -1,4 +1,4 @@
-//! The static build is one file that needs nothing else: it runs in an empty directory as root directory.
+//! The static build is one file that needs nothing else: it runs with an empty directory as root directory.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,7 +6,7 @@ use zct_tests::mask::Mask;
 use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool, find, run, tool, zct};
 
-/// `make static` builds for a target, in a directory of its own beside the release.
+/// The file that `make static` built, for a target whose directory is beside the release's.
 fn built(name: &str) -> PathBuf {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let found =
@@ -15,7 +15,7 @@ fn built(name: &str) -> PathBuf {
     file.unwrap_or_else(|| panic!("no static {name}: make static"))
 }
 
-/// A directory with the program and its names, and nothing else.
+/// A directory that holds the program with its names, and nothing else.
 struct Empty(tempfile::TempDir);
 
 impl Empty {
@@ -63,7 +63,7 @@ fn zct_runs_in_an_empty_root_directory() {
     };
     assert_eq!(listed(root.run("/conntrack -L -f ipv4")), listed(Tool::Reference.run(&["-L", "-f", "ipv4"])));
     assert_eq!(listed(root.run("/conntrack -L -f ipv6")), listed(Tool::Reference.run(&["-L", "-f", "ipv6"])));
-    // Labels have names in a file; without it the original says so and goes on.
+    // Labels get their names from a file; without it the original says so and goes on.
     let labels = root.run("/conntrack -L -o labels");
     assert!(labels.exit == Exit::Code(0) && labels.err().contains("nfct_labelmap_new"), "{labels:?}");
     let mistake = root.run("/conntrack -L -p nope");

@@ -1,5 +1,5 @@
-//! What changes the table differently from the original, each difference shown with both programs: the
-//! original as the table of differences says, and ours.
+//! What changes the table differently from the original. Each difference is shown with both programs: the
+//! original does what the table of differences says, and so does zct.
 
 #[path = "writes/refused.rs"]
 mod refused;
@@ -22,7 +22,7 @@ use zct_wire::header::CtMsg;
 use zct_wire::proto::ProtoInfo;
 use zct_wire::request::{self, Table};
 
-/// One test for each difference of the write side.
+/// One test for each difference on the write side.
 const TESTS: &[(&str, fn())] = &[
     ("W2", negated_status_deletes_no_more_than_it_lists),
     ("Z stray", stray_words_are_refused),
@@ -78,7 +78,7 @@ fn done(tool: Tool, lines: &[&str]) {
     }
 }
 
-/// The table as the original shows it, sorted; empty when it shows nothing.
+/// The table as the original shows it, sorted; empty when it prints nothing.
 fn table(line: &str) -> Vec<String> {
     let mask = Mask::ID | Mask::TIMEOUT | Mask::USE;
     let mut lines: Vec<String> =
@@ -87,7 +87,7 @@ fn table(line: &str) -> Vec<String> {
     lines
 }
 
-/// The same in a namespace of its own for each program: the original first.
+/// Does the same for each program in a namespace of its own, the original first.
 fn both<T>(mut what: impl FnMut(Tool) -> T) -> [T; 2] {
     [Tool::Reference, Tool::Zct].map(|tool| {
         let ns = Netns::fresh();
@@ -187,7 +187,7 @@ fn a_deletion_without_a_selection() {
             assert_eq!((output.exit, count), (Exit::Code(2), 2), "{tool:?} {line}: {output:?}");
         }
     }
-    // A file may hold such a line among others.
+    // A file may contain such a line among others.
     for (tool, code, rest) in [(Tool::Zct, 0, 0), (Tool::ZctByName, 2, 2)] {
         let _ns = Netns::fresh();
         done(Tool::Reference, &[PLAIN, SIX]);
@@ -278,7 +278,7 @@ fn each_flow(what: impl FnMut(&FlowView<'_>) -> ControlFlow<()>) {
 fn an_update_leaves_window_tracking_alone() {
     /// `IP_CT_TCP_FLAG_BE_LIBERAL` of linux/netfilter/nf_conntrack_tcp.h.
     const BE_LIBERAL: u8 = 0x08;
-    // Flags from another program: created without liberal tracking.
+    // Flags set by another program: the flow was created without liberal tracking.
     let create = |kernel: &mut Kernel| {
         let mut flow = zct_tests::seed::tcp([10, 0, 0, 1], [10, 0, 0, 2], 1, 2, 3);
         if let Some(ProtoInfo::Tcp(tcp)) = &mut flow.protoinfo {
@@ -351,13 +351,13 @@ fn a_file_that_cannot_be_loaded() {
     for (((file, exit, err), theirs), why) in ours.iter().zip(&theirs).zip(reasons) {
         let words = format!("Failed to open file {file} for reading");
         assert!(*exit == Exit::Code(2) && err.contains(&format!("{words}: {why}\n")), "{exit:?} {err}");
-        // The original says no reason, and nothing at all of a directory.
+        // The original gives no reason, and for a directory prints nothing at all.
         match file.as_str() {
             "/proc" => assert_eq!((theirs.1, theirs.2.as_str()), (Exit::Code(0), "")),
             _ => assert!(theirs.1 == *exit && theirs.2.contains(&format!("{words}\n")), "{theirs:?}"),
         }
     }
-    // What has no end has no second line either; the original reads on.
+    // An endless file has no second line either; the original would read on.
     let endless = on(Tool::Zct, "-R /dev/zero");
     assert_eq!(endless.exit, Exit::Code(2));
     assert!(endless.err().contains("line too long: more than 10238 bytes (/dev/zero:1)"), "{endless:?}");
@@ -392,7 +392,7 @@ fn options_of_a_creation_come_in_any_order() {
     assert_eq!((ours.0.exit, ours.1.len()), (Exit::Code(2), 0), "{ours:?}");
 }
 
-/// A table that takes long enough to read for two commands to meet in it.
+/// A table that takes so long to read that two commands overlap.
 fn many(count: u16) {
     Storm::open().create((1..=count).map(|port| udp([10, 0, 0, 1], [10, 0, 0, 2], port, 53)));
 }
@@ -431,7 +431,7 @@ fn two_deletes_at_once_share_the_work() {
             command.stderr(std::process::Stdio::piped()).spawn().expect("zct")
         })
         .collect();
-    // Both pipes are read at once: either program may wait for the other's flows.
+    // Both pipes are read at the same time: either program may be waiting for the other's flows.
     let readers: Vec<_> = children
         .iter_mut()
         .map(|child| {
@@ -470,15 +470,16 @@ fn ids(port: u16) -> Vec<Option<u32>> {
 }
 
 fn a_tuple_that_was_used_again_survives() {
-    // Between dump and request the flow ends and its successor has the same tuple; what zct sends then has
-    // to name the flow that was listed. The original sends the tuple alone, as `Kernel::delete` does.
+    // Between dump and request the flow ends, and its successor has the same tuple. zct has to name the flow
+    // that was listed; the original sends the tuple alone, as `Kernel::delete` does.
     let _ns = Netns::fresh();
     let flow = udp([10, 0, 0, 1], [10, 0, 0, 2], 1, 2);
     let mut kernel = Kernel::open();
     kernel.create(&flow).expect("a flow");
     let (first, mut errno) = (ids(2), None);
     each_flow(|f| {
-        // The id is made of the tuple and the place in memory: others take the place that became free.
+        // The id depends on the tuple and on the place in memory, so other flows are made to take the freed
+        // place.
         let mut others = 100..;
         while ids(2) == first {
             kernel.delete(&flow).expect("the first ends");
@@ -492,7 +493,7 @@ fn a_tuple_that_was_used_again_survives() {
             &mut EachFlow(|_: &FlowView<'_>| ControlFlow::Continue(())),
         );
         errno = answer.expect_err("it is another flow").errno();
-        // One flow is enough; those made meanwhile may be listed too.
+        // One flow is enough; a second dump might list flows made meanwhile.
         ControlFlow::Break(())
     });
     assert_eq!(errno, Some(nix::errno::Errno::ENOENT as i32));
@@ -521,7 +522,7 @@ fn a_dry_run_changes_nothing() {
     let file = format!("-D -p udp\n{}\n-F\n", PLAIN.replace("--dport 2", "--dport 77"));
     let output = Tool::Zct.run_with_stdin(&["-R", "-", "--dry-run"], file.as_bytes());
     assert_eq!((output.exit, output.lines().len()), (Exit::Code(0), 8), "{output:?}");
-    // Each line is judged by the table as it is: three flows by -D, and all four by -F.
+    // Each line is judged by the table as it is now: -D deletes three flows, -F all four.
     assert!(output.err().contains("1 flow entries would be created, 0 updated, 7 deleted"), "{output:?}");
     assert_eq!([table("-L -f ipv4"), table("-L -f ipv6")], before);
 }
@@ -553,7 +554,7 @@ fn the_timeout_does_not_select() {
     assert_eq!([theirs, ours], [(Exit::Code(1), 1), (Exit::Code(0), 0)]);
 }
 
-/// A status that is no filter for this kernel has to select nothing rather than everything.
+/// A status that cannot be a filter for this kernel has to select nothing rather than everything.
 #[test]
 fn what_cannot_be_selected_is_not_deleted() {
     let ns = Netns::fresh();
@@ -565,11 +566,11 @@ fn what_cannot_be_selected_is_not_deleted() {
         assert_eq!(output.exit, Exit::Code(2), "{line}: {output:?}");
         assert_eq!([table("-L -f ipv4"), table("-L -f ipv6")], before, "{line}");
     }
-    // The original takes it for a prefix of SRC_NAT, which is nothing to select by.
+    // The original takes it for a prefix of SRC_NAT, by which it cannot select.
     let output = on(Tool::Zct, "-D -u S");
     let said = "invalid parameters (`--status SRC_NAT' selects nothing: use --src-nat)";
     assert!(output.exit == Exit::Code(1) && output.err().contains(said), "{output:?}");
-    // Selects nothing: the exit code says so.
+    // Each selects nothing, and the exit code says so.
     for line in [
         "-D -s 10.0.0.9",
         "-D -w 3",
@@ -584,7 +585,7 @@ fn what_cannot_be_selected_is_not_deleted() {
     }
 }
 
-/// A flow with both translations and ports of its own for each is restored as it was.
+/// A flow with both translations, each with ports of its own, is restored as it was.
 #[test]
 fn both_translations_and_their_ports_are_restored() {
     let line = "-I -s 10.0.0.1 -d 10.0.0.2 -p udp --sport 1000 --dport 53 -n 198.51.100.1:4000 \
@@ -600,7 +601,7 @@ fn both_translations_and_their_ports_are_restored() {
     assert_eq!(table("-L"), before);
 }
 
-/// Flows by their ids, as the original lists them.
+/// The ids of the flows that the original lists.
 fn listed(selection: &str) -> BTreeSet<String> {
     let output = on(Tool::Reference, &format!("-L {selection} -o id"));
     assert_eq!(output.exit, Exit::Code(0), "{selection}: {output:?}");
@@ -608,12 +609,12 @@ fn listed(selection: &str) -> BTreeSet<String> {
     output.lines().iter().map(|l| id(l).expect("an id")).collect()
 }
 
-/// What is left out of a deletion is what the original lists without the `!`.
+/// What a deletion with `!` spares is what the original lists without the `!`.
 #[test]
 fn a_negated_selection_leaves_what_the_original_lists() {
     let _ns = Netns::fresh();
     let mut rng = fastrand::Rng::with_seed(11);
-    // Each with the part that is selected, and the part that is left out of it.
+    // Each with the part that is selected, and the part of it that is left out.
     for (line, selected, left_out) in [
         ("! -s 10.0.0.1", "", &["-s 10.0.0.1"][..]),
         ("-s !10.0.0.1", "", &["-s 10.0.0.1"]),
@@ -649,7 +650,7 @@ fn a_negated_selection_leaves_what_the_original_lists() {
         let chosen = &listed(selected) - &kept;
         let rest = &listed("") - &chosen;
         assert!(!chosen.is_empty() && !rest.is_empty(), "{line}");
-        // The pass that deletes for a file finds them by an index.
+        // The pass that deletes for a file finds flows by an index.
         if rng.bool() {
             done(Tool::Zct, &[&format!("-D {line}")]);
         } else {
@@ -661,7 +662,7 @@ fn a_negated_selection_leaves_what_the_original_lists() {
     }
 }
 
-/// Zone 0 is no zone.
+/// Zone 0 means no zone.
 #[test]
 fn zone_zero_deletes_no_flow_in_a_zone() {
     let flow = |port: u16, zone: &str| PLAIN.replace("--sport 1", &format!("--sport {port}")) + zone;
@@ -692,7 +693,7 @@ fn zone_zero_deletes_no_flow_in_a_zone() {
     }
 }
 
-/// Every selection deletes what it lists, and nothing else survives or goes.
+/// Every selection deletes exactly what it lists.
 #[test]
 fn a_selection_deletes_exactly_what_it_lists() {
     let mut rng = fastrand::Rng::with_seed(7);

@@ -10,7 +10,7 @@ use zct_tests::program::Exit;
 
 use Which::{Original, Zctd};
 
-/// Every request that has a word of its own; `-k` ends the daemon and comes last.
+/// Every request that has its own option; `-k` ends the daemon, so it comes last.
 const REQUESTS: &[&[&str]] = &[
     &["-s"],
     &["-s", "ct"],
@@ -46,13 +46,13 @@ const REQUESTS: &[&[&str]] = &[
     &["-F"],
 ];
 
-/// Lines without numbers, ages and what depends on the moment; how often each comes.
+/// Lines without numbers, ages and values of the moment, and how often each occurs.
 fn shape(text: &str) -> BTreeSet<String> {
     let mut counts = BTreeMap::new();
     text.lines()
         .map(|l| {
             let l = l.split(" [active since").next().unwrap_or(l);
-            // The original gives SCTP the name that the state's number has for TCP (W16).
+            // The original shows an SCTP state by the name that its number has for TCP (W16).
             let state =
                 l.contains("\"sctp\"").then(|| l.split_once("<state>")?.1.split_once("</state>")).flatten();
             let l = state.map_or(l.to_owned(), |(name, _)| l.replace(name, ""));
@@ -80,7 +80,7 @@ fn daemon(which: Which) -> Cluster {
     cluster
 }
 
-/// Either client gets the same answers from the same daemon, and both daemons answer in the same shape.
+/// Either client gets the same answers from the same daemon, and both daemons' answers have the same form.
 #[test]
 fn clients_and_daemons_mix() {
     let (ours, theirs) = (daemon(Zctd), daemon(Original));
@@ -92,7 +92,7 @@ fn clients_and_daemons_mix() {
         for a in &answers {
             assert_eq!((a.exit, a.err().as_str()), (Exit::Code(0), ""), "{words:?}");
         }
-        // Sequence numbers, and the children that only one of them has.
+        // They contain sequence numbers, and child processes that only one of them has.
         if words[..] == ["-s", "rsqueue"] {
             continue;
         }
@@ -107,12 +107,12 @@ fn clients_and_daemons_mix() {
             false => Ok(()),
             true => Err("the socket is still there".into()),
         });
-        // The socket goes before the process does, which ends by itself: this signal does nothing.
+        // The socket disappears before the process, which ends by itself; this signal has no effect.
         assert_eq!(cluster.end(At::Here, nix::sys::signal::Signal::SIGCONT), Some(0));
     }
 }
 
-/// What the original's client never sends.
+/// Requests that the original's client never sends.
 #[test]
 fn clients_that_misbehave_hold_up_nobody() {
     let cluster = daemon(Zctd);
@@ -126,7 +126,7 @@ fn clients_that_misbehave_hold_up_nobody() {
         stream.read_to_end(&mut answer).expect("the end");
         assert_eq!(answer, b"");
     };
-    // Many that say nothing, some that say half of it.
+    // Many clients that say nothing, and some that send half a request.
     let silent: Vec<UnixStream> = (0..200).map(|_| connect()).collect();
     let half: Vec<UnixStream> = (0..20)
         .map(|_| {
@@ -135,7 +135,7 @@ fn clients_that_misbehave_hold_up_nobody() {
             s
         })
         .collect();
-    // One that asks for a long listing and does not read.
+    // One client that asks for a long listing and does not read it.
     cluster.must(At::Here, &["-R", "-"], &mixture(2, 20_000));
     eventually("the events", || match cluster.internal(At::Here).len() {
         20_040 => Ok(()),
@@ -143,7 +143,7 @@ fn clients_that_misbehave_hold_up_nobody() {
     });
     let mut greedy = connect();
     greedy.write_all(&16u32.to_ne_bytes()).expect("a request");
-    // Unknown numbers, a short request with its end, and nonsense behind a request.
+    // Unknown numbers, a short request and then the end, and nonsense after a request.
     for code in [2u32, 15, 27, 49, 1000, u32::MAX, 0x5a43_0000 | 27] {
         let mut s = connect();
         s.write_all(&code.to_ne_bytes()).expect("a request");
@@ -155,7 +155,7 @@ fn clients_that_misbehave_hold_up_nobody() {
     closed(short);
     let mut long = connect();
     _ = long.write_all(&[b'x'; 4096]);
-    // Answered all the while, and events go on.
+    // The daemon answers all the while, and takes events.
     assert!(cluster.ask(At::Here, &["-s"]).contains("20040"));
     cluster.must(At::Here, &["-D", "-s", "10.1.0.0/16"], "");
     eventually("an event", || {
@@ -171,7 +171,7 @@ fn clients_that_misbehave_hold_up_nobody() {
             .expect("a number")
     };
     assert!(count("local unknown request") >= 7 && count("local read failed") >= 1, "{runtime}");
-    // The slow one still gets all of it: flows that ended meanwhile aside.
+    // The slow client still gets the whole listing, except for flows that have ended meanwhile.
     let mut listing = String::new();
     greedy.read_to_string(&mut listing).expect("the listing");
     let lines = listing.lines().count();
@@ -179,11 +179,11 @@ fn clients_that_misbehave_hold_up_nobody() {
     drop((silent, half));
 }
 
-/// What our client says that the original's cannot know.
+/// Our client reports results that the original's has no way to learn.
 #[test]
 fn our_client_tells_how_it_went() {
     let mut cluster = daemon(Zctd);
-    // A flow that the kernel refuses: nothing to translate to.
+    // The kernel refuses this flow, because it has nothing to translate to.
     let out = cluster.ask(At::Here, &["-s", "protocol"]);
     assert!(out.lines().any(|l| l.split_whitespace().take(2).eq(["tcp", "20"])), "{out}");
     cluster.end(At::Here, nix::sys::signal::Signal::SIGTERM);

@@ -1,5 +1,5 @@
-//! zctd as the programs that drive conntrackd use it: their configurations as they render them
-//! (`fixtures/`), their commands in their order, and what they read of the answers.
+//! zctd as the programs that drive conntrackd use it: with the configurations they render (`fixtures/`),
+//! their commands in their order, and what they read from the answers.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -29,7 +29,7 @@ fn fixture(name: &str) -> &'static str {
 /// A directory in which zctd is called conntrackd, as the drivers call it.
 struct Host {
     dir: tempfile::TempDir,
-    /// Tells the nodes of one test apart.
+    /// Tells apart the nodes of one test.
     name: &'static str,
 }
 
@@ -44,7 +44,7 @@ impl Host {
         self.dir.path().join(format!("{}-{name}", self.name))
     }
 
-    /// Writes a configuration whose lock and control socket are here instead of where the driver has them.
+    /// Writes a configuration with lock and control socket here rather than at the driver's paths.
     fn configure(&self, text: &str) {
         let lines = text.lines().map(|line| match line.trim_start().split_once(' ') {
             Some(("LockFile", _)) => format!("LockFile {}\n", self.file("lock").display()),
@@ -55,7 +55,7 @@ impl Host {
         fs::write(self.file("conf"), out).expect("a configuration");
     }
 
-    /// `conntrackd` with these words, found in PATH as by a script.
+    /// Runs `conntrackd` with these arguments, found in PATH as a script would find it.
     fn run(&self, words: &[&str]) -> Output {
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new("conntrackd");
@@ -63,7 +63,7 @@ impl Host {
         run(&mut command, b"")
     }
 
-    /// A command of the driver's to the daemon of this configuration, which succeeds.
+    /// One of the driver's commands to the daemon with this configuration, which has to succeed.
     fn asked(&self, words: &[&str]) -> String {
         let conf = self.file("conf").display().to_string();
         let said = self.run(&[&["-C", &conf][..], words].concat());
@@ -71,7 +71,7 @@ impl Host {
         said.out()
     }
 
-    /// The processes of exactly the command line that starts the daemon, as pgrep finds them.
+    /// The processes with exactly the command line that starts the daemon, as pgrep finds them.
     fn running(&self) -> Vec<i32> {
         let wanted = format!("conntrackd\0-d\0-C\0{}\0", self.file("conf").display());
         let all = fs::read_dir("/proc").expect("/proc").flatten();
@@ -80,7 +80,7 @@ impl Host {
             .collect()
     }
 
-    /// Starts the daemon with the words of both drivers; its process id, found by its command line.
+    /// Starts the daemon as both drivers do, and finds its process id by its command line.
     fn start(&self) -> i32 {
         let conf = self.file("conf").display().to_string();
         let said = self.run(&["-d", "-C", &conf]);
@@ -107,7 +107,7 @@ impl Drop for Host {
     }
 }
 
-/// An element with its attributes, text and children: as much as a parser of dictionaries sees.
+/// An element with its attributes, text and children, which is all that a parser into dictionaries sees.
 #[derive(Debug, Default)]
 struct Element {
     name: String,
@@ -137,7 +137,7 @@ impl Element {
                     let name = String::from_utf8(tag.name().as_ref().to_vec()).expect("a name");
                     open.last_mut().expect("open").children.push(Element { name, ..Element::default() });
                 }
-                // The reader has seen to it that the names match.
+                // The reader has checked that the names match.
                 Event::End(_) => {
                     let done = open.pop().expect("an element");
                     open.last_mut().expect("the one around it").children.push(done);
@@ -158,20 +158,20 @@ impl Element {
         self.children.iter().find(|c| c.name == name).unwrap_or_else(|| panic!("no {name} in {self:?}"))
     }
 
-    /// The `meta` of a direction.
+    /// The `meta` element of a direction.
     fn meta(&self, direction: &str) -> &Element {
         let is = |c: &&Element| c.attributes.get("direction").is_some_and(|d| d == direction);
         self.children.iter().filter(|c| c.name == "meta").find(is).unwrap_or_else(|| panic!("{self:?}"))
     }
 }
 
-/// Each line is a document by itself.
+/// Parses a listing in which each line is a document.
 fn documents(listing: &str) -> Vec<Element> {
     listing.lines().map(Element::parse).collect()
 }
 
-/// Both drivers' configurations can be run as they are: what zctd has no use for is a warning, and the original
-/// takes them too.
+/// Both drivers' configurations run unchanged: zctd warns about what it has no use for, and the original
+/// accepts them too.
 #[test]
 fn rendered_configurations_are_accepted() {
     let _ns = Netns::fresh();
@@ -189,7 +189,7 @@ fn rendered_configurations_are_accepted() {
         let helpers = text.matches("    Type ").count();
         assert_eq!(said.err().matches(" is ignored: zctd has no userspace helpers yet").count(), helpers);
         assert_eq!(helpers, if name == "neutron" { 0 } else { 3 });
-        // What it amounts to is a configuration that amounts to the same.
+        // What `--check` prints is a configuration that `--check` prints alike.
         assert_eq!(check(&said.out()).out(), said.out(), "{name}");
         fs::write(&file, text).expect("a file");
         let theirs = run(Command::new(Which::Original.path()).arg("-s").arg("-C").arg(&file), b"");
@@ -198,7 +198,7 @@ fn rendered_configurations_are_accepted() {
     }
 }
 
-/// The fixture for one of two nodes: their links are those of the test's namespaces.
+/// The fixture for one of two nodes, linked by the interfaces of the test's namespaces.
 fn vyos(name: &str, own: u8) -> String {
     let peer = 3 - own;
     let side = own - 1;
@@ -218,7 +218,8 @@ fn vyos(name: &str, own: u8) -> String {
     text
 }
 
-/// An FTP control connection from here to the peer that announces a data port: an expectation. Kept open.
+/// An FTP control connection from here to the peer that announces a data port, to make an expectation. Stays
+/// open.
 fn ftp(peer: &Peer) -> (TcpStream, TcpStream) {
     let listener = peer.inside(|| TcpListener::bind("10.9.2.2:21").expect("bind"));
     let client = TcpStream::connect("10.9.2.2:21").expect("connect");
@@ -245,7 +246,7 @@ fn traffic_network(peer: &Peer) {
     peer.inside(|| tool("ip", &["addr", "add", "10.9.2.2/24", "dev", "v1"]));
 }
 
-/// VyOS: the script of a change of state, and the commands of its operational mode with their listings, which it
+/// VyOS: the script for changes of state, and the commands of operational mode with the listings that it
 /// reads line by line.
 #[test]
 fn vyos_drives_it() {
@@ -258,13 +259,13 @@ fn vyos_drives_it() {
         let (here, there) = (Host::new("here"), Host::new("there"));
         here.configure(&vyos(name, 1));
         there.configure(&vyos(name, 2));
-        // VyOS says `systemctl start`; its script says -d when nobody answers.
+        // VyOS calls `systemctl start`; its script passes -d when nobody answers.
         here.start();
         peer.inside(|| there.start());
         let made = Tool::Zct.run_with_stdin(&["-R", "-"], mixture(1, 40).as_bytes());
         assert_eq!(made.exit, Exit::Code(0), "{made:?}");
         let _control = ftp(&peer);
-        // 40 made flows, the control connection, and its expectation.
+        // 40 flows that were made, the control connection, and its expectation.
         eventually("the flows", || match (here.asked(&["-i"]), here.asked(&["-i", "expect"])) {
             (flows, expects) if flows.lines().count() == 41 && expects.lines().count() == 1 => Ok(()),
             other => Err(format!("{other:?}")),
@@ -275,10 +276,10 @@ fn vyos_drives_it() {
                 (true, flows, expects) if flows.lines().count() == 41 && expects.lines().count() == 1 => {
                     Ok(())
                 }
-                // Without an external cache they are in the kernel at once.
+                // Without an external cache they go into the kernel at once.
                 (false, flows, _) if flows.is_empty() => {
                     match peer.inside(|| Tool::Zct.run(&["-L", "-d", "10.200.0.0/16"])).lines().len() {
-                        // Those of IPv4 with such destinations.
+                        // The IPv4 flows with such destinations.
                         28 => Ok(()),
                         n => Err(n.to_string()),
                     }
@@ -286,7 +287,7 @@ fn vyos_drives_it() {
                 other => Err(format!("{other:?}")),
             }
         });
-        // Operational mode.
+        // The commands of operational mode.
         for (host, words, count) in [
             (&here, &["-i", "ct", "-x"][..], 41),
             (&here, &["-i", "expect", "-x"], 1),
@@ -327,17 +328,17 @@ fn vyos_drives_it() {
         assert!(here.asked(&["-s", "exp"]).contains("cache internal:"));
         here.asked(&["-f", "internal"]);
         assert_eq!(documents(&here.asked(&["-i", "ct", "-x"])).len(), 0);
-        // Primary.
+        // What the script does to become primary.
         for words in [&["-c"][..], &["-c", "exp"], &["-f"], &["-R"], &["-B"]] {
             assert_eq!(here.asked(words), "", "{words:?}");
         }
         assert_eq!(documents(&here.asked(&["-i", "ct", "-x"])).len(), 41, "{name}");
-        // Backup, and fault.
+        // What it does to become backup, or on a fault.
         assert!(!there.asked(&["-s"]).is_empty());
         for words in [&["-t"][..], &["-n"], &["-f", "external"], &["-f", "internal"], &["-t"]] {
             assert_eq!(there.asked(words), "", "{words:?}");
         }
-        // Nobody answers: the script starts it.
+        // Nobody answers, so the script starts it.
         here.asked(&["-k"]);
         here.gone();
         let conf = here.file("conf").display().to_string();
@@ -347,7 +348,7 @@ fn vyos_drives_it() {
     }
 }
 
-/// Neutron: one daemon a router, in its namespace, found by its command line and by nothing else.
+/// Neutron: one daemon per router, in the router's namespace, found by nothing but its command line.
 #[test]
 fn neutron_drives_it() {
     let netns = Netns::fresh();
@@ -362,14 +363,14 @@ fn neutron_drives_it() {
     let prepare = || files().iter().for_each(|f| _ = fs::remove_file(f));
     let conf = host.file("conf").display().to_string();
     let there = || files().map(|f| Path::new(&f).exists());
-    // Enabled twice does no harm: the second one is refused, and the first goes on.
+    // Enabling it twice does no harm: the second daemon is refused, and the first goes on.
     prepare();
     let first = host.start();
     let second = host.run(&["-d", "-C", &conf]);
     assert!(second.exit == Exit::Code(1) && second.err().contains("perhaps conntrackd already running?"));
     assert_eq!(host.running(), [first]);
     host.asked(&["-n"]);
-    // What becomes of it is seen by looking for the command line again.
+    // Neutron sees what became of it by looking for the command line again.
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         let before = host.running();
         kill(Pid::from_raw(before[0]), signal).expect("kill");
@@ -387,7 +388,7 @@ fn neutron_drives_it() {
         });
         assert_eq!(Tool::Zct.run(&["-F"]).exit, Exit::Code(0));
     }
-    // A leftover that nobody has removed is in nobody's way.
+    // Files left behind that nobody has removed do not get in the way.
     kill(Pid::from_raw(host.running()[0]), Signal::SIGKILL).expect("kill");
     host.gone();
     host.start();

@@ -1,4 +1,4 @@
-//! zctd from its start to its end: files, signals, rights, the service manager, and the kernel's events.
+//! zctd from start to end: files, signals, privileges, the service manager, and the kernel's events.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -15,14 +15,14 @@ use zct_tests::program::{Exit, Output, Tool, run};
 
 use Which::{Original, Zctd};
 
-/// A daemon without a peer, in the namespace of this thread.
+/// A daemon without a peer, in this thread's namespace.
 struct Alone {
     which: Which,
     dir: PathBuf,
     child: Option<Child>,
 }
 
-/// The link leads nowhere: nobody answers at the documentation's address.
+/// The link leads nowhere: the destination is an address for documentation, where nobody answers.
 const SYNC: &str = "Sync {\nMode FTFW { }\nUDP { IPv4_address 127.0.0.1 IPv4_Destination_Address 127.0.0.2 \
      Port 3780 Interface lo }\nOPTIONS\n}\n";
 
@@ -65,7 +65,7 @@ impl Alone {
 
     fn start_as(&mut self, command: &mut Command) {
         if self.which == Original {
-            // One that was killed has left it.
+            // A daemon that was killed has left it behind.
             _ = fs::remove_file(self.file("lock"));
         }
         let err = fs::File::create(self.file("err")).expect("a file");
@@ -86,7 +86,7 @@ impl Alone {
         output.out()
     }
 
-    /// The flows of a listing, without ages.
+    /// The flows of a listing, without their ages.
     fn flows(&self) -> BTreeSet<String> {
         let text = self.said(&["-i"]);
         text.lines().map(|l| l.split(" [active").next().unwrap_or(l).to_owned()).collect()
@@ -146,7 +146,7 @@ fn files_signals_and_leftovers() {
             assert_eq!(meta.permissions().mode() & 0o777, 0o600, "{name}");
             assert_eq!(meta.file_type().is_socket(), name == "ctl");
         }
-        // A second one is refused, and leaves the first one's files alone.
+        // A second daemon is refused, and leaves the first one's files alone.
         let second = run(&mut daemon.command(), b"");
         assert_eq!(second.exit, Exit::Code(1));
         assert!(second.err().contains("exists, perhaps conntrackd already running?"), "{second:?}");
@@ -157,14 +157,14 @@ fn files_signals_and_leftovers() {
         assert!(!daemon.file("lock").exists() && !daemon.file("ctl").exists());
         fs::remove_file(daemon.file("log")).expect("the log");
     }
-    // What a killed one leaves behind is in nobody's way.
+    // What a killed daemon leaves behind does not get in the way.
     daemon.start();
     daemon.signal(Signal::SIGKILL);
     daemon.ended();
     assert!(daemon.file("lock").exists() && daemon.file("ctl").exists());
     daemon.start();
     daemon.logged("was left by a dead process");
-    // But an original behind the same files is not taken for dead.
+    // But an original that uses the same files is not taken for dead.
     let mut original = Alone::prepare(Original, dir.path(), "");
     original.start();
     let text = fs::read_to_string(original.file("conf")).expect("a configuration");
@@ -182,7 +182,7 @@ fn the_background_is_entered_when_all_is_ready() {
     zct(&["-R", "-"], &mixture(1, 2000));
     let parent = run(daemon.command().arg("-d"), b"");
     assert_eq!(parent.exit, Exit::Code(0), "{parent:?}");
-    // Ready means that the first dump is in.
+    // Being ready means that the first dump is complete.
     assert_eq!(daemon.flows().len(), 2000);
     let log = daemon.log();
     let order = ["initialization completed", "-- starting in daemon mode --"].map(|t| log.find(t));
@@ -190,7 +190,7 @@ fn the_background_is_entered_when_all_is_ready() {
     assert!(fs::read_to_string(daemon.file("lock")).is_ok_and(|pid| pid.trim().parse::<u32>().is_ok()));
     assert_eq!(daemon.ask(&["-k"]).exit, Exit::Code(0));
     assert!(!daemon.file("lock").exists() && !daemon.file("ctl").exists());
-    // What goes wrong is told by the parent's exit, and leaves nothing behind.
+    // The parent's exit status reports what went wrong, and nothing is left behind.
     for (role, said) in [
         (SYNC.replace("Interface lo", "Interface nosuch0"), "dedicated links"),
         (SYNC.replace("127.0.0.1", "192.0.2.1"), "dedicated links"),
@@ -211,12 +211,12 @@ fn a_hangup_rereads_the_configuration() {
     daemon.start();
     zct(&["-R", "-"], &mixture(1, 100));
     daemon.knows(100);
-    // A filter can be changed, and what it excludes goes; the lock file cannot.
+    // A filter can be changed, and flows that it excludes are dropped; the lock file cannot.
     let general = "Filter From Userspace { Protocol Accept { UDP } }";
     daemon.configure(&SYNC.replace("Mode FTFW { }", "Mode FTFW { }\nPurgeTimeout 1"), general);
     let text = fs::read_to_string(daemon.file("conf")).expect("a configuration");
     fs::write(daemon.file("conf"), text.replace("/lock\n", "/lock2\n")).expect("a configuration");
-    // The log was moved away, as logrotate does.
+    // The log has been moved away, as logrotate does.
     fs::rename(daemon.file("log"), daemon.file("log.1")).expect("rename");
     daemon.signal(Signal::SIGHUP);
     daemon.logged("LockFile");
@@ -229,13 +229,13 @@ fn a_hangup_rereads_the_configuration() {
     daemon.logged("the configuration stays as it is");
     daemon.configure(SYNC, general);
     daemon.knows(20);
-    // The purge timer is the new one: with the old one this would take a minute.
+    // The new purge timer applies: with the old one this would take a minute.
     daemon.said(&["-t"]);
     daemon.logged("flushing conntrack table in 1 secs");
     daemon.knows(0);
 }
 
-/// Rights in `/proc/PID/status` by their bits.
+/// The capabilities in `/proc/PID/status`, as a bit mask.
 fn capabilities(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a status");
     let hex = status.lines().find_map(|l| l.strip_prefix("CapEff:")).expect("a line").trim();
@@ -251,7 +251,7 @@ fn only_the_rights_that_are_needed_stay() {
         let had = capabilities(std::process::id());
         daemon.start();
         assert_eq!(capabilities(daemon.pid()), had & kept, "{general}");
-        // They are enough.
+        // These are enough.
         zct(&["-R", "-"], &mixture(1, 50));
         daemon.knows(50);
         daemon.said(&["-F"]);
@@ -277,7 +277,7 @@ fn the_service_manager_is_told() {
     let mut command = daemon.command();
     command.env("NOTIFY_SOCKET", dir.path().join("notify")).env("WATCHDOG_USEC", "200000");
     daemon.start_as(&mut command);
-    // Watchdog messages may come at any time.
+    // Watchdog messages may arrive at any time.
     let next = || loop {
         match heard() {
             text if text == "WATCHDOG=1" => {}
@@ -296,7 +296,7 @@ fn the_service_manager_is_told() {
     assert_eq!(daemon.ended(), Some(0));
 }
 
-/// Events that did not fit the socket: everything is known again afterwards, and what has ended meanwhile is
+/// Events that did not fit the socket: afterwards everything is known again, and what has ended meanwhile is
 /// forgotten.
 #[test]
 fn lost_events_are_made_good() {
@@ -312,7 +312,7 @@ fn lost_events_are_made_good() {
     zct(&["-D", "-s", "10.1.0.0/16"], "");
     daemon.signal(Signal::SIGCONT);
     daemon.logged("netlink event socket buffer size has been doubled to 262144 bytes");
-    // The IPv6 ones of the first hundred are left.
+    // The IPv6 flows of the first hundred are left.
     daemon.knows(5030);
     let runtime = daemon.said(&["-s", "runtime"]);
     let overruns = runtime.lines().find(|l| l.contains("netlink overrun")).expect("a line");
@@ -324,7 +324,7 @@ fn lost_events_are_made_good() {
 fn a_flush_waits_for_its_own_events() {
     let _ns = Netns::fresh();
     let dir = tempfile::tempdir().expect("a directory");
-    // Room for some 200 events; the original takes less as the default.
+    // Room for some 200 events; by default the original takes less.
     let mut daemon = Alone::prepare(Zctd, dir.path(), "NetlinkBufferSize 262144");
     zct(&["-R", "-"], &mixture(1, 10_000));
     daemon.start();
@@ -350,7 +350,7 @@ fn polling_takes_the_place_of_events() {
     daemon.knows(120);
 }
 
-/// The same filters leave the same flows, in the kernel and here, as with the original.
+/// The same filters leave the same flows as with the original, in the kernel and here.
 #[test]
 fn filters_mean_what_they_mean_to_the_original() {
     let _ns = Netns::fresh();
@@ -369,13 +369,13 @@ fn filters_mean_what_they_mean_to_the_original() {
                 continue;
             }
             let general = format!("Filter From {from} {{\n{filter}\n}}");
-            // What was there before the start comes by the dump, the rest by events.
+            // Flows from before the start arrive by the dump, the rest by events.
             zct(&["-F"], "");
             zct(&["-R", "-"], &mixture(1, 60));
             let mut both = [Zctd, Original].map(|which| Alone::prepare(which, dir.path(), &general));
             both.iter_mut().for_each(Alone::start);
             zct(&["-R", "-"], &mixture(2, 60));
-            // An unfiltered flow at the end tells that the events before it have been taken.
+            // An unfiltered flow at the end shows that the events before it have been taken.
             let events = |d: &Alone| {
                 let text = d.said(&["-s", "runtime"]);
                 let of = |name: &str| {
@@ -391,7 +391,7 @@ fn filters_mean_what_they_mean_to_the_original() {
             eventually("the same flows", || {
                 let [a, b] = both.each_ref().map(Alone::flows);
                 zct_tests::cluster::difference(&a, &b).map_err(|e| format!("{general}: {e}"))?;
-                // From the kernel's filter fewer events come; without it all of them have to be in.
+                // The kernel's filter lets fewer events through; without it, all of them have to arrive.
                 match both.each_ref().map(events) {
                     [(a, _), (b, _)] if from == "Userspace" && (a, b) != (60, 60) => Err(format!("{a} {b}")),
                     _ => Ok(()),
@@ -414,7 +414,7 @@ fn a_cache_that_is_not_there_is_not_flushed_in_the_kernel() {
     for words in [&["-f"][..], &["-f", "internal"], &["-R"]] {
         daemon.said(words);
     }
-    // The kernel's own lines, as conntrack -L prints them.
+    // These are the kernel's own lines, as conntrack -L prints them.
     assert_eq!(daemon.said(&["-i"]).lines().filter(|l| l.contains(" use=")).count(), 100);
     assert_eq!(daemon.said(&["-i", "-x"]).lines().filter(|l| l.starts_with("<flow>")).count(), 100);
     daemon.logged("resync is unsupported in this mode");
@@ -422,8 +422,8 @@ fn a_cache_that_is_not_there_is_not_flushed_in_the_kernel() {
     assert_eq!(daemon.said(&["-i"]), "");
 }
 
-/// `-F` deletes what the daemon looks after, and nothing else; so does the purge timer, unless a commit comes
-/// before it.
+/// `-F` deletes what the daemon looks after and nothing else. So does the purge timer, unless a commit comes
+/// first.
 #[test]
 fn a_flush_spares_what_the_filter_excludes() {
     let _ns = Netns::fresh();

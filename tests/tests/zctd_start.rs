@@ -1,4 +1,5 @@
-//! What a start script meets: what zctd prints, its exit status, and what it leaves behind when it cannot start.
+//! What a start script meets: what zctd prints, its exit status, and what it leaves behind when it cannot
+//! start.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -13,7 +14,7 @@ use Which::{Original, Zctd};
 const SYNC: &str = "Sync {\nMode FTFW { }\nUDP { IPv4_address 127.0.0.1 IPv4_Destination_Address 127.0.0.2 \
      Port 3780 Interface lo }\n}\n";
 
-/// A configuration and the places it names.
+/// A configuration and the paths it names.
 struct Site {
     dir: PathBuf,
     which: Which,
@@ -32,7 +33,7 @@ impl Site {
         self.dir.join("conf")
     }
 
-    /// Writes a configuration with the log, unless it is `None`, and more of `General`.
+    /// Writes a configuration, with `log` unless that is `None`, and with `general` added to `General`.
     fn configure(&self, role: &str, log: Option<&str>, general: &str) {
         let scheduler = if self.which == Original { "Scheduler { Type RR Priority 1 }\n" } else { "" };
         let log = log.map_or(String::new(), |l| format!("LogFile {l}\n"));
@@ -62,7 +63,7 @@ impl Site {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Processes that were started with this configuration.
+    /// The processes that were started with this configuration.
     fn processes(&self) -> Vec<String> {
         let conf = self.conf().display().to_string();
         let all = fs::read_dir("/proc").expect("/proc").flatten();
@@ -71,7 +72,7 @@ impl Site {
         lines.filter(|l| l.contains(&conf)).collect()
     }
 
-    /// Ends the daemon that runs in the background, and waits until it has.
+    /// Ends the daemon that runs in the background, and waits until it has ended.
     fn stop(&self) {
         assert_eq!(self.run(&["-k"]).exit, Exit::Code(0));
         eventually("its end", || match self.processes() {
@@ -86,8 +87,8 @@ fn messages(text: &str) -> Vec<&str> {
     text.lines().map(|l| l.split_once(") ").map_or(l, |(_, rest)| rest)).collect()
 }
 
-/// Init scripts mail every line: of a start that works there is none. The original prints none either; what
-/// it tells its log, zctd tells too.
+/// Init scripts mail every line, so a start that works prints none. The original prints none either; what it
+/// writes to its log, zctd writes too.
 #[test]
 fn the_background_is_entered_in_silence() {
     let _ns = Netns::fresh();
@@ -117,7 +118,7 @@ fn the_background_is_entered_in_silence() {
     }
 }
 
-/// What is remarkable about the configuration is told in the log; without `-d` on the console too.
+/// Remarks about the configuration are written to the log; without `-d` also to the console.
 #[test]
 fn remarks_about_the_configuration_are_in_the_log() {
     let _ns = Netns::fresh();
@@ -136,10 +137,10 @@ fn remarks_about_the_configuration_are_in_the_log() {
     assert_eq!(known.len(), 2, "{}", site.log());
     assert!(known[0].starts_with("1:10: Helper ftp inet tcp is ignored: "), "{known:?}");
     assert!(known[1].contains("HashSize has no effect"), "{known:?}");
-    // Each once, and counted.
+    // Each remark once, and counted.
     let statistics = site.run(&["-s"]).out();
     assert!(statistics.ends_with("userspace helpers:\nignored:\t\t\t           1\n\n"), "{statistics}");
-    // A second daemon does not write them into the log of the first.
+    // A second daemon does not write its remarks into the first one's log.
     let second = site.run(&["-d"]);
     assert_eq!(second.exit, Exit::Code(1));
     assert_eq!(messages(&second.err()).len(), 1, "{second:?}");
@@ -147,7 +148,7 @@ fn remarks_about_the_configuration_are_in_the_log() {
     assert_eq!(warnings(&site.log()).len(), 2);
     site.stop();
     fs::remove_file(&site.log).expect("the log");
-    // In the foreground: warnings on standard error, notices on standard output, both in the log.
+    // In the foreground, warnings go to standard error, notices to standard output, and both to the log.
     let mut daemon = site.command(&[]);
     let daemon = daemon.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the daemon");
     eventually("an answer", || match site.run(&["-s"]) {
@@ -162,7 +163,7 @@ fn remarks_about_the_configuration_are_in_the_log() {
     assert!(messages(&out).iter().all(|l| l.starts_with("[notice] ")), "{out}");
 }
 
-/// A change of the section is taken over by a reload, and counted.
+/// A reload takes over a changed section, and counts it.
 #[test]
 fn helpers_come_and_go_with_a_reload() {
     let _ns = Netns::fresh();
@@ -191,8 +192,8 @@ fn helpers_come_and_go_with_a_reload() {
     site.stop();
 }
 
-/// A start that cannot work says why on standard error, whether in the background or not; the exit status is
-/// 1, and no lock, socket or process is left.
+/// A start that cannot work says why on standard error, in the background or not; the exit status is 1, and
+/// no lock, socket or process is left.
 #[test]
 fn what_cannot_start_names_the_thing_and_leaves_nothing() {
     let _ns = Netns::fresh();
@@ -298,7 +299,7 @@ fn what_cannot_start_names_the_thing_and_leaves_nothing() {
         }
     }
     assert_eq!(fs::read(at("plain")).expect("the file"), b"kept");
-    // One byte less is a path that works.
+    // A path that is one byte shorter works.
     for which in [Zctd, Original] {
         let site = Site { control: long(107), ..Site::new(dir.path(), which) };
         site.configure_with_log(SYNC);
@@ -308,7 +309,7 @@ fn what_cannot_start_names_the_thing_and_leaves_nothing() {
     }
 }
 
-/// A configuration that nobody may read. Root reads anything, so root gives that right up.
+/// A configuration that nobody may read. Root can read anything, so root gives up that right here.
 #[test]
 fn a_configuration_that_cannot_be_read_is_named() {
     let _ns = Netns::fresh();
@@ -330,8 +331,8 @@ fn a_configuration_that_cannot_be_read_is_named() {
     }
 }
 
-/// In a directory that others can write, what is written to is a file of this name, and not what somebody has
-/// made it lead to. The original writes to all of them.
+/// In a directory that others can write, the daemon writes to a file of this name, never to where somebody
+/// has made the name lead. The original follows all such links.
 #[test]
 fn links_of_others_are_not_followed() {
     let _ns = Netns::fresh();
@@ -364,14 +365,15 @@ fn links_of_others_are_not_followed() {
             assert!(link.is_symlink());
         }
     }
-    // A plain file there is fine, and so is a link where nobody else can put one.
+    // A plain file is accepted there, and so is a link where nobody else can put one.
     let own = at("own");
     symlink(&target, &own).expect("a link");
     let site = Site { log: own, lock: shared.join("lock"), control: shared.join("ctl"), ..sound() };
     site.configure_with_log(SYNC);
     assert_eq!(site.run(&["-d"]).exit, Exit::Code(0));
     assert!(fs::read_to_string(&target).expect("the target").contains("initialization completed"));
-    // Nor is one followed that comes with a reload: the log stays where it was until there is a better one.
+    // A link that a reload names is not followed either: the log stays where it was until there is a better
+    // place.
     let pid: i32 = fs::read_to_string(&site.lock).expect("the lock").trim().parse().expect("a number");
     let hangup = || {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGHUP)
@@ -396,8 +398,8 @@ fn links_of_others_are_not_followed() {
     site.stop();
 }
 
-/// Whatever the configuration accepts, the daemon runs with: nothing is allocated for it, and no time is so far
-/// away that it comes at once.
+/// The daemon runs with whatever the configuration accepts: large limits allocate nothing in advance, and no
+/// time wraps around and comes at once.
 #[test]
 fn the_largest_numbers_are_no_reason_to_fail() {
     let _ns = Netns::fresh();

@@ -13,7 +13,7 @@ use zct_tests::seed::TRACKING;
 
 use Which::{Original, Zctd};
 
-/// A daemon in statistics mode, in the namespace of this thread.
+/// A daemon in statistics mode, in this thread's namespace.
 struct Stats {
     which: Which,
     dir: PathBuf,
@@ -29,7 +29,7 @@ impl Stats {
         let dir = dir.join(which.name());
         fs::create_dir(&dir).expect("a directory");
         let path = |name: &str| dir.join(name).display().to_string();
-        // The original's flows go to the facility of `user` unless General has one.
+        // The original logs ended flows with the facility `user` unless `General` names one.
         let general = if stats.contains("Syslog") { "Syslog on" } else { "" };
         let scheduler = if which == Original { "Scheduler { Type RR Priority 1 }" } else { "" };
         let text = format!(
@@ -68,10 +68,11 @@ impl Stats {
         output.out()
     }
 
-    /// The log of ended flows without the dates.
+    /// The log of ended flows, without the dates.
     fn ended(&self) -> BTreeSet<String> {
         let text = fs::read_to_string(self.dir.join("stats")).unwrap_or_default();
-        // The timeout that newer kernels put into the event is no part of an ended flow; the original has none.
+        // Newer kernels put the timeout into the event; it says nothing about an ended flow, and the original
+        // omits it.
         text.lines().map(|l| l.split_once('\t').map_or(l, |(_, flow)| flow).trim_end().to_owned()).collect()
     }
 
@@ -106,7 +107,7 @@ fn ended_flows_are_logged_as_the_original_does() {
         socket.send_to(b"hello", ("127.0.0.1", 9000 + n)).expect("a packet");
     }
     for d in &both {
-        // The refusals of those are pings' relatives and no flows of their own.
+        // The refusals they cause are related to pings, not flows of their own.
         eventually("the events", || if d.active() == 320 { Ok(()) } else { Err(d.active().to_string()) });
     }
     let lists: Vec<BTreeSet<String>> = both
@@ -117,7 +118,7 @@ fn ended_flows_are_logged_as_the_original_does() {
         })
         .collect();
     difference(&lists[0], &lists[1]).expect("the same lines");
-    // SCTP's states have the names of TCP's in the original's XML (W16).
+    // In XML the original gives SCTP states the names of TCP's (W16).
     let stateless = |l: &str| match l.contains("\"sctp\"") {
         true => l.split("<state>").map(|p| p.split_once("</state>").map_or(p, |(_, rest)| rest)).collect(),
         false => l.to_owned(),
@@ -172,7 +173,7 @@ fn objects_instead_of_lines() {
     }
 }
 
-/// What syslog is told of ended flows, and as what, is what the original tells it.
+/// What syslog is told about ended flows, and with which priority, is what the original tells it.
 #[test]
 fn syslog_hears_of_ended_flows() {
     let _ns = Netns::fresh().accounting();
@@ -181,7 +182,7 @@ fn syslog_hears_of_ended_flows() {
         let path = dir.path().join(format!("log-{}", which.name()));
         let socket = UnixDatagram::bind(&path).expect("a socket");
         socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
-        // Syslog's socket has a fixed name, so the daemon gets a /dev of its own.
+        // Syslog's socket has a fixed path, so the daemon gets a /dev of its own.
         let mut command = Command::new("unshare");
         let script = "mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && ln -s \"$0\" /dev/log && exec \"$@\"";
         command.args(["--mount", "sh", "-c", script]).arg(&path).arg(which.path());

@@ -1,4 +1,4 @@
-//! `-z`, which changes what it reads: twin namespaces with the same packets, one for each program.
+//! `-z` changes what it reads, so each program gets a namespace of its own that has seen the same packets.
 
 use zct_tests::cases::OUTPUTS;
 use zct_tests::mask::Mask;
@@ -6,7 +6,7 @@ use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool};
 use zct_tests::traffic::{HERE, HERE6, Traffic};
 
-/// Sends the same packets in a new namespace and runs the command lines one after the other.
+/// Sends the same packets in a new namespace, and runs the command lines one after another.
 fn in_a_twin(tool: Tool, lines: &[Vec<&str>]) -> Vec<Output> {
     let ns = Netns::fresh().accounting().timestamps();
     let mut traffic = Traffic::start(&ns);
@@ -18,7 +18,7 @@ fn in_a_twin(tool: Tool, lines: &[Vec<&str>]) -> Vec<Output> {
     lines.iter().map(|line| tool.run(line)).collect()
 }
 
-/// What has to agree: the order differs from namespace to namespace.
+/// What has to agree; the order differs between namespaces.
 fn comparable(output: &Output) -> (Vec<String>, String, Exit) {
     let mask = Mask::ID | Mask::TIMEOUT | Mask::USE | Mask::DELTA_TIME | Mask::CTIME | Mask::VERSION;
     let mut lines: Vec<String> = mask.apply(&output.out()).lines().map(str::to_owned).collect();
@@ -57,7 +57,7 @@ fn counters_are_shown_and_reset_alike() {
                 let line = after.lines().find(|l| l.contains(port)).expect("the flow");
                 line.contains("packets=0 bytes=0")
             };
-            // The kernel resets what it dumps, whatever is shown of it (W32).
+            // The kernel resets all that it dumps, whichever part of it is shown (W32).
             assert_eq!(reset("sport=5001"), !selection.contains(&"ipv6"), "{after}");
             assert_eq!(reset("sport=5002"), !selection.contains(&"ipv4"), "{after}");
         }

@@ -1,5 +1,5 @@
-//! A message costs no allocation: a listing of many flows allocates as often as one of few, in the whole
-//! process and for every kind of output, and events none at all.
+//! A message costs no allocation: a listing of many flows allocates as often as one of few, counted over the
+//! whole process and for every kind of output, and events allocate nothing at all.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -25,15 +25,15 @@ use zct_wire::request::{self, NewFlow, Table};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// More than one slab of receive buffers, so that both listings use the second thread.
+/// More than one slab of receive buffers holds, so that both listings use the second thread.
 const FEW: u32 = 3_000;
 const MANY: u32 = 12_000;
 
-/// Allocations of two threads that wait for each other for the first time: whether they have to is chance. Far
-/// below one for each of the buffers that [`MANY`] flows pass in, let alone one a message.
+/// Allocations that two threads may make when they first wait for each other, which depends on chance. Far
+/// fewer than one for each buffer that [`MANY`] flows pass through, let alone one per message.
 const WAITS: u64 = 4;
 
-/// Flows with everything a line can show: helper, labels, mark, state.
+/// A flow with everything that a line can show: helper, labels, mark, state.
 fn flow(n: u32) -> NewFlow<'static> {
     let [_, hi, mid, lo] = n.to_be_bytes();
     NewFlow {
@@ -44,7 +44,7 @@ fn flow(n: u32) -> NewFlow<'static> {
     }
 }
 
-/// Runs zct in this process with its output thrown away, and returns how often it allocated.
+/// Runs zct in this process with its output thrown away; returns how often it allocated.
 fn allocations_of(words: &[&str]) -> u64 {
     let words: Vec<&[u8]> = words.iter().map(|w| w.as_bytes()).collect();
     let null = OpenOptions::new().write(true).open("/dev/null").expect("/dev/null");
@@ -57,7 +57,7 @@ fn allocations_of(words: &[&str]) -> u64 {
     count
 }
 
-/// Prints events as `-E` does, but for the names of programs, which are looked up once each.
+/// Prints events as `-E` does, except for the names of programs, which are looked up once each.
 struct Events {
     presenter: Presenter,
     filter: zct::filter::Filter,
@@ -96,7 +96,7 @@ fn allocations_of_events(output: &str) -> u64 {
         filter: selection::filter(&Args::default(), Labels::default()),
         seen: 0,
     };
-    // Each makes two events of 1280 bytes, and the buffer is smaller without privilege.
+    // Each flow makes two events of 1280 bytes; without privileges the buffer is smaller.
     let flows = u32::try_from(size / 2560 * 9 / 10).map_or(2000, |n| n.min(2000));
     let mut storm = Storm::open();
     let round = |events: &mut Subscription, sink: &mut Events, storm: &mut Storm| {
@@ -108,14 +108,14 @@ fn allocations_of_events(output: &str) -> u64 {
         });
         count
     };
-    // The first round makes what is made once: the header, the time zone.
+    // The first round makes what is made only once: the header, the time zone.
     round(&mut events, &mut sink, &mut storm);
     let count = round(&mut events, &mut sink, &mut storm);
     assert_eq!(sink.seen, 4 * flows, "every event of both rounds");
     count
 }
 
-/// Counts messages, and nothing else.
+/// Counts messages and does nothing else.
 struct Count(u32);
 
 impl Sink for Count {
@@ -129,8 +129,8 @@ impl Sink for Count {
     }
 }
 
-/// A table of one datagram needs no slab and no thread. Part of the one test there is, since every thread of the
-/// process is counted.
+/// A table that fits one datagram needs no slab and no thread. This is part of the only test here, because
+/// the allocations of every thread in the process are counted.
 fn one_datagram_costs_no_allocation(storm: &mut Storm) {
     let mut requests = Requests::open().expect("a socket");
     for (from, flows) in [(0, 0), (0, 1), (1, 20)] {
@@ -146,7 +146,7 @@ fn one_datagram_costs_no_allocation(storm: &mut Storm) {
 
 #[test]
 fn a_message_costs_no_allocation() {
-    // The counter counts.
+    // The counter itself must work.
     assert!(allocs_during(|| Vec::<u8>::with_capacity(100)).0 >= 1);
     let ns = Netns::fresh().accounting().timestamps();
     ns.nft(TRACKING);
@@ -165,7 +165,7 @@ fn a_message_costs_no_allocation() {
     ];
     let run = |words: &&[&str]| {
         let words = [&["conntrack"], *words].concat();
-        // Once before, for what the process makes once.
+        // One run beforehand, for what the process makes only once.
         allocations_of(&words);
         allocations_of(&words)
     };

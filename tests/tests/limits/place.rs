@@ -1,5 +1,5 @@
-//! Values tried on a real table: what is wrong is refused by its name and changes nothing. What is right is
-//! in [`super::select`] and [`super::write`].
+//! Values tried on a real table: a wrong one is refused by name and changes nothing. What the right ones do
+//! is checked in [`super::select`] and [`super::write`].
 
 use super::flows::Seeded;
 use super::number::Verdict;
@@ -12,7 +12,7 @@ use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool};
 use zct_tests::seed::TRACKING;
 
-/// What was found wrong, if anything.
+/// What was found to be wrong, if anything.
 pub(crate) type Found = Result<(), String>;
 
 /// A namespace with the table, and a file of labels.
@@ -25,10 +25,10 @@ pub(crate) struct Place {
     pub(crate) refused: u32,
 }
 
-/// An option, a command and the way it is used there.
+/// An option, a command, and whether it selects there.
 pub(crate) type Pair = (&'static Row, char, bool);
 
-/// Every option with every command about flows that takes it.
+/// Every option with every command on flows that takes it.
 pub(crate) fn pairs() -> Vec<Pair> {
     let of =
         |row: &'static Row, letters: &'static str, selects| letters.chars().map(move |c| (row, c, selects));
@@ -39,7 +39,7 @@ pub(crate) fn one<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
     of[rng.usize(..of.len())]
 }
 
-/// The option as it may be typed.
+/// One of the ways to type the option.
 pub(crate) fn typed(rng: &mut Rng, row: &Row, text: &str) -> Vec<String> {
     let name = one(rng, row.names);
     let attached = matches!(row.kind, Kind::Nat) || row.names[0] == "label-del";
@@ -47,7 +47,7 @@ pub(crate) fn typed(rng: &mut Rng, row: &Row, text: &str) -> Vec<String> {
         (0, Some(letter)) if !attached => vec![format!("-{letter}"), text.to_owned()],
         (1, Some(letter)) if !text.is_empty() => vec![format!("-{letter}{text}")],
         (2, _) if !attached => vec![format!("--{name}"), text.to_owned()],
-        // What is optional and looks like an option has to be attached.
+        // An optional value that looks like an option has to be attached.
         _ => vec![format!("--{name}={text}")],
     }
 }
@@ -58,14 +58,13 @@ pub(crate) fn names(err: &str, text: &str, row: &Row) -> bool {
     let mut worth =
         parts.map(|p| p.trim().chars().take(40).collect::<String>()).filter(|p| !p.is_empty()).peekable();
     if worth.peek().is_none() || !text.is_ascii() || text.contains(['\n', '\t', '\\', '"']) {
-        // Nothing that could be shown as it is: the option then.
+        // Nothing that could be shown unchanged: then the option has to be named.
         let letter = row.letter.map(|l| format!("-{l}"));
         return row.names.iter().any(|n| err.contains(n))
             || letter.is_some_and(|l| err.contains(&l))
             || err.contains('\'');
     }
-    // A list or a length where there can be none, or what a protocol needs: the option is what has to be
-    // named.
+    // For a list or a length where none is allowed, or what a protocol requires, the option has to be named.
     let otherwise_right = row.judge(text, true) != Verdict::Wrong;
     let mut names = row.names.iter();
     let named = names.any(|n| err.contains(&format!("--{n}'")))
@@ -74,13 +73,13 @@ pub(crate) fn names(err: &str, text: &str, row: &Row) -> bool {
             && ["supply", "specify", "unknown option"].iter().any(|t| err.contains(t))
         || err.contains("mismatched address family");
     let no_length = row.names.iter().any(|n| err.contains(&format!("CIDR notation unavailable for `--{n}'")));
-    // Nothing where there should be something is shown as nothing, or by what is around it.
+    // An empty part is shown as such, or by what surrounds it.
     let mut empty = text.split([',', '/', ':']).filter(|p| p.trim().is_empty());
     let nothing = empty.any(|p| err.contains(&format!("`{p}'")) || err.contains(&format!("'{p}'")));
     let around = ["No port specified after", "No closing ']'", "No IPv6 address specified"];
-    // A `!` where nothing is selected.
+    // It has a `!` although nothing is selected.
     let selects = text.contains('!') && named && err.contains("' selects, and -");
-    // The part of the value where the mistake is, however little.
+    // It is enough to quote the part of the value with the mistake, however short.
     let mut quoted = err.split(['`', '\'']).filter(|q| !q.is_empty());
     quoted.any(|q| text.contains(q))
         || nothing
@@ -91,7 +90,7 @@ pub(crate) fn names(err: &str, text: &str, row: &Row) -> bool {
         || no_length && text.contains('/')
 }
 
-/// The ids in text, XML or JSON: the last of a line, since ICMP has others.
+/// The ids in text, XML or JSON: the last on each line, since ICMP has ids of its own.
 pub(crate) fn ids(output: &str) -> Vec<u32> {
     let mark = ["\"id\":", "<id>", " id="];
     let of_line = |line: &str| {
@@ -103,12 +102,12 @@ pub(crate) fn ids(output: &str) -> Vec<u32> {
     all
 }
 
-/// Addresses that have to be said.
+/// The addresses that have to be shown.
 pub(crate) fn said(verdict: &Verdict<Meaning>) -> &[String] {
     verdict.meaning().map_or(&[], Meaning::said)
 }
 
-/// Whether the words can be the line of a file: `-R` has a reader of its own for blanks, and tests of its own.
+/// Whether the words can be a line of a file: `-R` has its own reader for blanks, and tests of its own.
 pub(crate) fn is_line(words: &[String]) -> bool {
     words.iter().all(|w| !w.is_empty() && !w.contains([' ', '\t', '\n', '"', '\\']))
 }
@@ -116,7 +115,7 @@ pub(crate) fn is_line(words: &[String]) -> bool {
 /// What a program did with a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Did {
-    /// It was carried out, also if nothing was found.
+    /// It carried the command out, even if nothing was found.
     Took,
     /// It was refused.
     Refused,
@@ -129,8 +128,8 @@ pub(crate) fn did(output: &Output) -> Did {
     if output.exit == Exit::Code(0) || carried { Did::Took } else { Did::Refused }
 }
 
-/// The judgement over an answer to a value: refused by name, or taken as it may be. `said` are addresses that
-/// have to be shown, since they are not what one might think.
+/// Judges the answer to a value: it was refused by name, or accepted with an allowed meaning. `said` are
+/// addresses that have to be shown, since they are not what one might think.
 pub(crate) fn answered<M>(
     row: &Row,
     text: &str,
@@ -143,7 +142,7 @@ pub(crate) fn answered<M>(
     match (verdict, did) {
         (Verdict::Wrong, Did::Took) => Err("a wrong value was taken".into()),
         (Verdict::Right(_), Did::Refused) => Err("a right value was refused".into()),
-        // What the kernel refuses is another matter than what cannot be read.
+        // What the kernel refuses is not what the program could not read.
         (Verdict::Perhaps(_), Did::Refused) if err.contains("Operation failed") => Ok(did),
         (_, Did::Refused) if !names(&err, text, row) => Err("the message does not name the value".into()),
         (_, Did::Refused) if !output.stdout.is_empty() => Err("refused, but something was shown".into()),
@@ -186,13 +185,13 @@ impl Place {
             other => panic!("{other:?}"),
         };
         if found.is_err() {
-            // What it has done to the table is not the fault of the next.
+            // What this one did to the table must not be blamed on the next.
             self.table.restore();
         }
         found
     }
 
-    /// Runs it, as it is or as the line of a file.
+    /// Runs it directly, or as a line of a file.
     pub(crate) fn run(&mut self, words: &[String], by_file: bool) -> (Output, String) {
         let output = if by_file {
             Tool::Zct.run_with_stdin(&["-R", "-"], (words.join(" ") + "\n").as_bytes())
@@ -203,7 +202,7 @@ impl Place {
         (output, shown)
     }
 
-    /// Counts what was done, and shows it for a message.
+    /// Counts what was done, and puts it into words for a message.
     pub(crate) fn count(&mut self, words: &[String], output: &Output) -> String {
         match did(output) {
             Did::Took => self.accepted += 1,
@@ -212,7 +211,7 @@ impl Place {
         format!("conntrack {words:?}: {output:?}")
     }
 
-    /// The file of labels cannot be named with every command.
+    /// Not every command takes the option that names the file of labels.
     pub(crate) fn label_file(&self, row: &Row, command: char) -> Vec<String> {
         if matches!(row.kind, Kind::Label) && "LUDE".contains(command) {
             vec!["-M".into(), self.labels.path().display().to_string()]
@@ -230,7 +229,7 @@ impl Place {
         Err(format!("the table has changed, though {why}"))
     }
 
-    /// Which flows are gone; they are there again afterwards. Any other change counts as well.
+    /// Which flows are gone; they are restored afterwards. Any other change counts as well.
     pub(crate) fn gone(&mut self) -> Vec<u32> {
         let now = self.table.now();
         let there: BTreeSet<u32> = now.iter().map(|f| f.id).collect();

@@ -1,4 +1,4 @@
-//! What is selected: `-L -D -U -E` with a value, left out by a `!` at times, and `-G` with a key.
+//! Selections: `-L -D -U -E` with a value, sometimes negated by `!`, and `-G` with a key.
 
 use super::address::{self, Form};
 use super::flows::{Flow, addr};
@@ -12,7 +12,7 @@ use zct_tests::listener::Listener;
 use zct_tests::program::{Exit, Output, Tool};
 use zct_wire::tuple::Addr;
 
-/// What a selection means: a flow has to fit the first, and must not fit any of the others.
+/// What a selection means: a flow has to fit the first value and none of the others.
 #[derive(Clone, Debug)]
 struct Chosen {
     wanted: Option<Meaning>,
@@ -23,20 +23,20 @@ struct Chosen {
 struct Selection {
     row: &'static Row,
     text: String,
-    /// There is a `!` before the option.
+    /// Whether a `!` stands before the option.
     negated: bool,
     protocol: Option<&'static str>,
     verdict: Verdict<Chosen>,
     said: Vec<String>,
 }
 
-/// Whether flows can be left out by this option.
+/// Whether this option can be negated.
 fn can_leave_out(row: &Row) -> bool {
     !matches!(row.names[0], "id" | "jobs" | "secmark" | "mask-src" | "mask-dst")
 }
 
-/// The judgement over a list in which values may be left out: `10.0.0.0/8,!10.1.0.0/16`, and all of them with
-/// a `!` before the option.
+/// Judges a list in which values may be negated, `10.0.0.0/8,!10.1.0.0/16`, or all of them by a `!` before
+/// the option.
 fn judge(row: &Row, text: &str, negated: bool) -> Verdict<Chosen> {
     let out = negated || text.contains('!');
     if !out {
@@ -45,7 +45,7 @@ fn judge(row: &Row, text: &str, negated: bool) -> Verdict<Chosen> {
     let pieces: Vec<(&str, bool)> =
         text.split(',').map(|p| p.strip_prefix('!').map_or((p, negated), |p| (p, !negated))).collect();
     let wanted: Vec<&str> = pieces.iter().filter(|(_, out)| !out).map(|(p, _)| *p).collect();
-    // Nobody needs a `!` behind another.
+    // A program need not accept one `!` after another.
     if !can_leave_out(row) || negated && !wanted.is_empty() {
         return Verdict::Wrong;
     }
@@ -60,7 +60,7 @@ fn judge(row: &Row, text: &str, negated: bool) -> Verdict<Chosen> {
         wanted: wanted.as_ref().and_then(|w| w.meaning()).cloned(),
         left_out: left_out.iter().filter_map(|v| v.meaning()).cloned().collect(),
     };
-    // A `!` before the option, and lists of addresses, are what has to work.
+    // A `!` before the option and lists of addresses have to work.
     let sure = all.iter().all(|v| matches!(v, Verdict::Right(_)))
         && (left_out.len() == 1 && negated || matches!(row.kind, Kind::Address(_)))
         && all
@@ -109,7 +109,7 @@ impl Selection {
             }
             _ => self.row.selects_flow(m, f),
         };
-        // Of several labels that are left out none may be there.
+        // Of several negated labels, a flow may have none.
         let out = |m: &Meaning| match m {
             Meaning::Bits(bits) => bits.iter().any(|b| has_bit(f, *b)),
             _ => one(m),
@@ -137,7 +137,7 @@ fn base(six: bool) -> &'static str {
 }
 
 impl Place {
-    /// `-L -D -U -E` with a selection.
+    /// Tries a selection with `-L -D -U -E`.
     pub(crate) fn select(&mut self, rng: &mut Rng, row: &'static Row, command: char) -> Found {
         let selection = Selection::random(rng, row, &self.table.flows);
         let mut words = vec![format!("-{command}")];
@@ -156,7 +156,7 @@ impl Place {
 
     fn list(&mut self, rng: &mut Rng, s: &Selection, mut words: Vec<String>) -> Found {
         let expected = self.table.ids(|f| s.fits(f));
-        // Parts of the table are no document.
+        // The output for a part of the table is no complete document.
         let formats: &[&str] = if s.row.names[0] == "jobs" { &["id"] } else { &["id", "xml", "json,id"] };
         words.extend(["-o".to_owned(), one(rng, formats).to_owned()]);
         let (output, shown) = self.run(&words, false);
@@ -200,7 +200,7 @@ impl Place {
         if !changed.is_empty() {
             self.table.restore();
         }
-        // The kernel changes no translation: what was selected by one may be left as it was.
+        // The kernel cannot change a translation, so what was selected by one may stay as it was.
         if matches!(s.row.kind, Kind::Nat) && changed.is_empty() && output.exit != Exit::Code(0) {
             return Ok(());
         }
@@ -231,7 +231,7 @@ impl Place {
         Ok(())
     }
 
-    /// `-G`: the flow with this key, if there is one.
+    /// `-G` finds the flow with this key, if there is one.
     pub(crate) fn get(&mut self, rng: &mut Rng, row: &'static Row) -> Found {
         let proto = match row.protocols {
             [] if row.names[0] == "protonum" => 201,
@@ -241,7 +241,7 @@ impl Place {
         let plain = |f: &&Flow| f.zones == [0, 0] && f.orig.proto == Some(proto) && f.status & 0x180 == 0;
         let some: Vec<Flow> = self.table.flows.iter().filter(plain).cloned().collect();
         let Some(flow) = rng.choice(&some).cloned() else { return Ok(()) };
-        // Often a number that this flow has, or one that could be taken for it.
+        // Often it is a number that this flow has, or one that could be taken for it.
         let near = if rng.bool() { std::slice::from_ref(&flow) } else { &self.table.flows };
         let text = row.text(rng, near);
         let mut verdict = row.judge(&text, false);
@@ -250,11 +250,11 @@ impl Place {
             verdict = address::nets(&text, form).map(Meaning::Nets);
         }
         let six = matches!(flow.orig.src, Some(Addr::V6(_)));
-        // Another family than that of the rest of the key is a mistake; and a protocol may need ports.
+        // It is a mistake if its family is not that of the rest of the key; and a protocol may need ports.
         if verdict.meaning().is_some_and(|m| matches!(m, Meaning::Nets(n) if n.six != six)) {
             verdict = Verdict::Wrong;
         } else if matches!(row.names[0], "protonum" | "icmp-type" | "icmpv6-type") {
-            // The kernel has the last word about types.
+            // Which types exist is for the kernel to decide.
             verdict = verdict.perhaps();
         }
         let mut words: Vec<String> = ["-G", "-o", "id"].map(str::to_owned).to_vec();
@@ -279,7 +279,7 @@ impl Place {
         });
         let (output, shown) = self.run(&words, false);
         if matches!(row.of, Of::Labels) && did(&output) == Did::Refused && output.err().contains("label") {
-            // There is no file of labels for this command.
+            // This command takes no file of labels.
             return Ok(());
         }
         let did =
@@ -296,7 +296,7 @@ impl Place {
     }
 }
 
-/// The options that find this flow.
+/// The options that identify this flow.
 fn key(f: &Flow) -> Vec<(&'static str, String)> {
     let text = |a: Option<Addr>| match a.expect("an address") {
         Addr::V4(a) => std::net::Ipv4Addr::from(a).to_string(),

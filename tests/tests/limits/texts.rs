@@ -7,7 +7,7 @@ fn one<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
     of[rng.usize(..of.len())]
 }
 
-/// A number in the range of a field, often one that a flow has, or at the end of the field.
+/// A number within the range of a field, often one that a flow has or that is at the end of the range.
 fn within(rng: &mut Rng, near: &[u128], max: u128) -> u128 {
     match rng.u8(..10) {
         0 => 0,
@@ -18,7 +18,7 @@ fn within(rng: &mut Rng, near: &[u128], max: u128) -> u128 {
     }
 }
 
-/// A number beyond the field that is one in it when it is cut to 8, 16, 32 or 64 bits.
+/// A number beyond the field that comes out as one in it when cut to 8, 16, 32 or 64 bits.
 fn beyond(rng: &mut Rng, near: &[u128], max: u128) -> String {
     let seed = one(rng, near).min(max);
     match rng.u8(..8) {
@@ -40,7 +40,7 @@ pub(crate) fn number(rng: &mut Rng, near: &[u128], max: u128) -> String {
         0..=6 => v.to_string(),
         7..=9 => beyond(rng, near, max),
         10 => format!("-{v}"),
-        // What is left of it in the field is `v`.
+        // Cut to the field, it comes out as `v`.
         11 => format!("-{}", (max + 1) * rng.u128(1..3) - v),
         12 => format!("-{}", (1u128 << 64) - v),
         13 => {
@@ -94,7 +94,7 @@ pub(crate) fn number(rng: &mut Rng, near: &[u128], max: u128) -> String {
     }
 }
 
-/// A mark, with a mask in most cases.
+/// A mark, usually with a mask.
 pub(crate) fn mark(rng: &mut Rng, near: &[u128]) -> String {
     let max = u128::from(u32::MAX);
     match rng.u8(..3) {
@@ -159,7 +159,7 @@ pub(crate) fn address(rng: &mut Rng) -> String {
     }
 }
 
-/// An address with or without ports for translation.
+/// An address to translate to, with or without ports.
 pub(crate) fn nat(rng: &mut Rng, near: &[u128]) -> String {
     let host = match rng.u8(..8) {
         0 => address(rng),
@@ -180,7 +180,7 @@ pub(crate) fn protocol(rng: &mut Rng, near: &[u128]) -> String {
     if rng.u8(..4) == 0 { one(rng, &names).into() } else { number(rng, near, 255) }
 }
 
-/// Label names and bits.
+/// Names of labels, and bits.
 pub(crate) fn label(rng: &mut Rng) -> String {
     let bit = one(
         rng,
@@ -200,7 +200,7 @@ pub(crate) fn label(rng: &mut Rng) -> String {
     }
 }
 
-/// One accident: a letter more, less, or another.
+/// One accident: a letter too many, one missing, or a wrong one.
 fn mangled(rng: &mut Rng, text: &str) -> String {
     const LETTERS: &[u8] = b"0123456789abefxX+-:,./ \t!\"\\#%[]";
     let mut bytes = text.as_bytes().to_vec();

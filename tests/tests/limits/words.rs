@@ -1,14 +1,14 @@
-//! Words that stand for numbers: protocols and labels.
+//! Words that stand for numbers: names of protocols and labels.
 
 use super::number::{Base, Verdict, one};
 
 /// The file of label names for the programs under test.
 pub(crate) const LABELS: &str = "1 web\n17 mail\n127 last\n";
 
-/// Protocols with ports.
+/// The protocols that have ports.
 pub(crate) const WITH_PORTS: &[&str] = &["tcp", "udp", "udplite", "sctp", "dccp"];
 
-/// The number of a protocol of the options.
+/// The number of a protocol that has options.
 pub(crate) fn protocol_number(name: &str) -> u8 {
     match name {
         "tcp" => 6,
@@ -23,7 +23,7 @@ pub(crate) fn protocol_number(name: &str) -> u8 {
     }
 }
 
-/// A protocol: one of eight names, a name of the machine's list, or a number.
+/// A protocol: one of the eight names, a name from the machine's list, or a number.
 pub(crate) fn protocol(text: &str) -> Verdict<u128> {
     let lower = text.to_ascii_lowercase();
     if WITH_PORTS.iter().chain(&["gre", "icmp", "icmpv6"]).any(|n| *n == lower) {
@@ -44,7 +44,7 @@ pub(crate) fn protocol(text: &str) -> Verdict<u128> {
     }
 }
 
-/// Names of [`LABELS`], and `bit-N`.
+/// Names from [`LABELS`], and `bit-N`.
 pub(crate) fn label(text: &str) -> Verdict<Vec<u8>> {
     let mut bits = Vec::new();
     let mut unsure = false;
@@ -54,7 +54,7 @@ pub(crate) fn label(text: &str) -> Verdict<Vec<u8>> {
             "mail" => bits.push(17),
             "last" => bits.push(127),
             _ => {
-                // A number without a name need not be a label.
+                // A number without a name may be refused as a label.
                 unsure = true;
                 let number = word.strip_prefix("bit-").unwrap_or(word);
                 match one(number, Base::Ten) {

@@ -1,4 +1,4 @@
-//! What is written: `-I -A -U` with a value, and what else is no selection.
+//! Values that are written, `-I -A -U`, and others that do not select.
 
 use super::address::{self, Form};
 use super::flows::Flow;
@@ -12,7 +12,7 @@ use zct_tests::listener::Listener;
 use zct_tests::program::Tool;
 
 impl Place {
-    /// `-D -t`: the flows that have so much time left, which is none but by chance.
+    /// `-D -t` selects the flows that have this much time left, which are none unless by chance.
     pub(crate) fn time_left(&mut self, rng: &mut Rng, row: &'static Row) -> Found {
         let text = row.text(rng, &self.table.flows);
         let verdict = row.judge(&text, false);
@@ -32,7 +32,7 @@ impl Place {
         Ok(())
     }
 
-    /// `-E -b`: the buffer is as large as asked for.
+    /// `-E -b` makes the buffer as large as was asked.
     pub(crate) fn buffer(&mut self, rng: &mut Rng, row: &'static Row) -> Found {
         let text = row.text(rng, &[]);
         let verdict = row.judge(&text, false);
@@ -53,7 +53,7 @@ impl Place {
         Ok(())
     }
 
-    /// `-U` with a value that is written.
+    /// `-U` writes the value.
     pub(crate) fn update(&mut self, rng: &mut Rng, row: &'static Row) -> Found {
         let text = row.text(rng, &[]);
         let verdict = row.judge(&text, false);
@@ -94,7 +94,7 @@ impl Place {
                 return Err(format!("{old:?} has become {new:?}: {shown}"));
             }
         }
-        // The number it gives is that of the flows it has changed, those that ended among them.
+        // The program counts the flows it has changed, including those that ended by it.
         let count: u32 = output.err().split(" flow entries have been updated").next().map_or(0, last_number);
         if row.names[0] != "timeout" && !tag && !matches!(row.kind, Kind::Label) && count != changes {
             return Err(format!("{changes} flows were changed: {shown}"));
@@ -105,17 +105,18 @@ impl Place {
         Ok(())
     }
 
-    /// `-I` and `-A`: one flow more, and it is as the value says.
+    /// `-I` and `-A` make one more flow, and it is as the value says.
     pub(crate) fn create(&mut self, rng: &mut Rng, row: &'static Row, command: char) -> Found {
         let text = row.text(rng, &self.table.flows);
         let mut verdict = row.judge(&text, false);
         if let Kind::Address(_) = row.kind {
-            // A flow has one address.
+            // A flow has a single address.
             let form = Form { length: false, list: false };
             verdict = address::nets(&text, form).map(Meaning::Nets);
         }
         let number = verdict.meaning().and_then(Meaning::number);
-        // The kernel has the last word about types of ICMP; a protocol may need more than is given here.
+        // Which ICMP types exist is for the kernel to decide; and a protocol may need more than is given
+        // here.
         if matches!(row.names[0], "icmp-type" | "icmpv6-type" | "protonum") {
             verdict = verdict.perhaps();
         }
@@ -123,7 +124,7 @@ impl Place {
             "protonum" => vec![""],
             "src-nat" | "dst-nat" => vec!["tcp", "udp", "sctp", "udplite"],
             _ if row.protocols.is_empty() => vec!["tcp", "udp", "sctp", "gre"],
-            // Newest kernels have no DCCP.
+            // The newest kernels have no DCCP.
             _ => row.protocols.iter().copied().filter(|p| *p != "dccp").collect(),
         };
         let proto = one(rng, &protocols);
@@ -158,7 +159,7 @@ impl Place {
         match (did, new[..].first()) {
             (Did::Refused, None) => Ok(()),
             (Did::Refused, Some(_)) => Err(format!("refused, but there is another flow: {shown}")),
-            // Nothing is left of no time.
+            // With no time left, the flow is gone at once.
             (Did::Took, None) if row.names[0] == "timeout" && number == Some(0) => Ok(()),
             (Did::Took, None) => Err(format!("no flow was made: {shown}")),
             (Did::Took, Some(new)) => {
@@ -178,7 +179,7 @@ fn last_number(text: &str) -> u32 {
     digits.chars().rev().collect::<String>().parse().unwrap_or(0)
 }
 
-/// Whether a time is the one that was asked for, or the program said which it has become.
+/// Whether the timeout is what was asked for, or the program said what it has become.
 fn timed(asked: u128, is: u32, err: &str) -> bool {
     let passed = asked.saturating_sub(is.into());
     u128::from(is) <= asked && passed <= 30
@@ -186,7 +187,7 @@ fn timed(asked: u128, is: u32, err: &str) -> bool {
         || err.contains(&(is + 1).to_string())
 }
 
-/// Whether an updated flow is what it should be.
+/// Whether an updated flow is as it should be.
 fn written(row: &Row, meaning: &Meaning, old: &Flow, new: Option<&Flow>, err: &str) -> bool {
     let number = meaning.number();
     let Some(new) = new else { return row.names[0] == "timeout" && number == Some(0) };
@@ -210,13 +211,13 @@ fn written(row: &Row, meaning: &Meaning, old: &Flow, new: Option<&Flow>, err: &s
     new.still() == wanted.still()
 }
 
-/// Whether a new flow is what it should be.
+/// Whether a new flow is as it should be.
 fn created(row: &Row, meaning: &Meaning, new: &Flow, err: &str) -> bool {
     match (row.of, meaning) {
         (Of::Number(_), _) if row.names[0] == "timeout" => {
             meaning.number().is_some_and(|n| timed(n, new.timeout, err))
         }
-        // A new flow has no bits to keep.
+        // A new flow has no bits that could be kept.
         (Of::Mark, Meaning::Mark(value, _)) => new.mark == *value,
         (Of::Nat(src, _), Meaning::Nat(to)) => {
             let after =
@@ -228,7 +229,7 @@ fn created(row: &Row, meaning: &Meaning, new: &Flow, err: &str) -> bool {
     }
 }
 
-/// Everything that a flow needs, by the side that the option is about.
+/// Everything that a flow needs, by the direction that the option is about.
 fn template(row: &Row, proto: &'static str, six: bool) -> Vec<(&'static str, &'static str)> {
     let (a, b) = if six { ("2001:db8:7::1", "2001:db8:7::2") } else { ("10.7.0.1", "10.7.0.2") };
     let reply = matches!(

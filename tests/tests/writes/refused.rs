@@ -1,4 +1,4 @@
-//! What the kernel refuses, and what it would do in silence.
+//! What the kernel refuses, and what it would otherwise do in silence.
 
 use super::{PLAIN, both, done, on, table};
 use zct_tests::netns::Netns;
@@ -73,7 +73,8 @@ fn every_reason_is_explained() {
         assert!(err.ends_with(&format!(": {count} flow entries could not be updated.\n")), "{line}: {err}");
         assert_eq!(table("-L"), before, "{line}");
     }
-    // In a file the line is named too; with --keep-going the rest follows, and the end says how many failed.
+    // From a file the line is named too; with --keep-going the rest follows, and the end says how many
+    // failed.
     let file = "-U -s 10.0.0.9 -t 5\n-U -p sctp -m 9\n";
     for (more, done) in [(&[][..], false), (&["--keep-going"][..], true)] {
         let output = Tool::Zct.run_with_stdin(&[&["-R", "-"], more].concat(), file.as_bytes());
@@ -162,7 +163,7 @@ pub(crate) fn what_looks_translated_gets_a_warning() {
         let output = on(Tool::Zct, &line);
         assert!(output.exit == Exit::Code(0) && !output.err().contains("WARNING"), "{line}: {output:?}");
     }
-    // In a file the first few lines are named.
+    // From a file, the first few refused lines are named.
     let lines: String = (1..=40)
         .map(|port| {
             format!("{PLAIN} -r 10.0.0.2 -q 10.0.0.7 --reply-port-src 2 --reply-port-dst 1\n")
@@ -181,7 +182,7 @@ pub(crate) fn what_looks_translated_gets_a_warning() {
 }
 
 pub(crate) fn a_flow_that_is_not_tracked_is_restored() {
-    // A kernel without DCCP: nothing but addresses. With it the same is what no kernel makes.
+    // To a kernel without DCCP this flow is nothing but its addresses. One that has DCCP never makes it.
     let line = "-A -t 99 -u UNSET -s 10.0.0.1 -d 10.0.0.2 -r 10.0.0.2 -q 10.0.0.1 -p dccp";
     let [theirs, ours] = both(|tool| {
         let output = tool.run_with_stdin(&["-R", "-"], format!("{line}\n{PLAIN}\n").as_bytes());
@@ -191,6 +192,6 @@ pub(crate) fn a_flow_that_is_not_tracked_is_restored() {
     let tracked = std::fs::exists("/proc/sys/net/netfilter/nf_conntrack_dccp_timeout_open").expect("/proc");
     let want = if tracked { (Exit::Code(1), 1) } else { (Exit::Code(0), 2) };
     assert_eq!((ours.0.exit, ours.1), want, "{ours:?}");
-    // On the command line the state stays compulsory.
+    // On the command line the state remains compulsory.
     assert_eq!(on(Tool::Zct, line).exit, Exit::Code(2));
 }
