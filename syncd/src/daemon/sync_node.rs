@@ -382,7 +382,7 @@ impl Taker for SyncTaker<'_> {
     }
 
     fn knows(&self, view: &FlowView<'_>) -> bool {
-        let key = Flow::from_kernel(view).ok().and_then(|f| Key::of(&f));
+        let key = Key::of_kernel(view).ok().flatten();
         let meta =
             key.and_then(|k| self.caches.internal.find(&k)).and_then(|id| self.caches.internal.meta(id));
         meta.is_some_and(|m| m.flags & Meta::DEAD == 0)

@@ -71,9 +71,9 @@ impl StatsCache {
 
     /// A flow has ended.
     pub(crate) fn destroy(&mut self, view: &FlowView<'_>) -> Result<(), WireError> {
-        let flow = Flow::from_kernel(view)?;
+        let key = Key::of_kernel(view)?;
         self.ended.count(view)?;
-        let known = Key::of(&flow).and_then(|k| self.store.find(&k));
+        let known = key.and_then(|k| self.store.find(&k));
         let Some(at) = known else {
             self.stats.destroy_failed += 1;
             return Ok(());
@@ -128,6 +128,6 @@ impl StatsCache {
 
     /// True when this flow is kept.
     pub(crate) fn knows(&self, view: &FlowView<'_>) -> bool {
-        Flow::from_kernel(view).ok().and_then(|f| Key::of(&f)).is_some_and(|k| self.store.find(&k).is_some())
+        Key::of_kernel(view).ok().flatten().is_some_and(|k| self.store.find(&k).is_some())
     }
 }

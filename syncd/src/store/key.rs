@@ -1,5 +1,7 @@
 //! What makes two flows the same: original tuple and zone (sync-protocol.md §6).
 
+use zct_wire::WireError;
+use zct_wire::flow::FlowView;
 use zct_wire::peer::Flow;
 use zct_wire::tuple::{Addr, Tuple};
 
@@ -33,8 +35,20 @@ impl Key {
     /// The key of `flow`; `None` when it lacks an address of either direction, has two families, or no
     /// protocol: such a flow can neither be told from others nor ever be committed.
     pub fn of(flow: &Flow) -> Option<Key> {
-        let t = &flow.orig;
-        let (dir, zone) = match (flow.zone, t.zone, flow.reply_zone) {
+        Key::new(&flow.orig, flow.reply_zone, flow.zone)
+    }
+
+    /// The key of a flow that the kernel tells of, which is that of [`Flow::from_kernel`] without the rest of it.
+    ///
+    /// # Errors
+    /// A tuple or zone that cannot be read.
+    pub fn of_kernel(view: &FlowView<'_>) -> Result<Option<Key>, WireError> {
+        let reply_zone = view.reply_shape()?.tuple().zone;
+        Ok(Key::new(&view.orig_shape()?.tuple(), reply_zone, view.zone()?))
+    }
+
+    fn new(t: &Tuple, reply_zone: Option<u16>, zone: Option<u16>) -> Option<Key> {
+        let (dir, zone) = match (zone, t.zone, reply_zone) {
             (_, Some(z), _) => (zone_dir::ORIG, z),
             (_, None, Some(z)) => (zone_dir::REPLY, z),
             (z, None, None) => (zone_dir::BOTH, z.unwrap_or(0)),
@@ -95,6 +109,9 @@ fn layer4(t: &Tuple) -> [u8; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zct_wire::build::Builder;
+    use zct_wire::consts::cta;
+    use zct_wire::header::{CtMsg, Frames};
 
     fn flow() -> Flow {
         let orig = Tuple {
@@ -146,6 +163,30 @@ mod tests {
             let mut f = flow();
             cut(&mut f);
             assert_eq!(Key::of(&f), None);
+        }
+    }
+
+    #[test]
+    fn the_kernel_s_message_and_the_flow_of_it_have_one_key() {
+        let zone = |b: &mut Builder<'_>, z: Option<u16>| {
+            if let Some(z) = z {
+                b.put_be16(cta::ZONE, z);
+            }
+        };
+        for (orig, reply, both) in
+            [(None, None, None), (Some(7), None, None), (None, Some(7), None), (None, None, Some(7))]
+        {
+            let mut buf = [0; 512];
+            let mut b = Builder::new(&mut buf, 0x100, 0, 0, 2, 0);
+            Tuple { zone: orig, ..flow().orig }.build(&mut b, cta::TUPLE_ORIG);
+            Tuple { zone: reply, ..flow().orig }.build(&mut b, cta::TUPLE_REPLY);
+            zone(&mut b, both);
+            let bytes = b.finish().unwrap();
+            let msg = CtMsg::parse(Frames::new(bytes).next().unwrap().unwrap()).unwrap();
+            let view = FlowView::index(msg).unwrap();
+            let key = Key::of_kernel(&view).unwrap();
+            assert!(key.is_some());
+            assert_eq!(key, Key::of(&Flow::from_kernel(&view).unwrap()));
         }
     }
 
