@@ -15,7 +15,7 @@ LINKS ?= conntrack nfct
 # What `make static` builds for.
 STATIC_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 
-.PHONY: run test test-kernels lint bench bench-quick bench-sync bench-counts differential simulate interop failover fuzz soak release static install
+.PHONY: run test test-kernels lint bench bench-quick bench-sync bench-counts picture differential simulate interop failover fuzz soak release static install
 
 run:
 	@scripts/run.sh
@@ -88,3 +88,8 @@ bench-sync: release
 # Instructions a flow of every piece of work, beside the baseline; perf/callgrind.sh --write renews that.
 bench-counts:
 	@perf/callgrind.sh
+
+# docs/rooms.svg, from what the sources import.
+picture:
+	$(CARGO) run --quiet --package zct-tests --bin picture > docs/rooms.svg.new
+	@mv docs/rooms.svg.new docs/rooms.svg

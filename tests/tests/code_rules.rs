@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use zct_tests::differences::markdown;
+use zct_tests::picture::{Picture, draw};
 use zct_tests::program::run;
 
 fn root() -> PathBuf {
@@ -264,13 +265,6 @@ fn signposts_lead_somewhere() {
     assert!(files >= 70 && names >= 30, "only {files} files and {names} names");
 }
 
-#[test]
-fn the_picture_shows_the_crates_as_they_are() {
-    let drawn = fs::read_to_string(root().join("docs/architecture.svg")).expect("the picture");
-    let now = zct_tests::picture::svg(&root());
-    assert_eq!(drawn, now, "cargo run -p zct-tests --bin architecture > docs/architecture.svg");
-}
-
 /// The files under version control, or all files where there is none.
 fn tracked() -> Vec<PathBuf> {
     let root = root();
@@ -324,4 +318,16 @@ fn readme_tells_the_differences_as_they_are() {
         .take_while(|l| l.starts_with('|'))
         .fold(String::new(), |all, line| all + line + "\n");
     assert_eq!(table, markdown(), "cargo run -p zct-tests --bin differences prints the table");
+}
+
+#[test]
+fn the_picture_of_the_house_shows_what_imports_what() {
+    let file = root().join("docs/rooms.svg");
+    let drawn = fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let mut picture = Picture::of_the_tree();
+    let wrong = picture.nearly(&drawn);
+    assert!(wrong.is_empty(), "make picture: {wrong:#?}");
+    let now = draw(&picture);
+    let other: Vec<&str> = now.lines().filter(|line| !drawn.lines().any(|l| l == *line)).collect();
+    assert!(now == drawn, "docs/rooms.svg is not what the sources import: make picture\n{other:#?}");
 }
