@@ -1,6 +1,6 @@
 //! Rules about which entries are listed, and how an entry is written.
 
-use super::words::{is_list, ranges, unusual_addresses};
+use super::words::{given_twice, is_list, ranges, unusual_addresses};
 use super::{SCTP, any_base, warnings};
 use crate::differences::Expected;
 use crate::entries::{Entries, Facts};
@@ -183,11 +183,16 @@ pub fn states(e: &mut Expected<'_>) -> bool {
             }
         }
     }
+    let states = e.line.only(|w| w.name() == "state");
     e.retry(e.line.without(&["state"]));
     if let (Some(mut entries), Some(any)) = (Entries::of(&e.output), any) {
         entries.keep(&any);
         e.output = entries.into_output(&e.output);
     }
+    // The line that is left has no option of which the last value counts.
+    let rest = std::mem::replace(&mut e.line, states);
+    given_twice(e);
+    e.line = rest;
     true
 }
 
