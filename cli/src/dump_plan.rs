@@ -1,7 +1,7 @@
-//! What the kernel is asked for, and what is left to us (ctnetlink.md §4).
+//! What the kernel is asked to filter, and what is left to us (ctnetlink.md §4).
 //!
-//! Whatever is asked, [`Filter::matches`] is applied to all that comes back: a kernel that ignores a filter
-//! costs time and nothing else. What a kernel gets wrong, IPv6 addresses, is never asked.
+//! Whatever is asked, [`Filter::matches`] is applied to everything that comes back, so a kernel that ignores
+//! a filter costs time and nothing else. Kernels get IPv6 addresses wrong, so these are never asked for.
 
 use crate::filter::{Direction, Filter, Labels, Networks, PortRanges};
 use smallvec::SmallVec;
@@ -16,15 +16,15 @@ use zct_wire::header::CtMsg;
 use zct_wire::request::{self, Table};
 use zct_wire::tuple::Addr;
 
-/// Whether the kernel's filter on tuples and zones is used.
+/// When to use the kernel's filter on tuples and zones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KernelFilter {
-    /// While the walk over the table is short.
+    /// Only if the walk over the table is short.
     #[default]
     Auto,
-    /// Always.
+    /// Always, however long the walk takes.
     Always,
-    /// Never.
+    /// Never, so that every flow of the family is dumped.
     Never,
 }
 
@@ -38,7 +38,7 @@ pub struct TableSize {
 }
 
 impl TableSize {
-    /// Asks `/proc`.
+    /// Reads both numbers from `/proc`; 0 where the kernel does not show them.
     pub fn read() -> TableSize {
         TableSize {
             buckets: zct_engine::request::buckets().unwrap_or(0),
@@ -46,35 +46,37 @@ impl TableSize {
         }
     }
 
-    /// How long the kernel walks the table when hardly anything matches, all in one go with softirqs off on
-    /// that processor: no packets are handled there meanwhile. Measured costs a bucket and a flow.
+    /// How long the kernel walks the table when hardly anything matches. It does so in one go with softirqs
+    /// off, so that this processor handles no packets meanwhile. The costs per bucket and per flow were
+    /// measured.
     pub fn walk(&self) -> Duration {
         Duration::from_nanos(self.buckets.saturating_mul(75).saturating_add(self.flows.saturating_mul(160)))
     }
 }
 
-/// The longest walk that `auto` asks for.
+/// The longest walk that `auto` accepts.
 const WALK_MAX: Duration = Duration::from_millis(50);
-/// Two dumps, one a family, walk the table twice; that pays with more than one flow in so many buckets.
+/// Two dumps, one per family, walk the table twice. That pays if there is more than one flow in this many
+/// buckets.
 const TWO_DUMPS_PAY: u64 = 20;
 
 /// The dumps to make, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// What each asks for.
+    /// What each dump asks for.
     pub dumps: SmallVec<[DumpFilter; 2]>,
-    /// Why tuples and zones are not asked for, when they could be.
+    /// Why tuples and zones are not asked for, although they could be.
     pub held_back: Option<String>,
 }
 
 impl Plan {
-    /// One dump with what every original asks for: family, mark, status.
+    /// One dump with the filters that the original uses too: family, mark, status.
     pub fn plain(filter: &Filter) -> Plan {
         Plan { dumps: SmallVec::from_iter([filter.for_kernel()]), held_back: None }
     }
 
-    /// Decides what to ask. `size` reads how large the table is, `tuple_filter` says whether this kernel has
-    /// CTA_FILTER; both cost system calls, and are asked only when it matters.
+    /// Decides what to ask for. `size` reads how large the table is, `tuple_filter` says whether this kernel
+    /// has CTA_FILTER. Both cost system calls, so they are called only when the answer matters.
     pub fn new(
         filter: &Filter,
         mode: KernelFilter,
@@ -84,7 +86,7 @@ impl Plan {
         let mut plan = Plan::plain(filter);
         let plain = filter.for_kernel();
         let (orig, reply) = (tuple(&filter.orig, filter.proto), tuple(&filter.reply, filter.proto));
-        // Zone 0 is nearly every flow: not worth a filter.
+        // Nearly every flow is in zone 0, so a filter on it is not worth it.
         let zone = filter.zone.or(filter.orig.zone).or(filter.reply.zone).filter(|z| *z != 0);
         let wants_tuple = !orig.is_empty() || !reply.is_empty();
         if !wants_tuple && zone.is_none() {
@@ -129,7 +131,7 @@ impl Plan {
             let ended = requests.dump_table(|buf, seq| request::dump(buf, seq, table, ask), sink);
             match ended {
                 Ok(End::Done) => {}
-                // A kernel that knows the filter and not these flags of it. Nothing has been dumped yet.
+                // This kernel knows the filter, but not these flags. Nothing has been dumped yet.
                 Err(Error::Refused { errno: libc::EINVAL | libc::EOPNOTSUPP, .. })
                     if n == 0 && ask.has_tuple_filter() =>
                 {
@@ -141,7 +143,7 @@ impl Plan {
         Ok(End::Done)
     }
 
-    /// Says in words what is asked and what is not.
+    /// Says in words what the kernel is asked for and what it is not.
     pub fn explain(&self, filter: &Filter) -> String {
         let mut text = String::new();
         for ask in &self.dumps {
@@ -203,7 +205,7 @@ fn tuple(d: &Direction, proto: Option<u8>) -> TupleFilter {
         },
         _ => None,
     };
-    // Ports are honoured for these two only (ctnetlink.md §4.3).
+    // The kernel compares ports for these two only (ctnetlink.md §4.3).
     let has_ports = matches!(proto, Some(ipproto::TCP | ipproto::UDP));
     let port = |list: &PortRanges| match list.as_slice() {
         [r] if has_ports && r.first == r.last => Some(r.first),
@@ -216,7 +218,7 @@ fn tuple(d: &Direction, proto: Option<u8>) -> TupleFilter {
         src_port: port(&d.src_port),
         dst_port: port(&d.dst_port),
     };
-    // Both directions have the same protocol: named once, or where ports need it.
+    // Both directions have the same protocol, so it is named once, or where ports need it.
     if !t.is_empty() || proto.is_some() {
         t.proto = proto;
     }

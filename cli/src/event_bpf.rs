@@ -1,15 +1,15 @@
 //! The part of a selection of events that the kernel can apply before an event takes room in our buffer.
 //!
-//! It drops only what [`Filter::matches`] would drop too: what has not the layout that kernels use is kept.
-//! An event that is dropped here costs no buffer and no work; the kernel has built it all the same
-//! (ctnetlink.md §5.9).
+//! It drops only what [`Filter::matches`] would drop too, and keeps every message whose layout is not the
+//! one that kernels use. An event that is dropped here costs no buffer and no work of ours, although the
+//! kernel still builds it (ctnetlink.md §5.9).
 
 use crate::filter::{Filter, Networks};
 use zct_engine::BpfInsn;
 use zct_engine::bpf::{Check, Load, Program, Verdict};
 use zct_engine::event_layout::{self, LAYOUTS, Layout};
 
-/// Networks of one list at most: a longer one is left to us.
+/// The most networks per list: a longer list is left to us.
 const NETWORKS_MAX: usize = 8;
 
 /// The checks that an address at `at` is in one of the networks; `None` when there is nothing to check.
@@ -17,7 +17,7 @@ fn networks(layout: &Layout, list: &Networks, at: u32) -> Option<Vec<Vec<Check>>
     if list.is_empty() || list.len() > NETWORKS_MAX {
         return None;
     }
-    // A network of another family matches nothing here, and rows must not be read with its length.
+    // A network of the other family matches nothing here, and its addresses have another length.
     let own = list.iter().filter(|n| n.addr.family() == layout.family);
     Some(own.map(|n| event_layout::network(at, n.addr.bytes(), n.mask.bytes())).collect())
 }
@@ -89,7 +89,7 @@ mod tests {
         (0..count).map(|_| one(x)).collect()
     }
 
-    /// A flow as an event message, sometimes bent: attributes swapped, bytes changed.
+    /// A flow as an event message, sometimes distorted: attributes swapped, bytes changed.
     fn message(x: &mut u64) -> Vec<u8> {
         let v6 = random(x) & 1 == 0;
         let orig = Tuple {

@@ -1,19 +1,19 @@
-//! Why a command ends early, and the words scripts know it by (command-line.md §0, §7).
+//! Why a command ends early, and the words by which scripts know it (command-line.md §0, §7).
 
 use std::io::{self, Write};
 use zct_engine::{Error, errno_text};
 
-/// The release of the original whose behaviour this is.
+/// The release of the original that this program behaves like.
 pub const ORIGINAL: &str = "1.4.9";
-/// Our own release.
+/// The release of zct.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A command that cannot go on: what to say, and the exit code.
 ///
-/// Messages are bytes, since they repeat words of the command line as they were given.
+/// Messages are bytes, because they repeat words of the command line as they were given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fail {
-    /// The message without prefix and newline; empty when everything has been said already.
+    /// The message without prefix and newline; empty when there is nothing left to say.
     pub text: Vec<u8>,
     /// How it failed.
     pub kind: Kind,
@@ -29,7 +29,7 @@ pub enum Kind {
 }
 
 impl Fail {
-    /// A usage error.
+    /// A usage error with this message.
     pub fn usage(text: impl Into<Vec<u8>>) -> Fail {
         Fail { text: text.into(), kind: Kind::Usage }
     }
@@ -39,17 +39,18 @@ impl Fail {
         Fail::usage([before.as_bytes(), word, after.as_bytes()].concat())
     }
 
-    /// A failure at run time.
+    /// A failure at run time with this message.
     pub fn runtime(text: impl Into<Vec<u8>>) -> Fail {
         Fail { text: text.into(), kind: Kind::Runtime }
     }
 
-    /// Exit 1 without a word more.
+    /// Exit 1 without a message.
     pub fn silent() -> Fail {
         Fail { text: Vec::new(), kind: Kind::Runtime }
     }
 
-    /// The same, with where it was behind it: the words themselves are what scripts look for.
+    /// The same, followed by where it happened. The message itself stays as it is, because scripts look for
+    /// it.
     pub fn at(mut self, place: &str) -> Fail {
         if !self.text.is_empty() {
             self.text.extend(b" (");
@@ -59,7 +60,7 @@ impl Fail {
         self
     }
 
-    /// The exit code.
+    /// The exit code of this kind of failure.
     pub fn code(&self) -> u8 {
         match self.kind {
             Kind::Usage => 2,
@@ -67,7 +68,7 @@ impl Fail {
         }
     }
 
-    /// Says it on standard error.
+    /// Writes the message to standard error, with what follows for its kind.
     pub fn report(&self, name: &Name) {
         if self.text.is_empty() {
             return;
@@ -114,7 +115,7 @@ pub fn operation_failed(doing: Doing, error: &Error) -> Fail {
         return Fail::runtime("Can't open handler; is this kernel's netfilter there? (modprobe nfnetlink)");
     }
     let words = format!("Operation failed: {}", errno_words(doing, errno));
-    // A kernel without the subsystem answers every request so.
+    // A kernel without the subsystem gives this answer to every request.
     if errno == libc::EINVAL && !std::path::Path::new(CONNTRACK_PROC).exists() {
         return Fail::runtime(
             words + "; this kernel has no connection tracking (modprobe nf_conntrack_netlink)",
@@ -123,13 +124,13 @@ pub fn operation_failed(doing: Doing, error: &Error) -> Fail {
     Fail::runtime(words)
 }
 
-/// There as soon as the kernel tracks connections.
+/// A file that exists once the kernel tracks connections.
 const CONNTRACK_PROC: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 
-/// The first matching row of the table in command-line.md §7.1.
+/// The words for an errno: the first matching row of the table in command-line.md §7.1.
 pub fn errno_words(doing: Doing, errno: i32) -> String {
     use Doing::{Add, Create, CreateExpect, Delete, Get, List, Statistics};
-    /// "Not supported" inside the kernel; it has no place in the C library's headers.
+    /// "Not supported" inside the kernel; the C library's headers do not have it.
     const ENOTSUPP: i32 = 524;
     let words = match (errno, doing) {
         (ENOTSUPP, List) => "function not implemented",
@@ -146,19 +147,19 @@ pub fn errno_words(doing: Doing, errno: i32) -> String {
     words.to_owned()
 }
 
-/// What the program was called as, which decides how its messages start.
+/// The name by which the program was called, which decides how its messages start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
     /// `zct`, or any other name.
     Zct,
     /// `conntrack`: for scripts that match the whole message.
     Conntrack,
-    /// `nfct`, likewise.
+    /// `nfct`, for the same reason.
     Nfct,
 }
 
 impl Name {
-    /// From `argv[0]`.
+    /// Finds the name in `argv[0]`.
     pub fn of(argv0: &[u8]) -> Name {
         match argv0.rsplit(|b| *b == b'/').next() {
             Some(b"conntrack") => Name::Conntrack,
@@ -167,7 +168,7 @@ impl Name {
         }
     }
 
-    /// The command to type.
+    /// The command that messages tell the user to type.
     pub fn command(self) -> &'static str {
         match self {
             Name::Zct => "zct",
@@ -176,7 +177,7 @@ impl Name {
         }
     }
 
-    /// What to type for nfct.
+    /// The same for a command of nfct.
     pub fn nfct(self) -> &'static str {
         match self {
             Name::Nfct => "nfct",
@@ -193,7 +194,7 @@ impl Name {
         }
     }
 
-    /// Says one line on standard error, with name and release in front.
+    /// Writes one line to standard error, with name and release in front.
     pub fn say(self, text: &[u8]) {
         let mut line = self.version().into_bytes();
         line.extend(b": ");
@@ -202,7 +203,7 @@ impl Name {
     }
 }
 
-/// Writes one line to standard error, in one piece. There is nobody to tell when that fails.
+/// Writes one line to standard error, in one piece. If that fails, there is nobody left to tell.
 pub fn warn(line: &[u8]) {
     let mut whole = Vec::with_capacity(line.len() + 1);
     whole.extend(line);

@@ -1,7 +1,7 @@
-//! Which flows a command is about: the whole selection, applied to what the kernel sends.
+//! Which flows a command selects. The whole selection is applied to what the kernel sends.
 //!
-//! The kernel may have been asked to leave flows out, and may have ignored it; nothing here relies on
-//! that (command-line.md §5.2, ctnetlink.md §4.5).
+//! The kernel may have been asked to leave flows out, and may have ignored that, so nothing here relies on
+//! it (command-line.md §5.2, ctnetlink.md §4.5).
 
 use crate::values::list::Status;
 use smallvec::SmallVec;
@@ -17,7 +17,7 @@ use zct_wire::tuple::{Addr, Tuple};
 pub struct Network {
     /// The address; bits outside the mask are ignored.
     pub addr: Addr,
-    /// As many bytes as the address.
+    /// The mask, which has as many bytes as the address.
     pub mask: Addr,
 }
 
@@ -44,7 +44,7 @@ pub struct PortRange {
 }
 
 impl PortRange {
-    /// One port.
+    /// A range of this one port.
     pub fn one(port: u16) -> PortRange {
         PortRange { first: port, last: port }
     }
@@ -54,15 +54,15 @@ impl PortRange {
     }
 }
 
-/// Networks of which one must contain the address; nearly always one, and then nothing is allocated.
+/// Networks, one of which must contain the address. A single one, as nearly always, allocates nothing.
 pub type Networks = SmallVec<[Network; 1]>;
-/// Ranges of which one must contain the port.
+/// Ranges, one of which must contain the port.
 pub type PortRanges = SmallVec<[PortRange; 1]>;
 
-/// States of which the flow must have one; an empty list admits everything.
+/// States, one of which the flow must have; an empty list admits everything.
 pub type States = SmallVec<[u8; 4]>;
 
-/// Label bits.
+/// Which label bits the flow must and must not have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels {
     /// Those that must all be set.
@@ -71,7 +71,8 @@ pub struct Labels {
     pub clear: Vec<u16>,
 }
 
-/// Members of one direction that must be there and fit; an empty list admits everything.
+/// What one direction must have. A member that is given must be present and match; an empty list admits
+/// everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Direction {
     /// Source, exact or by mask.
@@ -82,7 +83,7 @@ pub struct Direction {
     pub src_port: PortRanges,
     /// Destination port or GRE destination key.
     pub dst_port: PortRanges,
-    /// Zone of this direction alone; 0: it has none, be it of its own or one of both directions.
+    /// Zone of this direction alone; 0 means no zone, neither its own nor one of both directions.
     pub zone: Option<u16>,
 }
 
@@ -95,7 +96,7 @@ impl Direction {
             && self.dst_port.is_empty()
     }
 
-    /// `both` is the zone of both directions; a flow with one has none of a single direction.
+    /// `both` is the flow's zone for both directions; a flow that has one has no zones of single directions.
     fn matches(&self, t: &Tuple, both: Option<u16>) -> bool {
         let net = |want: &Networks, have: Option<Addr>| {
             want.is_empty() || have.is_some_and(|a| want.iter().any(|n| n.contains(&a)))
@@ -111,12 +112,12 @@ impl Direction {
     }
 }
 
-/// What a NAT option asks of the translated side.
+/// What a NAT option requires of the translated side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NatMatch {
-    /// The address it was translated to; `None`: any translation.
+    /// The address it was translated to; `None` matches any translation.
     pub addr: Option<Addr>,
-    /// The port it was translated to; only with an address.
+    /// The port it was translated to, which can be given only with an address.
     pub port: Option<u16>,
 }
 
@@ -150,46 +151,47 @@ pub struct Filter {
     pub vtag: [Option<u32>; 2],
     /// DCCP role: 0 client, 1 server.
     pub dccp_role: Option<u8>,
-    /// `(mark & mask) == value`, the value not masked: bits outside the mask match nothing (W11). A flow
-    /// without a mark never matches, not even mark 0.
+    /// `(mark & mask) == value`, where the value is not masked: if it has bits outside the mask, nothing
+    /// matches (W11). A flow without a mark never matches, not even mark 0.
     pub mark: Option<Masked>,
     /// Bits that must be set, and bits that must be clear.
     pub status: Status,
-    /// Zone of both directions; 0: no direction has one.
+    /// Zone of both directions; 0 means that no direction has one.
     pub zone: Option<u16>,
     /// Source translated.
     pub src_nat: Option<NatMatch>,
     /// Destination translated.
     pub dst_nat: Option<NatMatch>,
-    /// Either translated.
+    /// Source or destination translated.
     pub any_nat: Option<NatMatch>,
     /// Labels that must be set, and those that must not.
     pub labels: Labels,
-    /// Security mark; compared where the kernel sends one, which only very old ones do.
+    /// Security mark, compared if the kernel sends one, which only very old kernels do.
     pub secmark: Option<u32>,
     /// The flow's id.
     pub id: Option<u32>,
-    /// Seconds the flow has left, exactly.
+    /// The exact number of seconds the flow has left.
     pub timeout: Option<u32>,
-    /// What is left out: none of these may match. Only looked at here; whoever asks the kernel for less asks by
-    /// the other members, and gets more than is meant.
+    /// What is left out: none of these may match. They are applied here only. A request to the kernel is
+    /// made from the other members, so it may return more flows than are selected.
     pub not: Vec<Filter>,
 }
 
 impl Filter {
-    /// What every original asks the kernel for: family, mark and status. The rest is ours.
+    /// The filters that the original passes to the kernel too: family, mark and status. The rest is left to
+    /// us.
     pub fn for_kernel(&self) -> DumpFilter {
         let Status { set, clear, .. } = self.status;
         DumpFilter {
             family: self.family.unwrap_or(0),
             mark: self.mark,
-            // Nothing asked is no filter: the kernel refuses an empty one.
+            // If no bit is asked for there is no filter, because the kernel refuses an empty one.
             status: (set | clear != 0).then_some(Masked { value: set, mask: set | clear }),
             ..DumpFilter::default()
         }
     }
 
-    /// True when the flow is one of those asked for.
+    /// True when the flow is selected.
     ///
     /// # Errors
     /// The first attribute that is needed and cannot be read. Allocates nothing.
@@ -199,7 +201,7 @@ impl Filter {
             return Ok(false);
         }
         for not in &self.not {
-            // An event leaves out a mark that is 0: it is not one of those other than 0.
+            // An event does not carry a mark of 0, so an absent one counts as 0 here.
             if not.admits(f, Some(mark.unwrap_or(0)))? {
                 return Ok(false);
             }
@@ -207,7 +209,7 @@ impl Filter {
         Ok(true)
     }
 
-    /// The same without what is left out, and with this mark.
+    /// The same without `not`, and with this mark.
     fn admits(&self, f: &FlowView<'_>, mark: Option<u32>) -> Result<bool, WireError> {
         if self.family.is_some_and(|want| f.family() != want) {
             return Ok(false);
@@ -333,7 +335,8 @@ impl Translation {
         after: (Option<Addr>, Option<u16>),
     ) -> Translation {
         let done = status.is_none_or(|s| s & done != 0);
-        // ICMP has no ports: comparing its id with its type and code finds translation in every ping (W33).
+        // ICMP has no ports: comparing its id with type and code would find a translation in every ping
+        // (W33).
         let ports = !matches!(orig.proto, Some(ipproto::ICMP | ipproto::ICMPV6));
         Translation {
             addr: after.0,

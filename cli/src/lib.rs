@@ -46,11 +46,12 @@ pub fn run(words: &[&[u8]]) -> u8 {
     }
 }
 
-/// A command that has the whole rest of the line to itself: the program's names and the words behind its own.
+/// A command that has the rest of the line to itself. It gets the program's names and the words after its
+/// own.
 type Own = fn(Name, &[u8], &[&[u8]]) -> Result<(), Fail>;
 
-/// The commands that only `zct` has, each known by the first word of the line. The original's options have no
-/// say behind such a word. A command whose grammar is ours, unlike nfct's, reads its words with lexopt.
+/// The commands that only `zct` has, each named by the first word of the line. The original's options mean
+/// nothing after such a word. A command whose grammar is ours, unlike nfct's, reads its words with lexopt.
 const OWN: &[(&[u8], Own)] = &[(b"nfct", nfct::run)];
 
 fn own_command(first: &[u8]) -> Option<Own> {
@@ -58,7 +59,7 @@ fn own_command(first: &[u8]) -> Option<Own> {
 }
 
 fn command(name: Name, words: &[&[u8]]) -> Result<(), Fail> {
-    // Not an option like the others: only here, and only with a file.
+    // Unlike other options it is valid only as the first word, and only with a file.
     if let [b"-R" | b"--load-file", file, rest @ ..] = words {
         return load::run(name, file, load::Options::of(rest));
     }

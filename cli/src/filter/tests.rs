@@ -1,4 +1,4 @@
-//! Each member of the filter, on flows that it lets through and on flows that differ in that one thing.
+//! Each member of the filter, on flows that it admits and on flows that differ in that one thing.
 
 use super::*;
 use zct_wire::consts::{af, nlm_f};
@@ -26,7 +26,7 @@ fn flow() -> NewFlow<'static> {
     NewFlow { family: af::INET, orig: Some(orig), reply: orig.inverse(), ..NewFlow::default() }
 }
 
-/// What the filter says of the flow as the kernel would send it.
+/// What the filter says about the flow as the kernel would send it.
 fn admits(filter: &Filter, flow: &NewFlow<'_>) -> bool {
     let mut buf = [0; REQUEST_MAX];
     let bytes = new_flow(&mut buf, 1, nlm_f::CREATE, flow).expect("it fits");
@@ -191,7 +191,7 @@ fn zone_zero_is_none() {
     assert!(admits(&one_way(0), &flow()) && !admits(&one_way(0), &with));
     let back = Filter { reply: Direction { zone: Some(3), ..Direction::default() }, ..Filter::default() };
     assert!(!admits(&back, &with));
-    // A zone of both directions is one of each, and one of a single direction is a zone.
+    // A zone of both directions counts for each of them, and a zone of one direction is a zone.
     let reply_zero =
         Filter { reply: Direction { zone: Some(0), ..Direction::default() }, ..Filter::default() };
     assert!(!admits(&one_way(0), &of(3)) && !admits(&one_way(3), &of(3)) && !admits(&reply_zero, &of(3)));

@@ -9,7 +9,7 @@ use super::repeats::Repeats;
 use super::table::Takes;
 use crate::fail::Fail;
 
-/// The words of a command line, and how far we are.
+/// The words of a command line, and how far they have been read.
 pub(super) struct Words<'a> {
     words: &'a [&'a [u8]],
     next: usize,
@@ -17,7 +17,7 @@ pub(super) struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
-    /// At the first of them.
+    /// Starts at the first word.
     pub(super) fn new(words: &'a [&'a [u8]]) -> Words<'a> {
         Words { words, next: 0, repeats: Repeats::default() }
     }
@@ -29,7 +29,7 @@ impl<'a> Words<'a> {
         Some(word)
     }
 
-    /// Whether the next word looks like an option.
+    /// True when the next word looks like an option.
     pub(super) fn is_option_next(&self) -> bool {
         let next = self.words.get(self.next).copied();
         next.is_some_and(|w| w.len() > 1 && w.starts_with(b"-") && w != b"--")
@@ -45,12 +45,12 @@ impl<'a> Words<'a> {
     }
 }
 
-/// What is said of a word that means nothing.
+/// The failure for a word that means nothing.
 pub(super) fn unknown(word: &[u8]) -> Fail {
     Fail::word("unknown option `", word, "'")
 }
 
-/// Takes one command or option, with the value that is attached to it or the next word.
+/// Takes one command or option, whose value is attached to it or is the next word.
 pub(super) fn apply(
     meaning: Meaning,
     attached: Option<&[u8]>,
@@ -99,7 +99,7 @@ pub(super) fn apply(
 pub(super) fn set_command(command: &Command, table: Option<&[u8]>, args: &mut Args) -> Result<(), Fail> {
     let table = table.map_or(Ok(Table::Conntrack), Table::parse)?;
     table.check(command.cmd)?;
-    // In this order in the original too: a bad table word is named first.
+    // In the order of the original: a bad table word is reported first.
     if args.action.is_some() {
         return Err(Fail::usage("Invalid commands combination"));
     }

@@ -1,4 +1,4 @@
-//! What the options said, before anyone asks what it means.
+//! What the options said, before it is interpreted.
 
 use super::command::{Cmd, Table};
 use super::id::{Given, Id};
@@ -25,7 +25,7 @@ pub struct Ports {
     pub dst: Option<u16>,
 }
 
-/// Which member of a flow a list is about.
+/// Which address or port of a flow a list is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// Source of the original direction.
@@ -38,7 +38,7 @@ pub enum Side {
     ReplyDst,
 }
 
-/// Their options, in the same order.
+/// The options for the members of [`Side`], in the same order.
 const ADDRESS_NAMES: [&str; 4] = ["src", "dst", "reply-src", "reply-dst"];
 
 /// `PORT`, `FIRST-LAST` or `FIRST:LAST`.
@@ -51,44 +51,44 @@ fn port_range(text: &[u8], base: Base) -> Option<PortRange> {
     (range.first <= range.last).then_some(range)
 }
 
-/// What would have been right in a list of ports.
+/// What a list of ports should look like, for messages.
 const PORTS_WANTED: &str =
     "numbers from 0 to 65535 or ranges FIRST-LAST, separated by commas, FIRST not above LAST";
 
-/// An option that waits for its protocol.
+/// An option that came before its protocol was named.
 #[derive(Clone, Debug)]
 pub struct Late {
-    /// As it was written.
+    /// The word as it was written.
     pub word: Vec<u8>,
-    /// Its long name, which may be cut short.
+    /// Its long name, which may be abbreviated.
     pub name: Vec<u8>,
     /// Its value.
     pub value: Vec<u8>,
-    /// A `!` stood before it.
+    /// True when a `!` came before it.
     pub negated: bool,
 }
 
-/// A NAT option: given, and with an address if it has one.
+/// A NAT option: `None` when it was not given, `Some(None)` when it was given without an address.
 pub type NatOption = Option<Option<NatArg>>;
 
-/// Everything the command line said, one member an option.
+/// Everything the command line said, one member per option.
 #[derive(Clone, Debug, Default)]
 pub struct Args {
     /// The command and its table.
     pub action: Option<(Cmd, Table)>,
     /// Which options were given.
     pub given: Given,
-    /// What is to be said before anything else happens, in order.
+    /// Warnings to show before anything else happens, in order.
     pub warnings: Vec<String>,
     /// Words that belong to no option.
     pub stray: Vec<Vec<u8>>,
-    /// A `!` stands before the option that comes next.
+    /// True when a `!` came before the next option.
     pub negates_next: bool,
     /// Which options were given with a `!`, before them or before a value.
     pub negated: Given,
-    /// What the selection leaves out: each by itself says no.
+    /// What the selection leaves out. A flow that matches any of these is not selected.
     pub not: Vec<Args>,
-    /// Options of a protocol that has not been named yet.
+    /// Options that came before their protocol was named.
     pub late: Vec<Late>,
     /// Family of `-f` and of every address.
     pub family: Option<u8>,
@@ -128,7 +128,7 @@ pub struct Args {
     pub icmp_code: Option<u8>,
     /// `--icmp-id`, `--icmpv6-id`
     pub icmp_id: Option<u16>,
-    /// `--state`: one, or of several the flow has to have one
+    /// `--state`: the flow must have one of these
     pub states: SmallVec<[u8; 4]>,
     /// `--orig-vtag`, `--reply-vtag`
     pub vtag: [Option<u32>; 2],
@@ -160,13 +160,13 @@ pub struct Args {
     pub dst_nat: NatOption,
     /// `-j`
     pub any_nat: NatOption,
-    /// `-l`: names, of all its occurrences
+    /// `-l`: names, collected over all its occurrences
     pub labels: Vec<Vec<u8>>,
     /// `! -l`: names of labels that must not be set
     pub labels_not: Vec<Vec<u8>>,
     /// `--label-add`
     pub label_add: Vec<Vec<u8>>,
-    /// `--label-del`: names; none of them with the option given is all labels
+    /// `--label-del`: names; if the option is given without names, all labels
     pub label_del: Vec<Vec<u8>>,
     /// `--labelmap`
     pub labelmap: Option<OsString>,
@@ -176,24 +176,24 @@ pub struct Args {
     pub kernel_filter: KernelFilter,
     /// `--jobs`; 0 when it was not given
     pub jobs: usize,
-    /// The options are a line of a batch file.
+    /// True when the options are a line of a batch file.
     pub in_file: bool,
 }
 
 impl Args {
-    /// True for a saved flow of a protocol with ports that the kernel did not track as such: DCCP, which some
-    /// have no tracking for. It has nothing but addresses, and one such line must not end a whole file.
+    /// True for a saved flow of a protocol with ports that the kernel did not track as such: DCCP, which not
+    /// all kernels track. It has nothing but addresses, and one such line must not end a whole file.
     pub fn is_untracked(&self, mut options: impl Iterator<Item = Id>) -> bool {
         let creates = matches!(self.action, Some((Cmd::Create | Cmd::Add, _)));
         self.in_file && creates && !options.any(|id| self.given.has(id))
     }
 
-    /// The state that is to be set; the legality check refuses several.
+    /// The state to set. The legality check refuses more than one.
     pub fn state(&self) -> Option<u8> {
         self.states.first().copied()
     }
 
-    /// True when an option makes us read the label file.
+    /// True when an option needs the label file.
     pub fn needs_labels(&self) -> bool {
         self.output.labels || self.given.any(&[Id::Label, Id::LabelAdd, Id::LabelDel])
     }
@@ -219,8 +219,8 @@ impl Args {
         self.set_family(family)
     }
 
-    /// Addresses with optional prefix lengths; a length other than all of an address counts as `mask`.
-    /// Those after the first go to `more`.
+    /// Reads addresses with optional prefix lengths; a length shorter than the address counts as `mask`.
+    /// Addresses after the first go to `more`.
     pub fn networks(&mut self, list: &[u8], mask: Id, more: Side) -> Result<AddrArg, Fail> {
         let one = !list.contains(&b',');
         self.addresses(list, more, |a, text| {
@@ -228,7 +228,7 @@ impl Args {
             if arg.mask.is_some() {
                 a.given.add(mask);
             }
-            // In a list, which the original does not have, each address keeps its own.
+            // In a list, which the original does not have, each address keeps its own mask.
             if one {
                 a.keep_mask(&arg, mask);
             }
@@ -236,7 +236,7 @@ impl Args {
         })
     }
 
-    /// Addresses without a length; `option` is their long name.
+    /// Reads addresses without a length; `option` is their long name.
     pub fn exact_addresses(&mut self, list: &[u8], option: &str, more: Side) -> Result<Addr, Fail> {
         let parse = |_: &mut Args, text: &[u8]| Ok(AddrArg { addr: addr::exact(text, option)?, mask: None });
         self.addresses(list, more, parse).map(|a| a.addr)
@@ -263,7 +263,7 @@ impl Args {
         first.ok_or_else(|| addr::invalid(list))
     }
 
-    /// An address with an optional prefix length; a length other than all of it counts as `mask`.
+    /// Reads an address with an optional prefix length; a length shorter than the address counts as `mask`.
     pub fn network(&mut self, text: &[u8], mask: Id) -> Result<AddrArg, Fail> {
         let arg = addr::network(text)?;
         self.set_family(arg.addr.family())?;
@@ -279,8 +279,8 @@ impl Args {
         Ok(arg)
     }
 
-    /// A prefix length is a mask option: it stays when the address is given again without one, and the last
-    /// of both forms counts.
+    /// A prefix length counts as the mask option. It stays when the address is given again without one, and
+    /// of the two forms the last one counts.
     fn keep_mask(&mut self, arg: &AddrArg, mask: Id) {
         if arg.mask.is_some() {
             match mask {
@@ -290,7 +290,7 @@ impl Args {
         }
     }
 
-    /// An address without a length; `option` is its long name.
+    /// Reads an address without a length; `option` is its long name.
     pub fn address(&mut self, text: &[u8], option: &str) -> Result<Addr, Fail> {
         let addr = addr::exact(text, option)?;
         self.set_family(addr.family())?;
@@ -298,7 +298,8 @@ impl Args {
         Ok(addr)
     }
 
-    /// An address in a form that few know is taken, and said in the usual one. `text` may have a length.
+    /// Warns about an address in an unusual form, which is accepted, by showing it in the usual one. `text`
+    /// may have a length.
     fn say_what_it_stands_for(&mut self, text: &[u8], addr: &Addr, option: &str) {
         let host = text.split(|b| *b == b'/').next().unwrap_or(text);
         if let Some(usual) = addr::stands_for(host, addr) {
@@ -307,7 +308,7 @@ impl Args {
         }
     }
 
-    /// A port or a GRE key; or, which is ours, a list of them and of ranges `FIRST-LAST`.
+    /// Reads a port or a GRE key, or, which the original cannot, a list of them and of ranges `FIRST-LAST`.
     pub fn port(&mut self, text: &[u8], option: &str, side: Side, base: Base) -> Result<u16, Fail> {
         let list = &mut self.port_lists[side as usize];
         list.clear();
@@ -334,8 +335,8 @@ impl Args {
         addr.or_else(|| self.port_lists.iter().zip(ports).find(|(l, _)| !l.is_empty()).map(|(_, n)| n))
     }
 
-    /// `-n`, `-g`, `-j`: an address makes the dump one of its family.
-    /// What is left out when the option is given again stays as it was `before`.
+    /// `-n`, `-g`, `-j`: an address restricts the dump to its family. If the option is given again, whatever
+    /// the new value leaves out stays as it was `before`.
     pub fn nat(&mut self, text: Option<&[u8]>, option: &str, before: NatOption) -> Result<NatOption, Fail> {
         let before = before.flatten();
         let Some(text) = text else { return Ok(Some(before)) };

@@ -13,8 +13,7 @@ use crate::values::list::Output;
 use std::sync::OnceLock;
 use zct_wire::consts::ipproto;
 
-/// Checks everything that is wrong with the combination of options, in the order in which the original
-/// finds it.
+/// Checks the combination of options, in the order in which the original finds mistakes.
 pub fn check(args: &Args, name: Name) -> Result<(), Fail> {
     if args.src_nat.or(args.dst_nat).is_some() && args.any_nat.is_some() {
         return Err(Fail::usage("cannot specify `--src-nat' or `--dst-nat' with `--any-nat'"));
@@ -36,12 +35,13 @@ pub fn check(args: &Args, name: Name) -> Result<(), Fail> {
     }
     check_meaning(args)?;
     negation::check(args)?;
-    // These come last, since the original finds all other mistakes and not them.
+    // These come last, because the original does not find them, but all others.
     stray::check(args)?;
     check_everything(args, name)
 }
 
-/// A script whose variable is empty must not lose every flow. As `conntrack`, it does as ever, and says so.
+/// Refuses `-D` without a selection, so that a script whose variable is empty does not lose every flow. As
+/// `conntrack` it deletes all flows as ever, with a warning.
 fn check_everything(args: &Args, name: Name) -> Result<(), Fail> {
     if args.action != Some((Cmd::Delete, Table::Conntrack)) {
         return Ok(());
@@ -58,28 +58,29 @@ fn check_everything(args: &Args, name: Name) -> Result<(), Fail> {
     Ok(())
 }
 
-/// The dying and unconfirmed lists take the options of the conntrack table, and help those of any.
+/// The dying and unconfirmed lists take the options of the conntrack table, and so does help for any table.
 fn same_column(column: (Cmd, Table), (cmd, table): (Cmd, Table)) -> bool {
     let any = matches!(table, Table::Dying | Table::Unconfirmed) || cmd == Cmd::Help;
     let table = if any { Table::Conntrack } else { table };
     column == (cmd, table)
 }
 
-/// What a command says of some options, as sets.
+/// The options a command requires and refuses, as sets.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rules {
     must: Given,
     illegal: Given,
 }
 
-/// The rules of every column, and of commands without one; made once, since every line of a batch file asks.
+/// The rules of every column, and of commands without one. Made once, because every line of a batch file
+/// needs them.
 type ColumnRules = [Rules; COLUMNS.len() + 1];
 
 fn table_of(flags: impl Iterator<Item = &'static Flag> + Clone) -> ColumnRules {
     let mut table = [Rules::default(); COLUMNS.len() + 1];
     for (column, rules) in table.iter_mut().enumerate() {
         for flag in flags.clone() {
-            // Behind the last column are the commands without one, to which all is illegal.
+            // After the last column come the commands without one, which refuse every option.
             match flag.legal.rule(column) {
                 Rule::Illegal => rules.illegal.add(flag.id),
                 Rule::Must => rules.must.add(flag.id),
@@ -105,7 +106,7 @@ fn check_rows(which: usize, column: Option<usize>, args: &Args) -> Result<(), Fa
     if args.given.has_all(rules.must) && !args.given.has_some(rules.illegal) {
         return Ok(());
     }
-    // Something is wrong: the first row decides which message it is.
+    // Something is wrong, and the first row that finds it decides on the message.
     let protocol = which.checked_sub(1).and_then(|at| PROTOCOLS.get(at));
     let general = if protocol.is_none() { FLAGS } else { &[] };
     for flag in general.iter().chain(protocol.into_iter().flat_map(ProtocolFlags::flags)) {
@@ -125,7 +126,7 @@ fn check_rows(which: usize, column: Option<usize>, args: &Args) -> Result<(), Fa
     Ok(())
 }
 
-/// Numbers have one output besides the original's, which has no column: `-C` and `-S` take `-o json`.
+/// `-C` and `-S` have no column, but they take `-o json`, which the original does not have.
 fn counts_as_json(args: &Args) -> bool {
     let json = Output { json: true, ..Output::default() };
     matches!(args.action, Some((Cmd::Count | Cmd::Stats, _))) && args.output == json
@@ -135,7 +136,7 @@ fn is_pair(mut flags: impl Iterator<Item = &'static Flag>, column: usize) -> boo
     flags.any(|f| f.legal.rule(column) == Rule::Pair)
 }
 
-/// One of two pairs must be complete; which message comes depends on what is there.
+/// One of two pairs must be complete. The message depends on which options were given.
 fn check_pair(args: &Args, [a, b, c, d]: [Id; 4], messages: [&'static str; 2]) -> Result<(), Fail> {
     let all = |x, y| args.given.has(x) && args.given.has(y);
     if all(a, b) || all(c, d) {
@@ -159,7 +160,7 @@ fn check_protocol(args: &Args, column: Option<usize>) -> Result<(), Fail> {
     Ok(())
 }
 
-/// Combinations that each command finds out for itself.
+/// Combinations that are wrong because of what they mean, which no column can say.
 fn check_meaning(args: &Args) -> Result<(), Fail> {
     if args.jobs > 0 && (args.output.xml || args.given.has(Id::Zero)) {
         return Err(Fail::usage("--jobs cannot be combined with xml output or --zero"));
@@ -188,14 +189,14 @@ fn check_meaning(args: &Args) -> Result<(), Fail> {
         Id::ReplyZone,
         Id::Label,
     ];
-    // The dying and unconfirmed lists have nothing to reset, and do not mind.
+    // The dying and unconfirmed lists have nothing to reset, so `-z` is harmless there.
     let resets = args.given.has(Id::Zero) && args.action == Some((Cmd::List, Table::Conntrack));
     if resets && args.given.any(&SELECTORS) {
         return Err(Fail::usage("Can't use -z with filtering parameters"));
     }
     // An expectation's mask belongs to its tuple.
     if !matches!(args.action, Some((_, Table::Expect))) {
-        // One that is left out has its mask from a prefix length of its own.
+        // An address after `!` has its mask from its own prefix length.
         for (mask, with, name) in [(Id::MaskSrc, args.orig_src, "src"), (Id::MaskDst, args.orig_dst, "dst")] {
             if args.given.has(mask) && with.is_none() {
                 return Err(Fail::usage(format!("Can't use --mask-{name} without --{name}")));

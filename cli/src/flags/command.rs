@@ -2,7 +2,7 @@
 
 use crate::fail::Fail;
 
-/// What to do.
+/// What the command does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cmd {
     /// `-L`
@@ -31,7 +31,7 @@ pub enum Cmd {
     Version,
 }
 
-/// What to do it to.
+/// The table it works on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Table {
     /// Flows.
@@ -48,15 +48,15 @@ pub enum Table {
 /// A command with its names and texts.
 #[derive(Debug)]
 pub struct Command {
-    /// Which one.
+    /// Which command it is.
     pub cmd: Cmd,
-    /// Its letter.
+    /// Its letter, without the hyphen.
     pub short: u8,
-    /// Its long name.
+    /// Its long name, without the hyphens.
     pub long: &'static str,
     /// True when a value may be attached (`--dump=expect`, `-Cexpect`): the table.
     pub takes_table: bool,
-    /// The tables, as they are shown in help.
+    /// The tables it works on, as help shows them.
     pub tables: &'static str,
     /// One line for `--help` and completions.
     pub brief: &'static str,
@@ -185,7 +185,8 @@ pub static COMMANDS: &[Command] = &[
 ];
 
 impl Table {
-    /// Reads a table word: the beginning of a name, the first that fits in this order.
+    /// Reads a table word, which may be the beginning of a name; the first name in this order that fits
+    /// counts.
     pub fn parse(word: &[u8]) -> Result<Table, Fail> {
         let names = [
             ("expect", Table::Expect),
@@ -197,7 +198,7 @@ impl Table {
         found.map(|(_, table)| *table).ok_or_else(|| Fail::word("unknown type `", word, "'"))
     }
 
-    /// Refuses tables the command does not have.
+    /// Refuses tables on which the command does not work.
     pub fn check(self, cmd: Cmd) -> Result<(), Fail> {
         match (self, cmd) {
             (Table::Dying | Table::Unconfirmed, c) if c != Cmd::List => {

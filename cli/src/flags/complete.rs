@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 const HEAD: &str = "# Made from the table of options: ZCT_GOLDEN=write cargo test -p zct\n";
 const TABLES: &str = "conntrack expect dying unconfirmed";
 
-/// All options, those of protocols once each.
+/// All options; those that several protocols share appear once.
 fn all_flags() -> Vec<&'static Flag> {
     let mut flags: Vec<&Flag> = FLAGS.iter().collect();
     for f in PROTOCOLS.iter().flat_map(|p| p.flags()) {
@@ -20,7 +20,7 @@ fn all_flags() -> Vec<&'static Flag> {
     flags
 }
 
-/// The words offered for the value of an option; of options with the same name, all of them.
+/// The words to offer for the value of an option, collected over all options of the same name.
 fn words_of(flag: &Flag) -> Vec<&'static str> {
     let same =
         FLAGS.iter().chain(PROTOCOLS.iter().flat_map(|p| p.flags())).filter(|f| f.names[0] == flag.names[0]);
@@ -37,13 +37,13 @@ fn short(flag: &Flag) -> Option<char> {
     flag.short().map(char::from)
 }
 
-/// `-x` and every `--name`.
+/// All the ways to write the option: `-x` and every `--name`.
 fn spellings(flag: &Flag) -> Vec<String> {
     let short = short(flag).map(|c| format!("-{c}"));
     short.into_iter().chain(flag.names.iter().map(|n| format!("--{n}"))).collect()
 }
 
-/// For bash.
+/// The completion script for bash.
 pub fn bash() -> String {
     let mut out = format!(
         "{HEAD}_zct() {{\n    local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}}\n    local proto= i\n    COMPREPLY=()\n"
@@ -100,7 +100,7 @@ pub fn bash() -> String {
     out
 }
 
-/// Text inside single quotes of a zsh specification.
+/// Escapes text for the single quotes of a zsh specification.
 fn zsh_text(text: &str) -> String {
     text.replace('\'', "'\\''").replace('[', "\\[").replace(']', "\\]").replace(':', "\\:")
 }
@@ -126,7 +126,7 @@ fn zsh_spec(f: &Flag, spelling: &str) -> String {
     format!("'*{spelling}[{}]{action}'", zsh_text(f.brief))
 }
 
-/// For zsh.
+/// The completion script for zsh.
 pub fn zsh() -> String {
     let mut out = format!(
         "#compdef zct conntrack\n{HEAD}\nlocal proto\nlocal -a specs\nproto=${{words[(i)-p]}}\nproto=${{(L)words[proto+1]}}\nspecs=(\n"
@@ -162,12 +162,12 @@ pub fn zsh() -> String {
     out
 }
 
-/// Text inside single quotes for fish.
+/// Escapes text for single quotes in fish.
 fn fish_text(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\'', "\\'")
 }
 
-/// For fish.
+/// The completion script for fish.
 pub fn fish() -> String {
     let mut out = HEAD.to_owned();
     out += "complete -c zct -f\n";

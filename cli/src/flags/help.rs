@@ -7,9 +7,9 @@ use crate::fail::{Name, ORIGINAL, VERSION};
 use crate::values::protocol::{Protocol, database_name};
 use std::fmt::Write as _;
 
-/// Where the descriptions start.
+/// The column at which descriptions start.
 const COLUMN: usize = 34;
-/// Where they are broken.
+/// The width at which descriptions are broken into lines.
 const WIDTH: usize = 100;
 
 /// The options of `-R`, which come after the file.
@@ -25,7 +25,7 @@ const SECTIONS: [(Section, &str); 4] = [
     (Section::Expectation, "Expectations to create:"),
 ];
 
-/// The whole text.
+/// The whole text of `--help`, with the options of `protocol` if one is given.
 pub fn text(name: Name, protocol: Option<Protocol>) -> String {
     let command = name.command();
     let mut out = format!(
@@ -64,7 +64,7 @@ fn version(name: Name) -> &'static str {
     }
 }
 
-/// The options of one protocol, after its name.
+/// Appends the options of one protocol, after its name.
 fn protocol_text(out: &mut String, p: Protocol) {
     let known = protocol_flags(p.num);
     let name = match known {
@@ -87,7 +87,7 @@ fn command_label(c: &Command) -> String {
     format!("  -{}, --{} {}", char::from(c.short), c.long, c.tables).trim_end().to_owned()
 }
 
-/// Names and value of an option.
+/// The names and the value of an option, as help shows them.
 pub fn flag_label(f: &Flag) -> String {
     let mut label = match f.short() {
         Some(letter) => format!("  -{}, ", char::from(letter)),
@@ -103,7 +103,7 @@ pub fn flag_label(f: &Flag) -> String {
     label
 }
 
-/// One line or, when the label or the text is long, several.
+/// Appends one line or, if the label or the text is long, several.
 pub(crate) fn row(out: &mut String, label: &str, text: &str) {
     out.push_str(label);
     let mut at = label.len();
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
     use crate::flags::{complete, man};
 
-    /// The texts made from the table are files of the repository, so that a change of them is seen.
+    /// The texts made from the table are kept in the repository, so that a change to them shows up.
     /// `ZCT_GOLDEN=write` renews them.
     #[test]
     fn texts_are_those_of_the_repository() {

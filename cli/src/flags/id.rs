@@ -34,13 +34,13 @@ pub enum Id {
     OrigZone,
     ReplyZone,
     Labelmap,
-    // What the original does not have.
+    // Options that the original does not have.
     DryRun,
     KernelFilter,
     Explain,
     Jobs,
     All,
-    // What follows belongs to protocols.
+    // Options of protocols, from here on.
     Sport,
     Dport,
     ReplyPortSrc,
@@ -63,7 +63,7 @@ pub enum Id {
 pub struct Given(u128);
 
 impl Given {
-    /// Adds one.
+    /// Adds one option to the set.
     pub fn add(&mut self, id: Id) {
         self.0 |= 1 << id as u32;
     }
@@ -83,7 +83,7 @@ impl Given {
         self.0 & other.0 != 0
     }
 
-    /// True when nothing was given.
+    /// True when no option was given.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }

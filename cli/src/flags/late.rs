@@ -1,4 +1,4 @@
-//! Options of a protocol that come before `-p`, which the original does not know there.
+//! Options of a protocol that come before `-p`, where the original does not know them.
 
 use super::apply::{Words, apply, unknown};
 use super::args::{Args, Late};
@@ -7,8 +7,8 @@ use super::protocol::PROTOCOLS;
 use super::table::Flag;
 use crate::fail::Fail;
 
-/// Keeps an option whose name is not known yet, if it may be that of a protocol's, with its value: all of those
-/// have one.
+/// Keeps an option whose name is not known yet, if it may belong to a protocol, together with its value: all
+/// options of protocols have one.
 pub(super) fn defer(
     name: &[u8],
     attached: Option<&[u8]>,
@@ -26,7 +26,7 @@ pub(super) fn defer(
     Ok(())
 }
 
-/// Takes them when the whole line has been read.
+/// Takes the kept options once the whole line has been read.
 pub(super) fn resolve(words: &mut Words<'_>, args: &mut Args) -> Result<(), Fail> {
     for Late { word, name, value, negated } in std::mem::take(&mut args.late) {
         let meaning = find_long(&name, args).ok_or_else(|| needs_protocol(&word, &name, args))?;
@@ -36,7 +36,7 @@ pub(super) fn resolve(words: &mut Words<'_>, args: &mut Args) -> Result<(), Fail
     Ok(())
 }
 
-/// The protocols that have an option of this name; of one that begins so when nothing else does.
+/// The protocols that have an option of this name or, if none has, one whose name begins like this.
 fn owners(name: &[u8]) -> Vec<(&'static str, u8)> {
     let having = |fits: &dyn Fn(&[u8]) -> bool| -> Vec<(&'static str, u8)> {
         let has = |f: &'static Flag| f.names.iter().any(|n| fits(n.as_bytes()));

@@ -1,8 +1,8 @@
-//! The columns of the table of options: commands, and what each says of one option.
+//! The columns of the table of options: the commands, and whether each of them takes an option.
 
 use super::command::{Cmd, Table};
 
-/// What a command says of an option.
+/// Whether a command takes an option.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rule {
     /// It is refused.
@@ -12,12 +12,12 @@ pub enum Rule {
     May,
     /// It has to be given.
     Must,
-    /// Of two pairs of such options, one has to be given whole: source and destination of the original
-    /// direction, or of the reply direction.
+    /// It is one of two pairs, of which one has to be given completely: source and destination of the
+    /// original direction, or of the reply direction.
     Pair,
 }
 
-/// The columns. Commands that are not here take no options.
+/// The commands that take options, one per column. Commands that are not here take none.
 pub const COLUMNS: [(Cmd, Table); 14] = [
     (Cmd::List, Table::Conntrack),
     (Cmd::Create, Table::Conntrack),
@@ -38,10 +38,11 @@ pub const COLUMNS: [(Cmd, Table); 14] = [
 /// The letters of the commands of [`COLUMNS`], in the same order: on flows, on expectations.
 const LETTERS: [&[u8]; 2] = [b"LIAUDGFEh", b"LIDGE"];
 
-/// What every column says of one option.
+/// The rule of every column for one option.
 ///
-/// Written as the letters of the commands a user types: `Legal::NOWHERE.may("LD").expect_must("I")` may be given
-/// with `-L` and `-D`, must be with `-I expect`, and is refused by all others.
+/// Commands are named by the letters that a user types: an option with
+/// `Legal::NOWHERE.may("LD").expect_must("I")` may be given with `-L` and `-D`, must be given with `-I
+/// expect`, and is refused by all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Legal([Rule; COLUMNS.len()]);
 
@@ -51,37 +52,38 @@ impl Legal {
     /// Taken by every command that takes options.
     pub const ANYWHERE: Legal = Legal([Rule::May; COLUMNS.len()]);
 
-    /// What this column says of it.
+    /// The rule of this column; an unknown column refuses the option.
     pub fn rule(&self, column: usize) -> Rule {
         self.0.get(column).copied().unwrap_or_default()
     }
 
-    /// With these commands on flows it may be given.
+    /// It may be given with these commands on flows.
     pub const fn may(self, commands: &str) -> Legal {
         self.with(0, commands, Rule::May)
     }
 
-    /// With these commands on flows it must be given.
+    /// It must be given with these commands on flows.
     pub const fn must(self, commands: &str) -> Legal {
         self.with(0, commands, Rule::Must)
     }
 
-    /// With these commands on flows it is one of a pair.
+    /// It is one of a pair with these commands on flows.
     pub const fn pair(self, commands: &str) -> Legal {
         self.with(0, commands, Rule::Pair)
     }
 
-    /// With these commands on expectations it may be given.
+    /// It may be given with these commands on expectations.
     pub const fn expect_may(self, commands: &str) -> Legal {
         self.with(1, commands, Rule::May)
     }
 
-    /// With these commands on expectations it must be given.
+    /// It must be given with these commands on expectations.
     pub const fn expect_must(self, commands: &str) -> Legal {
         self.with(1, commands, Rule::Must)
     }
 
-    /// A letter that stands for no command, or for one that has its rule already, does not compile.
+    /// Sets the rule of these commands. It does not compile if a letter is not a command's, or if its
+    /// command has a rule already.
     const fn with(mut self, table: usize, commands: &str, rule: Rule) -> Legal {
         let commands = commands.as_bytes();
         let mut i = 0;

@@ -14,7 +14,7 @@ const SECTIONS: [(Section, &str); 4] = [
     (Section::Expectation, "EXPECTATIONS"),
 ];
 
-/// What the options cannot say.
+/// The sections that do not come from the table.
 const TOPICS: &str = r#".SH WHAT IS LEFT OUT
 An exclamation mark before an option of a selection leaves out what the option would select:
 .B ! \-s 192.0.2.7
@@ -127,7 +127,7 @@ zct \-L \-o save > flows; zct \-R flows
 .BR ip\-netns (8)
 "#;
 
-/// The whole page.
+/// The whole manual page as roff source.
 pub fn page() -> String {
     let mut out = format!(
         ".\\\" Made from the table of options: ZCT_GOLDEN=write cargo test -p zct\n\
@@ -194,14 +194,14 @@ fn flag(out: &mut String, f: &Flag) {
     }
 }
 
-/// A brief as a sentence.
+/// Turns a brief into a sentence, with a capital and a full stop.
 pub fn sentence(brief: &str) -> String {
     let mut chars = brief.chars();
     let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
     format!("{}.", escape(&format!("{first}{}", chars.as_str())))
 }
 
-/// Text that roff takes as it is.
+/// Escapes text so that roff shows it as it is.
 pub fn escape(text: &str) -> String {
     text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq")
 }

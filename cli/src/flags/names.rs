@@ -1,4 +1,4 @@
-//! What a letter or a long name means, written out or cut short.
+//! What a letter or a long name means, whether written out or abbreviated.
 
 use super::args::Args;
 use super::command::{COMMANDS, Command};
@@ -23,7 +23,7 @@ impl Meaning {
     }
 }
 
-/// What letters and names mean: made once, looked up for every word of every line of a batch file.
+/// What letters and names mean. Built once, because every word of every line of a batch file is looked up.
 struct Index {
     letters: [Option<Meaning>; 128],
     /// Commands and the options that need no protocol.
@@ -32,11 +32,11 @@ struct Index {
     protocols: Vec<(u8, Names)>,
 }
 
-/// Names in order, for abbreviations, and by a hash, for those that are written out.
+/// Names in order, for abbreviations, and by hash, for names that are written out.
 #[derive(Default)]
 struct Names {
     sorted: Vec<Spelling>,
-    /// Places in `sorted` plus one, 0 for none; collisions go to the next.
+    /// Indices into `sorted` plus one, 0 for an empty slot; a collision takes the next slot.
     table: Vec<u8>,
 }
 
@@ -69,7 +69,7 @@ impl Names {
     }
 }
 
-/// Any mixture that tells names apart which begin alike.
+/// Any hash will do that tells apart names with the same beginning.
 fn hash(name: &[u8]) -> usize {
     name.iter().fold(0usize, |h, b| h.wrapping_mul(31).wrapping_add(usize::from(*b)))
 }
@@ -83,7 +83,7 @@ impl Index {
             let mut letters = [None; 128];
             let mut set = |letter: u8, meaning| letters[usize::from(letter & 127)] = Some(meaning);
             COMMANDS.iter().for_each(|c| set(c.short, Meaning::Command(c)));
-            // Options without a letter of their own answer to the sign that messages call them.
+            // Options without a letter of their own can be given by the sign that messages use for them.
             FLAGS.iter().filter(|f| f.letter != 0).for_each(|f| set(f.letter, Meaning::Flag(f)));
             let commands = COMMANDS.iter().map(|c| (c.long.as_bytes(), Meaning::Command(c)));
             let names = Names::new(commands.chain(flag_names(FLAGS.iter())));
@@ -106,7 +106,7 @@ pub(super) fn find_short(letter: u8) -> Option<Meaning> {
     *Index::get().letters.get(usize::from(letter))?
 }
 
-/// True for the beginning of names that need no protocol.
+/// True for the beginning of a name that needs no protocol.
 pub(super) fn begins_general(name: &[u8]) -> bool {
     let sorted = &Index::get().names.sorted;
     sorted.get(sorted.partition_point(|(n, _)| *n < name)).is_some_and(|(n, _)| n.starts_with(name))

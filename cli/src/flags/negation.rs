@@ -1,8 +1,8 @@
 //! `!`: what a selection leaves out.
 //!
-//! `! -s ADDR` and `-s '!ADDR'` say the same; lists mix both: of the values without `!` one has to fit, and
-//! none of the others may. What is left out is read by the same functions as what is selected, into [`Args`]
-//! of its own.
+//! `! -s ADDR` and `-s '!ADDR'` mean the same, and a list can mix both: one of the values without `!` has to
+//! match, and none of the others may. Values that are left out are read by the same functions as those that
+//! are selected, but into [`Args`] of their own.
 
 use super::args::Args;
 use super::command::{COMMANDS, Cmd, Table};
@@ -14,7 +14,7 @@ use crate::selection;
 use std::borrow::Cow;
 
 impl Id {
-    /// Whether `!` may stand before the option.
+    /// True when `!` may come before the option.
     pub fn can_be_negated(self) -> bool {
         use Id::{
             AnyNat, Dport, Dst, DstNat, IcmpCode, IcmpId, IcmpType, Label, Mark, OrigZone, Protonum,
@@ -28,13 +28,13 @@ impl Id {
             || matches!(self, Sport | Dport | ReplyPortSrc | ReplyPortDst)
     }
 
-    /// The words of a status have a `!` of their own, which the kernel's filter knows.
+    /// False for a status, whose words have a `!` of their own that the kernel can filter by.
     fn has_negated_values(self) -> bool {
         self.can_be_negated() && self != Id::Status
     }
 }
 
-/// Reads the value of an option; `negated` when a `!` stands before the option. Returns the part that selects.
+/// Reads the value of an option; `negated` when a `!` came before the option. Returns the part that selects.
 pub fn set<'v>(
     id: Id,
     args: &mut Args,
@@ -50,7 +50,7 @@ pub fn set<'v>(
     for piece in value.split(|b| *b == b',') {
         match piece.strip_prefix(b"!") {
             Some(_) if negated => return Err(Fail::word("`", piece, "' is negated twice")),
-            // A mistake is named with the words of a value that has no meaning.
+            // A mistake gets the message for a value that means nothing.
             Some(text) => exclude(id, args, text, &set).map_err(|f| set(args, value).err().unwrap_or(f))?,
             None if negated => exclude(id, args, piece, &set)?,
             None => plain.push(piece),
@@ -64,7 +64,7 @@ pub fn set<'v>(
     Ok(Some(Cow::Owned(plain)))
 }
 
-/// Reads one value that must not fit.
+/// Reads one value that flows must not match.
 pub fn exclude(
     id: Id,
     args: &mut Args,
@@ -85,7 +85,7 @@ pub fn exclude(
     Ok(())
 }
 
-/// For what cannot be negated.
+/// The failure for an option that cannot be negated.
 pub fn refused(word: &[u8]) -> Fail {
     let name = |f: &Flag| f.short().map_or(format!("--{}", f.names[0]), |c| format!("-{}", char::from(c)));
     let mut names: Vec<String> = Vec::new();
@@ -97,19 +97,19 @@ pub fn refused(word: &[u8]) -> Fail {
     Fail::word("`!' cannot negate `", word, &format!("'; it can negate {}", names.join(" ")))
 }
 
-/// Refuses negations where options do not select.
+/// Refuses negations for commands that do not select by the option.
 pub fn check(args: &Args) -> Result<(), Fail> {
     let Some((cmd, table)) = args.action else { return Ok(()) };
     let allowed = |f: &Flag| match (cmd, table) {
         (Cmd::Help | Cmd::Version, _) => true,
         (Cmd::List | Cmd::Delete | Cmd::Event, t) => t != Table::Expect,
-        // These say what to write.
+        // These say what to change.
         (Cmd::Update, _) => !matches!(f.id, Id::Mark | Id::Status | Id::State),
-        // The rest is the key of the request.
+        // The others are the key of the request.
         (Cmd::Get, Table::Conntrack) => matches!(f.id, Id::Label | Id::State),
         _ => false,
     };
-    // Protocols share ids; the one that was named last knows what it calls them.
+    // Protocols share ids, so the option is named as the protocol of this command line calls it.
     let own = args.protocol.and_then(|p| protocol_flags(p.num)).into_iter().flat_map(|p| p.flags());
     let mut flags = FLAGS.iter().chain(own).chain(PROTOCOLS.iter().flat_map(|p| p.flags()));
     let Some(flag) = flags.find(|f| args.negated.has(f.id) && !allowed(f)) else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! From words to [`Args`], the way GNU `getopt_long` goes about it (command-line.md §1.2).
+//! From words to [`Args`], in the manner of GNU `getopt_long` (command-line.md §1.2).
 //!
 //! Written here and not taken from a library: scripts rely on abbreviations whose ambiguity depends on the
 //! protocol seen so far, on words that are table names after a command letter, and on values that are only
@@ -12,14 +12,14 @@ use super::{late, stray};
 use crate::fail::Fail;
 use memchr::memchr;
 
-/// Reads the words after the program's name into `args`. On failure `args` holds what came before, its
-/// warnings among it.
+/// Reads the words after the program's name into `args`. On failure `args` holds what came before, including
+/// the warnings.
 pub fn parse(words: &[&[u8]], args: &mut Args) -> Result<(), Fail> {
     let mut words = Words::new(words);
     while let Some(word) = words.take() {
         match word {
             b"!" if words.is_option_next() => args.negates_next = true,
-            // What comes behind it is no option, and so belongs to none.
+            // The words after it are not options, and belong to none.
             b"--" => {
                 while let Some(word) = words.take() {
                     args.stray.push(word.to_vec());
@@ -53,9 +53,9 @@ fn parse_cluster(word: &[u8], cluster: &[u8], words: &mut Words<'_>, args: &mut 
         let rest = Some(&cluster[at + 1..]).filter(|r| !r.is_empty());
         let meaning = find_short(*letter).ok_or_else(|| unknown(word))?;
         match meaning {
-            // -C takes what is glued to it, the others leave it to be read as letters.
+            // -C takes what is attached to it as a table; for the others it is read as more letters.
             Meaning::Command(c) if rest.is_some() && c.short != b'C' => {
-                // A table name is the next word, and this word goes on.
+                // A table name would be the next word, because this word has more letters.
                 set_command(c, None, args)?;
             }
             Meaning::Flag(Flag { takes: Takes::Nothing(_), .. }) => apply(meaning, None, word, words, args)?,

@@ -1,4 +1,4 @@
-//! The options of protocols, known when `-p` has named one.
+//! The options of protocols, which are known once `-p` has named one.
 
 use super::args::{Args, Side};
 use super::id::Id;
@@ -9,18 +9,18 @@ use crate::values::number::{self, Base};
 use crate::values::protocol;
 use zct_wire::consts::ipproto;
 
-/// The options of one protocol, known when `-p` has named it.
+/// The options of one protocol, which are known once `-p` has named it.
 #[derive(Debug)]
 pub struct ProtocolFlags {
     /// IPPROTO_* number.
     pub num: u8,
-    /// Its name.
+    /// Its name, as `-p` takes it.
     pub name: &'static str,
-    /// Its ports or keys.
+    /// Its options for ports or keys.
     pub ports: &'static [Flag],
     /// Its other options.
     pub own: &'static [Flag],
-    /// What is said when neither pair is complete: original side, reply side.
+    /// The messages when neither pair is complete: for the original side and for the reply side.
     pub pairs: [&'static str; 2],
 }
 
@@ -31,7 +31,7 @@ impl ProtocolFlags {
     }
 }
 
-/// A row for one of two ports or keys.
+/// A row of the table for one of two ports or keys.
 macro_rules! port {
     ($id:ident, $names:expr, $member:ident.$side:ident, $value:expr, $read:expr, $legal:expr, $section:ident, $brief:expr) => {
         Flag {
@@ -56,12 +56,12 @@ macro_rules! port {
     };
 }
 
-/// A port of an expectation.
+/// Reads a port of an expectation.
 fn port(_: &mut Args, text: &[u8], option: &str) -> Result<u16, Fail> {
     number::field(text, Base::Decimal, option)
 }
 
-/// A GRE key of an expectation may be of any base, as all of them.
+/// Reads a GRE key of an expectation, in any base like all GRE keys.
 fn key(_: &mut Args, text: &[u8], option: &str) -> Result<u16, Fail> {
     number::field(text, Base::Any, option)
 }
@@ -233,13 +233,13 @@ const GRE_KEYS: &[Flag] = &[
     ),
 ];
 
-/// The states of a list.
+/// Reads a list of states.
 fn states(a: &mut Args, num: u8, list: &[u8]) -> Result<(), Fail> {
     a.states = list.split(|b| *b == b',').map(|name| protocol::state(num, name)).collect::<Result<_, _>>()?;
     Ok(())
 }
 
-/// `--state` of a protocol.
+/// The row for `--state` of a protocol.
 const fn state(
     names: &'static [&'static str],
     legal: Legal,

@@ -1,4 +1,5 @@
-//! Options that are given twice where one value counts: the last does, as in the original, and that is said.
+//! Options that are given twice although only one value counts. That is the last one, as in the original,
+//! and the user is told.
 
 use super::args::{Args, NatOption};
 use super::id::{Given, Id};
@@ -7,15 +8,15 @@ use crate::values::{addr, nat};
 use std::net::IpAddr;
 use zct_wire::tuple::Addr;
 
-/// Which options had a value so far, and those that had another before it.
+/// Which options have had a value so far, and which have had more than one.
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
     seen: Given,
-    /// Option, how often, and its last value.
+    /// The option, how many times it was given, and its last value.
     again: Vec<(&'static Flag, u32, Vec<u8>)>,
 }
 
-/// All values of these count, or they speak for themselves.
+/// Options of which all values count, or which say for themselves what happens.
 const ALL_COUNT: [Id; 9] = [
     Id::Status,
     Id::EventMask,
@@ -25,7 +26,7 @@ const ALL_COUNT: [Id; 9] = [
     Id::LabelDel,
     // Ignored, with a warning.
     Id::NatRange,
-    // Two that differ are refused.
+    // Two different values are refused.
     Id::Family,
     Id::Labelmap,
 ];
@@ -64,8 +65,8 @@ impl Repeats {
     }
 }
 
-/// What an earlier value, or another option, adds to the last: a mask and the port of a NAT option stay until
-/// there is another.
+/// What an earlier value or another option adds to the last value: a mask, and the port of a NAT option,
+/// stay until another one is given.
 fn kept(id: Id, last: &str, args: &Args) -> String {
     let mask = |mask: Option<Addr>| {
         let alone = addr::network(last.as_bytes()).is_ok_and(|a| a.mask.is_none());

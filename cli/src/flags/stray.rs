@@ -1,12 +1,12 @@
-//! Words that belong to no option. The original ignores them, and so deletes every flow of TCP for
-//! `-D -p tcp 10.77.0.1`, where a `-s` was forgotten.
+//! Words that belong to no option. The original ignores them, and so `-D -p tcp 10.77.0.1`, where a `-s` was
+//! forgotten, deletes every TCP flow.
 
 use super::args::Args;
 use super::command::{COMMANDS, Cmd};
 use crate::fail::Fail;
 use crate::values::addr;
 
-/// Says that they are ignored, where a command only reads.
+/// Warns that stray words are ignored, if the command only reads.
 pub fn warn(args: &mut Args) {
     let reads = matches!(args.action, Some((Cmd::List | Cmd::Event | Cmd::Get | Cmd::Count | Cmd::Stats, _)));
     if reads && !args.stray.is_empty() {
@@ -14,7 +14,7 @@ pub fn warn(args: &mut Args) {
     }
 }
 
-/// Refuses them where a command changes the table.
+/// Refuses stray words if the command changes the table.
 pub fn check(args: &Args) -> Result<(), Fail> {
     let changes =
         matches!(args.action, Some((Cmd::Delete | Cmd::Update | Cmd::Flush | Cmd::Create | Cmd::Add, _)));
@@ -24,7 +24,7 @@ pub fn check(args: &Args) -> Result<(), Fail> {
     Ok(())
 }
 
-/// All of them, and what some were probably meant to be.
+/// Lists the stray words, and says what some of them were probably meant to be.
 fn text(args: &Args) -> String {
     let shown: Vec<_> = args.stray.iter().map(|w| String::from_utf8_lossy(w)).collect();
     let names: Vec<String> = shown.iter().map(|w| format!("`{w}'")).collect();
@@ -43,7 +43,7 @@ fn hint(word: &[u8], shown: &str, command: char) -> Option<String> {
     if word.is_empty() {
         return Some("an empty word may be that of an empty variable".to_owned());
     }
-    // A lone number is an address too, for inet_aton.
+    // inet_aton takes a lone number for an address too, but here it hardly is one.
     let dotted = word.iter().any(|b| matches!(b, b'.' | b':'));
     if dotted && addr::network(word).is_ok() {
         return Some(format!("{shown}: did you mean -s {shown} or -d {shown}?"));

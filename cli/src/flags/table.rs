@@ -1,7 +1,7 @@
-//! The one definition of the options: names, values, where they are legal, and their texts.
+//! The only definition of the options: names, values, where they are legal, and their texts.
 //!
-//! Parsing, legality, `--help`, man page and completions read this table. A row is data; what an option
-//! does is to record itself in [`Args`].
+//! Parsing, legality, `--help`, man page and completions all read this table. A row is data; an option does
+//! nothing but record itself in [`Args`].
 
 use super::args::{Args, Side};
 use super::id::Id;
@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use zct_wire::tracked;
 
-/// Whether an option takes a value, and what to do with it. The text is what help calls the value.
+/// Whether an option takes a value, and how to record it. The text is what help calls the value.
 #[derive(Clone, Copy, Debug)]
 pub enum Takes {
     /// No value.
@@ -28,7 +28,7 @@ pub enum Takes {
 /// What completions offer for a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Complete {
-    /// Nothing can be guessed.
+    /// Nothing, because no value can be guessed.
     Nothing,
     /// File names.
     File,
@@ -36,12 +36,12 @@ pub enum Complete {
     Words(&'static [&'static str]),
 }
 
-/// Under which heading help shows an option.
+/// The heading under which help shows an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
     /// Which entries the command is about.
     Selection,
-    /// What is written to an entry.
+    /// What is changed in an entry.
     Change,
     /// What is printed, and how.
     Display,
@@ -52,13 +52,13 @@ pub enum Section {
 /// One option.
 #[derive(Debug)]
 pub struct Flag {
-    /// Which one.
+    /// Which option it is.
     pub id: Id,
-    /// What messages about its value call it; also its short form when it is a letter.
+    /// The sign by which messages about its value name it; if it is a letter, also its short form.
     pub letter: u8,
     /// Long names. The first is the one that messages use.
     pub names: &'static [&'static str],
-    /// Its value.
+    /// Whether it takes a value, and how to record it.
     pub takes: Takes,
     /// The commands that take it, and those that need it.
     pub legal: Legal,
@@ -66,14 +66,14 @@ pub struct Flag {
     pub section: Section,
     /// One line for `--help` and completions.
     pub brief: &'static str,
-    /// More for the man page; empty when the line says it all.
+    /// More text for the man page; empty when the line says everything.
     pub manual: &'static str,
     /// What completions offer.
     pub complete: Complete,
 }
 
 impl Flag {
-    /// The letter to type, if it has one: long-only options answer to signs that only messages show.
+    /// The letter to type, if it has one. Options with only a long name have a sign that only messages show.
     pub fn short(&self) -> Option<u8> {
         self.letter.is_ascii_alphabetic().then_some(self.letter)
     }
@@ -282,7 +282,7 @@ pub static FLAGS: &[Flag] = &[
             a.warnings.push("WARNING: ignoring -a, deprecated option.".to_owned());
             Ok(())
         }),
-        // Accepted everywhere: it never counts as given.
+        // Accepted everywhere, because it never counts as given.
         legal: Legal::ANYWHERE,
         section: Section::Change,
         brief: "ignored, with a warning; use --src-nat and --dst-nat",
@@ -453,7 +453,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'>',
         names: &["label-del"],
         takes: Takes::Maybe("NAME[,...]", |a, v| {
-            // Without a name it is all of them, whatever was named before.
+            // Without a name it means all labels, whatever was named before.
             match v {
                 Some(v) => a.label_del.extend(names(v)),
                 None => a.label_del.clear(),
@@ -581,12 +581,12 @@ pub static FLAGS: &[Flag] = &[
     },
 ];
 
-/// A zone number.
+/// Reads a zone number.
 fn zone(text: &[u8], option: &str) -> Result<u16, Fail> {
     number::field(text, Base::Any, option)
 }
 
-/// The names of a comma list, as they are.
+/// The names in a comma list, unchanged.
 fn names(list: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     list.split(|b| *b == b',').map(<[u8]>::to_vec)
 }
@@ -633,7 +633,7 @@ mod tests {
 
     #[test]
     fn ports_member_is_plain() {
-        // The macro writes into these; a renamed member would be a compile error, a swapped one is not.
+        // The macro writes into these: a renamed member does not compile, but a swapped one does.
         let mut a = Args::default();
         for (at, f) in protocol_flags(ipproto::TCP).unwrap().ports.iter().enumerate() {
             let Takes::Value(_, set) = f.takes else { panic!("ports take values") };
