@@ -31,7 +31,7 @@ pub enum Format {
     Json,
 }
 
-/// Which document an XML output is.
+/// The XML document that entries belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Document {
     /// Flows.
@@ -42,12 +42,12 @@ pub enum Document {
     Bare,
 }
 
-/// What happened, and what is known about it.
+/// What is known about an event besides the entry itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Happened<'a> {
     /// New, changed or gone.
     pub kind: Event,
-    /// When.
+    /// When it was reported.
     pub time: EventTime,
     /// Netlink port of the program that caused it; 0 is none.
     pub portid: u32,
@@ -55,8 +55,7 @@ pub struct Happened<'a> {
     pub program: Option<&'a [u8]>,
 }
 
-/// Writes entries. Everything is collected and written in large pieces; [`Presenter::flush`] is what makes
-/// it appear.
+/// Writes entries. They are collected and written in large pieces; [`Presenter::flush`] writes out the rest.
 ///
 /// # Allocation
 /// None an entry.
@@ -78,7 +77,7 @@ impl Presenter {
         document: Document,
         labels: Option<Arc<LabelMap>>,
     ) -> io::Result<Presenter> {
-        // Not std's Stdout: its line buffering looks for newlines in all we write.
+        // Not std's Stdout, whose line buffering searches everything we write for newlines.
         let to = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         Ok(Presenter::over(to, output, document, labels))
     }
@@ -103,7 +102,7 @@ impl Presenter {
         presenter
     }
 
-    /// Writes what follows in this format.
+    /// Writes the entries that follow in this format.
     pub fn set_output(&mut self, output: &Output) {
         self.format = match output {
             Output { json: true, .. } => Format::Json,
@@ -228,7 +227,7 @@ impl Presenter {
         })
     }
 
-    /// Ends the document, if it was begun and ends.
+    /// Ends the document, if it was begun and has an end.
     pub fn close(&mut self) -> Result<(), PrintError> {
         if self.opened {
             let footer: &[u8] = match self.document {
@@ -247,13 +246,13 @@ impl Presenter {
     }
 }
 
-/// What the renderers make of an event and the words of `-o`.
+/// The time to show for an event, as the words of `-o` say.
 trait When {
     fn when(&self, what: &Happened<'_>) -> Option<i64>;
 }
 
 impl When for Style {
-    /// The time of an XML event, when it was asked for.
+    /// The time of an XML event, if `-o timestamp` asks for it.
     fn when(&self, what: &Happened<'_>) -> Option<i64> {
         self.timestamp.then(|| i64::try_from(what.time.sec).unwrap_or(i64::MAX))
     }
@@ -266,12 +265,12 @@ impl<'a> Happened<'a> {
     }
 }
 
-/// The clock, for the age of a flow that tells when it began; nobody else needs it.
+/// The current time, for the age of a flow that has a start time; no other flow needs it, so 0 then.
 fn now_for(f: &FlowView<'_>) -> u64 {
     if f.has(cta::TIMESTAMP) { now().sec } else { 0 }
 }
 
-/// The local clock.
+/// The time of the local clock.
 pub fn now() -> EventTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     EventTime { sec: since.as_secs(), usec: since.subsec_micros() }

@@ -1,4 +1,4 @@
-//! Which program is behind a netlink port: `progname=` of an event (command-line.md §3.2).
+//! The program behind a netlink port: `progname=` of an event (command-line.md §3.2).
 
 use memchr::{memchr, memrchr};
 use std::fs;
@@ -6,10 +6,10 @@ use std::io::Read as _;
 
 /// Finds programs by netlink port id and remembers the last answers.
 ///
-/// A miss costs a look into `/proc/net/netlink` and the owner's descriptors, so it is asked only where the
-/// name is shown, and the answer is kept: a loader that makes a thousand flows is looked up once. Programs
-/// that have ended already are not found; that is remembered too, for `MISS_MAX` events, since a new
-/// program may be given the same port.
+/// A lookup reads `/proc/net/netlink` and the owner's descriptors. So it is made only where the name is
+/// shown, and the answer is kept: a loader that creates a thousand flows is looked up once. Programs that
+/// have ended are not found. That is remembered too, but only for `MISS_MAX` events, because a new program
+/// may get the same port.
 #[derive(Debug, Default)]
 pub struct Programs {
     known: Vec<(u32, Option<Vec<u8>>)>,
@@ -17,16 +17,16 @@ pub struct Programs {
     buf: Vec<u8>,
 }
 
-/// Ports remembered at a time.
+/// How many ports are remembered at a time.
 const KNOWN_MAX: usize = 8;
-/// How many events a port is taken as unknown before it is looked up again.
+/// For how many events a port counts as unknown before it is looked up again.
 const MISS_MAX: u32 = 1024;
 
 impl Programs {
     /// The name of the program behind `portid`, when it can be found.
     ///
     /// # Allocation
-    /// None when the port is remembered; otherwise what reading `/proc` takes.
+    /// None when the port is remembered; otherwise whatever reading `/proc` needs.
     pub fn name(&mut self, portid: u32) -> Option<&[u8]> {
         let known = self.known.iter().position(|(port, _)| *port == portid);
         let at = match known {
@@ -53,7 +53,7 @@ impl Programs {
     fn look_up(&mut self, portid: u32) -> Option<Vec<u8>> {
         let inode = self.inode(portid)?;
         let link = format!("socket:[{inode}]");
-        // The first socket of a program has its process id as port, so that one is tried first.
+        // The first socket of a program has the process id as its port, so that process is tried first.
         if owns(portid, &link) {
             return self.comm(portid);
         }

@@ -1,4 +1,4 @@
-//! From what the options said to which flows are meant.
+//! Turns options into the selection of flows that they mean.
 
 use crate::fail::Fail;
 use crate::filter::{
@@ -9,7 +9,7 @@ use crate::values::addr::AddrArg;
 use crate::values::list::Status;
 use zct_wire::tuple::Addr;
 
-/// The selection of `-L`, `-D`, `-E` and `-G`: every option that says something about a flow.
+/// The selection of `-L`, `-D`, `-E` and `-G`, which every option about a flow narrows.
 pub fn filter(args: &Args, labels: Labels) -> Filter {
     let [orig_src, orig_dst, reply_src, reply_dst] = &args.more_addrs;
     let [orig_sport, orig_dport, reply_sport, reply_dport] = &args.port_lists;
@@ -49,7 +49,7 @@ pub fn filter(args: &Args, labels: Labels) -> Filter {
     }
 }
 
-/// The first address and those after its commas.
+/// The first address, and those that follow it in a comma list.
 fn networks(first: Option<AddrArg>, more: &[AddrArg], mask: Option<Addr>) -> Networks {
     first.into_iter().chain(more.iter().copied()).map(|a| network(a, mask)).collect()
 }
@@ -63,25 +63,25 @@ fn ports(one: Option<u16>, list: &[PortRange]) -> PortRanges {
     }
 }
 
-/// True when a deletion with these options is one of every flow: nothing narrows it. A `-t` alone does not, nor
-/// does `-u UNSET`.
+/// True when a deletion with these options would delete every flow, because nothing narrows it. A `-t` alone
+/// does not, nor does `-u UNSET`.
 pub fn is_everything(args: &Args) -> bool {
     args.labels.is_empty()
         && args.labels_not.is_empty()
         && filter(args, Labels::default()) == Filter::default()
 }
 
-/// True when nothing but a family narrows it.
+/// True when nothing but a family narrows the selection.
 pub fn is_family_alone(args: &Args) -> bool {
     let family = Filter { family: args.family, ..Filter::default() };
     args.labels.is_empty() && args.labels_not.is_empty() && filter(args, Labels::default()) == family
 }
 
-/// The selection of `-L` and `-D`, where a `-u` that says nothing must not mean everything: its words were
-/// SRC_NAT or DST_NAT, which have options of their own.
+/// The selection of `-L` and `-D`, where a `-u` of which every word was ignored must not select everything.
+/// Such words are SRC_NAT and DST_NAT, which have options of their own.
 ///
 /// # Errors
-/// The words of the original's `-L`, exit 1, and which option to use.
+/// The words of the original's `-L`, with exit 1, and which option to use instead.
 pub fn checked_filter(args: &Args, labels: Labels) -> Result<Filter, Fail> {
     if args.status.is_some_and(|s| s.ignored && s.set | s.clear == 0) {
         let word = |name: &str| args.warnings.iter().any(|w| w.contains(&format!("ignoring {name}")));
@@ -96,7 +96,7 @@ pub fn checked_filter(args: &Args, labels: Labels) -> Result<Filter, Fail> {
     Ok(filter(args, labels))
 }
 
-/// The selection of `-U`, where mark, status and state say what to write.
+/// The selection of `-U`, where mark, status and state say what to change.
 pub fn update_filter(args: &Args, labels: Labels) -> Filter {
     Filter {
         mark: None,
@@ -107,7 +107,7 @@ pub fn update_filter(args: &Args, labels: Labels) -> Filter {
     }
 }
 
-/// An address with the mask of its option, else of its prefix length, else all of it.
+/// An address with the mask of its mask option, or else of its prefix length, or else with all its bits.
 fn network(arg: AddrArg, mask: Option<Addr>) -> Network {
     let whole = match arg.addr {
         Addr::V4(_) => Addr::V4([0xff; 4]),

@@ -1,15 +1,15 @@
-//! Standard output: one buffer, large writes, nothing cut short.
+//! Standard output: one buffer, large writes, and no entry cut in two.
 
 use std::io::{self, Write};
 use zct_wire::WireError;
 use zct_wire::text::Out;
 
-/// Why a piece of text did not get out.
+/// Why a piece of text was not printed.
 #[derive(Debug)]
 pub enum PrintError {
-    /// The message it was made from cannot be read; nothing of it was printed.
+    /// The message it was made from cannot be read, and nothing of it was printed.
     Wire(WireError),
-    /// The reader of our output is gone, or its disk is full.
+    /// Writing failed: the reader of our output is gone, or its disk is full.
     Io(io::Error),
 }
 
@@ -22,7 +22,8 @@ impl std::fmt::Debug for Printer {
 /// Collects rendered text and writes it in pieces of up to [`Printer::ROOM`] bytes.
 ///
 /// # Allocation
-/// The buffer is made once. Only a single line longer than it makes it grow, up to [`Printer::ROOM_MAX`].
+/// The buffer is allocated once. It grows only for a single line that is longer, up to
+/// [`Printer::ROOM_MAX`].
 pub struct Printer {
     to: Box<dyn Write + Send>,
     buf: Vec<u8>,
@@ -30,9 +31,9 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// Bytes collected before they are written: large enough that the system calls do not show.
+    /// How many bytes are collected before they are written: enough to make the cost of system calls vanish.
     pub const ROOM: usize = 128 << 10;
-    /// The longest line there can be. A message is at most 64 KiB, and escaping makes six bytes of one.
+    /// The longest line there can be: a message has at most 64 KiB, and escaping turns one byte into six.
     pub const ROOM_MAX: usize = 1 << 20;
 
     /// Prints to `to`.
@@ -40,9 +41,9 @@ impl Printer {
         Printer { to: Box::new(to), buf: vec![0; Self::ROOM], len: 0 }
     }
 
-    /// Appends what `render` writes: all of it or, when it fails, nothing.
+    /// Appends everything that `render` writes, or nothing if it fails.
     ///
-    /// `render` runs again after a flush when the buffer was too full for it.
+    /// If the buffer is too full, it is flushed and `render` runs again.
     pub fn print(
         &mut self,
         render: &mut dyn FnMut(&mut Out<'_>) -> Result<(), WireError>,
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
 
-    /// What was written, for the test to look at.
+    /// Keeps what was written, for the test to look at.
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
 

@@ -22,12 +22,12 @@ use zct_wire::WireError;
 use zct_wire::flow::FlowView;
 use zct_wire::request;
 
-/// Selections in one pass at most: what bounds the memory.
+/// The most selections in one pass, which bounds the memory.
 const DELETES_MAX: usize = 16_384;
-/// A run shorter than this shows no progress, and a longer one renews it this often.
+/// A run that is shorter than this shows no progress, and a longer one updates it at this interval.
 const PROGRESS: Duration = Duration::from_millis(500);
 
-/// Lines that get a warning of their own; those after them are counted.
+/// How many lines get a warning of their own; further ones are only counted.
 const WARNED: u64 = 10;
 
 /// A line whose creation is in the batch.
@@ -36,7 +36,7 @@ struct Creation {
     number: u64,
     mode: Mode,
     wanted: Wanted,
-    /// Its text in [`Runner::text`], for messages.
+    /// Where its text is in [`Runner::text`], for messages.
     text: std::ops::Range<usize>,
 }
 
@@ -46,19 +46,19 @@ impl Creation {
     }
 }
 
-/// The lines of one run of deletions.
+/// The lines of one run of consecutive deletions.
 #[derive(Default)]
 struct Deletions {
     selectors: Selectors,
-    /// Number and output of each.
+    /// The number and the output options of each line.
     lines: Vec<(u64, Output)>,
-    /// The number of a line that selects everything without having been asked to.
+    /// The number of a line that selects everything without `--all`.
     unasked: Option<u64>,
 }
 
 impl Selection for &Deletions {
     fn plan(&self) -> (Filter, Plan) {
-        // What all lines have in common; the rest is looked up flow by flow.
+        // The filter that all lines have in common; the rest is looked up for each flow.
         let filter = Filter { family: self.selectors.family(), ..Filter::default() };
         let plan = Plan::plain(&filter);
         (filter, plan)
@@ -73,29 +73,29 @@ impl Selection for &Deletions {
     }
 }
 
-/// Carries out lines, in order.
+/// Carries out lines in the order of the file.
 pub struct Runner {
     name: Name,
     file: String,
     options: Options,
     creates: Batch,
     creations: Vec<Creation>,
-    /// For flows that are there already; made for the first of them.
+    /// For flows that already exist; opened for the first of them.
     adder: Option<Adder>,
-    /// Text of the lines in the batch.
+    /// The text of the lines in the batch.
     text: Vec<u8>,
     deletions: Deletions,
-    /// Some line failed, and it went on.
+    /// True when a line has failed and the run went on.
     failed: bool,
-    /// Flows that were added without their EXPECTED, and those that keep a fixed timeout.
+    /// How many flows were added without their EXPECTED, and how many kept a fixed timeout.
     short: (u64, u64),
-    /// Flows that look translated and are not.
+    /// How many flows look translated but are not.
     untranslated: u64,
     counts: Counts,
     progress: Progress,
 }
 
-/// What a dry run found.
+/// How many flows a dry run would create, update and delete.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     created: u64,
@@ -105,7 +105,7 @@ struct Counts {
 }
 
 impl Runner {
-    /// `total` is the number of commands, for the progress.
+    /// `total` is the number of commands, which the progress display needs.
     pub fn new(name: Name, file: String, options: Options, total: u64) -> Result<Runner, Fail> {
         Ok(Runner {
             name,
@@ -124,7 +124,7 @@ impl Runner {
         })
     }
 
-    /// Takes one line; it may be carried out later, with those after it.
+    /// Takes one line, which may be carried out later, together with those after it.
     pub fn line(&mut self, mut call: Invocation, line: Line<'_>) -> Result<(), Fail> {
         self.progress.step();
         match call.args.action {
@@ -161,7 +161,7 @@ impl Runner {
         }
     }
 
-    /// Where a failure was, with the line itself.
+    /// The failure with its place, which includes the text of the line.
     fn at_line(&self, fail: Fail, line: Line<'_>) -> Fail {
         fail.at(&self.place(line.number, line.text))
     }
@@ -170,7 +170,7 @@ impl Runner {
         format!("{}:{number}: {}", self.file, String::from_utf8_lossy(text.trim_ascii()))
     }
 
-    /// A failed line ends the run, or is said and counted.
+    /// A failed line ends the run, or is reported and counted.
     fn one_failed(&mut self, done: Result<(), Fail>) -> Result<(), Fail> {
         match done {
             Err(f) if self.options.keep_going || self.options.dry_run => {
@@ -211,7 +211,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Sends the creations that have been collected and deals with those that were refused.
+    /// Sends the creations that have been collected, and handles those that were refused.
     fn send_creations(&mut self) -> Result<(), Fail> {
         if self.creations.is_empty() {
             return Ok(());
@@ -233,14 +233,14 @@ impl Runner {
                 .map_err(|f| f.at(&place))
                 .and_then(|refused| self.report_refused(&creations, &text, refused))
         };
-        // The buffers go on being used.
+        // Put the buffers back, to use them again.
         (self.creations, self.text) = (creations, text);
         self.creations.clear();
         self.text.clear();
         done
     }
 
-    /// Deals with lines of `-A` whose flows exist; returns the lines that were not carried out, and why.
+    /// Handles lines of `-A` whose flows exist; returns the lines that were not carried out, and why.
     fn settle_refused(
         &mut self,
         creations: &[Creation],
@@ -266,7 +266,8 @@ impl Runner {
             match added {
                 Added::Done(short) => {
                     self.short.0 += u64::from(short.expected);
-                    // One that was saved as fixed has other seconds left: nothing to speak of.
+                    // A flow that was saved as fixed merely has another time left, which is not worth a
+                    // warning.
                     self.short.1 += u64::from(short.timeout == Some(Fixed::Unasked));
                 }
                 Added::Refused(fail) => fails.push((*index, fail)),
@@ -297,7 +298,7 @@ impl Runner {
         Ok(())
     }
 
-    /// A dry run's creations: the lines that would do something, and those that would fail.
+    /// The creations of a dry run: shows the lines that would do something, and those that would fail.
     fn show_creations(&mut self, creations: &[Creation], text: &[u8]) -> Result<(), Fail> {
         let mut out = io::stdout().lock();
         let wanted: Vec<&Wanted> = creations.iter().map(|c| &c.wanted).collect();
@@ -354,7 +355,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Carries out what is left, unless the run has ended in a failure; the exit code follows.
+    /// Carries out what is left, unless the run has ended in a failure, and returns the outcome of the run.
     pub fn finish(mut self, ended: Result<(), Fail>) -> Result<(), Fail> {
         let ended = ended.and_then(|()| self.send_creations()).and_then(|()| self.run_deletions());
         self.progress.clear();
@@ -374,7 +375,7 @@ impl Runner {
         }
         if self.failed {
             let lines = self.counts.failed;
-            // A dry run has said it already.
+            // A dry run has said so already.
             return Err(match self.options.dry_run {
                 true => Fail::silent(),
                 false => Fail::runtime(format!("{lines} lines of {} could not be carried out.", self.file)),
@@ -384,7 +385,7 @@ impl Runner {
     }
 }
 
-/// Made for the first line that needs it.
+/// The adder, which is opened for the first line that needs it.
 fn adder(adder: &mut Option<Adder>) -> Result<&mut Adder, Error> {
     match adder {
         Some(adder) => Ok(adder),
@@ -392,7 +393,7 @@ fn adder(adder: &mut Option<Adder>) -> Result<&mut Adder, Error> {
     }
 }
 
-/// The line numbers after a refused one that took effect all the same, as ranges.
+/// The numbers of the lines after a refused one that took effect all the same, as ranges.
 fn carried_out_after(index: usize, creations: &[Creation], refused: &[usize]) -> String {
     let mut ranges: Vec<(u64, u64)> = Vec::new();
     let mut open = false;
@@ -411,7 +412,7 @@ fn carried_out_after(index: usize, creations: &[Creation], refused: &[usize]) ->
     shown.collect::<Vec<_>>().join(", ")
 }
 
-/// How far we are, on standard error when that is a terminal.
+/// Shows how far the run has come, on standard error if that is a terminal.
 struct Progress {
     total: u64,
     done: u64,
@@ -427,7 +428,7 @@ impl Progress {
 
     fn step(&mut self) {
         self.done += 1;
-        // The clock is asked now and then: it costs more than a line.
+        // The clock is read only every 256 lines, because that costs more than a line.
         if self.done % 256 != 0 || self.next.is_none_or(|next| Instant::now() < next) {
             return;
         }

@@ -47,30 +47,32 @@ pub fn run(name: Name, file: &[u8], options: Options) -> Result<(), Fail> {
     runner.finish(ended)
 }
 
-/// A file with fewer commands is not worth a thread.
+/// A file with fewer commands than this is not worth a thread.
 const OVERLAP_MIN: u64 = 1000;
-/// Commands handed over at a time.
+/// How many commands are handed over at a time.
 const PIECE: usize = 128;
-/// Pieces on the way.
+/// How many pieces are in circulation.
 const PIECES: usize = 3;
 
-/// Commands with their lines.
+/// Some commands, each with the number and the text of its line.
 #[derive(Default)]
 struct Piece {
     calls: Vec<(Invocation, u64, usize)>,
     text: Vec<u8>,
 }
 
-/// Reads lines here and carries them out on another thread: the kernel works while the next are read.
+/// Reads lines here and carries them out on another thread, so that the kernel works while the next lines
+/// are read.
 fn overlapped(source: &mut Source, lines: &mut LineParser, runner: &mut Runner) -> Result<(), Fail> {
-    // Pieces go there and come back, and each channel has room for all of them: only receiving waits.
+    // Pieces go over full and come back empty. Each channel has room for all of them, so sending never
+    // waits.
     let ((full, filled), (back, empty)) = (bounded(PIECES), bounded(PIECES));
-    // Both ends are still here.
+    // Sending cannot fail: both ends are still here.
     _ = (0..PIECES).all(|_| back.send(Piece::default()).is_ok());
     std::thread::scope(|scope| {
         let worker = scope.spawn(move || carry_out_pieces(runner, &filled, &back));
         let read = read_pieces(source, lines, full, &empty);
-        // A panic goes on here.
+        // A panic in the worker continues in this thread.
         let carried_out = worker.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
         carried_out.and(read)
     })
@@ -84,7 +86,7 @@ fn read_pieces(
     full: Sender<Piece>,
     empty: &Receiver<Piece>,
 ) -> Result<(), Fail> {
-    // What the other side ended with is known there.
+    // The other side reports its own failure.
     let next_empty = || empty.recv().map_err(|_| Fail::silent());
     let mut piece = next_empty()?;
     let read = source.each_line(|line| {
@@ -100,7 +102,7 @@ fn read_pieces(
         }
         Ok(())
     });
-    // Nobody is there any more when a command has failed.
+    // This fails when a command has failed and the other side has ended.
     _ = full.send(piece);
     read
 }
@@ -113,14 +115,15 @@ fn carry_out_pieces(runner: &mut Runner, filled: &Receiver<Piece>, back: &Sender
             start = end;
         }
         piece.text.clear();
-        // The file may have been read to its end.
+        // This fails once the file has been read to its end.
         _ = back.send(piece);
     }
     Ok(())
 }
 
-/// The same as [`check`] for a large file, on two processors at once; `None` when there is anything to say, which
-/// is then found again in the order of the file, or when it is not worth a thread.
+/// The same as [`check`] for a large file, on two processors at once. `None` when there is anything to
+/// report, which [`check`] then finds again in the order of the file, or when the file is not worth a
+/// thread.
 fn check_in_halves(source: &Source, name: Name) -> Option<u64> {
     if zct_engine::processors() == 1 {
         return None;
@@ -147,8 +150,8 @@ fn check_in_halves(source: &Source, name: Name) -> Option<u64> {
     })
 }
 
-/// Reads the whole file and finds the first usage error; returns the number of commands. Commands that have
-/// no place in a file come second: they are looked for when everything else is right.
+/// Reads the whole file and finds the first usage error; returns the number of commands. Commands that may
+/// not be in a file are reported only if everything else is right.
 fn check(source: &mut Source, lines: &mut LineParser) -> Result<u64, Fail> {
     let name = source.name.clone();
     let (mut total, mut forbidden) = (0, None);
@@ -169,7 +172,7 @@ fn check(source: &mut Source, lines: &mut LineParser) -> Result<u64, Fail> {
     forbidden.map_or(Ok(total), Err)
 }
 
-/// Refuses commands that have no place in a file.
+/// Refuses commands that may not be in a file.
 fn allowed(action: Option<(Cmd, Table)>) -> Result<(), Fail> {
     let command = match action {
         Some((Cmd::Create | Cmd::Add | Cmd::Update | Cmd::Delete | Cmd::Flush, Table::Conntrack)) => {
@@ -177,7 +180,7 @@ fn allowed(action: Option<(Cmd, Table)>) -> Result<(), Fail> {
         }
         None => "unknown".to_owned(),
         Some((cmd, table)) => {
-            // The original calls a creation of an expectation by another letter.
+            // The original's messages use another letter for creating an expectation.
             let letter = match (cmd, table) {
                 (Cmd::Create, Table::Expect) => 'C',
                 _ => letter(cmd),
@@ -203,18 +206,18 @@ fn without_program<'a, 'w>(words: &'a [&'w [u8]]) -> &'a [&'w [u8]] {
     }
 }
 
-/// Turns lines into commands. Label files are read once.
+/// Turns lines into commands. Each label file is read only once.
 struct LineParser {
     name: Name,
     splitter: Splitter,
     labels: Vec<(Option<OsString>, Option<Arc<LabelMap>>)>,
-    /// A line had something to warn of.
+    /// True when any line has had a warning.
     warned: bool,
-    /// How many warnings there have been to show.
+    /// How many warnings there have been, shown or not.
     warnings: u64,
 }
 
-/// Warnings of a file that are shown; the rest is counted.
+/// How many warnings about a file are shown; further ones are only counted.
 const WARNINGS_MAX: u64 = 20;
 
 impl LineParser {
@@ -222,7 +225,7 @@ impl LineParser {
         LineParser { name, splitter: Splitter::default(), labels: Vec::new(), warned: false, warnings: 0 }
     }
 
-    /// Reads and checks one line. Its warnings are shown when its place is given.
+    /// Reads and checks one line. Its warnings are shown if its place is given.
     fn parse(&mut self, line: &[u8], place: Option<&str>) -> Result<Invocation, Fail> {
         let mut args = Args { in_file: true, ..Args::default() };
         let words: SmallVec<[&[u8]; 32]> = self.splitter.split(line)?.collect();
@@ -248,7 +251,7 @@ impl LineParser {
         }
     }
 
-    /// Says how many warnings there were behind those that were shown.
+    /// Says how many more warnings there were than were shown.
     fn say_how_many_more(&self) {
         if let Some(more @ 1..) = self.warnings.checked_sub(WARNINGS_MAX) {
             warn(format!("WARNING: {more} more warnings about lines of this file").as_bytes());

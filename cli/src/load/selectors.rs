@@ -1,8 +1,8 @@
 //! Many selections at once: one pass over the table for a run of `-D` lines.
 //!
-//! Selections are grouped by which members they name (their shape), and looked up by a hash of those
-//! members: a flow costs one lookup a shape, however many lines there are. What is found is checked with
-//! the whole filter.
+//! Selections are grouped by the members they name (their shape), and looked up by a hash of those members:
+//! a flow costs one lookup per shape, however many lines there are. Whatever is found is checked with the
+//! whole filter.
 
 use crate::filter::Filter;
 use std::collections::HashMap;
@@ -10,8 +10,8 @@ use zct_wire::WireError;
 use zct_wire::flow::FlowView;
 use zct_wire::tuple::{Addr, Tuple};
 
-/// The members that are looked up, with addresses cut to their masks and mapped to 16 bytes; absent ones
-/// are zero, which is harmless since selections with other members have another shape.
+/// The members that are looked up, with addresses cut to their masks and stored in 16 bytes. Absent ones are
+/// zero, which is harmless because selections with other members have another shape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Key {
     family: u8,
@@ -21,7 +21,7 @@ struct Key {
     ports: [u16; 4],
 }
 
-/// Which members a key has: addresses with their masks.
+/// Which members a key has; for addresses, with which mask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Shape {
     family: bool,
@@ -46,7 +46,7 @@ impl Shape {
     fn key_of_filter(&self, f: &Filter) -> Key {
         let orig = [&f.orig.src, &f.orig.dst].map(|n| only(n).map(|n| n.addr));
         let reply = [&f.reply.src, &f.reply.dst].map(|n| only(n).map(|n| n.addr));
-        // A shape names exactly the members that are there, so no key of a filter lacks one.
+        // A shape names exactly the members that its filter has, so the key lacks none.
         self.key(f.family, f.proto, orig, reply, ports(f)).unwrap_or_default()
     }
 
@@ -90,18 +90,18 @@ impl Shape {
     }
 }
 
-/// The one element of a list; lists of several are left to the filter.
+/// The only element of a list. Lists of several elements are left to the filter.
 fn only<T: Copy>(list: &[T]) -> Option<T> {
     if let [one] = list { Some(*one) } else { None }
 }
 
-/// The ports that are given exactly.
+/// The ports that are given as a single number.
 fn ports(f: &Filter) -> [Option<u16>; 4] {
     [&f.orig.src_port, &f.orig.dst_port, &f.reply.src_port, &f.reply.dst_port]
         .map(|p| only(p).filter(|r| r.first == r.last).map(|r| r.first))
 }
 
-/// The bits of an address that count, in front; `None` when the families differ.
+/// The bits of an address that count, at the front; `None` when the families differ.
 fn masked(addr: &Addr, mask: &Addr) -> Option<[u8; 16]> {
     if addr.family() != mask.family() {
         return None;
@@ -113,7 +113,7 @@ fn masked(addr: &Addr, mask: &Addr) -> Option<[u8; 16]> {
     Some(out)
 }
 
-/// A set of selections.
+/// A set of selections, and the index by which a flow finds them.
 #[derive(Debug, Default)]
 pub struct Selectors {
     filters: Vec<Filter>,
@@ -121,7 +121,7 @@ pub struct Selectors {
 }
 
 impl Selectors {
-    /// Adds one; it is known by the number of those before it.
+    /// Adds a selection, whose index is the number of those before it.
     pub fn push(&mut self, filter: Filter) {
         let index = self.filters.len() as u32;
         let shape = Shape::of(&filter);
@@ -134,29 +134,29 @@ impl Selectors {
         self.filters.push(filter);
     }
 
-    /// How many there are.
+    /// The number of selections.
     pub fn len(&self) -> usize {
         self.filters.len()
     }
 
-    /// True when there are none.
+    /// True when there are no selections.
     pub fn is_empty(&self) -> bool {
         self.filters.is_empty()
     }
 
-    /// Forgets all of them.
+    /// Forgets all selections.
     pub fn clear(&mut self) {
         self.filters.clear();
         self.shapes.clear();
     }
 
-    /// The family that all of them ask for, if they all ask for the same.
+    /// The family that the selections ask for, if they all ask for the same.
     pub fn family(&self) -> Option<u8> {
         let first = self.filters.first()?.family;
         first.filter(|_| self.filters.iter().all(|f| f.family == first))
     }
 
-    /// The first one that matches the flow. Allocates nothing.
+    /// The first selection that matches the flow. Allocates nothing.
     pub fn find(&self, f: &FlowView<'_>) -> Result<Option<usize>, WireError> {
         let (orig, reply) = (f.orig()?.unwrap_or_default(), f.reply()?.unwrap_or_default());
         let mut best: Option<u32> = None;

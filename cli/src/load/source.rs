@@ -10,27 +10,27 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use zct_engine::read_file::Unread;
 
-/// Longest line, without its newline; the original cuts longer ones into several, each a command.
+/// The longest line, without its newline. The original cuts a longer one into several, each a command.
 const LINE_MAX: usize = 10_238;
-/// A smaller file is not worth a second thread.
+/// A file smaller than this is not worth a second thread.
 const HALVES_MIN: u64 = 256 << 10;
-/// Bytes read at a time.
+/// How many bytes are read at a time.
 const ROOM: usize = 64 << 10;
 
-/// The lines of a file, any number of times. A pipe is copied into a temporary file without a name while it
-/// is read for the first time.
+/// The lines of a file, which can be read any number of times. A pipe is copied into a temporary file
+/// without a name while it is read for the first time.
 #[derive(Debug)]
 pub struct Source {
-    /// What messages call it.
+    /// The name that messages use for it.
     pub name: String,
     input: Input,
 }
 
 #[derive(Debug)]
 enum Input {
-    /// Can be read again, from this position.
+    /// A file that can be read again, from this position.
     Seekable(File, u64),
-    /// Everything that was read so far is in the second file.
+    /// A pipe, and the file that has everything read from it so far.
     Piped { pipe: File, copy: File },
 }
 
@@ -39,7 +39,7 @@ enum Input {
 pub struct Line<'a> {
     /// The line with its newline, if it has one.
     pub text: &'a [u8],
-    /// Its number.
+    /// Its number in the file, from 1.
     pub number: u64,
 }
 
@@ -47,10 +47,10 @@ impl Source {
     /// Opens `file`; `-` is standard input.
     ///
     /// # Errors
-    /// The words of the original, exit 2.
+    /// A usage error in the original's words, if the file cannot be opened.
     pub fn open(file: &[u8]) -> Result<Source, Fail> {
         let name = String::from_utf8_lossy(file).into_owned();
-        // The words of the original, and the reason.
+        // The original's words, and the reason.
         let failed = |e: io::Error| {
             Fail::word("Failed to open file ", file, &format!(" for reading: {}", Unread::System(e)))
         };
@@ -70,7 +70,8 @@ impl Source {
         Ok(Source { name, input })
     }
 
-    /// Two parts of about the same size that each begin with a line; `None` for what is small or no file.
+    /// Two parts of about the same size, each of which begins with a line; `None` for a small file or a
+    /// pipe.
     pub fn halves(&self) -> Option<[Part<'_>; 2]> {
         let Input::Seekable(file, start) = &self.input else { return None };
         let meta = file.metadata().ok()?;
@@ -99,7 +100,7 @@ impl Source {
             Input::Piped { pipe, copy } => {
                 let both = Tee { from: pipe, to: &*copy };
                 lines(both, &name, &mut take)?;
-                // From now on it is a file like any other.
+                // From now on the copy is read, like any other file.
                 let copy = copy.try_clone().map_err(failed)?;
                 self.input = Input::Seekable(copy, 0);
                 Ok(())
@@ -141,13 +142,13 @@ fn lines(
     mut take: impl FnMut(Line<'_>) -> Result<(), Fail>,
 ) -> Result<(), Fail> {
     let mut buf = vec![0; ROOM];
-    // What has been read and not been taken.
+    // The range of the buffer that has been read but not yet taken.
     let (mut start, mut end) = (0, 0);
     let (mut number, mut ended) = (1, false);
     while !ended || start < end {
         let length = match memchr(b'\n', &buf[start..end]) {
             Some(newline) => newline,
-            // The last line may do without a newline; one that is too long is not read to its end.
+            // The last line may lack a newline; a line that is too long is not read to its end.
             None if ended || end - start > LINE_MAX => end - start,
             None => {
                 buf.copy_within(start..end, 0);
@@ -170,7 +171,7 @@ fn lines(
     Ok(())
 }
 
-/// Reads, and copies what was read.
+/// Reads from one file, and copies everything it reads to another.
 struct Tee<'a> {
     from: &'a mut File,
     to: &'a File,
@@ -184,7 +185,7 @@ impl Read for Tee<'_> {
     }
 }
 
-/// A file in the directory for temporary files that has lost its name already.
+/// A file in the directory for temporary files whose name has been removed already.
 fn unnamed_file() -> Result<File, Fail> {
     let dir = std::env::temp_dir();
     let failed = |e: io::Error| {
@@ -225,7 +226,7 @@ mod tests {
 
     #[test]
     fn lines_are_the_same_in_whatever_pieces_they_come() {
-        /// So many bytes a read, and a signal before each.
+        /// Returns this many bytes per read, and is interrupted by a signal before each.
         struct Pieces<'a>(&'a [u8], usize, bool);
         impl Read for Pieces<'_> {
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {

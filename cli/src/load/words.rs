@@ -3,12 +3,12 @@
 use crate::fail::Fail;
 use memchr::memchr2;
 
-/// Words a line may have.
+/// The most words a line may have.
 const WORDS_MAX: usize = 253;
-/// Bytes a word may have.
+/// The most bytes a word may have.
 const WORD_MAX: usize = 1023;
 
-/// Splits lines. What has no quotes is borrowed from the line; quoted words are put together here.
+/// Splits lines. Words without quotes are borrowed from the line; quoted ones are put together here.
 ///
 /// # Allocation
 /// The buffers grow to the longest line and are used again.
@@ -27,17 +27,17 @@ struct Span {
 }
 
 impl Splitter {
-    /// True for lines that say nothing: empty ones, and comments.
+    /// True for lines without a command: empty lines, and comments.
     pub fn is_blank(line: &[u8]) -> bool {
         let first = line.iter().find(|b| !matches!(b, b' ' | b'\t'));
         matches!(first, None | Some(b'\n' | b'#'))
     }
 
-    /// Finds the words. They end at blanks, tabs and newlines; double quotes group, and inside them a
-    /// backslash takes the next byte as it is. A closing quote ends the word.
+    /// Finds the words. They end at blanks, tabs and newlines; double quotes group, and inside them the byte
+    /// after a backslash is taken literally. A closing quote ends the word.
     ///
     /// # Errors
-    /// The words of the original for too many words, or too long ones.
+    /// A failure in the original's words for too many words, or one that is too long.
     pub fn split<'a>(&'a mut self, line: &'a [u8]) -> Result<impl Iterator<Item = &'a [u8]>, Fail> {
         self.unquoted.clear();
         self.spans.clear();
@@ -78,7 +78,7 @@ impl Splitter {
         let begin = self.unquoted.len();
         self.unquoted.extend_from_slice(&line[start..quote]);
         let mut at = quote + 1;
-        // An open end reaches to the end of the line.
+        // A quote that is not closed reaches to the end of the line.
         while let Some(plain) = line.get(at..).filter(|rest| !rest.is_empty()) {
             let length = memchr2(b'"', b'\\', plain).unwrap_or(plain.len());
             self.unquoted.extend_from_slice(&plain[..length]);

@@ -1,4 +1,4 @@
-//! What a command line of nfct comes to.
+//! A command line of nfct after parsing.
 
 use super::table::Row;
 use crate::fail::Name;
@@ -6,9 +6,9 @@ use crate::fail::Name;
 /// A command with its words counted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call<'a> {
-    /// What the program was called as.
+    /// The name by which the program was called.
     pub(super) name: Name,
-    /// The command; it says how many words there are at least.
+    /// The row of the command, which says how many words there are at least.
     pub(super) row: &'static Row,
     /// The words after command and subsystem.
     pub(super) words: &'a [&'a [u8]],

@@ -1,7 +1,7 @@
 //! Completions of nfct for bash, zsh and fish, from its tables.
 //!
-//! One list of words for each place: command, subsystem, and then by the name that the syntax gives the
-//! parameter. States follow from the protocol, names of policies from the kernel.
+//! There is one list of words for each place: command, subsystem, and then whatever the syntax names there.
+//! States depend on the protocol, and names of policies come from the kernel.
 
 use super::known::HELPERS;
 use super::table::{COMMANDS, ROWS, Row, Subsystem};
@@ -10,10 +10,10 @@ use std::fmt::Write as _;
 use zct_wire::cttimeout::states;
 
 const HEAD: &str = "# Made from the tables of nfct: ZCT_GOLDEN=write cargo test -p zct\n";
-/// Names of the policies there are; nothing without the right to ask.
+/// The shell command that prints the names of existing policies, or nothing without the right to ask.
 const POLICIES: &str = "nfct list timeout 2>/dev/null | sed -n 's/^\\.\\([^ ]*\\) = {$/\\1/p'";
 
-/// The words for subsystems that a command has.
+/// The subsystems that a command has.
 fn subsystems(command: &str) -> String {
     let rows = ROWS.iter().filter(|r| r.command() == command);
     rows.map(Row::subsystem).collect::<Vec<_>>().join(" ")
@@ -23,7 +23,7 @@ fn commands() -> String {
     COMMANDS.iter().map(|(_, name)| *name).chain(["help", "version"]).collect::<Vec<_>>().join(" ")
 }
 
-/// Protocols that have timeouts.
+/// The names of the protocols that have timeouts.
 fn protocols() -> String {
     PROTOCOLS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" ")
 }
@@ -34,7 +34,7 @@ fn helpers() -> String {
     names.join(" ")
 }
 
-/// A parameter's words: fixed ones, or a command that prints them.
+/// What to offer for a parameter: fixed words, or a command that prints them.
 enum Offer {
     Words(String),
     Policies,
@@ -42,7 +42,7 @@ enum Offer {
     Nothing,
 }
 
-/// What may stand in this place of a row's parameters.
+/// What can be offered in this place of a row's parameters.
 fn offer(row: &Row, at: usize) -> Offer {
     let helper = row.subsystem == Subsystem::Helper;
     let names: Vec<&str> = row.params.split_whitespace().map(|w| w.trim_matches(['[', ']'])).collect();
@@ -57,7 +57,7 @@ fn offer(row: &Row, at: usize) -> Offer {
     }
 }
 
-/// Rows and places that offer something.
+/// The rows and places for which there is something to offer.
 fn places() -> impl Iterator<Item = (&'static Row, usize, Offer)> {
     ROWS.iter().flat_map(|row| (0..4).map(move |at| (row, at, offer(row, at))))
 }
@@ -72,7 +72,7 @@ fn cases(indent: &str, offered: impl Fn(&str) -> String) -> String {
     out
 }
 
-/// For bash.
+/// The completion script for bash.
 pub fn bash() -> String {
     let mut out = format!(
         "{HEAD}_nfct() {{\n    local cur=${{COMP_WORDS[COMP_CWORD]}} at=$COMP_CWORD words=\n    local command=${{COMP_WORDS[1]}} subsystem=${{COMP_WORDS[2]}}\n    COMPREPLY=()\n"
@@ -108,7 +108,7 @@ pub fn bash() -> String {
     out
 }
 
-/// For zsh.
+/// The completion script for zsh.
 pub fn zsh() -> String {
     let mut out = format!("#compdef nfct\n{HEAD}\nlocal at=$((CURRENT - 4))\ncase $CURRENT in\n");
     _ = writeln!(out, "    2) compadd -- {} ;;", commands());
@@ -142,7 +142,7 @@ pub fn zsh() -> String {
     out
 }
 
-/// For fish.
+/// The completion script for fish.
 pub fn fish() -> String {
     let mut out = format!("{HEAD}complete -c nfct -f\n");
     let words = |n: usize| format!("test (count (commandline -opc)) -eq {n}");

@@ -8,7 +8,7 @@ use crate::flags::help::row;
 use std::fmt::Write as _;
 use zct_wire::cttimeout::states;
 
-/// The whole help text.
+/// The whole text of `--help`.
 pub(super) fn text(name: Name) -> String {
     let nfct = name.nfct();
     let mut out = format!(

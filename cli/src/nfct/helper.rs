@@ -11,12 +11,12 @@ use zct_engine::{Lost, Sink};
 use zct_wire::cthelper::{self, HelperView, NewHelper};
 use zct_wire::header::CtMsg;
 
-/// `list helper`.
+/// `list helper`: shows every stub.
 pub(super) fn list(call: &Call<'_>) -> Result<(), Fail> {
     call.show_list()
 }
 
-/// Name, family and protocol, which a helper of ours has to be for.
+/// The known helper for the name and protocol that the words give, and the family.
 fn known(call: &Call<'_>) -> Result<(&'static Helper, u16), Fail> {
     let [name, l3, l4, ..] = call.words else { unreachable!("the table asks for three words") };
     let (l3, l4) = (family(l3)?, helper_protocol(l4)?);
@@ -31,7 +31,7 @@ pub(super) fn add(call: &Call<'_>) -> Result<(), Fail> {
         name: helper.name.as_bytes(),
         l3,
         l4: helper.l4,
-        // The daemon chooses the queue when it attaches, and enables the stub then.
+        // The daemon chooses the queue when it attaches, and enables the stub at that point.
         queue: None,
         status: None,
         priv_data_len: Some(helper.priv_data_len),
@@ -48,7 +48,7 @@ pub(super) fn disable(call: &Call<'_>) -> Result<(), Fail> {
     let (helper, l3) = known(call)?;
     call.ask(
         &|buf, seq| cthelper::disable(buf, seq, helper.name.as_bytes(), l3, helper.l4),
-        // A stub that is not there would be created, and that takes more than a status.
+        // The kernel would create a stub that does not exist, which fails with EINVAL without policies.
         &|errno| if errno == libc::EINVAL { missing(call, libc::ENOENT) } else { missing(call, errno) },
     )
 }
@@ -60,8 +60,8 @@ pub(super) fn get(call: &Call<'_>) -> Result<(), Fail> {
     for which in selected(call)? {
         shown += call.show(&|buf, seq| cthelper::get(buf, seq, call.words[0], which), &hint)?;
     }
-    // Asked for with family and protocol, what is not there gets no answer but an acknowledgement; the
-    // original takes that for success and shows nothing.
+    // If family and protocol are given, the kernel only acknowledges a request for a stub that does not
+    // exist. The original takes that for success and shows nothing.
     if shown == 0 { Err(call.not_there(&hint)) } else { Ok(()) }
 }
 
@@ -75,21 +75,21 @@ pub(super) fn delete(call: &Call<'_>) -> Result<(), Fail> {
     if selected.is_empty() {
         return Err(call.not_there(&hint));
     }
-    // One that is in use is no reason to keep the others.
+    // If one of them is in use, the others are deleted all the same.
     let deleted = selected
         .into_iter()
         .map(|which| call.ask(&|buf, seq| cthelper::delete(buf, seq, call.words[0], which), &hint));
     deleted.fold(Ok(()), Result::and)
 }
 
-/// `flush helper`.
+/// `flush helper`: deletes every stub.
 pub(super) fn flush(call: &Call<'_>) -> Result<(), Fail> {
     call.ask(&cthelper::flush, &|_| None)
 }
 
-/// The stubs that the words select, as the kernel is asked for them: by name alone, or by name, family and
-/// protocol. With a family but no protocol the kernel would look for protocol 0 and find none, so those
-/// there are are looked up.
+/// The stubs that the words select, in the form of a request: by name alone, or by name, family and
+/// protocol. Given a family but no protocol, the kernel would look for protocol 0 and find none, so the
+/// protocols of existing stubs are looked up.
 fn selected(call: &Call<'_>) -> Result<Vec<Option<(u16, u8)>>, Fail> {
     let name = helper_name(call.words[0])?;
     match call.words {
@@ -103,7 +103,7 @@ fn selected(call: &Call<'_>) -> Result<Vec<Option<(u16, u8)>>, Fail> {
     }
 }
 
-/// The protocols that there are stubs of this name and family for.
+/// Collects the protocols of existing stubs with this name and family.
 struct Protocols<'a> {
     name: &'a [u8],
     l3: u16,
@@ -130,7 +130,7 @@ impl Protocols<'_> {
     fn look_up(call: &Call<'_>, name: &[u8], l3: u16) -> Result<Vec<u8>, Fail> {
         let mut sink = Protocols { name, l3, found: Vec::new(), outcome: Outcome::default() };
         dump(&cthelper::list, &mut sink).map_err(|e| call.refused(&e, &|_| None))?;
-        // Half a list is not taken for all there are.
+        // An incomplete list must not be taken for all of them.
         sink.outcome.check()?;
         Ok(sink.found)
     }

@@ -1,4 +1,4 @@
-//! Requests of nfct: sent, shown, and what is said when the kernel refuses.
+//! Requests of nfct: how they are sent, their answers shown, and refusals reported.
 
 use super::call::Call;
 use super::table::Subsystem;
@@ -30,7 +30,7 @@ impl Subsystem {
         nfct::policy(out, &PolicyView::parse(msg)?)
     }
 
-    /// What to do when the kernel does not have it.
+    /// What to do when the kernel lacks this subsystem.
     fn way_out(self) -> &'static str {
         if self == Subsystem::Helper {
             "This kernel has no userspace helpers: modprobe nfnetlink_cthelper (CONFIG_NF_CT_NETLINK_HELPER)"
@@ -39,7 +39,8 @@ impl Subsystem {
         }
     }
 
-    /// What the kernel asks for. Helpers have no namespaces, so a container's root has no say in them.
+    /// The rights that the kernel requires. Helpers have no namespaces, so root in a container cannot change
+    /// them.
     fn rights(self) -> &'static str {
         if self == Subsystem::Helper {
             "It takes root, or the capability CAP_NET_ADMIN, and not in a user namespace"
@@ -48,8 +49,8 @@ impl Subsystem {
         }
     }
 
-    /// True when the kernel does not know it. EINVAL has many meanings, but a plain list has nothing else
-    /// that could be wrong with it.
+    /// True when the kernel does not know this subsystem. EINVAL can mean many things, but there is nothing
+    /// else that could be wrong with a plain list.
     fn is_missing(self) -> bool {
         let listed = dump(&|buf, seq| self.list(buf, seq), &mut Silent);
         listed.is_err_and(|e| e.errno() == Some(libc::EINVAL))
@@ -58,8 +59,8 @@ impl Subsystem {
 
 /// Makes a request in the given buffer with the given sequence number.
 ///
-/// A pointer, as is the sink: nfct is in no hurry, and each type of its own would be one more copy of the
-/// engine's loops in a program that has to be small.
+/// This and the sink are trait objects: nfct is in no hurry, and every further type would add a copy of the
+/// engine's loops to a program that has to be small.
 pub(super) type Build<'a> = &'a dyn for<'b> Fn(&'b mut [u8], u32) -> Result<&'b [u8], Full>;
 
 struct AnySink<'a>(&'a mut dyn Sink);
@@ -83,7 +84,7 @@ pub(super) fn dump(build: Build<'_>, sink: &mut dyn Sink) -> Result<(), Error> {
     Requests::open()?.dump(|buf, seq| build(buf, seq), &mut AnySink(sink)).map(drop)
 }
 
-/// Prints what comes.
+/// Prints the messages of an answer.
 struct Show {
     subsystem: Subsystem,
     to: Printer,
@@ -92,12 +93,12 @@ struct Show {
 
 impl Show {
     fn stdout(subsystem: Subsystem) -> Result<Show, Fail> {
-        // Not std's Stdout: its line buffering looks for newlines in all we write.
+        // Not std's Stdout, whose line buffering searches everything we write for newlines.
         let to = io::stdout().as_fd().try_clone_to_owned().map_err(|e| output_failed(&e))?;
         Ok(Show { subsystem, to: Printer::new(File::from(to)), outcome: Outcome::default() })
     }
 
-    /// Writes out what was collected and returns how many there were, unless some are missing.
+    /// Writes out what was collected and returns the number of entries, or fails if some are missing.
     fn finish(mut self) -> Result<u64, Fail> {
         if let Err(e) = self.to.flush() {
             self.outcome.note(Err(PrintError::Io(e)));
@@ -117,11 +118,11 @@ impl Sink for Show {
     }
 }
 
-/// The line after a refusal, for the errno it is about.
+/// The line that explains a refusal with this errno, if there is one.
 pub(super) type Hint<'a> = &'a dyn Fn(i32) -> Option<Vec<u8>>;
 
 impl Call<'_> {
-    /// Shows all there are.
+    /// Shows all entries of the subsystem.
     pub(super) fn show_list(&self) -> Result<(), Fail> {
         let subsystem = self.row.subsystem;
         let mut show = Show::stdout(subsystem)?;
@@ -131,7 +132,7 @@ impl Call<'_> {
         shown.map(drop)
     }
 
-    /// Shows what answers one request, and returns how many there were.
+    /// Shows the answer to one request, and returns how many entries it had.
     pub(super) fn show(&self, build: Build<'_>, hint: Hint<'_>) -> Result<u64, Fail> {
         let mut show = Show::stdout(self.row.subsystem)?;
         let asked = ask(build, &mut show);
@@ -140,12 +141,12 @@ impl Call<'_> {
         shown
     }
 
-    /// Sends one request that is answered by nothing but an acknowledgement.
+    /// Sends one request that is answered by an acknowledgement only.
     pub(super) fn ask(&self, build: Build<'_>, hint: Hint<'_>) -> Result<(), Fail> {
         ask(build, &mut Silent).map_err(|e| self.refused(&e, hint))
     }
 
-    /// The words of the original, and on a line of its own what they mean here and the way out.
+    /// The original's words and, on a line of its own, what they mean here and the way out.
     pub(super) fn refused(&self, error: &Error, hint: Hint<'_>) -> Fail {
         let Some(errno) = error.errno() else { return Fail::runtime(format!("netlink error: {error}")) };
         let subsystem = self.row.subsystem;
@@ -170,7 +171,7 @@ impl Call<'_> {
         Fail::runtime(text)
     }
 
-    /// The answer to a request for something that is not there, where the kernel gives none.
+    /// The failure for an entry that does not exist, where the kernel does not refuse the request itself.
     pub(super) fn not_there(&self, hint: Hint<'_>) -> Fail {
         self.refused(&Error::Refused { errno: libc::ENOENT, hint: None }, hint)
     }

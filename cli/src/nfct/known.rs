@@ -1,5 +1,5 @@
-//! The helpers whose stubs can be made: what the kernel has to know of each (nfct.md §3; the
-//! private data as the original's requests carry it).
+//! The helpers whose stubs can be created, and what the kernel has to know about each (nfct.md §3; the
+//! length of the private data is the one in the original's requests).
 
 use zct_wire::consts::ipproto;
 use zct_wire::cthelper::ExpectPolicy;
@@ -9,11 +9,11 @@ use zct_wire::cthelper::ExpectPolicy;
 pub struct Helper {
     /// Its name, which is also that of its one expectation policy.
     pub name: &'static str,
-    /// TCP or UDP.
+    /// The protocol's number: TCP or UDP.
     pub l4: u8,
-    /// Bytes the kernel keeps for it with every flow.
+    /// Bytes the kernel keeps for it in every flow.
     pub priv_data_len: u32,
-    /// Expectations of a flow at a time.
+    /// How many expectations a flow may have at a time.
     pub expect_max: u32,
     /// Seconds an expectation waits.
     pub expect_timeout_s: u32,
@@ -27,7 +27,7 @@ impl Helper {
         HELPERS.iter().find(|h| h.name.as_bytes() == name && h.l4 == l4)
     }
 
-    /// The word for its protocol.
+    /// The name of its protocol on the command line.
     pub fn protocol(&self) -> &'static str {
         if self.l4 == ipproto::TCP { "tcp" } else { "udp" }
     }
@@ -52,7 +52,7 @@ const fn helper(
     Helper { name, l4, priv_data_len, expect_max, expect_timeout_s, brief }
 }
 
-/// All of them, by name.
+/// All known helpers, sorted by name.
 pub static HELPERS: &[Helper] = &[
     helper("amanda", ipproto::UDP, 0, (3, 180), "Amanda backup"),
     helper("dhcpv6", ipproto::UDP, 0, (1, 300), "DHCPv6 answers to multicast"),

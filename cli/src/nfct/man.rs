@@ -8,7 +8,7 @@ use crate::flags::man::{escape, sentence};
 use std::fmt::Write as _;
 use zct_wire::cttimeout::states;
 
-/// Longer lines of source are broken, as mandoc(1) asks for. What is shown is filled anew anyway.
+/// Longer lines of source are broken, as mandoc(1) advises. The text is filled again when it is shown.
 const WIDTH: usize = 80;
 
 /// What the words after a command mean; the lists of protocols and helpers follow.
@@ -35,7 +35,7 @@ A state of the protocol in any case and its timeout, as often as wanted; of one 
 Seconds are read up to the first character that is no digit, and what is no number is 0, as in the original.
 "#;
 
-/// What the tables cannot say.
+/// The sections that do not come from the tables.
 const TOPICS: &str = r#".SH EXIT STATUS
 .TP
 0
@@ -123,7 +123,7 @@ zct nfct list timeout
 .BR protocols (5)
 "#;
 
-/// The whole page.
+/// The whole manual page as roff source.
 pub fn page() -> String {
     let mut out = format!(
         ".TH NFCT 8 \"\" \"zct {VERSION}\" \"System Administration\"\n\
@@ -158,7 +158,7 @@ pub fn page() -> String {
     out += ".SH PROTOCOLS AND THEIR STATES\n";
     for (protocol, number) in PROTOCOLS {
         let states: Vec<&str> = states(*number).unwrap_or_default().iter().map(|(name, _)| *name).collect();
-        // Not to be broken at a syllable.
+        // Names are not to be hyphenated.
         _ = writeln!(out, ".TP\n.B {protocol}\n\\%{}", states.join(", \\%"));
     }
     out += ".PP\nNot every kernel has all of them: recent ones have none for dccp.\n";
@@ -171,7 +171,7 @@ pub fn page() -> String {
     out.lines().filter(|l| !l.is_empty()).fold(head.to_owned(), |page, l| page + &filled(l))
 }
 
-/// A command with its parameters: what is typed in bold, what stands for something else in italics.
+/// A command with its parameters: bold for what is typed as it is, italics for what stands for a value.
 fn line(r: &Row) -> String {
     let mut out = format!("\\fBnfct {} {}\\fR", escape(r.command()), r.subsystem());
     for word in r.params.split_ascii_whitespace() {
@@ -181,8 +181,7 @@ fn line(r: &Row) -> String {
     out
 }
 
-/// Breaks a line of text between words; a request, what a list item is called, and an example stay as they
-/// are.
+/// Breaks a line of text between words. Requests, tags of list items and examples stay as they are.
 fn filled(text: &str) -> String {
     if [".", "\\f", " "].iter().any(|start| text.starts_with(start)) {
         return format!("{text}\n");
@@ -190,7 +189,7 @@ fn filled(text: &str) -> String {
     let mut out = String::new();
     let mut len = 0;
     for word in text.split(' ') {
-        // A word that starts a line must not look like a request.
+        // A line must not begin with a word that looks like a request.
         let fits =
             len == 0 || len + 1 + word.len() <= WIDTH || text.starts_with('.') || word.starts_with('.');
         if len > 0 {

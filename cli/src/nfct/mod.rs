@@ -19,7 +19,7 @@ use parse::Asked;
 use std::io::Write as _;
 use table::Task;
 
-/// Runs the words after the program's name, which is `argv0`.
+/// Carries out the words after the program's name, which is `argv0`.
 pub fn run(name: Name, argv0: &[u8], words: &[&[u8]]) -> Result<(), Fail> {
     match parse::parse(name, argv0, words)? {
         Asked::Help => print(&help::text(name)),

@@ -1,7 +1,7 @@
 //! From words to one row of the table (nfct.md §4.1).
 //!
-//! Read by hand and not by a library: there are no options, command and subsystem come in either order and cut
-//! short, and the original's messages tell which of the two was looked for.
+//! Written by hand, without a library: there are no options, command and subsystem come in either order and
+//! may be abbreviated, and the original's messages depend on which of the two was expected.
 
 use super::call::Call;
 use super::table::{Missing, Row, Subsystem, command, subsystem};
@@ -12,14 +12,14 @@ use crate::fail::{Fail, Name, warn};
 pub(super) enum Asked<'a> {
     /// The help text.
     Help,
-    /// Which program and release this is.
+    /// The name and release of this program.
     Version,
-    /// A command, its number of words checked.
+    /// A command whose number of words has been checked.
     Run(Call<'a>),
 }
 
-/// The program's name as it was called, path and all: some of the original's messages have it so, others
-/// plain.
+/// The program's name as it was called, including the path. Some of the original's messages show it like
+/// this, others without the path.
 fn called(name: Name, argv0: &[u8]) -> &[u8] {
     if name == Name::Nfct { argv0 } else { name.nfct().as_bytes() }
 }
@@ -45,7 +45,7 @@ pub(super) fn parse<'a>(name: Name, argv0: &[u8], words: &'a [&'a [u8]]) -> Resu
             return Err(Fail::silent());
         }
     };
-    // Messages name the first word, also where the second is the wrong one, as in the original.
+    // As in the original, messages name the first word even if the second is the wrong one.
     let unknown = |what: &str| {
         Fail::runtime([b"Unknown ", what.as_bytes(), b": ", first, b"\n", &usage(name, argv0)].concat())
     };
@@ -63,7 +63,7 @@ pub(super) fn parse<'a>(name: Name, argv0: &[u8], words: &'a [&'a [u8]]) -> Resu
     Ok(Asked::Run(call))
 }
 
-/// A command that this subsystem does not have.
+/// The failure for a command that this subsystem does not have.
 fn no_such(name: Name, argv0: &[u8], what: Subsystem, second: &[u8]) -> Fail {
     let list: &[u8] = if what == Subsystem::Timeout {
         b" <list|add|delete|get|default-set|default-get|flush> timeout [<parameters>, ...]"

@@ -1,6 +1,6 @@
-//! What there is to do: the one table behind parsing, help, man page and completions of nfct.
+//! All that nfct can do: the one table behind its parsing, help, man page and completions.
 
-/// What to do.
+/// What the command does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NfctCmd {
     /// `list`
@@ -21,8 +21,8 @@ pub enum NfctCmd {
     DefaultGet,
 }
 
-/// The words for them. They may be shortened, and the first row that fits counts: `d` is delete, `def` is
-/// default-set.
+/// The words for the commands. They may be shortened, and the first row that fits counts: `d` is delete,
+/// `def` is default-set.
 pub static COMMANDS: &[(NfctCmd, &str)] = &[
     (NfctCmd::List, "list"),
     (NfctCmd::Add, "add"),
@@ -34,18 +34,18 @@ pub static COMMANDS: &[(NfctCmd, &str)] = &[
     (NfctCmd::DefaultGet, "default-get"),
 ];
 
-/// What to do it to.
+/// What the command works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subsystem {
     /// Timeout policies and defaults.
     Timeout,
     /// Helpers in user space.
     Helper,
-    /// Not a subsystem of the kernel, but takes the place of one.
+    /// Not a subsystem of the kernel, but written in the place of one.
     Version,
 }
 
-/// The words for them, which may be shortened like those of [`COMMANDS`].
+/// The words for the subsystems, which may be shortened like those of [`COMMANDS`].
 pub static SUBSYSTEMS: &[(Subsystem, &str)] =
     &[(Subsystem::Timeout, "timeout"), (Subsystem::Helper, "helper"), (Subsystem::Version, "version")];
 
@@ -59,16 +59,16 @@ pub fn subsystem(word: &[u8]) -> Option<Subsystem> {
     SUBSYSTEMS.iter().find(|(_, name)| name.as_bytes().starts_with(word)).map(|(subsystem, _)| *subsystem)
 }
 
-/// What is said when words are missing.
+/// What the message says when words are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// How the command is written.
+    /// The syntax of the command.
     Syntax,
     /// That the name is missing.
     Name,
 }
 
-/// What a row does: every pair of command and subsystem that there is.
+/// What a row does: there is one for every pair of command and subsystem that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the rows say what they are
 pub enum Task {
@@ -96,18 +96,18 @@ pub struct Row {
     pub subsystem: Subsystem,
     /// The words after those two, as help and the message for [`Missing::Syntax`] show them.
     pub params: &'static str,
-    /// How many there have to be.
+    /// The least number of these words.
     pub min: usize,
-    /// How many there may be. `None`: any number. Where the syntax has no place for them, the original
-    /// takes no notice of further words, and so do we, for the sake of its scripts.
+    /// The greatest number of these words; `None` allows any. Where the syntax has no place for further
+    /// words, the original ignores them, and so do we, because scripts may have them.
     pub max: Option<usize>,
-    /// What is said when there are fewer than [`Row::min`].
+    /// What the message says when there are fewer than [`Row::min`].
     pub missing: Missing,
     /// One line for help and completions.
     pub brief: &'static str,
     /// A paragraph for the man page.
     pub manual: &'static str,
-    /// What carries it out.
+    /// What the row does.
     pub task: Task,
 }
 
@@ -127,13 +127,13 @@ impl Row {
         SUBSYSTEMS.iter().find(|(subsystem, _)| *subsystem == self.subsystem).map_or("", |(_, name)| name)
     }
 
-    /// Command, subsystem and parameters.
+    /// The syntax of the row: command, subsystem and parameters.
     pub fn syntax(&self) -> String {
         format!("{} {} {}", self.command(), self.subsystem(), self.params).trim_end().to_owned()
     }
 }
 
-/// All of them, in the order of help.
+/// All rows, in the order of help.
 pub static ROWS: &[Row] = &[
     Row {
         cmd: NfctCmd::List,
@@ -328,7 +328,7 @@ mod tests {
             assert!(!row.command().is_empty() && !row.subsystem().is_empty());
             assert!(row.max.is_none_or(|max| max >= row.min), "{}", row.syntax());
             assert!(!row.brief.is_empty() && row.manual.ends_with('.'), "{}", row.syntax());
-            // Words in brackets and dots stand for those that may be missing.
+            // Brackets and dots mark words that may be missing.
             let required = row.params.split(' ').filter(|w| !w.is_empty() && !w.contains(['[', '.', '1']));
             assert_eq!(
                 required.count(),

@@ -5,7 +5,7 @@ use super::values::{family, policy_name, protocol, timeouts};
 use crate::fail::Fail;
 use zct_wire::cttimeout;
 
-/// `list timeout`.
+/// `list timeout`: shows every policy.
 pub(super) fn list(call: &Call<'_>) -> Result<(), Fail> {
     call.show_list()
 }
@@ -47,7 +47,7 @@ pub(super) fn delete(call: &Call<'_>) -> Result<(), Fail> {
     })
 }
 
-/// `flush timeout`.
+/// `flush timeout`: deletes every policy that no rule uses.
 pub(super) fn flush(call: &Call<'_>) -> Result<(), Fail> {
     call.ask(&cttimeout::flush, &|_| None)
 }

@@ -6,10 +6,10 @@ use zct_wire::consts::{af, cta_timeout, ipproto, nfcth};
 use zct_wire::cttimeout::{GENERIC, Timeouts, states};
 use zct_wire::tracked::TRACKED;
 
-/// Address families.
+/// Address families by their names on the command line.
 pub const FAMILIES: [(&str, u8); 2] = [("inet", af::INET), ("inet6", af::INET6)];
 
-/// The protocols with timeouts, in the order of help: those that are tracked, and a word for all others.
+/// The protocols with timeouts, in the order of help: those with a tracker, and a word for all others.
 pub const PROTOCOLS: &[(&str, u8)] = &{
     let mut all = [("generic", GENERIC); TRACKED.len() + 1];
     let mut at = 0;
@@ -20,15 +20,15 @@ pub const PROTOCOLS: &[(&str, u8)] = &{
     all
 };
 
-/// Reads a family.
+/// Reads the name of a family.
 pub(super) fn family(word: &[u8]) -> Result<u16, Fail> {
     let found = FAMILIES.iter().find(|(name, _)| name.as_bytes() == word);
     found.map(|(_, n)| u16::from(*n)).ok_or_else(|| Fail::runtime("unknown layer 3 protocol"))
 }
 
-/// Reads a protocol that may have timeouts: two names that `/etc/protocols` does not have, then the names
-/// and aliases in that file. Where there is no such file, as on small systems, the names in [`PROTOCOLS`]
-/// are known nevertheless.
+/// Reads a protocol that may have timeouts: one of two names that `/etc/protocols` does not have, or a name
+/// or alias in that file. Even without such a file, as on small systems, the names in [`PROTOCOLS`] are
+/// known.
 pub(super) fn protocol(word: &[u8]) -> Result<u8, Fail> {
     match word {
         b"generic" => return Ok(GENERIC),
@@ -39,7 +39,7 @@ pub(super) fn protocol(word: &[u8]) -> Result<u8, Fail> {
     protocol::database_number(word).or_else(known).ok_or_else(|| Fail::runtime("unknown layer 4 protocol"))
 }
 
-/// Reads a protocol that helpers are for.
+/// Reads a protocol for which there are helpers.
 pub(super) fn helper_protocol(word: &[u8]) -> Result<u8, Fail> {
     match word {
         b"tcp" => Ok(ipproto::TCP),
@@ -50,7 +50,7 @@ pub(super) fn helper_protocol(word: &[u8]) -> Result<u8, Fail> {
 
 /// Reads pairs of a state and its timeout. `protocol` is the word that `l4` was read from.
 ///
-/// The kernel would keep a timeout that is larger than the largest, and flows would end at once.
+/// A timeout above the limit is refused: the kernel would accept it, and flows would end at once.
 pub(super) fn timeouts(l4: u8, protocol: &[u8], words: &[&[u8]]) -> Result<Timeouts, Fail> {
     let mut out = Timeouts::default();
     let table = states(l4).unwrap_or_default();
@@ -70,12 +70,12 @@ pub(super) fn timeouts(l4: u8, protocol: &[u8], words: &[&[u8]]) -> Result<Timeo
     Ok(out)
 }
 
-/// Checks the name of a policy. The original cuts a long one, and so may delete another policy.
+/// Checks the name of a policy. The original truncates a long one, and so may delete another policy.
 pub(super) fn policy_name(word: &[u8]) -> Result<&[u8], Fail> {
     checked("timeout policy", word, cta_timeout::NAME_MAX - 1)
 }
 
-/// Checks the name of a helper.
+/// Checks the length of a helper's name.
 pub(super) fn helper_name(word: &[u8]) -> Result<&[u8], Fail> {
     checked("helper", word, nfcth::NAME_MAX - 1)
 }

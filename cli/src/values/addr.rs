@@ -15,7 +15,8 @@ pub struct AddrArg {
     pub mask: Option<Addr>,
 }
 
-/// Reads an address: IPv4 in all the forms of `inet_aton(3)`, else IPv6. No names, and nothing behind it.
+/// Reads an address: IPv4 in all the forms of `inet_aton(3)`, or else IPv6. It takes no names, and nothing
+/// may follow the address.
 pub fn address(text: &[u8]) -> Result<Addr, Fail> {
     if let Some(quad) = dotted_quad(text) {
         return Ok(Addr::V4(quad));
@@ -23,8 +24,8 @@ pub fn address(text: &[u8]) -> Result<Addr, Fail> {
     ipv4(text).map(Addr::V4).or_else(|| ipv6(text).map(Addr::V6)).ok_or_else(|| invalid(text))
 }
 
-/// What an address stands for that does not say so itself: `10.1` is 10.0.0.1, and `010.1.0.5` 8.1.0.5. `host`
-/// is the text that `addr` was read from.
+/// The usual form of an address in an unusual one: `10.1` is 10.0.0.1, and `010.1.0.5` is 8.1.0.5. `host` is
+/// the text that `addr` was read from.
 pub fn stands_for(host: &[u8], addr: &Addr) -> Option<Ipv4Addr> {
     match addr {
         Addr::V4(quad) if dotted_quad(trimmed(host)).is_none() => Some(Ipv4Addr::from(*quad)),
@@ -32,12 +33,12 @@ pub fn stands_for(host: &[u8], addr: &Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// The message for what is no address.
+/// The failure for text that is not an address.
 pub fn invalid(text: &[u8]) -> Fail {
     Fail::word("Invalid IP address `", text, "'")
 }
 
-/// Reads `ADDR[/LEN]`. A length of the whole address is an exact address.
+/// Reads `ADDR[/LEN]`. If the length is that of the whole address, the address is exact.
 pub fn network(text: &[u8]) -> Result<AddrArg, Fail> {
     let Some(slash) = memchr(b'/', text) else {
         return Ok(AddrArg { addr: address(text)?, mask: None });
@@ -56,7 +57,7 @@ pub fn exact(text: &[u8], option: &str) -> Result<Addr, Fail> {
     address(text)
 }
 
-/// A prefix length in decimal. One that is left out is none: as 0 it would select every address.
+/// Reads a prefix length in decimal. An empty one is an error: taken as 0 it would select every address.
 fn prefix_len(text: &[u8], max: u32) -> Result<u32, Fail> {
     number::up_to(text, Base::Decimal, max.into()).map(|v| v as u32).ok_or_else(|| {
         let wanted = format!("': a prefix length from 0 to {max}");
@@ -72,7 +73,7 @@ pub fn prefix_mask(like: &Addr, len: u32) -> Addr {
     }
 }
 
-/// Four decimal numbers without leading zeros: what nearly every IPv4 address looks like.
+/// Reads four decimal numbers without leading zeros, which is what nearly every IPv4 address looks like.
 fn dotted_quad(text: &[u8]) -> Option<[u8; 4]> {
     let mut quad = [0u8; 4];
     let (mut part, mut value, mut digits) = (0usize, 0u32, 0u32);
@@ -96,21 +97,21 @@ fn dotted_quad(text: &[u8]) -> Option<[u8; 4]> {
     (part == 3 && digits > 0).then_some(quad)
 }
 
-/// Without the blanks at its end, which `inet_aton(3)` takes.
+/// The text without blanks at its end, which `inet_aton(3)` allows.
 fn trimmed(text: &[u8]) -> &[u8] {
     let len = text.iter().rposition(|b| !number::is_space(*b)).map_or(0, |at| at + 1);
     &text[..len]
 }
 
-/// `inet_aton(3)`: one to four numbers of any base; the last fills what the others leave. Other than there,
-/// nothing but blanks may follow: a second address in the same word would go unseen.
+/// `inet_aton(3)`: one to four numbers in any base, of which the last fills the bytes that the others leave.
+/// Unlike there, only blanks may follow: a second address in the same word would go unnoticed.
 fn ipv4(text: &[u8]) -> Option<[u8; 4]> {
     let parts: Vec<&[u8]> = trimmed(text).split(|b| *b == b'.').collect();
     let (last, front) = parts.split_last()?;
     if front.len() > 3 {
         return None;
     }
-    // strtoul would take a sign, inet_aton does not.
+    // strtoul would accept a sign, but inet_aton does not.
     let unsigned = |part: &[u8]| part.first().is_some_and(u8::is_ascii_digit);
     let number = |part: &[u8]| number::up_to(part, Base::Any, u32::MAX.into()).filter(|_| unsigned(part));
     let mut out = [0u8; 4];
@@ -175,7 +176,7 @@ mod tests {
             assert_eq!(address(text.as_bytes()), Err(invalid(text.as_bytes())), "{text}");
         }
         assert_eq!(address(b"2001::1").map(|a| a.family()), Ok(10));
-        // Longer than any address that is written without need.
+        // Longer than any address that is written sensibly.
         assert_eq!(address(&[&[b'0'; 50], &b"1"[..]].concat()), Ok(v4(0, 0, 0, 1)));
         let long = b"0000:0000:0000:0000:0000:ffff:255.255.255.255x";
         assert_eq!(address(long), Err(invalid(long)));

@@ -1,4 +1,4 @@
-//! Label names and the file that gives them their bits (command-line.md §2.7).
+//! Label names, and the file that assigns bits to them (command-line.md §2.7).
 
 use super::number::{self, Base};
 use crate::fail::{Fail, warn};
@@ -8,32 +8,32 @@ use std::path::Path;
 use zct_engine::read_file::{Bounds, ReadError, read_file};
 use zct_wire::text::{LabelNames, UNNAMED_LABEL};
 
-/// Where the names are unless `--labelmap` says otherwise.
+/// The file with the names, unless `--labelmap` names another.
 pub const DEFAULT_FILE: &str = "/etc/xtables/connlabel.conf";
-/// Bits a file may name; the kernel keeps the first [`KERNEL_BITS`].
+/// How many bits a file may name; the kernel keeps only the first [`KERNEL_BITS`].
 const BITS: u64 = 1024;
-/// Bits of a flow (XT_CONNLABEL_MAXBIT + 1, linux/netfilter/xt_connlabel.h).
+/// How many label bits a flow has (XT_CONNLABEL_MAXBIT + 1, linux/netfilter/xt_connlabel.h).
 const KERNEL_BITS: u16 = 128;
-/// Longest line the original reads in one piece.
+/// The longest line that the original reads in one piece.
 const LINE_MAX: usize = 1023;
-/// Room for a thousand long names and their comments.
+/// Enough for a thousand long names and their comments.
 const BOUNDS: Bounds = Bounds { file: 4 << 20, line: 64 << 10 };
 
-/// The names of label bits.
+/// The names of label bits, as a file gives them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelMap {
     names: Vec<Option<Box<[u8]>>>,
 }
 
 impl LabelMap {
-    /// Reads a file. Of one that cannot be read, or that names nothing, standard error tells, in words that
-    /// begin as the original's do; the command goes on with a map without names.
+    /// Reads a file. If it cannot be read or names nothing, standard error says so, in words that begin like
+    /// the original's, and the command goes on with a map without names.
     pub fn load(file: Option<&OsStr>) -> LabelMap {
         let file = file.unwrap_or(OsStr::new(DEFAULT_FILE));
         let read = LabelMap::read(Path::new(file));
         let why = match &read {
             Ok(map) if !map.names.is_empty() => None,
-            // Nothing has failed: this is what the C library calls it, and so the original.
+            // Nothing has failed. This is the C library's word for errno 0, so the original prints it.
             Ok(_) => Some("Success".to_owned()),
             Err(e) => Some(e.why.to_string()),
         };
@@ -47,13 +47,13 @@ impl LabelMap {
     fn read(file: &Path) -> Result<LabelMap, ReadError> {
         let mut map = LabelMap::default();
         for line in read_file(file, BOUNDS)?.split_inclusive(|b| *b == b'\n') {
-            // A longer line is read in pieces, each a line of its own.
+            // A longer line is read in pieces, each of which counts as a line.
             line.chunks(LINE_MAX).for_each(|piece| map.add_line(piece));
         }
         Ok(map)
     }
 
-    /// Takes one line if it is `BIT NAME`; the first line of a bit and of a name wins.
+    /// Takes one line of the form `BIT NAME`. The first line for a bit or a name wins.
     fn add_line(&mut self, line: &[u8]) {
         if line.first() == Some(&b'#') {
             return;
@@ -71,7 +71,7 @@ impl LabelMap {
         self.names[bit].get_or_insert_with(|| name.into());
     }
 
-    /// The bit of a name that the file has.
+    /// The bit of a name, if the file has that name.
     pub fn bit(&self, name: &[u8]) -> Option<u16> {
         let at = self.names.iter().position(|n| n.as_deref() == Some(name))?;
         u16::try_from(at).ok()
@@ -84,11 +84,11 @@ impl LabelNames for LabelMap {
     }
 }
 
-/// The bits of the named labels. `bit-17`, as bits without a name are shown, is bit 17 whatever the map has,
-/// unless it has a label of this very name.
+/// The bits of the named labels. `bit-17`, which is how a bit without a name is shown, is bit 17 unless the
+/// map has a label of that name.
 ///
 /// # Errors
-/// A usage error for the first name that is neither, or whose bit no flow has.
+/// A usage error for the first name that is neither, or whose bit is beyond those of a flow.
 pub fn bits(map: Option<&LabelMap>, names: &[Vec<u8>]) -> Result<Vec<u16>, Fail> {
     let bit = |name: &Vec<u8>| {
         let known = map.and_then(|m| m.bit(name)).or_else(|| unnamed(name));
@@ -104,7 +104,7 @@ pub fn bits(map: Option<&LabelMap>, names: &[Vec<u8>]) -> Result<Vec<u16>, Fail>
     names.iter().map(bit).collect()
 }
 
-/// The bit of a label in the form that one without a name is shown in.
+/// The bit of a label that is written the way a label without a name is shown.
 fn unnamed(name: &[u8]) -> Option<u16> {
     let digits = name.strip_prefix(UNNAMED_LABEL)?;
     let shown = digits == b"0" || digits.first()? != &b'0' && digits.iter().all(u8::is_ascii_digit);
@@ -112,8 +112,8 @@ fn unnamed(name: &[u8]) -> Option<u16> {
     (shown && bit < KERNEL_BITS).then_some(bit)
 }
 
-/// The bits as the kernel wants them: 16 bytes, 32-bit words in host order. There are none past the end:
-/// [`bits`] refuses them.
+/// The bits as the kernel takes them: 16 bytes, 32-bit words in host order. No bit is past the end, because
+/// [`bits`] refuses those.
 pub fn words(bits: &[u16]) -> [u8; 16] {
     let mut words = [0u32; 4];
     for bit in bits {
@@ -182,7 +182,7 @@ mod tests {
         for (name, bit) in [("bit-0", 0), ("bit-1", 1), ("bit-17", 17), ("bit-127", 127)] {
             assert_eq!((of(None, name), of(Some(&m), name)), (Ok(bit), Ok(bit)), "{name}");
         }
-        // A name is a name first.
+        // A name in the map comes before the form of a bit without a name.
         assert_eq!((of(None, "bit-9"), of(Some(&m), "bit-9")), (Ok(9), Ok(2)));
         for name in
             ["bit-128", "bit-65536", "bit-", "bit-+1", "bit-017", "bit-00", "bit-1x", "Bit-1", "bit 1"]

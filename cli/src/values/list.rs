@@ -1,17 +1,17 @@
-//! Comma lists of words that may be cut short: `-u`, `-e`, `-o` (command-line.md §2.3, §2.4).
+//! Comma lists of words that may be abbreviated: `-u`, `-e`, `-o` (command-line.md §2.3, §2.4).
 
 use crate::fail::Fail;
 use memchr::memchr;
 use zct_wire::consts::{ips, nfnlgrp};
 
-/// Status bits of `-u`: those wanted, and those negated.
+/// Status bits of `-u`: those that were given, and those that were negated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Bits that must be set, or are to be set.
+    /// Bits that must be set or, in a change, that are to be set.
     pub set: u32,
     /// Bits that must be clear: `!NAME`, `UNREPLIED`.
     pub clear: u32,
-    /// A word was ignored, with a warning.
+    /// True when a word was ignored, with a warning.
     pub ignored: bool,
 }
 
@@ -38,17 +38,17 @@ pub struct Output {
     pub userspace: bool,
 }
 
-/// Event groups of `-e` as a set of bits, bit `n` for group `n`.
+/// The event groups of `-e` as a set of bits: bit `n` is group `n`.
 pub type EventMask = u32;
 
-/// The words of `-e` with the groups they stand for; groups by number, 0 is all three.
+/// The words of `-e` with the numbers of their groups; 0 means all three.
 const EVENTS: [(&str, u32); 4] = [
     ("ALL", 0),
     ("NEW", nfnlgrp::CONNTRACK_NEW),
     ("UPDATES", nfnlgrp::CONNTRACK_UPDATE),
     ("DESTROY", nfnlgrp::CONNTRACK_DESTROY),
 ];
-/// All three groups.
+/// All three event groups.
 pub const EVENTS_ALL: EventMask = 0b1110;
 
 /// The words of `-u`, in the order in which prefixes are resolved.
@@ -68,13 +68,13 @@ const NAT_STATUS: [(&str, &str); 2] = [("SRC_NAT", "--src-nat"), ("DST_NAT", "--
 pub const OUTPUT: [&str; 9] =
     ["xml", "extended", "timestamp", "id", "ktimestamp", "labels", "userspace", "save", "json"];
 
-/// True when `word` is `name` or the beginning of it, in any case. Nothing is the beginning of nothing.
+/// True when `word` is `name` or its beginning, in upper or lower case. An empty word matches no name.
 fn is_prefix(word: &[u8], name: &str) -> bool {
     let start = name.as_bytes().get(..word.len());
     !word.is_empty() && start.is_some_and(|s| s.eq_ignore_ascii_case(word))
 }
 
-/// Walks a comma list; `rest` of a failure runs from the bad word to the end of the whole list.
+/// Hands every word of a comma list to `take`. A failure shows the list from the bad word to its end.
 fn words(list: &[u8], mut take: impl FnMut(&[u8]) -> bool) -> Result<(), Fail> {
     let mut rest = list;
     loop {
@@ -112,7 +112,7 @@ pub fn status(list: &[u8], status: &mut Status) -> Result<Vec<String>, Fail> {
         match bits {
             Some(bits) if negated => status.clear |= bits,
             Some(bits) => status.set |= bits,
-            // The original shows the list from here, with the negation taken off.
+            // The original shows the list from here on, without the negation.
             None => {
                 let from = rest.strip_prefix(b"!").unwrap_or(rest);
                 return Err(Fail::word("Bad parameter `", from, "'"));
@@ -155,7 +155,7 @@ pub fn output(list: &[u8], out: &mut Output) -> Result<(), Fail> {
 }
 
 impl Output {
-    /// What cannot be combined. The message and exit 1 are the original's for `save`.
+    /// Refuses formats that cannot be combined. For `save` the message and exit 1 are the original's.
     pub fn check(&self) -> Result<(), Fail> {
         let with_save = Output { save: true, userspace: self.userspace, ..Output::default() };
         if self.save && *self != with_save {

@@ -1,4 +1,4 @@
-//! The values of options: how the words after them are read.
+//! How the values of options are read.
 
 pub mod addr;
 pub mod label;

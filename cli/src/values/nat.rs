@@ -1,4 +1,4 @@
-//! The address of a NAT option, with a port if it has one (command-line.md §2.6).
+//! The value of a NAT option: an address, with a port if it has one (command-line.md §2.6).
 
 use super::addr;
 use crate::fail::Fail;
@@ -14,7 +14,7 @@ pub struct NatArg {
     pub port: Option<u16>,
 }
 
-/// Reads the value; `option` is the long name for messages.
+/// Reads the value; `option` is the long name of the option, for messages.
 pub fn parse(text: &[u8], option: &str) -> Result<NatArg, Fail> {
     let (host, port) = split(text)?;
     Ok(NatArg { addr: addr::exact(host, option)?, port })
@@ -41,7 +41,7 @@ fn split(text: &[u8]) -> Result<(&[u8], Option<u16>), Fail> {
         }
         return match inside[close + 1..].strip_prefix(b":") {
             Some(digits) => Ok((&inside[..close], Some(port(digits)?))),
-            // Brackets without a port are no address.
+            // An address in brackets without a port is an error.
             None => Err(addr::invalid(text)),
         };
     }

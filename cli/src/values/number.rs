@@ -1,8 +1,8 @@
-//! Numbers: whole, not negative, and within the limit of their field. What is anything else is refused before
-//! a command does anything.
+//! Numbers: whole, not negative, and within the limit of their field. Anything else is refused before a
+//! command does anything.
 //!
-//! Each is read in the notation in which the original reads it: some options know hexadecimal and octal, others
-//! are decimal whatever they begin with.
+//! Each is read in the notation in which the original reads it: some options know hexadecimal and octal,
+//! while others are decimal whatever they begin with.
 
 use crate::fail::Fail;
 use memchr::memchr;
@@ -12,19 +12,19 @@ use zct_wire::filter::Masked;
 /// The notation of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Base {
-    /// Decimal, also with zeros in front.
+    /// Decimal, even with zeros in front.
     Decimal,
     /// `0x10` is hexadecimal and `010` octal.
     Any,
 }
 
-/// What `isspace` in the C locale says, vertical tab included.
+/// True for what `isspace` accepts in the C locale, vertical tab included.
 pub fn is_space(b: u8) -> bool {
     matches!(b, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r')
 }
 
-/// Sign and magnitude, saturated, and what follows; `None` without a digit. As `strtoul(3)` reads it, blanks
-/// and sign in front included.
+/// Reads a number as `strtoul(3)` does, with blanks and a sign in front. Returns whether it is negative, its
+/// magnitude, saturated, and what follows; `None` without a digit.
 fn scan(text: &[u8], base: Base) -> Option<(bool, u64, &[u8])> {
     let start = text.iter().position(|b| !is_space(*b)).unwrap_or(text.len());
     let mut rest = &text[start..];
@@ -53,8 +53,8 @@ fn scan(text: &[u8], base: Base) -> Option<(bool, u64, &[u8])> {
     Some((negative, value, after))
 }
 
-/// A decimal number of at most nine digits without a leading zero, which is what nearly every value is, and
-/// the same in any base.
+/// Reads a decimal number of at most nine digits without a leading zero. Nearly every value is one, and it
+/// means the same in any base.
 fn plain(text: &[u8]) -> Option<u32> {
     if text.is_empty() || text.len() > 9 || (text[0] == b'0' && text.len() > 1) {
         return None;
@@ -62,8 +62,8 @@ fn plain(text: &[u8]) -> Option<u32> {
     text.iter().try_fold(0u32, |v, b| b.is_ascii_digit().then(|| v * 10 + u32::from(b - b'0')))
 }
 
-/// The number at the start of a text, and what follows it; `None` where there is none or a negative one. What
-/// is too large is the largest.
+/// The number at the start of a text, and what follows it; `None` where there is none or a negative one. A
+/// number that is too large becomes the largest.
 pub fn leading(text: &[u8], base: Base) -> Option<(u64, &[u8])> {
     if let Some(v) = plain(text) {
         return Some((v.into(), b""));
@@ -72,7 +72,7 @@ pub fn leading(text: &[u8], base: Base) -> Option<(u64, &[u8])> {
     (!negative || value == 0).then_some((value, after))
 }
 
-/// A text that is one number from 0 to `max` and nothing else.
+/// Reads a text that is one number from 0 to `max` and nothing else.
 pub fn up_to(text: &[u8], base: Base, max: u64) -> Option<u64> {
     leading(text, base).filter(|(v, after)| after.is_empty() && *v <= max).map(|(v, _)| v)
 }
@@ -82,10 +82,10 @@ const fn max_of<T>() -> u64 {
     u64::MAX >> (64 - 8 * size_of::<T>())
 }
 
-/// The value of an option that fills a field of this type.
+/// Reads the value of an option, which has to fit a field of this type.
 ///
 /// # Errors
-/// [`unexpected`] for what is no number or does not fit.
+/// [`unexpected`] for a value that is not a number or does not fit.
 pub fn field<T: TryFrom<u64>>(text: &[u8], base: Base, option: &str) -> Result<T, Fail> {
     up_to(text, base, u64::MAX - 1).and_then(|v| T::try_from(v).ok()).ok_or_else(|| {
         let max = max_of::<T>();
@@ -93,8 +93,8 @@ pub fn field<T: TryFrom<u64>>(text: &[u8], base: Base, option: &str) -> Result<T
     })
 }
 
-/// The refusal of a value: its first words and exit 1 are those of 1.4.9. `option` is a long name or a letter,
-/// and `wanted` what would be right.
+/// The failure for a bad value. Its first words and exit 1 are those of 1.4.9. `option` is a long name or a
+/// letter, and `wanted` says what would be right.
 pub fn unexpected(text: &[u8], option: &str, wanted: &str) -> Fail {
     let dashes: &[u8] = if option.len() == 1 { b"-" } else { b"--" };
     let wanted = format!(" option: {wanted}");
@@ -103,10 +103,10 @@ pub fn unexpected(text: &[u8], option: &str, wanted: &str) -> Fail {
     )
 }
 
-/// `-m VALUE[/MASK]`, each of any base.
+/// Reads `-m VALUE[/MASK]`, each in any base.
 ///
 /// # Errors
-/// [`unexpected`]. A mask that is left empty is none: as 0 it would select every flow.
+/// [`unexpected`], also for an empty mask, which as 0 would select every flow.
 pub fn mark(text: &[u8]) -> Result<Masked, Fail> {
     let number = |t: &[u8]| up_to(t, Base::Any, u32::MAX.into()).map(|v| v as u32);
     let slash = memchr(b'/', text);
@@ -120,11 +120,11 @@ pub fn mark(text: &[u8]) -> Result<Masked, Fail> {
     Ok(Masked { value, mask })
 }
 
-/// The units of time with their seconds, the largest first.
+/// The units of time in seconds, the largest first.
 const UNITS: [(u8, u64); 4] = [(b'd', 86_400), (b'h', 3600), (b'm', 60), (b's', 1)];
 
-/// Seconds: a decimal number, or numbers with units, the larger first: `90s`, `1h30m`. Not more than a timeout
-/// of this kernel can be.
+/// Reads a number of seconds: a decimal number, or numbers with units, larger units first: `90s`, `1h30m`.
+/// It must not exceed the longest timeout of this kernel.
 pub fn seconds(text: &[u8]) -> Option<u32> {
     let total = match leading(text, Base::Decimal)? {
         (bare, b"") => bare,
@@ -140,7 +140,7 @@ fn with_units(text: &[u8]) -> Option<u64> {
         let (letter, after) = after.split_first()?;
         let at = units.iter().position(|(unit, _)| unit == letter)?;
         total = total.saturating_add(value.saturating_mul(units[at].1));
-        // Blanks and signs belong in front of the whole.
+        // Blanks and signs are allowed only in front of the whole.
         if after.first().is_some_and(|b| !b.is_ascii_digit()) {
             return None;
         }
@@ -149,22 +149,22 @@ fn with_units(text: &[u8]) -> Option<u64> {
     Some(total)
 }
 
-/// What would have been right where [`seconds`] finds none.
+/// What a value that [`seconds`] refuses should look like.
 pub fn seconds_wanted() -> String {
     format!("seconds, or with units as 90s, 5m, 1h30m, 2d, at most {}", seconds_max())
 }
 
-/// The highest tick rate there is, 1000 a second, with the largest timeout of such a kernel.
+/// The longest timeout of a kernel with the highest tick rate there is, 1000 a second.
 const ALWAYS_KEPT_S: u32 = i32::MAX as u32 / 1000;
 
-/// The longest timeout. The kernel counts in ticks and compares with a signed 32-bit difference: a flow with a
-/// larger one is cut to this, and a flow that gets a larger one from a policy ends at once.
+/// The longest timeout in seconds. The kernel counts in ticks and compares by a signed 32-bit difference: it
+/// cuts the timeout of a flow to this, but a flow that gets a larger one from a policy ends at once.
 fn seconds_max() -> u32 {
     static MAX: OnceLock<u32> = OnceLock::new();
     *MAX.get_or_init(|| i32::MAX as u32 / zct_engine::ticks_a_second().unwrap_or(1000))
 }
 
-/// `-t`.
+/// Reads the value of `-t`.
 ///
 /// # Errors
 /// [`unexpected`].
@@ -172,10 +172,10 @@ pub fn timeout(text: &[u8], option: &str) -> Result<u32, Fail> {
     seconds(text).ok_or_else(|| unexpected(text, option, &seconds_wanted()))
 }
 
-/// The most bytes of a receive buffer: the kernel doubles it, and keeps it as an int.
+/// The largest receive buffer in bytes: the kernel doubles the number and keeps it in an int.
 const BUFFER_MAX: u64 = i32::MAX as u64 / 2;
 
-/// `-b`.
+/// Reads the value of `-b`.
 ///
 /// # Errors
 /// [`unexpected`].

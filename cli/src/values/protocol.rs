@@ -8,7 +8,7 @@ use zct_wire::consts::ipproto;
 use zct_wire::proto::{DCCP_STATES, SCTP_STATES, TCP_STATES};
 use zct_wire::tracked::{self, TRACKED};
 
-/// A protocol of the command line.
+/// A protocol as the command line names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Protocol {
     /// IPPROTO_* number.
@@ -43,8 +43,8 @@ pub fn database_name(num: u8) -> Option<&'static [u8]> {
     database().name(num)
 }
 
-/// The names in `/etc/protocols`, read when they are needed for the first time. Of a file that is there and
-/// cannot be used standard error tells; the command goes on without its names.
+/// The names in `/etc/protocols`, read when they are first needed. If the file exists but cannot be used,
+/// standard error says so, and the command goes on without its names.
 fn database() -> &'static Protocols {
     static READ: OnceLock<Protocols> = OnceLock::new();
     READ.get_or_init(|| {
@@ -55,17 +55,17 @@ fn database() -> &'static Protocols {
     })
 }
 
-/// Reads a state name of a protocol that has states. Exact and in upper case.
+/// Reads the name of a state of a protocol that has states. It must be complete and in upper case.
 pub fn state(num: u8, text: &[u8]) -> Result<u8, Fail> {
     let (names, before) = match num {
-        // Input only: the other name of SYN_SENT2.
+        // The other name of SYN_SENT2, on input only.
         ipproto::TCP if text == b"LISTEN" => return Ok(9),
         ipproto::TCP => (TCP_STATES, "unknown TCP state `"),
         ipproto::SCTP => (SCTP_STATES, "unknown SCTP state `"),
         _ => (DCCP_STATES, "Unknown DCCP state `"),
     };
     let at = names.iter().position(|n| *n == text);
-    // The words up to here are the original's.
+    // The message up to the word is the original's.
     let unknown = || {
         let also: &[&[u8]] = if num == ipproto::TCP { &[b"LISTEN"] } else { &[] };
         let all: Vec<_> = names.iter().chain(also).map(|n| String::from_utf8_lossy(n)).collect();
@@ -74,7 +74,7 @@ pub fn state(num: u8, text: &[u8]) -> Result<u8, Fail> {
     at.and_then(|n| u8::try_from(n).ok()).ok_or_else(unknown)
 }
 
-/// Reads a DCCP role: a prefix of `client` or `server` in any case; nothing at all is the client.
+/// Reads a DCCP role: a prefix of `client` or `server` in upper or lower case. An empty word is the client.
 pub fn dccp_role(text: &[u8]) -> Result<u8, Fail> {
     let is = |name: &str| name.get(..text.len()).is_some_and(|n| n.as_bytes().eq_ignore_ascii_case(text));
     match (is("client"), is("server")) {
