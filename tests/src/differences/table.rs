@@ -16,7 +16,7 @@ const fn write(id: &'static str, [when, original, ours]: [&'static str; 3]) -> D
     Difference { id, side: Side::Write, when, original, ours, seen_in: SeenIn::Writes, rule: None }
 }
 
-/// As [`write`], with a rule, for command lines that are compared one by one.
+/// As [`write()`], with a rule, for command lines that are compared one by one.
 const fn write_ruled(id: &'static str, rule: Rule, words: [&'static str; 3]) -> Difference {
     Difference { rule: Some(rule), ..write(id, words) }
 }
