@@ -2,13 +2,14 @@
 # Both do the set-up they need on a fresh Debian machine with Rust.
 
 CARGO ?= cargo
-# Generated comparisons of `make differential`, on tables of so many flows, and seconds a target of `make fuzz`.
+# Comparisons that `make differential` generates, flows in its tables, seconds for each target of `make fuzz`, and
+# seeds of `make simulate`.
 N ?= 5000
 FLOWS ?= 150
 FUZZ_SECONDS ?= 60
 SEEDS ?= 1000
 
-# Where `make install` puts things; LINKS are further names of zct, LINKS= for none.
+# Where `make install` puts things; LINKS are further names for the programs, and LINKS= makes none.
 DESTDIR ?=
 PREFIX ?= /usr/local
 LINKS ?= conntrack nfct
@@ -23,7 +24,7 @@ run:
 release:
 	$(CARGO) build --release --workspace
 
-# One file that needs nothing else: glibc linked in.
+# Each program as a single file that needs nothing else: glibc is linked in.
 static:
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --target $(STATIC_TARGET) --package zct --package zctd
 	@ls -l target/$(STATIC_TARGET)/release/zct target/$(STATIC_TARGET)/release/zctd
@@ -53,11 +54,11 @@ differential: release
 simulate:
 	SIMULATE_SEEDS=$(SEEDS) $(CARGO) test --profile simulate --package zctd --lib sim::
 
-# Every mode and link, zctd and the original in every order: the table of README.
+# Every mode and link, with zctd and the original in every order: prints the table in README.
 interop: release
 	@ZCT_INTEROP=full scripts/test.sh interop_nodes interop_faults
 
-# The death of a firewall, with every kind of firewall.
+# A firewall dies under traffic, with zctd and with the original.
 failover: release
 	@ZCT_FAILOVER=full scripts/test.sh failover
 
@@ -73,19 +74,19 @@ soak: release
 	$(MAKE) simulate SEEDS=5000
 	$(MAKE) interop failover
 
-# Beside Debian's conntrack on a million flows, as root: perf/RESULTS.md, its plots and raw runs.
+# Measures zct beside Debian's conntrack on a million flows, as root: perf/RESULTS.md, its plots and raw runs.
 bench: release
 	@scripts/bench.sh 1000000
 
-# The same with a tenth of the flows and without curves, onto the terminal.
+# The same with a tenth of the flows and without curves, printed to the terminal.
 bench-quick: release
 	@scripts/bench.sh 100000 --quick
 
-# Two zctd beside two conntrackd, 300,000 flows, as root: perf/SYNC.md.
+# Measures two zctd beside two conntrackd on 300,000 flows, as root; writes perf/SYNC.md.
 bench-sync: release
 	@perf/sync.sh 300000 5
 
-# Instructions a flow of every piece of work, beside the baseline; perf/callgrind.sh --write renews that.
+# Instructions per flow for every piece of work, compared with the baseline, which perf/callgrind.sh --write renews.
 bench-counts:
 	@perf/callgrind.sh
 

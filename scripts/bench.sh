@@ -1,5 +1,5 @@
 #!/bin/sh
-# bench.sh FLOWS [OPTION...]: zct beside Debian's conntrack on so many flows; the options are those of
+# bench.sh FLOWS [OPTION...]: measures zct beside Debian's conntrack on this many flows; the options are those of
 # perf/src/bin/bench.rs. Expects the release to be built, and installs the programs it needs.
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the two crates for others promise beyond what the workspace checks: zct-wire builds where there is no standard
-# library, and both can be packed.
+# Checks what the two crates for others promise and the workspace does not check: zct-wire builds where there is no
+# standard library, and both can be packed.
 set -eu
 cd "$(dirname "$0")/.."
 : "${CARGO:=cargo}"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the release and lists this machine's flows. Where that shows nothing, says why and shows the
-# same on a private namespace with example flows.
+# Builds the release and lists this machine's flows. If that shows nothing, says why, and shows the same in a
+# private namespace with example flows.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 PATH="$PATH:/usr/sbin:/sbin"

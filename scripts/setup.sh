@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the programs that are missing, given as COMMAND:PACKAGE words; says what to do where it cannot.
-# Daemons that come along are not started: a listener left running slows every namespace of the machine.
+# Installs those of the programs given as COMMAND:PACKAGE that are missing; where it cannot, says what to do.
+# Daemons among them are not started: a listener left running slows every namespace of the machine.
 set -eu
 
 packages=

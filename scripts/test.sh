@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need and runs them; without root inside a user namespace of their own.
-# With words: only the integration tests of these names.
+# Installs what the tests need and runs them; without root, in a user namespace of their own.
+# With arguments, runs only the integration tests of these names.
 set -eu
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/sbin:/sbin"
@@ -14,7 +14,7 @@ if [ "$#" -gt 0 ]; then
 else
     set -- --workspace
 fi
-# Whoever starts this in the background may have it ignore interrupts, and so would every program under test.
+# A shell that starts this in the background may make it ignore interrupts, which every program under test inherits.
 signals=
 ! env --default-signal=INT true 2>/dev/null || signals="env --default-signal=INT,QUIT,TERM"
 if [ "$(id -u)" = 0 ]; then
