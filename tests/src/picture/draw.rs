@@ -1,6 +1,6 @@
 //! The picture as SVG: sizes and places in pixels, and what it looks like in the light and in the dark.
 
-use super::{House, Part, Picture};
+use super::tree::{House, Part, Picture};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
