@@ -5,8 +5,7 @@
 //! [`config`] reads the configuration. None of them does any I/O, has a clock or starts a thread: time comes
 //! in as milliseconds, randomness as a seed, and what has to be done outside is asked of a [`peer::Host`].
 //! Hostile datagrams are counted and dropped; they cause no panic and no work that is out of proportion to
-//! their number. A configuration that cannot work does panic, in [`peer::Machine::new`]; ask
-//! [`peer::Config::check`] first.
+//! their number, and neither do the numbers of a configuration.
 //!
 //! # How a reactor drives it
 //!

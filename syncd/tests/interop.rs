@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use zct_wire::peer::{Expect, Flow};
 use zct_wire::proto::{ProtoInfo, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
-use zctd::peer::{Caches, Config, Event, Host, Link, Machine, Mode, Notice, Origin, Seed};
+use zctd::peer::{Alarm, Caches, Config, Event, Ftfw, Host, Link, Machine, Notice, Notrack, Origin, Seed};
 
 const OURS: &str = "10.98.0.1";
 const THEIRS: &str = "10.98.0.2";
@@ -114,13 +114,19 @@ fn flow(n: u32) -> Flow {
     Flow { orig, ..f }
 }
 
+/// What both ends speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Ftfw,
+    Alarm,
+    Notrack,
+}
+
 fn config(mode: Mode) -> Config {
-    Config {
-        mode,
-        startup_resync: mode != Mode::Alarm,
-        refresh_time_s: 3,
-        cache_timeout_s: 8,
-        ..Config::default()
+    match mode {
+        Mode::Ftfw => Config::of(Ftfw { startup_resync: true, ..Ftfw::DEFAULT }),
+        Mode::Alarm => Config::of(Alarm { refresh_time_s: 3, cache_timeout_s: 8 }),
+        Mode::Notrack => Config::of(Notrack { startup_resync: true, ..Notrack::default() }),
     }
 }
 

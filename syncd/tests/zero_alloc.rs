@@ -6,7 +6,7 @@ use std::alloc::System;
 use zct_wire::peer::{Expect, Flow};
 use zct_wire::proto::{ProtoInfo, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
-use zctd::peer::{Caches, Config, Event, Host, Link, Machine, Millis, Notice, Origin, Seed};
+use zctd::peer::{Caches, Config, Event, Ftfw, Host, Link, Machine, Millis, Notice, Origin, Seed};
 
 #[global_allocator]
 static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -47,7 +47,7 @@ struct Side {
 
 impl Side {
     fn new(sequence: u32) -> Self {
-        let config = Config { ack_window_size: 50, ..Config::default() };
+        let config = Config::of(Ftfw { ack_window_size: 50, ..Ftfw::DEFAULT });
         let caches = Caches::new(&config, [1, 2]);
         let link = Link { payload_max: 1472, up: true };
         let seed = Seed { sequence, random: 1 };

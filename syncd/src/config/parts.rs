@@ -1,41 +1,19 @@
 //! From the configuration file's words to what the parts of the daemon are told.
 
-use crate::config::settings::{Config, DedicatedLink, DedicatedLinks, Ends, Group, Mode, Role, Sync};
+use crate::config::settings::{Config, DedicatedLink, DedicatedLinks, Ends, Group, Role, Sync};
 use crate::links::{LinkKind, LinkSettings};
 use crate::peer;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What the protocol machine is told.
 pub fn protocol(config: &Config, sync: &Sync) -> peer::Config {
-    let base = peer::Config {
+    peer::Config {
+        mode: sync.mode,
         commit_timeout_s: sync.commit_timeout_s,
         purge_timeout_s: sync.purge_timeout_s,
         tcp_window_tracking: sync.tcp_window_tracking,
         hash_limit: config.general.hash_limit as usize,
         ..peer::Config::default()
-    };
-    match sync.mode {
-        Mode::Ftfw(m) => peer::Config {
-            mode: peer::Mode::Ftfw,
-            resend_queue_size: m.resend_queue_size as usize,
-            ack_window_size: m.ack_window_size,
-            disable_external_cache: m.disable_external_cache,
-            startup_resync: m.startup_resync,
-            ..base
-        },
-        Mode::Alarm(m) => peer::Config {
-            mode: peer::Mode::Alarm,
-            refresh_time_s: m.refresh_time_s,
-            cache_timeout_s: m.cache_timeout_s,
-            ..base
-        },
-        Mode::Notrack(m) => peer::Config {
-            mode: peer::Mode::Notrack,
-            disable_internal_cache: m.disable_internal_cache,
-            disable_external_cache: m.disable_external_cache,
-            startup_resync: m.startup_resync,
-            ..base
-        },
     }
 }
 

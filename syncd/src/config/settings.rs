@@ -1,6 +1,7 @@
 //! What the configuration file says, as typed values with the original's defaults
 //! (conntrackd.md §5.2 to §5.6).
 
+pub use crate::peer::{Alarm, Ftfw, Mode, Notrack};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
@@ -304,50 +305,6 @@ pub struct Sync {
     pub expectations: Expectations,
 }
 
-/// `Mode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// `FTFW`: reliable.
-    Ftfw(Ftfw),
-    /// `ALARM`: every flow again and again.
-    Alarm(Alarm),
-    /// `NOTRACK`: best effort.
-    Notrack(Notrack),
-}
-
-/// What belongs to FTFW.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ftfw {
-    /// `ResendQueueSize`: unacknowledged messages that are kept.
-    pub resend_queue_size: u32,
-    /// `ACKWindowSize`: messages after which an acknowledgement is sent.
-    pub ack_window_size: u32,
-    /// `DisableExternalCache`: the peer's flows go straight into the kernel.
-    pub disable_external_cache: bool,
-    /// `StartupResync`: ask the peer for its flows at the start.
-    pub startup_resync: bool,
-}
-
-/// What belongs to ALARM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Alarm {
-    /// `RefreshTime`: seconds within which every flow is announced again.
-    pub refresh_time_s: u32,
-    /// `CacheTimeout`: seconds after which a flow of the peer that was not announced is forgotten.
-    pub cache_timeout_s: u32,
-}
-
-/// What belongs to NOTRACK.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Notrack {
-    /// `DisableInternalCache`: messages are made from events, nothing is kept.
-    pub disable_internal_cache: bool,
-    /// `DisableExternalCache`: the peer's flows go straight into the kernel.
-    pub disable_external_cache: bool,
-    /// `StartupResync`: ask the peer for its flows at the start.
-    pub startup_resync: bool,
-}
-
 /// `ExpectationSync`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expectations {
@@ -441,6 +398,8 @@ pub enum LogFormat {
 
 /// The original's defaults.
 pub mod default {
+    use crate::peer::{Alarm, Ftfw};
+
     /// `HashSize`.
     pub const HASH_SIZE: u32 = 65_536;
     /// `HashLimit`.
@@ -458,13 +417,13 @@ pub mod default {
     /// `PurgeTimeout`, seconds.
     pub const PURGE_TIMEOUT_S: u32 = 60;
     /// `ResendQueueSize`.
-    pub const RESEND_QUEUE_SIZE: u32 = 131_072;
+    pub const RESEND_QUEUE_SIZE: u32 = Ftfw::DEFAULT.resend_queue_size;
     /// `ACKWindowSize`.
-    pub const ACK_WINDOW_SIZE: u32 = 300;
+    pub const ACK_WINDOW_SIZE: u32 = Ftfw::DEFAULT.ack_window_size;
     /// `RefreshTime`, seconds.
-    pub const REFRESH_TIME_S: u32 = 60;
+    pub const REFRESH_TIME_S: u32 = Alarm::DEFAULT.refresh_time_s;
     /// `CacheTimeout`, seconds.
-    pub const CACHE_TIMEOUT_S: u32 = 180;
+    pub const CACHE_TIMEOUT_S: u32 = Alarm::DEFAULT.cache_timeout_s;
     /// `ErrorQueueLength`.
     pub const ERROR_QUEUE_LENGTH: u32 = 128;
     /// `QueueLen`: what the kernel's queues hold by themselves.

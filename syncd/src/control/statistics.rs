@@ -130,7 +130,7 @@ impl SyncView<'_> {
     }
 
     fn both(&self, out: &mut String, write: fn(&mut String, &CacheView)) {
-        match self.machine.config().disable_internal_cache {
+        match self.machine.config().mode.disables_internal_cache() {
             true => bypass(out, &self.stats().internal),
             false => write(out, &self.internal()),
         }
@@ -162,7 +162,7 @@ impl SyncView<'_> {
             return;
         }
         let counts = |flows| Counts { flows, ..Counts::default() };
-        match self.machine.config().disable_internal_cache {
+        match self.machine.config().mode.disables_internal_cache() {
             true => bypass(out, &self.stats().internal_expect),
             false => cache(
                 out,
@@ -228,9 +228,7 @@ impl SyncView<'_> {
 
     /// `-s rsqueue`; nothing without a resend queue.
     pub fn resend_queue(&self, out: &mut String) {
-        if self.machine.config().mode != Mode::Ftfw {
-            return;
-        }
+        let Mode::Ftfw(_) = self.machine.config().mode else { return };
         let all = self.machine.resend_queue(self.caches);
         _ = writeln!(out, "resent queue (len={})", all.len());
         for Sent { seq, flags, item } in all {
@@ -243,8 +241,7 @@ impl SyncView<'_> {
 
     /// `-s queue`.
     pub fn queues(&self, out: &mut String) {
-        let ftfw = self.machine.config().mode == Mode::Ftfw;
-        let resend = if ftfw { self.machine.resend_queue(self.caches).len() } else { 0 };
+        let resend = self.machine.resend_queue(self.caches).len();
         let (waiting, dropped) = self
             .links
             .all
@@ -262,9 +259,8 @@ impl SyncView<'_> {
         let stats = self.stats();
         queue("txqueue", transmit, i32::MAX as usize, stats.bypass_dropped);
         queue("errorq", waiting, self.error_queue, dropped);
-        if ftfw {
-            let max = self.machine.config().resend_queue_size;
-            queue("rsqueue", resend, max, stats.resend_dropped);
+        if let Mode::Ftfw(m) = self.machine.config().mode {
+            queue("rsqueue", resend, m.resend_queue_size as usize, stats.resend_dropped);
         }
     }
 }

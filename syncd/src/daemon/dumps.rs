@@ -27,7 +27,7 @@ impl Daemon {
         self.kernel.counters_mut().resyncs += 1;
         match &mut self.node {
             // Nothing is kept: everything is told again.
-            Node::Sync(n) if n.machine.config().disable_internal_cache => {
+            Node::Sync(n) if n.machine.config().mode.disables_internal_cache() => {
                 self.comparison = Comparison::None;
                 self.kernel.want(Why::Bulk);
                 return;

@@ -140,7 +140,7 @@ impl Daemon {
 
     /// `-R`.
     fn refill(&mut self, entries: Entries, client: Client) -> Answer {
-        if matches!(&self.node, Node::Sync(n) if n.machine.config().disable_internal_cache) {
+        if matches!(&self.node, Node::Sync(n) if n.machine.config().mode.disables_internal_cache()) {
             self.log.notice("resync is unsupported in this mode");
             return Some(Ok(Reply::Close));
         }
@@ -171,7 +171,7 @@ impl Daemon {
     fn list(&mut self, listing: Listing) -> Result<Reply, String> {
         match &self.node {
             Node::Stats(_) if listing.external || listing.expects => Ok(Reply::Close),
-            Node::Sync(n) if !listing.external && n.machine.config().disable_internal_cache => {
+            Node::Sync(n) if !listing.external && n.machine.config().mode.disables_internal_cache() => {
                 KernelListing::begin(listing).map(Reply::Kernel).map_err(|e| {
                     let why = format!("can't dump the kernel's table: {e}");
                     self.log.error(&why);

@@ -3,7 +3,6 @@
 use crate::host::lock::{self, LockError};
 use crate::host::log::LogError;
 use crate::links::LinkError;
-use crate::peer::ConfigError;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -25,8 +24,6 @@ pub(super) enum StartError {
     Links(LinkError),
     /// The log of ended flows.
     Log(LogError),
-    /// A protocol with these settings.
-    Protocol(ConfigError),
     /// The reactor or signals.
     System(Error),
     /// Fewer privileges.
@@ -51,7 +48,6 @@ impl fmt::Display for StartError {
             StartError::Changes(e) => write!(f, "can't open netlink handler: {e}"),
             StartError::Links(e) => write!(f, "can't open the dedicated links: {e}"),
             StartError::Log(e) => write!(f, "{e}"),
-            StartError::Protocol(e) => write!(f, "{e}"),
             StartError::System(e) => write!(f, "{e}"),
             StartError::Privileges(e) => write!(f, "can't give up privileges: {e}"),
             StartError::Root(e) => write!(f, "can't change to the root directory: {e}"),

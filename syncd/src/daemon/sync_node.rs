@@ -88,17 +88,16 @@ impl SyncNode {
         log: &mut Log,
     ) -> Result<SyncNode, StartError> {
         let protocol = parts::protocol(config, sync);
-        protocol.check().map_err(StartError::Protocol)?;
         let error_queue = parts::error_queue(sync);
         let links = Links::open(&parts::links(sync), error_queue, first_token).map_err(StartError::Links)?;
-        let injector = match protocol.disable_external_cache {
+        let injector = match protocol.mode.disables_external_cache() {
             true => Some(Injector::open(protocol.tcp_window_tracking).map_err(StartError::Changes)?),
             false => None,
         };
-        if protocol.disable_internal_cache {
+        if protocol.mode.disables_internal_cache() {
             log.notice("disabling internal cache");
         }
-        if protocol.disable_external_cache {
+        if protocol.mode.disables_external_cache() {
             log.notice("disabling external cache");
         }
         let [a, b, c] = random;
@@ -282,7 +281,7 @@ impl SyncNode {
                 Happening::Connected { again } => {
                     log.notice(&format!("`{name}': connected to the peer"));
                     // Without acknowledgements nobody knows what the connection before has lost.
-                    if again && self.machine.config().mode == Mode::Notrack {
+                    if again && matches!(self.machine.config().mode, Mode::Notrack(_)) {
                         self.send_bulk();
                     }
                 }

@@ -16,16 +16,16 @@ const EXPECTS_MS: Millis = 1000;
 /// One node's side of ALARM. A flow of the peer has a timer in the wheel exactly while its record is marked as
 /// armed; when each of ours is announced again is kept where it is sent.
 #[derive(Debug)]
-pub(crate) struct Alarm {
+pub(crate) struct AlarmSession {
     expiry: Wheel,
     expects_checked: Millis,
     /// CacheTimeout.
     pub(crate) cache_timeout_s: u32,
 }
 
-impl Alarm {
+impl AlarmSession {
     pub(crate) fn new(now: Millis, cache_timeout_s: u32) -> Self {
-        Alarm { expiry: Wheel::new(tick(now)), expects_checked: now, cache_timeout_s }
+        AlarmSession { expiry: Wheel::new(tick(now)), expects_checked: now, cache_timeout_s }
     }
 
     /// Takes a message or refuses it.

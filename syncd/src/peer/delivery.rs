@@ -9,10 +9,11 @@ use crate::peer::bulk::{Bulk, Next};
 use crate::peer::bypass::Bypass;
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
-use crate::peer::config::{Config, Mode};
+use crate::peer::config::Config;
 use crate::peer::entry::{Control, Item, MESSAGE_MIN, Range, Sent};
 use crate::peer::hello::Hello;
 use crate::peer::mark;
+use crate::peer::mode::Mode;
 use crate::peer::pace::Pacer;
 use crate::peer::place::{Place, Places};
 use crate::peer::queue::{Queue, Repair};
@@ -101,14 +102,14 @@ pub(crate) struct Delivery {
 impl Delivery {
     /// Starts at `now` with the number `seq`; `random` is for the intervals of ALARM.
     pub(crate) fn new(now: Millis, config: &Config, seq: u32, random: u64) -> Self {
-        let ftfw = config.mode == Mode::Ftfw;
+        let ftfw = matches!(config.mode, Mode::Ftfw(_));
         Delivery {
             encode: Encode { timeout: config.sends_timeout(), wscale: config.tcp_window_tracking },
             gather_ms: config.gather_ms,
             after: match config.mode {
-                Mode::Ftfw => After::Keep(config.resend_queue_size),
-                Mode::Alarm => After::Announce(Refresh::new(now, config.refresh_time_s, random)),
-                Mode::Notrack => After::Forget,
+                Mode::Ftfw(m) => After::Keep(m.resend_queue_size as usize),
+                Mode::Alarm(m) => After::Announce(Refresh::new(now, m.refresh_time_s, random)),
+                Mode::Notrack(_) => After::Forget,
             },
             sent: 0,
             unsendable: 0,
@@ -123,7 +124,7 @@ impl Delivery {
             bulk: Bulk::default(),
             bulk_since: 0,
             bulk_forced: false,
-            pacer: Pacer::new(config),
+            pacer: Pacer::new(&config.mode, &config.pace),
             last_loss: 0,
             bypass: Bypass::default(),
             places: Places::new(),
@@ -138,8 +139,8 @@ impl Delivery {
     /// Takes over what may change while it runs.
     pub(crate) fn reconfigure(&mut self, config: &Config) {
         self.encode.timeout = config.sends_timeout();
-        if let After::Announce(refresh) = &mut self.after {
-            refresh.time_s = config.refresh_time_s;
+        if let (After::Announce(refresh), Mode::Alarm(m)) = (&mut self.after, &config.mode) {
+            refresh.time_s = m.refresh_time_s;
         }
     }
 

@@ -3,10 +3,10 @@
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
-use crate::peer::config::Config;
 use crate::peer::delivery::Delivery;
 use crate::peer::entry::{Control, Range};
 use crate::peer::message::{Class, Refusal, Verdict, classify, length};
+use crate::peer::mode::Ftfw;
 use crate::peer::remote::Remote;
 use crate::peer::resync::Resync;
 use crate::peer::track::{Seen, Tracker};
@@ -14,7 +14,7 @@ use zct_wire::peer::{Message, flag};
 
 /// One node's side of FT-FW.
 #[derive(Debug)]
-pub(crate) struct Ftfw {
+pub(crate) struct FtfwSession {
     tracker: Tracker,
     pub(crate) resync: Resync,
     // Messages that may be asked for again: more are made good by a bulk.
@@ -23,12 +23,12 @@ pub(crate) struct Ftfw {
     injects: bool,
 }
 
-impl Ftfw {
-    pub(crate) fn new(config: &Config) -> Self {
-        Ftfw {
+impl FtfwSession {
+    pub(crate) fn new(config: &Ftfw) -> Self {
+        FtfwSession {
             tracker: Tracker::new(config.ack_window_size),
             resync: Resync::default(),
-            resend_queue_size: u32::try_from(config.resend_queue_size).unwrap_or(u32::MAX),
+            resend_queue_size: config.resend_queue_size,
             injects: config.disable_external_cache,
         }
     }

@@ -4,18 +4,19 @@
 //! [`Local`] to [`Delivery`], a message through its mode to [`Remote`] or back to [`Delivery`]. No part knows of
 //! the machine.
 
-use crate::peer::alarm::Alarm;
+use crate::peer::alarm::AlarmSession;
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
-use crate::peer::config::{Config, Mode};
+use crate::peer::config::Config;
 use crate::peer::delivery::Delivery;
 use crate::peer::entry::{Control, Sent};
-use crate::peer::ftfw::Ftfw;
+use crate::peer::ftfw::FtfwSession;
 use crate::peer::host::{Host, Notice};
 use crate::peer::links::{Link, Links, Switch};
 use crate::peer::local::{Change, Local, Origin};
 use crate::peer::message::{Class, Data, Refusal, Verdict};
-use crate::peer::notrack::Notrack;
+use crate::peer::mode::Mode;
+use crate::peer::notrack::NotrackSession;
 use crate::peer::remote::{Applied, Remote};
 use crate::peer::stats::Stats;
 use crate::peer::timers::Timer;
@@ -39,9 +40,9 @@ pub struct Seed {
 /// What a mode knows besides what all of them do.
 #[derive(Debug)]
 pub(crate) enum Session {
-    Ftfw(Ftfw),
-    Alarm(Alarm),
-    Notrack(Notrack),
+    Ftfw(FtfwSession),
+    Alarm(AlarmSession),
+    Notrack(NotrackSession),
 }
 
 /// One node's side of the protocol.
@@ -65,22 +66,16 @@ pub struct Machine {
 
 impl Machine {
     /// A machine that has just started at `now`. `links` are the dedicated links, `active` the one to send by.
-    ///
-    /// # Panics
-    /// When the configuration does not pass [`Config::check`]; that is the caller's to report.
     pub fn new(now: Millis, config: Config, links: Vec<Link>, active: usize, seed: Seed) -> Self {
-        if let Err(e) = config.check() {
-            panic!("a configuration that cannot work: {e}");
-        }
         let session = match config.mode {
-            Mode::Ftfw => Session::Ftfw(Ftfw::new(&config)),
-            Mode::Alarm => Session::Alarm(Alarm::new(now, config.cache_timeout_s)),
-            Mode::Notrack => Session::Notrack(Notrack::new(config.ack_window_size)),
+            Mode::Ftfw(m) => Session::Ftfw(FtfwSession::new(&m)),
+            Mode::Alarm(m) => Session::Alarm(AlarmSession::new(now, m.cache_timeout_s)),
+            Mode::Notrack(_) => Session::Notrack(NotrackSession::new()),
         };
         let mut m = Machine {
             links: Links::new(links, active),
             local: Local::default(),
-            remote: Remote::new(&config),
+            remote: Remote::new(&config.mode),
             delivery: Delivery::new(now, &config, seed.sequence, seed.random),
             session,
             counted: Stats::default(),
@@ -89,7 +84,7 @@ impl Machine {
             told_unsendable: false,
             config,
         };
-        if m.config.startup_resync {
+        if m.config.mode.resyncs_at_startup() {
             m.request_resync(now);
         }
         m
@@ -107,12 +102,11 @@ impl Machine {
     pub fn reconfigure(&mut self, new: &Config) {
         self.config.commit_timeout_s = new.commit_timeout_s;
         self.config.purge_timeout_s = new.purge_timeout_s;
-        self.config.refresh_time_s = new.refresh_time_s;
-        self.config.cache_timeout_s = new.cache_timeout_s;
-        self.delivery.reconfigure(&self.config);
-        if let Session::Alarm(alarm) = &mut self.session {
-            alarm.cache_timeout_s = self.config.cache_timeout_s;
+        if let (Session::Alarm(alarm), Mode::Alarm(m)) = (&mut self.session, new.mode) {
+            self.config.mode = new.mode;
+            alarm.cache_timeout_s = m.cache_timeout_s;
         }
+        self.delivery.reconfigure(&self.config);
     }
 
     /// What it has counted.
@@ -212,7 +206,7 @@ impl Machine {
     /// Starts a bulk, or makes the running one go all the way round again.
     fn start_bulk(&mut self, host: &mut impl Host) {
         self.counted.bulks += 1;
-        if self.config.disable_internal_cache {
+        if self.config.mode.disables_internal_cache() {
             host.dump_kernel();
         } else {
             self.delivery.start_bulk();
@@ -292,7 +286,7 @@ impl Machine {
             Origin::Kernel => false,
             Origin::Commit | Origin::Flush => true,
         };
-        if !self.config.disable_internal_cache {
+        if !self.config.mode.disables_internal_cache() {
             let change = self.local.flow(now, event, quiet, flow, kernel_id, caches);
             self.changed(now, change, caches);
         } else if !quiet && Key::of(flow).is_some() {
@@ -337,7 +331,7 @@ impl Machine {
             Origin::Kernel => false,
             Origin::Commit | Origin::Flush => true,
         };
-        if !self.config.disable_internal_cache {
+        if !self.config.mode.disables_internal_cache() {
             let change = self.local.expect(now, event, quiet, expect, caches);
             self.changed(now, change, caches);
         } else if !quiet {
@@ -399,7 +393,7 @@ impl Machine {
     /// The dump has come to its end without an error: what it did not contain has ended, and the rest is
     /// announced again. Must not be called when the dump failed; begin again instead.
     pub fn end_kernel_resync(&mut self, host: &mut impl Host) {
-        if self.config.disable_internal_cache {
+        if self.config.mode.disables_internal_cache() {
             return;
         }
         self.local.end_dump();
@@ -439,7 +433,7 @@ impl Machine {
     fn message(&mut self, now: Millis, m: &Message<'_>, caches: &mut Caches, host: &mut impl Host) -> bool {
         let verdict = match &mut self.session {
             Session::Ftfw(ftfw) => ftfw.receive(now, m, &mut self.delivery, caches),
-            Session::Alarm(_) => Alarm::receive(m),
+            Session::Alarm(_) => AlarmSession::receive(m),
             Session::Notrack(notrack) => notrack.receive(now, m),
         };
         self.count(&verdict);

@@ -20,8 +20,8 @@
 //! There are two floors. *Parts* own their state and what must always be true of it; *the machine* is the only
 //! place where they meet, and no part imports it. From the ground up, each using only what stands before it:
 //!
-//! * `clock`, `entry`, `mark`, `config`, `stats`, `host`, `caches`: what all of them speak of;
-//! * `queue`, `ring`, `place`, `bulk`, `track`, `pace`, `stuck`, `links`, `bypass`, `hello`, `generations`,
+//! * `clock`, `entry`, `mark`, `mode`, `pace`, `config`, `stats`, `host`, `caches`: what all of them speak of;
+//! * `queue`, `ring`, `place`, `bulk`, `track`, `stuck`, `links`, `bypass`, `hello`, `generations`,
 //!   `resync`, `refresh`, `message`, `timers`: one thing each;
 //! * `local` and `remote`: the caches of the kernel's flows and of the peer's;
 //! * `delivery`: everything that goes out, until the peer has it;
@@ -48,6 +48,7 @@ mod local;
 mod machine;
 mod mark;
 mod message;
+mod mode;
 mod notrack;
 mod pace;
 mod place;
@@ -64,12 +65,14 @@ mod track;
 
 pub use caches::Caches;
 pub use clock::Millis;
-pub use config::{Config, ConfigError, Mode, Pace};
+pub use config::Config;
 pub use entry::{Control, Item, Sent};
 pub use host::{Host, Notice};
 pub use links::Link;
 pub use local::Origin;
 pub use machine::{Machine, Seed};
+pub use mode::{Alarm, Ftfw, Mode, Notrack};
+pub use pace::Pace;
 pub use stats::{CacheStats, Stats};
 pub use stream::Reassembler;
 pub use zct_wire::event::Event;

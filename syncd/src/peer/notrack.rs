@@ -8,14 +8,14 @@ use zct_wire::peer::Message;
 /// One node's side of NOTRACK: the peer's numbers are looked at to count what is missing, and everything is
 /// taken in any order.
 #[derive(Debug)]
-pub(crate) struct Notrack {
+pub(crate) struct NotrackSession {
     tracker: Tracker,
 }
 
-impl Notrack {
-    /// `window` is ACKWindowSize, of which nothing comes here.
-    pub(crate) fn new(window: u32) -> Self {
-        Notrack { tracker: Tracker::new(window) }
+impl NotrackSession {
+    pub(crate) fn new() -> Self {
+        // Nothing is acknowledged, so no window is ever used up.
+        NotrackSession { tracker: Tracker::new(u32::MAX) }
     }
 
     /// Takes a message or refuses it.

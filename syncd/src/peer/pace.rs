@@ -1,7 +1,34 @@
 //! How fast bulks go: by acknowledgements where there are any, and never slower than a trickle.
 
 use crate::peer::clock::Millis;
-use crate::peer::config::{Config, Mode};
+use crate::peer::mode::{Ftfw, Mode};
+
+/// How fast the daemon sends what it could also send later: bulks, and what was lost in bulk.
+///
+/// The defaults suit a peer with the usual receive buffer of 212,992 bytes, which holds about 90 full
+/// datagrams, and that reads 14,000 of them a second, as the original does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Messages that may be unacknowledged at the least; must exceed the peer's ACKWindowSize, or its
+    /// acknowledgements come by its timer alone. 0: one and a half times our own window.
+    pub window_min: usize,
+    /// Messages that may be unacknowledged at the most. 0: four times our own window, but no more than 1200
+    /// (63 full datagrams) unless the minimum is more.
+    pub window_max: usize,
+    /// Datagrams a second that are sent whatever the window says. This is what gets a transfer through when
+    /// acknowledgements are rare, so it must be a rate that no receiver is troubled by.
+    pub trickle_per_s: u32,
+    /// Datagrams a second in modes without acknowledgements.
+    pub unacknowledged_per_s: u32,
+    /// Datagrams that may follow each other at once in modes without acknowledgements.
+    pub burst: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace { window_min: 0, window_max: 0, trickle_per_s: 1000, unacknowledged_per_s: 8000, burst: 32 }
+    }
+}
 
 /// Says when the next datagram of a bulk may go.
 ///
@@ -28,16 +55,17 @@ const DATAGRAM: u64 = 1000;
 const HELD_MS: Millis = 1000;
 
 impl Pacer {
-    pub(crate) fn new(config: &Config) -> Self {
-        let (min, max) = config.window();
-        let windowed = config.mode == Mode::Ftfw;
-        let (per_s, burst) = if windowed {
-            (config.pace.trickle_per_s, 4)
-        } else {
-            (config.pace.unacknowledged_per_s, config.pace.burst)
+    pub(crate) fn new(mode: &Mode, pace: &Pace) -> Self {
+        let (window, (min, max), windowed, per_s, burst) = match mode {
+            Mode::Ftfw(m) => {
+                let (min, max) = window(m, pace);
+                let start = (2 * m.ack_window_size as usize).clamp(min, max);
+                (start, (min, max), true, pace.trickle_per_s, 4)
+            }
+            Mode::Alarm(_) | Mode::Notrack(_) => (0, (0, 0), false, pace.unacknowledged_per_s, pace.burst),
         };
         Pacer {
-            window: (2 * config.ack_window_size as usize).clamp(min, max),
+            window,
             min,
             max,
             threshold: max,
@@ -101,12 +129,35 @@ impl Pacer {
     }
 }
 
+/// Least and most messages in flight.
+fn window(ftfw: &Ftfw, pace: &Pace) -> (usize, usize) {
+    let ack = ftfw.ack_window_size as usize;
+    let min = if pace.window_min == 0 { ack + ack / 2 } else { pace.window_min };
+    let max = if pace.window_max == 0 { (4 * ack).min(1200) } else { pace.window_max };
+    // What is in flight must fit the resend queue, with room for what events add.
+    let most = (ftfw.resend_queue_size as usize / 2).max(1);
+    (min.min(most), max.max(min).min(most))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::mode::Notrack;
+
+    #[test]
+    fn windows_exceed_the_acknowledgement_window_and_fit_the_queue() {
+        let pace = Pace::default();
+        assert_eq!(window(&Ftfw::DEFAULT, &pace), (450, 1200));
+        let of = |ack_window_size, resend_queue_size| {
+            window(&Ftfw { ack_window_size, resend_queue_size, ..Ftfw::DEFAULT }, &pace)
+        };
+        assert_eq!(of(20, 1000), (30, 80));
+        assert_eq!(of(5000, 131_072), (7500, 7500));
+        assert_eq!(of(300, 300), (150, 150));
+    }
 
     fn ftfw() -> Pacer {
-        Pacer::new(&Config::default())
+        Pacer::new(&Mode::default(), &Pace::default())
     }
 
     #[test]
@@ -140,7 +191,7 @@ mod tests {
 
     #[test]
     fn without_acknowledgements_it_is_a_rate() {
-        let mut p = Pacer::new(&Config { mode: Mode::Notrack, ..Config::default() });
+        let mut p = Pacer::new(&Mode::Notrack(Notrack::default()), &Pace::default());
         let sent: usize = (0..1000).map(|ms| (0..100).filter(|_| p.take(ms, 0, true)).count()).sum();
         assert!((7990..=8040).contains(&sent), "{sent}");
     }

@@ -35,7 +35,7 @@ impl Refresh {
 
     /// The original's interval: up to RefreshTime whole seconds, and one to five fifths of a second.
     fn interval(&mut self) -> Millis {
-        let seconds = self.draw() % u64::from(self.time_s) + 1;
+        let seconds = self.draw() % u64::from(self.time_s.max(1)) + 1;
         let fifths = self.draw() % 5 + 1;
         seconds * 1000 + fifths * 200
     }

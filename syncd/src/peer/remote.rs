@@ -2,10 +2,10 @@
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::{Millis, seconds};
-use crate::peer::config::{Config, Mode};
 use crate::peer::host::Host;
 use crate::peer::mark;
 use crate::peer::message::Data;
+use crate::peer::mode::Mode;
 use crate::peer::stats::CacheStats;
 use crate::store::{ExpectId, FlowId, Key, Meta};
 use zct_wire::event::Event;
@@ -36,13 +36,13 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(mode: &Mode) -> Self {
         Remote {
             flows: CacheStats::default(),
             expects: CacheStats::default(),
             swept: 0,
-            injects: config.disable_external_cache,
-            merges: config.mode == Mode::Notrack,
+            injects: mode.disables_external_cache(),
+            merges: matches!(mode, Mode::Notrack(_)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Anything at all, in any order: no panic, no endless sending, and the machine's books stay right.
 
-use crate::peer::{Caches, Config, Event, Link, Machine, Mode, Origin, Seed};
+use crate::peer::{Alarm, Caches, Config, Event, Ftfw, Link, Machine, Mode, Notrack, Origin, Seed};
 use crate::sim::kernel::tuple;
 use crate::sim::node::Log;
 use crate::sim::{Named, Rng, seeds};
@@ -44,14 +44,16 @@ fn the_books_stay_right_whatever_comes() {
     for seed in seeds(150) {
         let _named = Named(seed);
         let mut rng = Rng::new(seed);
-        let mode = [Mode::Ftfw, Mode::Ftfw, Mode::Notrack, Mode::Alarm][rng.below(4) as usize];
+        let ftfw = Ftfw { ack_window_size: 5, resend_queue_size: 20, ..Ftfw::DEFAULT };
+        let modes: [Mode; 4] = [
+            ftfw.into(),
+            ftfw.into(),
+            Notrack::default().into(),
+            Alarm { refresh_time_s: 2, cache_timeout_s: 3 }.into(),
+        ];
         let config = Config {
-            mode,
-            ack_window_size: 5,
-            resend_queue_size: 20,
+            mode: modes[rng.below(4) as usize],
             hash_limit: 30,
-            refresh_time_s: 2,
-            cache_timeout_s: 3,
             purge_timeout_s: 1,
             ..Config::default()
         };

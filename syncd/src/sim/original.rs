@@ -3,7 +3,7 @@
 //! Kept as simple as the description and apart from the machine: nothing here is shared with it but the codec.
 //! `replay` checks it message by message against recordings of the real daemon.
 
-use crate::peer::{Millis, Mode};
+use crate::peer::Millis;
 use crate::sim::Rng;
 use crate::sim::node::{Table, replicated};
 use crate::store::Key;
@@ -11,6 +11,14 @@ use std::collections::{BTreeMap, VecDeque};
 use zct_wire::event::Event;
 use zct_wire::peer::header::{after, encode_control};
 use zct_wire::peer::{Encode, Flow, Kind, MESSAGE_MAX, Message, Messages, flag};
+
+/// The original's modes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Ftfw,
+    Alarm,
+    Notrack,
+}
 
 /// What the model needs of a configuration file.
 #[derive(Clone, Copy, Debug)]

@@ -1,9 +1,10 @@
 //! Recordings of two real daemons, replayed message by message: through the model of the original, which has
 //! to say the same, and into our machine, which has to understand it.
 
-use crate::peer::{Config, Event, Mode};
+use crate::peer::{Config, Event, Ftfw, Notrack};
 use crate::sim::kernel::Report;
 use crate::sim::node::Table;
+use crate::sim::original::Mode;
 use crate::sim::{Original, OriginalConfig, OurNode, Rng};
 use crate::store::Key;
 use std::collections::{BTreeMap, VecDeque};
@@ -328,8 +329,8 @@ fn our_machine_understands_real_daemons() {
         ("start", Config::default()),
         ("loss", Config::default()),
         ("traffic", Config::default()),
-        ("notrack", Config { mode: Mode::Notrack, ..Config::default() }),
-        ("window", Config { ack_window_size: 20, resend_queue_size: 30, ..Config::default() }),
+        ("notrack", Config::of(Notrack::default())),
+        ("window", Config::of(Ftfw { ack_window_size: 20, resend_queue_size: 30, ..Ftfw::DEFAULT })),
     ] {
         let mut node = OurNode::new(0, config, &mut Rng::new(1), 77);
         let (mut delivered, mut skipped, mut last) = (Table::new(), 0u64, None);

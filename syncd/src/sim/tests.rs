@@ -1,14 +1,17 @@
 //! Both nodes agree once the network heals, whatever happened before.
 
-use crate::peer::{Config, Mode, Notice};
+use crate::peer::{Alarm, Config, Ftfw, Notice, Notrack};
+use crate::sim::original::Mode;
 use crate::sim::{Node, Original, OriginalConfig, OurNode, Quality, World, covers, seeds};
 
 const BAD: Quality = Quality { loss: 20, dup: 5, delay_ms: (1, 40), cut: [false; 2] };
 const FAIR: Quality = Quality { loss: 2, dup: 1, delay_ms: (0, 3), cut: [false; 2] };
 
 /// A small acknowledgement window, so that it is used up often.
+const SMALL: Ftfw = Ftfw { ack_window_size: 30, ..Ftfw::DEFAULT };
+
 fn config() -> Config {
-    Config { ack_window_size: 30, ..Config::default() }
+    Config::of(SMALL)
 }
 
 fn pair(seed: u64, quality: Quality, config: &Config) -> World {
@@ -52,7 +55,7 @@ fn ours_agree_after_loss() {
 #[test]
 fn ours_agree_after_partitions() {
     for seed in seeds(60) {
-        let config = Config { resend_queue_size: 60 + (seed as usize % 3) * 400, ..config() };
+        let config = Config::of(Ftfw { resend_queue_size: 60 + (seed as u32 % 3) * 400, ..SMALL });
         let mut w = pair(seed, FAIR, &config);
         w.churn_both(100, 150);
         for _ in 0..3 {
@@ -87,7 +90,7 @@ fn ours_agree_after_restarts() {
 #[test]
 fn ours_agree_after_everything() {
     for seed in seeds(60) {
-        let mut w = pair(seed, BAD, &Config { resend_queue_size: 200, ..config() });
+        let mut w = pair(seed, BAD, &Config::of(Ftfw { resend_queue_size: 200, ..SMALL }));
         for _ in 0..4 {
             w.churn_both(100, 150);
             match w.rng.below(3) {
@@ -232,7 +235,7 @@ fn mixed_agree_after_the_original_restarts() {
 #[test]
 fn mixed_agree_after_ours_restarts_but_for_what_the_original_keeps() {
     for seed in seeds(60) {
-        let mut w = mixed(seed, FAIR, &Config { startup_resync: true, ..config() });
+        let mut w = mixed(seed, FAIR, &Config::of(Ftfw { startup_resync: true, ..SMALL }));
         w.churn_both(100, 150);
         for _ in 0..2 {
             let (down, changes) = (20 + w.rng.below(4000), w.rng.below(60) as u32);
@@ -268,8 +271,7 @@ fn ours_agree_over_streams() {
 #[test]
 fn mixed_alarm_agrees_within_its_times() {
     for seed in seeds(30) {
-        let config =
-            Config { mode: Mode::Alarm, refresh_time_s: 5, cache_timeout_s: 15, ..Config::default() };
+        let config = Config::of(Alarm { refresh_time_s: 5, cache_timeout_s: 15 });
         let theirs = OriginalConfig {
             mode: Mode::Alarm,
             refresh_ms: 5000,
@@ -293,7 +295,7 @@ fn mixed_alarm_agrees_within_its_times() {
 #[test]
 fn mixed_notrack_serves_resyncs() {
     for seed in seeds(30) {
-        let config = Config { mode: Mode::Notrack, startup_resync: true, ..Config::default() };
+        let config = Config::of(Notrack { startup_resync: true, ..Notrack::default() });
         let theirs = OriginalConfig { mode: Mode::Notrack, startup_resync: true, ..OriginalConfig::FTFW };
         let mut w = World::new(seed, Quality::PERFECT, |i, now, rng, seq| match i {
             0 => Node::Ours(OurNode::new(now, config.clone(), rng, seq)),
@@ -314,8 +316,7 @@ fn mixed_notrack_serves_resyncs() {
 #[test]
 fn alarm_agrees_within_its_times() {
     for seed in seeds(30) {
-        let config =
-            Config { mode: Mode::Alarm, refresh_time_s: 5, cache_timeout_s: 15, ..Config::default() };
+        let config = Config::of(Alarm { refresh_time_s: 5, cache_timeout_s: 15 });
         let mut w = pair(seed, BAD, &config);
         w.churn_both(300, 150);
         w.crash(0, 500, 20, 150);
@@ -332,7 +333,7 @@ fn alarm_agrees_within_its_times() {
 #[test]
 fn notrack_brings_everything_on_request() {
     for seed in seeds(30) {
-        let config = Config { mode: Mode::Notrack, ..Config::default() };
+        let config = Config::of(Notrack::default());
         let mut w = pair(seed, Quality::PERFECT, &config);
         w.churn_both(200, 150);
         w.run(100);

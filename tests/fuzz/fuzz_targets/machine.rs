@@ -5,7 +5,9 @@
 use libfuzzer_sys::fuzz_target;
 use zct_wire::peer::{Expect, Flow, header};
 use zct_wire::tuple::{Addr, Tuple};
-use zctd::peer::{Caches, Config, Event, Host, Link, Machine, Mode, Notice, Origin, Seed};
+use zctd::peer::{
+    Alarm, Caches, Config, Event, Ftfw, Host, Link, Machine, Mode, Notice, Notrack, Origin, Seed,
+};
 
 const LIMIT: usize = 64;
 const ROOM: usize = 1472;
@@ -37,13 +39,19 @@ fn flow(n: u8) -> Flow {
 
 fuzz_target!(|data: &[u8]| {
     let Some((setup, mut rest)) = data.split_first() else { return };
+    let (disable_external_cache, startup_resync) = (setup & 0x10 != 0, setup & 0x20 != 0);
     let config = Config {
-        mode: [Mode::Ftfw, Mode::Notrack, Mode::Alarm][usize::from(setup % 3)],
-        disable_external_cache: setup & 0x10 != 0 && setup % 3 != 2,
-        startup_resync: setup & 0x20 != 0,
+        mode: match setup % 3 {
+            0 => Mode::Ftfw(Ftfw {
+                resend_queue_size: 100,
+                ack_window_size: 20,
+                disable_external_cache,
+                startup_resync,
+            }),
+            1 => Mode::Notrack(Notrack { disable_internal_cache: false, disable_external_cache, startup_resync }),
+            _ => Mode::Alarm(Alarm::DEFAULT),
+        },
         hash_limit: LIMIT,
-        ack_window_size: 20,
-        resend_queue_size: 100,
         ..Config::default()
     };
     let mut caches = Caches::new(&config, [1, 2]);

@@ -1,10 +1,9 @@
 //! ALARM: refresh and expiry (sync-protocol.md §5.2).
 
 use super::*;
-use crate::peer::Mode;
 
 fn config() -> Config {
-    Config { mode: Mode::Alarm, refresh_time_s: 10, cache_timeout_s: 30, ..Config::default() }
+    Config::of(Alarm { refresh_time_s: 10, cache_timeout_s: 30 })
 }
 
 /// Announced within RefreshTime and a second, for ever, never in the same instant; and after an update the

@@ -3,7 +3,7 @@
 use super::*;
 
 fn quick() -> Config {
-    Config { ack_window_size: 20, ..Config::default() }
+    Config::of(Ftfw { ack_window_size: 20, ..Ftfw::DEFAULT })
 }
 
 /// sync-protocol.md §5.1.5: alone, ALIVE|HELLO every second, beginning at once; each takes a number.

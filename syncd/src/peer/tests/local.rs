@@ -148,7 +148,7 @@ fn a_commit_timeout_keeps_timeouts_at_home() {
 /// `DisableExternalCache`: the peer's flows go to the host, in order.
 #[test]
 fn injection_goes_to_the_host() {
-    let mut b = Bench::greeted(Config { disable_external_cache: true, ..Config::default() });
+    let mut b = Bench::greeted(Config::of(Ftfw { disable_external_cache: true, ..Ftfw::DEFAULT }));
     b.data(Event::New, 0, &flow(1));
     b.data(Event::Update, 0, &Flow { mark: Some(1), ..flow(1) });
     b.data(Event::Destroy, 0, &flow(1));

@@ -7,7 +7,9 @@ mod local;
 mod notrack;
 mod repair;
 
-use crate::peer::{Caches, Config, Event, Host, Link, Machine, Millis, Notice, Origin, Seed};
+use crate::peer::{
+    Alarm, Caches, Config, Event, Ftfw, Host, Link, Machine, Millis, Mode, Notice, Notrack, Origin, Seed,
+};
 use zct_wire::peer::header::encode_control;
 use zct_wire::peer::{Encode, Expect, Flow, Kind, MESSAGE_MAX, Messages, flag};
 use zct_wire::proto::{ProtoInfo, TcpInfo};
@@ -191,5 +193,29 @@ impl Bench {
     fn external(&self, flow: &Flow) -> Option<Flow> {
         let id = self.caches.external.find(&crate::store::Key::of(flow)?)?;
         self.caches.external.flow(id)
+    }
+}
+
+/// The configuration file is checked elsewhere: here no number is senseless enough to panic.
+#[test]
+fn any_numbers_can_be_lived_with() {
+    let ftfw = Ftfw { resend_queue_size: 0, ack_window_size: 0, ..Ftfw::DEFAULT };
+    let alarm = Alarm { refresh_time_s: 0, cache_timeout_s: 0 };
+    let modes: [Mode; 3] = [ftfw.into(), alarm.into(), Notrack::default().into()];
+    for mode in modes {
+        for hash_limit in [0, 10] {
+            let mut b = Bench::new(Config { hash_limit, purge_timeout_s: 0, ..Config::of(mode) });
+            for n in 0..20 {
+                b.event(Event::New, &flow(n));
+                b.data(Event::New, 0, &flow(n));
+                b.run(700);
+                b.event(if n % 2 == 0 { Event::Destroy } else { Event::Update }, &flow(n));
+                b.control(flag::ACK, Some((OURS, OURS + 100)));
+                b.m.check(&b.caches);
+            }
+            // With empty caches ALARM has nothing to say.
+            assert!(b.m.stats().sent > 0 || hash_limit == 0);
+            assert!(b.caches.internal.counts().flows <= hash_limit);
+        }
     }
 }

@@ -3,7 +3,11 @@
 use super::*;
 
 fn config() -> Config {
-    Config { mode: crate::peer::Mode::Notrack, ..Config::default() }
+    Config::of(Notrack::default())
+}
+
+fn without_internal_cache() -> Config {
+    Config::of(Notrack { disable_internal_cache: true, ..Notrack::default() })
 }
 
 /// No greetings, no acknowledgements; ALIVE one second after the last transmission.
@@ -60,7 +64,7 @@ fn a_resync_is_served_at_a_measured_pace() {
 /// request is answered by a dump of the kernel.
 #[test]
 fn without_an_internal_cache() {
-    let mut b = Bench::new(Config { disable_internal_cache: true, ..config() });
+    let mut b = Bench::new(without_internal_cache());
     b.event(Event::New, &flow(1));
     b.event(Event::Update, &flow(1));
     b.event(Event::Destroy, &flow(1));
@@ -88,7 +92,7 @@ fn without_an_internal_cache() {
 /// A network that takes nothing: what does not fit is dropped and counted, the rest goes later.
 #[test]
 fn what_waits_without_a_cache_is_bounded() {
-    let mut b = Bench::new(Config { disable_internal_cache: true, ..config() });
+    let mut b = Bench::new(without_internal_cache());
     for n in 0..30_000 {
         b.event(Event::New, &flow(n));
     }

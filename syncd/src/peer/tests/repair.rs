@@ -2,8 +2,10 @@
 
 use super::*;
 
+const QUICK: Ftfw = Ftfw { ack_window_size: 20, ..Ftfw::DEFAULT };
+
 fn quick() -> Config {
-    Config { ack_window_size: 20, ..Config::default() }
+    Config::of(QUICK)
 }
 
 /// sync-protocol.md §5.1.4: 857 to 863 lost. ACK of what came before, then NACK, in one datagram, at once.
@@ -93,7 +95,7 @@ fn a_nack_is_acknowledged_after_the_repair() {
 /// deletion was among it, it is told that we start over.
 #[test]
 fn what_was_given_up_is_made_good_by_a_bulk() {
-    let mut b = Bench::greeted(Config { resend_queue_size: 20, ..quick() });
+    let mut b = Bench::greeted(Config::of(Ftfw { resend_queue_size: 20, ..QUICK }));
     b.event(Event::New, &flow(0));
     b.event(Event::New, &flow(1));
     let s = b.run(10);
@@ -206,7 +208,7 @@ fn no_sweep_after_a_malformed_message() {
 /// More is missing than a resend queue holds: asked for as a whole.
 #[test]
 fn a_giant_gap_is_a_resync() {
-    let mut b = Bench::greeted(Config { resend_queue_size: 1000, ..quick() });
+    let mut b = Bench::greeted(Config::of(Ftfw { resend_queue_size: 1000, ..QUICK }));
     b.peer_seq += 1001;
     b.control(flag::ALIVE, None);
     let s = b.run(5);
