@@ -15,7 +15,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub struct Fail {
     /// The message without prefix and newline; empty when there is nothing left to say.
     pub text: Vec<u8>,
-    /// How it failed.
+    /// The kind of failure, which decides the exit code.
     pub kind: Kind,
 }
 

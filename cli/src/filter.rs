@@ -124,11 +124,11 @@ pub struct NatMatch {
 /// The ICMP members of the original tuple.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Icmp {
-    /// Type.
+    /// ICMP type.
     pub kind: Option<u8>,
-    /// Code.
+    /// ICMP code.
     pub code: Option<u8>,
-    /// Identifier.
+    /// ICMP identifier.
     pub id: Option<u16>,
 }
 
@@ -158,11 +158,11 @@ pub struct Filter {
     pub status: Status,
     /// Zone of both directions; 0 means that no direction has one.
     pub zone: Option<u16>,
-    /// Source translated.
+    /// Requires that the source is translated.
     pub src_nat: Option<NatMatch>,
-    /// Destination translated.
+    /// Requires that the destination is translated.
     pub dst_nat: Option<NatMatch>,
-    /// Source or destination translated.
+    /// Requires that source or destination is translated.
     pub any_nat: Option<NatMatch>,
     /// Labels that must be set, and those that must not.
     pub labels: Labels,

@@ -25,9 +25,9 @@ pub enum Format {
     Line,
     /// One line for `-R`.
     Save,
-    /// One element.
+    /// One XML element.
     Xml,
-    /// One object.
+    /// One JSON object.
     Json,
 }
 
@@ -58,7 +58,7 @@ pub struct Happened<'a> {
 /// Writes entries. They are collected and written in large pieces; [`Presenter::flush`] writes out the rest.
 ///
 /// # Allocation
-/// None an entry.
+/// The buffer is allocated once; an entry allocates nothing.
 #[derive(Debug)]
 pub struct Presenter {
     out: Printer,
@@ -82,7 +82,7 @@ impl Presenter {
         Ok(Presenter::over(to, output, document, labels))
     }
 
-    /// Writes to `to`.
+    /// The same, but writes to `to` instead.
     pub fn over(
         to: impl Write + Send + 'static,
         output: &Output,

@@ -37,7 +37,7 @@ pub struct Sent {
 /// A datagram that was received.
 #[derive(Clone, Copy, Debug)]
 pub struct Datagram<'a> {
-    /// Who sent it.
+    /// The address of its sender.
     pub from: SocketAddr,
     /// Its payload.
     pub bytes: &'a [u8],
@@ -72,7 +72,7 @@ impl Datagrams {
         }
     }
 
-    /// Where datagrams go.
+    /// The address to which datagrams are sent.
     pub fn to(&self) -> SocketAddr {
         self.to
     }
@@ -81,8 +81,8 @@ impl Datagrams {
     /// for its slot is cut short.
     ///
     /// # Errors
-    /// [`Error::Sys`] of `recvmmsg`. What the network says of datagrams sent earlier (ECONNREFUSED,
-    /// EHOSTUNREACH, ENETUNREACH, ENETDOWN, ENOBUFS) is no error: the next ones are received.
+    /// [`Error::Sys`] of `recvmmsg`. What the network reports about datagrams sent earlier (ECONNREFUSED,
+    /// EHOSTUNREACH, ENETUNREACH, ENETDOWN, ENOBUFS) is not an error: the next ones are received.
     pub fn receive(&mut self, budget: usize, take: &mut dyn FnMut(Datagram<'_>)) -> Result<Turn, Error> {
         let mut got = 0;
         while got < budget {
@@ -124,7 +124,7 @@ impl Datagrams {
         self.lens.is_empty()
     }
 
-    /// Sends what is in the slots.
+    /// Sends the datagrams that are in the slots.
     pub fn flush(&mut self) -> Sent {
         let mut out = Sent::default();
         while let Some(rest) = self.lens.get(self.sent..).filter(|r| !r.is_empty()) {

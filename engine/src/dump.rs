@@ -136,7 +136,7 @@ impl<'a> Intake<'a> {
 ///
 /// # Errors
 /// [`Error::Refused`] with what the kernel answered instead of a dump, or said at its end: EPERM without
-/// CAP_NET_ADMIN, EINVAL for a filter that it does not take. [`Error::Sys`] of `recvfrom`: ENOBUFS when the
+/// CAP_NET_ADMIN, EINVAL for a filter that it refuses. [`Error::Sys`] of `recvfrom`: ENOBUFS when the
 /// end of the dump was lost. Messages that came before the error have been delivered.
 ///
 /// # Allocation

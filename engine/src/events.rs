@@ -86,7 +86,7 @@ impl Subscription {
     /// Losses are reported when the queue is empty, as one number for everything since the last report.
     ///
     /// # Errors
-    /// [`Error::Sys`] of `recvmmsg`. Lost events are no error: they are told to the sink.
+    /// [`Error::Sys`] of `recvmmsg`. Lost events are not an error: they are reported to the sink.
     pub fn drain(&mut self, budget: u32, sink: &mut dyn Sink) -> Result<(Turn, ControlFlow<()>), Error> {
         for _ in 0..budget {
             match sys::recv_many(self.socket.as_fd(), &mut self.slots) {

@@ -45,16 +45,16 @@ impl Tuning {
 /// A multicast membership: one group on one interface, for receiving and for sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Membership {
-    /// IPv4.
+    /// Membership in an IPv4 group.
     V4 {
         /// The group.
         group: Ipv4Addr,
-        /// An address of the interface; what is sent comes from it.
+        /// An address of the interface, which is the source of what is sent.
         local: Ipv4Addr,
         /// The interface's index.
         index: u32,
     },
-    /// IPv6.
+    /// Membership in an IPv6 group.
     V6 {
         /// The group.
         group: Ipv6Addr,
@@ -106,7 +106,7 @@ pub fn udp(local: &SocketAddr, membership: Option<Membership>, tuning: &Tuning) 
 /// `take_error`.
 ///
 /// # Errors
-/// [`Error::Sys`] of `connect`, as far as it fails at once: ENETUNREACH without a route, or ECONNREFUSED on
+/// [`Error::Sys`] of `connect` if it fails at once: ENETUNREACH without a route, or ECONNREFUSED on
 /// the same node. Of `socket` and `setsockopt`.
 pub fn tcp_connect(peer: &SocketAddr, tuning: &Tuning) -> Result<TcpStream, Error> {
     let fd = sys::socket(family(peer), libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0)

@@ -69,7 +69,7 @@ impl Child {
     ///
     /// # Errors
     /// [`Error::Sys`] of `open` when /dev/null cannot be opened, of `dup2` when it cannot take the place of a
-    /// stream. For the parent that is the same as a child that ended.
+    /// stream. To the parent this looks like a child that has ended.
     pub fn ready(mut self) -> Result<(), Error> {
         let null = File::options().read(true).write(true).open("/dev/null");
         let null = null.map_err(|e| Error::sys("open", e))?;
@@ -91,12 +91,12 @@ pub fn try_lock(file: &File) -> Result<bool, Error> {
     sys::try_lock(file.as_fd()).map_err(|e| Error::sys("flock", e))
 }
 
-/// Real-time policies.
+/// The real-time policies of sched(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// SCHED_RR.
+    /// SCHED_RR: threads of the same priority take turns.
     RoundRobin,
-    /// SCHED_FIFO.
+    /// SCHED_FIFO: a thread runs until it blocks or one of a higher priority is ready.
     Fifo,
 }
 

@@ -26,7 +26,7 @@ impl Protocols {
     /// Reads [`FILE`]. If it does not exist there are no names, which is not an error.
     ///
     /// # Errors
-    /// When it is there and cannot be read, or is too large.
+    /// When the file exists but cannot be read, or is too large.
     pub fn read() -> Result<Protocols, ReadError> {
         match read_file(Path::new(FILE), BOUNDS) {
             Ok(text) => Ok(Protocols::parse(&text)),

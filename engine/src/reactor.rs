@@ -138,7 +138,7 @@ impl Reactor {
     ///
     /// # Errors
     /// The first error of the handler, or [`Error::Sys`] of `epoll_wait`; a wait that a signal interrupts is
-    /// no error.
+    /// not an error.
     pub fn turn(&mut self, clock: &impl Fn() -> Instant, handler: &mut impl Handler) -> Result<(), Error> {
         let wait = if self.more.is_empty() {
             let timer = self.timers.peek().map(|Reverse((when, _))| *when);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     impl Handler for Log {
-        /// Reads one byte a turn: the smallest budget.
+        /// Reads one byte per turn, which is the smallest budget.
         fn ready(&mut self, token: Token, reactor: &mut Reactor) -> Result<Turn, Error> {
             self.turns.push(token);
             if token == Token(9) {

@@ -38,7 +38,7 @@ impl Requests {
         Requests { socket, seq: 0, out: vec![0; REQUEST_MAX].into(), into: vec![0; CHUNK].into() }
     }
 
-    /// The socket.
+    /// The socket that requests are sent through.
     pub fn socket(&self) -> &NetlinkSocket {
         &self.socket
     }
@@ -57,9 +57,10 @@ impl Requests {
     /// when it is acknowledged.
     ///
     /// # Errors
-    /// [`Error::Refused`] with the kernel's errno: ENOENT for what is not there, EEXIST for what is, EPERM
-    /// without CAP_NET_ADMIN. [`Error::TooLarge`] when `build` answers [`Full`]. [`Error::Sys`] of `sendto`
-    /// or `recvfrom`, where ENOBUFS means that the answer was lost: the request may have been carried out.
+    /// [`Error::Refused`] with the kernel's errno: ENOENT for an entry that does not exist, EEXIST for one
+    /// to create that does, EPERM without CAP_NET_ADMIN. [`Error::TooLarge`] when `build` answers [`Full`].
+    /// [`Error::Sys`] of `sendto` or `recvfrom`, where ENOBUFS means that the answer was lost: the request
+    /// may have been carried out.
     pub fn ask(
         &mut self,
         build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>,

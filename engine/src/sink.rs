@@ -15,7 +15,7 @@ pub trait Sink {
     fn lost(&mut self, why: Lost);
 }
 
-/// What is missing from what a [`Sink`] was given.
+/// What a [`Sink`] did not get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lost {

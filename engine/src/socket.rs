@@ -97,8 +97,8 @@ impl NetlinkSocket {
     /// The privileged form is tried first; the ordinary one is capped by net.core.rmem_max.
     ///
     /// # Errors
-    /// [`Error::Sys`] of `setsockopt` or `getsockopt`. A size that is not granted is no error: look at what
-    /// is returned.
+    /// [`Error::Sys`] of `setsockopt` or `getsockopt`. It is not an error if the kernel grants less: look at
+    /// the size that is returned.
     pub fn set_receive_buffer(&self, bytes: usize) -> Result<usize, Error> {
         self.set_buffer(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, bytes)
     }
@@ -177,7 +177,7 @@ impl NetlinkSocket {
     /// Removes the program, if there is one.
     ///
     /// # Errors
-    /// [`Error::Sys`] of `setsockopt`. A socket that has no program is no error.
+    /// [`Error::Sys`] of `setsockopt`. It is not an error if the socket has no program.
     pub fn detach_filter(&self) -> Result<(), Error> {
         match sys::set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_DETACH_FILTER, 0) {
             Err(e) if e.raw_os_error() != Some(libc::ENOENT) => Err(Error::sys("setsockopt", e)),

@@ -58,7 +58,7 @@ impl StepDump {
         Ok(StepDump { socket: NetlinkSocket::open()?, out: vec![0; REQUEST_MAX].into(), state })
     }
 
-    /// The socket.
+    /// The socket of the dump, which a reactor can watch.
     pub fn socket(&self) -> &NetlinkSocket {
         &self.socket
     }

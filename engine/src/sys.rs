@@ -88,13 +88,13 @@ pub(crate) fn option_words(
 /// One instruction of a classic BPF program (linux/filter.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BpfInsn {
-    /// Operation.
+    /// The operation: class, size and mode.
     pub code: u16,
     /// Instructions to skip when a jump's test holds.
     pub jt: u8,
     /// Instructions to skip when it does not.
     pub jf: u8,
-    /// Operand.
+    /// The operand: an offset, a constant or a distance.
     pub k: u32,
 }
 

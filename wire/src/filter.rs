@@ -12,9 +12,9 @@ use crate::tuple::{Addr, Tuple};
 /// A value with the mask that says which of its bits count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Masked {
-    /// The bits wanted.
+    /// What these bits have to be.
     pub value: u32,
-    /// The bits looked at.
+    /// The bits that count.
     pub mask: u32,
 }
 

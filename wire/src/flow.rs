@@ -13,7 +13,7 @@ use crate::tuple::{Shape, Tuple};
 pub enum Dir {
     /// The direction of the first packet.
     Orig,
-    /// The answers.
+    /// The direction of the answers.
     Reply,
 }
 

@@ -25,7 +25,7 @@ impl<'a> CpuStats<'a> {
     }
 }
 
-/// The reply to GET_STATS.
+/// What the reply to GET_STATS says about the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GlobalStats {
     /// Flows in this namespace.

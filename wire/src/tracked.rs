@@ -14,7 +14,7 @@ pub struct Tracked {
     pub listed: [&'static str; 2],
 }
 
-/// All of them, in the order of help texts.
+/// All tracked protocols, in the order of help texts.
 pub const TRACKED: [Tracked; 8] = [
     Tracked { number: ipproto::TCP, name: "tcp", listed: ["tcp", "TCP"] },
     Tracked { number: ipproto::UDP, name: "udp", listed: ["udp", "UDP"] },
@@ -26,7 +26,7 @@ pub const TRACKED: [Tracked; 8] = [
     Tracked { number: ipproto::DCCP, name: "dccp", listed: ["dccp", "DCCP"] },
 ];
 
-/// Their names alone.
+/// The names of the tracked protocols, in the same order.
 pub const NAMES: [&str; TRACKED.len()] = {
     let [a, b, c, d, e, f, g, h] = TRACKED;
     [a.name, b.name, c.name, d.name, e.name, f.name, g.name, h.name]

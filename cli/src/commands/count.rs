@@ -78,7 +78,7 @@ impl Sink for Tally {
     }
 }
 
-/// `-C expect`: IPv4 expectations only, as in the original.
+/// `-C expect`: prints how many expectations there are, of IPv4 only, as in the original.
 pub fn expectations(call: &Invocation) -> Result<(), Fail> {
     let ask = DumpFilter { family: af::INET, ..DumpFilter::default() };
     let mut sink = Tally { count: 0, lost: None };

@@ -37,9 +37,9 @@ const QUIET: Duration = Duration::from_secs(1);
 /// What the events are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// Of flows.
+    /// Events of flows.
     Flows,
-    /// Of expectations.
+    /// Events of expectations.
     Expectations,
 }
 
@@ -239,7 +239,7 @@ impl Handler for Listener {
     }
 }
 
-/// `-E`, `-E expect`.
+/// `-E`, `-E expect`: prints events until a signal ends it.
 pub fn listen(call: &Invocation, subject: Subject) -> Result<(), Fail> {
     let args = &call.args;
     let signals =

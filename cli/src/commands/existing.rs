@@ -52,7 +52,7 @@ pub(crate) enum Fixed {
 /// The flow that a line is about.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// There is none.
+    /// There is no such flow.
     Nothing,
     /// The flow, and the request that makes it what the line says; `None` when it is so already.
     Flow(Option<Box<NewFlow<'static>>>, Short),

@@ -17,7 +17,7 @@ use zct_wire::filter::DumpFilter;
 use zct_wire::header::CtMsg;
 use zct_wire::request;
 
-/// `-L`, `-L dying`, `-L unconfirmed`.
+/// `-L`, `-L dying`, `-L unconfirmed`: lists the flows that match.
 pub fn flows(call: &Invocation, table: Table) -> Result<(), Fail> {
     let mut sink = Flows::new(call)?;
     let which = match table {
@@ -75,7 +75,7 @@ impl Sink for Expectations {
     }
 }
 
-/// `-L expect`.
+/// `-L expect`: lists the expectations of one family.
 pub fn expectations(call: &Invocation) -> Result<(), Fail> {
     let presenter =
         Presenter::stdout(&call.args.output, Document::Expect, None).map_err(|e| output_failed(&e))?;

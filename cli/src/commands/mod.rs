@@ -37,7 +37,7 @@ const NO_SECMARKS: &[u8] = b"WARNING: --secmark selected nothing: this kernel re
 pub struct Invocation {
     /// The name by which the program was called.
     pub name: Name,
-    /// The options.
+    /// What the options said.
     pub args: Args,
     /// The label file, if an option needs it; it has no names if reading it failed.
     pub labels: Option<Arc<LabelMap>>,
@@ -92,7 +92,7 @@ impl Sink for Silent {
 /// What happened to the entries between the kernel and the output.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Entries printed.
+    /// How many entries were printed.
     pub shown: u64,
     /// The first thing that was lost.
     lost: Option<Lost>,
@@ -111,7 +111,7 @@ impl Outcome {
         self.output.is_none()
     }
 
-    /// Remembers a loss.
+    /// Remembers a loss, if it is the first.
     pub fn lost(&mut self, why: Lost) {
         self.lost.get_or_insert(why);
     }

@@ -47,7 +47,7 @@ impl Sink for Lines {
     }
 }
 
-/// `-S`, `-S expect`.
+/// `-S`, `-S expect`: prints the counters of every CPU.
 pub fn show(call: &Invocation, which: Counters) -> Result<(), Fail> {
     let (json, out) = (call.args.output.json, Printer::new(io::stdout()));
     let mut sink = Lines { which, json, out, failed: None, lost: None };

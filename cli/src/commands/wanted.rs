@@ -78,8 +78,8 @@ impl Wanted {
         Fail { text: [&fail.text[..], b" (", meaning.as_bytes(), b")"].concat(), ..fail }
     }
 
-    /// The warning for a reply direction that is not the inverse, without a translation. Listings show such a flow
-    /// as if it were translated; its packets are not.
+    /// The warning for a reply direction that is not the inverse although there is no translation. Listings
+    /// show such a flow as if it were translated, but its packets are not.
     pub(crate) fn looks_translated(&self) -> Option<String> {
         let (orig, reply) = (self.flow.orig?, self.flow.reply?);
         let translated = self.flow.nat_src.is_some() || self.flow.nat_dst.is_some();
@@ -133,8 +133,8 @@ impl Wanted {
 /// The flow that the options describe.
 ///
 /// # Errors
-/// A usage error when ports are given for a direction that has no addresses, or to translate to where there are
-/// none.
+/// A usage error when ports are given for a direction that has no addresses, or a port to translate to for a
+/// protocol that has no ports.
 pub fn wanted(call: &Invocation, mode: Mode) -> Result<Wanted, Fail> {
     let args = &call.args;
     let (orig, reply) = tuples(args)?;

@@ -19,9 +19,9 @@ use zct_wire::tuple::Addr;
 /// Two ports, or two GRE keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ports {
-    /// Source.
+    /// Source port or key.
     pub src: Option<u16>,
-    /// Destination.
+    /// Destination port or key.
     pub dst: Option<u16>,
 }
 
@@ -62,7 +62,7 @@ pub struct Late {
     pub word: Vec<u8>,
     /// Its long name, which may be abbreviated.
     pub name: Vec<u8>,
-    /// Its value.
+    /// The value it was given.
     pub value: Vec<u8>,
     /// True when a `!` came before it.
     pub negated: bool,

@@ -1,6 +1,6 @@
 //! Names for the options, and sets of them.
 
-/// Every option by a name of its own. The order is that of the rows, and of legality checks.
+/// Every option has a name here. Their order is that of the rows, and of the legality checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the rows of the table say what they are
 pub enum Id {

@@ -1,4 +1,4 @@
-//! The command line: one table of what there is, and what is made from it.
+//! The command line: one table of commands and options, and everything that is made from it.
 
 mod apply;
 pub mod args;

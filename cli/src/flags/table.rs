@@ -17,11 +17,11 @@ use zct_wire::tracked;
 /// Whether an option takes a value, and how to record it. The text is what help calls the value.
 #[derive(Clone, Copy, Debug)]
 pub enum Takes {
-    /// No value.
+    /// It takes no value.
     Nothing(fn(&mut Args)),
-    /// A value, attached or as the next word.
+    /// It takes a value, attached or as the next word.
     Value(&'static str, fn(&mut Args, &[u8]) -> Result<(), Fail>),
-    /// A value if one is attached, or if the next word starts with neither `-` nor `!`.
+    /// It takes a value if one is attached, or if the next word starts with neither `-` nor `!`.
     Maybe(&'static str, fn(&mut Args, Option<&[u8]>) -> Result<(), Fail>),
 }
 
@@ -30,7 +30,7 @@ pub enum Takes {
 pub enum Complete {
     /// Nothing, because no value can be guessed.
     Nothing,
-    /// File names.
+    /// The names of files.
     File,
     /// These words.
     Words(&'static [&'static str]),
@@ -49,7 +49,7 @@ pub enum Section {
     Expectation,
 }
 
-/// One option.
+/// One option, a row of the table.
 #[derive(Debug)]
 pub struct Flag {
     /// Which option it is.
@@ -68,7 +68,7 @@ pub struct Flag {
     pub brief: &'static str,
     /// More text for the man page; empty when the line says everything.
     pub manual: &'static str,
-    /// What completions offer.
+    /// What completions offer for its value.
     pub complete: Complete,
 }
 

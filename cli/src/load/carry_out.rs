@@ -428,7 +428,7 @@ impl Progress {
 
     fn step(&mut self) {
         self.done += 1;
-        // The clock is read only every 256 lines, because that costs more than a line.
+        // The clock is read only every 256 lines, because reading it costs more than a line.
         if self.done % 256 != 0 || self.next.is_none_or(|next| Instant::now() < next) {
             return;
         }

@@ -78,8 +78,8 @@ fn overlapped(source: &mut Source, lines: &mut LineParser, runner: &mut Runner) 
     })
 }
 
-/// Ends at the end of the file, at a line that is wrong, or when the other side has gone. Its own going is the
-/// other side's end.
+/// The reading side. It ends at the end of the file, at a line that is wrong, or when the other side has
+/// ended; when it returns, it drops its sender, which ends the other side.
 fn read_pieces(
     source: &mut Source,
     lines: &mut LineParser,

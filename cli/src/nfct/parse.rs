@@ -10,7 +10,7 @@ use crate::fail::{Fail, Name, warn};
 /// What a command line asks for.
 #[derive(Debug)]
 pub(super) enum Asked<'a> {
-    /// The help text.
+    /// The text of `--help`.
     Help,
     /// The name and release of this program.
     Version,

@@ -28,7 +28,7 @@ pub(super) fn add(call: &Call<'_>) -> Result<(), Fail> {
     })
 }
 
-/// `get timeout name`.
+/// `get timeout name`: shows one policy.
 pub(super) fn get(call: &Call<'_>) -> Result<(), Fail> {
     let name = policy_name(call.words[0])?;
     let hint = |errno| missing(call, errno, name);
@@ -38,7 +38,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<(), Fail> {
     }
 }
 
-/// `delete timeout name`.
+/// `delete timeout name`: deletes one policy.
 pub(super) fn delete(call: &Call<'_>) -> Result<(), Fail> {
     let name = policy_name(call.words[0])?;
     call.ask(&|buf, seq| cttimeout::delete(buf, seq, name), &|errno| match errno {

@@ -88,7 +88,7 @@ impl LabelNames for LabelMap {
 /// map has a label of that name.
 ///
 /// # Errors
-/// A usage error for the first name that is neither, or whose bit is beyond those of a flow.
+/// A usage error for the first name that is neither in the map nor of that form, or whose bit no flow has.
 pub fn bits(map: Option<&LabelMap>, names: &[Vec<u8>]) -> Result<Vec<u16>, Fail> {
     let bit = |name: &Vec<u8>| {
         let known = map.and_then(|m| m.bit(name)).or_else(|| unnamed(name));

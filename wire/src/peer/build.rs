@@ -75,7 +75,7 @@ impl<'b> FrameBuilder<'b> {
         self
     }
 
-    /// Appends one attribute.
+    /// Appends one attribute, whose value is `value`.
     #[inline]
     pub fn put(&mut self, kind: u16, value: &[u8]) -> &mut Self {
         self.put_parts(kind, &[value])

@@ -107,7 +107,7 @@ pub struct Message<'a> {
     pub number: u8,
     /// [`flag`] bits.
     pub flags: u8,
-    /// Sequence number.
+    /// Sequence number of the message.
     pub seq: u32,
     /// Header, attributes and padding.
     pub bytes: &'a [u8],

@@ -21,7 +21,7 @@ pub(super) fn flags(e: &ExpectView<'_>) -> Result<[(&'static [u8], bool); 3], Wi
 ///
 /// # Errors
 /// The error of the first attribute that is shown and cannot be read; what was written before it stays in
-/// `out`. Text that does not fit is no error here: see [`Out::is_full`].
+/// `out`. Text that does not fit is not an error here: see [`Out::is_full`].
 pub fn line(out: &mut Out<'_>, e: &ExpectView<'_>) -> Result<(), WireError> {
     let expected = e.tuple_expected()?.unwrap_or_default();
     if let Some(t) = e.timeout_s()? {

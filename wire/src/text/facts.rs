@@ -1,4 +1,4 @@
-//! What is shown of a flow, wherever it comes from: a message of the kernel, or what a daemon has kept.
+//! What is shown of a flow, whether it comes from a message of the kernel or from a daemon's store.
 //!
 //! Each output format has one renderer, generic over this trait. For a kernel's message it is compiled for
 //! [`FlowView`] itself, because a list of a million flows consists of nothing else; everything else, of

@@ -52,7 +52,7 @@ pub struct EventHead<'a> {
 ///
 /// # Errors
 /// The error of the first attribute that is shown and cannot be read; what was written before it stays in
-/// `out`. Text that does not fit is no error here: see [`Out::is_full`].
+/// `out`. Text that does not fit is not an error here: see [`Out::is_full`].
 pub fn flow(
     out: &mut Out<'_>,
     f: &FlowView<'_>,
@@ -157,7 +157,7 @@ fn any<F: Facts + ?Sized>(
 ///
 /// # Errors
 /// The error of the first attribute that is shown and cannot be read; what was written before it stays in
-/// `out`. Text that does not fit is no error here: see [`Out::is_full`].
+/// `out`. Text that does not fit is not an error here: see [`Out::is_full`].
 pub fn expect(
     out: &mut Out<'_>,
     e: &ExpectView<'_>,

@@ -15,7 +15,7 @@ const NS: u64 = 1_000_000_000;
 ///
 /// # Errors
 /// The error of the first attribute that is shown and cannot be read; what was written before it stays in
-/// `out`. Text that does not fit is no error here: see [`Out::is_full`].
+/// `out`. Text that does not fit is not an error here: see [`Out::is_full`].
 pub fn flow(
     out: &mut Out<'_>,
     f: &FlowView<'_>,

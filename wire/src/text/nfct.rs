@@ -11,7 +11,7 @@ use crate::error::WireError;
 ///
 /// # Errors
 /// The error of the first attribute that is shown and cannot be read; what was written before it stays in
-/// `out`. Text that does not fit is no error here: see [`Out::is_full`].
+/// `out`. Text that does not fit is not an error here: see [`Out::is_full`].
 pub fn policy(out: &mut Out<'_>, p: &PolicyView<'_>) -> Result<(), WireError> {
     if let Some(name) = p.name {
         out.byte(b'.');

@@ -36,7 +36,7 @@ impl From<crate::event::Event> for Verb {
 ///
 /// # Errors
 /// The error of the first attribute that is shown and cannot be read; what was written before it stays in
-/// `out`. Text that does not fit is no error here: see [`Out::is_full`].
+/// `out`. Text that does not fit is not an error here: see [`Out::is_full`].
 pub fn flow(out: &mut Out<'_>, f: &FlowView<'_>, verb: Verb) -> Result<(), WireError> {
     let orig = f.orig_shape()?;
     let reply = f.reply_shape()?;
@@ -137,7 +137,7 @@ fn usual<const N: usize>(
     out.byte(b' ');
 }
 
-/// Zones, addresses, protocol and what tells flows apart above IP, as far as they are there.
+/// Those members that are there: zones, addresses, protocol and what tells flows apart above IP.
 fn any(out: &mut Out<'_>, orig: &Tuple, reply: &Tuple, status: Option<u32>, adds: bool) {
     if let Some(z) = orig.zone {
         number(out, b"--orig-zone ", u32::from(z));

@@ -33,9 +33,9 @@ const EXPECTATIONS: [&[u8]; 3] = [b"expect_new", b"expect_create", b"expect_dele
 /// Which counters a message holds. The same attribute number means something else in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counters {
-    /// Those of flows.
+    /// Counters of flows.
     Flows,
-    /// Those of expectations.
+    /// Counters of expectations.
     Expectations,
 }
 

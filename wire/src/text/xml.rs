@@ -47,7 +47,7 @@ fn open_flow(out: &mut Out<'_>, kind: Option<Event>) {
 ///
 /// # Errors
 /// The error of the first attribute that is shown and cannot be read; what was written before it stays in
-/// `out`. Text that does not fit is no error here: see [`Out::is_full`].
+/// `out`. Text that does not fit is not an error here: see [`Out::is_full`].
 pub fn flow(
     out: &mut Out<'_>,
     f: &FlowView<'_>,
@@ -338,7 +338,7 @@ fn time(out: &mut Out<'_>, t: &LocalTime) {
 ///
 /// # Errors
 /// The error of the first attribute that is shown and cannot be read; what was written before it stays in
-/// `out`. Text that does not fit is no error here: see [`Out::is_full`].
+/// `out`. Text that does not fit is not an error here: see [`Out::is_full`].
 pub fn expect(
     out: &mut Out<'_>,
     e: &ExpectView<'_>,
