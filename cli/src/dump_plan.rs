@@ -47,8 +47,7 @@ impl TableSize {
     }
 
     /// How long the kernel walks the table when hardly anything matches. It does so in one go with softirqs
-    /// off, so that this processor handles no packets meanwhile. The costs per bucket and per flow were
-    /// measured.
+    /// off, so that this processor handles no packets meanwhile. Costs per bucket and per flow are measured.
     pub fn walk(&self) -> Duration {
         Duration::from_nanos(self.buckets.saturating_mul(75).saturating_add(self.flows.saturating_mul(160)))
     }
@@ -56,8 +55,7 @@ impl TableSize {
 
 /// The longest walk that `auto` accepts.
 const WALK_MAX: Duration = Duration::from_millis(50);
-/// Two dumps, one per family, walk the table twice. That pays if there is more than one flow in this many
-/// buckets.
+/// Two dumps, one per family, walk the table twice. That pays with more than one flow in this many buckets.
 const TWO_DUMPS_PAY: u64 = 20;
 
 /// The dumps to make, one after the other.

@@ -49,7 +49,7 @@ impl Fail {
         Fail { text: Vec::new(), kind: Kind::Runtime }
     }
 
-    /// The same, followed by where it happened. The message itself stays as it is, because scripts look for
+    /// The same, followed by where it happened. The message itself is unchanged, because scripts look for
     /// it.
     pub fn at(mut self, place: &str) -> Fail {
         if !self.text.is_empty() {

@@ -71,8 +71,7 @@ pub struct Labels {
     pub clear: Vec<u16>,
 }
 
-/// What one direction must have. A member that is given must be present and match; an empty list admits
-/// everything.
+/// What one direction must have. A given member must be present and match; an empty list admits everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Direction {
     /// Source, exact or by mask.
@@ -178,8 +177,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The filters that the original passes to the kernel too: family, mark and status. The rest is left to
-    /// us.
+    /// The filters that the original passes to the kernel too: family, mark and status. We do the rest.
     pub fn for_kernel(&self) -> DumpFilter {
         let Status { set, clear, .. } = self.status;
         DumpFilter {
@@ -335,8 +333,7 @@ impl Translation {
         after: (Option<Addr>, Option<u16>),
     ) -> Translation {
         let done = status.is_none_or(|s| s & done != 0);
-        // ICMP has no ports: comparing its id with type and code would find a translation in every ping
-        // (W33).
+        // ICMP has no ports: comparing its id with type and code would find every ping translated (W33).
         let ports = !matches!(orig.proto, Some(ipproto::ICMP | ipproto::ICMPV6));
         Translation {
             addr: after.0,

@@ -46,8 +46,7 @@ pub fn run(words: &[&[u8]]) -> u8 {
     }
 }
 
-/// A command that has the rest of the line to itself. It gets the program's names and the words after its
-/// own.
+/// A command that has the rest of the line to itself: the program's names, and the words after its own.
 type Own = fn(Name, &[u8], &[&[u8]]) -> Result<(), Fail>;
 
 /// The commands that only `zct` has, each named by the first word of the line. The original's options mean

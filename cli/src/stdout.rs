@@ -22,7 +22,7 @@ impl std::fmt::Debug for Printer {
 /// Collects rendered text and writes it in pieces of up to [`Printer::ROOM`] bytes.
 ///
 /// # Allocation
-/// The buffer is allocated once. It grows only for a single line that is longer, up to
+/// The buffer is allocated once. Only a single line that is longer makes it grow, up to
 /// [`Printer::ROOM_MAX`].
 pub struct Printer {
     to: Box<dyn Write + Send>,

@@ -23,8 +23,7 @@ const SLOT: usize = 4096 - 64;
 ///
 /// A full receive buffer drops single events and never fails the socket (NETLINK_NO_ENOBUFS), so fewer are
 /// lost than with the default, which drops everything until the queue has been read empty
-/// (ctnetlink.md §5.7). The socket's drop counter says exactly how many were lost. One event is one
-/// datagram.
+/// (ctnetlink.md §5.7). The socket's drop counter says how many were lost. One event is one datagram.
 ///
 /// # Allocation
 /// The buffers are allocated once; an event allocates nothing.
@@ -49,8 +48,7 @@ impl Subscription {
         Subscription::prepare(|_| Ok(()), groups)
     }
 
-    /// The same, but `set_up` gets the socket first, so that buffer size and filter apply from the first
-    /// event.
+    /// The same, but `set_up` gets the socket first, to set buffer size and filter before the first event.
     ///
     /// # Errors
     /// What `set_up` returns; as [`NetlinkSocket::open`]; [`Error::Sys`] of `setsockopt` with EPERM when

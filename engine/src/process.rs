@@ -82,8 +82,7 @@ impl Child {
     }
 }
 
-/// Locks a file for as long as it is open, in this process or a child; false when another process has the
-/// lock.
+/// Locks a file for as long as it is open, here or in a child; false when another process has the lock.
 ///
 /// # Errors
 /// [`Error::Sys`] of `flock`: ENOLCK when the kernel has no memory for locks.

@@ -39,8 +39,7 @@ pub trait Handler {
     fn timer(&mut self, token: Token, now: Instant, reactor: &mut Reactor) -> Result<(), Error>;
 
     /// The end of a turn, after all sources and timers: the place for work that belongs to no source.
-    /// Returns the latest time to wake up; a time in the past means at once, after another look at the
-    /// sources.
+    /// Returns the latest time to wake up; a time in the past means at once, after a look at the sources.
     ///
     /// For programs whose next deadline moves with every message, because a timer cannot be taken back.
     ///

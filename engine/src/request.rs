@@ -119,8 +119,7 @@ fn answer(link: &mut dyn Transport, seq: u32, into: &mut [u8], sink: &mut dyn Si
         if let Some(len) = piece.cut {
             sink.lost(Lost::Truncated { len });
         }
-        // Even if the sink wants no more, the acknowledgement is read, so that the next answer is the next
-        // one.
+        // Even if the sink wants no more, the acknowledgement is read, so that the socket stays in step.
         _ = deliver(piece.datagram, seq, sink);
         Ok(())
     })

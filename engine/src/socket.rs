@@ -53,8 +53,7 @@ impl NetlinkSocket {
 
     fn open_protocol(protocol: c_int) -> Result<NetlinkSocket, Error> {
         let fd = sys::netlink_socket(protocol).map_err(|e| Error::sys("socket", e))?;
-        // Older kernels lack these. Acknowledgements are then longer and without explanation, and still
-        // read.
+        // Older kernels lack these. Their acknowledgements are longer, without explanation, and still read.
         for option in [NETLINK_CAP_ACK, NETLINK_EXT_ACK] {
             _ = sys::set_option(fd.as_fd(), SOL_NETLINK, option, 1);
         }

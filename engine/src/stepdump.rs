@@ -71,8 +71,7 @@ impl StepDump {
     /// Sends the dump request that `build` makes in the given buffer with the given sequence number. During
     /// this call the kernel walks the table for the first datagram.
     ///
-    /// If the last dump was given up before its end, the socket cannot be used again, and a new one is
-    /// opened.
+    /// If the last dump was given up before its end, its socket is of no more use, and a new one is opened.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when `build` answers [`Full`]; [`Error::Sys`] of `sendto`; as

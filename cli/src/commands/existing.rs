@@ -138,8 +138,7 @@ fn has_labels(f: &FlowView<'_>, bits: &[u8; 16]) -> bool {
     bits.iter().enumerate().all(|(i, b)| have.get(i).copied().unwrap_or(0) & b == *b)
 }
 
-/// The failure if the flow that was found is another one: the kernel finds a flow by either of its
-/// directions.
+/// The failure if another flow was found: the kernel finds a flow by either of its directions.
 fn other_flow(asked: &Tuple, have: &Tuple) -> Option<Fail> {
     let same = |a: Option<u16>, b: Option<u16>| a.is_none() || a == b;
     let is_it = asked.src == have.src

@@ -72,8 +72,8 @@ struct Rules {
     illegal: Given,
 }
 
-/// The rules of every column, and of commands without one. Made once, because every line of a batch file
-/// needs them.
+/// The rules of every column, and of commands without one. Made once, as every line of a batch file needs
+/// them.
 type ColumnRules = [Rules; COLUMNS.len() + 1];
 
 fn table_of(flags: impl Iterator<Item = &'static Flag> + Clone) -> ColumnRules {

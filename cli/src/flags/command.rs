@@ -185,8 +185,7 @@ pub static COMMANDS: &[Command] = &[
 ];
 
 impl Table {
-    /// Reads a table word, which may be the beginning of a name; the first name in this order that fits
-    /// counts.
+    /// Reads a table word, which may be the beginning of a name. The first name that fits counts.
     pub fn parse(word: &[u8]) -> Result<Table, Fail> {
         let names = [
             ("expect", Table::Expect),

@@ -266,8 +266,7 @@ impl Runner {
             match added {
                 Added::Done(short) => {
                     self.short.0 += u64::from(short.expected);
-                    // A flow that was saved as fixed merely has another time left, which is not worth a
-                    // warning.
+                    // A flow that was saved as fixed merely has another time left: no need to warn.
                     self.short.1 += u64::from(short.timeout == Some(Fixed::Unasked));
                 }
                 Added::Refused(fail) => fails.push((*index, fail)),

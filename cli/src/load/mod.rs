@@ -61,11 +61,9 @@ struct Piece {
     text: Vec<u8>,
 }
 
-/// Reads lines here and carries them out on another thread, so that the kernel works while the next lines
-/// are read.
+/// Reads lines here and carries them out on another thread: the kernel works while the next ones are read.
 fn overlapped(source: &mut Source, lines: &mut LineParser, runner: &mut Runner) -> Result<(), Fail> {
-    // Pieces go over full and come back empty. Each channel has room for all of them, so sending never
-    // waits.
+    // Pieces go over full and come back empty. Each channel has room for all: sending never waits.
     let ((full, filled), (back, empty)) = (bounded(PIECES), bounded(PIECES));
     // Sending cannot fail: both ends are still here.
     _ = (0..PIECES).all(|_| back.send(Piece::default()).is_ok());
@@ -122,8 +120,7 @@ fn carry_out_pieces(runner: &mut Runner, filled: &Receiver<Piece>, back: &Sender
 }
 
 /// The same as [`check`] for a large file, on two processors at once. `None` when there is anything to
-/// report, which [`check`] then finds again in the order of the file, or when the file is not worth a
-/// thread.
+/// report, which [`check`] then finds again in file order, or when the file is not worth a thread.
 fn check_in_halves(source: &Source, name: Name) -> Option<u64> {
     if zct_engine::processors() == 1 {
         return None;

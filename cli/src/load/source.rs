@@ -70,8 +70,7 @@ impl Source {
         Ok(Source { name, input })
     }
 
-    /// Two parts of about the same size, each of which begins with a line; `None` for a small file or a
-    /// pipe.
+    /// Two parts of about the same size that begin with a line each; `None` for a small file or a pipe.
     pub fn halves(&self) -> Option<[Part<'_>; 2]> {
         let Input::Seekable(file, start) = &self.input else { return None };
         let meta = file.metadata().ok()?;

@@ -39,7 +39,7 @@ impl Subsystem {
         }
     }
 
-    /// The rights that the kernel requires. Helpers have no namespaces, so root in a container cannot change
+    /// The rights that the kernel requires. Helpers have no namespaces, so a container's root cannot have
     /// them.
     fn rights(self) -> &'static str {
         if self == Subsystem::Helper {

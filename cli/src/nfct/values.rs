@@ -27,8 +27,7 @@ pub(super) fn family(word: &[u8]) -> Result<u16, Fail> {
 }
 
 /// Reads a protocol that may have timeouts: one of two names that `/etc/protocols` does not have, or a name
-/// or alias in that file. Even without such a file, as on small systems, the names in [`PROTOCOLS`] are
-/// known.
+/// or alias in that file. The names in [`PROTOCOLS`] are known even without the file, as on small systems.
 pub(super) fn protocol(word: &[u8]) -> Result<u8, Fail> {
     match word {
         b"generic" => return Ok(GENERIC),

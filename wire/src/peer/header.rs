@@ -60,8 +60,8 @@ pub mod flag {
 /// here, so that a `match` has to handle every combination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// A flow. A new one replaces what the receiver has; in a changed one, absent attributes keep their
-    /// value.
+    /// A flow. A new one replaces what the receiver has; in a changed one, absent attributes stay as they
+    /// are.
     Flow(Event),
     /// An expectation.
     Expect(Event),
