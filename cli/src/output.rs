@@ -49,7 +49,7 @@ pub struct Happened<'a> {
     pub kind: Event,
     /// When it was reported.
     pub time: EventTime,
-    /// Netlink port of the program that caused it; 0 is none.
+    /// Netlink port of the program that caused it; 0 if no program did.
     pub portid: u32,
     /// The program's name, if it was found.
     pub program: Option<&'a [u8]>,

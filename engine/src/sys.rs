@@ -33,7 +33,7 @@ pub(crate) fn socket(family: c_int, kind: c_int, protocol: c_int) -> io::Result<
     // SAFETY: no pointers are passed.
     let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) };
     check(fd as isize)?;
-    // SAFETY: the call above succeeded, so `fd` is open and nobody else knows it.
+    // SAFETY: the call above succeeded, so `fd` is open and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -400,7 +400,7 @@ pub(crate) fn signal_fd(signals: &[c_int]) -> io::Result<OwnedFd> {
     // SAFETY: the set lives over the call; -1 asks for a new descriptor.
     let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
     check(fd as isize)?;
-    // SAFETY: the call above succeeded, so `fd` is open and nobody else knows it.
+    // SAFETY: the call above succeeded, so `fd` is open and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -511,7 +511,7 @@ pub(crate) fn open_at(
     // SAFETY: the name ends in NUL and lives over the call.
     let fd = unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags, mode) };
     check(fd as isize)?;
-    // SAFETY: the call above succeeded, so `fd` is open and nobody else knows it.
+    // SAFETY: the call above succeeded, so `fd` is open and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 

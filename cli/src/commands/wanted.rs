@@ -23,8 +23,8 @@ pub enum Mode {
     Add,
 }
 
-/// The flags of a request that creates, besides ACK. `-A` sends them too, and updates a flow that exists by
-/// itself: the kernel would do so without looking at the reply direction, switch TCP to liberal window
+/// The flags of a request that creates, besides ACK. `-A` sends them too, and does not leave it to the
+/// kernel to update a flow that exists: that would ignore the reply direction, switch TCP to liberal window
 /// tracking, and refuse the rest.
 pub const FLAGS: u16 = nlm_f::CREATE | nlm_f::EXCL;
 

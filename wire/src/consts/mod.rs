@@ -79,12 +79,12 @@ mod tests {
 
     #[test]
     fn there_is_room_for_the_highest_number() {
-        // Room for what is named last, wherever it stands in its list.
+        // Room for the highest number, wherever it stands in its list.
         assert_eq!(cta::MAX, usize::from(cta::TIMESTAMP_EVENT));
         assert_eq!(cta_expect::MAX, usize::from(cta_expect::FN));
     }
 
-    /// A group that is left out of [`ALL`] is compared with no header.
+    /// A group that is left out of [`ALL`] would not be compared with any header.
     #[test]
     fn every_group_is_in_the_list() {
         let files = [

@@ -20,7 +20,7 @@ pub trait Facts {
     /// # Errors
     /// As the accessor of [`FlowView`] when the original tuple of a message cannot be read.
     fn orig(&self) -> Result<Shape<'_>, WireError>;
-    /// The reply direction; `None` where it is not known, as of a peer's flow.
+    /// The reply direction; `None` where it is not known, as in a peer's flow.
     ///
     /// # Errors
     /// As the accessor of [`FlowView`] when the reply tuple of a message cannot be read.

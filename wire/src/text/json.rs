@@ -40,7 +40,7 @@ const STATUS: [(u32, &[u8]); 16] = [
 pub struct EventHead<'a> {
     /// New, changed or gone.
     pub kind: Event,
-    /// Netlink port of the program that caused it; 0 is none.
+    /// Netlink port of the program that caused it; 0 if no program did.
     pub portid: u32,
     /// The program's name, if it was found.
     pub program: Option<&'a [u8]>,

@@ -10,11 +10,11 @@ use crate::tuple::{Shape, Tuple, Usual};
 /// What a saved line will do when it is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// `-A`: what is in the table, or was created.
+    /// `-A`: adds a flow that was in the table, or was created.
     Add,
-    /// `-U`: what changed.
+    /// `-U`: updates a flow that changed.
     Update,
-    /// `-D`: what ended.
+    /// `-D`: deletes a flow that ended.
     Delete,
 }
 
