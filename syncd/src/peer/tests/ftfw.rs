@@ -11,9 +11,9 @@ fn quick() -> Config {
 fn a_lonely_node_says_hello_every_second() {
     let mut b = Bench::new(Config::default());
     let heads: Vec<_> = b.run_to(999).iter().map(Seen::head).collect();
-    assert_eq!(heads, [(CTL, 0x30, OURS)]);
+    assert_eq!(heads, [head(CTL, 0x30, OURS)]);
     let heads: Vec<_> = b.run_to(2500).iter().map(Seen::head).collect();
-    assert_eq!(heads, [(CTL, 0x30, OURS + 1), (CTL, 0x30, OURS + 2)]);
+    assert_eq!(heads, [head(CTL, 0x30, OURS + 1), head(CTL, 0x30, OURS + 2)]);
 }
 
 /// sync-protocol.md §5.1.5: the peer's HELLO is answered with the next message of any type, ours stands on
@@ -24,9 +24,9 @@ fn greetings_stand_on_messages_of_any_type() {
     b.run_to(1000);
     b.control(flag::ALIVE | flag::HELLO, None);
     b.event(Event::New, &flow(1));
-    assert_eq!(b.run(10).iter().map(Seen::head).collect::<Vec<_>>(), [(NEW, 0x60, OURS + 2)]);
+    assert_eq!(b.run(10).iter().map(Seen::head).collect::<Vec<_>>(), [head(NEW, 0x60, OURS + 2)]);
     b.event(Event::New, &flow(2));
-    assert_eq!(b.run(10).iter().map(Seen::head).collect::<Vec<_>>(), [(NEW, 0x20, OURS + 3)]);
+    assert_eq!(b.run(10).iter().map(Seen::head).collect::<Vec<_>>(), [head(NEW, 0x20, OURS + 3)]);
     // Still helloing peer: answered again.
     b.control(flag::ALIVE | flag::HELLO, None);
     b.event(Event::New, &flow(3));

@@ -10,6 +10,7 @@ mod repair;
 use crate::peer::{
     Alarm, Caches, Config, Event, Ftfw, Host, Link, Machine, Millis, Mode, Notice, Notrack, Origin, Seed,
 };
+use std::fmt;
 use zct_wire::peer::header::encode_control;
 use zct_wire::peer::{Encode, Expect, Flow, Kind, MESSAGE_MAX, Messages, flag};
 use zct_wire::proto::{ProtoInfo, TcpInfo};
@@ -47,7 +48,7 @@ impl Host for Log {
 }
 
 /// A message as the tests look at it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 struct Seen {
     kind: u8,
     flags: u8,
@@ -57,10 +58,73 @@ struct Seen {
 }
 
 impl Seen {
-    /// Type, flags and number.
-    fn head(&self) -> (u8, u8, u32) {
-        (self.kind, self.flags, self.seq)
+    fn head(&self) -> Head {
+        head(self.kind, self.flags, self.seq)
     }
+}
+
+/// As failed assertions print it: `ALIVE|HELLO #1001`.
+impl fmt::Debug for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.head().fmt(f)?;
+        if let Some((from, to)) = self.range {
+            write!(f, " {from}-{to}")?;
+        }
+        self.flow.as_ref().map_or(Ok(()), |flow| write!(f, " {flow:?}"))
+    }
+}
+
+/// Type, flags and number of a message.
+#[derive(Clone, Copy, PartialEq)]
+struct Head(u8, u8, u32);
+
+fn head(kind: u8, flags: u8, seq: u32) -> Head {
+    Head(kind, flags, seq)
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Head(kind, flags, seq) = *self;
+        let kind = match Kind::from_number(kind) {
+            Some(Kind::Flow(event)) => format!("flow {event:?}"),
+            Some(Kind::Expect(event)) => format!("expectation {event:?}"),
+            // The flags say what it is.
+            Some(Kind::Control) => String::new(),
+            None => format!("type {kind}"),
+        };
+        let mut words: Vec<String> = [kind].into_iter().filter(|kind| !kind.is_empty()).collect();
+        let mut rest = flags;
+        for (flag, word) in FLAGS {
+            if flags & flag != 0 {
+                words.push(word.into());
+                rest &= !flag;
+            }
+        }
+        if rest != 0 || words.is_empty() {
+            words.push(format!("{rest:#04x}"));
+        }
+        write!(f, "{} #{seq}", words.join("|"))
+    }
+}
+
+const FLAGS: [(u8, &str); 6] = [
+    (flag::RESYNC, "RESYNC"),
+    (flag::NACK, "NACK"),
+    (flag::ACK, "ACK"),
+    (flag::ALIVE, "ALIVE"),
+    (flag::HELLO, "HELLO"),
+    (flag::HELLO_BACK, "HELLO_BACK"),
+];
+
+#[test]
+fn a_message_that_was_not_expected_can_be_read() {
+    let print = |kind, flags| format!("{:?}", [head(kind, flags, 1001)]);
+    assert_eq!(print(CTL, 48), "[ALIVE|HELLO #1001]");
+    assert_eq!(print(NEW, flag::HELLO_BACK), "[flow New|HELLO_BACK #1001]");
+    assert_eq!(print(CTL, 0x81), "[0x81 #1001]");
+    assert_eq!(print(7, 0), "[type 7 #1001]");
+    let ack = Seen { kind: CTL, flags: flag::ACK, seq: 1001, range: Some((5, 6)), flow: None };
+    assert_eq!(format!("{ack:?}"), "ACK #1001 5-6");
 }
 
 struct Bench {

@@ -16,7 +16,10 @@ fn alive_and_nothing_else() {
     let mut b = Bench::new(config());
     b.event(Event::New, &flow(1));
     let heads: Vec<_> = b.run_to(2500).iter().map(Seen::head).collect();
-    assert_eq!(heads, [(NEW, 0, OURS), (CTL, flag::ALIVE, OURS + 1), (CTL, flag::ALIVE, OURS + 2)]);
+    assert_eq!(
+        heads,
+        [head(NEW, 0, OURS), head(CTL, flag::ALIVE, OURS + 1), head(CTL, flag::ALIVE, OURS + 2)]
+    );
     // Ended flows go with their message.
     b.event(Event::Destroy, &flow(1));
     assert_eq!(b.run(10)[0].kind, DEL);
@@ -57,7 +60,7 @@ fn a_resync_is_served_at_a_measured_pace() {
     assert!((150..400).contains(&took), "{got} messages in {took} ms");
     assert_eq!(got, 30_000);
     b.m.request_resync(b.now);
-    assert_eq!(b.run(1)[0].head(), (CTL, flag::RESYNC, OURS + 30_000));
+    assert_eq!(b.run(1)[0].head(), head(CTL, flag::RESYNC, OURS + 30_000));
 }
 
 /// Messages made from events go as quickly as any, where the original lets them lie for up to a second, and a
@@ -70,7 +73,7 @@ fn without_an_internal_cache() {
     b.event(Event::Destroy, &flow(1));
     assert_eq!(b.run_to(9), []);
     let heads: Vec<_> = b.run_to(10).iter().map(Seen::head).collect();
-    assert_eq!(heads, [(NEW, 0, OURS), (UPD, 0, OURS + 1), (DEL, 0, OURS + 2)]);
+    assert_eq!(heads, [head(NEW, 0, OURS), head(UPD, 0, OURS + 1), head(DEL, 0, OURS + 2)]);
     assert_eq!(b.caches.internal.counts(), Default::default());
 
     b.control(flag::RESYNC, Some((0, 0)));
