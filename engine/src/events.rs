@@ -5,6 +5,7 @@ use crate::reactor::Turn;
 use crate::sink::{Lost, Sink};
 use crate::socket::NetlinkSocket;
 use crate::sys::{self, RecvSlots};
+use crate::trace;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -90,6 +91,11 @@ impl Subscription {
             match sys::recv_many(self.socket.as_fd(), &mut self.slots) {
                 Ok(n) => {
                     self.received = self.received.wrapping_add(n as u64);
+                    if trace::is_on() {
+                        let port = self.socket.port();
+                        let told = self.slots.datagrams().filter(|(received, _)| received.from == 0);
+                        told.for_each(|(r, bytes)| trace::datagram(port, "received", bytes, r.len));
+                    }
                     if deliver(&self.slots, sink).is_break() {
                         return Ok((Turn::More, ControlFlow::Break(())));
                     }

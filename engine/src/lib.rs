@@ -64,6 +64,7 @@ pub mod sink;
 pub mod socket;
 pub mod stepdump;
 mod sys;
+pub mod trace;
 pub mod transport;
 pub mod write_file;
 pub mod zone;

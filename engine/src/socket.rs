@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::sys::{self, BpfInsn};
+use crate::trace;
 use libc::c_int;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -189,11 +190,19 @@ impl NetlinkSocket {
     /// # Errors
     /// [`Error::Sys`] of `sendto`: EMSGSIZE for a batch that is longer than the send buffer.
     pub fn send(&self, bytes: &[u8]) -> Result<(), Error> {
+        if trace::is_on() {
+            trace::datagram(self.port, "sent", bytes, bytes.len());
+        }
         loop {
             match sys::send(self.as_fd(), bytes) {
                 Ok(_) => return Ok(()),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::sys("sendto", e)),
+                Err(e) => {
+                    if trace::is_on() {
+                        trace::failed(self.port, "sendto", &e);
+                    }
+                    return Err(Error::sys("sendto", e));
+                }
             }
         }
     }
@@ -208,14 +217,21 @@ impl NetlinkSocket {
     /// receive buffer, unless [`NetlinkSocket::set_no_enobufs`] says otherwise.
     #[inline]
     pub fn recv(&self, into: &mut [u8], wait: bool) -> io::Result<usize> {
-        loop {
+        let got = loop {
             match sys::recv(self.as_fd(), into, wait) {
-                Ok(got) if got.from == 0 => return Ok(got.len),
+                Ok(got) if got.from == 0 => break Ok(got.len),
                 Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
+                Err(e) => break Err(e),
+            }
+        };
+        if trace::is_on() {
+            match &got {
+                Ok(len) => trace::datagram(self.port, "received", into.get(..*len).unwrap_or(&*into), *len),
+                Err(e) => trace::failed(self.port, "recvfrom", e),
             }
         }
+        got
     }
 }
 

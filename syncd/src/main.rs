@@ -14,6 +14,9 @@ fn main() -> ExitCode {
     let mut words = std::env::args_os();
     let name = words.next().unwrap_or_else(|| OsString::from("zctd"));
     let name = Path::new(&name).file_name().unwrap_or(&name).to_string_lossy().into_owned();
+    if let Err(why) = zct_engine::trace::follow_environment() {
+        eprintln!("{name}: {why}");
+    }
     let Args { action, file } = match client::parse(words) {
         Ok(args) => args,
         Err(usage) => {

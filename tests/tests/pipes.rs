@@ -231,3 +231,33 @@ fn without_privilege_events_say_what_is_missing() {
     assert_eq!(ours.err(), format!("{shared}: listening to events needs CAP_NET_ADMIN\n"));
     assert_eq!((ours.exit, theirs.exit), (Exit::Code(1), Exit::Code(1)));
 }
+
+#[test]
+fn messages_can_be_followed_on_standard_error() {
+    let _ns = one_flow();
+    let follow =
+        |words: &str, args: &[&str]| run(Tool::ZctByName.command().args(args).env("ZCT_DEBUG", words), b"");
+    let plain = Tool::ZctByName.run(&GET);
+    let followed = follow("netlink", &GET);
+    assert_eq!((followed.exit, followed.out()), (plain.exit, plain.out()));
+    assert!(!plain.err().contains("netlink "), "{}", plain.err());
+    let told: Vec<String> =
+        followed.err().lines().filter(|l| l.starts_with("netlink ")).map(str::to_owned).collect();
+    // A request, the flow, and the acknowledgement, each with the number of the request.
+    let parts = [
+        ["sent type=IPCTNL_MSG_CT_GET", "(REQUEST|ACK)", " len="],
+        ["received type=IPCTNL_MSG_CT_NEW", " flags=", " len="],
+        ["received type=NLMSG_ERROR", " len=", " errno=0"],
+    ];
+    assert_eq!(told.len(), parts.len(), "{told:#?}");
+    for (line, parts) in told.iter().zip(parts) {
+        assert!(parts.iter().all(|part| line.contains(part)) && line.contains(" seq=1 "), "{line}");
+    }
+    let refused = follow("netlink", &["-D", "-p", "udp", "-s", "10.0.0.9"]).err();
+    assert!(refused.contains(" sent type=IPCTNL_MSG_CT_GET flags=0x301(REQUEST) "), "{refused}");
+    assert!(refused.contains(" received type=NLMSG_DONE "), "{refused}");
+    // A word that means nothing is not kept quiet about, and stops nobody.
+    let wrong = follow("netlnk", &GET);
+    assert_eq!((wrong.exit, wrong.out()), (plain.exit, plain.out()));
+    assert!(wrong.err().starts_with("zct: ZCT_DEBUG: there is nothing called `netlnk'"), "{}", wrong.err());
+}

@@ -100,6 +100,11 @@ Names of labels.
 .TP
 /etc/protocols
 Names of layer 4 protocols.
+.SH ENVIRONMENT
+.TP
+.B ZCT_DEBUG=netlink
+Writes a line to standard error for each netlink message that is sent or received: the port of the socket,
+type, flags, sequence number, length, and the errno of an answer.
 .SH NOTES
 Everything but
 .B \-h

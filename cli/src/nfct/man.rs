@@ -56,6 +56,11 @@ Where it is missing, those with timeouts are known nevertheless.
 .TP
 /proc/sys/net/netfilter/nf_conntrack_*_timeout*
 The defaults, state by state.
+.SH ENVIRONMENT
+.TP
+.B ZCT_DEBUG=netlink
+Writes a line to standard error for each netlink message that is sent or received: the port of the socket,
+type, flags, sequence number, length, and the errno of an answer.
 .SH NOTES
 Everything but
 .BR help " and " version
