@@ -1,6 +1,7 @@
-//! What a flow costs on its way through the daemon's pure parts: kernel message to frame, and frame to store.
+//! What a flow costs on its way through the daemon's pure parts: from kernel message to frame, and from frame
+//! to store.
 //!
-//! `cargo bench -p zctd` prints nanoseconds; `valgrind --tool=callgrind` over the same program counts
+//! `cargo bench -p zctd` prints nanoseconds. Under `valgrind --tool=callgrind` the same program counts the
 //! instructions of one part: `sync PART FLOWS`, PART being one of the names below.
 
 use std::hint::black_box;
@@ -25,8 +26,8 @@ impl Host for Quiet {
     fn flush_kernel(&mut self) {}
 }
 
-/// A NEW event as the kernel sends it of flow `i` of the usual mix: of ten, six TCP, two UDP, one source-NATed
-/// TCP, one TCP over IPv6.
+/// The NEW event that the kernel sends for flow `i` of the usual mix: of ten, six TCP, two UDP, one
+/// source-NATed TCP, one TCP over IPv6.
 fn event(i: u32) -> Vec<u8> {
     let udp = matches!(i % 10, 6 | 7);
     let last = (1 + i % 250) as u8;
@@ -78,7 +79,7 @@ fn machine(flows: u32) -> (Machine, Caches) {
     (Machine::new(0, config, vec![link], 0, Seed { sequence: 1, random: 1 }), caches)
 }
 
-/// Every part by its name, prepared and ready to run once over all flows.
+/// The part with this name, ready to run once over all flows.
 fn part(name: &str, flows: u32) -> Option<Box<dyn FnMut()>> {
     let events: Vec<Vec<u8>> = (0..flows).map(event).collect();
     let read: Vec<Flow> = events.iter().map(|e| Flow::from_kernel(&view(e)).expect("a flow")).collect();
@@ -96,7 +97,7 @@ fn part(name: &str, flows: u32) -> Option<Box<dyn FnMut()>> {
         out
     };
     Some(match name {
-        // The codec alone.
+        // Only the codec.
         "from-kernel" => Box::new(move || {
             for e in &events {
                 black_box(Flow::from_kernel(&view(e)).expect("a flow"));
@@ -116,7 +117,7 @@ fn part(name: &str, flows: u32) -> Option<Box<dyn FnMut()>> {
                 }
             })
         }
-        // The store alone.
+        // Only the store.
         "insert" => {
             let mut store = FlowStore::new(flows as usize, [1, 2]);
             Box::new(move || {
@@ -152,7 +153,7 @@ fn part(name: &str, flows: u32) -> Option<Box<dyn FnMut()>> {
                 }
             })
         }
-        // The whole way: an event into the cache and out in a datagram, in bursts of 300.
+        // The whole way out: each event goes into the cache and out in a datagram, in bursts of 300.
         "active" => Box::new(move || {
             let (mut m, mut caches) = machine(flows);
             let mut buf = [0; 1472];
@@ -167,7 +168,7 @@ fn part(name: &str, flows: u32) -> Option<Box<dyn FnMut()>> {
                 }
             }
         }),
-        // And a datagram into the other cache, acknowledged.
+        // As above, and each datagram goes into the other cache, and is acknowledged.
         "backup" => {
             let frames = frames(&read);
             Box::new(move || {

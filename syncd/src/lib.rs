@@ -23,7 +23,7 @@
 //! sleep     until Machine::deadline; while the socket takes nothing, until it does or turn_deadline
 //! ```
 //!
-//! Datagrams may be sent one by one or gathered for one system call. What `transmit` wrote is taken for sent:
+//! Datagrams may be sent one by one, or gathered for one system call. What `transmit` wrote counts as sent:
 //! if the network refuses it, drop it, as the network would. A listing walks a cache with a [`store::Cursor`]
 //! and unpacks each flow; it may take as many turns as it likes.
 //!

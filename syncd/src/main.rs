@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Remarks to stderr, the effective configuration to stdout. Fails when no daemon could run with the file.
+/// Remarks go to stderr, the effective configuration to stdout. Fails when no daemon could run with the file.
 fn check(file: &Path) -> ExitCode {
     let loaded = match client::load(file) {
         Ok(loaded) => loaded,
@@ -62,9 +62,9 @@ fn start(file: &Path, background: bool) -> ExitCode {
     }
 }
 
-/// The client: what the daemon answers to stdout.
+/// The client role: prints what the daemon answers.
 fn ask(file: &Path, request: Request) -> ExitCode {
-    // A reader of a long listing that has seen enough ends us, as it would end any other program.
+    // A reader that has seen enough of a long listing ends us, as it would end any other program.
     zct_engine::default_sigpipe();
     let loaded = match client::load(file) {
         Ok(loaded) => loaded,
@@ -90,7 +90,7 @@ fn ask(file: &Path, request: Request) -> ExitCode {
 
 fn print(text: &[u8]) -> ExitCode {
     let mut out = std::io::stdout().lock();
-    // A reader that has gone away is the only way this fails, and there is nobody left to tell.
+    // This fails only if the reader has gone away, and then there is nobody left to tell.
     match out.write_all(text).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

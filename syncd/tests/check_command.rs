@@ -1,4 +1,4 @@
-//! `zctd --check` as a program: what goes where, and the exit status.
+//! `zctd --check` as a program: what goes to which stream, and the exit status.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -47,14 +47,14 @@ fn errors_go_to_stderr_and_nothing_is_printed() {
         "FILE:2:11: error: expected a number from 0 to 4294967295 after HashSize, found `x'\n\
          FILE:3:10: error: expected on, off or a path after LogFile, found `y'\n"
     );
-    // Good for commands alone is not good enough.
+    // A file that is good only for commands is not good enough.
     let (status, printed, remarks) =
         check("links.conf", b"General {\n\tUNIX { Path /x }\n}\nSync { Mode FTFW { } }\n");
     assert_eq!((status, printed.as_str()), (Some(1), ""));
     assert_eq!(remarks, "FILE:4:1: error: no link to a peer in Sync: expected Multicast, UDP or TCP\n");
 }
 
-/// A userspace helper is no reason not to start: it is said once, and printed as it will be kept.
+/// A userspace helper does not prevent a start: it is reported once, and printed as it will be kept.
 #[test]
 fn helpers_are_ignored_with_a_warning_each() {
     let text = b"General { UNIX { Path /x } }\nStats { LogFile on }\nHelper {\n\tType ftp inet tcp {\n\t\tQueueNum 7\n\t\t\

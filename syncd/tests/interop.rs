@@ -1,9 +1,9 @@
 //! The machine against a real conntrackd 1.4.7, over UDP between two private network namespaces.
 //!
-//! No harness: the program runs itself inside the namespace as the node under test (argument `node`), with the
-//! machine on a socket and commands on its standard input. The namespaces' names live on a private `/run`, so
-//! that nothing of it is seen outside. Needs root, or root of a user namespace (`scripts/test.sh` makes one),
-//! and conntrackd, conntrack, ip and unshare.
+//! There is no test harness: the program runs itself inside the namespace as the node under test (argument
+//! `node`), with the machine on a socket and commands on standard input. The namespaces' names live on a
+//! private `/run`, so that none of this is visible outside. Needs root, or root of a user namespace
+//! (`scripts/test.sh` makes one), and conntrackd, conntrack, ip and unshare.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -20,7 +20,7 @@ use zctd::peer::{Alarm, Caches, Config, Event, Ftfw, Host, Link, Machine, Notice
 const OURS: &str = "10.98.0.1";
 const THEIRS: &str = "10.98.0.2";
 const PORT: u16 = 3780;
-/// How long anything may take. A condition that holds earlier ends the wait.
+/// The longest that anything may take. A condition that holds earlier ends the wait.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() {
@@ -78,7 +78,7 @@ impl Host for Print {
     fn flush_kernel(&mut self) {}
 }
 
-/// Flow `n` as our kernel would have it: TCP, UDP and pings over both families, some translated.
+/// Flow `n` as our kernel would have it: TCP, UDP and pings in both families, some of them translated.
 fn flow(n: u32) -> Flow {
     let [_, _, c, d] = n.to_be_bytes();
     let v6 = n % 5 == 4;
@@ -130,8 +130,8 @@ fn config(mode: Mode) -> Config {
     }
 }
 
-/// Runs the machine until its standard input ends. Commands: `new A B`, `change A B`, `end A B`, `loss PERCENT`,
-/// `restart`, `resync`, `bulk`, `count`, `bad`, `waiting`, `stats`.
+/// Runs the machine until its standard input ends. Commands: `new A B`, `change A B`, `end A B`, `loss
+/// PERCENT`, `restart`, `resync`, `bulk`, `count`, `bad`, `waiting`, `stats`.
 fn node(mode: &str) {
     let mode = match mode {
         "Ftfw" => Mode::Ftfw,
@@ -232,7 +232,7 @@ fn node(mode: &str) {
 
 // ---- the scenarios ----
 
-/// Everything of one mode: two namespaces, the real daemon, the node under test.
+/// Everything for one mode: two namespaces, the real daemon, the node under test.
 struct Lab {
     ours: String,
     theirs: String,
@@ -340,7 +340,7 @@ impl Lab {
         run(&words)
     }
 
-    /// Flows in the real daemon's external cache.
+    /// Number of flows in the real daemon's external cache.
     fn their_external(&self) -> usize {
         self.client(&["-e"]).lines().count()
     }
@@ -366,7 +366,7 @@ impl Lab {
         self.ask("count").parse().expect("a number")
     }
 
-    /// `count` TCP flows from `first` on in the real daemon's kernel.
+    /// Creates `count` TCP flows, numbered from `first`, in the real daemon's kernel.
     fn their_flows(&self, first: u32, count: u32) {
         let lines: String = (first..first + count)
             .map(|n| {
@@ -404,7 +404,7 @@ impl Drop for Lab {
     }
 }
 
-/// Waits until it is so; fails when it does not become so in time.
+/// Waits until the condition holds; fails if it does not in time.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_so() {
@@ -413,7 +413,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// What we send is kept, changed, ended and committed by the real daemon.
+/// The real daemon keeps, changes, ends and commits what we send.
 fn ours_to_theirs(lab: &Lab) {
     lab.tell("new 0 1000");
     until("1000 flows arrive", || lab.their_external() == 1000);
@@ -425,7 +425,7 @@ fn ours_to_theirs(lab: &Lab) {
     until("100 ends arrive", || lab.their_external() == 900);
     until("everything is acknowledged", || lab.ask("waiting").parse::<usize>().expect("a number") <= 1);
     lab.nothing_was_malformed();
-    // Into the real kernel, translations and all.
+    // They go into the real kernel, including translations.
     lab.client(&["-c"]);
     let table = run(&["ip", "netns", "exec", &lab.theirs, "conntrack", "-L", "-o", "extended"]);
     let ours = table.lines().filter(|l| l.contains("src=10.1.") || l.contains("src=fd01:")).count();
@@ -436,14 +436,14 @@ fn ours_to_theirs(lab: &Lab) {
     until("the real cache is empty", || lab.client(&["-i"]).is_empty());
 }
 
-/// What the real daemon sends is kept; a bulk on request is complete, and what it lacks is swept.
+/// What the real daemon sends is kept; a requested bulk is complete, and flows that it lacks are swept.
 fn theirs_to_ours(lab: &Lab) {
     let before = lab.our_external();
     lab.their_flows(0, 2000);
     until("2000 flows arrive", || lab.our_external() == before + 2000);
     lab.kernel(&["-D", "-p", "tcp", "-s", "10.3.0.7"]);
     until("an end arrives", || lab.our_external() == before + 1999);
-    // Both ways on request.
+    // Bulks in both directions, on request.
     lab.client(&["-n"]);
     until("it still has ours", || lab.their_external() == 900);
     lab.tell("resync");
@@ -451,7 +451,7 @@ fn theirs_to_ours(lab: &Lab) {
     lab.nothing_was_malformed();
 }
 
-/// A third of everything is lost, both ways, while both change; then it is not.
+/// A third of everything is lost in both directions while both sides change; then nothing is.
 fn loss(lab: &Lab) {
     lab.tell("loss 33");
     lab.tell("new 1000 1500");
@@ -460,14 +460,14 @@ fn loss(lab: &Lab) {
     for n in 0..20 {
         lab.kernel(&["-D", "-p", "tcp", "-s", &format!("10.3.1.{n}")]);
     }
-    std::thread::sleep(Duration::from_millis(1500)); // to let some retransmissions be lost too
+    std::thread::sleep(Duration::from_millis(1500)); // so that some retransmissions are lost too
     lab.tell("loss 0");
     until("they have ours", || lab.their_external() == 1100);
     until("we have theirs", || lab.our_external() == 2479);
     lab.nothing_was_malformed();
 }
 
-/// Either side dies and comes back; flows end meanwhile.
+/// Each side dies and comes back; flows end meanwhile.
 fn restarts(lab: &Lab) {
     lab.kill_daemon();
     lab.kernel(&["-D", "-p", "tcp", "-s", "10.3.2.1"]);

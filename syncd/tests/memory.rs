@@ -1,5 +1,5 @@
-//! What a flow costs in memory: the store's own figure against a counting allocator, and both against the
-//! goal. A binary of its own, because the allocator counts the whole process.
+//! What a flow costs in memory: the store's own figure compared with a counting allocator, and both with the
+//! goal. This is a binary of its own because the allocator counts the whole process.
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
@@ -12,8 +12,8 @@ use zctd::store::{Cursor, FlowStore, Key, Meta};
 #[global_allocator]
 static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Of ten flows six established TCP, two UDP, one source-NATed TCP, one TCP over IPv6, as the kernel reports
-/// flows made through ctnetlink: with a mark and SYN proxy values of zero.
+/// Of ten flows, six are established TCP, two UDP, one source-NATed TCP, one TCP over IPv6, as the kernel
+/// reports flows created through ctnetlink: with a mark, and SYN proxy values of zero.
 fn flow(i: u32) -> Flow {
     let udp = matches!(i % 10, 6 | 7);
     let last = (1 + i % 250) as u8;
@@ -61,7 +61,7 @@ fn a_million_mixed_flows_fit_their_budget() {
     assert!(counted / FLOWS as usize <= 84, "{} bytes a flow", counted / FLOWS as usize);
     assert!(own.total().abs_diff(counted) <= counted / 100, "own {own:?}, counted {counted}");
 
-    // Churn must not make it grow: ids are used again.
+    // Churn must not make it grow, since ids are reused.
     for i in 0..FLOWS / 4 {
         let f = flow(i);
         let id = store.find(&Key::of(&f).expect("a whole tuple")).expect("stored above");
@@ -70,11 +70,11 @@ fn a_million_mixed_flows_fit_their_budget() {
         let place = store.locate(&Key::of(&again).expect("a whole tuple"));
         store.insert(&place, &again, Meta::default()).expect("room");
     }
-    // The index may take a little more, the records nothing.
+    // The index may take a little more, the records must not.
     assert_eq!(store.memory().records, own.records);
     assert!(store.memory().index <= own.index * 2);
 
-    // And reading allocates nothing.
+    // Reading must not allocate.
     let region = Region::new(GLOBAL);
     let (mut cursor, mut sum) = (Cursor::default(), 0u64);
     while let Some(id) = store.walk(&mut cursor) {

@@ -1,6 +1,7 @@
-//! What is said about configuration files, word for word: each `messages/*.conf` has its remarks beside it.
+//! The remarks about configuration files, word for word: each `messages/*.conf` has its remarks in a file
+//! beside it.
 //!
-//! `ZCT_GOLDEN=write` renews them; read the difference before you commit it.
+//! `ZCT_GOLDEN=write` rewrites them; read the difference before you commit it.
 
 use std::path::PathBuf;
 use zctd::config::{self, protocols::Protocols};
@@ -14,7 +15,7 @@ fn every_file_has_its_remarks() {
     assert!(files.len() >= 12, "{files:?}");
     for file in files {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        // The same on every machine: without /etc/protocols.
+        // Without /etc/protocols, so that it is the same on every machine.
         let loaded = config::load(&std::fs::read(&file).unwrap(), &Protocols::default());
         let mut said = loaded.report.lines(&name).to_string();
         let outcome = match (loaded.report.is_refused(), loaded.config.is_some()) {

@@ -1,5 +1,5 @@
-//! Once the caches and queues have their size, a change costs no allocation on either side. A binary of its own,
-//! because the allocator counts the whole process.
+//! Once the caches and queues have reached their size, a change costs no allocation on either side. This is a
+//! binary of its own because the allocator counts the whole process.
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
@@ -69,7 +69,7 @@ fn a_change_costs_no_allocation() {
     let (mut active, mut backup) = (Side::new(1), Side::new(1_000_000));
     let mut buf = [0; 1472];
     let (mut now, mut mark) = (0, 0);
-    // Changes in bursts; some flows end and others take their place.
+    // Changes come in bursts; some flows end, and others take their place.
     let mut rounds = |n: u32| {
         for _ in 0..n {
             mark += 1;
@@ -83,7 +83,7 @@ fn a_change_costs_no_allocation() {
             backup.send(now, &mut active, &mut buf);
         }
     };
-    // Several seconds: greetings, the bulks that follow them, every timer.
+    // Several seconds: greetings, the bulks that follow them, and every timer.
     rounds(800);
     let region = Region::new(GLOBAL);
     rounds(400);

@@ -7,42 +7,42 @@ use zct_wire::error::WireError;
 use zct_wire::flow::FlowView;
 use zct_wire::tuple::Addr;
 
-/// What a flow is judged by.
+/// The properties by which a flow is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// IPPROTO_* number.
     pub proto: u8,
-    /// Source of the original direction: the client.
+    /// The source of the original direction: the client.
     pub orig_src: Addr,
-    /// Source of the reply direction: the real server, behind a destination NAT too.
+    /// The source of the reply direction: the real server, even behind a destination NAT.
     pub reply_src: Addr,
-    /// TCP state number. `None` for other protocols, and in the destroy events of older kernels.
+    /// The TCP state's number. `None` for other protocols, and in the destroy events of older kernels.
     pub tcp_state: Option<u8>,
 }
 
-/// Why a flow is or is not wanted.
+/// Whether a flow is wanted, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterVerdict {
-    /// It is.
+    /// The flow is wanted.
     Pass,
-    /// Its protocol is not.
+    /// Its protocol is not wanted.
     Protocol,
-    /// Its addresses are not.
+    /// Its addresses are not wanted.
     Address,
-    /// Its TCP state is not.
+    /// Its TCP state is not wanted.
     State,
 }
 
-/// A filter in the form that is asked: sets instead of lists.
+/// A filter in the form in which it is asked: with sets in place of lists.
 ///
-/// All criteria that are there must pass, in the order protocol, address, state; one that is not there always
-/// does. Of the two addresses one match is enough. Networks and single addresses of both families are one
-/// criterion, so a list with IPv4 addresses alone accepts no IPv6 flow. States are of TCP; other protocols
-/// pass. The original judges the same way with `From Userspace`; with `From Kernelspace` it looks at the
-/// destination instead of the reply source and gets other results, which are not imitated.
+/// A flow must pass all criteria that are given, in the order protocol, address, state. Of its two addresses,
+/// one match is enough. Networks and single addresses of both families form one criterion, so a list of IPv4
+/// addresses alone accepts no IPv6 flow. States are TCP states; other protocols pass. The original judges
+/// flows the same way with `From Userspace`; with `From Kernelspace` it compares the destination instead of
+/// the reply source and gets other results, which are not imitated.
 ///
 /// # Allocation
-/// None while asking.
+/// None for a question.
 #[derive(Clone, Debug)]
 pub struct FlowFilter {
     protocols: Option<Set<[u64; 4]>>,
@@ -62,7 +62,7 @@ impl<T> Set<T> {
     }
 }
 
-/// Single addresses hashed, networks one by one: there are few of them.
+/// Single addresses are hashed; networks are few and compared one by one.
 #[derive(Clone, Debug, Default)]
 struct Addresses {
     exact: HashSet<Addr>,
@@ -77,7 +77,7 @@ struct Masked<T> {
 }
 
 impl FlowFilter {
-    /// Makes the sets.
+    /// Builds the sets from the configuration.
     pub fn new(filter: &Filter) -> Self {
         FlowFilter {
             protocols: set(&filter.protocol, |items| {
@@ -133,7 +133,7 @@ impl Addresses {
                 Network::V4(a, 32) => _ = all.exact.insert(Addr::V4(a.octets())),
                 Network::V6(a, 128) => _ = all.exact.insert(Addr::V6(a.octets())),
                 Network::V4(a, len) => {
-                    // A shift by the whole width is none: length 0 is every address.
+                    // A shift by the full width gives `None`: a length of 0 means every address.
                     let mask = u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0);
                     all.v4.push(Masked { net: a.to_bits() & mask, mask });
                 }
@@ -162,8 +162,8 @@ impl Addresses {
 }
 
 impl Subject {
-    /// What a flow from the kernel is judged by; `None` when it has no protocol or lacks an address, which
-    /// the original drops with an error message.
+    /// What a flow from the kernel is judged by; `None` when it has no protocol or lacks an address. The
+    /// original drops such a flow with an error message.
     ///
     /// # Errors
     /// When an attribute cannot be read.
@@ -224,7 +224,7 @@ mod tests {
         let none = filter("State Accept { for TCP }");
         assert_eq!(none.judge(&TCP), FilterVerdict::State);
         assert_eq!(none.judge(&Subject { tcp_state: None, ..TCP }), FilterVerdict::Pass);
-        // An SCTP state has the same numbers and is not meant.
+        // An SCTP state may have the same number, but is not meant.
         assert_eq!(none.judge(&Subject { proto: 132, ..TCP }), FilterVerdict::Pass);
         assert_eq!(none.judge(&Subject { tcp_state: Some(255), ..TCP }), FilterVerdict::State);
         let listen = filter("State Ignore { LISTEN CLOSE for TCP }");

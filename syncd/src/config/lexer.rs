@@ -1,10 +1,10 @@
-//! Words of a configuration file with their places (conntrackd.md §5.1).
+//! The words of a configuration file, with their places (conntrackd.md §5.1).
 //!
-//! The original takes the longest piece that any of its patterns fits, and the patterns are peculiar: a word
-//! of one to four hexadecimal digits is an address, `0x10` is the number 0 and the word `x10`. Files that
-//! rely on it exist (`HashSize 1HashLimit 2` is two settings), so the same rule is used here. Where the
-//! original stops reading without a word (a byte above 127 or NUL outside comments and paths ends the file
-//! for it), this lexer hands out [`TokenKind::Stray`] and goes on.
+//! The original takes the longest piece that fits any of its patterns, and the patterns are peculiar: a word
+//! of one to four hexadecimal digits is an address, and `0x10` is the number 0 and the word `x10`. Some files
+//! rely on that (`HashSize 1HashLimit 2` is two settings), so the same rule is used here. Where the original
+//! silently stops reading (a byte above 127, or a NUL, outside comments and paths ends the file for it), this
+//! lexer returns [`TokenKind::Stray`] and goes on.
 
 use memchr::memchr;
 
@@ -13,38 +13,38 @@ use memchr::memchr;
 pub enum TokenKind {
     /// A letter, then letters, digits, `.`, `-` and `_`: a keyword or a name.
     Word,
-    /// Digits.
+    /// A run of decimal digits.
     Number,
     /// `+` or `-` and digits.
     Signed,
     /// From `/` to the next white space or quote.
     Path,
-    /// What looks like an address, with or without `/LENGTH`. Most of these are not addresses.
+    /// Something like an address, with or without `/LENGTH`. Most texts of this form are not addresses.
     Address,
     /// `{`
     Open,
     /// `}`
     Close,
-    /// A byte that begins no word.
+    /// A byte that cannot begin a word.
     Stray,
     /// The end of the file.
     End,
 }
 
-/// A word and where it is.
+/// A word, and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token<'a> {
     /// What kind of word it is.
     pub kind: TokenKind,
-    /// Its bytes; empty at the end.
+    /// The bytes of the word; empty at the end.
     pub text: &'a [u8],
-    /// Line, from 1.
+    /// The line, counted from 1.
     pub line: u32,
-    /// Column in bytes, from 1.
+    /// The column in bytes, counted from 1.
     pub column: u32,
 }
 
-/// Reads words one after the other. Linear in the length of the text, whatever it contains.
+/// Reads one word after another. Takes time linear in the length of the text, whatever it contains.
 #[derive(Clone, Debug)]
 pub struct Lexer<'a> {
     rest: &'a [u8],
@@ -58,7 +58,7 @@ impl<'a> Lexer<'a> {
         Lexer { rest: text, line: 1, column: 1 }
     }
 
-    /// The next word; [`TokenKind::End`] for ever once the text is used up.
+    /// The next word; once the text is used up, always [`TokenKind::End`].
     pub fn token(&mut self) -> Token<'a> {
         self.skip_blank();
         let Some(first) = self.rest.first() else {
@@ -81,8 +81,8 @@ impl<'a> Lexer<'a> {
         token
     }
 
-    /// Passes white space and comments. The original refuses a comment that ends the file without a newline;
-    /// here it is one.
+    /// Skips white space and comments. The original refuses a comment that ends the file without a newline;
+    /// here it is a comment.
     fn skip_blank(&mut self) {
         while let Some(first) = self.rest.first() {
             match first {
@@ -105,7 +105,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// The longest of number, address and name; of two as long, the one named first.
+/// The longest of number, address and name; if two are equally long, the one named first.
 fn longest(text: &[u8]) -> (TokenKind, usize) {
     let candidates = [
         (TokenKind::Number, digits(text)),
@@ -121,12 +121,12 @@ fn longest(text: &[u8]) -> (TokenKind, usize) {
     if best.1 == 0 { (TokenKind::Stray, 1) } else { best }
 }
 
-/// Length of the digits in front.
+/// Length of the run of digits in front.
 fn digits(text: &[u8]) -> usize {
     text.iter().take_while(|b| b.is_ascii_digit()).count()
 }
 
-/// Length of a path. TAB and CR end it, although the original makes them part of the name: nobody means that.
+/// Length of a path. TAB and CR end it; the original makes them part of the name, which nobody intends.
 fn path(text: &[u8]) -> usize {
     text.iter().position(|b| matches!(b, b' ' | b'\n' | b'\t' | b'\r' | b'"')).unwrap_or(text.len())
 }
@@ -139,7 +139,7 @@ fn name(text: &[u8]) -> usize {
     text.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')).count()
 }
 
-/// Length with `/DIGITS` behind it, if that is there.
+/// The length including a `/DIGITS` that follows, if there is one.
 fn with_length(text: &[u8], at: usize) -> usize {
     match text.get(at..) {
         Some([b'/', rest @ ..]) if digits(rest) > 0 => at + 1 + digits(rest),
@@ -147,7 +147,7 @@ fn with_length(text: &[u8], at: usize) -> usize {
     }
 }
 
-/// Four numbers of any size with dots between them.
+/// Length of four numbers of any size with dots between them.
 fn ipv4(text: &[u8]) -> usize {
     let mut at = digits(text);
     if at == 0 {
@@ -163,12 +163,12 @@ fn ipv4(text: &[u8]) -> usize {
     with_length(text, at)
 }
 
-/// Hexadecimal digits in front, four at most.
+/// Length of the hexadecimal digits in front, at most four.
 fn hex4(text: &[u8]) -> usize {
     text.iter().take(4).take_while(|b| b.is_ascii_hexdigit()).count()
 }
 
-/// One to eight groups with single colons between them.
+/// Length of one to eight groups with single colons between them.
 fn ipv6_groups(text: &[u8]) -> usize {
     let mut at = hex4(text);
     if at == 0 {
@@ -183,13 +183,13 @@ fn ipv6_groups(text: &[u8]) -> usize {
     with_length(text, at)
 }
 
-/// `::` with up to seven groups on each side. A colon between groups is optional for this pattern of the
-/// original, so that `12345::1` is one word.
+/// Length of `::` with up to seven groups on each side. In this pattern of the original a colon between
+/// groups is optional, so that `12345::1` is one word.
 fn ipv6_gap(text: &[u8]) -> usize {
     let mut at = 0;
     for parts in 0..=7 {
         if text[at..].starts_with(b"::") {
-            // The first of three colons can belong to the group before them, and the longest piece counts.
+            // The first of three colons can belong to the group before them, and the longest piece wins.
             if parts > 0 && text[at..].starts_with(b":::") {
                 at += 1;
             }
@@ -206,7 +206,7 @@ fn ipv6_gap(text: &[u8]) -> usize {
             0 => return 0,
             n => at += n,
         }
-        // A single colon belongs to its group; two are the gap, which the next turn finds.
+        // A single colon belongs to its group; a pair is the gap, which the next round finds.
         if text.get(at) == Some(&b':') && text.get(at + 1) != Some(&b':') {
             at += 1;
         }
@@ -227,7 +227,7 @@ mod tests {
         .collect()
     }
 
-    /// The first word of each text as conntrackd 1.4.7 names it in its error message.
+    /// The first word of each text, as conntrackd 1.4.7 quotes it in its error message.
     #[test]
     fn words_end_where_the_original_ends_them() {
         for (text, kind, first) in [

@@ -1,29 +1,29 @@
 //! What a new configuration changes, and whether that is possible while the daemon runs (SIGHUP).
 //!
-//! The original has no reload: SIGHUP kills it (conntrackd.md §1.3). Live is what can be exchanged between
-//! two turns without closing a socket that others know and without losing what is cached. Everything else is
-//! listed so that the operator can be told what still waits for a restart.
+//! The original has no reload: SIGHUP kills it (conntrackd.md §1.3). A setting is live if it can be exchanged
+//! between two turns without closing a socket that others know and without losing what is cached. Everything
+//! else is listed, so that the operator learns what still waits for a restart.
 
 use super::print::{self, words};
 use super::settings::{Alarm, Config, Expectations, Helpers, Mode, Role, Stats, Sync};
 
-/// A setting whose value differs.
+/// A setting whose value differs between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The directive's word; `Stats LogFile` where the word alone is not enough.
     pub setting: &'static str,
-    /// The old value as the file has it; `None` where the old role or mode has no such setting.
+    /// The old value as written in the file; `None` where the old role or mode has no such setting.
     pub from: Option<String>,
-    /// The new value, likewise.
+    /// The new value in the same form; `None` where the new role or mode has no such setting.
     pub to: Option<String>,
 }
 
-/// All differences of two configurations.
+/// All differences between two configurations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// What takes effect at once.
+    /// Changes that take effect at once.
     pub live: Vec<Change>,
-    /// What takes effect after a restart alone; the old value holds until then.
+    /// Changes that take effect only after a restart; until then the old value holds.
     pub needs_restart: Vec<Change>,
 }
 
@@ -33,12 +33,12 @@ type Take = fn(&mut Config, &Config);
 /// When a new value can take effect.
 #[derive(Clone, Copy)]
 enum When {
-    /// At once.
+    /// It takes effect at once.
     Live(Take),
-    /// At once if the setting was there before and is there now, which means that both values are of the same
-    /// kind: switching polling or expectations on and off opens and closes subscriptions.
+    /// It takes effect at once if the setting was there before and still is, so that both values are of the
+    /// same kind: switching polling or expectations on or off opens or closes subscriptions.
     LiveIfThere(Take),
-    /// After a restart.
+    /// It takes effect after a restart.
     Restart,
 }
 
@@ -49,11 +49,11 @@ use When::{Live, LiveIfThere, Restart};
 
 /// Every setting of [`Config`]; a test changes each of them.
 const SETTINGS: &[Row] = &[
-    // Without effect, so any time is right.
+    // It has no effect, so any time is right.
     ("HashSize", Live(|old, new| old.general.hash_size = new.general.hash_size), |c| {
         Some(c.general.hash_size.to_string())
     }),
-    // The caches are made for it.
+    // The caches are created with this limit.
     ("HashLimit", Restart, |c| Some(c.general.hash_limit.to_string())),
     ("LogFile", Live(|old, new| old.general.log_file = new.general.log_file.clone()), |c| {
         Some(words::path_or_off(c.general.log_file.as_deref()))
@@ -78,7 +78,7 @@ const SETTINGS: &[Row] = &[
         Live(|old, new| old.general.netlink_overrun_resync_s = new.general.netlink_overrun_resync_s),
         |c| Some(c.general.netlink_overrun_resync_s.map_or("off".into(), |s| s.to_string())),
     ),
-    // A socket option that the kernel looks at when it drops events; subscribing again would lose some.
+    // The kernel checks this socket option when it drops events; subscribing anew would lose some.
     ("NetlinkEventsReliable", Restart, |c| Some(words::on_off(c.general.netlink_events_reliable))),
     (
         "EventIterationLimit",
@@ -98,7 +98,7 @@ const SETTINGS: &[Row] = &[
         c.general.scheduler.as_ref().map(print::scheduler_text)
     }),
     ("Systemd", Restart, |c| Some(words::on_off(c.general.systemd))),
-    // Without effect, likewise.
+    // It has no effect either.
     ("Helper", Live(|old, new| old.helpers = new.helpers.clone()), |c| {
         (c.helpers != Helpers::default()).then(|| print::helpers_text(&c.helpers))
     }),
@@ -118,7 +118,7 @@ const SETTINGS: &[Row] = &[
         stats(c, |s| words::log_format(s.log_format).into())
     }),
     ("Mode", Restart, |c| sync(c, |s| Some(words::mode(&s.mode).into()))),
-    // Both sides number by it.
+    // Both sides number their messages according to it.
     ("ResendQueueSize", Restart, |c| {
         sync(c, |s| if let Mode::Ftfw(m) = s.mode { Some(m.resend_queue_size.to_string()) } else { None })
     }),
@@ -137,7 +137,7 @@ const SETTINGS: &[Row] = &[
             if let Mode::Notrack(m) = s.mode { Some(words::on_off(m.disable_internal_cache)) } else { None }
         })
     }),
-    // Of use at a start alone.
+    // It matters only at the start.
     ("StartupResync", Restart, |c| {
         sync(c, |s| match s.mode {
             Mode::Ftfw(m) => Some(words::on_off(m.startup_resync)),
@@ -166,7 +166,7 @@ const SETTINGS: &[Row] = &[
         |c| sync(c, |s| Some(s.purge_timeout_s.to_string())),
     ),
     ("links", Restart, |c| sync(c, |s| Some(print::links_text(s)))),
-    // What was sent without window scales would have to be sent again.
+    // Everything that was sent without window scales would have to be sent again.
     ("TCPWindowTracking", Restart, |c| sync(c, |s| Some(words::on_off(s.tcp_window_tracking)))),
     (
         "ExpectationSync",
@@ -217,8 +217,8 @@ fn sync(c: &Config, of: impl FnOnce(&Sync) -> Option<String>) -> Option<String> 
 
 /// Compares two configurations setting by setting.
 ///
-/// When the role or the mode changes, that alone decides: what belongs to the old or the new one is listed
-/// with it under `needs_restart`.
+/// If the role or the mode changes, every setting that belongs to the old or the new one is listed along with
+/// it under `needs_restart`.
 pub fn live_changes(old: &Config, new: &Config) -> Changes {
     let mut changes = Changes::default();
     differences(old, new, |change, take| match take {
@@ -228,7 +228,7 @@ pub fn live_changes(old: &Config, new: &Config) -> Changes {
     changes
 }
 
-/// The old configuration with everything that can change while the daemon runs as the new one has it.
+/// The old configuration, with all that can change while the daemon runs taken over from the new one.
 pub fn merged(old: &Config, new: &Config) -> Config {
     let mut out = old.clone();
     differences(old, new, |_, take| {
@@ -239,7 +239,7 @@ pub fn merged(old: &Config, new: &Config) -> Config {
     out
 }
 
-/// Tells of every setting that differs, with what takes it over if that can be done at once.
+/// Reports every setting that differs and, if it can be taken over at once, how.
 fn differences(old: &Config, new: &Config, mut tell: impl FnMut(Change, Option<Take>)) {
     let same_kind = kind(old) == kind(new);
     for (setting, when, value) in SETTINGS {
@@ -257,7 +257,7 @@ fn differences(old: &Config, new: &Config, mut tell: impl FnMut(Change, Option<T
     }
 }
 
-/// What the daemon is, as far as that decides which settings there are.
+/// The role and mode, as far as they decide which settings there are.
 fn kind(c: &Config) -> Option<&'static str> {
     match &c.role {
         Role::Stats(_) => None,
@@ -295,7 +295,7 @@ mod tests {
         config(&format!("Sync {{ Mode {mode} }} {LINK} {more} }}\n"))
     }
 
-    /// Each setting changed by itself: it is in the list where it belongs and alone.
+    /// Each setting, changed alone, is the only one reported, and in the right list.
     #[test]
     fn every_setting_is_told_apart() {
         let pairs: Vec<(&str, bool, Config, Config)> = vec![
@@ -389,7 +389,7 @@ mod tests {
                 let names: Vec<_> = list.iter().map(|c| c.setting).collect();
                 assert_eq!((names, other.len()), (vec![*name], 0), "{changes:?}");
                 assert_ne!(list[0].from, list[0].to);
-                // All of what is live is taken over, and nothing of what is not.
+                // Everything that is live is taken over, and nothing else.
                 assert_eq!(&merged(old, new), if *live { new } else { old }, "{name}");
             }
             assert_eq!(live_changes(a, a), Changes::default());

@@ -1,25 +1,25 @@
 //! The configuration file: the original's format (conntrackd.md §5), read into typed settings.
 //!
-//! [`load`] is pure: text in, settings and remarks out. Nothing is passed over in silence: a directive
-//! without effect is a warning, an error names its line and word and what was expected, and as many errors as
-//! can be told apart are reported at once. It never panics and is linear in the length of the text.
+//! [`load`] is pure: text in, settings and remarks out. Nothing is ignored silently: a directive without
+//! effect gets a warning, an error names its line and word and what was expected, and as many errors are
+//! reported at once as can be told apart. It never panics, and takes time linear in the length of the text.
 //!
 //! # Differences from the original
 //! Which files are accepted is compared with conntrackd word by word (`tests/acceptance`); the differences
-//! are a table in `differences.rs` there. What some settings mean differs too:
+//! are a table in `differences.rs` there. Some settings also differ in meaning:
 //!
-//! - `Filter From Kernelspace` gives the same result as `From Userspace`; the original's kernel filter looks at
-//!   other addresses.
+//! - `Filter From Kernelspace` gives the same result as `From Userspace`; the original's kernel filter looks
+//!   at other addresses.
 //! - Without a `Scheduler` block the system's default holds; the original then takes SCHED_RR at 99.
-//! - `NetlinkBufferSize` counts even where `NetlinkBufferSizeMaxGrowth` is smaller or missing.
+//! - `NetlinkBufferSize` takes effect even if `NetlinkBufferSizeMaxGrowth` is smaller or missing.
 //! - `Scheduler { Priority n }` without a `Type` is round robin with that priority; the original ignores it.
-//! - A file with neither `Sync` nor `Stats` is statistics mode, as the original's warning promises.
-//! - In `Stats`, `Syslog` and `LogFile` are independent. The original heeds `Syslog` only beside a `LogFile`,
-//!   and without one sends flows to General's syslog as errors.
+//! - A file with neither `Sync` nor `Stats` means statistics mode, as the original's warning promises.
+//! - In `Stats`, `Syslog` and `LogFile` are independent. The original heeds `Syslog` only beside a `LogFile`;
+//!   without one it sends flows to General's syslog, as errors.
 //! - A Multicast link finds its interface whether `Interface` comes before or after `IPv6_address`.
-//! - `Helper` is read and checked, and then nothing comes of it but a warning and a count for each `Type`.
-//! - A daemon does not start with links that lack a port or a peer, or with an `ACKWindowSize` of 1 or more
-//!   than `ResendQueueSize`: the original starts, and replicates nothing or loses it.
+//! - `Helper` is read and checked, but has no effect other than a warning and a count for each `Type`.
+//! - A daemon does not start with links that lack a port or a peer, or with an `ACKWindowSize` that is 1 or
+//!   exceeds `ResendQueueSize`: the original starts, and then replicates nothing or loses it.
 //!
 //! ```
 //! use zctd::config::{self, protocols::Protocols, settings::Role};
@@ -57,13 +57,13 @@ use std::path::PathBuf;
 pub use live::live_changes;
 pub use print::print;
 
-/// What a file says.
+/// The result of reading a file.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The configuration, when a daemon can run with it.
+    /// The configuration, if a daemon can run with it.
     pub config: Option<Config>,
-    /// The control socket, which is all that a command needs. It is there even if a daemon could not run with
-    /// the file, unless the file has errors ([`Report::is_refused`]).
+    /// The control socket, which is all that a command needs. It is set even if no daemon could run with the
+    /// file, unless the file has errors ([`Report::is_refused`]).
     pub control_socket: Option<PathBuf>,
     /// Remarks, whether or not there is a configuration.
     pub report: Report,

@@ -1,11 +1,11 @@
-//! From the configuration file's words to what the parts of the daemon are told.
+//! From the settings of the configuration file to what each part of the daemon is told.
 
 use crate::config::settings::{Config, DedicatedLink, DedicatedLinks, Ends, Group, Role, Sync};
 use crate::links::{LinkKind, LinkSettings};
 use crate::peer;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// What the protocol machine is told.
+/// The settings of the protocol machine.
 pub fn protocol(config: &Config, sync: &Sync) -> peer::Config {
     peer::Config {
         mode: sync.mode,
@@ -17,7 +17,7 @@ pub fn protocol(config: &Config, sync: &Sync) -> peer::Config {
     }
 }
 
-/// The links, all of one kind.
+/// The settings of the links, all of one kind.
 pub fn links(sync: &Sync) -> Vec<LinkSettings> {
     fn settings<A>(l: &DedicatedLink<A>, kind: LinkKind) -> LinkSettings {
         LinkSettings {
@@ -53,7 +53,7 @@ pub fn links(sync: &Sync) -> Vec<LinkSettings> {
     }
 }
 
-/// `ErrorQueueLength`: for all links together, but one link sends at a time; the default where there is none.
+/// `ErrorQueueLength`, which holds for all links together, though only one sends at a time; or its default.
 pub fn error_queue(sync: &Sync) -> usize {
     match &sync.links {
         DedicatedLinks::Tcp { error_queue_length, .. } => *error_queue_length as usize,
@@ -61,7 +61,7 @@ pub fn error_queue(sync: &Sync) -> usize {
     }
 }
 
-/// `Sync`, if the daemon is there for that.
+/// The `Sync` settings, if the daemon is a sync daemon.
 pub fn sync(config: &Config) -> Option<&Sync> {
     match &config.role {
         Role::Sync(s) => Some(s),

@@ -1,8 +1,8 @@
-//! A configuration as text that reads back as the same configuration (`--check`).
+//! Prints a configuration as text that reads back as the same configuration (`--check`).
 //!
-//! Every setting that has an effect is written, defaults too; what has no word for "not set" is written as a
-//! comment. The text is also good for the original, except for what the original does not know: the JSON log
-//! and names like `fe0`.
+//! Every setting that has an effect is written, even if it has its default; one for which the format has no
+//! way to say "not set" becomes a comment. The original accepts the text too, except for what it does not
+//! know: the JSON log and names like `fe0`.
 
 use super::settings::{
     Config, DedicatedLink, DedicatedLinks, Ends, Expectations, Facility, Filter, FilterFrom, General, Group,
@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// Lines with their indentation. Bytes, because paths are.
+/// Indented lines. They are bytes because paths are.
 struct Lines {
     out: Vec<u8>,
     depth: usize,
@@ -50,7 +50,7 @@ impl Lines {
         self.set(word, if on { "on" } else { "off" });
     }
 
-    /// Paths hold no white space and no quotes: the grammar cannot express them.
+    /// A path. The grammar allows no white space or quotes in it, so it needs no quoting.
     fn path(&mut self, word: &str, path: &Path) {
         self.line(&[word.as_bytes(), path.as_os_str().as_bytes()]);
     }
@@ -64,7 +64,7 @@ impl Lines {
     }
 }
 
-/// The text of a configuration.
+/// Prints a whole configuration.
 pub fn print(config: &Config) -> Vec<u8> {
     let mut l = Lines { out: Vec::new(), depth: 0 };
     match &config.role {
@@ -80,7 +80,7 @@ pub fn print(config: &Config) -> Vec<u8> {
     l.out
 }
 
-/// A part of a configuration in one line.
+/// Prints a part of a configuration on one line.
 fn one_line(write: impl FnOnce(&mut Lines)) -> String {
     let mut l = Lines { out: Vec::new(), depth: 0 };
     write(&mut l);
@@ -89,22 +89,22 @@ fn one_line(write: impl FnOnce(&mut Lines)) -> String {
     lines.collect::<Vec<_>>().join(" ")
 }
 
-/// The `Filter` block in one line.
+/// The `Filter` block on one line.
 pub(super) fn filter_text(f: &Filter) -> String {
     one_line(|l| filter(l, f))
 }
 
-/// The `Scheduler` block in one line.
+/// The `Scheduler` block on one line.
 pub(super) fn scheduler_text(s: &Scheduler) -> String {
     one_line(|l| scheduler(l, s))
 }
 
-/// The `Helper` section in one line.
+/// The `Helper` section on one line.
 pub(super) fn helpers_text(h: &Helpers) -> String {
     one_line(|l| helpers(l, h))
 }
 
-/// The link blocks in one line.
+/// The link blocks on one line.
 pub(super) fn links_text(s: &Sync) -> String {
     one_line(|l| links(l, s))
 }
@@ -119,7 +119,7 @@ pub(super) mod words {
         if on { "on" } else { "off" }.into()
     }
 
-    /// Bytes that are no text are escaped, so that different paths stay different.
+    /// Bytes that are not text are escaped, so that different paths stay different.
     pub(in super::super) fn path(path: &Path) -> String {
         match path.to_str() {
             Some(text) => text.to_owned(),
@@ -160,7 +160,7 @@ pub(super) mod words {
 
 fn general(l: &mut Lines, g: &General) {
     l.block("General", |l| {
-        // Without effect, and the default is not worth a warning when the text is read again.
+        // It has no effect, and its default should not cause a warning when the text is read again.
         if g.hash_size != default::HASH_SIZE {
             l.number("HashSize", g.hash_size);
         }
@@ -264,7 +264,7 @@ fn list<T>(l: &mut Lines, word: &str, listed: Option<&Listed<T>>, item: impl Fn(
     }
 }
 
-/// IPv6 without a dotted quad at the end, which the grammar has no pattern for.
+/// IPv6 without a dotted quad at the end, for which the grammar has no pattern.
 fn v6(addr: &std::net::Ipv6Addr) -> String {
     let s = addr.segments();
     if s[..5] == [0; 5] && (s[5] == 0 || s[5] == 0xffff) && s[6] != 0 {
@@ -386,7 +386,7 @@ fn stats(l: &mut Lines, s: &Stats) {
     l.block("Stats", |l| {
         log_file(l, s.log_file.as_deref());
         syslog(l, s.syslog);
-        // A word of ours is written only where it says something: the original has no such directive.
+        // Our own word is written only where it matters: the original has no such directive.
         if s.log_format == LogFormat::Json {
             l.set("LogFormat", "json");
         }

@@ -1,32 +1,32 @@
-//! What is wrong with a configuration file, and where.
+//! What is wrong with a configuration file, and where it is.
 
 use std::fmt;
 
-/// Where something is in the file.
+/// A position in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// Line, from 1.
+    /// The line, counted from 1.
     pub line: u32,
-    /// Column in bytes, from 1.
+    /// The column in bytes, counted from 1.
     pub column: u32,
 }
 
 /// A value with the place it was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct At<T> {
-    /// The value.
+    /// The value that was read.
     pub value: T,
     /// Where its directive begins.
     pub place: Place,
 }
 
-/// How bad it is.
+/// How serious a remark is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Works, but something does not do what one may think it does.
+    /// The file works, but something does not do what one may think.
     Warning,
     /// The file is well formed and good enough for control commands, but no daemon can run with it: the
-    /// original accepts these in its client role, and says so at the start of the daemon only.
+    /// original accepts it as a client, and complains only when the daemon starts.
     CannotStart,
     /// The file is refused in every role.
     Error,
@@ -37,14 +37,14 @@ pub enum Severity {
 pub struct Remark {
     /// How bad it is.
     pub severity: Severity,
-    /// Where; `None` when it is about the file as a whole.
+    /// Its position; `None` when it is about the file as a whole.
     pub place: Option<Place>,
-    /// The text, one line.
+    /// The text, on one line.
     pub text: String,
 }
 
-/// Remarks that are kept. What comes later is counted: a file that is no configuration at all has an error in
-/// each word.
+/// How many remarks are kept. Further ones are only counted: in a file that is not a configuration at all,
+/// each word is an error.
 pub const REMARKS_MAX: usize = 100;
 
 /// All remarks about a file, in the order of their lines.
@@ -76,7 +76,7 @@ impl Report {
         self.worst.is_none_or(|w| w == Severity::Warning)
     }
 
-    /// True when further remarks are only counted.
+    /// True when further remarks will only be counted.
     pub(crate) fn is_full(&self) -> bool {
         self.remarks.len() >= REMARKS_MAX
     }
@@ -91,12 +91,12 @@ impl Report {
         }
     }
 
-    /// Puts the remarks in the order of their lines; those about the whole file come last.
+    /// Sorts the remarks by line; those about the whole file come last.
     pub(crate) fn sort(&mut self) {
         self.remarks.sort_by_key(|r| (r.place.is_none(), r.place));
     }
 
-    /// The remarks as lines of `FILE:LINE:COLUMN: TEXT` with their severity, for a log.
+    /// The remarks as lines `FILE:LINE:COLUMN: TEXT` with their severity, for a log.
     pub fn by_severity(&self, file: &str) -> Vec<(Severity, String)> {
         let line = |r: &Remark| match r.place {
             Some(p) => format!("{file}:{}:{}: {}", p.line, p.column, r.text),
@@ -109,7 +109,7 @@ impl Report {
         all
     }
 
-    /// The remarks as lines of `FILE:LINE:COLUMN: error: TEXT`, ready to be printed.
+    /// The remarks as lines `FILE:LINE:COLUMN: error: TEXT`, ready to be printed.
     pub fn lines<'a>(&'a self, file: &'a str) -> impl fmt::Display + 'a {
         Lines { report: self, file }
     }
@@ -140,7 +140,7 @@ impl fmt::Display for Lines<'_> {
     }
 }
 
-/// A word of the file as messages show it: quoted as the original does, cut when long, no control bytes.
+/// A word of the file as shown in messages: quoted as by the original, cut when long, without control bytes.
 pub(crate) fn quoted(word: &[u8]) -> String {
     const SHOWN: usize = 48;
     let shown = word.get(..SHOWN).unwrap_or(word);

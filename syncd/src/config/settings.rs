@@ -10,48 +10,48 @@ use std::path::PathBuf;
 pub struct Config {
     /// `General`.
     pub general: General,
-    /// What the daemon is there for.
+    /// Whether it is a sync or a statistics daemon.
     pub role: Role,
     /// `Helper`.
     pub helpers: Helpers,
 }
 
-/// `Helper`: userspace helpers, of which there are none yet. The section is kept to be printed and counted.
+/// `Helper`: userspace helpers, of which zctd has none yet. The section is kept to be printed and counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Helpers {
-    /// `Setup`: the original's word for whether the daemon makes them known to the kernel.
+    /// `Setup`: whether the original's daemon announces its helpers to the kernel.
     pub setup: bool,
-    /// `Type`, each once.
+    /// `Type`, without repetitions.
     pub types: Vec<Helper>,
 }
 
 /// `Type NAME FAMILY PROTOCOL`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Helper {
-    /// Which helper it is.
+    /// The helper with this name.
     pub kind: &'static HelperKind,
     /// `inet` or `inet6`.
     pub family: HelperFamily,
     /// `tcp` or `udp`.
     pub protocol: HelperProtocol,
-    /// `QueueNum`: where the kernel hands its packets over.
+    /// `QueueNum`: the queue in which the kernel hands over the helper's packets.
     pub queue_num: u16,
-    /// `QueueLen`: packets that may wait there; the kernel's default when `None`.
+    /// `QueueLen`: how many packets may wait there; `None` for the kernel's default.
     pub queue_len: Option<u32>,
-    /// `Policy`, or what the helper itself brings.
+    /// `Policy`, or `None` for the helper's own.
     pub policy: Option<Policy>,
 }
 
-/// `Policy`. What is not given is 0, as in the original.
+/// `Policy`. A member that is not given is 0, as in the original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// `ExpectMax`: expectations of one flow.
+    /// `ExpectMax`: how many expectations one flow may have.
     pub expect_max: u8,
-    /// `ExpectTimeout`, seconds.
+    /// `ExpectTimeout`: seconds that an expectation lasts.
     pub expect_timeout_s: u32,
 }
 
-/// Layer 3 of a helper.
+/// The layer 3 protocol of a helper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HelperFamily {
     /// IPv4.
@@ -70,7 +70,7 @@ impl HelperFamily {
     }
 }
 
-/// Layer 4 of a helper.
+/// The layer 4 protocol of a helper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HelperProtocol {
     /// TCP.
@@ -89,14 +89,14 @@ impl HelperProtocol {
     }
 }
 
-/// A helper of the original, which is a plug-in there.
+/// A helper of the original, where it is a plug-in.
 #[derive(Debug, PartialEq, Eq)]
 pub struct HelperKind {
-    /// Its name, which is also that of its policy.
+    /// Its name, which its policy has too.
     pub name: &'static str,
-    /// What it can be used for.
+    /// The layer 4 protocols that it works with.
     pub protocols: &'static [HelperProtocol],
-    /// The kernel's own helper of that name, if there is one.
+    /// The kernel's own helper with that name, if there is one.
     pub module: Option<&'static str>,
 }
 
@@ -108,7 +108,7 @@ const fn helper_kind(
     HelperKind { name, protocols, module }
 }
 
-/// All of them.
+/// All helpers that the original has.
 pub static HELPERS: [HelperKind; 10] = [
     helper_kind("amanda", &[HelperProtocol::Udp], Some("nf_conntrack_amanda")),
     helper_kind("dhcpv6", &[HelperProtocol::Udp], None),
@@ -122,12 +122,12 @@ pub static HELPERS: [HelperKind; 10] = [
     helper_kind("tns", &[HelperProtocol::Tcp], None),
 ];
 
-/// What the daemon is there for: one of the two, never both.
+/// The purpose of the daemon: one of the two, never both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// `Sync`: exchange flows with a peer.
+    /// `Sync`: to exchange flows with a peer.
     Sync(Sync),
-    /// `Stats`, and also what a file with neither section means: log ended flows.
+    /// `Stats`, or neither section: to log ended flows.
     Stats(Stats),
 }
 
@@ -136,7 +136,7 @@ pub enum Role {
 pub struct General {
     /// `HashSize`: buckets of each cache in the original. zctd's caches grow by themselves.
     pub hash_size: u32,
-    /// `HashLimit`: entries that each cache holds at most.
+    /// `HashLimit`: the most entries that each cache holds.
     pub hash_limit: u32,
     /// `LogFile`: where the daemon's own log is appended, if anywhere.
     pub log_file: Option<PathBuf>,
@@ -144,37 +144,39 @@ pub struct General {
     pub syslog: Option<Facility>,
     /// `LockFile`.
     pub lock_file: PathBuf,
-    /// `UNIX { Path }`: the control socket. Without one the daemon runs, and nobody can talk to it.
+    /// `UNIX { Path }`: the control socket. Without one the daemon runs, but nobody can talk to it.
     pub control_socket: Option<PathBuf>,
-    /// `NetlinkBufferSize`: bytes of the event socket's buffer; the system's default when `None`. The original
-    /// ignores a size above [`General::netlink_buffer_size_max`], which loses events; here it counts, and the
-    /// buffer does not grow.
+    /// `NetlinkBufferSize`: bytes of the event socket's buffer; `None` for the system's default. The original
+    /// ignores a size above [`General::netlink_buffer_size_max`], which loses events; here it takes effect,
+    /// and the buffer does not grow.
     pub netlink_buffer_size: Option<u32>,
-    /// `NetlinkBufferSizeMaxGrowth`: bytes up to which that buffer is doubled when events were lost.
+    /// `NetlinkBufferSizeMaxGrowth`: the size in bytes up to which that buffer is doubled when events were
+    /// lost.
     pub netlink_buffer_size_max: u32,
-    /// `NetlinkOverrunResync`: seconds from a loss of events to the comparison with the kernel; `None`: never.
+    /// `NetlinkOverrunResync`: seconds from a loss of events to the comparison with the kernel; `None` means
+    /// never.
     pub netlink_overrun_resync_s: Option<u32>,
     /// `NetlinkEventsReliable`: the kernel keeps undelivered events with the flow.
     pub netlink_events_reliable: bool,
-    /// `EventIterationLimit`: events, and datagrams a link, that are handled in one turn.
+    /// `EventIterationLimit`: how many events, and how many datagrams per link, are handled in one turn.
     pub event_iteration_limit: u32,
-    /// `PollSecs`: seconds between dumps of the kernel's table, which then take the place of events.
+    /// `PollSecs`: seconds between dumps of the kernel's table, which then replace events.
     pub poll_s: Option<u32>,
     /// `Filter`.
     pub filter: Filter,
-    /// `Scheduler`, if there is such a block: unasked, the original takes SCHED_RR at 99, where a busy loop can
-    /// starve the machine, and zctd takes nothing.
+    /// `Scheduler`, if there is such a block. Without one, the original takes SCHED_RR at 99, at which a busy
+    /// loop can starve the machine; zctd then leaves the scheduler alone.
     pub scheduler: Option<Scheduler>,
-    /// `Systemd`: readiness and watchdog messages.
+    /// `Systemd`: whether to send readiness and watchdog messages.
     pub systemd: bool,
 }
 
 /// Where `Syslog` sends to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Facility {
-    /// LOG_DAEMON.
+    /// The facility LOG_DAEMON.
     Daemon,
-    /// LOG_LOCAL0 to LOG_LOCAL7.
+    /// The facilities LOG_LOCAL0 to LOG_LOCAL7.
     Local(u8),
 }
 
@@ -183,7 +185,7 @@ pub enum Facility {
 pub struct Scheduler {
     /// `Type`.
     pub policy: SchedulerPolicy,
-    /// `Priority`, 0 to 99. 0 is refused by the kernel for both policies.
+    /// `Priority`, 0 to 99. The kernel refuses 0 for both policies.
     pub priority: u8,
 }
 
@@ -199,13 +201,13 @@ pub enum SchedulerPolicy {
 /// `Filter`: which flows the daemon wants to know about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// `From`.
+    /// `From`: who does the filtering of events.
     pub from: FilterFrom,
     /// `Protocol`.
     pub protocol: Option<Listed<Protocol>>,
     /// `Address`.
     pub address: Option<Listed<Network>>,
-    /// `State`: TCP states by their kernel numbers, in the order and with the words of the file.
+    /// `State`: TCP states by their kernel numbers, in the order of the file.
     pub state: Option<Listed<TcpState>>,
 }
 
@@ -219,16 +221,16 @@ pub enum FilterFrom {
     Kernelspace,
 }
 
-/// A list and what being on it means.
+/// A list, and what it means to be on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed<T> {
-    /// Accept or ignore what is listed.
+    /// Whether what is listed is accepted or ignored.
     pub logic: Logic,
-    /// What is listed, in the order of the file, without repetitions.
+    /// The items, in the order of the file, without repetitions.
     pub items: Vec<T>,
 }
 
-/// What being on a list means.
+/// What it means to be on a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logic {
     /// Only what is listed passes. An empty list passes nothing.
@@ -237,16 +239,16 @@ pub enum Logic {
     Ignore,
 }
 
-/// A layer 4 protocol under the name the file has for it: numbers are not part of the format.
+/// A layer 4 protocol by the name it has in the file: the format has no numbers for protocols.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Protocol {
-    /// The name.
+    /// The name, as written in the file.
     pub name: String,
     /// IPPROTO_* number.
     pub number: u8,
 }
 
-/// A single address or a network. Bits below the prefix are kept as they were written and do not count.
+/// A single address or a network. Bits beyond the prefix are kept as written, but do not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Network {
     /// IPv4 with a prefix length of 0 to 32.
@@ -255,12 +257,12 @@ pub enum Network {
     V6(Ipv6Addr, u8),
 }
 
-/// A TCP state.
+/// A TCP state, by its number in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TcpState(pub(crate) u8);
 
-/// The words of the file for TCP states and their numbers in the kernel (TCP_CONNTRACK_*). The kernel calls
-/// number 9 SYN_SENT2 nowadays; the file's word for it is still LISTEN.
+/// The file's words for TCP states, with their numbers in the kernel (TCP_CONNTRACK_*). The kernel now calls
+/// number 9 SYN_SENT2; the file's word for it is still LISTEN.
 pub const TCP_STATE_WORDS: [(&str, u8); 10] = [
     ("SYN_SENT", 1),
     ("SYN_RECV", 2),
@@ -280,7 +282,7 @@ impl TcpState {
         self.0
     }
 
-    /// The file's word for it.
+    /// The word for it in the file.
     pub fn word(self) -> &'static str {
         TCP_STATE_WORDS.iter().find(|(_, n)| *n == self.0).map_or("NONE", |(w, _)| w)
     }
@@ -289,9 +291,9 @@ impl TcpState {
 /// `Sync`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sync {
-    /// `Mode` and what belongs to it alone.
+    /// `Mode`, with the settings that only this mode has.
     pub mode: Mode,
-    /// `CommitTimeout`: seconds that committed flows live; what is left of their own when `None`.
+    /// `CommitTimeout`: timeout of committed flows in seconds; `None` leaves them the rest of their own.
     pub commit_timeout_s: Option<u32>,
     /// `PurgeTimeout`: seconds from `-t` to the flush.
     pub purge_timeout_s: u32,
@@ -305,14 +307,14 @@ pub struct Sync {
     pub expectations: Expectations,
 }
 
-/// `ExpectationSync`.
+/// `ExpectationSync`: which expectations are replicated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expectations {
-    /// `off`: not replicated.
+    /// `off`: none are.
     Off,
-    /// `on`: all of them.
+    /// `on`: all of them are.
     All,
-    /// Those of helpers whose names begin with one of these, in any letter case.
+    /// Those of helpers whose names begin with one of these words, in any letter case.
     Of(Vec<String>),
 }
 
@@ -325,9 +327,9 @@ pub enum DedicatedLinks {
     Udp(Vec<DedicatedLink<Ends>>),
     /// `TCP`.
     Tcp {
-        /// The links.
+        /// The TCP links.
         links: Vec<DedicatedLink<Ends>>,
-        /// `ErrorQueueLength`: buffers that wait for a broken connection, for all links together.
+        /// `ErrorQueueLength`: how many buffers may wait for a broken connection, for all links together.
         error_queue_length: u32,
     },
 }
@@ -335,17 +337,17 @@ pub enum DedicatedLinks {
 /// One dedicated link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DedicatedLink<A> {
-    /// `Interface`: MTU and state are taken from it.
+    /// `Interface`: the link's MTU and state are taken from it.
     pub interface: String,
-    /// Its addresses.
+    /// The addresses of both ends, or of the group.
     pub addresses: A,
-    /// `Port`, or `Group` of a multicast link: the UDP or TCP port of both sides.
+    /// `Port`, or `Group` of a multicast link: the port that both sides use.
     pub port: u16,
-    /// `SndSocketBuffer`: bytes; the system's default when `None`.
+    /// `SndSocketBuffer` in bytes; `None` for the system's default.
     pub send_buffer: Option<u32>,
-    /// `RcvSocketBuffer`: bytes; the system's default when `None`.
+    /// `RcvSocketBuffer` in bytes; `None` for the system's default.
     pub receive_buffer: Option<u32>,
-    /// `Checksum`: false asks for datagrams without (SO_NO_CHECK).
+    /// `Checksum`: false asks for datagrams without one (SO_NO_CHECK).
     pub checksum: bool,
 }
 
@@ -359,7 +361,7 @@ pub enum Group {
         /// `IPv4_interface`.
         local: Ipv4Addr,
     },
-    /// IPv6: the interface's index says the rest.
+    /// IPv6: the index of the interface is all else that is needed.
     V6 {
         /// `IPv6_address`.
         group: Ipv6Addr,
@@ -369,9 +371,9 @@ pub enum Group {
 /// The addresses of a unicast link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
-    /// `IPv4_address` or `IPv6_address`: bound to; any address when `None`.
+    /// `IPv4_address` or `IPv6_address`: the address to bind to; `None` for any.
     pub local: Option<IpAddr>,
-    /// `IPv4_Destination_Address` or `IPv6_Destination_Address`: of the family of `local`.
+    /// `IPv4_Destination_Address` or `IPv6_Destination_Address`: of the same family as `local`.
     pub peer: IpAddr,
 }
 
@@ -386,17 +388,17 @@ pub struct Stats {
     pub log_format: LogFormat,
 }
 
-/// How an ended flow is written.
+/// How an ended flow is written to the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// `text`: the original's line.
+    /// `text`: a line as the original writes it.
     #[default]
     Text,
-    /// `json`: one object a line.
+    /// `json`: one object per line.
     Json,
 }
 
-/// The original's defaults.
+/// The original's default values.
 pub mod default {
     use crate::peer::{Alarm, Ftfw};
 
@@ -426,12 +428,12 @@ pub mod default {
     pub const CACHE_TIMEOUT_S: u32 = Alarm::DEFAULT.cache_timeout_s;
     /// `ErrorQueueLength`.
     pub const ERROR_QUEUE_LENGTH: u32 = 128;
-    /// `QueueLen`: what the kernel's queues hold by themselves.
+    /// `QueueLen`: what the kernel's queues hold by default.
     pub const QUEUE_LEN: u32 = 1024;
 }
 
 impl DedicatedLinks {
-    /// How many there are.
+    /// The number of links.
     pub fn len(&self) -> usize {
         match self {
             DedicatedLinks::Multicast(l) => l.len(),

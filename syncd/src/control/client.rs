@@ -1,7 +1,7 @@
 //! The command line, and the client role: one request, one answer (conntrackd.md §2).
 //!
-//! The words are read by hand and not by a library: an option is known by the second character of its word
-//! whatever follows, and takes the word behind it only when that begins one of two names.
+//! The words are read by hand and not by a library: an option is known by the second character of its word,
+//! whatever follows, and takes the next word only if that begins one of two names.
 
 use crate::config::{self, Loaded, protocols::Protocols, report::Severity};
 use crate::control::request::{Cache, Listing, Request, STATUS, Statistics};
@@ -14,10 +14,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use zct_engine::read_file::{Bounds, ReadError, read_file};
 
-/// Where the configuration is when nothing else is said.
+/// The configuration file when no other is given.
 pub const DEFAULT_FILE: &str = "/etc/conntrackd/conntrackd.conf";
 
-/// More than any configuration needs; what is larger is a mistake (a device, a log file).
+/// More than any configuration needs: a larger file is a mistake (a device, a log file).
 const FILE: Bounds = Bounds { file: 16 << 20, line: 1 << 20 };
 
 /// The configuration file cannot be read.
@@ -39,10 +39,10 @@ impl std::error::Error for ConfigUnread {
 /// Reads a configuration file.
 ///
 /// # Errors
-/// [`ConfigUnread`].
+/// [`ConfigUnread`] when the file cannot be read.
 pub fn load(file: &Path) -> Result<Loaded, ConfigUnread> {
     let text = read_file(file, FILE).map_err(ConfigUnread)?;
-    // Without the names in the file the usual ones are known all the same.
+    // Even without /etc/protocols the usual names are known.
     let (protocols, unread) =
         Protocols::read().map_or_else(|e| (Protocols::default(), Some(e)), |p| (p, None));
     let mut loaded = config::load(&text, &protocols);
@@ -56,34 +56,34 @@ pub fn load(file: &Path) -> Result<Loaded, ConfigUnread> {
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Be the daemon; in the background with `-d`.
+    /// Become the daemon; in the background with `-d`.
     Daemon {
-        /// `-d`.
+        /// Whether `-d` was given.
         background: bool,
     },
-    /// Ask the daemon.
+    /// Send the daemon a request.
     Ask(Request),
-    /// `--check`: say what is wrong with the configuration, and what it amounts to.
+    /// `--check`: report what is wrong with the configuration, and print what it amounts to.
     Check,
-    /// `-h`.
+    /// `-h`: print the usage.
     Help,
-    /// `-v`.
+    /// `-v`: print the version.
     Version,
 }
 
 /// A command line that was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Args {
-    /// What to do.
+    /// What is to be done.
     pub action: Action,
-    /// `-C`.
+    /// The configuration file, from `-C` or by default.
     pub file: PathBuf,
 }
 
-/// One that was not.
+/// A command line that was not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// What to say.
+    /// The message to print.
     pub text: String,
     /// Whether to print the usage first.
     pub with_help: bool,
@@ -95,18 +95,18 @@ impl Usage {
     }
 }
 
-/// Which of `names` a word abbreviates: the first that begins with it.
+/// Which of `names` a word abbreviates: the first that begins with the word.
 fn abbreviates(word: &OsStr, names: &[&str]) -> Option<usize> {
     names.iter().position(|n| n.as_bytes().starts_with(word.as_bytes()))
 }
 
 /// Reads the words after the program's name.
 ///
-/// As in the original an option is known by the second character of its word alone, a later request replaces
-/// an earlier one, and arguments may be abbreviated. Words with two dashes are ours.
+/// As in the original, an option is known by the second character of its word alone, a later request replaces
+/// an earlier one, and arguments may be abbreviated. Words that begin with two dashes are our own.
 ///
 /// # Errors
-/// [`Usage`].
+/// [`Usage`], with the message to print.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, Usage> {
     let mut words = words.into_iter().peekable();
     let mut file = PathBuf::from(DEFAULT_FILE);
@@ -123,11 +123,11 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, Usage> {
         }
         let unknown = || Usage::new(format!("Unknown option: {}", word.to_string_lossy()));
         let letter = match word.as_bytes() {
-            // A stray word; and nothing of the original begins with two dashes.
+            // A stray word, or one of two dashes, which the original does not have.
             [b'-', b'-', ..] | [] | [_] => return Err(unknown()),
             [_, letter, ..] => *letter,
         };
-        // The argument of an option that may have one of two, or none: is it the first, or the second?
+        // The argument of an option that may have one of two, or none: whether it is the first or the second.
         let mut kind = |first: &str, second: &str| {
             let names = [first, second];
             let at = words.peek().and_then(|w| abbreviates(w, &names));
@@ -186,8 +186,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, Usage> {
     Ok(Args { action, file })
 }
 
-/// The argument of an option that insists on knowing it; `None` when the next word is an option, or there is
-/// none.
+/// The argument of an option that refuses unknown ones; `None` when the next word is an option or
+/// missing.
 fn argument(
     words: &mut std::iter::Peekable<impl Iterator<Item = OsString>>,
     option: &str,
@@ -205,7 +205,7 @@ fn statistics(words: &mut std::iter::Peekable<impl Iterator<Item = OsString>>) -
         ("network", Statistics::Network),
         ("cache", Statistics::Cache),
         ("runtime", Statistics::Runtime),
-        // Deprecated; it has been `link` for long.
+        // Deprecated: it has long been called `link`.
         ("multicast", Statistics::Link),
         ("link", Statistics::Link),
         ("rsqueue", Statistics::ResendQueue),
@@ -220,20 +220,20 @@ fn statistics(words: &mut std::iter::Peekable<impl Iterator<Item = OsString>>) -
     Ok(Request::Statistics(at.and_then(|at| NAMES.get(at)).map_or(Statistics::General, |(_, s)| *s)))
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub enum Answer {
-    /// Done, or not known whether: an original does not say.
+    /// Done; or it may have failed, since an original does not say.
     Done,
-    /// The daemon says that it was not.
+    /// The daemon says that it failed, and why.
     Failed(String),
-    /// Nobody is there.
+    /// No daemon answers.
     NoDaemon,
     /// The connection broke.
     Broken(io::Error),
 }
 
-/// Asks the daemon behind the socket at `path`, and writes what it answers to `out`.
+/// Asks the daemon behind the socket at `path`, and writes its answer to `out`.
 pub fn ask(path: &Path, request: Request, out: &mut dyn io::Write) -> Answer {
     if request.is_own() {
         let mut text = Vec::new();
@@ -251,7 +251,7 @@ pub fn ask(path: &Path, request: Request, out: &mut dyn io::Write) -> Answer {
         Answer::Done => {}
         other => return other,
     }
-    // An original closes the connection on numbers that it does not know.
+    // An original closes the connection when it does not know a number.
     if text.is_empty() {
         return plain(path, request, out);
     }
@@ -295,7 +295,7 @@ pub fn version() -> String {
     )
 }
 
-/// The text of `-h`, for a program called `name`.
+/// The text of `-h`, for a program with this name.
 pub fn help(name: &str) -> String {
     let general = [
         ("-d", "run in daemon mode"),
@@ -387,7 +387,7 @@ mod tests {
             ("-C /x -n", 23),
         ] {
             let request = asked(line);
-            // No argument means flows for listings, which have no code for both.
+            // Without an argument, listings show flows; no code stands for both.
             assert_eq!(request.code(false), code, "{line}");
         }
     }

@@ -1,5 +1,5 @@
-//! Listings of the caches and of the kernel's table (conntrackd.md §3): rendered piece by piece, from walks
-//! that stay valid while the caches change.
+//! Listings of the caches and of the kernel's table (conntrackd.md §3). They are rendered piece by piece, by
+//! walks that stay valid while the caches change.
 
 use crate::control::request::Listing;
 use crate::control::text::{LINE_MAX, Row, ages, expect_line, expect_xml};
@@ -16,26 +16,26 @@ use zct_wire::header::CtMsg;
 use zct_wire::request::{self, Table};
 use zct_wire::text::{Out, Style, TextContext, expect, line, xml};
 
-/// Bytes rendered before they are written.
+/// How many bytes are rendered before they are written.
 const PIECE: usize = 64 << 10;
 
-/// What caches a listing shows. Caches that a mode does not have are empty.
+/// The caches that listings show. Caches that a mode does not have are empty.
 #[derive(Clone, Copy)]
 pub struct Shown<'a> {
-    /// The kernel's flows.
+    /// The internal cache: the kernel's flows.
     pub internal: &'a FlowStore,
-    /// The peer's flows and the expectations.
+    /// The peer's flows, and the expectations; `None` in statistics mode.
     pub caches: Option<&'a Caches>,
-    /// The machine, which knows when things expire; none in statistics mode.
+    /// The machine, which knows when entries expire; `None` in statistics mode.
     pub machine: Option<&'a Machine>,
-    /// The daemon's clock.
+    /// The time on the daemon's clock.
     pub now: Millis,
 }
 
-/// What a client still gets after what has been rendered for it.
+/// What a client has yet to get after the text rendered so far.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// Nothing.
+    /// Nothing more.
     Nothing,
     /// The rest of a cache of flows.
     Flows { listing: Listing, cursor: Cursor },
@@ -46,7 +46,7 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// A cache from its beginning.
+    /// A cache, from its beginning.
     pub(super) fn cache(listing: Listing) -> Source {
         match listing.expects {
             true => Source::Expects { listing, cursor: 0 },
@@ -54,7 +54,7 @@ impl Source {
         }
     }
 
-    /// Renders the next piece; false when that was all.
+    /// Renders the next piece; returns false when that was the last.
     pub(super) fn fill(&mut self, out: &mut Vec<u8>, shown: &Shown<'_>) -> bool {
         match self {
             Source::Nothing => false,
@@ -131,21 +131,21 @@ fn is_dead(meta: Option<Meta>) -> bool {
     meta.is_some_and(|m| m.flags & Meta::DEAD != 0)
 }
 
-/// A table of the kernel on its way to a client.
+/// A listing of one of the kernel's tables, on its way to a client.
 #[derive(Debug)]
 pub struct KernelListing {
     dump: Box<StepDump>,
     xml: bool,
-    // The dump is over: what is rendered is all.
+    // The dump is over; only what has been rendered is left.
     over: bool,
 }
 
 impl KernelListing {
-    /// Begins a listing of the kernel's table, for a daemon without an internal cache: in the lines of
-    /// `conntrack -L`, or elements of its XML.
+    /// Begins a listing of the kernel's table, for a daemon without an internal cache: as lines of `conntrack
+    /// -L`, or as elements of its XML.
     ///
     /// # Errors
-    /// A socket that cannot be opened, or a request that cannot be sent.
+    /// When the socket cannot be opened, or the request cannot be sent.
     pub fn begin(listing: Listing) -> Result<KernelListing, Error> {
         let mut dump = Box::new(StepDump::open()?);
         let table = if listing.expects { Table::Expect } else { Table::Conntrack };
@@ -156,15 +156,15 @@ impl KernelListing {
     fn fill(&mut self, out: &mut Vec<u8>) -> bool {
         while !self.over && out.len() < PIECE {
             let mut sink = Lines { out, xml: self.xml, zone: &SystemZone::default() };
-            // An error ends the listing where it is, as it would end conntrack -L. A dump that has to wait
-            // for the kernel, which none does today, ends there too.
+            // An error ends the listing where it is, as it would end conntrack -L. So would a dump that had
+            // to wait for the kernel, which does not happen today.
             self.over = !matches!(self.dump.step(1, &mut sink), Ok(Progress::More));
         }
         !self.over
     }
 }
 
-/// Renders what a dump brings.
+/// Renders the messages of a dump.
 struct Lines<'a> {
     out: &'a mut Vec<u8>,
     xml: bool,
@@ -193,7 +193,7 @@ impl Lines<'_> {
 
 impl Sink for Lines<'_> {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
-        // What makes no sense is left out; the rest of the table is worth showing.
+        // An entry that makes no sense is left out; the rest of the table is worth showing.
         _ = self.entry(msg);
         ControlFlow::Continue(())
     }
@@ -201,14 +201,14 @@ impl Sink for Lines<'_> {
     fn lost(&mut self, _: Lost) {}
 }
 
-/// Appends one line that `write` renders.
+/// Appends one line, rendered by `write`.
 fn append(out: &mut Vec<u8>, write: impl FnOnce(&mut Out<'_>)) {
     let start = out.len();
     out.resize(start + LINE_MAX, 0);
     let mut text = Out::resume(out, start);
     write(&mut text);
     text.byte(b'\n');
-    // No entry is longer than the room.
+    // No entry is longer than the room for it.
     let len = if text.is_full() { start } else { text.len() };
     out.truncate(len);
 }

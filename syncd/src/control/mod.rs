@@ -1,4 +1,4 @@
-//! The control socket: what clients may ask, who answers, and the texts they get.
+//! The control socket: what clients may ask, who answers, and the text they get.
 
 pub mod client;
 pub mod listings;

@@ -1,15 +1,15 @@
-//! What a client may ask of the daemon: one 32-bit number in host byte order (conntrackd.md §2, §3).
+//! What a client may ask of the daemon: a 32-bit number in host byte order (conntrackd.md §2, §3).
 
 use crate::kernel::commit::Entries;
 
-/// Which of the two caches, or both.
+/// One of the two caches, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cache {
     /// The kernel's flows.
     Internal,
-    /// The peer's.
+    /// The peer's flows.
     External,
-    /// Both.
+    /// Both caches.
     Both,
 }
 
@@ -24,7 +24,7 @@ pub struct Listing {
     pub xml: bool,
 }
 
-/// One of the statistics.
+/// One of the statistics that `-s` can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statistics {
     /// `-s`.
@@ -45,7 +45,7 @@ pub enum Statistics {
     Queue,
     /// `-s expect`.
     Expect,
-    /// `-s protocol`, which is ours.
+    /// `-s protocol`, which the original does not have.
     Protocol,
 }
 
@@ -56,31 +56,32 @@ pub enum Request {
     FlushKernel(Entries),
     /// `-R`: fill the internal cache from the kernel.
     Refill(Entries),
-    /// `-i`, `-e`, with `-x`.
+    /// `-i` or `-e`, with or without `-x`.
     List(Listing),
-    /// `-c`.
+    /// `-c`: put the peer's entries into the kernel.
     Commit(Entries),
-    /// `-f`.
+    /// `-f`: empty a cache.
     FlushCache(Cache),
-    /// Code 19, which no option sends: the caches of flows alone.
+    /// Code 19, which no option sends: empty the caches of flows alone.
     FlushFlowCaches,
-    /// `-k`.
+    /// `-k`: end the daemon.
     Stop,
-    /// `-B`.
+    /// `-B`: send everything to the peer.
     Bulk,
-    /// `-n`.
+    /// `-n`: ask the peer for everything.
     Resync,
-    /// `-t`.
+    /// `-t`: flush the kernel's table after a while.
     Purge,
-    /// `-s`.
+    /// `-s`: show statistics.
     Statistics(Statistics),
 }
 
-/// Added to a code: answer with a line that says how it went. Ours; the original closes the connection
-/// without a word when it does not know a code, and the client then asks the original way.
+/// Added to a code, asks for an answer with a line about the outcome. This is our own: the original closes
+/// the connection without an answer when it does not know a code, and the client then asks in the original's
+/// way.
 const WITH_STATUS: u32 = 0x5a43_0000;
 
-/// Codes of requests that the original does not have begin here.
+/// The first code of requests that the original does not have.
 const OWN: u32 = 0x5a44_0000;
 
 const CODES: &[(u32, Request)] = {
@@ -128,39 +129,39 @@ const CODES: &[(u32, Request)] = {
 };
 
 impl Request {
-    /// The number that is sent; with `status` the daemon is asked to say how it went.
+    /// The number that is sent; `status` asks the daemon to report the outcome.
     pub fn code(self, status: bool) -> u32 {
         let code = CODES.iter().find(|(_, r)| *r == self).map_or(u32::MAX, |(code, _)| *code);
         if status { code | WITH_STATUS } else { code }
     }
 
-    /// What a number means, and whether it asks for a status.
+    /// The meaning of a number, and whether it asks for the outcome.
     pub fn from_code(code: u32) -> Option<(Request, bool)> {
         let status = code & 0xffff_0000 == WITH_STATUS;
         let code = if status { code & 0xffff } else { code };
         CODES.iter().find(|(c, _)| *c == code).map(|(_, r)| (*r, status))
     }
 
-    /// True for requests that an original does not know.
+    /// True for requests that the original does not know.
     pub fn is_own(self) -> bool {
         self.code(false) > OWN
     }
 
-    /// True for requests that are answered with text in any case.
+    /// True for requests that are always answered with text.
     pub fn is_answered(self) -> bool {
         matches!(self, Request::List(_) | Request::Statistics(_))
     }
 }
 
-/// What the first word of an answer with a status is; `0` or `1` and a text follow.
+/// The first word of an answer about the outcome; `0` or `1` and a text follow.
 pub const STATUS: &str = "zctd";
 
-/// The answer that all is well.
+/// The answer that all went well.
 pub fn ok() -> String {
     format!("{STATUS} 0 ok\n")
 }
 
-/// The answer that it did not work, and why.
+/// The answer that it failed, and why.
 pub fn failed(why: &str) -> String {
     format!("{STATUS} 1 {}\n", why.replace('\n', " "))
 }
@@ -174,7 +175,7 @@ mod tests {
         for (code, request) in CODES {
             assert_eq!(Request::from_code(*code), Some((*request, false)));
             assert_eq!(request.code(false), *code);
-            // Text needs no status.
+            // What is answered with text needs no status.
             if !request.is_answered() {
                 assert_eq!(Request::from_code(request.code(true)), Some((*request, true)));
             }

@@ -1,7 +1,7 @@
 //! The control socket's server side (conntrackd.md §3).
 //!
-//! Many clients at once, none of which is waited for: one that says nothing, says too little, or does not
-//! read what it asked for takes its buffer and no time. A listing is rendered as the client takes it.
+//! It serves many clients at once and waits for none of them: one that says nothing, says too little, or does
+//! not read what it asked for costs its buffer and no time. A listing is rendered as the client takes it.
 
 use crate::control::listings::{KernelListing, Shown, Source};
 use crate::control::request::{Listing, Request};
@@ -12,58 +12,58 @@ use std::path::{Path, PathBuf};
 use zct_engine::write_file::{self, Unwritten, WriteError};
 use zct_engine::{Error, Interest, Reactor, Token, Turn};
 
-/// Clients at once; the one that has been silent longest makes room for another.
+/// Clients at the same time; the one that has been silent longest makes room for a new one.
 const CLIENTS_MAX: usize = 128;
-/// Pieces written to one client in one turn.
+/// Pieces written to one client per turn.
 const PIECES_A_TURN: usize = 2;
-/// A client that has asked for nothing by then is sent away.
+/// A client that has not asked for anything after this time is sent away.
 const SILENT_MS: Millis = 30_000;
 
-/// Names a client until its answer is complete.
+/// Identifies a client until its answer is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientId {
     slot: usize,
     serial: u64,
 }
 
-/// A request that has come.
+/// What a client has asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// One that we know; with `status` it wants to hear how it went.
+    /// A known request; `status` says whether the client wants to learn the outcome.
     Known {
-        /// What is asked for.
+        /// The request itself.
         request: Request,
-        /// Whether a status is wanted.
+        /// Whether the outcome is to be reported.
         status: bool,
     },
-    /// A number that means nothing.
+    /// A number without a meaning.
     Unknown,
-    /// Fewer than four bytes, and then the end.
+    /// Fewer than four bytes, and then the end of the stream.
     Short,
 }
 
-/// What a client gets.
+/// What a client gets in answer.
 #[derive(Debug)]
 pub enum Reply {
     /// Nothing: the connection is closed.
     Close,
     /// This text.
     Text(String),
-    /// A listing of a cache.
+    /// A listing of one of our caches.
     List(Listing),
-    /// A listing of a table of the kernel: see [`KernelListing::begin`].
+    /// A listing of one of the kernel's tables: see [`KernelListing::begin`].
     Kernel(KernelListing),
-    /// Something later: the connection stays.
+    /// Nothing yet: the connection stays open for a later answer.
     Wait,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Has not said what it wants; so many bytes of it are there.
+    /// It has not finished asking; `got` bytes of its request are here.
     Asking { bytes: [u8; 4], got: usize },
-    /// Has asked, and is not answered yet.
+    /// It has asked, and is still waiting for its answer.
     Waiting,
-    /// Gets what is in `out`, and then more of this.
+    /// It gets what is in `out`, and then more from this source.
     Answered(Source),
 }
 
@@ -75,7 +75,7 @@ struct Client {
     state: State,
     out: Vec<u8>,
     sent: usize,
-    /// The socket takes no more for now.
+    /// The socket accepts no more for now.
     blocked: bool,
 }
 
@@ -90,11 +90,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens at `path`, in place of whatever socket was there, and of nothing else. `first_token` and the
-    /// next [`Server::TOKENS`] are its own.
+    /// Listens at `path`, replacing whatever socket was there, but nothing other than a socket. `first_token`
+    /// and the [`Server::TOKENS`] from there on belong to it.
     ///
     /// # Errors
-    /// What was in the way.
+    /// Whatever was in the way.
     pub fn open(path: &Path, first_token: usize) -> Result<Server, WriteError> {
         write_file::remove_socket(path)?;
         let listener = UnixListener::bind(path).and_then(|l| l.set_nonblocking(true).map(|()| l));
@@ -103,12 +103,12 @@ impl Server {
         Ok(Server { listener, path: path.into(), clients, serial: 0, first_token })
     }
 
-    /// How many tokens it uses.
+    /// How many tokens the server uses.
     pub const TOKENS: usize = CLIENTS_MAX + 1;
 
-    /// Removes the socket.
+    /// Removes the socket's file.
     pub fn remove(&self) {
-        // Gone already is as good, and what has taken its place is not ours.
+        // It may be gone already, and whatever has taken its place is not ours.
         _ = write_file::remove_socket(&self.path);
     }
 
@@ -121,7 +121,7 @@ impl Server {
         Token(self.first_token + 1 + slot)
     }
 
-    /// One of its tokens is ready: accepts clients, and hands out what one of them asks for.
+    /// One of its tokens is ready: accepts clients, and returns what one of them asks for.
     pub fn ready(
         &mut self,
         token: usize,
@@ -141,7 +141,7 @@ impl Server {
     }
 
     fn accept(&mut self, now: Millis, reactor: &mut Reactor) -> Result<Turn, Error> {
-        // As many as a well-meant script brings at once; the others wait their turn in the backlog.
+        // As many as a well-behaved script brings at once; the others wait in the backlog.
         for _ in 0..16 {
             match self.listener.accept() {
                 Ok((stream, _)) => {
@@ -160,14 +160,14 @@ impl Server {
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Drained),
-                // The client is gone again, or descriptors are short: nothing to do about it now.
+                // The client has gone away again, or descriptors are short: there is nothing to be done now.
                 Err(_) => return Ok(Turn::Drained),
             }
         }
         Ok(Turn::More)
     }
 
-    /// A free slot, if need be that of the client that has said nothing for longest.
+    /// A free slot; if there is none, that of the client that has been silent longest.
     fn free_slot(&mut self) -> Option<usize> {
         if let Some(free) = self.clients.iter().position(Option::is_none) {
             return Some(free);
@@ -195,13 +195,13 @@ impl Server {
             let mut more = [0; 64];
             let into = match &mut c.state {
                 State::Asking { bytes, got } => bytes.get_mut(*got..).unwrap_or_default(),
-                // Whatever comes after the request means nothing.
+                // Bytes after the request have no meaning.
                 _ => &mut more[..],
             };
             match c.stream.read(into) {
                 Ok(0) => {
                     let State::Asking { got, .. } = c.state else {
-                        // It has closed its sending half only, or is gone: writing will tell.
+                        // Either it has only closed its sending half or it is gone: writing will tell.
                         return None;
                     };
                     let short = got > 0;
@@ -232,7 +232,7 @@ impl Server {
         }
     }
 
-    /// Answers a client. One that is gone is passed over.
+    /// Answers a client. If it is gone, nothing happens.
     pub fn reply(&mut self, id: ClientId, reply: Reply) {
         let Some(Some(c)) = self.clients.get_mut(id.slot) else { return };
         if c.serial != id.serial {
@@ -250,7 +250,7 @@ impl Server {
         };
     }
 
-    /// Writes what clients will take, in pieces; true when there is more to do at once.
+    /// Writes what clients will accept, in pieces; returns true when there is more to do at once.
     pub fn settle(&mut self, shown: &Shown<'_>) -> bool {
         let mut more = false;
         for slot in 0..self.clients.len() {
@@ -274,25 +274,25 @@ impl Server {
         more
     }
 
-    /// When to look at silent clients again.
+    /// When silent clients have to be looked at again.
     pub fn deadline(&self) -> Option<Millis> {
         let silent = self.clients.iter().flatten().filter(|c| matches!(c.state, State::Asking { .. }));
         silent.map(|c| c.since + SILENT_MS).min()
     }
 
-    /// Says goodbye to everybody who waits: what is written by now is what they get.
+    /// Closes all connections; clients get what can be written to them now.
     pub fn last_words(&mut self, shown: &Shown<'_>) {
         self.settle(shown);
         self.clients.iter_mut().for_each(|c| *c = None);
     }
 }
 
-/// What became of writing.
+/// The outcome of writing to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wrote {
     /// The answer is complete, or the client is gone.
     All,
-    /// It takes no more for now.
+    /// The client accepts no more for now.
     Blocked,
     /// The turn's share is used up.
     More,

@@ -1,4 +1,4 @@
-//! What `-s` prints, byte for byte as the original does (conntrackd.md §4).
+//! What `-s` prints, byte for byte as in the original (conntrackd.md §4).
 
 use crate::kernel::NetlinkCounters;
 use crate::kernel::inject::Injector;
@@ -7,39 +7,39 @@ use crate::peer::{CacheStats, Caches, Item, Machine, Mode, Sent, Stats};
 use crate::store::Counts;
 use std::fmt::Write as _;
 
-/// What the daemon has counted besides the machine and netlink; traffic is filled in for a report.
+/// What the daemon has counted apart from the machine and netlink; traffic is filled in for a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Runtime {
-    /// Bytes of ended flows, both directions.
+    /// Bytes of ended flows, both directions together.
     pub bytes: u64,
-    /// Packets likewise.
+    /// Packets of ended flows, both directions together.
     pub packets: u64,
     /// "select failed".
     pub poll_failed: u64,
-    /// "local read failed": control clients that were gone, or said too little.
+    /// "local read failed": control clients that were gone, or sent too little.
     pub read_failed: u64,
     /// "local unknown request".
     pub unknown_request: u64,
 }
 
-/// A sync daemon as reports see it.
+/// The parts of a sync daemon that reports are about.
 #[derive(Clone, Copy, Debug)]
 pub struct SyncView<'a> {
     /// The protocol machine.
     pub machine: &'a Machine,
-    /// The caches.
+    /// Its internal and external caches.
     pub caches: &'a Caches,
-    /// The links.
+    /// Its dedicated links.
     pub links: &'a Links,
-    /// With `DisableExternalCache`.
+    /// Present with `DisableExternalCache`.
     pub injector: Option<&'a Injector>,
-    /// `ErrorQueueLength`.
+    /// The value of `ErrorQueueLength`.
     pub error_queue: usize,
-    /// With `ExpectationSync`.
+    /// Whether `ExpectationSync` is on.
     pub expectations: bool,
 }
 
-/// One cache as reports see it.
+/// The figures of one cache that reports show.
 #[derive(Clone, Copy, Debug)]
 struct CacheView {
     name: &'static str,
@@ -47,10 +47,10 @@ struct CacheView {
     counts: Counts,
 }
 
-/// `current active connections` and the lines after it.
+/// Writes `current active connections` and the lines after it.
 fn cache(out: &mut String, c: &CacheView) {
     let s = c.stats;
-    // Writing to a String does not fail.
+    // Writing to a String cannot fail.
     _ = writeln!(out, "cache {}:", c.name);
     _ = writeln!(out, "current active connections:\t{:12}", c.counts.flows);
     changes(out, &s);
@@ -74,7 +74,7 @@ fn inject(out: &mut String, s: &CacheStats) {
     changes(out, s);
 }
 
-/// A cache at length.
+/// Writes a cache in the longer form.
 fn cache_extended(out: &mut String, c: &CacheView) {
     let s = c.stats;
     let all = c.counts.flows + c.counts.dead;
@@ -101,7 +101,7 @@ fn traffic(out: &mut String, l: &LinkIo) {
     _ = writeln!(out, "{:20} Error send {:20} Error recv\n", t.send_errors, t.receive_errors);
 }
 
-/// The block of the link that sends.
+/// Writes the block of the link that is used for sending.
 fn active_link(out: &mut String, l: &LinkIo) {
     _ = write!(out, "{} traffic (active device={})", l.kind_name(), l.interface());
     if let Some((accepted, connected)) = l.connections() {
@@ -150,13 +150,13 @@ impl SyncView<'_> {
         _ = writeln!(out, "{:20} Malformed msgs {:20} Lost msgs\n", s.malformed, s.lost);
     }
 
-    /// `-s` and `-s ct`.
+    /// The text of `-s` and `-s ct`.
     pub fn general(&self, out: &mut String, r: &Runtime) {
         self.both(out, cache);
         self.rest(out, r);
     }
 
-    /// `-s expect`; nothing without ExpectationSync.
+    /// The text of `-s expect`; empty without ExpectationSync.
     pub fn expect(&self, out: &mut String, r: &Runtime) {
         if !self.expectations {
             return;
@@ -187,7 +187,7 @@ impl SyncView<'_> {
         self.rest(out, r);
     }
 
-    /// `-s network`.
+    /// The text of `-s network`.
     pub fn network(&self, out: &mut String) {
         let s = self.stats();
         out.push_str("network statistics:\n\trecv:\n");
@@ -211,12 +211,12 @@ impl SyncView<'_> {
         }
     }
 
-    /// `-s cache`.
+    /// The text of `-s cache`.
     pub fn cache(&self, out: &mut String) {
         self.both(out, cache_extended);
     }
 
-    /// `-s link`.
+    /// The text of `-s link`.
     pub fn link(&self, out: &mut String) {
         for (at, l) in self.links.all.iter().enumerate() {
             let role = if at == self.machine.active_link() { "ACTIVE" } else { "BACKUP" };
@@ -226,7 +226,7 @@ impl SyncView<'_> {
         }
     }
 
-    /// `-s rsqueue`; nothing without a resend queue.
+    /// The text of `-s rsqueue`; empty without a resend queue.
     pub fn resend_queue(&self, out: &mut String) {
         let Mode::Ftfw(_) = self.machine.config().mode else { return };
         let all = self.machine.resend_queue(self.caches);
@@ -239,7 +239,7 @@ impl SyncView<'_> {
         }
     }
 
-    /// `-s queue`.
+    /// The text of `-s queue`.
     pub fn queues(&self, out: &mut String) {
         let resend = self.machine.resend_queue(self.caches).len();
         let (waiting, dropped) = self
@@ -265,25 +265,25 @@ impl SyncView<'_> {
     }
 }
 
-/// `-s` of a daemon in statistics mode.
+/// The text of `-s` in statistics mode.
 pub fn stats_mode(out: &mut String, stats: CacheStats, counts: Counts, r: &Runtime) {
     cache(out, &CacheView { name: "stats", stats, counts });
     processed(out, r);
 }
 
-/// What follows in `-s` when the configuration has userspace helpers: how many are ignored.
+/// Follows in `-s` when the configuration has userspace helpers: how many are ignored.
 pub fn ignored_helpers(out: &mut String, ignored: usize) {
     if ignored > 0 {
         _ = writeln!(out, "userspace helpers:\nignored:\t\t\t{ignored:12}\n");
     }
 }
 
-/// `-s cache` of one.
+/// The text of `-s cache` in statistics mode.
 pub fn stats_mode_cache(out: &mut String, stats: CacheStats, counts: Counts) {
     cache_extended(out, &CacheView { name: "stats", stats, counts });
 }
 
-/// `-s runtime`.
+/// The text of `-s runtime`.
 pub fn runtime(out: &mut String, uptime_s: u64, netlink: &NetlinkCounters, buffer: usize, r: &Runtime) {
     let (days, hours, minutes) = (uptime_s / 86_400, uptime_s / 3600 % 24, uptime_s / 60 % 60);
     out.push_str("daemon uptime: ");
@@ -311,7 +311,7 @@ pub fn runtime(out: &mut String, uptime_s: u64, netlink: &NetlinkCounters, buffe
     }
     out.push_str("\nruntime stats:\n");
     for (name, value) in [
-        // There are no children: what the original forks for is done in pieces here.
+        // There are no child processes: what the original forks for is done in pieces here.
         ("child process failed:\t\t", 0),
         ("\tchild process segfault:\t", 0),
         ("\tchild process termsig:\t", 0),
@@ -369,7 +369,8 @@ mod tests {
         out.clear();
         processed(&mut out, &Runtime { bytes: 7, packets: 8, ..Runtime::default() });
         assert_eq!(out, "traffic processed:\n                   7 Bytes                         8 Pckts\n\n");
-        // Not the original's: in its columns, and only where there is something to say.
+        // This part is not the original's; it keeps to its columns, and appears only when there is something
+        // to say.
         out.clear();
         ignored_helpers(&mut out, 0);
         assert_eq!(out, "");

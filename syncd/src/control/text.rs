@@ -1,8 +1,8 @@
-//! Flows and expectations of the caches as text and XML (conntrackd.md §4): the lines of `-i` and `-e`,
-//! and those under error messages.
+//! Flows and expectations of the caches as text and XML (conntrackd.md §4): the lines of `-i` and `-e`, and
+//! those under error messages.
 //!
-//! Not the lines of `conntrack -L`: timeout, id and use count are left out, and a flow of the peer has no
-//! reply direction.
+//! They are not the lines of `conntrack -L`: timeout, id and use count are left out, and a flow of the peer
+//! has no reply direction.
 
 use zct_wire::WireError;
 use zct_wire::consts::{ipproto, nf_ct_expect};
@@ -13,15 +13,15 @@ use zct_wire::text::{
 };
 use zct_wire::tuple::{Shape, Tuple};
 
-/// A buffer of this many bytes holds any one line or element.
+/// A buffer of this many bytes holds any single line or element.
 pub const LINE_MAX: usize = 2048;
 
-/// A flow as it is kept, and what is to be said of it.
+/// A flow as it is stored, and how it is to be shown.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
     /// The flow.
     pub flow: &'a Flow,
-    /// With the reply direction: the kernel's flows have one, the peer's do not.
+    /// Whether the reply direction is shown: the kernel's flows have one, the peer's do not.
     pub reply: bool,
     /// The kernel's id, which XML shows.
     pub id: Option<u32>,
@@ -40,7 +40,7 @@ impl<'a> Row<'a> {
 
     /// Appends the line, without a newline.
     pub fn line(&self, out: &mut Out<'_>) {
-        // What is kept decoded has no attribute that cannot be read.
+        // A stored flow is decoded already, so no attribute can be unreadable.
         _ = line::facts(out, self, &Style::default(), &CONTEXT);
     }
 
@@ -50,7 +50,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Labels and the time left are in the caches and in no listing of the original.
+/// Labels and the time left are in the caches, but in no listing of the original.
 impl Facts for Row<'_> {
     fn family(&self) -> u8 {
         self.flow.family().unwrap_or(0)
@@ -84,7 +84,7 @@ impl Facts for Row<'_> {
     }
 }
 
-/// What is kept has no times and shows no labels.
+/// Stored flows have no times, and their labels are not shown.
 const CONTEXT: TextContext<'_> = TextContext { now_s: 0, zone: &NoTimes, labels: None };
 
 struct NoTimes;
@@ -172,12 +172,12 @@ pub fn expect_xml(out: &mut Out<'_>, e: &Expect) {
     out.lit(b"</meta></flow>");
 }
 
-/// The protocols whose lines have ports.
+/// The protocols whose lines show ports.
 fn has_ports(proto: u8) -> bool {
     matches!(proto, ipproto::TCP | ipproto::UDP | ipproto::UDPLITE | ipproto::SCTP | ipproto::DCCP)
 }
 
-/// Addresses, with `prefix` before their names, and what identifies the flow above IP.
+/// The addresses, with `prefix` before their names, and what identifies the flow above IP.
 fn direction(out: &mut Out<'_>, prefix: &[u8], t: &Tuple, proto: u8) {
     for (name, addr) in [(&b"src="[..], &t.src), (b"dst=", &t.dst)] {
         out.put(prefix);

@@ -7,17 +7,17 @@ use crate::kernel::{Stepped, Why};
 use crate::peer::Millis;
 use zct_engine::{Error, Reactor};
 
-/// A first dump that failed is begun again so often, before the daemon starts with what it has.
+/// How often a first dump that failed is begun again before the daemon starts with what it has.
 const POPULATE_ATTEMPTS: u32 = 5;
 
 impl Daemon {
-    /// Begins to compare the caches with the kernel when that is due and nothing else is being dumped.
+    /// Begins to compare the caches with the kernel if that is due and no other dump is under way.
     pub(super) fn compare(&mut self, now: Millis) {
         if self.populating.is_none() && self.kernel.resync_is_due(now) {
             match self.comparison {
                 Comparison::None => self.comparison = Comparison::Wanted,
                 Comparison::Wanted => {}
-                // What was lost just now may be behind where its dump stands.
+                // What has just been lost may lie before the point that this dump has reached.
                 Comparison::Running => self.kernel.resync_later(now),
             }
         }
@@ -26,7 +26,7 @@ impl Daemon {
         }
         self.kernel.counters_mut().resyncs += 1;
         match &mut self.node {
-            // Nothing is kept: everything is told again.
+            // No copy is kept, so everything is sent again.
             Node::Sync(n) if n.machine.config().mode.disables_internal_cache() => {
                 self.comparison = Comparison::None;
                 self.kernel.want(Why::Bulk);
@@ -39,9 +39,9 @@ impl Daemon {
         self.kernel.want(Why::Resync);
     }
 
-    /// Goes on with the dump under way. True when there is more to do at once.
+    /// Continues the dump under way. True when there is more to do at once.
     pub(super) fn dump(&mut self, now: Millis, reactor: &mut Reactor) -> Result<bool, Error> {
-        // A dump that is sent on as it comes waits until there is room for it.
+        // A dump that is sent on as it arrives has to wait until there is room for it.
         if matches!(&self.node, Node::Sync(n) if n.machine.bypass_is_full()) {
             return Ok(false);
         }
@@ -69,7 +69,7 @@ impl Daemon {
             Ok(Stepped::Failed(why)) => self.dump_failed(why, now, "it was interrupted"),
             Err(e) if self.populating.is_some() => return Err(e),
             Err(e) => {
-                // What was wanted is gone with it; one comparison makes up for all.
+                // Its purpose has failed with it; a single comparison makes up for all of them.
                 let why = if self.waiting.is_refilling() { Why::Populate } else { Why::Resync };
                 self.dump_failed(why, now, &e.to_string());
             }
@@ -99,7 +99,7 @@ impl Daemon {
         self.populated(reactor)
     }
 
-    /// The first dump is in: the daemon is ready.
+    /// The first dump is complete, so the daemon is ready.
     fn populated(&mut self, reactor: &mut Reactor) -> Result<(), Error> {
         self.populating = None;
         self.log.notice("initialization completed");

@@ -4,9 +4,9 @@
 //! is under way: a dump, a commit, a flush, a listing for a client. So nothing holds up anything else for
 //! long.
 //!
-//! The order of the start matters: the event groups are joined before the first dump, so that nothing happens
-//! unseen in between, and the links and the control socket are not served before that dump is in: the peer
-//! would be told of half a table.
+//! The order of the start matters. The event groups are joined before the first dump, so that nothing happens
+//! unnoticed in between. The links and the control socket are not served before that dump is complete, or the
+//! peer would be told of half a table.
 
 mod dumps;
 mod privileges;

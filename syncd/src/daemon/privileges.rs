@@ -1,5 +1,5 @@
-//! What the daemon may do, and what it gives up: the mode of its files, its scheduler, its capabilities, its
-//! directory.
+//! What the daemon is allowed to do, and what it gives up: the mode of its files, its scheduler, its
+//! capabilities, its directory.
 
 use crate::config::parts;
 use crate::config::settings::{Config, Scheduler, SchedulerPolicy};
@@ -8,13 +8,13 @@ use crate::links::LinkSettings;
 use zct_engine::Error;
 use zct_engine::process::{self, Capability, Policy};
 
-/// What the daemon makes is for its user alone.
+/// What the daemon creates is for its own user only.
 pub(super) const UMASK: u32 = 0o177;
 
-/// Ports below this need a capability of their own to be bound again.
+/// Rebinding a port below this needs a capability of its own.
 const PRIVILEGED_PORTS: u16 = 1024;
 
-/// Asks for the scheduler of the configuration; the daemon runs without it if it cannot be had.
+/// Asks for the configured scheduler; if it cannot be had, the daemon runs without it.
 pub(super) fn schedule(scheduler: Option<&Scheduler>, log: &mut Log) {
     let Some(s) = scheduler else { return };
     let policy = match s.policy {
@@ -26,8 +26,8 @@ pub(super) fn schedule(scheduler: Option<&Scheduler>, log: &mut Log) {
     }
 }
 
-/// What is needed from now on: CAP_NET_ADMIN for every request to the kernel, and what changing the scheduler
-/// or binding a low port again would take.
+/// Drops all capabilities that are no longer needed. What remains is CAP_NET_ADMIN for requests to the
+/// kernel, and what changing the scheduler or rebinding a low port takes.
 pub(super) fn give_up(config: &Config) -> Result<(), Error> {
     let mut keep = vec![Capability::NetAdmin];
     if config.general.scheduler.is_some() {

@@ -1,4 +1,4 @@
-//! SIGHUP: the configuration is read again. What can change while the daemon runs does, the rest is named.
+//! SIGHUP: rereads the configuration. What can change at run time does, and the log names the rest.
 
 use crate::config::live::{Change, live_changes, merged};
 use crate::config::settings::{Config, Expectations, Role};
@@ -13,7 +13,7 @@ fn told(c: &Change) -> String {
 }
 
 impl Daemon {
-    /// Reads the configuration again; with a file that has errors everything stays as it is.
+    /// Rereads the configuration; if the file has errors, everything stays as it is.
     pub(super) fn reload(&mut self) {
         self.log.notice("reading the configuration again");
         self.reopen_logs();
@@ -40,8 +40,8 @@ impl Daemon {
         self.systemd.ready();
     }
 
-    /// Goes over to the new settings. What cannot be had, a log that cannot be opened, stays as it was, in
-    /// `next` too, so that it is tried again the next time.
+    /// Adopts the new settings. What cannot be had, such as a log that cannot be opened, stays as it was, and
+    /// so in `next` too, so that it is tried again the next time.
     fn take_over(&mut self, next: &mut Config) {
         self.take_over_logs(next);
         let (old, new) = (&self.config.general, &next.general);
@@ -53,7 +53,7 @@ impl Daemon {
         if let Err(e) = self.kernel.reload(new, expects) {
             self.log.error(&format!("can't change the event socket: {e}"));
         }
-        // What was known under the old filter is compared with what is wanted now.
+        // What was stored under the old filter is compared with what is wanted now.
         if filter_changed && self.comparison == Comparison::None {
             self.comparison = Comparison::Wanted;
         }
@@ -82,7 +82,7 @@ impl Daemon {
         }
     }
 
-    /// Opens the logs anew: somebody may have moved them.
+    /// Reopens the logs, which somebody may have moved away.
     pub(super) fn reopen_logs(&mut self) {
         self.log.reopen();
         if let Node::Stats(s) = &mut self.node {

@@ -1,8 +1,8 @@
-//! What is done for a control client (conntrackd.md §2, §3).
+//! Carries out the requests of control clients (conntrackd.md §2, §3).
 //!
-//! A client is answered when what it asked for is done, as the original's is by accident of doing everything
-//! at once: scripts rely on it. Requests that mean nothing in the current mode are no mistake: the original
-//! ignores them with exit status 0, and its script sends some of them in every mode.
+//! A client is answered when what it asked for is done. The original does the same, if only because it does
+//! everything at once, and scripts rely on it. Requests that have no meaning in the current mode are not
+//! mistakes: the original ignores them with exit status 0, and its script sends some of them in every mode.
 
 use crate::control::listings::KernelListing;
 use crate::control::request::{self, Cache, Listing, Request, Statistics};
@@ -15,11 +15,11 @@ use crate::kernel::commit::{Entries, Outcome};
 use crate::peer::Millis;
 use zct_engine::{Error, Reactor, Turn};
 
-/// What is to be answered at once, `None` when that comes later. A failure is the text that the client shows.
+/// What to answer at once; `None` when the answer comes later. A failure is the text that the client prints.
 type Answer = Option<Result<Reply, String>>;
 
 impl Daemon {
-    /// The control socket or a client is ready.
+    /// The control socket or a client's connection is ready.
     pub(super) fn control_ready(
         &mut self,
         token: usize,
@@ -102,7 +102,7 @@ impl Daemon {
         matches!(&self.node, Node::Sync(n) if n.has_expectations())
     }
 
-    /// `-F`.
+    /// `-F`: deletes the kernel's entries.
     fn flush_kernel(&mut self, entries: Entries, client: Client) -> Answer {
         if entries != Entries::Flows && self.has_expectations() {
             self.log.notice("flushing kernel expect table");
@@ -118,7 +118,7 @@ impl Daemon {
         self.log.notice("flushing kernel conntrack table");
         match self.flush.begin() {
             Ok(begun) => {
-                // A client that asks while a flush is under way waits for the end of that one.
+                // A client that asks during a flush waits for the end of that one.
                 self.kernel.counters_mut().flushes += u64::from(begun);
                 self.waiting.flush.push(client);
                 None
@@ -131,14 +131,14 @@ impl Daemon {
         }
     }
 
-    /// A flush of the kernel's table has come to its end.
+    /// A flush of the kernel's table has ended.
     pub(super) fn flushed(&mut self, result: Result<(), String>) {
         for client in std::mem::take(&mut self.waiting.flush) {
             self.answer(client, result.clone().map(|()| Reply::Close));
         }
     }
 
-    /// `-R`.
+    /// `-R`: fills the internal cache from the kernel.
     fn refill(&mut self, entries: Entries, client: Client) -> Answer {
         if matches!(&self.node, Node::Sync(n) if n.machine.config().mode.disables_internal_cache()) {
             self.log.notice("resync is unsupported in this mode");
@@ -160,14 +160,14 @@ impl Daemon {
         None
     }
 
-    /// The dump for that has come to its end.
+    /// The dump for `-R` has ended.
     pub(super) fn refilled(&mut self, result: Result<(), String>) {
         for client in std::mem::take(&mut self.waiting.refill) {
             self.answer(client, result.clone().map(|()| Reply::Close));
         }
     }
 
-    /// `-i`, `-e`.
+    /// `-i`, `-e`: lists a cache.
     fn list(&mut self, listing: Listing) -> Result<Reply, String> {
         match &self.node {
             Node::Stats(_) if listing.external || listing.expects => Ok(Reply::Close),
@@ -182,8 +182,9 @@ impl Daemon {
         }
     }
 
-    /// `-f`. The kernel's table is left alone: where there is no internal cache the original deletes it instead,
-    /// and with it, in its own fail-over script, what the commit before has just brought back.
+    /// `-f`: empties caches. The kernel's table is left alone. The original deletes it where there is no
+    /// internal cache, and with it, in the original's own fail-over script, what the preceding commit has
+    /// just restored.
     fn flush_cache(&mut self, cache: Cache) -> Result<Reply, String> {
         let n = match &mut self.node {
             Node::Sync(n) => n,
@@ -214,7 +215,7 @@ impl Daemon {
         Ok(Reply::Close)
     }
 
-    /// `-c`.
+    /// `-c`: puts the peer's entries into the kernel.
     fn commit(&mut self, entries: Entries, client: Client) -> Answer {
         let Node::Sync(n) = &mut self.node else { return Some(Ok(Reply::Close)) };
         n.machine.cancel_purge();
@@ -229,7 +230,7 @@ impl Daemon {
         None
     }
 
-    /// A turn of the commit.
+    /// A turn of the commit has ended, perhaps the last one.
     pub(super) fn committed(&mut self, outcome: Result<Option<Outcome>, Error>) {
         let result = match outcome {
             Ok(None) => return,
@@ -248,7 +249,7 @@ impl Daemon {
         }
     }
 
-    /// `-s`.
+    /// `-s`: the text of one of the statistics.
     fn statistics(&self, what: Statistics, now: Millis) -> String {
         let mut out = String::new();
         let runtime = &self.runtime;
@@ -270,7 +271,7 @@ impl Daemon {
                     Statistics::ResendQueue => view.resend_queue(&mut out),
                     Statistics::Queue => view.queues(&mut out),
                     Statistics::Expect => view.expect(&mut out, runtime),
-                    // There are no child processes; and `runtime` is above.
+                    // There are no child processes, and `runtime` is handled above.
                     Statistics::Process | Statistics::Runtime => {}
                 }
             }

@@ -29,17 +29,17 @@ use zct_engine::inet;
 use zct_engine::process::{self, Detached};
 use zct_engine::{Error, Pace, Reactor, Signals, Token, errno_text};
 
-/// Runs the daemon until it is told to stop. `file` is the configuration's, to be read again; `remarks` are
-/// what was found in it, for the log.
+/// Runs the daemon until it is told to stop. `file` is the configuration's path, to be read again; `remarks`
+/// are what was found in it, for the log.
 ///
-/// In the background the caller's streams get errors alone: init scripts mail every line that they see.
+/// In the background, only errors are written to the caller's streams, because init scripts mail every line.
 pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) -> ExitCode {
     let mut log = Log::console();
     let child = match background.then(process::detach) {
         None => None,
         Some(Ok(Detached::Parent(parent))) => {
             Systemd::from_environment(config.general.systemd).main_pid(parent.pid);
-            // The child has said why, if it has failed.
+            // If the child has failed, it has said why.
             return if parent.wait() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
         Some(Ok(Detached::Child(child))) => Some(child),
@@ -58,7 +58,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
         eprintln!("ERROR: {why}");
         return ExitCode::FAILURE;
     }
-    // Relative paths of the configuration mean what they mean to whoever has started the daemon.
+    // Relative paths have to mean what they mean to whoever starts the daemon.
     let file = std::path::absolute(&file).unwrap_or(file);
     let lock = match take_lock(&config, &mut log) {
         Ok(lock) => lock,
@@ -67,7 +67,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
             return ExitCode::FAILURE;
         }
     };
-    // Not before the lock is ours: the log may be a running daemon's.
+    // Not before the lock is ours, since the log may belong to a running daemon.
     log.remarks(remarks, &file);
     let opened = Reactor::new().map_err(StartError::System).and_then(|mut reactor| {
         let parts = parts(&config, &mut log, &mut reactor)?;
@@ -106,7 +106,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
         heard: 0,
         stopping: false,
     };
-    // Nothing is ready by itself: the first turn has to come.
+    // Nothing becomes ready by itself, so the first turn needs a timer.
     reactor.set_timer(Instant::now(), Token(token::DUMP));
     let done = reactor.run(Instant::now, &mut daemon);
     daemon.end(done)
@@ -114,7 +114,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
 
 fn take_lock(config: &Config, log: &mut Log) -> Result<Lock, StartError> {
     let path = &config.general.lock_file;
-    // Without a control socket there is nobody to ask: the lock alone decides.
+    // Without a control socket there is nobody to ask, and the lock alone decides.
     let control = config.general.control_socket.clone().unwrap_or_default();
     let lock = Lock::take(path, &control).map_err(|e| StartError::Lock(path.clone(), e))?;
     if lock.replaced {
@@ -123,7 +123,7 @@ fn take_lock(config: &Config, log: &mut Log) -> Result<Lock, StartError> {
     Ok(lock)
 }
 
-/// Numbers that traffic cannot guess: the standard library seeds its hash tables with such.
+/// Numbers that traffic cannot guess: the standard library seeds its hash tables with such numbers.
 fn random() -> [u64; 3] {
     [0, 1, 2].map(|n| {
         let mut hasher = RandomState::new().build_hasher();
@@ -132,7 +132,7 @@ fn random() -> [u64; 3] {
     })
 }
 
-/// What the daemon is made of.
+/// The parts that the daemon is assembled from.
 struct Parts {
     signals: Signals,
     server: Option<Server>,
@@ -142,7 +142,7 @@ struct Parts {
     epoch: Instant,
 }
 
-/// Makes the parts, in the order that loses nothing.
+/// Creates the parts, in the order in which nothing gets lost.
 fn parts(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, StartError> {
     let server = match &config.general.control_socket {
         None => None,
@@ -155,7 +155,7 @@ fn parts(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts,
     opened.map(|p| Parts { server, ..p })
 }
 
-/// Everything but the control socket.
+/// Creates everything but the control socket.
 fn rest(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, StartError> {
     let system = StartError::System;
     let epoch = Instant::now();
@@ -184,7 +184,7 @@ fn rest(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, 
     reactor.watch(kernel.dump_socket(), Token(token::DUMP)).map_err(system)?;
     kernel.want(Why::Populate);
     privileges::give_up(config).map_err(StartError::Privileges)?;
-    // A file system that is somebody's current directory cannot be unmounted.
+    // A file system that contains a process's current directory cannot be unmounted.
     std::env::set_current_dir("/").map_err(StartError::Root)?;
     Ok(Parts { signals, server: None, kernel, flush, node, epoch })
 }
@@ -198,7 +198,7 @@ impl Daemon {
         if let Node::Stats(s) = &mut self.node {
             s.log.flush();
         }
-        // Whoever waits for the end may start another daemon as soon as he hears of it.
+        // Whoever waits for the end may start another daemon as soon as it is answered.
         if let Some(s) = &self.server {
             s.remove();
         }

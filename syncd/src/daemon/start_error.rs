@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use zct_engine::Error;
 use zct_engine::write_file::WriteError;
 
-/// What could not be had.
+/// What could not be had at the start.
 #[derive(Debug)]
 pub(super) enum StartError {
     /// The lock file of this name.
@@ -24,11 +24,11 @@ pub(super) enum StartError {
     Links(LinkError),
     /// The log of ended flows.
     Log(LogError),
-    /// The reactor or signals.
+    /// The reactor, or the signals.
     System(Error),
-    /// Fewer privileges.
+    /// Dropping privileges.
     Privileges(Error),
-    /// The root as current directory.
+    /// The root directory as current directory.
     Root(io::Error),
 }
 

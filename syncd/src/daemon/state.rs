@@ -1,4 +1,4 @@
-//! What the daemon is made of.
+//! The parts of the running daemon.
 
 use crate::config::settings::Config;
 use crate::control::server::Server;
@@ -17,7 +17,7 @@ use std::time::Instant;
 use zct_engine::process::Child;
 use zct_engine::{Pace, Signals};
 
-/// Who a token belongs to.
+/// Which part a token belongs to.
 pub(super) mod token {
     pub(in crate::daemon) const SIGNALS: usize = 0;
     pub(in crate::daemon) const EVENTS: usize = 1;
@@ -26,17 +26,17 @@ pub(super) mod token {
     pub(in crate::daemon) const LINKS: usize = 1024;
 }
 
-/// One of the two things a daemon can be.
+/// The two roles that a daemon can have.
 #[derive(Debug)]
 pub(super) enum Node {
     Sync(Box<SyncNode>),
     Stats(Box<StatsCache>),
 }
 
-/// What a comparison with the kernel is waiting for.
+/// How far a comparison with the kernel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Comparison {
-    /// None is wanted.
+    /// No comparison is wanted.
     None,
     /// One has to begin as soon as no other dump runs.
     Wanted,
@@ -44,7 +44,7 @@ pub(super) enum Comparison {
     Running,
 }
 
-/// The daemon.
+/// The whole daemon.
 pub(super) struct Daemon {
     pub(super) config: Config,
     pub(super) file: PathBuf,
@@ -60,21 +60,21 @@ pub(super) struct Daemon {
     pub(super) epoch: Instant,
     pub(super) waiting: Waiting,
     pub(super) comparison: Comparison,
-    /// The first dump: how often it was begun; `None` once it is in.
+    /// How often the first dump has been begun; `None` once it is complete.
     pub(super) populating: Option<u32>,
-    /// Syslog has not taken everything yet.
+    /// Syslog has not accepted everything yet.
     pub(super) syslog_waits: bool,
     /// Events may be waiting in the socket.
     pub(super) events_wait: bool,
     pub(super) background: Option<Child>,
     pub(super) pace: Pace,
-    /// Datagrams that the peer had sent by the last rest.
+    /// How many datagrams the peer had sent by the last rest.
     pub(super) heard: u64,
     pub(super) stopping: bool,
 }
 
 impl Daemon {
-    /// Milliseconds since the start.
+    /// Milliseconds since the daemon started.
     pub(super) fn millis(&self, now: Instant) -> Millis {
         now.saturating_duration_since(self.epoch).as_millis() as Millis
     }

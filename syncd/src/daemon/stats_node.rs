@@ -1,5 +1,5 @@
-//! A node that counts flows and writes down those that end: from the kernel's events to the cache.
-//! Expectations are none of its business.
+//! A node that counts flows and logs those that end: from the kernel's events to the cache. Expectations do
+//! not concern it.
 
 use crate::kernel::{Taker, Why};
 use crate::peer::{Event, Millis, Origin};
@@ -9,7 +9,7 @@ use zct_wire::expect::ExpectView;
 use zct_wire::flow::FlowView;
 use zct_wire::peer::Flow;
 
-/// Hands what the kernel says to the cache.
+/// Hands the kernel's messages to the cache.
 pub(super) struct StatsTaker<'a> {
     pub(super) now: Millis,
     pub(super) cache: &'a mut StatsCache,

@@ -1,4 +1,4 @@
-//! A node that keeps its peer informed: the protocol machine between the kernel's events, the links and the
+//! A node that keeps its peer informed: the protocol machine, between the kernel's events, the links and the
 //! operator.
 
 use crate::config::parts;
@@ -20,12 +20,12 @@ use zct_wire::expect::ExpectView;
 use zct_wire::flow::FlowView;
 use zct_wire::peer::{Expect, Flow};
 
-/// Datagrams made in one turn; what is left stays due.
+/// Datagrams made in one turn; what is left remains due.
 const DATAGRAMS_A_TURN: usize = 64;
 /// Batches of injected changes in one turn.
 const INJECTIONS_A_TURN: usize = 8;
 
-/// What the machine has asked for in its turn.
+/// What the machine has asked for during its turn.
 #[derive(Debug)]
 struct Outbox {
     notices: Vec<Notice>,
@@ -60,7 +60,7 @@ impl Host for Outbox {
     }
 }
 
-/// Everything of a sync daemon that a daemon in statistics mode does not have.
+/// Everything that only a sync daemon has.
 #[derive(Debug)]
 pub(super) struct SyncNode {
     pub(super) machine: Machine,
@@ -69,16 +69,17 @@ pub(super) struct SyncNode {
     pub(super) commit: Commit,
     pub(super) ended: Ended,
     outbox: Outbox,
-    /// Deletes for the purge timer: their events are told from others by its port.
+    /// Deletes for the purge timer: its port tells the events of these from others.
     purge: Flush,
     error_queue: usize,
     expectations: bool,
-    /// The network takes nothing for now.
+    /// The network accepts nothing for now.
     blocked: bool,
 }
 
 impl SyncNode {
-    /// Opens the links and the sockets for changes. `first_token` and [`Links::tokens`] more are the links'.
+    /// Opens the links and the sockets for changes. `first_token` and the next [`Links::tokens`] belong to
+    /// the links.
     pub(super) fn open(
         config: &Config,
         sync: &Sync,
@@ -119,7 +120,7 @@ impl SyncNode {
         })
     }
 
-    /// The ports whose events are our own doing.
+    /// The ports whose events we cause ourselves.
     pub(super) fn ports(&self) -> Ports {
         Ports {
             commit: self.commit.port(),
@@ -128,12 +129,12 @@ impl SyncNode {
         }
     }
 
-    /// True with `ExpectationSync`.
+    /// True if `ExpectationSync` is on.
     pub(super) fn has_expectations(&self) -> bool {
         self.expectations
     }
 
-    /// For reports.
+    /// The parts that reports are about.
     pub(super) fn view(&self) -> SyncView<'_> {
         SyncView {
             machine: &self.machine,
@@ -145,12 +146,12 @@ impl SyncNode {
         }
     }
 
-    /// What takes the kernel's events and dumps.
+    /// The taker of the kernel's events and dumps.
     pub(super) fn taker(&mut self, now: Millis) -> SyncTaker<'_> {
         SyncTaker { now, machine: &mut self.machine, caches: &mut self.caches, ended: &mut self.ended }
     }
 
-    /// A link is ready to be read.
+    /// A link is ready for reading.
     pub(super) fn link_ready(
         &mut self,
         token: usize,
@@ -164,7 +165,7 @@ impl SyncNode {
         })
     }
 
-    /// Interfaces have changed.
+    /// The state of interfaces has changed.
     pub(super) fn interfaces_ready(&mut self, reactor: &mut Reactor) -> Result<zct_engine::Turn, Error> {
         let mut changed = Vec::new();
         let turn = self.links.interfaces_ready(reactor, &mut changed)?;
@@ -175,17 +176,17 @@ impl SyncNode {
         Ok(turn)
     }
 
-    /// `-B`.
+    /// `-B`: sends everything to the peer.
     pub(super) fn send_bulk(&mut self) {
         self.machine.send_bulk(&mut self.outbox);
     }
 
-    /// The kernel has been dumped to its end: what is in the cache and not in the kernel has ended.
+    /// The dump of the kernel is complete: what is in the cache but not in the kernel has ended.
     pub(super) fn end_kernel_resync(&mut self) {
         self.machine.end_kernel_resync(&mut self.outbox);
     }
 
-    /// One turn of the machine, and of what it asks for. `quiet` says that no events wait to be taken. True
+    /// One turn of the machine and of what it asks for. `quiet` says that no events wait to be taken. True
     /// when there is more to do at once.
     pub(super) fn turn(
         &mut self,
@@ -242,7 +243,7 @@ impl SyncNode {
         let mut flushed = true;
         while made < DATAGRAMS_A_TURN {
             let Some(buf) = link.slot() else {
-                // Full slots are no obstacle, but a network that does not empty them is.
+                // Full slots do not matter, but a network that does not empty them does.
                 if flushed {
                     self.blocked = true;
                     return false;
@@ -262,7 +263,7 @@ impl SyncNode {
         true
     }
 
-    /// The links' timers, and what has happened on them.
+    /// Runs the links' timers, and handles what has happened on them.
     pub(super) fn settle_links(
         &mut self,
         now: Millis,
@@ -280,7 +281,7 @@ impl SyncNode {
                 }
                 Happening::Connected { again } => {
                     log.notice(&format!("`{name}': connected to the peer"));
-                    // Without acknowledgements nobody knows what the connection before has lost.
+                    // Without acknowledgements nobody knows what the previous connection has lost.
                     if again && matches!(self.machine.config().mode, Mode::Notrack(_)) {
                         self.send_bulk();
                     }
@@ -300,7 +301,7 @@ impl SyncNode {
         Ok(())
     }
 
-    /// When to look at it again if nothing happens.
+    /// When this has to be looked at again if nothing happens.
     pub(super) fn deadline(&self, now: Millis) -> Option<Millis> {
         let machine = match self.blocked {
             true => self.machine.turn_deadline(now),
@@ -336,7 +337,7 @@ impl SyncNode {
     }
 }
 
-/// Hands what the kernel says to the machine.
+/// Hands the kernel's messages to the machine.
 pub(super) struct SyncTaker<'a> {
     now: Millis,
     machine: &'a mut Machine,
@@ -388,7 +389,7 @@ impl Taker for SyncTaker<'_> {
     }
 }
 
-/// What can be changed while it runs.
+/// Takes over the settings that can change at run time.
 pub(super) fn reconfigure(node: &mut SyncNode, config: &Config, sync: &Sync) {
     let protocol: peer::Config = parts::protocol(config, sync);
     node.machine.reconfigure(&protocol);

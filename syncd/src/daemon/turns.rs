@@ -1,5 +1,5 @@
-//! The turns of the reactor: every source of work is served up to a limit, and then what is under way goes on
-//! by a bounded piece.
+//! The turns of the reactor: every source of work is served up to a limit, and then the work under way
+//! advances by a bounded piece.
 
 use crate::control::listings::Shown;
 use crate::control::server::Server;
@@ -10,10 +10,10 @@ use crate::peer::Millis;
 use std::time::{Duration, Instant};
 use zct_engine::{Error, Handler, Reactor, Token, Turn, pace};
 
-/// When to try again to get rid of what syslog did not take.
+/// When to try again to send what syslog did not accept.
 const SYSLOG_AGAIN_MS: Millis = 10;
 
-/// Datagrams between two rests that are mere acknowledgements.
+/// Between two rests, up to this many datagrams may be mere acknowledgements.
 const DATAGRAMS_IN_PASSING: u64 = 8;
 
 impl Daemon {
@@ -38,12 +38,12 @@ impl Daemon {
         Ok(turn)
     }
 
-    /// A flush on demand goes on. True when there is more to do at once.
+    /// Advances a flush on demand. True when there is more to do at once.
     fn flush_turn(&mut self) -> bool {
         if !self.flush.is_running() {
             return false;
         }
-        // Its own events are taken first, or they would overflow the socket.
+        // The events that the flush causes are taken first, or they would overflow the socket.
         if self.events_wait {
             return true;
         }
@@ -67,7 +67,7 @@ impl Daemon {
         true
     }
 
-    /// What is under way goes on by a piece. True when there is more to do at once.
+    /// Advances the work under way by a piece. True when there is more to do at once.
     fn work(&mut self, now: Millis, reactor: &mut Reactor) -> Result<bool, Error> {
         self.compare(now);
         self.syslog_waits = false;
@@ -83,7 +83,7 @@ impl Daemon {
             }
             Node::Sync(n) => {
                 more |= n.turn(now, !self.events_wait, &mut self.kernel, &mut self.log)?;
-                // As for a flush.
+                // For the same reason as with a flush.
                 if n.commit.is_running() && !self.events_wait {
                     let outcome = n.commit_turn(now, &self.kernel, &mut self.log);
                     more |= n.commit.is_running();
@@ -121,7 +121,8 @@ impl Daemon {
     }
 
     /// Lets events gather while they come fast, so that one turn serves many, and one datagram tells the peer
-    /// of many. Not while the peer talks: its datagrams would overflow a receive buffer of the usual size.
+    /// of many. Not while the peer is sending: its datagrams would overflow a receive buffer of the usual
+    /// size.
     fn rest(&mut self, now: Instant) {
         let Some(events) = self.kernel.events() else { return };
         let Some(rest) = self.pace.rest(events.received(), now) else { return };
@@ -158,7 +159,7 @@ impl Handler for Daemon {
         match token.0 {
             token::SIGNALS => self.signals_ready(reactor),
             token::EVENTS => self.events_ready(),
-            // It is looked at at the end of every turn.
+            // The dump is looked at at the end of every turn.
             token::DUMP => Ok(Turn::Drained),
             t if control.contains(&t) => self.control_ready(t, now, reactor),
             t if links.contains(&t) => {
@@ -173,7 +174,7 @@ impl Handler for Daemon {
         }
     }
 
-    /// The only timer is the one that brings the first turn: [`Handler::settle`] says when to wake up.
+    /// The only timer is the one that causes the first turn: [`Handler::settle`] says when to wake up.
     fn timer(&mut self, _: Token, _: Instant, _: &mut Reactor) -> Result<(), Error> {
         Ok(())
     }

@@ -2,10 +2,10 @@
 
 use crate::control::server::ClientId;
 
-/// A client, and whether it wants to hear how it went.
+/// A client, and whether it wants to learn the outcome.
 pub(super) type Client = (ClientId, bool);
 
-/// Clients that are answered when something is done.
+/// The clients that wait, by what they wait for.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     pub(super) refill: Vec<Client>,

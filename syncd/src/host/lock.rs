@@ -1,8 +1,9 @@
-//! The lock file: one daemon at a time, and no leftovers of a dead one in the way (conntrackd.md §2).
+//! The lock file: only one daemon at a time, and a dead one's leftovers are not in the way (conntrackd.md
+//! §2).
 //!
-//! The original only creates the file, and after a crash somebody has to remove it. Here it is also locked
-//! for as long as the process lives, so that a file without a lock is a leftover, unless an original lives
-//! behind it: that answers on its control socket.
+//! The original only creates the file, and after a crash somebody has to remove it. Here the file is also
+//! locked for as long as the process lives. So a file without a lock is a leftover, unless an original lives
+//! behind it, which then answers on its control socket.
 
 use std::fmt;
 use std::fs::File;
@@ -13,28 +14,28 @@ use zct_engine::Error;
 use zct_engine::process::try_lock;
 use zct_engine::write_file::{self, How, WriteError};
 
-/// A lock that is held.
+/// The lock, while it is held.
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
     // Locked for as long as it is open.
     file: File,
-    /// It replaced one of a dead process.
+    /// True if it replaced the lock of a dead process.
     pub replaced: bool,
 }
 
-/// Why there is no lock.
+/// Why the lock cannot be had.
 #[derive(Debug)]
 pub enum LockError {
-    /// A daemon holds it.
+    /// Another daemon holds it.
     Held,
-    /// What has its name is a directory, a pipe or a device.
+    /// There is a directory, a pipe or a device of that name.
     NoFile,
-    /// The file cannot be made.
+    /// The file cannot be created.
     Unwritten(WriteError),
-    /// It can neither be locked nor is it known to be locked.
+    /// It cannot be locked, and not because somebody holds the lock.
     Unlocked(Error),
-    /// Our process id cannot be written into it.
+    /// Our process id cannot be written into the file.
     NoPid(io::Error),
 }
 
@@ -56,12 +57,12 @@ impl Lock {
     /// Takes the lock, from a dead process if need be. `control` is where a living one would answer.
     ///
     /// # Errors
-    /// [`LockError`].
+    /// [`LockError`] says what is in the way.
     pub fn take(path: &Path, control: &Path) -> Result<Lock, LockError> {
         let (file, replaced) = match write_file::open(path, How::New) {
             Ok(file) => (file, false),
             Err(e) if e.kind() == Some(io::ErrorKind::AlreadyExists) => {
-                // To open a pipe would hold us up, whoever has made it.
+                // Opening a pipe would block, whoever has made it.
                 if std::fs::metadata(path).is_ok_and(|m| !m.is_file()) {
                     return Err(LockError::NoFile);
                 }
@@ -80,7 +81,7 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Writes our process id into it, again after a fork: for people, nobody reads it.
+    /// Writes our process id into the file, again after a fork. It is for people; no program reads it.
     pub fn write_pid(&mut self) -> io::Result<()> {
         use std::io::{Seek as _, SeekFrom};
         self.file.set_len(0)?;
@@ -88,21 +89,21 @@ impl Lock {
         writeln!(self.file, "{}", std::process::id())
     }
 
-    /// Removes the file.
+    /// Removes the file, which ends the lock.
     pub fn remove(self) {
-        // Gone already is as good.
+        // It may be gone already.
         _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Why a file or socket cannot be made: a directory that is missing is named, as there are many in a path.
+/// Why a file or socket cannot be created. A missing directory is named, since a path contains several.
 pub(crate) fn reason(e: &WriteError) -> String {
     let missing = (e.kind() == Some(io::ErrorKind::NotFound)).then(|| missing_directory(&e.path)).flatten();
     missing
         .map_or_else(|| e.why.to_string(), |dir| format!("the directory `{}' does not exist", dir.display()))
 }
 
-/// The first directory of a path that is not there.
+/// The first directory of a path that does not exist.
 fn missing_directory(path: &Path) -> Option<&Path> {
     let mut dirs: Vec<_> = path.ancestors().skip(1).collect();
     dirs.reverse();
@@ -121,7 +122,7 @@ mod tests {
         let lock = Lock::take(&path, &control).unwrap();
         assert!(!lock.replaced);
         assert!(matches!(Lock::take(&path, &control), Err(LockError::Held)));
-        // As after SIGKILL: the file is there, and nobody holds it.
+        // As after SIGKILL: the file exists, and nobody holds the lock.
         drop(lock);
         let lock = Lock::take(&path, &control).unwrap();
         assert!(lock.replaced);
@@ -132,7 +133,7 @@ mod tests {
         let socket = UnixListener::bind(&control).unwrap();
         assert!(matches!(Lock::take(&path, &control), Err(LockError::Held)));
         drop(socket);
-        // A socket without anybody behind it is a leftover too.
+        // A socket that nobody listens on is a leftover too.
         let lock = Lock::take(&path, &control).unwrap();
         assert!(lock.replaced);
         lock.remove();
@@ -143,7 +144,7 @@ mod tests {
         };
         assert_eq!(said(Path::new("/nonexistent/deeper/l")), "the directory `/nonexistent' does not exist");
         assert_eq!(said(&std::env::temp_dir()), "it is no plain file");
-        // What a link in a directory of others leads to stays as it is.
+        // In a directory of others, the target of a symbolic link stays as it is.
         std::fs::write(&control, "kept").unwrap();
         std::os::unix::fs::symlink(&control, &path).unwrap();
         assert!(said(&path).starts_with("it is a symbolic link, and others can write to the directory"));

@@ -13,23 +13,23 @@ use zct_engine::SystemZone;
 use zct_engine::write_file::{self, How, WriteError};
 use zct_wire::text::{Out, TimeZone as _};
 
-/// What syslog calls the programs of the original package.
+/// The name under which the original's programs log to syslog.
 const IDENT: &str = "conntrack-tools";
-/// Messages that may wait for syslog.
+/// How many messages may wait for syslog.
 const WAITING_MAX: usize = 16_384;
-/// Where syslog listens.
+/// The socket that syslog listens on.
 const SYSLOG: &str = "/dev/log";
 
-/// How bad it is. Numbers are those of syslog(3).
+/// The severity of a message, with the number that syslog(3) gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Something failed.
     Error = 3,
     /// Something is not as it should be.
     Warning = 4,
-    /// Something happened.
+    /// Something worth knowing has happened.
     Notice = 5,
-    /// Something went on.
+    /// A step in the course of normal work.
     Info = 6,
 }
 
@@ -44,7 +44,7 @@ impl Level {
     }
 }
 
-/// As in the priority of a message: the facility's number times eight.
+/// The facility as part of a message's priority: its number times eight.
 fn code(facility: Facility) -> u8 {
     match facility {
         Facility::Daemon => 3 << 3,
@@ -58,7 +58,7 @@ pub struct LogError(WriteError);
 
 impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without a blank, as the original writes it.
+        // Without a blank after the full stop, as the original writes it.
         write!(f, "can't open logfile `{}'.Reason: {}", self.0.path.display(), self.0.why)
     }
 }
@@ -69,7 +69,7 @@ impl std::error::Error for LogError {
     }
 }
 
-/// A file that lines are appended to, and that can be opened anew after somebody has moved it.
+/// A file that lines are appended to, and that can be reopened after somebody has moved it away.
 #[derive(Debug)]
 pub struct LineFile {
     path: PathBuf,
@@ -77,26 +77,27 @@ pub struct LineFile {
 }
 
 impl LineFile {
-    /// Opens the file, making it if it is not there. Where others can write to its directory, what they may
-    /// have put there to be written to is refused.
+    /// Opens the file, creating it if need be. If others can write to its directory, it refuses what they may
+    /// have put there to be written to.
     ///
     /// # Errors
+    /// [`LogError`] names the file and the reason.
     /// [`LogError`].
     pub fn open(path: &Path) -> Result<LineFile, LogError> {
         let file = write_file::open(path, How::Append).map_err(LogError)?;
         Ok(LineFile { path: path.into(), file })
     }
 
-    /// Opens it anew, and keeps the old one when that fails.
+    /// Opens the path again, and keeps the old file if that fails.
     ///
     /// # Errors
-    /// As [`LineFile::open`].
+    /// Those of [`LineFile::open`].
     pub fn reopen(&mut self) -> Result<(), LogError> {
         self.file = LineFile::open(&self.path)?.file;
         Ok(())
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -107,20 +108,20 @@ impl LineFile {
     }
 }
 
-/// Messages to syslog, without ever waiting for it.
+/// Sends messages to syslog without ever waiting for it.
 #[derive(Debug)]
 pub struct Syslog {
     socket: Option<UnixDatagram>,
     facility: Facility,
     pid: u32,
-    /// Messages that wait until syslog takes more.
+    /// Messages that wait until syslog accepts more.
     waiting: VecDeque<String>,
-    /// Messages that nobody took.
+    /// Number of messages that were dropped.
     pub lost: u64,
 }
 
 impl Syslog {
-    /// Prepares to write; syslog need not be there yet.
+    /// Prepares for sending; syslog need not be there yet.
     pub fn new(facility: Facility) -> Syslog {
         Syslog { socket: None, facility, pid: std::process::id(), waiting: VecDeque::new(), lost: 0 }
     }
@@ -132,8 +133,8 @@ impl Syslog {
         Ok(socket)
     }
 
-    /// Sends one message, now or with a later [`Syslog::flush`]: a syslog that does not read must not hold up
-    /// the daemon. What it does not take for long is counted and dropped, the oldest first.
+    /// Sends one message, now or in a later [`Syslog::flush`]: a syslog that does not read must not hold up
+    /// the daemon. If it reads nothing for long, the oldest messages are dropped and counted.
     pub fn write(&mut self, level: Level, when: &str, text: &str) {
         let priority = code(self.facility) | level as u8;
         if self.waiting.len() >= WAITING_MAX {
@@ -144,7 +145,7 @@ impl Syslog {
         self.flush();
     }
 
-    /// Sends what waits, as far as syslog takes it; true when something is left.
+    /// Sends what waits, as far as syslog accepts it; returns true when something is left.
     pub fn flush(&mut self) -> bool {
         let mut again = true;
         while let Some(message) = self.waiting.front() {
@@ -154,10 +155,10 @@ impl Syslog {
             match self.socket.as_ref().map(|s| s.send(message.as_bytes())) {
                 Some(Ok(_)) => _ = self.waiting.pop_front(),
                 Some(Err(e)) if e.kind() == io::ErrorKind::WouldBlock => return true,
-                // Another syslog may have come in the place of the one before.
+                // A restarted syslog may have taken the place of the one before.
                 Some(Err(_)) if std::mem::take(&mut again) => self.socket = None,
                 _ => {
-                    // There is nobody.
+                    // No syslog is running.
                     self.socket = None;
                     self.lost += self.waiting.len() as u64;
                     self.waiting.clear();
@@ -168,18 +169,18 @@ impl Syslog {
     }
 }
 
-/// What the standard streams get to see.
+/// What is shown on the standard streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Console {
-    /// Everything.
+    /// All messages.
     All,
-    /// Errors: whoever starts a daemon in the background waits for its exit status and for nothing else.
+    /// Only errors: whoever starts a daemon in the background waits for its exit status and for nothing else.
     Errors,
-    /// Nothing.
+    /// No messages at all.
     None,
 }
 
-/// The log.
+/// The log of the daemon itself.
 #[derive(Debug)]
 pub struct Log {
     file: Option<LineFile>,
@@ -190,7 +191,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// A log that writes to the console alone, as before the configuration is read.
+    /// A log that writes to the console alone, as it does until the configuration is read.
     pub fn console() -> Log {
         Log {
             file: None,
@@ -201,27 +202,27 @@ impl Log {
         }
     }
 
-    /// Opens the sinks.
+    /// Opens the file and prepares syslog.
     ///
     /// # Errors
-    /// As [`LineFile::open`].
+    /// Those of [`LineFile::open`].
     pub fn open(&mut self, file: Option<&Path>, syslog: Option<Facility>) -> Result<(), LogError> {
         self.file = file.map(LineFile::open).transpose()?;
         self.syslog = syslog.map(Syslog::new);
         Ok(())
     }
 
-    /// Writes only errors to the standard streams from now on: on the way into the background.
+    /// From now on writes only errors to the standard streams: the daemon is going into the background.
     pub fn errors_to_console(&mut self) {
         self.console = Console::Errors;
     }
 
-    /// Writes no more to the standard streams: they are gone.
+    /// From now on writes nothing to the standard streams: they are gone.
     pub fn leave_console(&mut self) {
         self.console = Console::None;
     }
 
-    /// After a fork the number in every line is another.
+    /// Takes the process id anew for the lines to come, after a fork.
     pub fn renumber(&mut self) {
         self.pid = std::process::id();
         if let Some(s) = &mut self.syslog {
@@ -229,14 +230,14 @@ impl Log {
         }
     }
 
-    /// Opens the file anew after it was moved away.
+    /// Reopens the file after it has been moved away.
     pub fn reopen(&mut self) {
         if let Some(Err(e)) = self.file.as_mut().map(LineFile::reopen) {
             self.error(&e.to_string());
         }
     }
 
-    /// The date and time in front of lines: `Mon Nov 23 16:49:13 2026`.
+    /// The date and time at the beginning of lines: `Mon Nov 23 16:49:13 2026`.
     pub fn date(&self) -> String {
         let mut buf = [0; 64];
         let mut out = Out::new(&mut buf);
@@ -244,15 +245,15 @@ impl Log {
         String::from_utf8_lossy(out.written()).into_owned()
     }
 
-    /// Writes one line.
+    /// Writes one line to all sinks.
     pub fn write(&mut self, level: Level, text: &str) {
         let date = self.date();
         let mut line = String::with_capacity(text.len() + 64);
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         _ = writeln!(line, "[{date}] (pid={}) [{}] {text}", self.pid, level.word());
         self.to_console(level, line.as_bytes());
         if let Some(f) = &mut self.file {
-            // A full disk must not end the daemon, and there is nowhere to say so.
+            // A full disk must not end the daemon, and there is nowhere to report it.
             _ = f.write(line.as_bytes());
         }
         if let Some(s) = &mut self.syslog {
@@ -260,7 +261,7 @@ impl Log {
         }
     }
 
-    /// Writes a flow under the message before it, in the shape the original gives such lines.
+    /// Writes a flow below the message before it, in the form that the original gives such lines.
     pub fn flow(&mut self, level: Level, flow: &[u8]) {
         let date = self.date();
         let flow = String::from_utf8_lossy(flow);
@@ -274,25 +275,25 @@ impl Log {
         }
     }
 
-    /// Sends what waits for syslog; true when something is left.
+    /// Sends what waits for syslog; returns true when something is left.
     pub fn flush(&mut self) -> bool {
         self.syslog.as_mut().is_some_and(Syslog::flush)
     }
 
-    /// Notices and information to standard output, the rest to standard error, as the original does.
+    /// Notices and information go to standard output, the rest to standard error, as in the original.
     fn to_console(&self, level: Level, line: &[u8]) {
         match (self.console, level) {
             (Console::All, _) | (Console::Errors, Level::Error) => {}
             (Console::Errors | Console::None, _) => return,
         }
-        // A console that is gone is no reason to stop.
+        // The daemon goes on without a console.
         _ = match level {
             Level::Error | Level::Warning => io::stderr().lock().write_all(line),
             Level::Notice | Level::Info => io::stdout().lock().write_all(line),
         };
     }
 
-    /// What is remarkable about a configuration file.
+    /// Writes the remarks about a configuration file.
     pub fn remarks(&mut self, report: &Report, file: &Path) {
         for (severity, text) in report.by_severity(&file.to_string_lossy()) {
             match severity {
@@ -302,34 +303,34 @@ impl Log {
         }
     }
 
-    /// Something failed.
+    /// Writes a message that something failed.
     pub fn error(&mut self, text: &str) {
         self.write(Level::Error, text);
     }
 
-    /// Something is not as it should be.
+    /// Writes a message that something is not as it should be.
     pub fn warning(&mut self, text: &str) {
         self.write(Level::Warning, text);
     }
 
-    /// Something happened.
+    /// Writes a message that something worth knowing has happened.
     pub fn notice(&mut self, text: &str) {
         self.write(Level::Notice, text);
     }
 
-    /// Something went on.
+    /// Writes a message about the course of normal work.
     pub fn info(&mut self, text: &str) {
         self.write(Level::Info, text);
     }
 }
 
-/// Seconds since the epoch.
+/// The time now, in seconds since the epoch.
 pub fn now_s() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }
 
-/// The part of a date that syslog wants: `Nov 23 16:49:13`.
+/// The part of a date that syslog expects: `Nov 23 16:49:13`.
 pub(crate) fn syslog_date(date: &str) -> &str {
     date.get(4..19).unwrap_or(date)
 }

@@ -1,8 +1,8 @@
-//! `-c`: the peer's flows and expectations into the kernel (conntrackd.md §7).
+//! `-c`: puts the peer's flows and expectations into the kernel (conntrackd.md §7).
 //!
-//! Flows without a master first, then those with one, then expectations: each finds what it hangs on. A
-//! bounded number a turn, in batches, and not before the events of the last ones have been taken, which the
-//! original does not wait for: its own events then overflow its socket.
+//! Flows without a master come first, then those with one, then expectations, so that each finds what it
+//! depends on. A turn handles a bounded number, in batches, and only after the events of the last ones have
+//! been taken. The original does not wait for those, so its own events overflow its socket.
 
 use crate::control::text::{LINE_MAX, Row, expect_line};
 use crate::host::log::{Level, Log};
@@ -15,14 +15,14 @@ use zct_engine::{Answer, Batch, Error, errno, errno_text};
 use zct_wire::peer::{Expect, Flow};
 use zct_wire::text::Out;
 
-/// Flows that one turn may put into the kernel.
+/// The most flows that one turn may put into the kernel.
 const FLOWS_A_TURN: usize = 1024;
-/// Flows of one batch; replacing one takes two requests.
+/// Flows in one batch; replacing a flow takes two requests.
 const BATCH: usize = zct_engine::batch::BATCH_MAX;
-/// Refused flows of one cause that are named in the log; the rest is counted.
+/// Refused flows per cause that the log names; the rest are counted.
 const NAMED: u64 = 10;
 
-/// What is to be committed.
+/// Which entries a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entries {
     /// Flows.
@@ -33,16 +33,16 @@ pub enum Entries {
     All,
 }
 
-/// How it went.
+/// The result of a commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Flows made, replaced ones included.
+    /// Flows that were created, including replaced ones.
     pub flows: u64,
-    /// Flows refused.
+    /// Flows that the kernel refused.
     pub flows_failed: u64,
-    /// Expectations made.
+    /// Expectations that were created.
     pub expects: u64,
-    /// Expectations refused.
+    /// Expectations that the kernel refused.
     pub expects_failed: u64,
 }
 
@@ -56,30 +56,30 @@ enum Phase {
 #[derive(Debug)]
 struct Run {
     what: Entries,
-    /// Expectations are replicated, so there is something to say about them.
+    /// Expectations are replicated, so the summary mentions them.
     expectations: bool,
     phase: Phase,
     started: Instant,
     outcome: Outcome,
-    /// By errno: how many were refused.
+    /// The number of refusals by errno.
     causes: BTreeMap<i32, u64>,
 }
 
-/// A flow that is to be made.
+/// A flow that is to be created.
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
     flow: Flow,
     timeout_s: u32,
     without: Without,
-    /// Delete what is in the way first.
+    /// Delete first what is in the way.
     replace: bool,
 }
 
 impl Attempt {
-    /// What to try after the kernel has refused it; `None` when there is nothing left to try.
+    /// What to try after the kernel has refused this attempt; `None` when nothing is left to try.
     ///
     /// A flow that exists is replaced. One whose master has ended, or whose helper this node does not have,
-    /// lives on without, which the original does not try.
+    /// is created without it, which the original does not try.
     fn after(self, errno: i32) -> Option<Attempt> {
         let Attempt { flow, without, .. } = self;
         match errno {
@@ -95,17 +95,17 @@ impl Attempt {
     }
 }
 
-/// The commit under way, if there is one, and its socket.
+/// The socket, and the commit under way, if there is one.
 #[derive(Debug)]
 pub struct Commit {
     batch: Batch,
     run: Option<Run>,
-    /// Flows of the batch that is being filled.
+    /// Flows of the batch that is being collected.
     flows: Vec<Attempt>,
     expects: Vec<Expect>,
 }
 
-/// Where errors are written.
+/// Where errors are reported.
 struct Report<'a> {
     log: &'a mut Log,
     causes: &'a mut BTreeMap<i32, u64>,
@@ -129,7 +129,7 @@ impl Report<'_> {
     }
 }
 
-/// What a batch got back: the errno of each request that was refused.
+/// Sends a batch and collects the errno of each request that was refused.
 fn send(batch: &mut Batch, refused: &mut Vec<(usize, i32)>) -> Result<(), Error> {
     refused.clear();
     batch.send(&mut |at, answer| {
@@ -140,12 +140,12 @@ fn send(batch: &mut Batch, refused: &mut Vec<(usize, i32)>) -> Result<(), Error>
 }
 
 impl Commit {
-    /// Opens the socket; its port is what tells our own events.
+    /// Opens the socket; its port identifies the events that we cause ourselves.
     pub fn open() -> Result<Commit, Error> {
         Ok(Commit { batch: Batch::open()?, run: None, flows: Vec::new(), expects: Vec::new() })
     }
 
-    /// The socket's port.
+    /// The socket's netlink port.
     pub fn port(&self) -> u32 {
         self.batch.socket().port()
     }
@@ -155,7 +155,7 @@ impl Commit {
         self.run.is_some()
     }
 
-    /// Begins; false when one is under way already. `expectations` is ExpectationSync.
+    /// Begins; returns false if a commit is under way already. `expectations` is ExpectationSync.
     pub fn begin(&mut self, what: Entries, expectations: bool, log: &mut Log) -> bool {
         if self.run.is_some() {
             return false;
@@ -174,8 +174,8 @@ impl Commit {
         true
     }
 
-    /// One turn; the outcome when that was the last. `events` is how many events the event socket holds:
-    /// three may come of one flow.
+    /// One turn; returns the outcome if it was the last. `events` is how many events the event socket holds:
+    /// one flow may cause three.
     ///
     /// # Errors
     /// A failed system call ends the commit.
@@ -232,12 +232,12 @@ impl Commit {
                 }
             }
         }
-        // What is collected stays for the next turn.
+        // What has been collected stays for the next turn.
         self.run = Some(run);
         Ok(None)
     }
 
-    /// Makes the collected flows, in up to four attempts each.
+    /// Creates the collected flows, in up to four attempts each.
     fn send_flows(&mut self, run: &mut Run, tracking: bool, log: &mut Log) -> Result<(), Error> {
         let mut report = Report { log, causes: &mut run.causes };
         let mut attempts = std::mem::take(&mut self.flows);
@@ -262,7 +262,7 @@ impl Commit {
         Ok(())
     }
 
-    /// Makes flows; `refused` are those that the kernel refused, with its errno.
+    /// Creates flows; `refused` gets those that the kernel refused, with the errno.
     fn make(
         &mut self,
         attempts: &[Attempt],
@@ -287,7 +287,7 @@ impl Commit {
                 sent.push(Some(at));
             }
             send(&mut self.batch, &mut answers)?;
-            // A delete that found nothing is as good as one that did: the create tells.
+            // A delete that found nothing is as good as one that did: the create will tell.
             let creates =
                 answers.iter().filter_map(|(i, e)| sent.get(*i).copied().flatten().map(|at| (at, *e)));
             refused.extend(creates);
@@ -310,7 +310,7 @@ impl Commit {
                         self.batch.add(|buf, seq| restore::delete_expect(buf, seq, &key))?;
                         sent.push(None);
                     }
-                    // Without addresses it is not in the store.
+                    // An expectation without addresses is never stored.
                     let Some(new) = restore::new_expect(e) else { continue };
                     self.batch.add(|buf, seq| restore::create_expect(buf, seq, &new))?;
                     sent.push(Some(at));
@@ -336,7 +336,7 @@ impl Commit {
     }
 }
 
-/// Writes the summary.
+/// Writes the summary to the log.
 fn finish(run: Run, log: &mut Log) -> Outcome {
     let o = &run.outcome;
     if run.what != Entries::Expects {

@@ -1,6 +1,6 @@
-//! Counts of what the kernel has said.
+//! Counts of the kernel's messages.
 
-/// What `-s runtime` says about netlink.
+/// The netlink counts that `-s runtime` shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NetlinkCounters {
     /// "events received".
@@ -9,13 +9,13 @@ pub struct NetlinkCounters {
     pub filtered: u64,
     /// "events unknown type".
     pub unknown_events: u64,
-    /// "catch event failed": overruns, and messages that made no sense.
+    /// "catch event failed": overruns, and messages that could not be read.
     pub failed: u64,
     /// "dump unknown type".
     pub unknown_dumped: u64,
     /// "netlink overrun".
     pub overruns: u64,
-    /// Events that were lost in them; the original does not know.
+    /// Events lost in these overruns; the original does not know this number.
     pub lost: u64,
     /// "flush kernel table".
     pub flushes: u64,

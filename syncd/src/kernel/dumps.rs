@@ -1,8 +1,8 @@
-//! Dumps of the kernel's table, one after the other and each in steps.
+//! Dumps of the kernel's table, one after another and each in steps.
 //!
-//! While a dump runs, events overtake it: the kernel has made the datagram that waits in the dump's socket
-//! before they happened. What such a datagram says about a flow that had an event since is older than what is
-//! known, and is passed over.
+//! While a dump runs, events overtake it: the datagram that waits in the dump's socket was made before they
+//! happened. What such a datagram says about a flow that has had an event since is out of date, and is
+//! ignored.
 
 use crate::config::flow_filter::FilterVerdict;
 use crate::kernel::counters::NetlinkCounters;
@@ -19,7 +19,7 @@ use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
 use zct_wire::request::{self, Table};
 
-/// Datagrams of a dump in one turn: some 130 flows each.
+/// How many datagrams of a dump one turn takes: some 130 flows each.
 const DUMP_A_TURN: u32 = 4;
 
 /// A dump that is to be made.
@@ -29,22 +29,22 @@ struct Job {
     table: Table,
 }
 
-/// What has come of a step.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stepped {
-    /// Nothing is to be done.
+    /// There is nothing to do.
     Idle,
     /// There is more to do at once.
     More,
-    /// It waits for the kernel.
+    /// It is waiting for the kernel.
     Waiting,
-    /// All that was asked for to this end has been dumped.
+    /// Everything that was asked for with this purpose has been dumped.
     Done(Why),
-    /// It has failed, or is known to be incomplete; nothing more is dumped to this end.
+    /// It has failed, or is known to be incomplete; nothing more is dumped for this purpose.
     Failed(Why),
 }
 
-/// Flows that had events since the last datagram of the dump under way.
+/// The flows that have had events since the last datagram of the dump under way.
 #[derive(Debug, Default)]
 pub(super) struct Overtaken {
     ids: Vec<u32>,
@@ -52,12 +52,12 @@ pub(super) struct Overtaken {
 }
 
 impl Overtaken {
-    /// Events are taken; `dumping` says whether a dump is under way.
+    /// Events are about to be taken; `dumping` says whether a dump is under way.
     pub(super) fn expect_events(&mut self, dumping: bool) {
         self.dumping = dumping;
     }
 
-    /// This flow had an event.
+    /// This flow has had an event.
     pub(super) fn note(&mut self, view: &FlowView<'_>) -> Result<(), WireError> {
         if self.dumping {
             self.ids.extend(view.id()?);
@@ -65,23 +65,23 @@ impl Overtaken {
         Ok(())
     }
 
-    /// Events are over for this turn, and the dump is looked at.
+    /// The events of this turn are over, and the dump is next.
     fn sort(&mut self) {
         self.ids.sort_unstable();
     }
 
-    /// The next datagram is made by now: events from here on are newer than it.
+    /// The next datagram has been made by now, so only events from here on are newer.
     fn clear(&mut self) {
         self.ids.clear();
     }
 
-    /// What a dump says of this flow is older than what is known.
+    /// Whether a dump's statement about this flow is out of date.
     fn has(&self, view: &FlowView<'_>) -> Result<bool, WireError> {
         Ok(!self.ids.is_empty() && view.id()?.is_some_and(|id| self.ids.binary_search(&id).is_ok()))
     }
 }
 
-/// The dump under way and those that wait for it.
+/// The dump under way, and those that wait for it to end.
 #[derive(Debug)]
 pub(super) struct Dumps {
     socket: StepDump,
@@ -98,12 +98,12 @@ impl Dumps {
         Ok(Dumps { socket, jobs: Vec::new(), job: None, incomplete: false, overtaken: Overtaken::default() })
     }
 
-    /// To be watched.
+    /// The socket, to be watched for readiness.
     pub(super) fn socket(&self) -> &StepDump {
         &self.socket
     }
 
-    /// Asks for a dump; one that is asked for already serves both.
+    /// Asks for a dump; if the same one has been asked for already, it serves both.
     pub(super) fn want(&mut self, why: Why, table: Table) {
         let job = Job { why, table };
         if !self.jobs.contains(&job) {
@@ -111,20 +111,20 @@ impl Dumps {
         }
     }
 
-    /// True while a dump's datagrams come.
+    /// True while a dump is under way.
     pub(super) fn is_running(&self) -> bool {
         self.socket.is_running()
     }
 
-    /// True while a dump runs or waits for its turn.
+    /// True while a dump is under way or waiting for its turn.
     pub(super) fn is_wanted(&self) -> bool {
         self.job.is_some() || !self.jobs.is_empty()
     }
 
-    /// Goes on with the dump under way, or begins the next one.
+    /// Continues the dump under way, or begins the next one.
     ///
     /// # Errors
-    /// A request that could not be sent: nothing is dumped any more.
+    /// When a request could not be sent; nothing is being dumped then.
     pub(super) fn step(
         &mut self,
         judge: &Judge,
@@ -163,7 +163,7 @@ impl Dumps {
         Ok(if more { Stepped::More } else { Stepped::Done(job.why) })
     }
 
-    /// Sends the request of the next dump.
+    /// Sends the request for the next dump.
     fn begin(&mut self) -> Result<Job, Error> {
         let job = self.jobs.remove(0);
         let begun = self.socket.begin(|buf, seq| request::dump(buf, seq, job.table, &DumpFilter::default()));
@@ -177,7 +177,7 @@ impl Dumps {
     }
 }
 
-/// Judges what a dump brings.
+/// Judges the messages of a dump.
 struct DumpSink<'a> {
     judge: &'a Judge,
     counters: &'a mut NetlinkCounters,

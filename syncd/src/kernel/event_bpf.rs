@@ -12,14 +12,14 @@ use zct_engine::bpf::{Check, Load, Program, Verdict};
 use zct_engine::event_layout::{self, LAYOUTS, Layout, PROTO_LENS};
 use zct_wire::consts::af;
 
-/// A block that drops everything.
+/// A block that drops every message.
 fn nothing() -> Program {
     let mut p = Program::default();
     p.require_one(Vec::new(), Verdict::Drop);
     p
 }
 
-/// Drops what does not pass the criterion of protocols.
+/// Drops what does not meet the criterion of protocols.
 fn protocols(layout: &Layout, block: &mut Program, list: &Listed<Protocol>) {
     let check = |p: &Protocol| Check::equal(Load::Byte(layout.proto_at()), u32::from(p.number));
     match list.logic {
@@ -30,7 +30,7 @@ fn protocols(layout: &Layout, block: &mut Program, list: &Listed<Protocol>) {
     }
 }
 
-/// The checks that the address at `at` is in a network; `None` when the network is of another family.
+/// Checks that the address at `at` is in a network; `None` when the network is of another family.
 fn network(layout: &Layout, n: &Network, at: u32) -> Option<Vec<Check>> {
     let (family, bytes, prefix) = match *n {
         Network::V4(a, len) => (af::INET, a.octets().to_vec(), len),
@@ -41,7 +41,7 @@ fn network(layout: &Layout, n: &Network, at: u32) -> Option<Vec<Check>> {
     (family == layout.family).then(|| event_layout::network(at, &bytes, &mask))
 }
 
-/// Drops what does not pass the criterion of addresses, for one length of the protocol part.
+/// Drops what does not meet the criterion of addresses, for one length of the protocol part.
 fn networks(layout: &Layout, block: &mut Program, proto_len: u16, list: &Listed<Network>) {
     let (ends, shape, reply_src) = layout.reply_src(proto_len);
     let mut inner = Program::default();
@@ -52,7 +52,7 @@ fn networks(layout: &Layout, block: &mut Program, proto_len: u16, list: &Listed<
     let rows = list.items.iter().flat_map(|n| places.map(|at| network(layout, n, at))).flatten();
     match list.logic {
         Logic::Accept => inner.require_one(rows.collect(), Verdict::Drop),
-        // What no row says is kept; what is left is dropped.
+        // What no row of checks matches is kept, and the rest is dropped.
         Logic::Ignore => {
             inner.require_one(rows.collect(), Verdict::Keep);
             inner.require_one(Vec::new(), Verdict::Drop);
@@ -61,7 +61,7 @@ fn networks(layout: &Layout, block: &mut Program, proto_len: u16, list: &Listed<
     block.when(ends, inner);
 }
 
-/// The program for a filter; `None` when it would drop nothing or would be too long.
+/// The program for a filter; `None` when it would drop nothing, or would be too long.
 pub fn program(filter: &Filter) -> Option<Vec<BpfInsn>> {
     if filter.protocol.is_none() && filter.address.is_none() {
         return None;
@@ -96,7 +96,8 @@ mod tests {
     use zct_wire::request::{NewFlow, new_flow};
     use zct_wire::tuple::{Addr, Tuple};
 
-    /// An event message of a flow: between the last bytes of the addresses, destination translated to `real`.
+    /// An event about a flow, given by the last bytes of its addresses; its destination is translated to
+    /// `real`.
     fn event(proto: u8, src: u8, dst: u8, real: u8) -> Vec<u8> {
         let addr = |a| Some(Addr::V4([10, 0, 0, a]));
         let orig = Tuple {
@@ -121,7 +122,7 @@ mod tests {
         listed(logic, numbers.iter().map(|n| Protocol { name: n.to_string(), number: *n }).collect())
     }
 
-    /// The program and the filter agree on every message of the usual layout, whatever the filter.
+    /// The program and the filter agree on every message with the usual layout, whatever the filter.
     #[test]
     fn judges_as_the_filter_does() {
         use Logic::{Accept, Ignore};

@@ -1,4 +1,4 @@
-//! Events as they come: the socket that hears them, and what is done with each.
+//! Events as they arrive: the socket that receives them, and what is done with each.
 
 use crate::config::flow_filter::FilterVerdict;
 use crate::config::settings::{Filter, FilterFrom, General};
@@ -17,7 +17,7 @@ use zct_wire::expect::ExpectView;
 use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
 
-/// Joins the event groups, with the socket as the configuration wants it.
+/// Joins the event groups, with the socket options that the configuration asks for.
 ///
 /// # Errors
 /// EPERM without CAP_NET_ADMIN, EPROTONOSUPPORT without ctnetlink.
@@ -38,7 +38,7 @@ pub(super) fn subscribe(settings: &General, judge: &Judge, log: &mut Log) -> Res
     Subscription::prepare(
         |socket| {
             match settings.netlink_buffer_size {
-                // The kernel doubles the value; the setting is what is wanted in the end.
+                // The kernel doubles this value; the setting is the size after that.
                 Some(bytes) => _ = socket.set_receive_buffer(bytes as usize / 2)?,
                 None => log.notice("NetlinkBufferSize is not set. Using current system buffer size"),
             }
@@ -55,7 +55,7 @@ pub(super) fn subscribe(settings: &General, judge: &Judge, log: &mut Log) -> Res
     )
 }
 
-/// Exchanges the filter in the kernel for that of the new settings.
+/// Replaces the filter in the kernel by that of the new settings.
 pub(super) fn refilter(events: &Subscription, filter: &Filter) -> Result<(), Error> {
     match kernel_part(filter) {
         Some(code) => events.socket().attach_filter(&code),
@@ -63,18 +63,18 @@ pub(super) fn refilter(events: &Subscription, filter: &Filter) -> Result<(), Err
     }
 }
 
-/// The part of the filter that is put into the kernel, if that is asked for.
+/// The part of the filter that goes into the kernel, if the settings ask for that.
 fn kernel_part(filter: &Filter) -> Option<Vec<BpfInsn>> {
     if filter.from == FilterFrom::Kernelspace { event_bpf::program(filter) } else { None }
 }
 
-/// Judges events and hands on what passes.
+/// Judges events, and hands on those that pass.
 pub(super) struct EventSink<'a> {
     pub(super) judge: &'a Judge,
     pub(super) counters: &'a mut NetlinkCounters,
     pub(super) overtaken: &'a mut Overtaken,
     pub(super) taker: &'a mut dyn Taker,
-    /// Events were lost.
+    /// Whether events were lost.
     pub(super) overrun: bool,
 }
 
@@ -85,7 +85,7 @@ impl EventSink<'_> {
         self.overtaken.note(&view)?;
         let passes = match self.judge.flow(&view)? {
             FilterVerdict::Pass => true,
-            // The original loses the end of such a flow, and the peer keeps it for ever.
+            // The original ignores the end of such a flow, and its peer keeps the flow forever.
             FilterVerdict::State => event == Event::Destroy && self.taker.knows(&view),
             FilterVerdict::Protocol | FilterVerdict::Address => false,
         };

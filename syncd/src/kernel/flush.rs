@@ -1,8 +1,8 @@
-//! `-F` and the purge timer: the kernel's flows are deleted, but for those that the filter excludes
-//! (conntrackd.md §8).
+//! `-F` and the purge timer: delete the kernel's flows, except those that the filter excludes (conntrackd.md
+//! §8).
 //!
-//! Never as a flush of the table: that would delete what the filter excludes, and bring more events at once
-//! than the event socket holds. A dump in steps, and deletes in batches.
+//! This is never a flush of the table, which would delete what the filter excludes, and cause more events at
+//! once than the event socket holds. It is a dump in steps, and deletes in batches.
 
 use crate::config::flow_filter::{FilterVerdict, FlowFilter, Subject};
 use crate::host::log::Log;
@@ -13,24 +13,24 @@ use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
 use zct_wire::request::{Table, delete, dump, flush};
 
-/// Datagrams of the dump in one turn at the most.
+/// The most datagrams of the dump in one turn.
 const DUMP_A_TURN: usize = 4;
-/// Flows that one of them holds, and a margin.
+/// Flows that one such datagram holds, with a margin.
 const FLOWS_A_DATAGRAM: usize = 160;
 
-/// What a flush has done.
+/// The result of a flush.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flushed {
-    /// Flows deleted.
+    /// Flows that were deleted.
     pub deleted: u64,
-    /// Flows that could not be deleted, ended ones aside.
+    /// Flows that could not be deleted, except those that had ended.
     pub failed: u64,
-    /// The dump has lost something: flows may have stayed.
+    /// The dump has lost something, so flows may be left.
     pub incomplete: bool,
 }
 
 impl Flushed {
-    /// Says in the log how a flush of the kernel's table went.
+    /// Reports in the log how a flush of the kernel's table went.
     pub fn say(&self, log: &mut Log) {
         if self.failed > 0 {
             log.error(&format!("{} entries could not be deleted", self.failed));
@@ -51,12 +51,12 @@ pub struct Flush {
 }
 
 impl Flush {
-    /// Opens the sockets.
+    /// Opens the sockets for the dump and the deletes.
     pub fn open() -> Result<Flush, Error> {
         Ok(Flush { dump: StepDump::open()?, batch: Batch::open()?, running: false, done: Flushed::default() })
     }
 
-    /// The port that deletes come from.
+    /// The netlink port that deletes are sent from.
     pub fn port(&self) -> u32 {
         self.batch.socket().port()
     }
@@ -71,7 +71,7 @@ impl Flush {
         &self.dump
     }
 
-    /// Begins; false when one is under way already.
+    /// Begins; returns false if a flush is under way already.
     pub fn begin(&mut self) -> Result<bool, Error> {
         if self.running {
             return Ok(false);
@@ -81,8 +81,8 @@ impl Flush {
         Ok(true)
     }
 
-    /// One turn; what has been done when that was the last. `events` is how many events the event socket
-    /// holds: every flow that is deleted causes one, so call it when those of the last turn have been taken.
+    /// One turn; returns what has been done if it was the last. `events` is how many events the event socket
+    /// holds: every deleted flow causes one, so call this only when those of the last turn have been taken.
     ///
     /// # Errors
     /// A failed system call, or a dump that the kernel refused: the flush is over.
@@ -110,7 +110,7 @@ impl Flush {
         }
     }
 
-    /// Deletes all expectations; they are few, so at once.
+    /// Deletes all expectations at once, since they are few.
     pub fn expectations(&mut self) -> Result<(), Error> {
         self.batch.add(|buf, seq| flush(buf, seq, true))?;
         let mut refused = None;
@@ -136,7 +136,7 @@ impl Deleting<'_> {
         let (mut gone, mut failed) = (0, 0);
         self.batch.send(&mut |_, answer| {
             if let Answer::Refused(e) = answer {
-                // It ended before we came to it.
+                // It ended before its turn came.
                 if e.errno() == Some(errno::ENOENT) { gone += 1 } else { failed += 1 }
             }
         })?;

@@ -1,9 +1,9 @@
-//! `DisableExternalCache`: what the peer says goes straight into the kernel (sync-protocol.md §6).
+//! `DisableExternalCache`: the peer's changes go straight into the kernel (sync-protocol.md §6).
 //!
-//! Changes are collected and sent in batches at the end of a turn. No batch holds two changes of one flow, so
-//! that what has to be done after a refusal is still in order.
+//! Changes are collected and sent in batches at the end of a turn. No batch contains two changes of one flow,
+//! so that what has to be done after a refusal still happens in order.
 
-// A new type of message does not pass unseen: no arm takes what has no name.
+// A new type of message must not go unnoticed: no arm may match what it does not name.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use crate::control::text::{LINE_MAX, Row, expect_line};
@@ -17,54 +17,55 @@ use zct_wire::event::Event;
 use zct_wire::peer::{Expect, Flow};
 use zct_wire::text::Out;
 
-/// Changes of one batch. A repair takes two requests.
+/// Changes in one batch. A repair takes two requests.
 const BATCH: usize = zct_engine::batch::BATCH_MAX / 2;
-/// Refusals that are told one by one; after that they are counted only.
+/// Refusals that are reported one by one; further ones are only counted.
 const NAMED: u64 = 100;
-/// Seconds of a flow that came without any.
+/// Timeout in seconds of a flow that came without one.
 const TIMEOUT_S: u32 = 60;
 
-/// A change that waits.
+/// A change that waits to be sent.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Flow(Event, Flow),
     Expect(Event, Expect),
 }
 
-/// How the first attempt at a change failed, and so what the second is.
+/// The second attempt at a change, chosen by how the first failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Second {
-    /// Delete, then create.
+    /// Delete the entry, then create it.
     Replace,
-    /// Create.
+    /// Create the entry.
     Create,
 }
 
-/// Changes that wait, the socket, and the counts of `external inject`.
+/// The waiting changes, the socket, and the counts that `external inject` shows.
 #[derive(Debug)]
 pub struct Injector {
     batch: Batch,
     waiting: VecDeque<Change>,
     tracking: bool,
-    /// Flows.
+    /// The counts of flows.
     pub flows: CacheStats,
-    /// Expectations.
+    /// The counts of expectations.
     pub expects: CacheStats,
     told: u64,
 }
 
-/// One request of a batch: which change it belongs to; `None` for a delete whose result does not matter.
+/// For each request of a batch, the change it belongs to; `None` for a delete whose result does not matter.
 type Sent = Vec<Option<usize>>;
 
 impl Injector {
-    /// Opens the socket; its port is what tells our own events. `tracking` is TCPWindowTracking.
+    /// Opens the socket; its port identifies the events that we cause ourselves. `tracking` is
+    /// TCPWindowTracking.
     pub fn open(tracking: bool) -> Result<Injector, Error> {
         let (batch, waiting) = (Batch::open()?, VecDeque::new());
         let (flows, expects) = (CacheStats::default(), CacheStats::default());
         Ok(Injector { batch, waiting, tracking, flows, expects, told: 0 })
     }
 
-    /// The socket's port.
+    /// The socket's netlink port.
     pub fn port(&self) -> u32 {
         self.batch.socket().port()
     }
@@ -79,7 +80,7 @@ impl Injector {
         self.waiting.push_back(Change::Expect(event, *expect));
     }
 
-    /// True when nothing waits.
+    /// True when no change waits.
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -95,14 +96,14 @@ impl Injector {
         Ok(())
     }
 
-    /// The changes of the next batch: up to the first that concerns a flow of one before it.
+    /// The changes of the next batch: up to the first that concerns a flow of an earlier one.
     fn take(&mut self) -> Vec<Change> {
         let mut keys: Vec<Option<Key>> = Vec::with_capacity(BATCH);
         let mut out = Vec::with_capacity(BATCH);
         while let Some(next) = self.waiting.front().filter(|_| out.len() < BATCH) {
             let key = match next {
                 Change::Flow(_, f) => Key::of(f),
-                // Expectations are few: each ends the batch.
+                // Expectations are few: each ends a batch.
                 Change::Expect(..) => None,
             };
             let alone = key.is_none();
@@ -161,7 +162,7 @@ impl Injector {
         Ok(())
     }
 
-    /// Adds the deletion of what a change is about; false when the kernel cannot have it.
+    /// Adds the deletion of what a change is about; returns false if the kernel cannot have such an entry.
     fn delete(&mut self, change: &Change) -> Result<bool, Error> {
         match change {
             Change::Flow(_, f) => {
@@ -202,7 +203,7 @@ impl Injector {
         match change {
             Change::Flow(_, f) => {
                 let timeout_s = f.timeout_s.unwrap_or(TIMEOUT_S);
-                // A child whose master this node does not have would be refused, and could not live on.
+                // A child whose master this node does not have would be refused, and then be lost.
                 let without = Without { master: true, helper: false };
                 if let Some(new) = restore::new_flow(f, timeout_s, self.tracking, without) {
                     self.batch.add(|buf, seq| restore::create(buf, seq, &new))?;
@@ -229,7 +230,7 @@ impl Injector {
         Ok(refused)
     }
 
-    /// Counts what has become of a change, and tells what went wrong.
+    /// Counts the outcome of a change, and reports what went wrong.
     fn settle(&mut self, change: &Change, errno: Option<i32>, log: &mut Log) {
         let (event, stats, what) = match change {
             Change::Flow(event, _) => (event, &mut self.flows, "ct"),

@@ -1,5 +1,5 @@
-//! What is wanted of what the kernel says: the filter of flows, the names of helpers, and whose doing a
-//! change is.
+//! Which of the kernel's messages are wanted: the filter of flows, the names of helpers, and who has caused a
+//! change.
 
 use crate::config::flow_filter::{FilterVerdict, FlowFilter, Subject};
 use crate::config::settings::{Expectations, Filter};
@@ -7,14 +7,14 @@ use crate::peer::Origin;
 use zct_wire::WireError;
 use zct_wire::flow::FlowView;
 
-/// Netlink ports of our own sockets, whose changes come back as events.
+/// Netlink ports of our own sockets. Changes made through these come back as events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ports {
-    /// Of the commit.
+    /// The port of the commit.
     pub commit: u32,
-    /// Of the direct injection.
+    /// The port of the direct injection.
     pub inject: u32,
-    /// Of the purge. The flush on demand has none: what it deletes reaches the peer.
+    /// The port of the purge. The flush on demand has none here: the peer has to learn of what it deletes.
     pub purge: u32,
 }
 
@@ -30,7 +30,7 @@ impl Ports {
     }
 }
 
-/// What the filters know.
+/// The filters, and the ports of our own sockets.
 #[derive(Debug)]
 pub(super) struct Judge {
     pub(super) flows: FlowFilter,
@@ -43,17 +43,17 @@ impl Judge {
         Judge { flows: FlowFilter::new(filter), expects, ports: Ports::default() }
     }
 
-    /// Goes over to another filter. The ports stay.
+    /// Takes over new filters. The ports stay.
     pub(super) fn reload(&mut self, filter: &Filter, expects: Expectations) {
         (self.flows, self.expects) = (FlowFilter::new(filter), expects);
     }
 
-    /// True with `ExpectationSync`.
+    /// True if `ExpectationSync` is on.
     pub(super) fn wants_expects(&self) -> bool {
         self.expects != Expectations::Off
     }
 
-    /// Judges a flow. One that lacks an address passes nothing: it could neither be told from others nor be
+    /// Judges a flow. One that lacks an address never passes: it could neither be told from others nor be
     /// committed.
     pub(super) fn flow(&self, view: &FlowView<'_>) -> Result<FilterVerdict, WireError> {
         if self.flows.is_empty() {

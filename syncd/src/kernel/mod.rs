@@ -31,14 +31,14 @@ use overrun::Overrun;
 use zct_engine::{Error, StepDump, Subscription, Turn};
 use zct_wire::request::Table;
 
-/// Events that one system call may bring.
+/// Events that one system call may return.
 const EVENTS_A_CALL: u32 = 64;
 
-/// Events and dumps.
+/// The sockets for events and for dumps, with their state.
 #[derive(Debug)]
 pub struct Kernel {
     events: Option<Subscription>,
-    /// System calls that one turn may make for events.
+    /// System calls for events that one turn may make.
     calls: u32,
     netlink_buffer_size: Option<u32>,
     judge: Judge,
@@ -47,7 +47,7 @@ pub struct Kernel {
     overrun: Overrun,
 }
 
-/// System calls that bring EventIterationLimit events.
+/// The number of system calls that return EventIterationLimit events.
 fn calls(settings: &General) -> u32 {
     settings.event_iteration_limit.div_ceil(EVENTS_A_CALL).max(1)
 }
@@ -79,50 +79,50 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// The event socket, to be watched.
+    /// The event socket, to be watched for readiness.
     pub fn events(&self) -> Option<&Subscription> {
         self.events.as_ref()
     }
 
-    /// The dump's socket, to be watched.
+    /// The dump's socket, to be watched for readiness.
     pub fn dump_socket(&self) -> &StepDump {
         self.dumps.socket()
     }
 
-    /// What it has counted.
+    /// The counts so far.
     pub fn counters(&self) -> NetlinkCounters {
         self.counters
     }
 
-    /// The same, to count what others do.
+    /// The counts, to be added to by those who act elsewhere.
     pub fn counters_mut(&mut self) -> &mut NetlinkCounters {
         &mut self.counters
     }
 
-    /// Bytes of the event socket's buffer, as the kernel counts.
+    /// Bytes in the event socket's buffer, as the kernel counts them.
     pub fn buffer(&self) -> usize {
         self.overrun.buffer()
     }
 
-    /// Events that the buffer holds; any number where nobody listens.
+    /// Events that the buffer holds; a large number if nobody listens.
     pub fn buffer_events(&self) -> usize {
         if self.events.is_some() { self.overrun.buffer_events() } else { usize::MAX }
     }
 
-    /// Says which sockets are our own.
+    /// Tells which netlink ports are our own.
     pub fn set_ports(&mut self, ports: Ports) {
         self.judge.ports = ports;
     }
 
-    /// The filter in use.
+    /// The filter that is in use.
     pub fn filter(&self) -> &FlowFilter {
         &self.judge.flows
     }
 
-    /// Takes over what can be changed while running; a filter in the kernel is replaced.
+    /// Takes over the settings that can change at run time; a filter in the kernel is replaced.
     ///
     /// # Errors
-    /// What the event socket says to its new filter or size.
+    /// When the event socket refuses its new filter or size.
     pub fn reload(&mut self, settings: &General, expects: Expectations) -> Result<(), Error> {
         let size = settings.netlink_buffer_size;
         let changed = std::mem::replace(&mut self.netlink_buffer_size, size) != size;
@@ -141,7 +141,7 @@ impl Kernel {
     /// Takes events, up to EventIterationLimit of them.
     ///
     /// # Errors
-    /// What the event socket says other than that events were lost.
+    /// Errors of the event socket other than lost events.
     pub fn events_ready(&mut self, now: Millis, taker: &mut dyn Taker, log: &mut Log) -> Result<Turn, Error> {
         let Kernel { events, judge, counters, dumps, overrun, .. } = self;
         let Some(events) = events else { return Ok(Turn::Drained) };
@@ -155,7 +155,7 @@ impl Kernel {
         Ok(turn)
     }
 
-    /// Asks for a dump of flows, and of expectations where they are wanted.
+    /// Asks for a dump of flows, and of expectations if those are wanted.
     pub fn want(&mut self, why: Why) {
         self.want_flows(why);
         if self.judge.wants_expects() {
@@ -173,30 +173,30 @@ impl Kernel {
         self.dumps.want(why, Table::Expect);
     }
 
-    /// True while a dump runs or waits for its turn.
+    /// True while a dump is under way or waiting for its turn.
     pub fn is_dumping(&self) -> bool {
         self.dumps.is_wanted()
     }
 
-    /// Goes on with the dump under way, or begins the next one.
+    /// Continues the dump under way, or begins the next one.
     ///
     /// # Errors
-    /// A request that could not be sent: nothing is dumped any more.
+    /// When a request could not be sent; nothing is being dumped then.
     pub fn step(&mut self, taker: &mut dyn Taker) -> Result<Stepped, Error> {
         self.dumps.step(&self.judge, &mut self.counters, taker)
     }
 
-    /// What has to be compared with the kernel now: the overrun's time has come, or the next poll.
+    /// Whether a comparison with the kernel is due now, after an overrun or because of polling.
     pub fn resync_is_due(&mut self, now: Millis) -> bool {
         self.overrun.resync_is_due(now)
     }
 
-    /// Compare again later, because it could not be done now.
+    /// Postpones a comparison that could not be made now.
     pub fn resync_later(&mut self, now: Millis) {
         self.overrun.resync_later(now);
     }
 
-    /// When to look at it again if nothing happens.
+    /// When this has to be looked at again if nothing happens.
     pub fn deadline(&self) -> Option<Millis> {
         self.overrun.deadline()
     }

@@ -7,21 +7,21 @@ use crate::peer::Millis;
 use zct_engine::events::EVENT_BYTES;
 use zct_engine::{Error, Subscription};
 
-/// How long a comparison is put off that failed, where the configuration wants none after an overrun.
+/// How long to put off a comparison that failed, if the configuration asks for none after an overrun.
 const RETRY_S: u32 = 30;
 
-/// The event socket's buffer, and when the caches have to be compared with the kernel.
+/// The size of the event socket's buffer, and when the caches have to be compared with the kernel.
 #[derive(Debug)]
 pub(super) struct Overrun {
-    /// NetlinkBufferSizeMaxGrowth.
+    /// The value of NetlinkBufferSizeMaxGrowth.
     max: usize,
-    /// NetlinkOverrunResync.
+    /// The value of NetlinkOverrunResync.
     resync_s: Option<u32>,
-    /// PollSecs.
+    /// The value of PollSecs.
     poll_s: Option<u32>,
-    /// Bytes of the buffer, as the kernel counts.
+    /// Bytes in the buffer, as the kernel counts them.
     buffer: usize,
-    /// The log knows that the buffer cannot grow any more.
+    /// The log already says that the buffer cannot grow any more.
     told_limit: bool,
     resync_at: Option<Millis>,
     poll_at: Option<Millis>,
@@ -40,13 +40,13 @@ impl Overrun {
         }
     }
 
-    /// Takes over new settings; the size of the buffer is [`Overrun::resized`]'s.
+    /// Takes over new settings, except the size of the buffer, for which see [`Overrun::resized`].
     pub(super) fn reload(&mut self, settings: &General) {
         let (buffer, resync_at) = (self.buffer, self.resync_at);
         *self = Overrun { buffer, resync_at, ..Overrun::new(settings) };
     }
 
-    /// The buffer has this size now.
+    /// Learns the new size of the buffer.
     pub(super) fn resized(&mut self, buffer: usize) {
         self.buffer = buffer;
     }
@@ -60,7 +60,7 @@ impl Overrun {
         self.buffer / EVENT_BYTES
     }
 
-    /// Events were lost: room for more next time, and a comparison with the kernel.
+    /// Reacts to lost events: makes room for more, and schedules a comparison with the kernel.
     pub(super) fn happened(
         &mut self,
         now: Millis,
@@ -88,7 +88,7 @@ impl Overrun {
         Ok(())
     }
 
-    /// What has to be compared with the kernel now: the overrun's time has come, or the next poll.
+    /// Whether a comparison with the kernel is due now, after an overrun or because of polling.
     pub(super) fn resync_is_due(&mut self, now: Millis) -> bool {
         if let Some(s) = self.poll_s {
             let due = self.poll_at.is_some_and(|at| at <= now);
@@ -104,17 +104,17 @@ impl Overrun {
         due
     }
 
-    /// Compare again later, because it could not be done now.
+    /// Postpones a comparison that could not be made now.
     pub(super) fn resync_later(&mut self, now: Millis) {
         if self.poll_s.is_some() {
-            // The next poll does it.
+            // The next poll makes up for it.
             return;
         }
         let wait_s = self.resync_s.unwrap_or(RETRY_S).max(1);
         self.resync_at = Some(now + Millis::from(wait_s) * 1000);
     }
 
-    /// When to look at it again if nothing happens.
+    /// When this has to be looked at again if nothing happens.
     pub(super) fn deadline(&self) -> Option<Millis> {
         [self.resync_at, self.poll_at].into_iter().flatten().min()
     }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::config::{self, protocols::Protocols};
 
-    /// What a file that says nothing amounts to.
+    /// The settings that an empty file stands for.
     fn defaults() -> General {
         config::load(b"Stats { }\n", &Protocols::default()).config.unwrap().general
     }
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_daemon_that_polls_compares_at_every_poll_and_at_no_other_time() {
         let mut o = overrun(Some(5), Some(2));
-        // The first dump is no comparison.
+        // The first dump is not a comparison.
         assert!(!o.resync_is_due(0));
         o.resync_later(100);
         assert_eq!(o.deadline(), Some(2000));

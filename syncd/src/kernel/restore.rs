@@ -1,4 +1,4 @@
-//! A peer's flows and expectations as requests to the kernel (conntrackd.md §7.2, ctnetlink.md §7).
+//! Turns a peer's flows and expectations into requests to the kernel (conntrackd.md §7.2, ctnetlink.md §7).
 
 use zct_wire::build::Full;
 use zct_wire::consts::{ip_ct_tcp_flag as tcp, ipproto, ips, nlm_f};
@@ -9,21 +9,21 @@ use zct_wire::proto::{ProtoInfo, TcpFlags, TcpInfo};
 use zct_wire::request::{self, NewExpect, NewFlow};
 use zct_wire::tuple::{Addressed, Tuple};
 
-/// The status bits that may be set when a flow is made. EXPECTED and DYING would be refused, the rest of what
-/// a peer sends is set by the kernel itself or means nothing there (ctnetlink.md §3.9).
+/// The status bits that may be set when a flow is created. EXPECTED and DYING would be refused; the other
+/// bits that a peer sends are set by the kernel itself, or mean nothing there (ctnetlink.md §3.9).
 const STATUS: u32 = ips::SEEN_REPLY | ips::ASSURED | ips::CONFIRMED | ips::FIXED_TIMEOUT | ips::HELPER;
 
-/// What to leave out of a flow that the kernel would not take with it.
+/// Parts that are left out of a flow because the kernel would refuse it with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Without {
-    /// The master: it may have ended before its child.
+    /// Leave out the master, which may have ended before its child.
     pub master: bool,
-    /// The helper: this node may not have it.
+    /// Leave out the helper, which this node may not have.
     pub helper: bool,
 }
 
-/// Original direction with all members that the kernel insists on: ports of UDP-Lite and keys of GRE do not
-/// travel, and become zero.
+/// The original direction with all members that the kernel insists on: ports of UDP-Lite and keys of GRE are
+/// not replicated, and become zero.
 fn original(flow: &Flow) -> Tuple {
     let mut t = flow.orig;
     if matches!(t.proto, Some(ipproto::GRE | ipproto::UDPLITE)) {
@@ -33,11 +33,12 @@ fn original(flow: &Flow) -> Tuple {
     t
 }
 
-/// State, and how strictly the kernel is to check what follows.
+/// The protocol's state, and how strictly the kernel is to check what follows.
 ///
-/// Window positions cannot be restored. With the scales the kernel learns them anew from the first packets;
-/// without, or without TCPWindowTracking, only a liberal check lets the connection live (ctnetlink.md §7.4).
-/// With them both flags of the negotiation are set, because scales are taken only then.
+/// Window positions cannot be restored. If the kernel knows the scales, it learns them again from the first
+/// packets; without the scales, or without TCPWindowTracking, only a liberal check lets the connection
+/// survive (ctnetlink.md §7.4). With the scales, both flags of their negotiation are set, since the kernel
+/// takes them only then.
 fn protocol(info: ProtoInfo, tracking: bool) -> Option<ProtoInfo> {
     match info {
         ProtoInfo::Tcp(TcpInfo { state, wscale, .. }) => {
@@ -49,22 +50,22 @@ fn protocol(info: ProtoInfo, tracking: bool) -> Option<ProtoInfo> {
             let flags = Some(TcpFlags { flags: bits, mask: bits });
             Some(ProtoInfo::Tcp(TcpInfo { state, wscale, flags: [flags; 2] }))
         }
-        // The kernel wants all three or none.
+        // The kernel wants either all three or none.
         ProtoInfo::Sctp(i) if i.state.is_none() || i.vtag.iter().any(Option::is_none) => None,
         other => Some(other),
     }
 }
 
-/// The request that makes this flow; `None` for one that the kernel could not have, such as an ICMP type
-/// without an answer. `tracking` is TCPWindowTracking.
+/// The request that creates this flow; `None` for a flow that the kernel could not have, such as one with an
+/// ICMP type that has no reply. `tracking` is TCPWindowTracking.
 pub fn new_flow(flow: &Flow, timeout_s: u32, tracking: bool, without: Without) -> Option<NewFlow<'_>> {
     let orig = original(flow);
-    // The kernel rewrites the reply direction itself when it is told of the translation (ctnetlink.md §7.3).
+    // The kernel changes the reply direction itself when it is told of the translation (ctnetlink.md §7.3).
     let mut reply = orig.inverse()?;
     reply.zone = flow.reply_zone;
     let icmp = matches!(orig.proto, Some(ipproto::ICMP | ipproto::ICMPV6));
     let plain = |nat: Option<zct_wire::nat::Nat>| {
-        // Where a node has NAT hooks, pings come with translated ids that are none.
+        // On a node with NAT hooks, pings come with a translation of the id that does not change it.
         let nat = nat.map(|n| zct_wire::nat::Nat { port: n.port.filter(|_| !icmp), ..n });
         nat.filter(|n| n.addr.is_some() || n.port.is_some())
     };
@@ -84,26 +85,26 @@ pub fn new_flow(flow: &Flow, timeout_s: u32, tracking: bool, without: Without) -
         master: flow.master.filter(|_| !without.master),
         labels: flow.labels.map(|l| (l, [0xff; 16])),
         seq_adj: [adj_orig, adj_reply],
-        // What is all zero the kernel sets by itself.
+        // If all values are zero, the kernel sets them by itself.
         synproxy: flow.synproxy.filter(|s| *s != Synproxy::default()),
     })
 }
 
-/// The request that changes this flow: without what can only be set when it is made.
+/// The request that changes this flow: without what can only be set when it is created.
 pub fn change_flow(flow: &Flow, timeout_s: u32, tracking: bool) -> Option<NewFlow<'_>> {
     let new = new_flow(flow, timeout_s, tracking, Without { master: true, helper: true })?;
-    // A change finds the flow by its original direction; the reply of a translated one would not be the
-    // inverse.
+    // The kernel finds the flow by its original direction; the reply direction of a translated one would not
+    // be the inverse.
     Some(NewFlow { reply: None, nat_src: None, nat_dst: None, ..new })
 }
 
-/// Writes the request that makes a flow, and is refused when there is one.
+/// Writes the request that creates a flow; the kernel refuses it if the flow exists.
 pub fn create<'b>(buf: &'b mut [u8], seq: u32, new: &NewFlow<'_>) -> Result<&'b [u8], Full> {
     request::new_flow(buf, seq, nlm_f::CREATE | nlm_f::EXCL, new)
 }
 
-/// What a flow is deleted by; `None` without addresses: the kernel has no such flow, and there is nothing to
-/// delete.
+/// The key that a flow is deleted by; `None` without addresses, since the kernel has no such flow, and there
+/// is nothing to delete.
 pub fn flow_key(flow: &Flow) -> Option<Addressed> {
     Addressed::try_from(&original(flow)).ok()
 }
@@ -113,7 +114,7 @@ pub fn delete<'b>(buf: &'b mut [u8], seq: u32, key: &Addressed, flow: &Flow) -> 
     request::delete_tuple(buf, seq, 0, key, flow.zone)
 }
 
-/// The request that makes an expectation; `None` without addresses.
+/// The request that creates an expectation; `None` without addresses.
 pub fn new_expect(e: &Expect) -> Option<NewExpect<'_>> {
     Some(NewExpect {
         family: e.family()?,
@@ -130,12 +131,12 @@ pub fn new_expect(e: &Expect) -> Option<NewExpect<'_>> {
     })
 }
 
-/// Writes the request that makes an expectation, and is refused when there is one.
+/// Writes the request that creates an expectation; the kernel refuses it if the expectation exists.
 pub fn create_expect<'b>(buf: &'b mut [u8], seq: u32, e: &NewExpect<'_>) -> Result<&'b [u8], Full> {
     request::new_expect(buf, seq, nlm_f::CREATE | nlm_f::EXCL, e)
 }
 
-/// What an expectation is deleted by; `None` as for [`flow_key`].
+/// The key that an expectation is deleted by; `None` as for [`flow_key`].
 pub fn expect_key(e: &Expect) -> Option<Addressed> {
     Addressed::try_from(&e.tuple).ok()
 }
@@ -177,14 +178,14 @@ mod tests {
         (a.flags, a.mask, wscale)
     }
 
-    /// The rows of ctnetlink.md §7.4 in which nothing is judged invalid.
+    /// The rows of ctnetlink.md §7.4 in which no packet is judged invalid.
     #[test]
     fn connections_survive_by_scales_or_by_leniency() {
         let scales = [Some(7), Some(10)];
         assert_eq!(tcp_flags([None; 2], false), (0x08, 0x08, [None; 2]));
         assert_eq!(tcp_flags(scales, false), (0x0b, 0x0b, scales));
         assert_eq!(tcp_flags(scales, true), (0x03, 0x03, scales));
-        // Asked to be strict, but there is nothing to be strict by.
+        // Asked to be strict, but without the scales to be strict by.
         assert_eq!(tcp_flags([None; 2], true), (0x08, 0x08, [None; 2]));
         assert_eq!(tcp_flags([Some(1), None], true), (0x08, 0x08, [None; 2]));
     }
@@ -228,11 +229,11 @@ mod tests {
             let f = sctp(vtag);
             assert_eq!(new_flow(&f, 60, false, Without::default()).unwrap().protoinfo.is_some(), there);
         }
-        // Without addresses there is nothing to make, and nothing to delete by.
+        // Without addresses there is nothing to create, and nothing to delete by.
         let nowhere = Flow { orig: Tuple { src: None, dst: None, ..flow(6).orig }, ..flow(6) };
         assert!(flow_key(&nowhere).is_none() && new_flow(&nowhere, 60, false, Without::default()).is_none());
         assert!(expect_key(&Expect::default()).is_none());
-        // An address mask request's answer has no flow of its own.
+        // The reply to an address mask request has no flow of its own.
         let odd = Tuple { icmp_type: Some(5), icmp_code: Some(0), icmp_id: Some(1), ..flow(1).orig };
         assert!(new_flow(&Flow { orig: odd, ..flow(1) }, 60, false, Without::default()).is_none());
     }

@@ -1,31 +1,31 @@
-//! Who takes what the kernel says, once it has passed the filters.
+//! The interface to whoever takes the kernel's messages that have passed the filters.
 
 use crate::peer::{Event, Origin};
 use zct_wire::WireError;
 use zct_wire::expect::ExpectView;
 use zct_wire::flow::FlowView;
 
-/// Where flows and expectations go that have passed the filters.
+/// Takes flows and expectations that have passed the filters.
 pub trait Taker {
-    /// An event.
+    /// An event about a flow.
     fn flow(&mut self, event: Event, origin: Origin, flow: &FlowView<'_>) -> Result<(), WireError>;
-    /// An event of an expectation.
+    /// An event about an expectation.
     fn expect(&mut self, event: Event, origin: Origin, expect: &ExpectView<'_>) -> Result<(), WireError>;
-    /// A flow of a dump.
+    /// A flow from a dump.
     fn dumped(&mut self, why: Why, flow: &FlowView<'_>) -> Result<(), WireError>;
-    /// An expectation of a dump.
+    /// An expectation from a dump.
     fn expect_dumped(&mut self, why: Why, expect: &ExpectView<'_>) -> Result<(), WireError>;
-    /// True when this flow is in the cache: its end matters then, whatever state it ended in.
+    /// True when this flow is in the cache: its end matters then, in whatever state it ended.
     fn knows(&self, flow: &FlowView<'_>) -> bool;
 }
 
-/// What a dump is for.
+/// The purpose of a dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// To know the flows: at the start, and for `-R`. Nothing is sent.
+    /// To learn the flows: at the start, and for `-R`. Nothing is sent.
     Populate,
-    /// To find what was missed; then everything is sent, and what the kernel no longer has ends.
+    /// To find what was missed. Everything is sent then, and what the kernel no longer has counts as ended.
     Resync,
-    /// To send the table, of which nothing is kept (`DisableInternalCache`).
+    /// To send the table when no copy of it is kept (`DisableInternalCache`).
     Bulk,
 }

@@ -1,4 +1,4 @@
-//! One dedicated link: its settings, its interface and its sockets, UDP or TCP.
+//! A single dedicated link: its settings, its interface and its sockets, UDP or TCP.
 
 use crate::links::multicast;
 use crate::links::settings::{LinkKind, LinkSettings};
@@ -19,7 +19,7 @@ enum Io {
     Tcp(TcpLink),
 }
 
-/// One link.
+/// A dedicated link at work.
 #[derive(Debug)]
 pub struct LinkIo {
     settings: LinkSettings,
@@ -27,7 +27,7 @@ pub struct LinkIo {
     io: Io,
     traffic: Traffic,
     happened: Vec<Happening>,
-    // The last errno that was told, so that a broken network does not fill the log.
+    // The errno reported last, so that a broken network does not fill the log.
     told: Option<i32>,
     error_queue: usize,
 }
@@ -35,19 +35,19 @@ pub struct LinkIo {
 /// What a change of the interface means for its link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InterfaceChange {
-    /// Nothing.
+    /// It means nothing.
     None,
-    /// The machine has to know.
+    /// The machine has to be told.
     State,
-    /// And the socket has to be [opened again](LinkIo::reopen).
+    /// The machine has to be told, and the socket has to be [reopened](LinkIo::reopen).
     Replaced,
 }
 
-/// When and where a link is at work.
+/// The time, and the means that a link works with during a call.
 #[derive(Debug)]
 pub(super) struct At<'a> {
     pub reactor: &'a mut Reactor,
-    /// The first of the link's tokens.
+    /// The first of the tokens that belong to the link.
     pub first_token: usize,
     pub now: Millis,
 }
@@ -60,7 +60,7 @@ fn tuning(settings: &LinkSettings) -> Tuning {
     }
 }
 
-/// Gives an address that means nothing without an interface the one of the link.
+/// Adds the link's interface to an address that means nothing without one.
 fn scoped(addr: SocketAddr, index: u32) -> SocketAddr {
     match addr {
         SocketAddr::V6(mut a) if a.ip().is_unicast_link_local() || a.ip().is_multicast() => {
@@ -71,7 +71,7 @@ fn scoped(addr: SocketAddr, index: u32) -> SocketAddr {
     }
 }
 
-/// Bytes of headers before the payload.
+/// Bytes of headers in front of the payload.
 fn overhead(kind: &LinkKind) -> usize {
     match kind {
         LinkKind::Udp { local: addr, .. } | LinkKind::Multicast { group: addr, .. } => {
@@ -81,7 +81,7 @@ fn overhead(kind: &LinkKind) -> usize {
                 UDP6_OVERHEAD
             }
         }
-        // A stream has no datagrams to fragment: one number for both families, as in the original.
+        // A stream has no datagrams to fragment, so one number serves both families, as in the original.
         LinkKind::Tcp { .. } => TCP4_OVERHEAD,
     }
 }
@@ -123,19 +123,20 @@ impl LinkIo {
         })
     }
 
-    /// Its interface is like this now; `None` when it is gone.
+    /// Takes note of its interface's state; `None` when the interface is gone.
     pub(super) fn interface_is(&mut self, new: Option<InterfaceState>) -> InterfaceChange {
         let new = new.unwrap_or(self.state.gone());
         let old = std::mem::replace(&mut self.state, new);
         match new {
             same if same == old => InterfaceChange::None,
-            // One that was made anew has another index, and a larger one takes larger datagrams.
+            // One that was created anew has another index, and one with a larger MTU takes larger datagrams.
             new if new.index != old.index || new.mtu > old.mtu => InterfaceChange::Replaced,
             _ => InterfaceChange::State,
         }
     }
 
-    /// Opens the socket again, if it is bound to what its interface was; TCP connections find their way.
+    /// Reopens the socket if it is bound to its interface's previous state; TCP connections cope by
+    /// themselves.
     pub(super) fn reopen(&mut self, token: usize, reactor: &mut Reactor) -> Result<(), Error> {
         let Io::Udp(old) = &self.io else { return Ok(()) };
         if let Ok(io) = open_io(&self.settings, self.state, self.error_queue) {
@@ -146,7 +147,7 @@ impl LinkIo {
         Ok(())
     }
 
-    /// One of its sockets is ready: hands over what has come, at most about `budget` datagrams.
+    /// One of its sockets is ready: hands over what has arrived, at most about `budget` datagrams.
     pub(super) fn ready(
         &mut self,
         at: At<'_>,
@@ -165,7 +166,7 @@ impl LinkIo {
         }
     }
 
-    /// Its timers.
+    /// Does what its timers ask for.
     pub(super) fn settle(&mut self, at: At<'_>) -> Result<(), Error> {
         let At { reactor, first_token, now } = at;
         let (traffic, happened) = (&mut self.traffic, &mut self.happened);
@@ -179,17 +180,17 @@ impl LinkIo {
         Ok(())
     }
 
-    /// Takes out what has happened since the last time.
+    /// Takes out what has happened since the last call.
     pub(super) fn happened(&mut self) -> std::vec::Drain<'_, Happening> {
         self.happened.drain(..)
     }
 
-    /// The interface it runs over.
+    /// The name of its interface.
     pub fn interface(&self) -> &str {
         &self.settings.interface
     }
 
-    /// `UDP`, `multicast` or `TCP`, as statistics call it.
+    /// The name of its kind in statistics: `UDP`, `multicast` or `TCP`.
     pub fn kind_name(&self) -> &'static str {
         match self.settings.kind {
             LinkKind::Udp { .. } => "UDP",
@@ -198,17 +199,17 @@ impl LinkIo {
         }
     }
 
-    /// What it has carried.
+    /// How much it has carried.
     pub fn traffic(&self) -> Traffic {
         self.traffic
     }
 
-    /// `RUNNING`, `NO-CARRIER` or `DOWN`.
+    /// The state of its interface: `RUNNING`, `NO-CARRIER` or `DOWN`.
     pub fn status(&self) -> &'static str {
         self.state.status()
     }
 
-    /// TCP: whether the peer has connected to us, and whether we are connected to it.
+    /// For TCP: whether the peer has connected to us, and whether we are connected to it.
     pub fn connections(&self) -> Option<(bool, bool)> {
         match &self.io {
             Io::Udp(_) => None,
@@ -216,7 +217,7 @@ impl LinkIo {
         }
     }
 
-    /// Buffers that wait for a TCP peer, and how many were dropped because too many did.
+    /// How many buffers wait for a TCP peer, and how many were dropped because too many waited.
     pub fn error_queue(&self) -> (usize, u64) {
         match &self.io {
             Io::Udp(_) => (0, 0),
@@ -224,13 +225,13 @@ impl LinkIo {
         }
     }
 
-    /// What the machine has to know of it.
+    /// What the machine has to know about it.
     pub fn link(&self) -> peer::Link {
         let payload_max = self.state.mtu.saturating_sub(overhead(&self.settings.kind));
         peer::Link { payload_max, up: self.state.is_usable() }
     }
 
-    /// Room for the next datagram; `None` while the network takes no more.
+    /// Room for the next datagram; `None` while the network accepts no more.
     pub fn slot(&mut self) -> Option<&mut [u8]> {
         match &mut self.io {
             Io::Udp(u) => u.slot(),
@@ -238,7 +239,7 @@ impl LinkIo {
         }
     }
 
-    /// The slot holds a datagram of this length.
+    /// Says that the slot now holds a datagram of this length.
     pub fn filled(&mut self, len: usize) {
         match &mut self.io {
             Io::Udp(u) => u.filled(len),
@@ -246,7 +247,7 @@ impl LinkIo {
         }
     }
 
-    /// Sends what the slots hold, as far as the network takes it.
+    /// Sends what the slots hold, as far as the network accepts it.
     pub fn flush(&mut self) {
         let (traffic, happened) = (&mut self.traffic, &mut self.happened);
         match &mut self.io {
@@ -268,7 +269,7 @@ impl LinkIo {
         }
     }
 
-    /// Registers its sockets, from this token on.
+    /// Registers its sockets, with tokens beginning at `first`.
     pub(super) fn watch(&mut self, first: usize, reactor: &mut Reactor) -> Result<(), Error> {
         match &mut self.io {
             Io::Udp(u) => reactor.watch(u, Token(first)),

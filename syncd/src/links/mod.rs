@@ -1,7 +1,7 @@
 //! The dedicated links: sockets below the protocol machine (sync-protocol.md §1, §7).
 //!
-//! All links receive all the time; the machine says by which one it sends. Which link is usable is decided by
-//! the state of its interface, as the kernel reports it.
+//! All links receive all the time; the machine says which one is used for sending. Whether a link is usable
+//! depends on the state of its interface, as the kernel reports it.
 
 mod link;
 mod multicast;
@@ -21,14 +21,14 @@ use std::fmt;
 use watch::Watch;
 use zct_engine::{Error, Reactor, Turn};
 
-/// Tokens set aside for each link. TCP uses three: the listener, the connection that we send by, and the one
-/// that the peer sends by.
+/// Tokens set aside for each link. TCP uses three of them: for the listener, for the connection that we send
+/// on, and for the one that the peer sends on.
 const TOKENS: usize = 4;
 
-/// All links and the watch over their interfaces.
+/// All links, and the watch over their interfaces.
 #[derive(Debug)]
 pub struct Links {
-    /// In the order of the configuration.
+    /// The links, in the order of the configuration.
     pub all: Vec<LinkIo>,
     watch: Watch,
     first_token: usize,
@@ -62,20 +62,21 @@ impl fmt::Display for LinkError {
 
 impl std::error::Error for LinkError {}
 
-/// A link has changed in a way that the machine has to know.
+/// A change of a link that the machine has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkChange {
-    /// Which link.
+    /// The index of the link.
     pub link: usize,
-    /// What it is now.
+    /// What the link is like now.
     pub now: peer::Link,
 }
 
 impl Links {
-    /// Finds the interfaces and opens the sockets. `first_token` and the next [`Links::tokens`] are theirs.
+    /// Finds the interfaces and opens the sockets. `first_token` and the next [`Links::tokens`] belong to
+    /// them.
     ///
     /// # Errors
-    /// [`LinkError`].
+    /// [`LinkError`] says what cannot be had.
     pub fn open(
         settings: &[LinkSettings],
         error_queue: usize,
@@ -100,12 +101,12 @@ impl Links {
         Ok(Links { all, watch, first_token })
     }
 
-    /// How many tokens it uses.
+    /// How many tokens the links use.
     pub fn tokens(&self) -> usize {
         1 + self.all.len() * TOKENS
     }
 
-    /// Datagrams received by all of them.
+    /// Datagrams received by all links together.
     pub fn received(&self) -> u64 {
         self.all.iter().map(|l| l.traffic().received).sum()
     }
@@ -114,7 +115,7 @@ impl Links {
         self.first_token + 1 + link * TOKENS
     }
 
-    /// Registers everything.
+    /// Registers the sockets of all links, and the watch.
     pub fn watch(&mut self, reactor: &mut Reactor) -> Result<(), Error> {
         self.watch.register(self.first_token, reactor)?;
         for at in 0..self.all.len() {
@@ -126,7 +127,7 @@ impl Links {
         Ok(())
     }
 
-    /// What is told of interfaces: the changes of links.
+    /// Reads what the kernel reports about interfaces; returns how links have changed.
     pub fn interfaces_ready(
         &mut self,
         reactor: &mut Reactor,
@@ -155,8 +156,8 @@ impl Links {
         Ok(turn)
     }
 
-    /// A token of one of the links is ready: hands over what has come, at most about `budget` datagrams, with
-    /// the number of its link.
+    /// A token of one of the links is ready: hands over what has arrived, at most about `budget` datagrams,
+    /// with the number of the link.
     pub fn ready(
         &mut self,
         token: usize,
@@ -171,7 +172,7 @@ impl Links {
         l.ready(At { reactor, first_token, now }, token, budget, &mut |bytes| take(at, bytes))
     }
 
-    /// Timers of the links: connections that are to be tried again, datagrams that are to be sent again.
+    /// Does what the links' timers ask for: connects again, sends datagrams again.
     pub fn settle(&mut self, now: Millis, reactor: &mut Reactor) -> Result<(), Error> {
         for at in 0..self.all.len() {
             let first_token = self.link_token(at);
@@ -186,7 +187,7 @@ impl Links {
         self.all.iter().filter_map(LinkIo::deadline).min()
     }
 
-    /// Takes out what has happened since the last time, with the numbers of the links.
+    /// Takes out what has happened since the last call, with the numbers of the links.
     pub fn happened(&mut self) -> Vec<(usize, Happening)> {
         let mut out = Vec::new();
         for (at, l) in self.all.iter_mut().enumerate() {

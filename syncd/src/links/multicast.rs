@@ -1,12 +1,12 @@
-//! A link over a multicast group: the socket hears what comes by its own interface alone.
+//! A link over a multicast group: its socket receives only what arrives on the link's own interface.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use zct_engine::Error;
 use zct_engine::inet::{self, Membership, Tuning};
 
-/// Opens a socket at `group`, joined on the interface of this index. `local` is the IPv4 address of the
-/// interface, from which messages are sent.
+/// Opens a socket bound to `group` and joined to it on the interface with this index. `local` is the
+/// interface's IPv4 address, from which messages are sent.
 pub(crate) fn open(
     group: &SocketAddr,
     local: Option<Ipv4Addr>,

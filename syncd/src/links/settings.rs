@@ -1,25 +1,25 @@
-//! What the configuration says of a dedicated link.
+//! What the configuration says about a dedicated link.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// What a link runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkKind {
-    /// UDP to one address.
+    /// UDP to a single address.
     Udp {
         /// Our address and port.
         local: SocketAddr,
-        /// The peer's.
+        /// The peer's address and port.
         peer: SocketAddr,
     },
-    /// UDP to a group. The scope of an IPv6 group is filled in from the interface.
+    /// UDP to a multicast group. The scope of an IPv6 group is filled in from the interface.
     Multicast {
-        /// Group and port.
+        /// The group's address and the port.
         group: SocketAddr,
         /// `IPv4_interface`.
         local: Option<Ipv4Addr>,
     },
-    /// TCP, one connection each way.
+    /// TCP, with one connection in each direction.
     Tcp {
         /// Where we listen.
         local: SocketAddr,
@@ -29,7 +29,7 @@ pub enum LinkKind {
 }
 
 impl LinkKind {
-    /// The port it is bound to.
+    /// The port that it is bound to.
     pub fn port(&self) -> u16 {
         match self {
             LinkKind::Udp { local: addr, .. }
@@ -39,17 +39,17 @@ impl LinkKind {
     }
 }
 
-/// One dedicated link.
+/// The settings of one dedicated link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkSettings {
-    /// Kind and addresses.
+    /// What it runs over, with addresses.
     pub kind: LinkKind,
-    /// `Interface`: MTU and state are taken from it.
+    /// `Interface`: the link's MTU and state are taken from it.
     pub interface: String,
-    /// `SndSocketBuffer`.
+    /// `SndSocketBuffer` in bytes.
     pub send_buffer: Option<usize>,
-    /// `RcvSocketBuffer`.
+    /// `RcvSocketBuffer` in bytes.
     pub receive_buffer: Option<usize>,
-    /// `Checksum`.
+    /// `Checksum`: false sends datagrams without one.
     pub checksum: bool,
 }

@@ -1,9 +1,9 @@
-//! A link over TCP: one connection to the peer, by which we send, and one from it, by which we receive
+//! A link over TCP: one connection to the peer, on which we send, and one from it, on which we receive
 //! (sync-protocol.md §1.1).
 //!
-//! While there is no connection the newest datagrams are kept, up to ErrorQueueLength, and go first when
-//! there is one again. A datagram of which only a part has gone is sent again whole on the next connection:
-//! the original loses the rest of it, and with it the framing of all that follows.
+//! While there is no connection, the newest datagrams are kept, up to ErrorQueueLength; they go first once
+//! there is one again. A datagram of which only a part was sent is sent again as a whole on the next
+//! connection: the original loses the rest of it, and with it the framing of everything that follows.
 
 use crate::links::traffic::{Happening, Traffic};
 use crate::peer::{Millis, Reassembler};
@@ -14,16 +14,16 @@ use std::os::fd::AsFd as _;
 use zct_engine::inet::{self, Tuning};
 use zct_engine::{Error, Reactor, Token, Turn};
 
-/// Between two attempts to connect.
+/// The time between two attempts to connect.
 const RETRY_MS: Millis = 1000;
-/// A connection that is not made by then is tried anew.
+/// A connection attempt that has not succeeded after this time is given up and repeated.
 const CONNECT_MS: Millis = 5000;
-/// Bytes that wait for a connected peer before no more are made: changes are better kept in the machine,
-/// where they collapse.
+/// The limit on bytes that wait for a connected peer; beyond it no datagrams are made: changes had better
+/// wait in the machine, where several of one flow become one.
 const WAITING_MAX: usize = 256 << 10;
-/// Buffers given to the kernel in one call.
+/// Buffers handed to the kernel in one call.
 const VECTORS: usize = 16;
-/// Room for one datagram: the largest message there is, and the largest MTU.
+/// Room for one datagram, with the largest message and the largest MTU there can be.
 const ROOM: usize = 65_536;
 
 /// The tokens of a TCP link, counted from its first.
@@ -33,7 +33,7 @@ mod role {
     pub(super) const SERVER: usize = 2;
 }
 
-/// What a link needs of the world during a call.
+/// What a link needs from outside during a call.
 pub(crate) struct Around<'a> {
     pub(crate) traffic: &'a mut Traffic,
     pub(crate) happened: &'a mut Vec<Happening>,
@@ -49,7 +49,7 @@ enum Client {
     Up(TcpStream),
 }
 
-/// Both connections and what waits to be sent.
+/// Both connections, and what waits to be sent.
 #[derive(Debug)]
 pub(crate) struct TcpLink {
     peer: SocketAddr,
@@ -63,11 +63,11 @@ pub(crate) struct TcpLink {
     was_up: bool,
 }
 
-/// Datagrams that wait, oldest first, and how much of the first has gone.
+/// The datagrams that wait, oldest first, and how much of the first one has been sent.
 #[derive(Debug)]
 struct Queue {
     buffers: VecDeque<Vec<u8>>,
-    // Emptied buffers, to be used again.
+    // Empty buffers, to be used again.
     spare: Vec<Vec<u8>>,
     head_sent: usize,
     bytes: usize,
@@ -98,7 +98,7 @@ impl Queue {
         }
     }
 
-    /// Without a connection only so many are kept.
+    /// Drops the oldest datagrams beyond the number that is kept without a connection.
     fn trim(&mut self) {
         while self.buffers.len() > self.limit {
             self.pop();
@@ -106,7 +106,7 @@ impl Queue {
         }
     }
 
-    /// The connection took `n` bytes; returns how many buffers went with them.
+    /// The connection accepted `n` bytes; returns how many buffers that completed.
     fn took(&mut self, mut n: usize) -> u64 {
         let mut whole = 0;
         while let Some(left) = self.buffers.front().map(|b| b.len() - self.head_sent) {
@@ -121,7 +121,7 @@ impl Queue {
         whole
     }
 
-    /// The first buffers as one write takes them.
+    /// The first buffers, in the form that one write takes.
     fn slices(&self) -> ([IoSlice<'_>; VECTORS], usize) {
         let mut out = [IoSlice::new(&[]); VECTORS];
         let mut count = 0;
@@ -135,7 +135,7 @@ impl Queue {
 }
 
 impl TcpLink {
-    /// Listens at `local`; connects to `peer` with the first [`TcpLink::settle`].
+    /// Listens at `local`; connects to `peer` in the first [`TcpLink::settle`].
     pub(crate) fn open(
         local: SocketAddr,
         peer: SocketAddr,
@@ -163,7 +163,7 @@ impl TcpLink {
         self.server.is_some()
     }
 
-    /// Buffers that wait for a connection.
+    /// Buffers that are waiting for a connection.
     pub(crate) fn waiting(&self) -> usize {
         if self.is_connected() { 0 } else { self.queue.buffers.len() }
     }
@@ -189,7 +189,7 @@ impl TcpLink {
         }
     }
 
-    /// Writes what waits until the connection takes no more.
+    /// Writes what waits until the connection accepts no more.
     pub(crate) fn flush(&mut self, traffic: &mut Traffic, happened: &mut Vec<Happening>) {
         let Client::Up(stream) = &mut self.client else { return };
         while !self.queue.buffers.is_empty() {
@@ -200,7 +200,7 @@ impl TcpLink {
                     traffic.sent_bytes += n as u64;
                     traffic.sent += self.queue.took(n);
                 }
-                // Becoming writable wakes us.
+                // Becoming writable will wake us.
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => {
@@ -215,7 +215,7 @@ impl TcpLink {
         if matches!(self.client, Client::Up(_)) {
             happened.push(Happening::Disconnected);
         }
-        // Dropping the stream takes it out of the poll.
+        // Dropping the stream removes it from the poll.
         self.client = Client::Down;
         self.queue.head_sent = 0;
         self.queue.trim();
@@ -229,7 +229,7 @@ impl TcpLink {
         }
     }
 
-    /// Connects when it is time to.
+    /// Connects if it is time to.
     pub(crate) fn settle(&mut self, around: &mut Around<'_>) -> Result<(), Error> {
         if matches!(self.client, Client::Connecting(_, since) if since + CONNECT_MS <= around.now) {
             self.client = Client::Down;
@@ -238,7 +238,7 @@ impl TcpLink {
             return Ok(());
         }
         self.retry_at = around.now + RETRY_MS;
-        // A peer that is not there is nothing to report: it is tried again every second.
+        // A peer that is absent is nothing to report: the attempt is repeated every second.
         if let Ok(stream) = inet::tcp_connect(&self.peer, &self.tuning) {
             let token = Token(around.first_token + role::CLIENT);
             let both = zct_engine::Interest::READABLE | zct_engine::Interest::WRITABLE;
@@ -278,12 +278,13 @@ impl TcpLink {
                     inet::keep_alive(stream.as_fd())?;
                     let token = Token(around.first_token + role::SERVER);
                     around.reactor.watch(&stream, token)?;
-                    // The newest counts: the peer has given up the one before.
+                    // The newest connection counts: the peer has given up the one before.
                     self.server = Some((stream, Reassembler::default()));
                     around.happened.push(Happening::Accepted);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Drained),
-                // The caller gave up before we came to it, or descriptors are short: nothing to do about it.
+                // The caller gave up before its turn came, or descriptors are short: there is nothing to be
+                // done now.
                 Err(_) => return Ok(Turn::Drained),
             }
         }
@@ -305,7 +306,7 @@ impl TcpLink {
                 _ => return self.disconnected(around.happened),
             }
         }
-        // The peer sends nothing on this connection; what can be read is its end.
+        // The peer sends nothing on this connection, so anything to be read is its end.
         if let Client::Up(stream) = &mut self.client {
             let mut sink = [0; 4096];
             loop {
@@ -364,7 +365,7 @@ mod tests {
         assert_eq!((q.took(15), q.head_sent, q.bytes), (1, 5, 20));
         let (slices, count) = q.slices();
         assert_eq!((count, &*slices[0], &*slices[1]), (2, &[2; 5][..], &[3; 10][..]));
-        // The connection broke: the datagram begun is sent again from its start.
+        // The connection broke: a datagram that was partly sent is sent again from its start.
         q.head_sent = 0;
         for n in 4..=5u8 {
             q.push(&[n; 10]);

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// Bytes and datagrams, or TCP buffers, of one link.
+/// Bytes and datagrams (or TCP buffers) of one link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Bytes sent.
@@ -15,27 +15,27 @@ pub struct Traffic {
     pub received_bytes: u64,
     /// Datagrams received.
     pub received: u64,
-    /// Datagrams refused, because they were not the peer's, and connections lost.
+    /// Datagrams refused because they were not the peer's, and connections lost.
     pub receive_errors: u64,
 }
 
-/// What has happened on a link, for the log and for the machine.
+/// Something that has happened on a link, for the log and for the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Happening {
-    /// Something came from an address that is not the peer's. UDP tells of the first datagram alone, TCP of
-    /// every connection.
+    /// Something came from an address that is not the peer's. UDP reports only the first such datagram, TCP
+    /// every such connection.
     Stranger(IpAddr),
-    /// The TCP connection that we send by is there; `again` when there was one before.
+    /// The TCP connection that we send on is established; `again` when there was one before.
     Connected {
-        /// What was under way on the one before is lost.
+        /// Whatever was under way on the previous one is lost.
         again: bool,
     },
-    /// It is gone.
+    /// The connection that we send on is gone.
     Disconnected,
     /// The peer has connected to us.
     Accepted,
-    /// What came in by TCP was no message; the connection was closed.
+    /// What arrived over TCP was not a message; the connection was closed.
     Unframed,
-    /// A datagram could not be sent: errno. Not told again until another errno comes.
+    /// A datagram could not be sent, for this errno. It is reported again only after another errno.
     SendFailed(i32),
 }

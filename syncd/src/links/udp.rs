@@ -1,8 +1,8 @@
-//! A link over UDP: one socket that receives from the peer alone and sends to it.
+//! A link over UDP: one socket that receives only from the peer and sends to it.
 //!
-//! The original takes what comes from anybody who reaches the port (conntrackd.md §14). Here what does not
-//! come from the configured address is dropped: by us, so that it can be told, and once there is much of it
-//! by the kernel, before it takes room in the receive buffer.
+//! The original accepts datagrams from anybody who can reach the port (conntrackd.md §14). Here those that do
+//! not come from the configured address are dropped: first by us, so that they can be reported, and once
+//! there are many by the kernel, before they take room in the receive buffer.
 
 use crate::links::traffic::{Happening, Traffic};
 use crate::peer::Millis;
@@ -11,26 +11,26 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use zct_engine::inet::{self, Tuning};
 use zct_engine::{Datagrams, Error, Turn};
 
-/// Strange datagrams after which the kernel does the dropping.
+/// How many strange datagrams arrive before the kernel does the dropping.
 const STRANGERS_MAX: u64 = 64;
 /// When to try again after the send buffer was full. It empties by itself, and a wake-up for each datagram
-/// that leaves it would cost more than the sending.
+/// that leaves it would cost more than sending does.
 const AGAIN_MS: Millis = 2;
 
-/// The socket and what is known of its other end.
+/// The socket, and what is known about the other end.
 #[derive(Debug)]
 pub(crate) struct UdpLink {
     io: Datagrams,
-    /// Whom to listen to; anybody on the interface when it is a group.
+    /// Whom to listen to; `None` for anybody on the interface, if it is a group.
     peer: Option<IpAddr>,
     strangers: u64,
     blocked: Option<Millis>,
-    /// The time of the turn, for the next attempt.
+    /// The time of this turn, for scheduling the next attempt.
     pub(crate) now: Millis,
 }
 
 impl UdpLink {
-    /// Opens a socket at `local` that talks to `peer`.
+    /// Opens a socket at `local` for talking to `peer`.
     pub(crate) fn unicast(
         local: &SocketAddr,
         peer: SocketAddr,
@@ -85,7 +85,7 @@ impl UdpLink {
         self.io.filled(len);
     }
 
-    /// Sends what waits; hands out the errno of what was refused.
+    /// Sends what waits; returns the errno if something was refused.
     pub(crate) fn flush(&mut self, traffic: &mut Traffic) -> Option<i32> {
         let sent = self.io.flush();
         traffic.sent += sent.datagrams;

@@ -1,22 +1,22 @@
-//! The interfaces that links run over: there or gone, up or down, and how large a datagram they take.
+//! The interfaces that links run over: present or gone, up or down, and how large a datagram they take.
 
 use zct_engine::route::Change;
 use zct_engine::{Error, Interfaces, Reactor, Token, Turn};
 use zct_wire::link::{IFF_UP, Interface};
 
-/// MTU of an interface that says nothing of it.
+/// The MTU assumed for an interface that reports none.
 const USUAL_MTU: usize = 1500;
 
-/// Where an interface stands.
+/// The state of an interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct InterfaceState {
-    /// The kernel's number of it.
+    /// The interface's index.
     pub index: u32,
-    /// Bytes of the largest packet.
+    /// Size in bytes of the largest packet.
     pub mtu: usize,
-    /// Switched on.
+    /// Whether it is switched on.
     pub up: bool,
-    /// With a carrier.
+    /// Whether it has a carrier.
     pub running: bool,
 }
 
@@ -30,17 +30,17 @@ impl InterfaceState {
         }
     }
 
-    /// The same interface once it is gone.
+    /// The state after the same interface has gone.
     pub(super) fn gone(self) -> InterfaceState {
         InterfaceState { up: false, running: false, ..self }
     }
 
-    /// True when something can be sent by it.
+    /// True when packets can be sent on it.
     pub(super) fn is_usable(self) -> bool {
         self.up && self.running
     }
 
-    /// `RUNNING`, `NO-CARRIER` or `DOWN`.
+    /// The name of the state: `RUNNING`, `NO-CARRIER` or `DOWN`.
     pub(super) fn status(self) -> &'static str {
         match self {
             InterfaceState { up: false, .. } => "DOWN",
@@ -50,7 +50,7 @@ impl InterfaceState {
     }
 }
 
-/// Hears of interfaces.
+/// Receives the kernel's reports about interfaces.
 #[derive(Debug)]
 pub(super) struct Watch(Interfaces);
 
@@ -59,7 +59,7 @@ impl Watch {
         Interfaces::open().map(Watch)
     }
 
-    /// Tells where every interface stands, by its name.
+    /// Tells the state of every interface, by name.
     pub(super) fn list(&mut self, tell: &mut dyn FnMut(&[u8], InterfaceState)) -> Result<(), Error> {
         self.0.list(&mut |change| {
             if let Change::Is(i) = change {
@@ -68,8 +68,7 @@ impl Watch {
         })
     }
 
-    /// Tells which interfaces have changed, by their names: where they stand now, or `None` for one that is
-    /// gone.
+    /// Tells which interfaces have changed, by name: their state now, or `None` for one that is gone.
     pub(super) fn drain(
         &mut self,
         tell: &mut dyn FnMut(&[u8], Option<InterfaceState>),
@@ -77,12 +76,12 @@ impl Watch {
         self.0.drain(&mut |change| match change {
             Change::Is(i) => tell(i.name, Some(InterfaceState::of(&i))),
             Change::Gone(i) => tell(i.name, None),
-            // Everything is told again after this.
+            // Every interface is reported again after this.
             Change::Lost => {}
         })
     }
 
-    /// Registers its socket.
+    /// Registers its socket with the reactor.
     pub(super) fn register(&self, token: usize, reactor: &mut Reactor) -> Result<(), Error> {
         reactor.watch(&self.0, Token(token))
     }

@@ -7,16 +7,16 @@ pub enum Mode {
     Ftfw(Ftfw),
     /// `ALARM`: every flow is announced again and again, and forgotten when it is not.
     Alarm(Alarm),
-    /// `NOTRACK`: best effort.
+    /// `NOTRACK`: best effort, without acknowledgements.
     Notrack(Notrack),
 }
 
-/// What belongs to FTFW.
+/// The settings that only FTFW has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ftfw {
-    /// `ResendQueueSize`: unacknowledged messages that are kept.
+    /// `ResendQueueSize`: how many unacknowledged messages are kept.
     pub resend_queue_size: u32,
-    /// `ACKWindowSize`: messages after which an acknowledgement is sent.
+    /// `ACKWindowSize`: the number of messages after which an acknowledgement is sent.
     pub ack_window_size: u32,
     /// `DisableExternalCache`: the peer's flows go straight into the kernel.
     pub disable_external_cache: bool,
@@ -24,19 +24,19 @@ pub struct Ftfw {
     pub startup_resync: bool,
 }
 
-/// What belongs to ALARM.
+/// The settings that only ALARM has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Alarm {
     /// `RefreshTime`: seconds within which every flow is announced again; 0 is taken for 1.
     pub refresh_time_s: u32,
-    /// `CacheTimeout`: seconds after which a flow of the peer that was not announced is forgotten.
+    /// `CacheTimeout`: seconds after which a flow of the peer is forgotten that has not been announced again.
     pub cache_timeout_s: u32,
 }
 
-/// What belongs to NOTRACK.
+/// The settings that only NOTRACK has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Notrack {
-    /// `DisableInternalCache`: messages are made from events, nothing is kept.
+    /// `DisableInternalCache`: messages are made from events, and nothing is kept.
     pub disable_internal_cache: bool,
     /// `DisableExternalCache`: the peer's flows go straight into the kernel.
     pub disable_external_cache: bool,

@@ -1,4 +1,4 @@
-//! The flows of this firewall, counted and written down when they end (conntrackd.md §11).
+//! The flows of this firewall, counted, and logged when they end (conntrackd.md §11).
 
 use crate::control::text::Row;
 use crate::peer::{CacheStats, Millis};
@@ -10,21 +10,21 @@ use zct_wire::WireError;
 use zct_wire::flow::FlowView;
 use zct_wire::peer::Flow;
 
-/// Records that one turn of a sweep looks at.
+/// Records that a sweep looks at in one turn.
 const SWEEP_A_TURN: usize = 4096;
 
-/// Flows and counters.
+/// The flows, and the counts about them.
 #[derive(Debug)]
 pub(crate) struct StatsCache {
-    /// The flows.
+    /// The flows that have not ended.
     pub store: FlowStore,
-    /// What became of them.
+    /// The counts that `-s` shows.
     pub stats: CacheStats,
-    /// And by protocol.
+    /// The counts by protocol.
     pub ended: Ended,
-    /// Where ended ones are written.
+    /// The log that ended flows are written to.
     pub log: FlowLog,
-    /// Of the sweep under way: what has another generation has gone.
+    /// The generation of the sweep under way: a flow of another generation has ended.
     generation: u8,
     sweep: Option<Cursor>,
 }
@@ -42,7 +42,7 @@ impl StatsCache {
         }
     }
 
-    /// A flow is there, or has changed; `anew` says that it has just begun.
+    /// A flow exists or has changed; `anew` says that it has just begun.
     pub(crate) fn upsert(&mut self, now: Millis, flow: &Flow, id: u32, anew: bool) {
         let Some(key) = Key::of(flow) else { return };
         let place = self.store.locate(&key);
@@ -69,7 +69,7 @@ impl StatsCache {
         }
     }
 
-    /// A flow has ended.
+    /// A flow has ended: counts it, logs it and forgets it.
     pub(crate) fn destroy(&mut self, view: &FlowView<'_>) -> Result<(), WireError> {
         let key = Key::of_kernel(view)?;
         self.ended.count(view)?;
@@ -85,7 +85,7 @@ impl StatsCache {
         Ok(())
     }
 
-    /// `-f internal`.
+    /// `-f internal`: forgets all flows.
     pub(crate) fn clear(&mut self) {
         self.store.clear();
         self.sweep = None;
@@ -97,12 +97,12 @@ impl StatsCache {
         self.sweep = None;
     }
 
-    /// It has come to its end: what was not there has ended unseen.
+    /// The comparison is complete: what it has not seen has ended unnoticed.
     pub(crate) fn end_resync(&mut self) {
         self.sweep = Some(Cursor::default());
     }
 
-    /// A bounded piece of that; true when there is more.
+    /// A bounded piece of the sweep after it; true when there is more.
     pub(crate) fn sweep(&mut self) -> bool {
         let Some(mut cursor) = self.sweep else { return false };
         for _ in 0..SWEEP_A_TURN {
@@ -121,12 +121,12 @@ impl StatsCache {
         if meta.generation != self.generation {
             self.store.remove(id);
             self.stats.destroyed += 1;
-            // The message was missed: what is kept has to do.
+            // The last message was missed, so what is stored has to do.
             self.log.ended(&EndedFlow::new(&Row::local(&flow, meta.note)));
         }
     }
 
-    /// True when this flow is kept.
+    /// True when this flow is in the cache.
     pub(crate) fn knows(&self, view: &FlowView<'_>) -> bool {
         Key::of_kernel(view).ok().flatten().is_some_and(|k| self.store.find(&k).is_some())
     }

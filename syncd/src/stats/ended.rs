@@ -1,4 +1,4 @@
-//! What became of flows, by protocol: `-s protocol`, which the original does not have.
+//! How flows have ended, by protocol: `-s protocol`, which the original does not have.
 
 use crate::peer::Millis;
 use crate::store::FlowStore;
@@ -8,7 +8,7 @@ use zct_wire::consts::ips;
 use zct_wire::flow::{Counters, Dir, FlowView};
 use zct_wire::tracked;
 
-/// Counts of one protocol.
+/// The counts of one protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Row {
     assured: u64,
@@ -18,7 +18,7 @@ struct Row {
     bytes: u64,
 }
 
-/// Counts of ended flows: how far they had come, and their traffic where the kernel counts it
+/// Counts of ended flows: how far they had got, and their traffic if the kernel counts it
 /// (`net.netfilter.nf_conntrack_acct`).
 ///
 /// # Allocation
@@ -36,13 +36,13 @@ impl Ended {
     /// Counts a flow by its destroy event.
     ///
     /// # Errors
-    /// An attribute that cannot be read; nothing has been counted.
+    /// When an attribute cannot be read; then nothing has been counted.
     pub fn count(&mut self, view: &FlowView<'_>) -> Result<(), WireError> {
         let proto = view.orig_shape()?.proto();
         let status = view.status()?.unwrap_or(0);
         let counters = [view.counters(Dir::Orig)?, view.counters(Dir::Reply)?];
         let Some(row) = self.0.get_mut(usize::from(proto)) else { return Ok(()) };
-        // The furthest that it came counts, once.
+        // Only the furthest state that it reached counts.
         let result = match status {
             s if s & ips::ASSURED != 0 => &mut row.assured,
             s if s & ips::SEEN_REPLY != 0 => &mut row.replied,
@@ -63,9 +63,10 @@ impl Ended {
         })
     }
 
-    /// One line for each protocol that `store` has flows of, or that ended flows had. `uptime` is since when.
+    /// One line for each protocol that `store` has flows of, or that has ended ones. `uptime` says how long
+    /// has been counted.
     pub fn report(&self, out: &mut String, store: &FlowStore, uptime: Millis) {
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         _ = writeln!(out, "flows by protocol, ended ones of the last {} seconds:", uptime / 1000);
         _ = writeln!(
             out,

@@ -1,12 +1,12 @@
 //! The log of ended flows in statistics mode (conntrackd.md §11).
 //!
-//! The original's line is the date, a tab and the flow as `conntrack -L` shows it, without the timeout; it is
-//! cut at 1024 bytes there and whole here. Counters, times and marks are in it when the kernel's destroy
-//! event has them. To syslog goes the same without date and tab. `LogFormat json` has one object a flow, of
-//! the shape of `zct -E -o json,timestamp,ktimestamp,id`.
+//! The original's line is the date, a tab, and the flow as `conntrack -L` shows it, without the timeout. It
+//! is cut at 1024 bytes there, and whole here. It contains counters, times and marks if the kernel's destroy
+//! event does. Syslog gets the same without date and tab. With `LogFormat json` there is one object per flow,
+//! in the form of `zct -E -o json,timestamp,ktimestamp,id`.
 //!
 //! # Errors
-//! Each function fails with the first attribute that cannot be read. What it has written by then is to be
+//! Each function fails at the first attribute that cannot be read. What it has written by then has to be
 //! taken back with [`Out::rewind`], as after a buffer that was too small ([`Out::is_full`]).
 //!
 //! # Allocation
@@ -20,18 +20,18 @@ use zct_wire::text::json::EventHead;
 use zct_wire::text::{EventTime, Facts, LocalTime, Out, Style, TextContext, json, line};
 use zct_wire::tuple::{Shape, Tuple};
 
-/// A flow that has ended: everything that is known of it but what means nothing any more. Newer kernels send
-/// the rest of its life in the destroy event, and a flow out of a dump has a reference count.
+/// A flow that has ended: all that is known about it, except what has lost its meaning. Newer kernels put the
+/// rest of its timeout into the destroy event, and a flow from a dump has a reference count.
 #[derive(Clone, Copy)]
 pub struct EndedFlow<'a> {
-    /// The kernel's last message, or the flow as it was kept when that was missed.
+    /// The kernel's last message, or the flow as it was stored if that message was missed.
     pub flow: &'a dyn Facts,
-    /// The helper that only earlier messages named.
+    /// The helper, which only earlier messages named.
     pub helper: Option<&'a [u8]>,
 }
 
 impl<'a> EndedFlow<'a> {
-    /// A flow of which everything is known from one place.
+    /// A flow about which everything is known from one source.
     pub fn new(flow: &'a dyn Facts) -> EndedFlow<'a> {
         EndedFlow { flow, helper: None }
     }
@@ -99,9 +99,9 @@ pub fn text_line(
     Ok(())
 }
 
-/// Appends the text of a flow for syslog, which adds the date and ends the line itself.
+/// Appends the text about a flow for syslog, which adds the date and ends the line itself.
 pub fn syslog_text(out: &mut Out<'_>, flow: &EndedFlow<'_>, ctx: &TextContext<'_>) -> Result<(), WireError> {
-    // The original has no label map open here, so its line has no labels.
+    // The original has no label map open here, so its line shows no labels.
     line::facts(out, flow, &Style::default(), &TextContext { labels: None, ..*ctx })
 }
 
@@ -112,7 +112,7 @@ pub fn json_line(
     when: EventTime,
     ctx: &TextContext<'_>,
 ) -> Result<(), WireError> {
-    // Who deleted the flow is in no log line of the original, and is not looked up for this one.
+    // No log line of the original shows who deleted the flow, so it is not looked up for this one either.
     let event = EventHead { kind: Event::Destroy, portid: 0, program: None, time: Some(when) };
     let style = Style { ktimestamp: true, id: true, ..Style::default() };
     json::facts(out, flow, Some(&event), &style, ctx)?;
@@ -154,7 +154,7 @@ mod tests {
         TextContext { now_s: 1_795_583_807, zone: &Utc, labels: Some(&Named) }
     }
 
-    /// A destroy event with what `more` puts into it.
+    /// A destroy event, with what `more` adds to it.
     fn event(
         family: u8,
         orig: Tuple,
@@ -215,8 +215,8 @@ mod tests {
         })
     }
 
-    /// Lines of conntrackd 1.4.7's statistics log with accounting and timestamps on (Linux 6.18), ports and
-    /// counters apart.
+    /// Lines from conntrackd 1.4.7's statistics log with accounting and timestamps on (Linux 6.18), except
+    /// for ports and counters.
     #[test]
     fn lines_are_those_of_the_original() {
         let of = |bytes: &[u8]| rendered(bytes, |out, f| text_line(out, f, &WHEN, &ctx()));
@@ -256,8 +256,8 @@ mod tests {
         );
     }
 
-    /// A flow whose end was missed is written down from what was kept of it: in the same words, as far as it
-    /// is known.
+    /// A flow whose end was missed is logged from what was stored of it, in the same words, as far as it is
+    /// known.
     #[test]
     fn what_was_kept_is_shown_as_the_message_was() {
         let when = EventTime { sec: 1_795_583_807, usec: 421 };

@@ -7,7 +7,7 @@ use zct_engine::SystemZone;
 use zct_wire::WireError;
 use zct_wire::text::{EventTime, Out, TextContext, TimeZone as _};
 
-/// Bytes of lines that wait to be written together.
+/// Bytes of lines that are gathered to be written together.
 const BUFFER: usize = 32 << 10;
 
 /// Room for one line; the original cuts its lines at 1024 bytes.
@@ -21,15 +21,15 @@ pub(crate) struct FlowLog {
     format: LogFormat,
     zone: SystemZone,
     lines: Vec<u8>,
-    /// Lines that could not be written.
+    /// Number of lines that could not be written.
     pub lost: u64,
 }
 
 impl FlowLog {
-    /// Opens the sinks.
+    /// Opens the file and prepares syslog.
     ///
     /// # Errors
-    /// As [`LineFile::open`].
+    /// Those of [`LineFile::open`].
     pub(crate) fn open(settings: &Stats) -> Result<FlowLog, LogError> {
         Ok(FlowLog {
             file: settings.log_file.as_deref().map(LineFile::open).transpose()?,
@@ -41,13 +41,13 @@ impl FlowLog {
         })
     }
 
-    /// Opens the file anew after it was moved away.
+    /// Reopens the file after it has been moved away.
     pub(crate) fn reopen(&mut self) -> Result<(), LogError> {
         self.write_lines();
         self.file.as_mut().map_or(Ok(()), LineFile::reopen)
     }
 
-    /// Writes what waits; true when syslog has not taken all of it.
+    /// Writes what waits; returns true when syslog has not accepted all of it.
     pub(crate) fn flush(&mut self) -> bool {
         self.write_lines();
         self.syslog.as_mut().is_some_and(Syslog::flush)
@@ -65,7 +65,7 @@ impl FlowLog {
         self.lines.clear();
     }
 
-    /// Writes a flow down.
+    /// Writes an ended flow to the log.
     pub(crate) fn ended(&mut self, flow: &EndedFlow<'_>) {
         if self.write(flow).is_err() {
             self.lost += 1;

@@ -1,4 +1,4 @@
-//! Statistics mode: the flows of this firewall, those that have ended, and the log of them.
+//! Statistics mode: the flows of this firewall, those that have ended, and the log of these.
 
 pub(crate) mod cache;
 pub mod ended;

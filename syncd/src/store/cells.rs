@@ -1,4 +1,5 @@
-//! What few flows have, in chains of small cells: helpers, labels, masters, IPv6 translation and the like.
+//! Attributes that few flows have, in chains of small cells: helpers, labels, masters, IPv6 translation and
+//! the like.
 
 use crate::store::slab::{NIL, Slab, Slot};
 use zct_wire::flow::{SeqAdj, Synproxy};
@@ -6,10 +7,10 @@ use zct_wire::peer::{Flow, Name};
 use zct_wire::proto::ProtoInfo;
 use zct_wire::tuple::{Addr, Tuple};
 
-/// Bytes of payload a cell: labels, an IPv6 address, a helper name.
+/// Bytes of payload in a cell: enough for labels, an IPv6 address or a helper's name.
 const PAYLOAD: usize = 16;
 
-/// What is in a cell.
+/// The kinds of contents of a cell.
 mod kind {
     pub(super) const FREE: u8 = 0;
     pub(super) const HELPER: u8 = 1;
@@ -20,14 +21,14 @@ mod kind {
     pub(super) const SEQ_REPLY: u8 = 6;
     pub(super) const SNAT6: u8 = 7;
     pub(super) const DNAT6: u8 = 8;
-    /// Which members there are, protocol, ports, and IPv4 addresses.
+    /// Which members a master has, with its protocol, ports, and IPv4 addresses.
     pub(super) const MASTER: u8 = 9;
     pub(super) const MASTER6_SRC: u8 = 10;
     pub(super) const MASTER6_DST: u8 = 11;
 }
 
-/// 24 bytes: where the chain goes on, what this is, and the payload. `has` says which of several optional
-/// values the payload holds.
+/// A cell of 24 bytes: where the chain continues, what kind it is, and the payload. `has` says which of
+/// several optional values the payload holds.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 struct Cell {
@@ -55,14 +56,14 @@ impl Slot for Cell {
     }
 }
 
-/// The cells of a store.
+/// All cells of a store.
 #[derive(Debug)]
 pub(crate) struct Cells(Slab<Cell>);
 
-/// Writes the cells of one flow over an old chain.
+/// Writes the cells of one flow, reusing an old chain.
 struct Writer<'a> {
     slab: &'a mut Slab<Cell>,
-    // Cells of the old chain that are not overwritten yet.
+    // The cells of the old chain that have not been overwritten yet.
     old: u32,
     head: u32,
 }
@@ -83,7 +84,7 @@ impl Writer<'_> {
                 at
             })
         };
-        // There is always a cell: the limit on records is a sixteenth of the numbers a slab has.
+        // There is always a free cell: records are limited to a sixteenth of the numbers that a slab has.
         self.head = at.unwrap_or(self.head);
     }
 
@@ -110,12 +111,12 @@ impl Cells {
         self.0.len()
     }
 
-    /// Gives all cells back.
+    /// Frees all cells and their memory.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// Replaces the chain at `head` by what `flow` needs, usually nothing.
+    /// Replaces the chain at `head` by what `flow` needs, which is usually nothing.
     #[inline]
     pub(crate) fn rewrite(&mut self, head: &mut u32, flow: &Flow) {
         let vtags = matches!(flow.proto, Some(ProtoInfo::Sctp(i)) if i.vtag != [None; 2]);
@@ -153,7 +154,7 @@ impl Cells {
         }
         if let Some([orig, reply]) = flow.seq_adj {
             for (kind, a) in [(kind::SEQ_ORIG, orig), (kind::SEQ_REPLY, reply)] {
-                // Offsets are signed; they come back by the same cast.
+                // Offsets are signed; the same cast brings them back.
                 w.put(kind, 0, &words([a.correction_pos, a.offset_before as u32, a.offset_after as u32]));
             }
         }
@@ -177,7 +178,7 @@ impl Cells {
         }
     }
 
-    /// Puts what the chain at `head` holds into `flow`.
+    /// Reads what the chain at `head` holds into `flow`.
     pub(crate) fn read(&self, mut head: u32, flow: &mut Flow) {
         while let Some(cell) = self.0.get(head) {
             cell.read(flow);
@@ -190,7 +191,7 @@ const HAS_V4: u8 = 1;
 const HAS_PROTO: u8 = 2;
 const HAS_PORTS: u8 = 4;
 
-/// The part of a master that fits one cell: what there is, and protocol, ports and IPv4 addresses.
+/// The part of a master that fits one cell: which members there are, and protocol, ports and IPv4 addresses.
 fn master(m: &Tuple) -> (u8, [u8; 13]) {
     let mut has = 0;
     let (mut src, mut dst) = ([0; 4], [0; 4]);

@@ -1,4 +1,4 @@
-//! The expectations of one cache: few, short-lived, kept as they are.
+//! The expectations of one cache: few and short-lived, so they are stored unpacked.
 
 use crate::store::Meta;
 use crate::store::siphash;
@@ -6,7 +6,7 @@ use hashbrown::HashTable;
 use zct_wire::event::Event;
 use zct_wire::peer::{Encode, Expect, MESSAGE_MAX};
 
-/// Names an expectation until it is removed; may then name another one.
+/// Identifies an expectation until it is removed; later it may identify another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExpectId(u32);
 
@@ -17,10 +17,10 @@ struct Entry {
     hash: u64,
 }
 
-/// Expectations by everything but their timeout: master, expected and mask tuple, flags, class, helper,
-/// function and translation (sync-protocol.md §6).
+/// Expectations, identified by everything but their timeout: master, expected and mask tuple, flags, class,
+/// helper, function and translation (sync-protocol.md §6).
 ///
-/// Some 450 bytes each; a firewall has dozens of them, not millions. Ids stay valid until removal.
+/// Each takes some 450 bytes; a firewall has dozens of them, not millions. Ids stay valid until removal.
 #[derive(Debug)]
 pub struct ExpectStore {
     entries: Vec<Option<Entry>>,
@@ -30,7 +30,7 @@ pub struct ExpectStore {
     limit: usize,
 }
 
-/// The expectation without what may change.
+/// The expectation without the part that may change.
 fn key(e: &Expect) -> Expect {
     Expect { timeout_s: None, ..*e }
 }
@@ -42,7 +42,7 @@ impl ExpectStore {
         ExpectStore { entries: Vec::new(), free: Vec::new(), index: HashTable::new(), seed, limit }
     }
 
-    /// Hashes what travels of the expectation; the rest is left to the comparison.
+    /// Hashes a part of the expectation; comparing does the rest.
     fn hash(&self, e: &Expect) -> u64 {
         let mut buf = [0; MESSAGE_MAX];
         let what = Encode { timeout: false, wscale: false };
@@ -50,7 +50,7 @@ impl ExpectStore {
         siphash::hash(self.seed, &buf[..len])
     }
 
-    /// The expectation equal to `e` but for the timeout.
+    /// The expectation that equals `e` in all but the timeout.
     pub fn find(&self, e: &Expect) -> Option<ExpectId> {
         let (hash, wanted) = (self.hash(e), key(e));
         let same = |at: &u32| self.entry(*at).is_some_and(|x| key(&x.expect) == wanted);
@@ -61,7 +61,8 @@ impl ExpectStore {
         self.entries.get(at as usize)?.as_ref()
     }
 
-    /// Stores an expectation, or takes over timeout and meta if there is one; `None` when the store is full.
+    /// Stores an expectation, or takes over timeout and meta if it is there already; `None` when the store is
+    /// full.
     pub fn upsert(&mut self, e: &Expect, meta: Meta) -> Option<ExpectId> {
         if let Some(id) = self.find(e) {
             if let Some(Some(x)) = self.entries.get_mut(id.0 as usize) {
@@ -90,24 +91,24 @@ impl ExpectStore {
         Some(ExpectId(at))
     }
 
-    /// The expectation.
+    /// The expectation with this id.
     pub fn get(&self, id: ExpectId) -> Option<&Expect> {
         self.entry(id.0).map(|e| &e.expect)
     }
 
-    /// What the daemon knows of it.
+    /// What the daemon keeps about it.
     pub fn meta(&self, id: ExpectId) -> Option<Meta> {
         self.entry(id.0).map(|e| e.meta)
     }
 
-    /// Changes it.
+    /// Changes what the daemon keeps about it.
     pub fn set_meta(&mut self, id: ExpectId, meta: Meta) {
         if let Some(Some(e)) = self.entries.get_mut(id.0 as usize) {
             e.meta = meta;
         }
     }
 
-    /// Removes an expectation; false when there is none of this id.
+    /// Removes an expectation; returns false when there is none with this id.
     pub fn remove(&mut self, id: ExpectId) -> bool {
         let Some(entry) = self.entries.get_mut(id.0 as usize).and_then(Option::take) else { return false };
         if let Ok(found) = self.index.find_entry(entry.hash, |at| *at == id.0) {
@@ -117,8 +118,8 @@ impl ExpectStore {
         true
     }
 
-    /// The next one of a walk that starts with `cursor` 0; stable as
-    /// [`FlowStore::walk`](crate::store::FlowStore::walk) is.
+    /// The next one of a walk that starts with a `cursor` of 0. Walks are as stable as those of
+    /// [`FlowStore::walk`](crate::store::FlowStore::walk).
     pub fn walk(&self, cursor: &mut u32) -> Option<ExpectId> {
         while (*cursor as usize) < self.entries.len() {
             let at = *cursor;
@@ -130,17 +131,17 @@ impl ExpectStore {
         None
     }
 
-    /// Expectations, dead ones included.
+    /// Number of expectations, including dead ones.
     pub fn len(&self) -> usize {
         self.index.len()
     }
 
-    /// True when there is none.
+    /// True when there are no expectations.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Removes everything and gives the memory back.
+    /// Removes everything and frees the memory.
     pub fn clear(&mut self) {
         *self = ExpectStore::new(self.limit, self.seed);
     }

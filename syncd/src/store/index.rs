@@ -1,32 +1,32 @@
-//! The hash index: numbers of records, found by the hash of their key.
+//! The hash index: finds the numbers of records by the hash of their keys.
 
 use crate::store::siphash;
 use hashbrown::HashTable;
 
-/// Shards. A shard grows on its own and moves some thousandth of the flows, a few hundred microseconds at ten
-/// million: the longest that an insertion ever takes.
+/// Number of shards. Each shard grows by itself and then moves about a thousandth of the flows, which takes a
+/// few hundred microseconds at ten million: the longest that an insertion ever takes.
 const SHARDS: usize = 1024;
 
-/// A record's number, and enough of its hash to find another place for it: growth would otherwise have to
-/// look at the key of every record, most of which are in no cache (measured at a million flows: a third of
-/// the time of an insertion, for eight bytes a flow).
+/// A record's number, and enough of its hash to find a new place for it. Otherwise growth would have to read
+/// the key of every record, most of which are not in the CPU's caches (measured at a million flows: a third
+/// of the time of an insertion, saved by eight bytes per flow).
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     id: u32,
     hash: u32,
 }
 
-/// What hashbrown is given: it takes the bucket from the low bits and a tag from the top seven.
+/// Makes the hash for hashbrown, which takes the bucket from the low bits and a tag from the top seven.
 fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }
 
-/// The shard comes from bits that a shard of millions does not use for its buckets.
+/// Takes the shard from bits that even a shard with millions of records does not use for its buckets.
 fn shard(hash: u32) -> usize {
     (hash >> 15) as usize % SHARDS
 }
 
-/// Record numbers in a thousand small tables, and the key of the hash.
+/// The numbers of records in a thousand small tables, and the key of the hash.
 #[derive(Debug)]
 pub(crate) struct Index {
     shards: Vec<HashTable<Entry>>,
@@ -44,7 +44,7 @@ impl Index {
         siphash::hash(self.key, bytes) as u32
     }
 
-    /// The record of this hash that `same` says is the one.
+    /// The number of the record with this hash for which `same` is true.
     #[inline]
     pub(crate) fn find(&self, hash: u32, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
         let found = self.shards[shard(hash)].find(spread(hash), |e| e.hash == hash && same(e.id));

@@ -1,4 +1,4 @@
-//! What makes two flows the same: original tuple and zone (sync-protocol.md §6).
+//! What identifies a flow: original tuple and zone (sync-protocol.md §6).
 
 use zct_wire::WireError;
 use zct_wire::flow::FlowView;
@@ -10,21 +10,21 @@ pub(crate) const V4: usize = 16;
 /// Bytes of an IPv6 key.
 pub(crate) const V6: usize = 40;
 
-/// The key of a flow, as it stands at the front of its record: source and destination address, ports or
-/// ICMP type, code and identifier, protocol, direction of the zone, zone; all in network order.
+/// The key of a flow, as it stands at the front of its record: source and destination address, ports or ICMP
+/// type, code and identifier, protocol, direction of the zone, zone; all in network byte order.
 ///
-/// The kernel's id is not part of it: a peer's flows have none, and it changes when a flow is made again.
+/// The kernel's id is not part of it: a peer's flows have none, and it changes when a flow is created again.
 /// The zone is, with its direction (0 both, 1 original, 2 reply): the same tuple may exist once in each. The
-/// original hashes by zone but does not compare it, so there two zones may share one entry.
+/// original hashes the zone but does not compare it, so two of its zones may share one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// IPv4.
+    /// The key of an IPv4 flow.
     V4([u8; V4]),
-    /// IPv6.
+    /// The key of an IPv6 flow.
     V6([u8; V6]),
 }
 
-/// Direction of the zone.
+/// The direction that a zone applies to.
 pub(crate) mod zone_dir {
     pub(crate) const BOTH: u8 = 0;
     pub(crate) const ORIG: u8 = 1;
@@ -32,16 +32,16 @@ pub(crate) mod zone_dir {
 }
 
 impl Key {
-    /// The key of `flow`; `None` when it lacks an address of either direction, has two families, or no
-    /// protocol: such a flow can neither be told from others nor ever be committed.
+    /// The key of `flow`; `None` when it lacks a protocol or an address of either direction, or mixes
+    /// families. Such a flow can neither be told from others nor ever be committed.
     pub fn of(flow: &Flow) -> Option<Key> {
         Key::new(&flow.orig, flow.reply_zone, flow.zone)
     }
 
-    /// The key of a flow that the kernel tells of, which is that of [`Flow::from_kernel`] without the rest of it.
+    /// The key of a flow that the kernel reports: that of [`Flow::from_kernel`], without building the rest.
     ///
     /// # Errors
-    /// A tuple or zone that cannot be read.
+    /// When a tuple or zone cannot be read.
     pub fn of_kernel(view: &FlowView<'_>) -> Result<Option<Key>, WireError> {
         let reply_zone = view.reply_shape()?.tuple().zone;
         Ok(Key::new(&view.orig_shape()?.tuple(), reply_zone, view.zone()?))
@@ -76,7 +76,7 @@ impl Key {
         })
     }
 
-    /// The bytes.
+    /// The key as bytes.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
@@ -85,7 +85,7 @@ impl Key {
         }
     }
 
-    /// Layer 4 protocol number.
+    /// The number of the layer 4 protocol.
     #[inline]
     pub fn proto(&self) -> u8 {
         match self {
@@ -95,7 +95,7 @@ impl Key {
     }
 }
 
-/// Ports, or type, code and identifier; zero where there is nothing.
+/// Ports, or type, code and identifier; zero where there are none.
 fn layer4(t: &Tuple) -> [u8; 4] {
     let ([a, b], [c, d]) = match (t.src_port, t.dst_port) {
         (None, None) => {
@@ -148,7 +148,7 @@ mod tests {
         for (i, a) in all.iter().enumerate() {
             assert!(all[..i].iter().all(|b| a != b));
         }
-        // No zone and zone 0 are the same place.
+        // No zone and zone 0 are the same.
         assert_eq!(zone(None, None, None), zone(Some(0), None, None));
     }
 

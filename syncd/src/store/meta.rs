@@ -1,34 +1,34 @@
-//! What a record keeps for the daemon, besides the attributes of its flow.
+//! What a record holds for the daemon, besides the attributes of its flow.
 
 use super::WheelSlot;
 use super::record::{Body, bit};
 
-/// What the daemon knows of a flow besides its attributes. The store keeps it and looks at `dead` only, to
-/// count.
+/// What the daemon keeps about a flow besides its attributes. Of this the store reads only `dead`, for
+/// counting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
-    /// Bits for the protocol machine, no others than [`Meta::FLAGS`].
+    /// Flags of the protocol machine, all of them within [`Meta::FLAGS`].
     pub flags: u8,
-    /// Which sweep has seen it last, modulo [`GENERATIONS`].
+    /// The last sweep that has seen it, modulo [`GENERATIONS`].
     pub generation: u8,
-    /// Second of the daemon's clock in which it was stored.
+    /// The second on the daemon's clock at which it was stored.
     pub born_s: u32,
-    /// Sequence number it was last sent under, or the tick it is due.
+    /// The sequence number under which it was last sent, or the tick at which it is due.
     pub aux: u32,
-    /// The kernel's id of a local flow; the second of the last message about a peer's.
+    /// For a local flow the kernel's id; for a peer's the second of the last message about it.
     pub note: u32,
-    /// Slot of the timer wheel.
+    /// Its slot in the timer wheel.
     pub slot: WheelSlot,
 }
 
 impl Meta {
-    /// Flag: the flow has ended and waits for the peer to know. Such records are not counted as flows.
+    /// Flag: the flow has ended, and the peer has yet to learn that. Such records do not count as flows.
     pub const DEAD: u8 = 1;
-    /// All the flags there is room for.
+    /// All flags that there is room for.
     pub const FLAGS: u8 = (bit::META >> bit::META_SHIFT) as u8;
 }
 
-/// Generations are counted modulo this.
+/// Generations are counted modulo this number.
 pub const GENERATIONS: u8 = (bit::GENERATION >> bit::GENERATION_SHIFT) as u8 + 1;
 
 impl Body {

@@ -1,13 +1,14 @@
-//! The flow store: one packed record a flow, found by tuple and zone, walked in pieces.
+//! The flow store: one packed record per flow, found by tuple and zone, walked in pieces.
 //!
-//! Serves both caches: the internal one with the kernel's flows, the external one with the peer's. A record
-//! is 64 bytes for IPv4 and 80 for IPv6, with all that a peer message needs but the few things in cells of
-//! 24 bytes; the index takes about twenty more. Nothing moves once it is stored, so ids stay valid and walks
-//! are stable. What a flow means to the protocol is kept in its [`Meta`], which the store does not read.
+//! It serves both caches: the internal one with the kernel's flows, and the external one with the peer's. A
+//! record is 64 bytes for IPv4 and 80 for IPv6, and holds all that a peer message needs, except for rare
+//! attributes, which are in cells of 24 bytes; the index takes about twenty more. Nothing moves once it is
+//! stored, so ids stay valid and walks are stable. What a flow means to the protocol is kept in its [`Meta`],
+//! which the store does not read.
 //!
 //! # Allocation
 //! Records, cells and index grow in small pieces: no single insertion allocates more than a chunk of 80 KiB
-//! or moves more than a thousandth of the index. Memory is given back by [`FlowStore::clear`] alone.
+//! or moves more than a thousandth of the index. Only [`FlowStore::clear`] frees memory.
 
 mod cells;
 mod expects;
@@ -30,82 +31,82 @@ use record::{Body, V4, V6};
 use slab::Slab;
 use zct_wire::peer::Flow;
 
-/// Names a record until it is removed; may then name another one.
+/// Identifies a record until it is removed; later it may identify another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowId(u32);
 
 impl FlowId {
-    /// As a number, for queues and wheels.
+    /// The id as a number, for queues and wheels.
     #[inline]
     pub fn to_bits(self) -> u32 {
         self.0
     }
 
-    /// From [`FlowId::to_bits`].
+    /// The reverse of [`FlowId::to_bits`].
     #[inline]
     pub fn from_bits(bits: u32) -> Self {
         FlowId(bits)
     }
 }
 
-/// Records a store can have at most, whatever the caller's limit: leaves every record sixteen cells.
+/// The most records that any store can have, whatever the caller's limit: it leaves sixteen cells for each.
 const RECORDS_MAX: usize = 1 << 27;
-/// Ids of IPv6 records have this bit.
+/// The bit that is set in the ids of IPv6 records.
 const CLASS6: u32 = 1 << 31;
 
-/// Where a key is, or where it would go: saves hashing twice.
+/// Where a key is, or where it would go, which saves hashing twice.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     key: Key,
     hash: u32,
-    /// The record, if there is one.
+    /// The record with the key, if there is one.
     pub id: Option<FlowId>,
 }
 
 /// Why a flow was not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreError {
-    /// The limit on records is reached (HashLimit).
+    /// The limit on records (HashLimit) has been reached.
     Limit,
-    /// There is already a record of that key.
+    /// There is already a record with that key.
     Exists,
 }
 
-/// How many there are.
+/// Numbers of records, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Live flows.
     pub flows: usize,
-    /// Ended flows whose end the peer may not know yet.
+    /// Ended flows of which the peer may not know yet.
     pub dead: usize,
-    /// Records of IPv4 flows, dead ones included.
+    /// Records of IPv4 flows, including dead ones.
     pub ipv4: usize,
-    /// Records of IPv6 flows, dead ones included.
+    /// Records of IPv6 flows, including dead ones.
     pub ipv6: usize,
 }
 
 /// Bytes allocated, by purpose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Records.
+    /// Bytes for records.
     pub records: usize,
-    /// Cells for what does not fit a record.
+    /// Bytes for cells, which hold what does not fit a record.
     pub cells: usize,
-    /// Index.
+    /// Bytes for the index.
     pub index: usize,
 }
 
 impl Memory {
-    /// The sum.
+    /// The sum of all three.
     pub fn total(&self) -> usize {
         self.records + self.cells + self.index
     }
 }
 
-/// Where a walk stands. Starts at the beginning by default.
+/// The position of a walk; the default is the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor {
-    // IPv4 slots first, then IPv6.
+    // IPv4 slots are walked first, then IPv6.
     v6: bool,
     at: u32,
 }
@@ -136,7 +137,7 @@ impl FlowStore {
         }
     }
 
-    /// Looks a key up.
+    /// Looks up a key.
     #[inline]
     pub fn locate(&self, key: &Key) -> Place {
         let hash = self.index.hash(key.as_bytes());
@@ -147,7 +148,7 @@ impl FlowStore {
         Place { key: *key, hash, id: self.index.find(hash, same).map(FlowId) }
     }
 
-    /// Looks a key up and forgets where it would go.
+    /// Looks up a key, without remembering where it would go.
     pub fn find(&self, key: &Key) -> Option<FlowId> {
         self.locate(key).id
     }
@@ -194,7 +195,7 @@ impl FlowStore {
         }
     }
 
-    /// Unpacks a flow.
+    /// Unpacks the flow with this id.
     #[inline]
     pub fn flow(&self, id: FlowId) -> Option<Flow> {
         if id.0 & CLASS6 == 0 {
@@ -213,13 +214,13 @@ impl FlowStore {
         }
     }
 
-    /// What the daemon knows of a flow.
+    /// What the daemon keeps about a flow.
     #[inline]
     pub fn meta(&self, id: FlowId) -> Option<Meta> {
         self.body(id).map(Body::meta)
     }
 
-    /// Changes it.
+    /// Changes what the daemon keeps about a flow.
     #[inline]
     pub fn set_meta(&mut self, id: FlowId, meta: Meta) {
         let body = if id.0 & CLASS6 == 0 {
@@ -234,7 +235,7 @@ impl FlowStore {
         }
     }
 
-    /// Removes a flow; false when there is none of this id.
+    /// Removes a flow; returns false when there is none with this id.
     pub fn remove(&mut self, id: FlowId) -> bool {
         let Some(meta) = self.meta(id) else { return false };
         let removed = if id.0 & CLASS6 == 0 {
@@ -252,8 +253,8 @@ impl FlowStore {
 
     /// The next record of a walk, dead ones included.
     ///
-    /// The store may change between two calls. Every record that is there from the first call to the last
-    /// comes exactly once; one that is stored meanwhile may come or not.
+    /// The store may change between two calls. Every record that exists from the first call to the last is
+    /// returned exactly once; one that is stored meanwhile may be returned or not.
     #[inline]
     pub fn walk(&self, cursor: &mut Cursor) -> Option<FlowId> {
         if !cursor.v6 {
@@ -276,7 +277,7 @@ impl FlowStore {
         None
     }
 
-    /// Removes everything and gives the memory back.
+    /// Removes everything and frees the memory.
     pub fn clear(&mut self) {
         self.v4.clear();
         self.v6.clear();
@@ -286,13 +287,13 @@ impl FlowStore {
         self.dead = 0;
     }
 
-    /// How many there are.
+    /// The numbers of records by kind.
     pub fn counts(&self) -> Counts {
         let (ipv4, ipv6) = (self.v4.len(), self.v6.len());
         Counts { flows: ipv4 + ipv6 - self.dead, dead: self.dead, ipv4, ipv6 }
     }
 
-    /// Records of one layer 4 protocol, dead ones included.
+    /// Number of records with this layer 4 protocol, dead ones included.
     pub fn count_of(&self, proto: u8) -> usize {
         self.by_proto[usize::from(proto)] as usize
     }
@@ -302,7 +303,7 @@ impl FlowStore {
         self.limit
     }
 
-    /// Bytes allocated.
+    /// Bytes allocated, by purpose.
     pub fn memory(&self) -> Memory {
         Memory {
             records: self.v4.memory() + self.v6.memory(),

@@ -1,4 +1,4 @@
-//! A flow packed into a record: 64 bytes for IPv4, 80 for IPv6, and cells for what few flows have.
+//! A flow packed into a record of 64 bytes for IPv4 or 80 for IPv6, with cells for what few flows have.
 
 use crate::store::cells::Cells;
 use crate::store::key::{V4 as V4_KEY, V6 as V6_KEY, zone_dir};
@@ -8,10 +8,10 @@ use zct_wire::peer::Flow;
 use zct_wire::proto::{DccpInfo, ProtoInfo, SctpInfo, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
 
-/// Which members of the record hold something, and what the daemon knows of it: 21 bits of attributes, of
-/// which two are free, then six of [`Meta`](crate::store::Meta)'s flags and five of its generation.
+/// Which members of the record hold a value, and the daemon's own data: 21 bits of attributes, of which two
+/// are free, then six of [`Meta`](crate::store::Meta)'s flags and five of its generation.
 ///
-/// A new attribute of few flows needs none of them: it goes into a cell.
+/// A new attribute that few flows have needs none of these bits: it goes into a cell.
 pub(crate) mod bit {
     pub(crate) const PORTS: u32 = 1 << 0;
     pub(crate) const ICMP_TYPE: u32 = 1 << 1;
@@ -25,28 +25,28 @@ pub(crate) mod bit {
     pub(crate) const SPAT: u32 = 1 << 9;
     pub(crate) const DPAT: u32 = 1 << 10;
     pub(crate) const STATE: u32 = 1 << 11;
-    /// Three bits: which protocol the state, scales and role belong to; 0 none, 4 to 7 free.
+    /// Three bits: which protocol the state, scales and role belong to. 0 means none, 4 to 7 are free.
     pub(crate) const PROTO_SHIFT: u32 = 12;
     pub(crate) const PROTO: u32 = 7 << PROTO_SHIFT;
     pub(crate) const WSCALE_ORIG: u32 = 1 << 15;
     pub(crate) const WSCALE_REPLY: u32 = 1 << 16;
-    /// DCCP: the first scale is the role.
+    /// For DCCP, the first scale holds the role.
     pub(crate) const ROLE: u32 = WSCALE_ORIG;
     pub(crate) const ZONE: u32 = 1 << 17;
-    /// All three SYN proxy values are zero: every flow made through ctnetlink has such.
+    /// All three SYN proxy values are zero, as in every flow created through ctnetlink.
     pub(crate) const SYNPROXY_ZERO: u32 = 1 << 18;
-    /// For attributes to come.
+    /// Bits for future attributes.
     pub(crate) const SPARE: u32 = 3 << 19;
-    /// All of the above.
+    /// All bits for attributes.
     pub(crate) const ATTRIBUTES: u32 = (1 << META_SHIFT) - 1;
-    /// Flags of [`Meta`](crate::store::Meta).
+    /// Where the flags of [`Meta`](crate::store::Meta) begin.
     pub(crate) const META_SHIFT: u32 = 21;
     pub(crate) const META: u32 = 0x3f << META_SHIFT;
-    /// Five bits of generation.
+    /// Where the five bits of the generation begin.
     pub(crate) const GENERATION_SHIFT: u32 = 27;
     pub(crate) const GENERATION: u32 = 0x1f << GENERATION_SHIFT;
 
-    /// Every attribute's bits, each to be named once.
+    /// The bits of every attribute, each listed once.
     const NAMED: [u32; 17] = [
         PORTS,
         ICMP_TYPE,
@@ -81,12 +81,12 @@ pub(crate) mod bit {
     };
 }
 
-/// In place of the first cell: the slot is free, and `aux` is the next free one.
+/// In place of the number of the first cell: the slot is free, and `aux` is the next free one.
 const FREE: u32 = NIL - 1;
-// No cell has that number.
+// No cell can have that number.
 const _: () = assert!(FREE as usize > SLOTS_MAX);
 
-/// What both record sizes share.
+/// The part that both sizes of record share.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Body {
@@ -102,7 +102,7 @@ pub(crate) struct Body {
     pub(crate) born_s: u32,
     pub(crate) aux: u32,
     pub(crate) note: u32,
-    /// First cell of what does not fit, or [`NIL`]; [`FREE`] in a free slot.
+    /// The first cell of what does not fit, or [`NIL`]; [`FREE`] in a free slot.
     pub(crate) cells: u32,
 }
 
@@ -126,7 +126,7 @@ impl Default for Body {
     }
 }
 
-/// Record of an IPv4 flow; its translated addresses are in it.
+/// The record of an IPv4 flow, which includes translated addresses.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub(crate) struct V4 {
@@ -135,7 +135,7 @@ pub(crate) struct V4 {
     pub(crate) body: Body,
 }
 
-/// Record of an IPv6 flow. Translation is rare here: it goes into cells.
+/// The record of an IPv6 flow. Translation is rare there, so it goes into cells.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct V6 {
@@ -175,7 +175,7 @@ impl Slot for V6 {
 const PROTO_TCP: u32 = 1 << bit::PROTO_SHIFT;
 const PROTO_SCTP: u32 = 2 << bit::PROTO_SHIFT;
 const PROTO_DCCP: u32 = 3 << bit::PROTO_SHIFT;
-/// The first number for one to come.
+/// The first number for a future protocol.
 const PROTO_NEXT: u32 = 4 << bit::PROTO_SHIFT;
 const _: () = assert!(PROTO_NEXT & !bit::PROTO == 0);
 
@@ -232,7 +232,7 @@ impl V6 {
 }
 
 impl Body {
-    /// The body of a free slot that points on.
+    /// The body of a free slot that points to the next one.
     fn free(next: u32) -> Self {
         Body { cells: FREE, aux: next, ..Body::default() }
     }
@@ -242,7 +242,7 @@ impl Body {
         (self.cells == FREE).then_some(self.aux)
     }
 
-    /// Packs everything but the key; keeps the daemon's own bits.
+    /// Packs everything but the key; the daemon's own bits stay.
     fn set(&mut self, flow: &Flow, nat_bits: u32, cells: &mut Cells) {
         let mut bits = nat_bits;
         let mut put = |bit: u32, value: Option<u32>| -> u32 {
@@ -343,8 +343,8 @@ mod tests {
         Flow { orig, mark: Some(n.into()), labels: Some([n; 16]), ..Flow::default() }
     }
 
-    /// What a new attribute and a new protocol would use is kept apart from everything there is, comes back
-    /// with it, and is gone when the flow is written anew without them.
+    /// What a new attribute and a new protocol would use does not collide with anything, is read back with
+    /// it, and is gone when the flow is written again without them.
     #[test]
     fn there_is_room_for_an_attribute_and_a_protocol() {
         let mut cells = Cells::new();
@@ -365,7 +365,8 @@ mod tests {
         }
     }
 
-    /// A slot with every bit of the word set is taken all the same, and one that is free is nothing else.
+    /// A slot in which every bit of the word is set still counts as taken, and only the mark makes a slot
+    /// free.
     #[test]
     fn only_the_mark_of_a_free_slot_makes_one() {
         let mut r = V6::default();

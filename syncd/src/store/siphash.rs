@@ -1,7 +1,7 @@
 //! SipHash-1-3, keyed: hostile traffic chooses the tuples, so the hash must not be guessable.
 //!
-//! Written out because the standard library's keyed hasher takes no key from its caller, and a run must be
-//! repeatable from its seed. A test compares it with the standard library's.
+//! It is written out because the standard library's keyed hasher accepts no key from its caller, and a run
+//! has to be repeatable from its seed. A test compares it with the standard library's.
 
 #[inline]
 fn round([v0, v1, v2, v3]: &mut [u64; 4]) {
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
     use std::hash::{DefaultHasher, Hasher as _};
 
-    /// The standard library's hasher without a key is the same function with the key zero.
+    /// Without a key, the standard library's hasher is the same function with a key of zero.
     #[test]
     fn agrees_with_the_standard_library() {
         for len in 0..100usize {

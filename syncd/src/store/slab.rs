@@ -1,22 +1,22 @@
 //! Slots of one size in chunks that never move.
 
-/// Slots a chunk: 64 KiB of the smallest record, so that growth costs one allocation and no copying.
+/// Slots per chunk: 64 KiB of the smallest record, so that growth costs one allocation and no copying.
 const CHUNK: usize = 1024;
-/// The end of a free list and of a chain.
+/// Marks the end of a free list or a chain.
 pub(crate) const NIL: u32 = u32::MAX;
-/// Slots a slab can have; a class bit and [`NIL`] need the rest of the numbers.
+/// The most slots that a slab can have; the remaining numbers are needed for a class bit and [`NIL`].
 pub(crate) const SLOTS_MAX: usize = 0x7fff_ffff;
 
-/// What can be kept in a [`Slab`]: a free slot keeps the number of the next free one in its own bytes.
+/// What can be kept in a [`Slab`]: a free slot stores the number of the next free one in its own bytes.
 pub(crate) trait Slot: Default {
-    /// A free slot that points on.
+    /// A free slot that points to the next one.
     fn free(next: u32) -> Self;
-    /// Where a free slot points; `None` when the slot is taken.
+    /// The next free slot that a free slot points to; `None` when the slot is taken.
     fn next_free(&self) -> Option<u32>;
 }
 
-/// A growing array of slots with a free list. Numbers stay valid and slots stay where they are until they
-/// are removed. Memory is given back by [`Slab::clear`] alone: a table that was large once will be again.
+/// A growing array of slots with a free list. Until they are removed, slots keep their numbers and their
+/// places. Only [`Slab::clear`] frees memory: a table that was once large will be so again.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     chunks: Vec<Vec<T>>,
@@ -31,12 +31,12 @@ impl<T: Slot> Slab<T> {
         Slab { chunks: Vec::new(), used: 0, free: NIL, len: 0 }
     }
 
-    /// Taken slots.
+    /// Number of slots that are taken.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Numbers below this may be taken; for walks.
+    /// Only numbers below this can be taken; for walks.
     pub(crate) fn end(&self) -> u32 {
         self.used as u32
     }
@@ -81,7 +81,7 @@ impl<T: Slot> Slab<T> {
         Some(at)
     }
 
-    /// Frees a slot and hands out what was in it.
+    /// Frees a slot, and returns what was in it.
     pub(crate) fn remove(&mut self, at: u32) -> Option<T> {
         let next = self.free;
         let slot = self.get_mut(at)?;
@@ -91,7 +91,7 @@ impl<T: Slot> Slab<T> {
         Some(old)
     }
 
-    /// Frees every slot and gives the memory back.
+    /// Frees every slot, and the memory.
     pub(crate) fn clear(&mut self) {
         *self = Slab::new();
     }

@@ -1,4 +1,4 @@
-//! The flow store against a plain model, and its promises one by one.
+//! The flow store compared with a simple model, and its promises one by one.
 
 use super::*;
 use proptest::prelude::*;
@@ -37,7 +37,7 @@ fn add(s: &mut FlowStore, f: &Flow) -> FlowId {
     s.insert(&place, f, Meta::default()).unwrap()
 }
 
-/// Every attribute there is, in all the combinations that records lay out differently.
+/// Every attribute, in all combinations that records lay out differently.
 #[test]
 fn every_attribute_comes_back() {
     let states = [
@@ -84,7 +84,7 @@ fn every_attribute_comes_back() {
             let mut s = store();
             let id = add(&mut s, &f);
             assert_eq!(s.flow(id), Some(f));
-            // Over something with everything, and back.
+            // Stored over a flow that has everything, and the other way round.
             let loaded = Flow {
                 mark: Some(1),
                 helper: Name::new(b"ftp"),
@@ -130,7 +130,7 @@ fn the_limit_is_kept_and_room_comes_back() {
     assert!(s.insert(&place, &f, Meta::default()).is_ok());
 }
 
-/// A walk in pieces, with changes in between: what stays comes once.
+/// A walk in pieces, with changes in between: what stays is returned once.
 #[test]
 fn walks_are_stable() {
     let mut s = store();
@@ -168,7 +168,7 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Any row of operations leaves the store with what a map would have.
+    /// Any sequence of operations leaves the store with what a map would have.
     #[test]
     fn behaves_as_a_map(ops in prop::collection::vec(op(), 0..400), seed: [u64; 2]) {
         let mut s = FlowStore::new(200, seed);

@@ -1,12 +1,12 @@
-//! Deadlines of many records for one byte each in the record.
+//! Deadlines of many records, for one byte in each record.
 
 /// Slots of the wheel. A record keeps the number of the slot that holds its entry.
 const SLOTS: u64 = 256;
 
 /// A timer wheel with lazy entries (ALARM's refresh and expiry, sync-protocol.md §5.2).
 ///
-/// A record has at most one entry. Putting its deadline off touches the record alone: when the old slot
-/// comes round, the caller sees that it is not due yet and arms it again. An entry of a record that has been
+/// A record has at most one entry. Postponing its deadline touches only the record: when the old slot comes
+/// round, the caller sees that it is not due yet and arms it again. An entry for a record that has been
 /// removed is recognised by its slot and dropped, so removing costs nothing either. Deadlines beyond the
 /// wheel's span wait in its last slot and are armed again from there.
 #[derive(Debug)]
@@ -16,16 +16,17 @@ pub struct Wheel {
     now: u64,
 }
 
-/// The slot byte of a record that is in no slot is whatever it was: a stale value costs one look.
+/// The slot in which a record's entry is. A record without an entry may have any value: a stale one costs one
+/// look.
 pub type WheelSlot = u8;
 
 impl Wheel {
-    /// An empty wheel that stands at `tick`.
+    /// An empty wheel that has reached `tick`.
     pub fn new(tick: u64) -> Self {
         Wheel { slots: (0..SLOTS).map(|_| Vec::new()).collect(), now: tick }
     }
 
-    /// Enters `id` for the tick `due`, or for the next tick if that is past. The caller keeps the slot in
+    /// Enters `id` for the tick `due`, or for the next tick if that is past. The caller stores the slot in
     /// the record.
     pub fn arm(&mut self, id: u32, due: u64) -> WheelSlot {
         let due = due.clamp(self.now, self.now + SLOTS - 1);
@@ -34,24 +35,24 @@ impl Wheel {
         slot
     }
 
-    /// The next entry whose slot has come by `tick`, and that slot. The entry counts only if the record still
-    /// has this slot, and the record only if it is due; otherwise arm it again.
+    /// The next entry whose slot has been reached by `tick`, and that slot. The entry counts only if the
+    /// record still has this slot, and only if the record is due; otherwise arm it again.
     pub fn pop(&mut self, tick: u64) -> Option<(u32, WheelSlot)> {
         while self.now <= tick {
             let slot = (self.now % SLOTS) as usize;
             if let Some(id) = self.slots[slot].pop() {
                 if self.slots[slot].is_empty() {
-                    self.slots[slot] = Vec::new(); // a burst long ago must not hold its memory for ever
+                    self.slots[slot] = Vec::new(); // a burst long ago must not keep its memory forever
                 }
                 return Some((id, slot as u8));
             }
-            // After a long sleep one turn over all slots is enough.
+            // After a long sleep, one round over all slots is enough.
             self.now = (self.now + 1).max(tick.saturating_sub(SLOTS));
         }
         None
     }
 
-    /// The tick the wheel stands at.
+    /// The tick that the wheel has reached.
     pub fn tick(&self) -> u64 {
         self.now
     }

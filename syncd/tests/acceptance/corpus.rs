@@ -1,7 +1,7 @@
 //! The texts whose acceptance is compared: every directive with every kind of value and in every block, the
-//! peculiarities of the words, blocks in all shapes, and mutations of whole files. Always the same.
+//! peculiarities of words, blocks of all shapes, and mutations of whole files. They are always the same.
 
-/// A block as a text can be put inside it.
+/// A block, as what surrounds a text inside it.
 const BLOCKS: [(&str, &str); 21] = [
     ("", ""),
     ("General {", "}"),
@@ -26,7 +26,7 @@ const BLOCKS: [(&str, &str); 21] = [
     ("Helper { Type ftp inet tcp { Policy ftp {", "} } }"),
 ];
 
-/// A directive, what may follow it, and the block of [`BLOCKS`] it belongs in.
+/// A directive, what may follow it, and the block in [`BLOCKS`] it belongs in.
 const DIRECTIVES: [(&str, &str, usize); 71] = [
     ("HashSize", "5", 1),
     ("HashLimit", "5", 1),
@@ -155,7 +155,7 @@ pub(crate) fn all() -> Vec<Vec<u8>> {
     all
 }
 
-/// A generator of numbers that are the same everywhere (splitmix64).
+/// A generator of the same numbers everywhere (splitmix64).
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
@@ -175,7 +175,7 @@ impl Dice {
     }
 }
 
-/// Whole files to start from; among them they have most of the language.
+/// Whole files to start from; together they contain most of the language.
 pub(crate) const FILES: [&str; 5] = [
     "General {\n\tHashSize 8192\n\tHashLimit 65535\n\tLogFile /var/log/x.log\n\tSyslog local2\n\tUNIX {\n\t\tPath \
      /run/x.ctl\n\t\tBacklog 20\n\t}\n\tNetlinkOverrunResync 5\n\tScheduler {\n\t\tType FIFO\n\t\tPriority \
@@ -193,13 +193,13 @@ pub(crate) const FILES: [&str; 5] = [
      ExpectTimeout 300\n\t\t}\n\t}\n\tType tns inet6 tcp {\n\t\tQueueNum 5\n\t}\n}\nStats {\n\tSyslog on\n}\n",
 ];
 
-/// Files with a few words or bytes lost, doubled, exchanged or replaced.
+/// Files in which a few words or bytes were dropped, doubled, exchanged or replaced.
 pub(crate) fn mutations(count: usize) -> Vec<Vec<u8>> {
     let mut dice = Dice(7);
     (0..count).map(|_| mutation(&mut dice)).collect()
 }
 
-/// One file with one to three changes.
+/// One of the files, with one to three changes.
 pub(crate) fn mutation(dice: &mut Dice) -> Vec<u8> {
     let mut text = dice.pick(&FILES).as_bytes().to_vec();
     for _ in 0..=dice.below(3) {

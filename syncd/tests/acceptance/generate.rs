@@ -1,8 +1,8 @@
-//! Random configurations that a daemon could run with: every directive, most of them every now and then.
+//! Random configurations that a daemon could run with, in which most directives occur now and then.
 
 use super::corpus::Dice;
 
-/// A text that loads.
+/// A text that loads without errors.
 pub(crate) fn config(dice: &mut Dice) -> String {
     let role = match dice.below(4) {
         0 => stats(dice),
@@ -16,7 +16,7 @@ pub(crate) fn config(dice: &mut Dice) -> String {
     }
 }
 
-/// None at all in three of four.
+/// Three times out of four it is empty.
 fn helpers(dice: &mut Dice) -> String {
     if dice.below(4) > 0 {
         return String::new();
@@ -205,7 +205,7 @@ fn link(dice: &mut Dice, kind: &str) -> String {
     if kind == "TCP" {
         lines.push(some(dice, "ErrorQueueLength", &["0", "5"]));
     }
-    // The order is the writer's.
+    // Directives may come in any order.
     for i in (1..lines.len()).rev() {
         lines.swap(i, dice.below(i + 1));
     }

@@ -1,17 +1,17 @@
-//! What the original said about each text of the corpus: `VERDICT TAB TEXT` a line, `#` for comments.
+//! What the original said about each text of the corpus: lines of `VERDICT TAB TEXT`, with `#` for comments.
 
 use std::fmt::Write as _;
 
 /// What the original says about a file in its client role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing.
+    /// It said nothing.
     Accepted,
-    /// A warning; interfaces that do not exist do not count.
+    /// It gave a warning; those about interfaces that do not exist do not count.
     Warned,
-    /// A syntax error at a word of a line.
+    /// It reported a syntax error at a word in a line.
     Syntax(u32, Vec<u8>),
-    /// Another error.
+    /// It reported another error.
     Refused(String),
 }
 
@@ -27,7 +27,7 @@ const HEADER: &str = "\
 # Renewed by: ZCT_GOLDEN=write cargo test -p zctd --test acceptance conntrackd_says
 ";
 
-/// Printable bytes as they are, others as `\xNN`.
+/// Printable bytes unchanged, others as `\xNN`.
 pub(crate) fn escape(bytes: &[u8]) -> String {
     let mut out = String::new();
     for b in bytes {

@@ -1,7 +1,7 @@
 //! Which configuration files are accepted: zctd beside conntrackd, on a few thousand short texts.
 //!
 //! What the original says is in a golden file, so that the comparison needs no conntrackd; another test asks
-//! the real one again. The differences that are meant are a table, and each must be seen.
+//! the real one again. The intended differences are a table, and each has to be seen.
 
 mod corpus;
 mod differences;
@@ -24,21 +24,21 @@ fn load(text: &[u8]) -> Loaded {
     config::load(text, &Protocols::parse(&protocols))
 }
 
-/// Compares one text: `Err` says how the two differ.
+/// Compares one text; `Err` says how the two differ.
 fn compare(case: &Case, ours: &Loaded) -> Result<(), String> {
     let accepted = !ours.report.is_refused();
     match &case.verdict {
         Verdict::Accepted | Verdict::Warned if !accepted => Err("the original accepts it".into()),
         Verdict::Syntax(..) | Verdict::Refused(_) if accepted => Err("the original refuses it".into()),
-        // What the original warns of is not passed over here either.
+        // What the original warns about is not ignored silently here either.
         Verdict::Warned if ours.report.remarks().is_empty() => Err("the original warns".into()),
         Verdict::Syntax(line, word) => place(ours, *line, word),
         _ => Ok(()),
     }
 }
 
-/// There is an error at the word where the original gives up, and none before it, except that a block that
-/// is never closed is reported where it begins, and that names of helpers are looked up where they are.
+/// There is an error at the word where the original gives up, and none before it, except that a block that is
+/// never closed is reported where it begins, and names of helpers where they stand.
 fn place(ours: &Loaded, line: u32, word: &[u8]) -> Result<(), String> {
     let stops = || Err(format!("the original stops in line {line} at `{}'", escape(word)));
     let mut named = word.is_empty();
@@ -84,8 +84,8 @@ fn the_readme_counts_the_differences() {
     assert!(readme.contains(&counted), "README does not say: {counted}");
 }
 
-/// Asks for a part of the corpus, evenly spread, or for all of it with `ZCT_ORACLE=all`; `ZCT_GOLDEN=write`
-/// asks for all and renews the golden file.
+/// Asks about a part of the corpus, evenly spread, or about all of it with `ZCT_ORACLE=all`;
+/// `ZCT_GOLDEN=write` asks about all and rewrites the golden file.
 #[test]
 fn conntrackd_says_what_the_golden_file_says() {
     let is = |name: &str, value: &str| std::env::var_os(name).is_some_and(|v| v == value);
@@ -98,7 +98,7 @@ fn conntrackd_says_what_the_golden_file_says() {
     let golden = golden::read();
     let same = texts.len() == golden.len() && texts.iter().zip(&golden).all(|(t, g)| *t == g.text);
     assert!(same, "the corpus has changed: ZCT_GOLDEN=write renews the golden file");
-    // A prime, so that the part is not made of one column of the tables.
+    // A prime, so that the part is not a single column of the tables.
     let step = if is("ZCT_ORACLE", "all") { 1 } else { 11 };
     let part: Vec<&Case> = golden.iter().step_by(step).collect();
     let texts: Vec<Vec<u8>> = part.iter().map(|c| c.text.clone()).collect();
@@ -107,8 +107,8 @@ fn conntrackd_says_what_the_golden_file_says() {
     }
 }
 
-/// The example files of Debian's package load as they are, and what `--check` prints of them is good for the
-/// original too.
+/// The example files of Debian's package load unchanged, and the original accepts what `--check` prints about
+/// them.
 #[test]
 fn the_examples_of_the_original_load() {
     const DIR: &str = "/usr/share/doc/conntrackd/examples";

@@ -1,6 +1,6 @@
-//! Every directive that takes a number, an address or a prefix, with values at, above and far above its limit,
-//! negative, empty, with units and with trailing text: the value counts as it is written, or the error names
-//! line, word, value and range.
+//! Every directive that takes a number, an address or a prefix, with values at, above and far above its
+//! limit, negative, empty, with units and with trailing text: either the value counts as written, or the
+//! error names line, word, value and range.
 
 use super::corpus::Dice;
 use super::load;
@@ -12,7 +12,7 @@ struct Place {
     word: &'static str,
     text: &'static str,
     range: (i64, i64),
-    /// How `--check` prints a value; `None` for what has no effect.
+    /// How `--check` prints a value; `None` for a directive without effect.
     printed: Option<&'static str>,
 }
 
@@ -40,7 +40,7 @@ const MULTICAST: &str = "Sync {\nMode FTFW { }\nMulticast {\nIPv4_address 225.0.
 const TYPE: &str = "Helper {\nType ftp inet tcp {\n@\n}\n}\n";
 const POLICY: &str = "Helper {\nType ftp inet tcp {\nPolicy ftp {\n@\n}\n}\n}\n";
 
-/// 0, where it means something else than itself, is below the range and tried by itself.
+/// A 0 that means something other than itself is below the range, and is tried separately.
 const PLACES: &[Place] = &[
     place("HashSize", GENERAL, (1, U32), Some("HashSize")),
     place("HashLimit", GENERAL, (1, U32), Some("HashLimit")),
@@ -90,11 +90,11 @@ impl Place {
         let remarks = loaded.report.remarks();
         let worst = remarks.iter().find(|r| r.severity != Severity::Warning).expect("an error");
         let text = loaded.report.lines("f").to_string();
-        // Where nothing follows, what is found is the next line's.
+        // If the value is empty, what is found instead is on the next line.
         let at = self.line() + usize::from(value.is_empty());
         assert_eq!(worst.place.expect("a place").line as usize, at, "{file}{text}");
         assert!(worst.text.contains(self.word), "{file}{text}");
-        // Of a quoted number the quote is what is found.
+        // Of a quoted number, only the quote is found.
         let shown = if value.starts_with('"') { "\"" } else { value };
         assert!(worst.text.contains(shown), "{file}{text}");
         assert!(worst.text.contains("must be ") || worst.text.contains(" to "), "no range: {file}{text}");
@@ -105,7 +105,7 @@ impl Place {
         let loaded = load(file.as_bytes());
         let Some(config) = &loaded.config else { panic!("{file}{}", loaded.report.lines("f")) };
         let printed = String::from_utf8(config::print(config)).expect("text");
-        // The default is not printed where it has no effect.
+        // The default is not printed for a directive without effect.
         if let Some(word) = self.printed.filter(|w| (*w, value) != ("HashSize", 65_536)) {
             let line = format!("{word} {value}");
             assert!(printed.lines().any(|l| l.trim() == line), "{line}: {printed}");
@@ -131,7 +131,7 @@ fn numbers_count_as_they_are_written_or_are_refused() {
         }
         for value in ["5s", "5m", "1h", "1e3", "0x10", "5.5", "5,5", "5-6", "5k", "5%", "5_0", "5 000"] {
             if value == "5 000" {
-                // Two words: the second begins nothing.
+                // It is two words, and the second cannot begin anything.
                 assert!(load(p.file(value).as_bytes()).report.is_refused(), "{}", p.file(value));
             } else {
                 p.refuses(value);
@@ -140,7 +140,7 @@ fn numbers_count_as_they_are_written_or_are_refused() {
     }
 }
 
-/// 0 is the number, an error, or the default, and then it is said.
+/// A 0 is the number, an error, or the default, and in the last case that is said.
 #[test]
 fn zero_is_never_taken_for_something_else_in_silence() {
     for p in PLACES.iter().filter(|p| p.range.0 > 0) {
@@ -158,7 +158,7 @@ fn zero_is_never_taken_for_something_else_in_silence() {
     }
 }
 
-/// Random values of all kinds: the directive is refused, or it is exactly what was written.
+/// With random values of all kinds, a directive is refused or means exactly what was written.
 #[test]
 fn random_numbers_never_become_others() {
     let mut dice = Dice(9);
@@ -200,7 +200,7 @@ fn nice_has_a_sign_and_limits() {
     }
 }
 
-/// What is no address, or no prefix, is never left out.
+/// An invalid address or prefix is never left out.
 #[test]
 fn addresses_and_prefixes_count_as_they_are_written_or_are_refused() {
     let link =
@@ -263,7 +263,7 @@ fn addresses_and_prefixes_count_as_they_are_written_or_are_refused() {
             assert!(load(file.as_bytes()).report.is_refused(), "{file}");
         }
     }
-    // Four random numbers are an address when each fits a byte.
+    // Four random numbers are an address if each fits a byte.
     for _ in 0..1000 {
         let parts: [usize; 4] = std::array::from_fn(|_| *dice.pick(&[0, 1, 10, 255, 256, 300, 1000]));
         let text = parts.map(|p| p.to_string()).join(".");

@@ -1,4 +1,4 @@
-//! What holds for every text: no panic, no end of the work, and what is printed reads back.
+//! What holds for every text: no panic, the work ends, and what is printed reads back.
 
 use super::corpus::{self, Dice};
 use super::{generate, golden, load, real};
@@ -40,7 +40,7 @@ fn what_is_printed_reads_back() {
     }
 }
 
-/// Two configurations are the same or a setting is named that differs.
+/// Two configurations are the same, or a setting is named that differs.
 #[test]
 fn no_difference_goes_unnamed() {
     let mut dice = Dice(2);
@@ -77,7 +77,7 @@ fn mutations_of_files_never_panic() {
     }
 }
 
-/// A megabyte of anything is read in one go: were the work quadratic, this would take hours.
+/// A megabyte of anything is read within seconds; if the work were quadratic, this would take hours.
 #[test]
 fn a_megabyte_of_anything_comes_to_an_end() {
     const SIZE: usize = 1 << 20;
@@ -126,7 +126,7 @@ fn a_megabyte_of_anything_comes_to_an_end() {
     hold(format!("Sync {{ Options {{ ExpectationSync {{\n{helpers}}} }} }}\n").as_bytes());
 }
 
-/// The original accepts what is printed, what it does not know apart.
+/// The original accepts what is printed, except for what it does not know.
 #[test]
 fn what_is_printed_is_good_for_the_original() {
     let mut dice = Dice(5);

@@ -1,5 +1,5 @@
-//! The real conntrackd in a private network and mount namespace. Its client role reads the file, finds no
-//! daemon and ends.
+//! The real conntrackd in a private network and mount namespace. As a client it reads the file, finds no
+//! daemon, and ends.
 
 use super::golden::{Verdict, escape};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub(crate) fn verdicts(texts: &[Vec<u8>]) -> Vec<Verdict> {
     for (i, text) in texts.iter().enumerate() {
         std::fs::write(dir.join(format!("{i}.conf")), text).unwrap();
     }
-    // The interface of the texts must exist, and no socket that they name may: hence the empty /run.
+    // The texts' interface must exist, and no socket that they name may: hence the empty /run.
     let script = "mount -t tmpfs none /run && cd \"$1\" && i=0 && \
                   while [ -e $i.conf ]; do conntrackd -C $i.conf -s >$i.out 2>&1; i=$((i+1)); done";
     let mut unshare = Command::new("unshare");
@@ -32,7 +32,7 @@ pub(crate) fn verdicts(texts: &[Vec<u8>]) -> Vec<Verdict> {
     verdicts
 }
 
-/// From the lines of the log: `[time] (pid=N) [level] text`.
+/// Reads the verdict from the lines of the log: `[time] (pid=N) [level] text`.
 fn verdict(out: &[u8]) -> Verdict {
     let mut warned = false;
     for line in out.split(|b| *b == b'\n') {
@@ -53,7 +53,7 @@ fn verdict(out: &[u8]) -> Verdict {
     panic!("conntrackd said: {}", escape(out));
 }
 
-/// `parsing config file in line (N), symbol 'WORD': syntax error`, or something else.
+/// Reads `parsing config file in line (N), symbol 'WORD': syntax error`, or another error.
 fn refusal(text: &[u8]) -> Verdict {
     let syntax = || {
         let rest = text.strip_prefix(b"parsing config file in line (")?;

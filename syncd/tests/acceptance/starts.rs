@@ -1,4 +1,4 @@
-//! Whether a daemon starts: what zctd calls good for commands alone, beside conntrackd in its daemon role.
+//! Whether a daemon starts: what zctd considers good only for commands, beside conntrackd as a daemon.
 
 use super::golden::{escape, unescape};
 use super::load;
@@ -12,7 +12,7 @@ const HEADER: &str = "\
 # Renewed by: ZCT_GOLDEN=write cargo test -p zctd --test acceptance conntrackd_starts
 ";
 
-/// A section, and why zctd means to judge it otherwise. All name what exists.
+/// A section, and the reason if zctd intends to judge it differently. Everything they name exists.
 const SECTIONS: [(&str, Option<&str>); 34] = [
     ("", None),
     ("UDP { }", None),
@@ -76,7 +76,7 @@ const SECTIONS: [(&str, Option<&str>); 34] = [
 
 const UDP: &str = "UDP { Interface lo IPv4_address 127.0.0.1 IPv4_Destination_Address 127.0.0.2 Port 3780 }";
 
-/// The whole file; a bare `UDP` stands for a link that works, each with a port of its own.
+/// The whole file; a bare `UDP` stands for a link that works, with a port of its own in each file.
 fn file(section: &str) -> Vec<u8> {
     let mut out =
         String::from("General { UNIX { Path /run/socket\n } LockFile /run/lock-file\n HashSize 64 }\nSync {");
@@ -90,8 +90,8 @@ fn file(section: &str) -> Vec<u8> {
     (out + "}\n").into_bytes()
 }
 
-/// One start a file; a client that is answered proves that it has come up. (The socket is there before the
-/// links are: a client that is let in and gets nothing proves nothing.)
+/// One start per file. Only a client that is answered proves that the daemon has come up: the socket is there
+/// before the links are, so a client that is accepted and gets nothing proves nothing.
 const SCRIPT: &str = "\
 mount -t tmpfs none /run && ip link set lo up && ip addr show dev lo | grep -q ::1 && cd \"$1\" || exit 90
 i=0

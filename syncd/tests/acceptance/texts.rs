@@ -1,6 +1,6 @@
-//! Texts written by hand: where words end, blocks in all shapes, settings that do not go together.
+//! Texts written by hand: where words end, blocks of all shapes, settings that do not fit together.
 
-/// What stands where a number is wanted: the error message of the original tells where the word ends.
+/// What may stand where a number is expected: the original's error message shows where the word ends.
 const WORDS: &[&[u8]] = &[
     b"1",
     b"@",

@@ -1,20 +1,20 @@
-//! The flows that are judged, and the filters that judge them: every Accept and Ignore of each criterion with
-//! lists of every kind, and all of them together.
+//! The flows that are judged, and the filters that judge them: Accept and Ignore of each criterion with lists
+//! of every kind, and all criteria together.
 
 use std::net::IpAddr;
 use zct_wire::tuple::Addr;
 use zctd::config::flow_filter::Subject;
 
-/// A flow for both programs.
+/// A flow for both programs to judge.
 pub(crate) struct Flow {
-    /// Source port, or id of an ICMP flow: how it is found in the original's output.
+    /// The source port, or the id of an ICMP flow, by which it is found in the original's output.
     pub(crate) id: u16,
     proto: &'static str,
     src: &'static str,
     dst: &'static str,
-    /// Where the destination is translated to.
+    /// The address that the destination is translated to.
     dnat: Option<&'static str>,
-    /// TCP or SCTP state.
+    /// The TCP or SCTP state, by name and number.
     state: Option<(&'static str, u8)>,
 }
 
@@ -139,7 +139,7 @@ const STATES: [&str; 11] = [
     "State Accept { ESTABLISHED for TCP } State Ignore { CLOSE for TCP }",
 ];
 
-/// All filters: each list with every list of one other criterion, and a part of all combinations of three.
+/// All filters: each list with every list of one other criterion, and some of the combinations of three.
 pub(crate) fn filters() -> Vec<String> {
     let mut all = Vec::new();
     for (i, p) in PROTOCOLS.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Which flows the filter of the configuration lets through: zctd beside conntrackd.
+//! Which flows the configuration's filter lets through: zctd beside conntrackd.
 //!
 //! What the original has in its cache after its initial dump is in a golden file; another test asks the real
 //! one again, in a private network namespace.
@@ -48,7 +48,7 @@ fn zctd_passes_what_conntrackd_passes() {
     }
 }
 
-/// Asks about a part of the filters, or about all with `ZCT_ORACLE=all`; `ZCT_GOLDEN=write` renews the file.
+/// Asks about some of the filters, or about all with `ZCT_ORACLE=all`; `ZCT_GOLDEN=write` rewrites the file.
 #[test]
 fn conntrackd_passes_what_the_golden_file_says() {
     let is = |name: &str, value: &str| std::env::var_os(name).is_some_and(|v| v == value);

@@ -1,11 +1,11 @@
-//! The real conntrackd in a private network and mount namespace whose connection tracking table has the flows.
+//! The real conntrackd in a private network and mount namespace whose conntrack table has the flows.
 
 use super::cases::FLOWS;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// One start of the daemon a filter. Its first act is a dump of the table through the filter, and it answers
-/// no command before that is done; the lock file and socket are in the namespace's own /run.
+/// Starts the daemon once per filter. The first thing it does is to dump the table through the filter, and it
+/// answers no command before that is done; lock file and socket are in the namespace's own /run.
 const SCRIPT: &str = "\
 mount -t tmpfs none /run || exit 90
 cd \"$1\" || exit 91

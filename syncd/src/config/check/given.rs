@@ -1,4 +1,4 @@
-//! A setting as it was given, or not, and what there is to say of it.
+//! A setting that may or may not have been given, and the remarks to be made about it.
 
 use super::super::parse::raw::Set;
 use super::super::report::{At, Place, Report, Severity};
@@ -25,12 +25,12 @@ pub(super) fn or_unset(setting: Set<u32>, word: &str, report: &mut Report) -> Op
     Some(value).filter(|size| *size > 0)
 }
 
-/// Notes what is in the file and does not do what one may think.
+/// Warns of something in the file that does not do what one may think.
 pub(super) fn warn(report: &mut Report, place: Place, text: impl Into<String>) {
     report.add(Severity::Warning, Some(place), text.into());
 }
 
-/// The value, wherever it stands.
+/// The value without its place.
 pub(super) fn value<T>(setting: Set<T>) -> Option<T> {
     setting.map(|s| s.value)
 }

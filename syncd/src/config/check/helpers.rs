@@ -1,4 +1,4 @@
-//! Userspace helpers: read and kept, and said to be without effect, each once.
+//! Userspace helpers: they are read and kept, with one warning for each that it has no effect.
 
 use super::super::parse::raw::{RawHelper, RawHelpers, RawPolicy, Set};
 use super::super::report::{At, Report, Severity};
@@ -13,7 +13,7 @@ pub(super) fn helpers(raw: RawHelpers, report: &mut Report) -> Helpers {
             let text = "the Policy is empty: expected ExpectMax or ExpectTimeout";
             report.add(Severity::Error, Some(place), text.into());
         }
-        // What is not known has been refused.
+        // An unknown helper has been refused already.
         let Some(helper) = helper(&raw) else { continue };
         let name = title(&helper);
         if types.iter().any(|t| title(t) == name) {

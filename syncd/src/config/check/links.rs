@@ -6,7 +6,7 @@ use super::super::settings::{DedicatedLink, DedicatedLinks, Ends, Group, default
 use super::given::{or_default, or_unset};
 use std::net::IpAddr;
 
-/// The links and the index of the one that is active at first.
+/// The links, and the index of the one that is active at first.
 pub(super) fn links(
     raw: Vec<RawLink>,
     error_queue_length: Set<u32>,
@@ -25,7 +25,7 @@ pub(super) fn links(
         report.add(Severity::Warning, Some(raw[one_before].place), text.into());
     }
     let default_link = defaults.last().copied().unwrap_or(0);
-    // Each link is looked at even if one before it cannot work.
+    // Every link is checked, even after one that cannot work.
     let links = match kind {
         LinkKind::Multicast => {
             let all: Vec<_> = raw.into_iter().map(|l| link(l, report, group)).collect();
@@ -45,7 +45,7 @@ pub(super) fn links(
     Some((links, default_link))
 }
 
-/// What all kinds need; `addresses` reads the rest.
+/// What all kinds of link need; `addresses` reads what differs.
 fn link<A>(
     raw: RawLink,
     report: &mut Report,
@@ -96,7 +96,7 @@ fn ignored(report: &mut Report, place: Option<Place>, word: &str, family: &str) 
     }
 }
 
-/// The first address that is given says which family the link is of; the original ignores the others too.
+/// The first address given decides the family of the link; the original ignores the others too.
 fn group(raw: &RawLink, report: &mut Report) -> Option<Group> {
     let v4_place = [raw.v4.map(|a| a.place), raw.v4_interface.map(|a| a.place)].into_iter().flatten().min();
     let v6_place = raw.v6.map(|a| a.place);
@@ -128,7 +128,7 @@ fn multicast(report: &mut Report, place: Place, group: IpAddr) {
     }
 }
 
-/// The last address that is given says which family the link is of, as in the original.
+/// The last address given decides the family of the link, as in the original.
 fn ends(raw: &RawLink, report: &mut Report) -> Option<Ends> {
     let v4 = [raw.v4.map(|a| a.place), raw.v4_peer.map(|a| a.place)].into_iter().flatten().max();
     let v6 = [raw.v6.map(|a| a.place), raw.v6_peer.map(|a| a.place)].into_iter().flatten().max();

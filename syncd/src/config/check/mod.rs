@@ -1,4 +1,5 @@
-//! From what the file says to what the daemon does: defaults, and whether it makes sense together.
+//! From what the file says to what the daemon does: fills in defaults, and checks that the settings fit
+//! together.
 
 mod given;
 mod helpers;
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 
 /// Fills in defaults and checks. `None` when the report says that no daemon can run with it.
 ///
-/// After errors of the grammar nothing more is checked: what could not be read would seem to be missing.
+/// After errors of grammar nothing more is checked: what could not be read would seem to be missing.
 pub(crate) fn check(raw: Raw, report: &mut Report) -> Option<Config> {
     if let (Some(sync), Some(stats)) = (raw.sync_place, raw.stats_place) {
         let text = format!("Stats and Sync exclude each other: there is a Stats in line {}", stats.line);
@@ -48,7 +49,7 @@ pub(crate) fn check(raw: Raw, report: &mut Report) -> Option<Config> {
     report.can_start().then_some(config)
 }
 
-/// `General` and what is needed of it to check `Stats`.
+/// `General`, and what is taken from it to check `Stats`.
 struct Checked {
     settings: General,
     syslog: Set<Option<Facility>>,
@@ -96,13 +97,13 @@ fn general(g: RawGeneral, report: &mut Report) -> Checked {
         poll_s: value(g.poll_s),
         filter: filter(g.filter, report),
         scheduler: scheduler(g.scheduler_policy, g.scheduler_priority, report),
-        // As in the original of the distributions, which is built with it.
+        // The default of the distributions' original, which is built with systemd support.
         systemd: value(g.systemd).unwrap_or(true),
     };
     Checked { settings, syslog: g.syslog }
 }
 
-/// The original takes a Type without a Priority for priority 0, which no kernel accepts, and passes over a
+/// The original takes a Type without a Priority to mean priority 0, which no kernel accepts, and ignores a
 /// Priority without a Type.
 fn scheduler(policy: Set<SchedulerPolicy>, priority: Set<u8>, report: &mut Report) -> Option<Scheduler> {
     if let (Some(At { place, .. }), None | Some(At { value: 0, .. })) = (policy, priority) {
@@ -138,7 +139,7 @@ fn listed<T: Clone + Eq + Hash>(
     Some(Listed { logic: list.logic.value, items: list.items.into_vec() })
 }
 
-/// With two facilities that differ General's counts, as in the original.
+/// If the two sections name different facilities, General's counts, as in the original.
 fn stats(s: RawStats, general: &Checked, report: &mut Report) -> Stats {
     let mut syslog = value(s.syslog).flatten();
     let given = s.syslog.and_then(|s| s.value.map(|_| s.place));
@@ -146,7 +147,7 @@ fn stats(s: RawStats, general: &Checked, report: &mut Report) -> Stats {
         (syslog, &general.syslog, given)
     {
         if mine != *generals {
-            // `Syslog on` in Stats is no facility of its own; the original says nothing then.
+            // `Syslog on` in Stats names no facility of its own, so the original does not warn.
             if mine != Facility::Daemon {
                 warn(report, place, format!("Syslog: {} of General is used here too", generals.name()));
             }
@@ -202,7 +203,7 @@ mod tests {
         let empty = config("");
         let helpers = Helpers::default();
         assert_eq!(empty, Config { general: defaults(), role: Role::Stats(Stats::default()), helpers });
-        // Zero stands for the default, and that is said.
+        // Zero stands for the default, with a remark.
         let zero = read("General { HashSize 0 HashLimit 0 EventIterationLimit 0 NetlinkBufferSize 0 }\n");
         assert_eq!(zero.config, Some(empty));
         assert_eq!(zero.report.remarks().iter().filter(|r| r.text.contains(" 0 means ")).count(), 4);

@@ -1,4 +1,4 @@
-//! `Sync`: the mode that wins, and what its settings need (conntrackd.md §5.3).
+//! `Sync`: the mode that takes precedence, and what its settings need (conntrackd.md §5.3).
 
 use super::super::parse::raw::{RawSync, Set};
 use super::super::report::{At, Place, Report, Severity};
@@ -6,8 +6,8 @@ use super::super::settings::{Alarm, Expectations, Ftfw, Mode, Notrack, Sync, def
 use super::given::{or_default, value, warn};
 use super::links;
 
-/// What every kernel can count: INT_MAX ticks of its clock, of which there are up to 1000 a second
-/// (CONFIG_HZ); it cuts what is longer.
+/// The longest timeout that every kernel can count: INT_MAX ticks of its clock, which has up to 1000 per
+/// second (CONFIG_HZ). It cuts longer ones.
 const TIMEOUT_S: u32 = i32::MAX as u32 / 1000;
 
 pub(super) fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync> {
@@ -56,7 +56,7 @@ fn commit_timeout(setting: Set<u32>, direct: bool, report: &mut Report) -> Optio
     Some(value)
 }
 
-/// FTFW comes before ALARM before NOTRACK. What belongs to another mode has no effect.
+/// FTFW takes precedence over ALARM, and ALARM over NOTRACK. Settings of the other modes have no effect.
 fn mode(s: &RawSync, sync: Place, report: &mut Report) -> Mode {
     let (name, place) = match (s.ftfw, s.alarm, s.notrack) {
         (Some(p), _, _) => ("FTFW", p),
@@ -195,8 +195,8 @@ mod tests {
         );
     }
 
-    /// The order of the blocks does not matter, and settings of a mode that lost are not taken over, except
-    /// those that the modes share.
+    /// The order of the blocks does not matter. Settings of a mode that does not apply are not taken over,
+    /// except those that modes share.
     #[test]
     fn one_of_several_modes_wins() {
         let s = sync_of("Mode NOTRACK { DisableInternalCache on StartupResync on } Mode FTFW { }");
@@ -204,7 +204,7 @@ mod tests {
         assert!(matches!(sync_of("Mode NOTRACK { } Mode ALARM { }").mode, Mode::Alarm(_)));
         assert_eq!(sync_of("Mode FTFW { CommitTimeout 5 }").commit_timeout_s, Some(5));
         assert_eq!(sync_of("Mode FTFW { CommitTimeout 5 DisableExternalCache on }").commit_timeout_s, None);
-        // ALARM has no direct injection that could make CommitTimeout useless.
+        // ALARM has no direct injection, which would make CommitTimeout useless.
         let alarm = sync_of("Mode ALARM { CommitTimeout 5 } Mode NOTRACK { DisableExternalCache on }");
         assert_eq!(alarm.commit_timeout_s, Some(5));
     }

@@ -58,8 +58,8 @@ fn logic(p: &mut Parser<'_>, at: Place, word: &str) -> Option<At<Logic>> {
     Some(At { value, place: at })
 }
 
-/// The list that a block adds to: items of several blocks are put together, and the last logic becomes that
-/// of all of them.
+/// The list that a block adds to: the items of several blocks are joined, and the last block's logic applies
+/// to them all.
 fn list<'l, T: Clone + Eq + Hash>(
     p: &mut Parser<'_>,
     list: &'l mut Option<RawList<T>>,
@@ -104,8 +104,8 @@ fn address(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> 
     p.block(BlockName { name: "Address", place: at }, ADDRESS, items)
 }
 
-/// An address with or without `/LENGTH`. What is not one is refused: the original leaves it out with a
-/// warning, and then filters less or more than was asked for.
+/// An address with or without `/LENGTH`. An invalid one is refused: the original leaves it out with a
+/// warning, and then filters more or less than was asked for.
 fn network(p: &mut Parser<'_>, items: &mut Unique<Network>, at: Place, word: &str) -> Option<()> {
     let t = p.peek();
     if t.kind != TokenKind::Address {
@@ -142,15 +142,15 @@ fn network(p: &mut Parser<'_>, items: &mut Unique<Network>, at: Place, word: &st
     Some(())
 }
 
-/// True when a number of an IPv4 address has zeros in front. The original takes such numbers for octal, most
-/// people do not: nobody is served by a guess.
+/// True when a number of an IPv4 address has leading zeros. The original reads such numbers as octal, most
+/// people do not: a guess would serve nobody.
 pub(super) fn has_leading_zero(addr: &str, word: &str) -> bool {
     word.starts_with("IPv4")
         && addr.contains('.')
         && addr.split('.').any(|n| n.len() > 1 && n.starts_with('0'))
 }
 
-/// The message about it.
+/// The error message for leading zeros.
 pub(super) fn leading_zero(word: &[u8]) -> String {
     format!("{}: a number with zeros in front may mean octal; write it without them", quoted(word))
 }
@@ -159,7 +159,7 @@ pub(super) fn leading_zero(word: &[u8]) -> String {
 fn state(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
     let logic = logic(p, at, "State")?;
     let items = list(p, &mut filter.state, logic, "State");
-    // States that no `for TCP` has followed yet.
+    // The first state that no `for TCP` has followed yet.
     let mut open: Option<Place> = None;
     p.list(BlockName { name: "State", place: at }, |p, t| {
         if is_word(&t, "for") {
@@ -167,7 +167,7 @@ fn state(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
             open = None;
             if !is_word(&p.peek(), "TCP") {
                 p.unexpected("TCP after for: states of other protocols cannot be filtered");
-                // A closing brace ends the block; anything else is what stands for the protocol.
+                // A closing brace ends the block; anything else stands where the protocol should be.
                 return matches!(p.peek().kind, TokenKind::Close | TokenKind::End).then_some(());
             }
             p.take();
@@ -190,7 +190,7 @@ fn state(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
 }
 
 impl Logic {
-    /// The file's word for it.
+    /// The word for it in the file.
     pub fn word(self) -> &'static str {
         match self {
             Logic::Accept => "Accept",

@@ -99,7 +99,7 @@ pub(super) fn stats(p: &mut Parser<'_>, raw: &mut Raw, at: Place) -> Option<()> 
     p.block(BlockName { name: "Stats", place: at }, STATS, &mut raw.stats)
 }
 
-/// Keeps what was read, if it could be read.
+/// Stores a value, if it could be read.
 pub(super) fn set<T>(setting: &mut Set<T>, read: Option<At<T>>) -> Option<()> {
     *setting = Some(read?);
     Some(())
@@ -227,7 +227,7 @@ fn log_format(p: &mut Parser<'_>, s: &mut RawStats, at: Place) -> Option<()> {
 }
 
 impl Facility {
-    /// The facility of a name: `daemon`, `local0` to `local7`.
+    /// The facility with this name: `daemon`, or `local0` to `local7`.
     fn of_name(name: &str) -> Option<Facility> {
         if name == "daemon" {
             return Some(Facility::Daemon);

@@ -1,5 +1,5 @@
-//! `Helper` (conntrackd.md §5.7): what the original's plug-ins are told. The section is read and
-//! checked as it is there; the daemon has no userspace helpers yet, and says so for each of them.
+//! `Helper` (conntrackd.md §5.7): the settings of the original's plug-ins. The section is read and checked as
+//! in the original; the daemon has no userspace helpers yet, and says so for each of them.
 
 use super::super::report::{At, Place, quoted};
 use super::super::settings::{HELPERS, HelperFamily, HelperKind, HelperProtocol, default};
@@ -19,7 +19,7 @@ pub(super) const TYPE: &[Directive<RawHelper>] = &[
 ];
 
 pub(super) const POLICY: &[Directive<RawPolicy>] = &[
-    // The kernel refuses more (NF_CT_EXPECT_MAX_CNT of nf_conntrack_expect.h).
+    // The kernel refuses a larger number (NF_CT_EXPECT_MAX_CNT of nf_conntrack_expect.h).
     Directive {
         word: "ExpectMax",
         read: |p, s, at| set(&mut s.expect_max, p.number(at, "ExpectMax", 0..=255)),
@@ -35,7 +35,7 @@ pub(super) fn helper(p: &mut Parser<'_>, raw: &mut Raw, at: Place) -> Option<()>
     p.block(BlockName { name: "Helper", place: at }, HELPER, &mut raw.helpers)
 }
 
-/// `Type NAME FAMILY PROTOCOL { … }`. A name that is wrong is no reason to pass over what follows.
+/// `Type NAME FAMILY PROTOCOL { … }`. After a wrong name, the rest is still read.
 fn helper_type(p: &mut Parser<'_>, helpers: &mut RawHelpers, at: Place) -> Option<()> {
     let name_at = place(&p.peek());
     let name = p.name("Type", "the name of a helper")?;
@@ -81,7 +81,7 @@ fn helper_type(p: &mut Parser<'_>, helpers: &mut RawHelpers, at: Place) -> Optio
     Some(())
 }
 
-/// Of two the first counts in the original.
+/// If it is given twice, the first counts, as in the original.
 fn queue_num(p: &mut Parser<'_>, helper: &mut RawHelper, at: Place) -> Option<()> {
     let read = p.number(at, "QueueNum", 0..=65_535)?;
     match helper.queue_num {
@@ -102,7 +102,7 @@ fn queue_len(p: &mut Parser<'_>, helper: &mut RawHelper, at: Place) -> Option<()
     Some(())
 }
 
-/// `Policy NAME { … }`: each helper has one kind of expectations, of its own name.
+/// `Policy NAME { … }`: each helper has one kind of expectation, which has the helper's name.
 fn policy(p: &mut Parser<'_>, helper: &mut RawHelper, at: Place) -> Option<()> {
     let name_at = place(&p.peek());
     let name = p.name("Policy", "the name of a policy")?;

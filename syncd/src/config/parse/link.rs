@@ -8,7 +8,7 @@ use super::parser::{BlockName, Directive, Parser, place};
 use super::raw::{LinkKind, RawLink, RawSync, Set};
 use std::str::FromStr;
 
-/// Links that a file can have.
+/// The most links that a file may have.
 const LINKS_MAX: usize = 4;
 /// The longest name of an interface (IFNAMSIZ of netdevice(7) is 16 bytes with the NUL).
 const INTERFACE_MAX: usize = 15;
@@ -88,8 +88,8 @@ pub(super) fn link(p: &mut Parser<'_>, sync: &mut RawSync, at: Place, kind: Link
     Some(())
 }
 
-/// An address. What is not one is refused: the original goes on without it, and listens on every address,
-/// say.
+/// An address. An invalid one is refused: the original goes on without it, and then listens on every address,
+/// for example.
 fn addr<A: FromStr>(p: &mut Parser<'_>, setting: &mut Set<A>, at: Place, word: &str) -> Option<()> {
     let t = p.peek();
     if t.kind != TokenKind::Address {

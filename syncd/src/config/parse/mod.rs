@@ -1,4 +1,4 @@
-//! The grammar: from words to what the file says. Whether it makes sense together is asked later, in
+//! The grammar: from words to what the file says. Whether the settings fit together is checked later, in
 //! [`super::check`].
 
 mod filter;
@@ -17,10 +17,10 @@ use super::report::{Place, Report};
 use parser::{Parser, place};
 use raw::{LinkKind, Raw, RawLink};
 
-/// What reads a section after its name.
+/// Reads a section after its name.
 type Section = fn(&mut Parser<'_>, &mut Raw, Place) -> Option<()>;
 
-/// Reads a file. What could not be read is missing in the result and in the report as an error.
+/// Reads a file. Whatever could not be read is missing in the result and listed as an error in the report.
 pub(crate) fn parse(text: &[u8], protocols: &Protocols) -> (Raw, Report) {
     let mut p = Parser::new(text, protocols);
     let mut raw = Raw::default();
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
     use parser::Directive;
 
-    /// The list of all directives and the tables of the blocks are two places that must agree.
+    /// The list of all directives and the tables of the blocks must agree.
     #[test]
     fn every_directive_is_listed_with_the_blocks_it_belongs_in() {
         fn words<T>(block: &'static str, table: &[Directive<T>]) -> Vec<(&'static str, &'static str)> {

@@ -1,9 +1,10 @@
-//! The machinery of the grammar: blocks of directives from tables, values, and how to go on after an error.
+//! The machinery of the grammar: blocks of directives from tables, values, and how to continue after an
+//! error.
 //!
-//! One run reports as many errors as can be told apart. After an error the rest of the statement is passed
-//! over, for which lines count, although they mean nothing to the grammar: people put one statement on each.
-//! A section of the top level that begins inside a block closes everything that is open, which is what was
-//! meant when a brace was forgotten.
+//! One run reports as many errors as can be told apart. After an error the rest of the statement is skipped.
+//! Lines count for that although the grammar gives them no meaning, because people put one statement on each.
+//! A top-level section that begins inside a block closes all open blocks, which is what was meant if a brace
+//! was forgotten.
 
 use super::super::lexer::{Lexer, Token, TokenKind};
 use super::super::protocols::Protocols;
@@ -13,8 +14,8 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// A directive of a block: its word, and what reads what follows. `None` from `read` means that the error has
-/// been reported and the rest of the statement is to be passed over.
+/// A directive of a block: its word, and the function that reads what follows. `None` from `read` means that
+/// an error has been reported and the rest of the statement is to be skipped.
 pub(super) struct Directive<T> {
     pub(super) word: &'static str,
     pub(super) read: fn(&mut Parser<'_>, &mut T, Place) -> Option<()>,
@@ -34,9 +35,9 @@ pub(super) struct Parser<'a> {
     lexer: Lexer<'a>,
     ahead: Token<'a>,
     pub(super) report: Report,
-    /// The line of the word that was taken last.
+    /// The line of the word taken last.
     line: u32,
-    /// A section has begun inside a block: every block ends without further errors.
+    /// A section has begun inside a block, so every block ends without further errors.
     unwinding: bool,
     /// The last path that ends in a brace, which is probably not part of it.
     swallowed_brace: Option<Place>,
@@ -51,12 +52,12 @@ impl<'a> Parser<'a> {
         Parser { lexer, ahead, report, line: 1, unwinding: false, swallowed_brace: None, protocols }
     }
 
-    /// Where the names of protocols are looked up.
+    /// The names of protocols.
     pub(super) fn protocols(&self) -> &'a Protocols {
         self.protocols
     }
 
-    /// The next word, which stays.
+    /// The next word, without taking it.
     pub(super) fn peek(&self) -> Token<'a> {
         self.ahead
     }
@@ -79,7 +80,7 @@ impl<'a> Parser<'a> {
         self.report.add(Severity::Warning, Some(place), text);
     }
 
-    /// Reports that the next word is not what is wanted.
+    /// Reports that the next word is not what was expected.
     pub(super) fn unexpected(&mut self, wanted: &str) {
         let t = self.ahead;
         let text = match t.kind {
@@ -92,10 +93,11 @@ impl<'a> Parser<'a> {
         self.error(place(&t), text);
     }
 
-    /// Reports that the next word begins no statement in `block`.
+    /// Reports that the next word does not begin a statement in `block`.
     pub(super) fn unknown(&mut self, block: &str, known: impl Iterator<Item = &'static str>) {
         let t = self.ahead;
-        // In a file that is no configuration at all this is most of the work, and nobody reads it.
+        // In a file that is not a configuration at all, this would be most of the work, and nobody reads the
+        // result.
         let text = match self.report.is_full() {
             true => String::new(),
             false => words::not_here(&t, block, &known.collect::<Vec<_>>()),
@@ -103,7 +105,7 @@ impl<'a> Parser<'a> {
         self.error(place(&t), text);
     }
 
-    /// What may be behind a missing brace.
+    /// What may explain a missing brace.
     fn hint(&self) -> String {
         match self.swallowed_brace {
             Some(p) => format!(
@@ -170,7 +172,7 @@ impl<'a> Parser<'a> {
         Some(())
     }
 
-    /// False at the end of a block, having taken its brace or reported that there is none.
+    /// False at the end of a block, after taking its brace or reporting that it is missing.
     fn goes_on(&mut self, name: BlockName) -> bool {
         let t = self.ahead;
         match t.kind {
@@ -200,15 +202,15 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Takes a word that stands where something else is wanted, if the line says that it was meant to be it.
+    /// Takes a word that was unexpected, if its line suggests that it was meant to be the expected one.
     fn take_if_same_line(&mut self) {
         if self.ahead.kind == TokenKind::Word && self.ahead.line == self.line {
             self.take();
         }
     }
 
-    /// Passes over the rest of a statement: up to a closing brace, the end of a block that belongs to it, a
-    /// word that begins a directive, or any word on a line of its own.
+    /// Skips the rest of a statement: up to a closing brace, the end of a block that belongs to it, a word
+    /// that begins a directive, or any word on a new line.
     pub(super) fn skip(&mut self) {
         let line = self.line;
         loop {
@@ -224,7 +226,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Passes over a block and the blocks in it; ends before a section too.
+    /// Skips a block and the blocks inside it, but stops before a section.
     fn skip_block(&mut self) {
         let mut depth = 0u32;
         loop {
@@ -241,12 +243,12 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// At the top level again: blocks may be open no more.
+    /// At the top level again: all blocks have been closed.
     pub(super) fn at_top(&mut self) {
         self.unwinding = false;
     }
 
-    /// A number of `range`.
+    /// A number within `range`.
     pub(super) fn number(&mut self, at: Place, word: &str, range: RangeInclusive<u32>) -> Option<At<u32>> {
         self.plain_number(word, TokenKind::Number, range).map(|value| At { value, place: at })
     }
@@ -256,8 +258,8 @@ impl<'a> Parser<'a> {
         self.plain_number(word, TokenKind::Signed, range).map(|value| At { value, place: at })
     }
 
-    /// A number of `range`, and nothing else: a unit, say, that is written right behind it belongs to what
-    /// the error names.
+    /// A number within `range` and nothing else. A unit written right after it, for example, becomes part of
+    /// what the error names.
     fn plain_number<N>(&mut self, word: &str, kind: TokenKind, range: RangeInclusive<N>) -> Option<N>
     where
         N: FromStr + PartialOrd + Display,
@@ -281,8 +283,8 @@ impl<'a> Parser<'a> {
         value
     }
 
-    /// A word that was taken together with what follows it without a blank, if that is anything but a brace
-    /// or a directive: `HashSize 1HashLimit 2` is two settings, here as in the original.
+    /// A word together with what follows it without a blank, unless that is a brace or a directive:
+    /// `HashSize 1HashLimit 2` is two settings, here as in the original.
     fn glued(&mut self, first: &Token<'a>) -> Option<Vec<u8>> {
         let mut whole = None;
         let mut last = *first;
@@ -300,14 +302,14 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// `on`, `yes`, `off` or `no` in any letter case, if that is next.
+    /// Takes `on`, `yes`, `off` or `no` in any letter case, if that comes next.
     pub(super) fn try_switch(&mut self) -> Option<bool> {
         let value = words::switch(&self.ahead)?;
         self.take();
         Some(value)
     }
 
-    /// Sets what an on/off word says, if that is next; false if it is not.
+    /// Sets what an on/off word says, if one comes next; false otherwise.
     pub(super) fn try_switch_at(&mut self, setting: &mut Option<At<bool>>, place: Place) -> bool {
         match self.try_switch() {
             Some(value) => {
@@ -318,7 +320,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// `on`, `yes`, `off` or `no`.
+    /// Takes `on`, `yes`, `off` or `no`, or reports an error.
     pub(super) fn switch(&mut self, place: Place, word: &str) -> Option<At<bool>> {
         let Some(value) = self.try_switch() else {
             self.unexpected(&format!("on or off after {word}"));
@@ -346,16 +348,16 @@ impl<'a> Parser<'a> {
         Some(t.text)
     }
 
-    /// A name of the configuration language's own making: a facility, a scheduler, a protocol.
+    /// A name that the configuration language defines: a facility, a scheduler, a protocol.
     pub(super) fn name(&mut self, word: &str, wanted: &str) -> Option<&'a str> {
         let t = self.ahead;
         self.name_if(t.kind == TokenKind::Word && !words::is_keyword(t.text), word, wanted)
     }
 
-    /// The name of something that exists outside: an interface, a helper.
+    /// The name of something outside the language: an interface, a helper.
     ///
-    /// The original reads names of one to four hexadecimal digits (`fe0`) as addresses and refuses them; here
-    /// they are names when they begin with a letter.
+    /// The original reads names of one to four hexadecimal digits (`fe0`) as addresses and refuses them. Here
+    /// they are names if they begin with a letter.
     pub(super) fn outside_name(&mut self, word: &str, wanted: &str) -> Option<&'a str> {
         let t = self.ahead;
         let hex = t.kind == TokenKind::Address

@@ -9,7 +9,7 @@ use super::unique::Unique;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
-/// A setting with its place, if the file has it. Of repeated ones the last counts.
+/// A setting with its place, if the file has it. The last occurrence counts.
 pub(crate) type Set<T> = Option<At<T>>;
 
 /// A whole file.
@@ -44,7 +44,7 @@ pub(crate) struct RawGeneral {
     pub(crate) systemd: Set<bool>,
 }
 
-/// `Filter`. Lists of several blocks are put together, and the last Accept or Ignore counts for all of it.
+/// `Filter`. The lists of several blocks are joined, and the last Accept or Ignore applies to all of it.
 #[derive(Debug, Default)]
 pub(crate) struct RawFilter {
     pub(crate) from: Set<FilterFrom>,
@@ -53,14 +53,14 @@ pub(crate) struct RawFilter {
     pub(crate) state: Option<RawList<TcpState>>,
 }
 
-/// One criterion.
+/// One criterion: a list, and whether it accepts or ignores.
 #[derive(Debug)]
 pub(crate) struct RawList<T> {
     pub(crate) logic: At<Logic>,
     pub(crate) items: Unique<T>,
 }
 
-/// `Sync`, the settings of all modes together: the original shares them too.
+/// `Sync`, with the settings of all modes together, since the original shares them too.
 #[derive(Debug, Default)]
 pub(crate) struct RawSync {
     pub(crate) ftfw: Option<Place>,
@@ -77,7 +77,7 @@ pub(crate) struct RawSync {
     pub(crate) purge_timeout_s: Set<u32>,
     pub(crate) error_queue_length: Set<u32>,
     pub(crate) tcp_window_tracking: Set<bool>,
-    /// Names, or `None` for on and off.
+    /// `ExpectationSync` given as on or off; `None` if it lists helpers.
     pub(crate) expectation_sync: Set<bool>,
     pub(crate) expectation_helpers: Unique<String>,
     pub(crate) links: Vec<RawLink>,
@@ -117,7 +117,7 @@ pub(crate) struct RawLink {
     pub(crate) send_buffer: Set<u32>,
     pub(crate) receive_buffer: Set<u32>,
     pub(crate) checksum: Set<bool>,
-    /// `TCP` alone; belongs to all links.
+    /// In `TCP` only, but it applies to all links.
     pub(crate) error_queue_length: Set<u32>,
 }
 
@@ -136,7 +136,7 @@ pub(crate) struct RawHelpers {
     pub(crate) types: Vec<RawHelper>,
 }
 
-/// `Type`. What is not known has been reported as an error.
+/// `Type`. Whatever was unknown has been reported as an error.
 #[derive(Debug)]
 pub(crate) struct RawHelper {
     pub(crate) place: Place,

@@ -112,7 +112,7 @@ fn mode(p: &mut Parser<'_>, sync: &mut RawSync, at: Place) -> Option<()> {
     p.block(BlockName { name, place: at }, table, sync)
 }
 
-/// `on`, `off` or `{ HELPER … }`. Names of several lists are put together.
+/// `on`, `off` or `{ HELPER … }`. The names of several lists are joined.
 fn expectation_sync(p: &mut Parser<'_>, sync: &mut RawSync, at: Place) -> Option<()> {
     if p.peek().kind != TokenKind::Open {
         if p.try_switch_at(&mut sync.expectation_sync, at) {

@@ -1,10 +1,10 @@
-//! Lists without repetitions, in the order in which items were first seen. Lists come from files and may be
-//! as long as these, so whether an item is there is not asked of all others.
+//! Lists without repetitions, in the order of first occurrence. They come from files and may be as long as
+//! those, so looking up an item does not compare it with all others.
 
 use std::collections::HashSet;
 use std::hash::Hash;
 
-/// A list in which each item is once.
+/// A list that contains each item once.
 #[derive(Debug)]
 pub(crate) struct Unique<T> {
     items: Vec<T>,

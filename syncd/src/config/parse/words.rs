@@ -1,4 +1,4 @@
-//! The words of the configuration language, where each belongs, and what was probably meant by others.
+//! The words of the configuration language, where each belongs, and what was probably meant by other words.
 
 use super::super::lexer::{Token, TokenKind};
 use super::super::report::quoted;
@@ -6,7 +6,7 @@ use super::super::report::quoted;
 /// The sections of the top level.
 pub(super) const SECTIONS: [&str; 4] = ["General", "Helper", "Stats", "Sync"];
 
-/// Directives, and the blocks they belong in.
+/// The directives, and the blocks that they belong in.
 pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("ACKWindowSize", "Mode FTFW"),
     ("Address", "Filter"),
@@ -92,8 +92,8 @@ const OTHERS: [&str; 16] = [
     "Userspace",
 ];
 
-/// True for words that cannot be names. `LogFormat` is one of ours and therefore not among them: the
-/// original would take it for a name.
+/// True for words that cannot be names. `LogFormat` is not among them, because it is our own: the original
+/// would take it for a name.
 pub(super) fn is_keyword(word: &[u8]) -> bool {
     let is = |w: &str| w.as_bytes() == word;
     let switch_or_mode = ["on", "off", "yes", "no", "alarm", "ftfw", "notrack", "nack"];
@@ -102,17 +102,18 @@ pub(super) fn is_keyword(word: &[u8]) -> bool {
         || SECTIONS.iter().any(|w| is(w))
         || OTHERS.iter().any(|w| is(w))
         || DIRECTIVES.iter().any(|(w, _)| *w != "LogFormat" && is(w))
-        // The original's pattern for `persistent` in any letter case has an error: the last letter is `T`.
+        // The original's pattern for `persistent` in any letter case has a mistake: its last letter is a
+        // capital `T`.
         || (word.ends_with(b"T") && word.eq_ignore_ascii_case(b"persistent"))
 }
 
-/// True for words that begin a section or a directive somewhere, written in the right letter case or not.
+/// True for words that begin a section or a directive somewhere, in any letter case.
 pub(super) fn may_begin(word: &[u8]) -> bool {
     let is = |w: &str| w.as_bytes().eq_ignore_ascii_case(word);
     SECTIONS.into_iter().any(is) || DIRECTIVES.iter().any(|(w, _)| is(w))
 }
 
-/// True for words that begin a section or a directive somewhere.
+/// True for words that begin a section or a directive somewhere, in the right letter case.
 pub(super) fn begins(t: &Token<'_>) -> bool {
     let is = |w: &str| t.kind == TokenKind::Word && w.as_bytes() == t.text;
     SECTIONS.into_iter().any(is) || DIRECTIVES.iter().any(|(w, _)| is(w))
@@ -160,7 +161,7 @@ pub(super) fn not_here(t: &Token<'_>, block: &str, known: &[&str]) -> String {
     }
 }
 
-/// `A, B or C`; long lists help nobody.
+/// Lists the words as `A, B or C`, unless there are too many to help anybody.
 fn any_of(known: &[&str]) -> String {
     match known {
         [first @ .., last] if known.len() <= 9 => format!("{} or {last}", first.join(", ")),
@@ -168,19 +169,20 @@ fn any_of(known: &[&str]) -> String {
     }
 }
 
-/// The word of `known` that differs in letter case alone or in at most two letters, the nearest first.
+/// The word in `known` that differs only in letter case or in at most two letters; the nearest, if several
+/// do.
 fn closest<'k>(word: &[u8], known: &[&'k str]) -> Option<&'k str> {
     if let Some(same) = known.iter().find(|k| k.as_bytes().eq_ignore_ascii_case(word)) {
         return Some(same);
     }
-    // Two letters of a short word are most of it.
+    // Two letters are most of a short word.
     let allowed = if word.len() < 5 { 1 } else { 2 };
     let near = known.iter().map(|k| (distance(word, k.as_bytes()), *k)).filter(|(d, _)| *d <= allowed);
     near.min_by_key(|(d, _)| *d).map(|(_, k)| k)
 }
 
-/// Letters to insert, delete or replace to get from one word to the other; words that are too long or differ
-/// too much in length are infinitely far apart.
+/// How many letters to insert, delete or replace to get from one word to the other. Words that are too long
+/// or differ too much in length are infinitely far apart.
 fn distance(a: &[u8], b: &[u8]) -> usize {
     const LONGEST: usize = 32;
     if a.len() > LONGEST || b.len() > LONGEST || a.len().abs_diff(b.len()) > 2 {
@@ -225,7 +227,7 @@ mod tests {
         }
     }
 
-    /// The original's keywords, found by using each as the name of a helper.
+    /// The original's keywords, found by trying each as the name of a helper.
     #[test]
     fn keywords_are_those_of_the_original() {
         for w in [
