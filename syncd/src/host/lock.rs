@@ -1,5 +1,5 @@
-//! The lock file: only one daemon at a time, and a dead one's leftovers are not in the way (conntrackd.md
-//! §2).
+//! The lock file: only one daemon at a time, and a dead one's leftovers are not in the way
+//! (conntrackd.md §2).
 //!
 //! The original only creates the file, and after a crash somebody has to remove it. Here the file is also
 //! locked for as long as the process lives. So a file without a lock is a leftover, unless an original lives

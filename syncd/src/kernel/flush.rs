@@ -1,5 +1,5 @@
-//! `-F` and the purge timer: delete the kernel's flows, except those that the filter excludes (conntrackd.md
-//! §8).
+//! `-F` and the purge timer: delete the kernel's flows, except those that the filter excludes
+//! (conntrackd.md §8).
 //!
 //! This is never a flush of the table, which would delete what the filter excludes, and cause more events at
 //! once than the event socket holds. It is a dump in steps, and deletes in batches.
