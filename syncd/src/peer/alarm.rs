@@ -1,4 +1,4 @@
-//! ALARM: announcing again, and forgetting what is not announced (sync-protocol.md §5.2).
+//! ALARM: announces flows again, and forgets flows that are not announced (sync-protocol.md §5.2).
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::{Millis, tick, tick_ms};
@@ -10,16 +10,16 @@ use crate::peer::remote::Remote;
 use crate::store::{FlowId, Meta, Wheel};
 use zct_wire::peer::Message;
 
-/// Expectations are few: they are looked through once a second instead of having timers.
+/// Expectations are few: all are checked once a second instead of having timers.
 const EXPECTS_MS: Millis = 1000;
 
-/// One node's side of ALARM. A flow of the peer has a timer in the wheel exactly while its record is marked as
-/// armed; when each of ours is announced again is kept where it is sent.
+/// One node's side of ALARM. A flow of the peer has a timer in the wheel exactly while its record is marked
+/// as armed. When each of our own is announced again is kept where it is sent.
 #[derive(Debug)]
 pub(crate) struct AlarmSession {
     expiry: Wheel,
     expects_checked: Millis,
-    /// CacheTimeout.
+    /// The value of CacheTimeout.
     pub(crate) cache_timeout_s: u32,
 }
 
@@ -28,7 +28,7 @@ impl AlarmSession {
         AlarmSession { expiry: Wheel::new(tick(now)), expects_checked: now, cache_timeout_s }
     }
 
-    /// Takes a message or refuses it.
+    /// Judges whether a message is accepted.
     pub(crate) fn receive(m: &Message<'_>) -> Verdict {
         if m.flags != 0 {
             return Verdict::refuse(Refusal::OtherMode);
@@ -41,12 +41,12 @@ impl AlarmSession {
         }
     }
 
-    /// When a flow may have to be forgotten.
+    /// When the next flow may have to be forgotten.
     pub(crate) fn due(&self) -> Option<Millis> {
         self.expiry.next_tick().map(tick_ms)
     }
 
-    /// Runs the timers: a bounded number.
+    /// Runs a bounded number of timers.
     pub(crate) fn turn(
         &mut self,
         now: Millis,
@@ -89,7 +89,7 @@ impl AlarmSession {
         }
     }
 
-    /// When a flow of the peer is forgotten.
+    /// When a flow of the peer will be forgotten.
     pub(crate) fn expires(&self, meta: Meta) -> Millis {
         (u64::from(meta.note) + u64::from(self.cache_timeout_s)) * 1000
     }
@@ -102,7 +102,7 @@ impl AlarmSession {
         caches.external.set_meta(id, meta);
     }
 
-    /// The external caches have been emptied.
+    /// The external caches have been emptied, so there is nothing to time.
     pub(crate) fn forget(&mut self) {
         self.expiry = Wheel::new(self.expiry.tick());
     }

@@ -1,8 +1,8 @@
-//! Sending the whole internal cache, in a circle.
+//! Sends the whole internal cache, going round in a circle.
 
 use crate::store::{Cursor, ExpectId, ExpectStore, FlowId, FlowStore};
 
-/// Where the circle stands: flows first, then expectations.
+/// A position on the circle: flows come first, then expectations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Position {
     expects: bool,
@@ -10,7 +10,7 @@ struct Position {
     expect: u32,
 }
 
-/// What comes next.
+/// What comes next on the way round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     Flow(FlowId),
@@ -19,19 +19,19 @@ pub(crate) enum Next {
 
 /// A pass over the internal cache that ends where it began.
 ///
-/// A request that comes while a pass is under way extends it to a full circle from where it stands, rather
-/// than starting at the front: so that requests one after the other cannot keep the rear from being sent.
+/// A request that arrives during a pass extends it to a full circle from the present position, instead of
+/// starting at the front again, so that frequent requests cannot keep the rear from being sent.
 #[derive(Debug, Default)]
 pub(crate) struct Bulk {
     at: Position,
-    // The pass ends when the circle comes to this position again; `None`: at the end of the store.
+    // The position at which the pass ends when it is reached again; `None` for the end of the store.
     until: Option<Position>,
     wrapped: bool,
     running: bool,
 }
 
 impl Bulk {
-    /// Asks for a full circle from here.
+    /// Asks for a full circle from the present position.
     pub(crate) fn request(&mut self) {
         self.until = (self.running && self.at != Position::default()).then_some(self.at);
         if self.until.is_none() {
@@ -45,12 +45,12 @@ impl Bulk {
         self.running
     }
 
-    /// Gives up, because the cache is gone.
+    /// Gives up, because the cache has been emptied.
     pub(crate) fn cancel(&mut self) {
         *self = Bulk::default();
     }
 
-    /// The next record of the pass; `None` at its end.
+    /// The next record of the pass; `None` when it is complete.
     pub(crate) fn next(&mut self, flows: &FlowStore, expects: &ExpectStore) -> Option<Next> {
         while self.running {
             if self.wrapped && self.until.is_none_or(|until| self.at >= until) {
@@ -60,15 +60,15 @@ impl Bulk {
                 if let Some(id) = flows.walk(&mut self.at.flow) {
                     return Some(Next::Flow(id));
                 }
-                // Where the flows ended does not count any more: there may be more of them next time round, and
-                // the pass would end before its last expectations.
+                // An end among the flows does not count any more: there may be more flows next time round,
+                // and the pass would end before its last expectations.
                 self.at = Position { expects: true, ..Position::default() };
             } else if let Some(id) = expects.walk(&mut self.at.expect) {
                 return Some(Next::Expect(id));
             } else {
                 self.at = Position::default();
                 if self.wrapped {
-                    // The store has shrunk so much that the end of the pass is not there any more.
+                    // The store has shrunk so much that the end of the pass no longer exists.
                     break;
                 }
                 self.wrapped = true;
@@ -125,7 +125,7 @@ mod tests {
         let (mut f, e) = stores(4, 3);
         let mut b = Bulk::default();
         b.request();
-        // All flows and two of three expectations; then everything is asked for again, and there are more flows.
+        // All flows and two of three expectations; then everything is asked for again, and flows are added.
         assert_eq!(std::iter::from_fn(|| b.next(&f, &e)).take(6).count(), 6);
         b.request();
         for n in 100..110 {
@@ -143,7 +143,7 @@ mod tests {
         );
     }
 
-    /// Wherever the second request falls, everything comes once after it, and the pass ends.
+    /// Wherever the second request falls, everything comes exactly once after it, and the pass ends.
     #[test]
     fn a_second_request_makes_a_full_circle() {
         let (f, e) = stores(9, 3);

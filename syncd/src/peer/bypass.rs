@@ -1,34 +1,34 @@
 //! `DisableInternalCache`: messages are made from events and nothing is kept (sync-protocol.md §4.1).
 //!
-//! The original appends them to its send buffer and forgets to send that, up to a second long. Here they wait
-//! as long as any other change.
+//! The original appends them to its send buffer but does not trigger sending, for up to a second. Here they
+//! wait no longer than any other change.
 
 use crate::peer::clock::Millis;
 use zct_wire::event::Event;
 use zct_wire::peer::{Encode, Expect, Flow, MESSAGE_MAX};
 
-/// What may wait for a network that takes nothing: more is dropped and counted.
+/// How much may wait while the network accepts nothing; anything beyond is dropped and counted.
 const BYTES_MAX: usize = 1 << 20;
 
-/// Whole messages, one after the other, with their numbers still to come.
+/// Whole messages, one after another, which get their numbers when they are sent.
 #[derive(Debug, Default)]
 pub(crate) struct Bypass {
     bytes: Vec<u8>,
-    // Of those, bytes that have been sent.
+    // How many of these bytes have been sent.
     sent: usize,
     since: Option<Millis>,
     dropped: u64,
 }
 
 impl Bypass {
-    /// Makes a message of a flow's event; without room for it that is dropped and counted.
+    /// Makes a message from a flow's event; if there is no room for it, drops and counts it.
     pub(crate) fn flow(&mut self, now: Millis, event: Event, flow: &Flow, encode: Encode) {
         let mut buf = [0; MESSAGE_MAX];
         let len = flow.encode(&mut buf, event, 0, 0, encode);
         self.push(now, len.ok().and_then(|n| buf.get(..n)));
     }
 
-    /// The same of an expectation's.
+    /// Makes a message from an expectation's event, likewise.
     pub(crate) fn expect(&mut self, now: Millis, event: Event, expect: &Expect, encode: Encode) {
         let mut buf = [0; MESSAGE_MAX];
         let len = expect.encode(&mut buf, event, 0, 0, Encode { wscale: false, ..encode });
@@ -48,7 +48,7 @@ impl Bypass {
         self.bytes.extend_from_slice(message);
     }
 
-    /// Messages that were dropped.
+    /// Number of messages that were dropped.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -57,7 +57,7 @@ impl Bypass {
         self.bytes.len() - self.sent
     }
 
-    /// True when no more should be made until something was sent.
+    /// True when no more should be made until something has been sent.
     pub(crate) fn is_full(&self) -> bool {
         self.waiting() > BYTES_MAX / 2
     }
@@ -66,7 +66,7 @@ impl Bypass {
         self.since.map(|since| since + gather)
     }
 
-    /// True when it has to be sent: its time has come, or it fills a datagram of `room` bytes.
+    /// True when there is something to send now: its time has come, or it fills a datagram of `room` bytes.
     pub(crate) fn is_due(&self, now: Millis, gather: Millis, room: usize) -> bool {
         self.due(gather).is_some_and(|due| due <= now || self.waiting() >= room)
     }
@@ -78,7 +78,7 @@ impl Bypass {
         rest.get(..usize::from(len))
     }
 
-    /// It has been sent, `len` bytes of it.
+    /// The first message, `len` bytes long, has been sent.
     pub(crate) fn sent(&mut self, len: usize) {
         self.sent += len;
         if self.waiting() == 0 {

@@ -1,10 +1,10 @@
-//! The four caches, which every part of the protocol is handed.
+//! The four caches, which are passed to every part of the protocol.
 
 use crate::peer::config::Config;
 use crate::peer::entry::Item;
 use crate::store::{ExpectStore, FlowStore, Meta};
 
-/// The four caches.
+/// The flows and the expectations of the local kernel and of the peer.
 #[derive(Debug)]
 pub struct Caches {
     /// Flows of the local kernel.
@@ -18,7 +18,7 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// Empty caches with the configured limit. `hash_seed` should be random: traffic chooses the keys.
+    /// Empty caches with the configured limit. `hash_seed` should be random, since traffic chooses the keys.
     pub fn new(config: &Config, hash_seed: [u64; 2]) -> Self {
         let [a, b] = hash_seed;
         let limit = config.hash_limit;
@@ -30,9 +30,9 @@ impl Caches {
         }
     }
 
-    // The internal caches by what an item names; control messages are in neither.
+    // Access to the internal caches by item; control messages are in none of them.
 
-    /// What the daemon knows of it.
+    /// What the daemon keeps about the item.
     #[inline]
     pub(crate) fn meta(&self, item: Item) -> Option<Meta> {
         match item {
@@ -42,7 +42,7 @@ impl Caches {
         }
     }
 
-    /// Changes it.
+    /// Changes what the daemon keeps about the item.
     #[inline]
     pub(crate) fn set_meta(&mut self, item: Item, meta: Meta) {
         match item {

@@ -1,28 +1,28 @@
-//! What the protocol machine is told, as plain values (conntrackd.md §5.3).
+//! The settings of the protocol machine, as plain values (conntrackd.md §5.3).
 //!
-//! It lives with any of them: which make sense, and what to say of those that do not, is known to
-//! [`crate::config`].
+//! The machine copes with any values. Which of them make sense, and what to say about the others, is the
+//! business of [`crate::config`].
 
 use crate::peer::clock::Millis;
 use crate::peer::mode::Mode;
 use crate::peer::pace::Pace;
 
-/// Everything the protocol machine is told once. Names follow the configuration file.
+/// All settings of the protocol machine. Names follow the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// `Mode`, with what belongs to it.
+    /// `Mode`, with the settings that only this mode has.
     pub mode: Mode,
-    /// `CommitTimeout`: seconds that committed flows live; also leaves TIMEOUT out of what is sent.
+    /// `CommitTimeout`: timeout of committed flows in seconds; if set, TIMEOUT is left out of what is sent.
     pub commit_timeout_s: Option<u32>,
     /// `PurgeTimeout`: seconds from the purge command to the flush.
     pub purge_timeout_s: u32,
-    /// `TCPWindowTracking`: send the window scales.
+    /// `TCPWindowTracking`: whether to send the window scales.
     pub tcp_window_tracking: bool,
-    /// `HashLimit`: flows a cache holds at most, and expectations likewise.
+    /// `HashLimit`: the most flows that a cache holds, and the most expectations.
     pub hash_limit: usize,
     /// How long a change may wait for others to share its datagram.
     pub gather_ms: Millis,
-    /// Pacing of bulks.
+    /// How fast bulks are sent.
     pub pace: Pace,
 }
 
@@ -41,19 +41,19 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The defaults in this mode.
+    /// The default settings in this mode.
     pub fn of(mode: impl Into<Mode>) -> Config {
         Config { mode: mode.into(), ..Config::default() }
     }
 
-    /// True when TIMEOUT travels: without CommitTimeout, or where CommitTimeout is ignored because the peer's
+    /// True when TIMEOUT is sent: without CommitTimeout, or where CommitTimeout is ignored because the peer's
     /// flows go straight into the kernel (conntrackd.md §5.3).
     pub fn sends_timeout(&self) -> bool {
         self.commit_timeout_s.is_none() || self.mode.disables_external_cache()
     }
 
-    /// Seconds that a peer's flow lives when it is committed now, `age_s` after the last message about it:
-    /// CommitTimeout, or what is left of its own; 60 when nothing is left or it never had one
+    /// The timeout in seconds of a peer's flow that is committed now, `age_s` after the last message about
+    /// it: CommitTimeout, or what is left of its own timeout; 60 if nothing is left or it never had one
     /// (conntrackd.md §7.2).
     pub fn commit_timeout_for(&self, timeout_s: Option<u32>, age_s: u32) -> u32 {
         let left = timeout_s.and_then(|t| t.checked_sub(age_s)).filter(|t| *t > 0);

@@ -1,9 +1,9 @@
 //! What goes out: the queues, filling a datagram from them, and what is kept until the peer has it
 //! (sync-protocol.md §4.1, §5.1.1).
 //!
-//! [`Delivery`] keeps the promise that nothing is forgotten on the way: a record that has changed stands on one
-//! of the queues until it has been sent, then in the resend queue until it was acknowledged, and what has to
-//! leave there otherwise is made good by a bulk. [`Delivery::check`] says it in code.
+//! [`Delivery`] ensures that nothing is forgotten on the way. A record that has changed stands on one of the
+//! queues until it is sent, then in the resend queue until it is acknowledged; if it has to leave that in any
+//! other way, a bulk makes up for it. [`Delivery::check`] states this in code.
 
 use crate::peer::bulk::{Bulk, Next};
 use crate::peer::bypass::Bypass;
@@ -26,23 +26,23 @@ use zct_wire::event::Event;
 use zct_wire::peer::header::{after, encode_control};
 use zct_wire::peer::{Encode, flag};
 
-/// The keep-alive timer of FT-FW and NOTRACK, from the last transmission.
+/// The keep-alive interval of FT-FW and NOTRACK, counted from the last transmission.
 const IDLE_MS: Millis = 1000;
-/// A peer that has sent nothing for so long is taken for absent: bulks wait for it.
+/// A peer silent for this long counts as absent: bulks wait for it.
 const ABSENT_MS: Millis = 3000;
-/// A peer that has acknowledged nothing for so long does not acknowledge.
+/// A peer that has acknowledged nothing for this long is taken not to acknowledge at all.
 const DEAF_MS: Millis = 2500;
-/// A window is halved at most once in so long: one loss shows in several reports.
+/// The shortest time between two halvings of a window, because one loss shows in several reports.
 const LOSS_APART_MS: Millis = 100;
 
-/// What becomes of a record when it has been sent: each mode has its own.
+/// What happens to a record after it has been sent, which depends on the mode.
 #[derive(Debug)]
 enum After {
-    /// FT-FW: kept until it is acknowledged, so many messages at the most.
+    /// FT-FW: it is kept until acknowledged, up to this many messages.
     Keep(usize),
-    /// ALARM: announced again after a while.
+    /// ALARM: it is announced again after a while.
     Announce(Refresh),
-    /// NOTRACK: nothing.
+    /// NOTRACK: nothing happens.
     Forget,
 }
 
@@ -52,48 +52,48 @@ struct Datagram<'b> {
     len: usize,
 }
 
-/// What became of one item.
+/// The outcome of putting one item into a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Put {
     Sent,
-    /// It does not exist any more, or cannot be sent at all.
+    /// It no longer exists, or cannot be sent at all.
     Gone,
-    /// There is no room for it in this datagram.
+    /// This datagram has no room for it.
     Full,
 }
 
-/// The way out of one node.
+/// Everything that leaves one node for the other.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     encode: Encode,
     gather_ms: Millis,
     after: After,
-    // Counted; named as in `Stats`.
+    // Counts, named as in `Stats`.
     pub(crate) sent: u64,
     pub(crate) unsendable: u64,
     pub(crate) resend_dropped: u64,
-    // The next sequence number, and the greetings that go with it.
+    // The next sequence number, and the greetings sent along with it.
     pub(crate) seq: u32,
     pub(crate) hello: Hello,
-    // When to say something if there is nothing to say: FT-FW and NOTRACK.
+    // When to send a sign of life if there is nothing else to send: FT-FW and NOTRACK.
     keepalive_at: Millis,
     last_heard: Option<Millis>,
     queue: Queue,
     repair: Repair,
     bulk: Bulk,
-    // The next number at the time of the latest request for a bulk.
+    // The next number when a bulk was last requested.
     bulk_since: u32,
-    // The operator wants the bulk whether the peer is there or not.
+    // The operator wants the bulk even if the peer is absent.
     bulk_forced: bool,
     pacer: Pacer,
     last_loss: Millis,
     pub(crate) bypass: Bypass,
-    // The resend queue, and where every record stands.
+    // The resend queue, and the place of every record.
     places: Places,
-    // Highest number dropped from a full resend queue, and the highest of a deletion among them.
+    // The highest number dropped from a full resend queue, and the highest among them that was a deletion.
     discarded: Option<u32>,
     discarded_dead: Option<u32>,
-    // Requests dropped from there.
+    // The number of requests that were dropped from it.
     discarded_requests: usize,
     stuck: Stuck,
     last_ack: Millis,
@@ -116,7 +116,7 @@ impl Delivery {
             resend_dropped: 0,
             seq,
             hello: Hello::new(ftfw),
-            // The greeting at once: until the peer has answered it nothing can be asked of it.
+            // The greeting goes at once: until the peer has answered it, nothing can be asked of the peer.
             keepalive_at: if ftfw { now } else { now + IDLE_MS },
             last_heard: None,
             queue: Queue::default(),
@@ -136,7 +136,7 @@ impl Delivery {
         }
     }
 
-    /// Takes over what may change while it runs.
+    /// Takes over the settings that may change at run time.
     pub(crate) fn reconfigure(&mut self, config: &Config) {
         self.encode.timeout = config.sends_timeout();
         if let (After::Announce(refresh), Mode::Alarm(m)) = (&mut self.after, &config.mode) {
@@ -148,12 +148,12 @@ impl Delivery {
         self.encode
     }
 
-    /// Messages sent and not acknowledged, oldest first.
+    /// Messages that were sent and are not acknowledged, oldest first.
     pub(crate) fn in_flight<'a>(&'a self, caches: &'a Caches) -> impl Iterator<Item = Sent> + 'a {
         self.places.in_flight(caches)
     }
 
-    /// Changes that wait to be sent, without those of a bulk.
+    /// Number of changes that wait to be sent, not counting those of a bulk.
     pub(crate) fn waiting(&self) -> usize {
         self.queue.len() + self.repair.len()
     }
@@ -162,24 +162,24 @@ impl Delivery {
         self.bulk.is_running()
     }
 
-    /// A bulk is under way or about to begin.
+    /// True when a bulk is under way or about to begin.
     fn bulk_is_pending(&self) -> bool {
         self.bulk.is_running() || self.hello.bulk_is_wanted()
     }
 
-    /// Takes note that the peer was heard.
+    /// Notes that the peer has been heard.
     pub(crate) fn heard(&mut self, now: Millis) {
         self.last_heard = Some(now);
     }
 
-    /// True when the peer was heard lately.
+    /// True when the peer has been heard recently.
     pub(crate) fn peer_is_there(&self, now: Millis) -> bool {
         self.last_heard.is_some_and(|t| now.saturating_sub(t) < ABSENT_MS)
     }
 
-    // Onto the queues.
+    // Putting things on the queues.
 
-    /// Puts something on the send queue, once.
+    /// Puts something on the send queue, unless it is there already.
     pub(crate) fn enqueue(&mut self, now: Millis, item: Item, caches: &mut Caches) {
         if self.places.claim(item, false, caches) {
             self.queue.push(now, item);
@@ -191,18 +191,18 @@ impl Delivery {
         self.queue.push(now, Item::Control(control));
     }
 
-    /// Acknowledges a range, but for requests that are not served yet.
+    /// Acknowledges a range, except for requests that have not been served yet.
     pub(crate) fn acknowledge(&mut self, now: Millis, range: Range) {
         let queue = &mut self.queue;
         self.repair.pieces(range, |(from, to)| queue.push(now, Item::Control(Control::Ack(from, to))));
     }
 
-    /// The peer's request with this number is acknowledged when it has been served.
+    /// Delays the acknowledgement of the peer's request with this number until it has been served.
     pub(crate) fn defer(&mut self, seq: u32) {
         self.repair.defer(seq, self.bulk_is_pending());
     }
 
-    /// Acknowledges the requests that are served by now, unless they will be with what is open.
+    /// Acknowledges the requests that have been served by now, unless the open range will include them.
     pub(crate) fn acknowledge_served(&mut self, now: Millis, tracker: &Tracker) {
         for seq in self.repair.served(self.bulk_is_pending()) {
             if !tracker.will_acknowledge(seq) {
@@ -211,30 +211,30 @@ impl Delivery {
         }
     }
 
-    /// Starts a bulk, or makes the running one go all the way round again.
+    /// Starts a bulk, or extends the one under way to another full circle.
     pub(crate) fn start_bulk(&mut self) {
         self.bulk.request();
         self.bulk_since = self.seq;
     }
 
-    /// The bulk that is about to start goes whether the peer is there or not.
+    /// Sends the bulk that is about to start even if the peer is absent.
     pub(crate) fn force_bulk(&mut self) {
         self.bulk_forced = true;
     }
 
-    /// A flow was stored that is not to be sent now.
+    /// A flow was stored that does not have to be sent now.
     pub(crate) fn stored_quietly(&mut self, now: Millis, id: FlowId, caches: &mut Caches) {
         if let After::Announce(refresh) = &mut self.after {
             refresh.arm(now, id, caches);
         }
     }
 
-    /// A record leaves its cache and is told of no more.
+    /// A record is removed from its cache, and no longer reported.
     pub(crate) fn forget(&mut self, item: Item, caches: &mut Caches) {
         self.places.remove(item, caches);
     }
 
-    /// The internal caches have been emptied: control messages alone are still to go.
+    /// The internal caches have been emptied, so only control messages are left to send.
     pub(crate) fn forget_records(&mut self) {
         self.queue.keep_controls();
         self.repair.clear();
@@ -247,7 +247,7 @@ impl Delivery {
 
     // ALARM.
 
-    /// When a flow may have to be announced again.
+    /// When the next flow may have to be announced again.
     pub(crate) fn announce_due(&self) -> Option<Millis> {
         match &self.after {
             After::Announce(refresh) => refresh.next(),
@@ -255,7 +255,7 @@ impl Delivery {
         }
     }
 
-    /// Announces the flows again whose time has come: a bounded number.
+    /// Announces a bounded number of the flows whose time has come.
     pub(crate) fn announce_flows(&mut self, now: Millis, caches: &mut Caches) {
         let (places, repair) = (&mut self.places, &mut self.repair);
         if let After::Announce(refresh) = &mut self.after {
@@ -263,23 +263,23 @@ impl Delivery {
         }
     }
 
-    /// The same for expectations.
+    /// Announces the expectations whose time has come.
     pub(crate) fn announce_expects(&mut self, now: Millis, caches: &mut Caches) {
         let (places, repair) = (&mut self.places, &mut self.repair);
         Refresh::expects(now, caches, |item, caches| claim_paced(places, repair, item, caches));
     }
 
-    // What the peer says of what was sent.
+    // What the peer says about the messages that it was sent.
 
-    /// The peer has received this range. Returns how many requests were in it.
+    /// The peer has received this range. Returns the number of requests in it.
     pub(crate) fn acked(&mut self, now: Millis, range: Range, caches: &mut Caches) -> usize {
         self.last_ack = now;
         let (mut messages, mut requests) = (0, 0);
         for at in self.places.positions(range) {
             let Some(sent) = self.places.take(at, caches) else { continue };
             messages += 1;
-            // With HELLO on it, it may be acknowledged without having been received: ended flows and the
-            // knowledge of the rest stay until the bulk that follows the peer's answer.
+            // If it carried HELLO, it may be acknowledged without having been received. So ended flows stay,
+            // and the others stay marked as fresh, until the bulk that follows the peer's answer.
             if sent.flags & flag::HELLO != 0 || self.hello.is_shaky(now) {
                 if is_idle_and_dead(caches.meta(sent.item)) {
                     self.hello.retain(sent.item);
@@ -297,7 +297,7 @@ impl Delivery {
         requests
     }
 
-    /// The peer has what was sent: something ended leaves its cache.
+    /// The peer has what was sent; if that had ended, it leaves its cache.
     fn arrived(&mut self, item: Item, caches: &mut Caches) {
         if self.remove_if_dead(item, caches) {
             return;
@@ -307,9 +307,9 @@ impl Delivery {
         }
     }
 
-    /// Sends again what stays unacknowledged before acknowledged numbers, which begin with `from`.
+    /// Sends again what was skipped by acknowledgements that begin with `from`.
     pub(crate) fn look_for_stuck(&mut self, now: Millis, from: u32, caches: &mut Caches) {
-        // The first few tell enough: what does not count any more is not trimmed behind the front.
+        // Only the first few are searched: stale entries behind the front are not trimmed, and may be many.
         let first = |requests: bool| {
             let found = self.places.front(64, caches).find(|s| s.is_request() == requests);
             found.filter(|s| after(from, s.seq)).map(|s| s.seq)
@@ -344,8 +344,8 @@ impl Delivery {
         found
     }
 
-    /// The peer has lost this range, and says so under the number `seq`. True when it cannot be made good but
-    /// by a new start: HELLO is said again, and the peer's flows have to be asked for.
+    /// The peer has lost this range, and says so under the number `seq`. True when only a new start can
+    /// repair that: HELLO is sent again, and the peer's flows have to be asked for.
     pub(crate) fn nacked(&mut self, now: Millis, seq: u32, range: Range, caches: &mut Caches) -> bool {
         let found = self.send_again(now, range, true, caches);
         if found && self.hello.is_shaky(now) {
@@ -355,8 +355,8 @@ impl Delivery {
             self.last_loss = now;
             self.pacer.lost();
         }
-        // What the full resend queue has given up cannot be sent again: everything is, once. Deletions among
-        // it are gone for good, and only a peer that starts over can find out.
+        // What the full resend queue has given up cannot be sent again, so everything is sent once. Deletions
+        // among it are gone for good; only a peer that starts over can notice them.
         let (from, _) = range;
         let bulk = self.discarded.take_if(|d| !after(from, *d)).is_some();
         let start_over = self.discarded_dead.take_if(|d| !after(from, *d)).is_some();
@@ -371,8 +371,8 @@ impl Delivery {
     }
 
     /// The peer knows nothing of what we have sent. The resend queue is emptied, as the peer expects, and all
-    /// flows are sent anew; deletions that were not acknowledged are still in the store and go with them.
-    /// Returns how many of our requests are still to go.
+    /// flows are sent afresh; unacknowledged deletions are still in the store and go along. Returns the
+    /// number of our requests that are still to be sent.
     pub(crate) fn peer_started(&mut self, now: Millis, caches: &mut Caches) -> usize {
         self.places.drain(caches);
         (self.discarded, self.discarded_dead, self.stuck) = (None, None, Stuck::default());
@@ -381,7 +381,7 @@ impl Delivery {
         self.queue.count(|i| matches!(i, Item::Control(c) if c.is_request()))
     }
 
-    /// No HELLO is under way any more: deletions are sent once more, and everything if the peer has missed
+    /// No HELLO is on its way any more: deletions are sent once more, and everything if the peer has missed
     /// anything.
     pub(crate) fn firm_turn(&mut self, now: Millis, caches: &mut Caches) {
         if self.hello.firm_due().is_none_or(|t| t > now) {
@@ -395,14 +395,14 @@ impl Delivery {
         self.hello.want_missed(now);
     }
 
-    /// Requests that the full resend queue has given up since this was asked.
+    /// The number of requests that the full resend queue has given up since the last call.
     pub(crate) fn take_discarded_requests(&mut self) -> usize {
         std::mem::take(&mut self.discarded_requests)
     }
 
     // Filling datagrams.
 
-    /// Nothing has been sent for so long that something has to be.
+    /// True when nothing has been sent for so long that something has to be.
     pub(crate) fn is_idle(&self, now: Millis) -> bool {
         self.keepalive_at <= now
     }
@@ -417,30 +417,30 @@ impl Delivery {
         self.repair.len() > 0 || bulk
     }
 
-    /// True when a datagram beyond the window finds room in the resend queue, or when the peer does not
-    /// acknowledge at all, so that what is in there is of no use.
+    /// True when the resend queue has room for a datagram beyond the window, or when the peer does not
+    /// acknowledge at all, so that keeping what is in the queue is of no use.
     fn may_trickle(&self, now: Millis, room: usize) -> bool {
         let After::Keep(limit) = self.after else { return true };
         let datagram = room / MESSAGE_MIN + 1;
         self.places.live() + datagram <= limit || now.saturating_sub(self.last_ack) >= DEAF_MS
     }
 
-    /// When to say something if nothing else is said.
+    /// When to send a sign of life if nothing else is sent.
     pub(crate) fn keepalive_due(&self) -> Option<Millis> {
         self.keeps_alive().then_some(self.keepalive_at)
     }
 
-    /// When the changes that are gathered have to go.
+    /// When the gathered changes have to be sent.
     pub(crate) fn queue_due(&self) -> Option<Millis> {
         self.queue.due(self.gather_ms)
     }
 
-    /// When the messages that were made from events have to go.
+    /// When the messages made from events have to be sent.
     pub(crate) fn bypass_due(&self) -> Option<Millis> {
         self.bypass.due(self.gather_ms)
     }
 
-    /// When the next datagram of what is sent at a measured pace may go to a link that carries `room` bytes.
+    /// When the next datagram of what is sent at a measured pace may go, on a link that carries `room` bytes.
     pub(crate) fn paced_due(&self, now: Millis, room: usize) -> Option<Millis> {
         let next = || self.pacer.next(now, self.places.live(), self.may_trickle(now, room));
         self.has_paced_work(now).then(next)
@@ -503,8 +503,8 @@ impl Delivery {
                 self.bulk_forced = false;
                 return;
             };
-            // What is queued already goes from there, and what has gone since the request has gone. What was in
-            // flight before goes again: the peer may have seen it before it asked.
+            // What is on the other queue goes from there, and what was sent since the request need not go
+            // again. What was in flight before does go again: the peer may have read it before it asked.
             let item = match next {
                 Next::Flow(id) => Item::Flow(id),
                 Next::Expect(id) => Item::Expect(id),
@@ -515,14 +515,14 @@ impl Delivery {
                 continue;
             }
             if self.put(now, item, caches, out) == Put::Full {
-                // First in the next paced datagram.
+                // It will be first in the next paced datagram.
                 self.repair.push(item);
                 return;
             }
         }
     }
 
-    /// Moves messages that were made from events into a datagram and numbers them.
+    /// Moves messages that were made from events into a datagram, and numbers them.
     fn fill_from_bypass(&mut self, now: Millis, out: &mut Datagram<'_>) {
         if !self.bypass.is_due(now, self.gather_ms, out.buf.len()) {
             return;
@@ -561,7 +561,7 @@ impl Delivery {
         Put::Sent
     }
 
-    /// Writes a control message; returns its number and its flags, or `None` when there is no room.
+    /// Writes a control message; returns its number and flags, or `None` when there is no room.
     fn put_control(&mut self, out: &mut Datagram<'_>, flags: u8, range: Option<Range>) -> Option<(u32, u8)> {
         let (seq, flags) = (self.seq, flags | self.hello.flags());
         out.len += encode_control(&mut out.buf[out.len..], flags, seq, range)?;
@@ -571,7 +571,7 @@ impl Delivery {
 
     fn put_record(&mut self, now: Millis, item: Item, caches: &mut Caches, out: &mut Datagram<'_>) -> Put {
         let Some(meta) = caches.meta(item).filter(|m| Place::of(m).is_waiting()) else {
-            return Put::Gone; // removed or sent meanwhile, and perhaps another flow by now
+            return Put::Gone; // removed or sent meanwhile, and the id may now be another flow's
         };
         let event = if meta.flags & mark::DEAD != 0 {
             Event::Destroy
@@ -604,7 +604,7 @@ impl Delivery {
         Put::Sent
     }
 
-    /// A record was sent in a mode that acknowledges nothing: the peer is believed to have it.
+    /// A record was sent in a mode without acknowledgements: the peer is assumed to have it.
     fn told(&mut self, now: Millis, item: Item, meta: Meta, caches: &mut Caches) {
         if meta.flags & mark::DEAD != 0 {
             self.places.remove(item, caches);
@@ -623,7 +623,7 @@ impl Delivery {
         }
     }
 
-    /// What no datagram of this link holds leaves its queue. The original would try for ever.
+    /// Takes an item off its queue that no datagram on this link can hold. The original would try forever.
     fn drop_unsendable(&mut self, item: Item, meta: Meta, caches: &mut Caches) -> Put {
         self.unsendable += 1;
         if meta.flags & mark::DEAD != 0 {
@@ -641,8 +641,8 @@ impl Delivery {
         self.hello.sent();
     }
 
-    /// Keeps what was sent until it is acknowledged. When the queue is full the oldest is given up; should the
-    /// peer ask for it, a bulk makes it good.
+    /// Keeps what was sent until it is acknowledged. If the queue is full, the oldest entry is given up;
+    /// should the peer ask for that, a bulk makes up for it.
     fn keep(&mut self, sent: Sent, limit: usize, caches: &mut Caches) {
         self.places.sent(sent, caches);
         while let Some(oldest) = self.places.overflow(limit, caches) {
@@ -655,13 +655,13 @@ impl Delivery {
         }
     }
 
-    /// Gives something ended up, whether the peer knows or not; true when it was that.
+    /// Gives up a record that has ended, whether the peer knows or not; returns true when it had.
     fn remove_if_dead(&mut self, item: Item, caches: &mut Caches) -> bool {
         let dead = caches.meta(item).is_some_and(|m| m.flags & mark::DEAD != 0);
         dead && self.places.remove(item, caches)
     }
 
-    /// Panics when the books are wrong: what stands in the caches and what is on the queues do not agree.
+    /// Panics when what the caches say about the queues differs from what is on them.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self, caches: &Caches) {
         use std::collections::HashSet;
@@ -683,21 +683,21 @@ impl Delivery {
     }
 }
 
-/// Puts a record on the queue of what is sent at a measured pace, once.
+/// Puts a record on the queue of what is sent at a measured pace, unless it is there already.
 fn claim_paced(places: &mut Places, repair: &mut Repair, item: Item, caches: &mut Caches) {
     if places.claim(item, true, caches) {
         repair.push(item);
     }
 }
 
-/// The peer has the flow: what changes from now on may go out as an update.
+/// The peer has the flow, so further changes may go out as updates.
 fn clear_fresh(id: FlowId, caches: &mut Caches) {
     if let Some(meta) = caches.internal.meta(id).filter(|m| m.flags & mark::FRESH != 0) {
         caches.internal.set_meta(id, Meta { flags: meta.flags & !mark::FRESH, ..meta });
     }
 }
 
-/// Ended, and on no queue.
+/// True for a record that has ended and is on no queue.
 fn is_idle_and_dead(meta: Option<Meta>) -> bool {
     meta.is_some_and(|m| m.flags & mark::DEAD != 0 && Place::of(&m) == Place::Idle)
 }

@@ -1,32 +1,33 @@
-//! What stands on the queues.
+//! What the queues contain.
 
 use crate::store::{ExpectId, FlowId};
 
-/// Numbers of messages; both ends belong to the range.
+/// A range of message numbers that includes both ends.
 pub(crate) type Range = (u32, u32);
 
-/// Bytes that a waiting change is taken to need, to tell when a datagram is full: less than any flow does.
+/// Bytes assumed for a waiting change when estimating whether a datagram is full: fewer than any flow takes.
 pub(crate) const MESSAGE_MIN: usize = 52;
 
-/// A control message that is kept until acknowledged.
+/// A control message that is kept until it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Control {
-    /// These were received.
+    /// The messages with these numbers have been received.
     Ack(u32, u32),
-    /// These were lost.
+    /// The messages with these numbers were lost.
     Nack(u32, u32),
-    /// Send everything.
+    /// Asks the peer to send everything.
     Resync,
 }
 
 impl Control {
-    /// True for what the peer answers with data: its acknowledgement tells when the answer has been sent.
+    /// True for a message that the peer answers with data: acknowledging it tells that the answer has been
+    /// sent.
     pub(crate) fn is_request(self) -> bool {
         matches!(self, Control::Nack(..) | Control::Resync)
     }
 }
 
-/// Something to send. Flows and expectations are named, not held: what goes out is their state at that time.
+/// Something to send. Flows and expectations are only named, and go out in the state they have by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Item {
     /// A flow of the internal cache.
@@ -37,14 +38,14 @@ pub enum Item {
     Control(Control),
 }
 
-/// One message that has been sent.
+/// A message that has been sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// The number it went under.
+    /// The number it was sent under.
     pub seq: u32,
-    /// The flags it went with.
+    /// The flags it was sent with.
     pub flags: u8,
-    /// What it was.
+    /// What was sent.
     pub item: Item,
 }
 

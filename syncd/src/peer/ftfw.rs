@@ -1,4 +1,4 @@
-//! FT-FW: what its messages mean for the row of numbers, for greetings, and for the bulks that are asked for
+//! FT-FW: what its messages mean for the sequence of numbers, for greetings, and for requested bulks
 //! (sync-protocol.md §5.1).
 
 use crate::peer::caches::Caches;
@@ -17,9 +17,9 @@ use zct_wire::peer::{Message, flag};
 pub(crate) struct FtfwSession {
     tracker: Tracker,
     pub(crate) resync: Resync,
-    // Messages that may be asked for again: more are made good by a bulk.
+    // How many messages can be asked for again; a larger loss is repaired by a bulk.
     resend_queue_size: u32,
-    // `DisableExternalCache`.
+    // The setting `DisableExternalCache`.
     injects: bool,
 }
 
@@ -33,8 +33,8 @@ impl FtfwSession {
         }
     }
 
-    /// Takes a message or refuses it. Acknowledgements and requests to send again are done with then; data
-    /// and a request for everything are left to the machine.
+    /// Judges whether a message is accepted. Acknowledgements and requests to send again are dealt with here;
+    /// data and a request for everything are left to the machine.
     pub(crate) fn receive(
         &mut self,
         now: Millis,
@@ -43,7 +43,7 @@ impl FtfwSession {
         caches: &mut Caches,
     ) -> Verdict {
         let Some(class) = classify(m) else {
-            // The original does not count it as received, so the next message looks like a gap, and it asks
+            // The original does not count it as received, so it takes the next message for a gap, and asks
             // for the bad one again and again.
             self.tracker.skip(m.seq);
             return Verdict::refuse(Refusal::Header);
@@ -64,8 +64,8 @@ impl FtfwSession {
             delivery.acknowledge(now, range);
         }
         match seen {
-            // With HELLO a gap is either loss, before we were heard, or another start. Asking for what may
-            // have been lost does no harm in the other case.
+            // With HELLO, a gap means either loss, from before we were heard, or another start. If it is a
+            // start, asking for what may have been lost does no harm.
             Seen::Gap(gap) if !hello || (verdict.started && had_greeted) => {
                 verdict.lost = if hello { 0 } else { length(gap) };
                 self.lost(now, gap, hello, delivery);
@@ -77,7 +77,7 @@ impl FtfwSession {
             Seen::InOrder | Seen::Before | Seen::Gap(_) | Seen::NewRow => {}
         }
         if m.flags & flag::HELLO_BACK != 0 && delivery.hello.answered(now) {
-            // Whatever went out with HELLO may be acknowledged without having been received (see `request`).
+            // Whatever was sent with HELLO may be acknowledged without having been received (see `request`).
             delivery.hello.want_bulk(now);
             self.release_requests(now, delivery);
         }
@@ -85,7 +85,8 @@ impl FtfwSession {
             Class::Ack(range) => self.acked(now, range, delivery, caches),
             Class::Nack(range) => {
                 if delivery.nacked(now, m.seq, range, caches) {
-                    // Our HELLO empties the peer's resend queue; what it may have to send again is lost.
+                    // Our HELLO empties the peer's resend queue, and with it what the peer may have had to
+                    // send again.
                     self.begin_resync(now, delivery);
                 }
             }
@@ -94,24 +95,24 @@ impl FtfwSession {
         verdict
     }
 
-    /// A message was taken: what fell out of our resend queue is made good now that the peer is heard.
+    /// A message was accepted: now that the peer is heard, what our resend queue gave up can be repaired.
     pub(crate) fn heard(&mut self, now: Millis, delivery: &mut Delivery) {
         if self.resync.take_overdue() {
             self.want_resync(now, delivery);
         }
     }
 
-    /// The peer has started. Because it may have lost flows meanwhile, they are asked for.
+    /// The peer has started. It may have lost flows meanwhile, so they are asked for.
     fn peer_started(&mut self, now: Millis, delivery: &mut Delivery, caches: &mut Caches) {
         let queued = delivery.peer_started(now, caches);
         self.resync.forget_requests(queued);
         self.want_resync(now, delivery);
     }
 
-    /// Numbers are missing. Few are asked for again; more than a resend queue holds are made good by a bulk.
+    /// Numbers are missing. A few are asked for again; more than a resend queue holds are repaired by a bulk.
     fn lost(&mut self, now: Millis, gap: Range, hello: bool, delivery: &mut Delivery) {
-        // If a HELLO of ours may still be under way, it will empty the peer's resend queue, and with it what is
-        // asked for again: a bulk is asked for when none can be any more.
+        // A HELLO of ours that may still be on its way will empty the peer's resend queue, and with it
+        // whatever is asked for again. So a bulk is asked for once none can be on its way any more.
         if let Some(quiet) = delivery.hello.quiet_from().filter(|t| *t > now) {
             self.want_resync_at(now, quiet, delivery);
         }
@@ -141,23 +142,23 @@ impl FtfwSession {
         self.request(now, Control::Resync, delivery);
     }
 
-    /// Something may have been lost that only a bulk brings back: asks for one now, or soon if one was asked
-    /// for just now.
+    /// Something may have been lost that only a bulk brings back: asks for one now, or a little later if one
+    /// was asked for just now.
     ///
-    /// Not with `DisableExternalCache`: every bulk of the peer would make the kernel's flows anew.
+    /// Not with `DisableExternalCache`, where every bulk of the peer creates all flows in the kernel anew.
     fn want_resync(&mut self, now: Millis, delivery: &mut Delivery) {
         self.want_resync_at(now, now, delivery);
     }
 
-    /// The same, but not before `at`.
+    /// As [`FtfwSession::want_resync`], but not before `at`.
     fn want_resync_at(&mut self, now: Millis, at: Millis, delivery: &mut Delivery) {
         if !self.injects && self.resync.want_at(now, at) {
             self.begin_resync(now, delivery);
         }
     }
 
-    /// Sends a request, or waits until the peer has answered our HELLO: the original acknowledges what it
-    /// has not received as long as HELLO stands on it.
+    /// Sends a request, or waits until the peer has answered our HELLO: as long as it carries HELLO, the
+    /// original acknowledges even what it has not received.
     fn request(&mut self, now: Millis, request: Control, delivery: &mut Delivery) {
         self.resync.requested();
         if delivery.hello.is_saying() {
@@ -167,7 +168,7 @@ impl FtfwSession {
         }
     }
 
-    /// The peer has answered our HELLO: from now on its acknowledgements can be believed. What was found
+    /// The peer has answered our HELLO, so from now on its acknowledgements can be believed. What was found
     /// missing meanwhile it cannot send again, because each HELLO has emptied its resend queue: a bulk is
     /// asked for instead.
     fn release_requests(&mut self, now: Millis, delivery: &mut Delivery) {
@@ -178,14 +179,15 @@ impl FtfwSession {
 
     // Timers.
 
-    /// Asks for a bulk if it is time to.
+    /// Asks for a bulk if that is due.
     pub(crate) fn resync_turn(&mut self, now: Millis, delivery: &mut Delivery) {
         if self.resync.due().is_some_and(|due| due <= now) {
             self.begin_resync(now, delivery);
         }
     }
 
-    /// Removes a bounded number of flows that the peer no longer has. At the end, says how many there were.
+    /// Removes a bounded number of flows that the peer no longer has. At the end, reports how many there
+    /// were.
     pub(crate) fn sweep_turn(
         &mut self,
         now: Millis,
@@ -204,8 +206,8 @@ impl FtfwSession {
 
     // Acknowledging.
 
-    /// Before a datagram is filled. The keep-alive of a node that has something to acknowledge is the
-    /// acknowledgement.
+    /// Called before a datagram is filled. If there is anything to acknowledge, the acknowledgement serves as
+    /// the keep-alive.
     pub(crate) fn acknowledge_open(&mut self, now: Millis, delivery: &mut Delivery) {
         if delivery.is_idle(now) || self.tracker.ack_is_due(now) {
             if let Some(range) = self.tracker.close() {
@@ -214,7 +216,7 @@ impl FtfwSession {
         }
     }
 
-    /// After it.
+    /// Called after a datagram has been filled.
     pub(crate) fn filled(&mut self, now: Millis, delivery: &mut Delivery) {
         let discarded = delivery.take_discarded_requests();
         self.resync.given_up(discarded);

@@ -1,11 +1,11 @@
-//! Which records were seen since a point in time, so that the others can be swept.
+//! Tracks which records were seen since a point in time, so that the others can be swept.
 
 use crate::store::GENERATIONS;
 
-/// Records that one turn looks at.
+/// Records that one turn of a sweep looks at.
 pub(crate) const SWEEP_A_TURN: usize = 4096;
 
-/// Which sweep has seen a record, in few bits.
+/// The sweep that has last seen a record, in a few bits.
 #[derive(Debug, Default)]
 pub(crate) struct Generations {
     current: u8,
@@ -14,14 +14,14 @@ pub(crate) struct Generations {
 }
 
 impl Generations {
-    /// The generation of what is seen now.
+    /// The generation given to what is seen now.
     pub(crate) fn current(&self) -> u8 {
         self.current
     }
 
-    /// Makes everything there is old. False when that is not possible, because sweeps were begun again and
-    /// again without one that completed, and the next number is that of the oldest: then something old may
-    /// escape this sweep, and another has to follow. Nothing fresh is ever taken.
+    /// Makes everything that exists old. False when that is impossible, because so many sweeps were begun
+    /// without one that completed that the next number is also the oldest. Then something old may escape this
+    /// sweep, and another has to follow. Nothing fresh is ever removed.
     pub(crate) fn advance(&mut self) -> bool {
         let next = (self.current + 1) % GENERATIONS;
         let free = next != self.floor;
@@ -31,7 +31,7 @@ impl Generations {
         free
     }
 
-    /// Everything old is gone.
+    /// All old records have been removed.
     pub(crate) fn complete(&mut self) {
         self.floor = self.current;
     }

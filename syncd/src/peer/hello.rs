@@ -4,28 +4,28 @@ use crate::peer::clock::Millis;
 use crate::peer::entry::Item;
 use zct_wire::peer::flag;
 
-/// Two bulks on account of greetings are at least this far apart: a forged HELLO costs eight bytes.
+/// Bulks caused by greetings are at least this far apart, because forging a HELLO costs only eight bytes.
 const BULK_APART_MS: Millis = 5000;
-/// An answer to a greeting waits so long for something to travel with. The peer waits for it, but a flood of
-/// greetings is worth no flood of answers.
+/// How long the answer to a greeting waits for something to travel with. The peer waits for the answer, but a
+/// flood of greetings does not deserve a flood of answers.
 const ANSWER_MS: Millis = 10;
-/// Longer than a datagram is under way.
+/// Longer than any datagram is on its way.
 const UNDER_WAY_MS: Millis = 3000;
 
-/// What has been said and heard.
+/// The greetings that have been sent and received.
 #[derive(Debug)]
 pub(crate) struct Hello {
-    // Every message carries HELLO until the peer has said HELLO_BACK.
+    // Every message carries HELLO until the peer has answered with HELLO_BACK.
     saying: bool,
     said: bool,
-    // The next message carries HELLO_BACK, and goes at this time at the latest.
+    // The next message carries HELLO_BACK, and is sent at this time at the latest.
     answer: Option<Millis>,
-    // The peer's last message carried HELLO.
+    // Whether the peer's last message carried HELLO.
     heard: bool,
     answered_at: Option<Millis>,
-    // Deletions that were acknowledged too early to be believed.
+    // Deletions whose acknowledgement came too early to be believed.
     retained: Vec<Item>,
-    // The peer has missed something while HELLOs were under way.
+    // Whether the peer has missed something while HELLOs were on their way.
     missed: bool,
     bulk_at: Option<Millis>,
     last_bulk: Option<Millis>,
@@ -46,7 +46,7 @@ impl Hello {
         }
     }
 
-    /// The greetings of the next message, without taking note that it was sent.
+    /// The greetings that the next message carries; does not count it as sent.
     pub(crate) fn flags(&self) -> u8 {
         let hello = if self.saying { flag::HELLO } else { 0 };
         hello | if self.answer.is_some() { flag::HELLO_BACK } else { 0 }
@@ -58,16 +58,16 @@ impl Hello {
         self.answer = None;
     }
 
-    /// When the peer's greeting has to be answered.
+    /// When the peer's greeting has to be answered at the latest.
     pub(crate) fn answer_due(&self) -> Option<Millis> {
         self.answer
     }
 
-    /// Takes note of whether a message carries HELLO; `next` tells that its number is the next one. True when
-    /// the peer starts a new row with it.
+    /// Notes whether a message carries HELLO; `next` says whether its number is the expected one. True when
+    /// it begins a new sequence of the peer's.
     ///
-    /// HELLO stands on every message until our answer arrives: only the first one, or one after a gap, tells of
-    /// a start. A gap may be loss or another start; it is taken for the one that loses nothing.
+    /// Every message carries HELLO until our answer arrives, so only the first one, or one after a gap, tells
+    /// of a start. A gap may mean loss or another start; the interpretation is chosen that loses nothing.
     pub(crate) fn hear(&mut self, now: Millis, hello: bool, next: bool) -> bool {
         let starts = hello && !(self.heard && next);
         self.heard = hello;
@@ -77,7 +77,8 @@ impl Hello {
         starts
     }
 
-    /// The peer has said HELLO_BACK. Before our first message it answers somebody else. True the first time.
+    /// The peer has sent HELLO_BACK. Before our first message, that answers somebody else. True the first
+    /// time.
     pub(crate) fn answered(&mut self, now: Millis) -> bool {
         let first = self.said && self.saying;
         if first {
@@ -87,57 +88,57 @@ impl Hello {
         first
     }
 
-    /// HELLO stands on our messages.
+    /// True while our messages carry HELLO.
     pub(crate) fn is_saying(&self) -> bool {
         self.saying
     }
 
-    /// A HELLO of ours may still be under way. The peer takes it whatever its number, with the old state that
-    /// it may carry: what is acknowledged now may be undone.
+    /// True while a HELLO of ours may still be on its way. The peer accepts it whatever its number, with the
+    /// old state that it may carry, so what is acknowledged now may be undone.
     pub(crate) fn is_shaky(&self, now: Millis) -> bool {
         self.saying || self.quiet_from().is_some_and(|t| now < t)
     }
 
-    /// A deletion was acknowledged while that is so: it will have to go again.
+    /// A deletion was acknowledged during that time, so it will have to be sent again.
     pub(crate) fn retain(&mut self, item: Item) {
         self.retained.push(item);
     }
 
-    /// Hands out what was retained, to be sent again.
+    /// Returns the retained deletions, to be sent again.
     pub(crate) fn take_retained(&mut self) -> Vec<Item> {
         std::mem::take(&mut self.retained)
     }
 
-    /// The peer has asked for something again while that is so.
+    /// The peer has asked for something again during that time.
     pub(crate) fn missed(&mut self) {
         self.missed = true;
     }
 
-    /// Nothing is shaky any more: if the peer has asked for something, it needs everything.
+    /// That time is over: if the peer has asked for something, it needs everything.
     pub(crate) fn want_missed(&mut self, now: Millis) {
         if std::mem::take(&mut self.missed) {
             self.want_bulk(now);
         }
     }
 
-    /// From when on no HELLO of ours is under way any more, once the peer has answered.
+    /// From when on no HELLO of ours can be on its way any more, once the peer has answered.
     pub(crate) fn quiet_from(&self) -> Option<Millis> {
         self.answered_at.map(|t| t + UNDER_WAY_MS)
     }
 
-    /// When what is shaky has to be made good.
+    /// When the retained deletions have to be sent again.
     pub(crate) fn firm_due(&self) -> Option<Millis> {
         let pending = self.missed || !self.retained.is_empty();
         self.quiet_from().filter(|_| pending && !self.saying)
     }
 
-    /// Starts over, because what the peer knows of us cannot be repaired otherwise.
+    /// Starts over, because the peer's knowledge of us cannot be repaired in any other way.
     pub(crate) fn say_again(&mut self) {
         self.saying = true;
         self.said = false;
     }
 
-    /// The peer's last message carried HELLO.
+    /// True when the peer's last message carried HELLO.
     pub(crate) fn heard(&self) -> bool {
         self.heard
     }
@@ -146,7 +147,7 @@ impl Hello {
         self.bulk_at.filter(|_| !self.saying)
     }
 
-    /// True once when a bulk is due. Not before the peer has answered our own HELLO.
+    /// True once when a bulk is due, which is not before the peer has answered our own HELLO.
     pub(crate) fn bulk_is_due(&mut self, now: Millis) -> bool {
         let due = self.bulk_due().is_some_and(|t| t <= now);
         if due {
@@ -156,12 +157,12 @@ impl Hello {
         due
     }
 
-    /// True from the wish for a bulk until it begins.
+    /// True from when a bulk is wanted until it begins.
     pub(crate) fn bulk_is_wanted(&self) -> bool {
         self.bulk_at.is_some()
     }
 
-    /// The peer needs everything: as soon as it makes sense.
+    /// The peer needs everything, as soon as sending it makes sense.
     pub(crate) fn want_bulk(&mut self, now: Millis) {
         let earliest = self.last_bulk.map_or(now, |t| t + BULK_APART_MS);
         self.bulk_at.get_or_insert(earliest.max(now));
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn hello_is_said_until_it_is_answered() {
         let mut h = Hello::new(true);
-        assert!(!h.answered(0)); // too early: nothing was said yet
+        assert!(!h.answered(0)); // too early: nothing has been sent yet
         assert_eq!(h.flags(), flag::HELLO);
         h.sent();
         h.answer = Some(0);

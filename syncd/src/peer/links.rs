@@ -1,22 +1,22 @@
-//! Several dedicated links, one of which sends (sync-protocol.md §7).
+//! The dedicated links, one of which is used for sending (sync-protocol.md §7).
 
-/// One link as the machine sees it.
+/// A link as the machine sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// Bytes a datagram may have: the interface's MTU without the headers of IP and UDP or TCP.
+    /// The largest datagram in bytes: the interface's MTU without the headers of IP and UDP or TCP.
     pub payload_max: usize,
-    /// The interface is up and running.
+    /// Whether the interface is up and running.
     pub up: bool,
 }
 
-/// The links and which of them is active.
+/// The links, and which of them is active.
 #[derive(Debug)]
 pub(crate) struct Links {
     all: Vec<Link>,
     active: usize,
 }
 
-/// What a change of state has led to.
+/// The effect of a change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Switch {
     Stays,
@@ -33,14 +33,14 @@ impl Links {
         self.active
     }
 
-    /// The largest message the active link carries. One byte is given away: the original never fills a
-    /// datagram to the last.
+    /// The largest message that the active link carries. It is one byte less than possible, since the
+    /// original never fills a datagram completely.
     pub(crate) fn room(&self) -> usize {
         self.all.get(self.active).map_or(0, |l| l.payload_max.saturating_sub(1))
     }
 
-    /// A link has gone up or down. An active link that goes down hands over to the first that is up; there is
-    /// no way back by itself.
+    /// A link has gone up or down. If the active link goes down, the first link that is up becomes active; it
+    /// is not switched back by itself.
     pub(crate) fn set_up(&mut self, link: usize, up: bool) -> Switch {
         if let Some(l) = self.all.get_mut(link) {
             l.up = up;
@@ -57,7 +57,7 @@ impl Links {
         }
     }
 
-    /// An accepted message came in by `link`: the peer sends there, so do we.
+    /// An accepted message came in on `link`: the peer sends there, and so do we.
     pub(crate) fn heard(&mut self, link: usize) -> bool {
         let changes = link != self.active && link < self.all.len();
         if changes {

@@ -1,4 +1,4 @@
-//! Events of the local kernel: into the internal caches (sync-protocol.md §4).
+//! Events of the local kernel, which go into the internal caches (sync-protocol.md §4).
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::{Millis, seconds};
@@ -11,46 +11,46 @@ use zct_wire::consts::ips;
 use zct_wire::event::Event;
 use zct_wire::peer::{Expect, Flow};
 
-/// Who has caused an event: told by the port id in the message (sync-protocol.md §4).
+/// Who has caused an event, known from the port id in the message (sync-protocol.md §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// Packets, time, or another program.
+    /// Packets, time, or another program: stored and sent.
     Kernel,
-    /// This daemon's commit: kept, not sent.
+    /// This daemon's commit: stored, but not sent.
     Commit,
-    /// This daemon's injection of the peer's flows: neither.
+    /// This daemon's injection of the peer's flows: neither stored nor sent.
     Inject,
-    /// This daemon's flush: forgotten, not sent.
+    /// This daemon's flush: removed, but not sent.
     Flush,
 }
 
-/// What the machine has to do about a change of the internal caches.
+/// What the machine has to do about a change in the internal caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// Nothing.
+    /// Nothing has to be done.
     Nothing,
-    /// Tell the peer.
+    /// The peer has to be told.
     Tell(Item),
-    /// A flow was stored that the peer is not to hear of now.
+    /// A flow was stored of which the peer is not to be told now.
     Kept(FlowId),
-    /// It has ended and the peer is not to hear of it: take it out of its cache.
+    /// It has ended and the peer is not to be told: remove it from its cache.
     Forget(Item),
 }
 
-/// The internal caches: what the kernel has said of its flows.
+/// The internal caches: what the kernel has said about its flows.
 ///
-/// Says of each change what has to be done about it; whether and when it is sent is not known here.
+/// For each change it says what has to be done; whether and when that is sent is not known here.
 #[derive(Debug, Default)]
 pub(crate) struct Local {
     pub(crate) flows: CacheStats,
     pub(crate) expects: CacheStats,
     generations: Generations,
-    // A sweep is under way.
+    // The sweep under way, if there is one.
     sweep: Option<Cursor>,
 }
 
 impl Local {
-    /// A flow's event; `quiet` if the peer is not to hear of it. What has no key is passed over.
+    /// A flow's event; `quiet` if the peer is not to be told. A flow without a key is ignored.
     pub(crate) fn flow(
         &mut self,
         now: Millis,
@@ -71,7 +71,7 @@ impl Local {
         }
     }
 
-    /// Stores a flow, `anew` or merged into what is known of it; `None` when the cache is full.
+    /// Stores a flow, `anew` or merged into what is known about it; `None` when the cache is full.
     fn store(
         &mut self,
         now: Millis,
@@ -85,7 +85,8 @@ impl Local {
         let place = caches.internal.locate(key);
         let known = place.id.and_then(|id| Some((id, caches.internal.meta(id)?)));
         let (id, meta) = match known {
-            // Changed. A new flow of the same tuple, or one that was thought to have ended, starts over.
+            // A change. A new flow with this tuple, or one that was believed to have ended, starts over
+            // instead.
             Some((id, meta)) if !anew && meta.flags & mark::DEAD == 0 => {
                 let mut merged = caches.internal.flow(id).unwrap_or(*flow);
                 merged.merge(flow);
@@ -125,8 +126,8 @@ impl Local {
             if quiet {
                 return Change::Nothing;
             }
-            // Not in the cache, because that was emptied or was full: the peer may have it all the same. The
-            // original says nothing, and the peer keeps the flow for ever.
+            // It is not in the cache, because that was emptied or full; the peer may have it all the same.
+            // The original sends nothing here, and its peer keeps the flow forever.
             let status = flow.status.map(|s| s & !ips::DYING);
             let meta = Meta { flags: mark::DEAD, born_s: seconds(now), ..Meta::default() };
             return match caches.internal.insert(&place, &Flow { status, ..*flow }, meta) {
@@ -144,13 +145,13 @@ impl Local {
         if quiet {
             return Change::Forget(Item::Flow(id));
         }
-        // The attributes stay as they were: what is sent of an ended flow is its last state.
+        // The attributes stay as they were: an ended flow is sent with its last state.
         caches.internal.set_meta(id, Meta { flags: meta.flags | mark::DEAD, ..meta });
         Change::Tell(Item::Flow(id))
     }
 
-    /// An expectation's event; `quiet` if the peer is not to hear of it. One whose master is not in the
-    /// internal cache is passed over: the peer could not commit it.
+    /// An expectation's event; `quiet` if the peer is not to be told. If its master is not in the internal
+    /// cache it is ignored, because the peer could not commit it.
     pub(crate) fn expect(
         &mut self,
         now: Millis,
@@ -196,15 +197,15 @@ impl Local {
 
     // Comparing with the kernel.
 
-    /// A dump of the kernel's tables begins: what it does not contain will have ended.
+    /// A dump of the kernel's tables begins: whatever it does not contain will have ended.
     pub(crate) fn begin_dump(&mut self) {
-        // Should that fail, a comparison that never came to its end has left something behind; the next one
-        // takes it.
+        // If this fails, an earlier comparison that was not completed has left something behind, and the next
+        // one will remove it.
         self.generations.advance();
         self.sweep = None;
     }
 
-    /// The dump has come to its end.
+    /// The dump is complete.
     pub(crate) fn end_dump(&mut self) {
         self.sweep = Some(Cursor::default());
     }
@@ -213,7 +214,8 @@ impl Local {
         self.sweep.is_some()
     }
 
-    /// Ends a bounded number of flows that the kernel no longer has; `tell` is to tell the peer.
+    /// Ends a bounded number of flows that the kernel no longer has; calls `tell` for what the peer has to be
+    /// told.
     pub(crate) fn sweep_turn(&mut self, caches: &mut Caches, mut tell: impl FnMut(Item, &mut Caches)) {
         let Some(mut cursor) = self.sweep else { return };
         for _ in 0..SWEEP_A_TURN {
@@ -231,7 +233,7 @@ impl Local {
         self.sweep = Some(cursor);
     }
 
-    /// Expectations are few enough for one piece.
+    /// Expectations are so few that all are swept at once.
     fn sweep_expects(&mut self, caches: &mut Caches, mut tell: impl FnMut(Item, &mut Caches)) {
         let mut cursor = 0;
         while let Some(id) = caches.internal_expect.walk(&mut cursor) {
@@ -242,7 +244,7 @@ impl Local {
         }
     }
 
-    /// Marks as ended what the dump did not contain; true when it was that.
+    /// Marks a record as ended if the dump did not contain it; returns true if so.
     fn end_if_old(&self, item: Item, caches: &mut Caches) -> bool {
         let Some(meta) = caches.meta(item) else { return false };
         let old = meta.flags & mark::DEAD == 0 && meta.generation != self.generations.current();

@@ -1,8 +1,7 @@
 //! The machine: the one place where the parts meet, and where modes differ.
 //!
-//! Everything that it is told goes to a part, and what the part makes of it to the next one: an event through
-//! [`Local`] to [`Delivery`], a message through its mode to [`Remote`] or back to [`Delivery`]. No part knows of
-//! the machine.
+//! Every input goes to one part, and what that part makes of it to the next: an event through [`Local`] to
+//! [`Delivery`], a message through its mode to [`Remote`] or back to [`Delivery`]. No part knows the machine.
 
 use crate::peer::alarm::AlarmSession;
 use crate::peer::caches::Caches;
@@ -31,13 +30,14 @@ use zct_wire::peer::{Expect, Flow, Message, Messages};
 /// What makes a run repeatable.
 #[derive(Clone, Copy, Debug)]
 pub struct Seed {
-    /// First sequence number: the Unix time in seconds, so that a restarted daemon's numbers lie ahead.
+    /// The first sequence number: the Unix time in seconds, so that the numbers of a restarted daemon lie
+    /// ahead.
     pub sequence: u32,
-    /// For the intervals of ALARM.
+    /// The seed for the intervals of ALARM.
     pub random: u64,
 }
 
-/// What a mode knows besides what all of them do.
+/// The state that only one mode has.
 #[derive(Debug)]
 pub(crate) enum Session {
     Ftfw(FtfwSession),
@@ -48,7 +48,8 @@ pub(crate) enum Session {
 /// One node's side of the protocol.
 ///
 /// # Allocation
-/// Queues grow with what waits in them: four to sixteen bytes a change or an unacknowledged message.
+/// Queues grow with what waits in them: four to sixteen bytes for each change and for each unacknowledged
+/// message.
 #[derive(Debug)]
 pub struct Machine {
     config: Config,
@@ -57,7 +58,7 @@ pub struct Machine {
     remote: Remote,
     pub(crate) delivery: Delivery,
     pub(crate) session: Session,
-    // What no part counts.
+    // The counts that belong to no part.
     counted: Stats,
     purge_due: Option<Millis>,
     told_mode: bool,
@@ -65,7 +66,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine that has just started at `now`. `links` are the dedicated links, `active` the one to send by.
+    /// A machine that starts at `now`. `links` are the dedicated links, `active` is the one to send on.
     pub fn new(now: Millis, config: Config, links: Vec<Link>, active: usize, seed: Seed) -> Self {
         let session = match config.mode {
             Mode::Ftfw(m) => Session::Ftfw(FtfwSession::new(&m)),
@@ -90,15 +91,15 @@ impl Machine {
         m
     }
 
-    // What it is like.
+    // State and settings.
 
-    /// The configuration it runs with.
+    /// The settings that it runs with.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Takes over what may change while it runs: the timers of the commit and the purge, and those of ALARM. A
-    /// flow that is announced or expires already does so once more at the old interval.
+    /// Takes over what may change at run time: the timers of commit and purge, and those of ALARM. A flow
+    /// that is announced or expires already does so once more at the old interval.
     pub fn reconfigure(&mut self, new: &Config) {
         self.config.commit_timeout_s = new.commit_timeout_s;
         self.config.purge_timeout_s = new.purge_timeout_s;
@@ -109,7 +110,7 @@ impl Machine {
         self.delivery.reconfigure(&self.config);
     }
 
-    /// What it has counted.
+    /// The counts so far.
     pub fn stats(&self) -> Stats {
         Stats {
             sent: self.delivery.sent,
@@ -125,17 +126,17 @@ impl Machine {
         }
     }
 
-    /// The link to send by.
+    /// The link to send on.
     pub fn active_link(&self) -> usize {
         self.links.active()
     }
 
-    /// Messages sent and not acknowledged, oldest first (`-s rsqueue`).
+    /// Messages that were sent and are not acknowledged, oldest first (`-s rsqueue`).
     pub fn resend_queue(&self, caches: &Caches) -> Vec<Sent> {
         self.delivery.in_flight(caches).collect()
     }
 
-    /// Changes that wait to be sent, without those of a bulk (`-s queue`).
+    /// Number of changes that wait to be sent, not counting those of a bulk (`-s queue`).
     pub fn waiting(&self) -> usize {
         self.delivery.waiting()
     }
@@ -145,17 +146,18 @@ impl Machine {
         self.delivery.bulk_is_running()
     }
 
-    /// True when a bulk that was asked for has not been received to its end.
+    /// True when a requested bulk has not been received completely.
     pub fn resync_is_running(&self) -> bool {
         matches!(&self.session, Session::Ftfw(f) if f.resync.is_waiting())
     }
 
-    /// True when the peer was heard lately.
+    /// True when the peer has been heard recently.
     pub fn peer_is_there(&self, now: Millis) -> bool {
         self.delivery.peer_is_there(now)
     }
 
-    /// Seconds until a flow of the peer is forgotten; `None` in other modes than ALARM, which forget nothing.
+    /// Seconds until a flow of the peer is forgotten; `None` except in ALARM, since other modes forget
+    /// nothing.
     pub fn expires_in_s(&self, now: Millis, meta: Meta) -> Option<u64> {
         let Session::Alarm(alarm) = &self.session else { return None };
         Some(alarm.expires(meta).saturating_sub(now) / 1000)
@@ -163,7 +165,7 @@ impl Machine {
 
     // Links.
 
-    /// Tells the machine that a link went up or down.
+    /// Tells the machine that a link has gone up or down.
     pub fn link_state(&mut self, link: usize, up: bool, host: &mut impl Host) {
         match self.links.set_up(link, up) {
             Switch::Stays => {}
@@ -172,14 +174,14 @@ impl Machine {
         }
     }
 
-    /// Tells the machine how large a datagram the link carries now.
+    /// Tells the machine how large a datagram the link can carry now.
     pub fn link_payload(&mut self, link: usize, payload_max: usize) {
         self.links.set_payload_max(link, payload_max);
     }
 
     // The operator's commands.
 
-    /// `-n`: asks the peer for all its flows. Nothing in ALARM, where they come by themselves.
+    /// `-n`: asks the peer for all its flows. Does nothing in ALARM, where they come by themselves.
     pub fn request_resync(&mut self, now: Millis) {
         match &mut self.session {
             Session::Ftfw(ftfw) => ftfw.begin_resync(now, &mut self.delivery),
@@ -188,7 +190,7 @@ impl Machine {
         }
     }
 
-    /// `-B`: sends all flows, whether the peer is there or not. Nothing in ALARM.
+    /// `-B`: sends all flows, even if the peer is absent. Does nothing in ALARM.
     pub fn send_bulk(&mut self, host: &mut impl Host) {
         if matches!(self.session, Session::Alarm(_)) {
             return;
@@ -197,13 +199,13 @@ impl Machine {
         self.announce_bulk(host);
     }
 
-    /// Starts a bulk and says so.
+    /// Starts a bulk, and reports that.
     fn announce_bulk(&mut self, host: &mut impl Host) {
         host.notice(Notice::BulkStarts);
         self.start_bulk(host);
     }
 
-    /// Starts a bulk, or makes the running one go all the way round again.
+    /// Starts a bulk, or extends the one under way to another full circle.
     fn start_bulk(&mut self, host: &mut impl Host) {
         self.counted.bulks += 1;
         if self.config.mode.disables_internal_cache() {
@@ -213,8 +215,8 @@ impl Machine {
         }
     }
 
-    /// `-f internal`: forgets the kernel's flows and what was to be sent of them; tells the peer nothing.
-    /// Cancels the purge.
+    /// `-f internal`: forgets the kernel's flows and whatever was to be sent about them, without telling the
+    /// peer. Cancels the purge.
     pub fn flush_internal(&mut self, caches: &mut Caches) {
         self.purge_due = None;
         self.forget_internal(caches);
@@ -237,8 +239,8 @@ impl Machine {
         }
     }
 
-    /// `-t`: flush the kernel's table and the internal cache in PurgeTimeout seconds. Returns the seconds, or
-    /// `None` when a purge is pending already.
+    /// `-t`: will flush the kernel's table and the internal cache in PurgeTimeout seconds. Returns the
+    /// seconds, or `None` when a purge is pending already.
     pub fn purge(&mut self, now: Millis) -> Option<u32> {
         if self.purge_due.is_some() {
             return None;
@@ -247,7 +249,7 @@ impl Machine {
         Some(self.config.purge_timeout_s)
     }
 
-    /// A commit or a flush calls off the purge.
+    /// Cancels the purge, as a commit or a flush does.
     pub fn cancel_purge(&mut self) {
         self.purge_due = None;
     }
@@ -257,7 +259,7 @@ impl Machine {
     /// A conntrack event that has passed the filters.
     ///
     /// # Errors
-    /// The kernel's message makes no sense; nothing has changed.
+    /// When the kernel's message cannot be read; nothing has changed then.
     pub fn flow_event(
         &mut self,
         now: Millis,
@@ -271,7 +273,7 @@ impl Machine {
         Ok(())
     }
 
-    /// The same with the message already read; `kernel_id` is CTA_ID.
+    /// As [`Machine::flow_event`], with the message already decoded; `kernel_id` is CTA_ID.
     pub fn flow_change(
         &mut self,
         now: Millis,
@@ -294,7 +296,7 @@ impl Machine {
         }
     }
 
-    /// A flow of the start-up dump, or of a dump on the operator's demand: kept, not sent.
+    /// A flow from the start-up dump, or from a dump that the operator asked for: stored, but not sent.
     pub fn flow_dumped(&mut self, now: Millis, flow: &Flow, kernel_id: u32, caches: &mut Caches) {
         self.flow_change(now, Event::Update, Origin::Commit, flow, kernel_id, caches);
     }
@@ -302,7 +304,7 @@ impl Machine {
     /// An expectation event that has passed the filter of helpers.
     ///
     /// # Errors
-    /// The kernel's message makes no sense; nothing has changed.
+    /// When the kernel's message cannot be read; nothing has changed then.
     pub fn expect_event(
         &mut self,
         now: Millis,
@@ -316,8 +318,8 @@ impl Machine {
         Ok(())
     }
 
-    /// The same with the message already read. An expectation whose master is not in the internal cache is
-    /// passed over: the peer could not commit it.
+    /// As [`Machine::expect_event`], with the message already decoded. If the expectation's master is not in
+    /// the internal cache it is ignored, because the peer could not commit it.
     pub fn expect_change(
         &mut self,
         now: Millis,
@@ -341,12 +343,13 @@ impl Machine {
         }
     }
 
-    /// An expectation of the start-up dump, or of a dump on the operator's demand: kept, not sent.
+    /// An expectation from the start-up dump, or from a dump that the operator asked for: stored, but not
+    /// sent.
     pub fn expect_dumped(&mut self, now: Millis, expect: &Expect, caches: &mut Caches) {
         self.expect_change(now, Event::Update, Origin::Commit, expect, caches);
     }
 
-    /// What a change of the internal caches means for what is sent.
+    /// Does what a change in the internal caches means for sending.
     fn changed(&mut self, now: Millis, change: Change, caches: &mut Caches) {
         match change {
             Change::Nothing => {}
@@ -362,36 +365,36 @@ impl Machine {
         self.local.flows.passed(event);
     }
 
-    /// A flow of a kernel dump that [`Host::dump_kernel`] asked for: sent as new. Pass no more while
+    /// A flow from a kernel dump that [`Host::dump_kernel`] asked for: sent as new. Pass no more while
     /// [`Machine::bypass_is_full`].
     pub fn bypass_dump(&mut self, now: Millis, flow: &Flow) {
         self.bypass_flow(now, Event::New, flow);
     }
 
-    /// True when the dump should wait until [`Machine::transmit`] has taken something.
+    /// True when the dump should wait until [`Machine::transmit`] has made room.
     pub fn bypass_is_full(&self) -> bool {
         self.delivery.bypass.is_full()
     }
 
-    /// Begins to compare the internal cache with the kernel after an overrun, or in polling mode: dump the
-    /// tables into [`Machine::kernel_resync_flow`] and, if they are replicated at all,
+    /// Begins to compare the internal cache with the kernel, after an overrun or when polling: dump the
+    /// tables into [`Machine::kernel_resync_flow`] and, if expectations are replicated,
     /// [`Machine::kernel_resync_expect`], then call [`Machine::end_kernel_resync`].
     pub fn begin_kernel_resync(&mut self) {
         self.local.begin_dump();
     }
 
-    /// A flow of that dump. It will be sent with the bulk that follows.
+    /// A flow of that dump. It will be sent in the bulk that follows.
     pub fn kernel_resync_flow(&mut self, now: Millis, flow: &Flow, kernel_id: u32, caches: &mut Caches) {
         self.flow_dumped(now, flow, kernel_id, caches);
     }
 
-    /// An expectation of that dump; after its master.
+    /// An expectation of that dump, which has to come after its master.
     pub fn kernel_resync_expect(&mut self, now: Millis, expect: &Expect, caches: &mut Caches) {
         self.expect_dumped(now, expect, caches);
     }
 
-    /// The dump has come to its end without an error: what it did not contain has ended, and the rest is
-    /// announced again. Must not be called when the dump failed; begin again instead.
+    /// The dump is complete and without errors: what it did not contain has ended, and the rest is announced
+    /// again. Must not be called if the dump failed; begin again instead.
     pub fn end_kernel_resync(&mut self, host: &mut impl Host) {
         if self.config.mode.disables_internal_cache() {
             return;
@@ -404,10 +407,10 @@ impl Machine {
 
     // The peer.
 
-    /// A datagram that came in by `link`, or whole messages out of a stream (see
+    /// A datagram that came in on `link`, or whole messages from a stream (see
     /// [`Reassembler`](crate::peer::Reassembler)).
     ///
-    /// Bad messages are counted and cost nothing but themselves, unless their length cannot be believed: then
+    /// Bad messages are counted and cost nothing but themselves, unless their length cannot be trusted; then
     /// they cost the rest of the datagram.
     pub fn datagram(
         &mut self,
@@ -429,7 +432,7 @@ impl Machine {
         }
     }
 
-    /// A message: what its mode makes of it, and what follows from that. False when it was not taken.
+    /// Handles a message as its mode judges it, with all consequences. False when it was not accepted.
     fn message(&mut self, now: Millis, m: &Message<'_>, caches: &mut Caches, host: &mut impl Host) -> bool {
         let verdict = match &mut self.session {
             Session::Ftfw(ftfw) => ftfw.receive(now, m, &mut self.delivery, caches),
@@ -470,7 +473,7 @@ impl Machine {
         }
     }
 
-    /// Data of the peer, with the body of its message.
+    /// Handles data from the peer, with the body of its message.
     fn data(&mut self, now: Millis, data: (Data, &[u8]), caches: &mut Caches, host: &mut impl Host) {
         let generation = match &self.session {
             Session::Ftfw(ftfw) => ftfw.resync.generation(),
@@ -481,14 +484,14 @@ impl Machine {
             self.counted.payload();
         }
         match (&mut self.session, applied) {
-            // Whatever it was about must not be swept for not having been understood.
+            // The flow it was about must not be swept just because the message was not understood.
             (Session::Ftfw(ftfw), Applied::Malformed) => ftfw.resync.abandon(),
             (Session::Alarm(alarm), Applied::Stored(id)) => alarm.arm(id, caches),
             (Session::Ftfw(_) | Session::Alarm(_) | Session::Notrack(_), _) => {}
         }
     }
 
-    /// A message was taken that came in by `link`.
+    /// A message that came in on `link` was accepted.
     fn heard(&mut self, now: Millis, link: usize, host: &mut impl Host) {
         self.delivery.heard(now);
         if let Session::Ftfw(ftfw) = &mut self.session {
@@ -499,11 +502,12 @@ impl Machine {
         }
     }
 
-    /// Writes the next datagram into the start of `buf` and returns its length, or `None` when nothing is due.
-    /// Send it by [`Machine::active_link`]. Over TCP the same bytes go into the stream, whole and in order.
+    /// Writes the next datagram to the start of `buf` and returns its length, or `None` when nothing is due.
+    /// Send it on [`Machine::active_link`]. Over TCP the same bytes go into the stream, whole and in order.
     ///
-    /// Call it until it returns `None` or the turn's budget is used up; what is left stays due. Do not call it
-    /// while the network takes nothing: changes then collapse in the queue instead of being lost.
+    /// Call it until it returns `None` or the turn's budget is used up; what is left remains due. Do not call
+    /// it while the network accepts nothing: then changes of the same flow merge in the queue instead of
+    /// being lost.
     pub fn transmit(&mut self, now: Millis, caches: &mut Caches, buf: &mut [u8]) -> Option<usize> {
         let room = self.links.room();
         if let Session::Ftfw(ftfw) = &mut self.session {
@@ -518,7 +522,7 @@ impl Machine {
 
     // Time.
 
-    /// Runs the timers that are due and a bounded piece of background work. Call it when
+    /// Runs the timers that are due, and a bounded piece of background work. Call it when
     /// [`Machine::deadline`] has come, and before the first [`Machine::transmit`] of a turn.
     pub fn turn(&mut self, now: Millis, caches: &mut Caches, host: &mut impl Host) {
         if self.purge_due.is_some_and(|due| due <= now) {
@@ -552,23 +556,23 @@ impl Machine {
         }
     }
 
-    /// When to call [`Machine::turn`] and [`Machine::transmit`] again if nothing happens before: a time, which
-    /// may be past, or `None` for never.
+    /// When to call [`Machine::turn`] and [`Machine::transmit`] again if nothing happens earlier: a time,
+    /// which may be past, or `None` for never.
     pub fn deadline(&self, now: Millis) -> Option<Millis> {
         Timer::ALL.into_iter().filter_map(|t| self.due(t, now)).min()
     }
 
-    /// When to call [`Machine::turn`]. While the network takes nothing this is the time to wake up at, besides
-    /// the network itself: what [`Machine::transmit`] has to say would be due all the time.
+    /// When to call [`Machine::turn`]. While the network accepts nothing, this is the time to wake up at,
+    /// besides the network itself, because what [`Machine::transmit`] has to send would be due all the time.
     pub fn turn_deadline(&self, now: Millis) -> Option<Millis> {
         Timer::ALL.into_iter().filter(|t| !t.sends()).filter_map(|t| self.due(t, now)).min()
     }
 
-    /// When a timer is due: the one table of them.
+    /// When a timer is due: the one table of all timers.
     fn due(&self, timer: Timer, now: Millis) -> Option<Millis> {
         let room = self.links.room();
         if timer.sends() && room < CONTROL_LEN {
-            return None; // no message fits this link
+            return None; // no message fits on this link
         }
         match (timer, &self.session) {
             (Timer::Purge, _) => self.purge_due,
@@ -589,8 +593,8 @@ impl Machine {
         }
     }
 
-    /// Panics when the books are wrong: what stands in the caches and what is on the queues do not agree. For
-    /// tests; looks at everything.
+    /// Panics when what the caches say about the queues differs from what is on them. For tests, as it looks
+    /// at everything.
     #[cfg(any(test, debug_assertions))]
     pub fn check(&self, caches: &Caches) {
         self.delivery.check(caches);

@@ -1,18 +1,18 @@
-//! Flags of a record's [`Meta`](crate::store::Meta), and what the protocol does with its other members.
+//! The protocol's flags in a record's [`Meta`](crate::store::Meta), and its use of the other members.
 //!
-//! `aux` is the number a flow in flight was last sent under (FT-FW), or the tick of its next announcement
-//! (ALARM). `note` is the kernel's id of an internal flow, and the second of the last message about an
-//! external one.
+//! `aux` is the number under which a flow in flight was last sent (FT-FW), or the tick of its next
+//! announcement (ALARM). `note` is the kernel's id of an internal flow, or the second of the last message
+//! about an external one.
 
-/// Ended; kept until the peer knows.
+/// It has ended, and is kept until the peer knows.
 pub(crate) const DEAD: u8 = crate::store::Meta::DEAD;
-/// Changed since it was stored: goes out as an update, not as new.
+/// It has changed since it was stored: it goes out as an update, not as new.
 pub(crate) const UPDATED: u8 = 1 << 1;
-/// In the timer wheel.
+/// It has an entry in the timer wheel.
 pub(crate) const ARMED: u8 = 1 << 2;
-/// Stored, and the peer has not acknowledged it since: goes out as new whatever has changed meanwhile. An
-/// update would be merged into what the peer may have of an earlier flow of this tuple, whose mark or
-/// helper would live on.
+/// It was stored, and the peer has not acknowledged it since: it goes out as new, whatever has changed
+/// meanwhile. An update would be merged into what the peer may have of an earlier flow with this tuple, whose
+/// mark or helper would then live on.
 pub(crate) const FRESH: u8 = 1 << 3;
 /// Two bits that only [`Place`](crate::peer::place::Place) reads and writes.
 pub(crate) const PLACE: u8 = 3 << 4;

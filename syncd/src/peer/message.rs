@@ -1,18 +1,18 @@
-//! What a message is, once its type and its flags make sense together (sync-protocol.md §2.4).
+//! Classifies messages: what a message is, if its type and flags fit together (sync-protocol.md §2.4).
 
 use crate::peer::entry::Range;
 use zct_wire::event::Event;
 use zct_wire::peer::header::after;
 use zct_wire::peer::{Kind, Message, flag};
 
-/// What a message brings for the caches, and what has happened to it.
+/// A change that a message brings for the caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Data {
     Flow(Event),
     Expect(Event),
 }
 
-/// What a message is.
+/// The kinds of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     Data(Data),
@@ -22,7 +22,7 @@ pub(crate) enum Class {
     Resync,
 }
 
-/// Tells what a message is; `None` for what the original calls a malformed header.
+/// The kind of a message; `None` for what the original calls a malformed header.
 pub(crate) fn classify(m: &Message<'_>) -> Option<Class> {
     let flags = m.flags & !flag::GREETING;
     match m.kind()? {
@@ -32,7 +32,7 @@ pub(crate) fn classify(m: &Message<'_>) -> Option<Class> {
     }
 }
 
-/// The same for a control message.
+/// The kind of a control message.
 fn control(m: &Message<'_>, flags: u8) -> Option<Class> {
     if flags == flag::ALIVE {
         return Some(Class::Alive);
@@ -47,34 +47,34 @@ fn control(m: &Message<'_>, flags: u8) -> Option<Class> {
     }
 }
 
-/// Why a message is not taken.
+/// Why a message is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// A malformed header.
+    /// Its header is malformed.
     Header,
-    /// It came before, or too late.
+    /// It has been received before, or is too late.
     Before,
     /// It belongs to another mode.
     OtherMode,
 }
 
-/// What a mode makes of a message: the machine counts it, tells of it, and does what it asks for.
+/// A mode's judgement of a message: the machine counts it, reports it, and does what it asks for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Verdict {
-    /// What is left to do, if it is taken at all.
+    /// What is left to be done, if the message is accepted at all.
     pub(crate) taken: Result<Class, Refusal>,
-    /// So many messages before it are missing.
+    /// The number of messages that are missing before it.
     pub(crate) lost: u32,
-    /// It came before, or too late, and is taken all the same.
+    /// It has been received before, or is too late, but is accepted all the same.
     pub(crate) before: bool,
-    /// It tells that the peer has started.
+    /// It shows that the peer has started.
     pub(crate) started: bool,
-    /// The peer's numbers went back without a HELLO.
+    /// It shows that the peer's numbers went back without a HELLO.
     pub(crate) renumbered: bool,
 }
 
 impl Verdict {
-    /// Takes a message that tells nothing besides.
+    /// Accepts a message that shows nothing else.
     pub(crate) fn take(class: Class) -> Verdict {
         Verdict { taken: Ok(class), lost: 0, before: false, started: false, renumbered: false }
     }
@@ -85,7 +85,7 @@ impl Verdict {
     }
 }
 
-/// How many numbers a range has.
+/// The number of messages in a range.
 pub(crate) fn length((from, to): Range) -> u32 {
     to.wrapping_sub(from).saturating_add(1)
 }

@@ -1,34 +1,33 @@
 //! The peer protocol: FT-FW, ALARM and NOTRACK as one machine without sockets, clock or threads
 //! (sync-protocol.md §5).
 //!
-//! [`Machine`] takes kernel events, datagrams and commands together with the time, changes the [`Caches`],
-//! and has [`Machine::transmit`] write the next datagram into the caller's buffer until there is none.
-//! [`Machine::deadline`] says when to call again if nothing happens. Everything random comes from the seed,
-//! so the same calls give the same bytes.
+//! [`Machine`] takes kernel events, datagrams and commands together with the time, and changes the
+//! [`Caches`]; [`Machine::transmit`] writes one datagram after another into the caller's buffer until none is
+//! left. [`Machine::deadline`] says when to call again if nothing happens. All randomness comes from the
+//! seed, so the same calls give the same bytes.
 //!
-//! It speaks with conntrackd 1.4.7 as if it were one, and differs where the original loses data:
+//! To conntrackd 1.4.7 it speaks as if it were one, and differs where the original loses data:
 //!
 //! * A change waits up to ten milliseconds for others, so that datagrams are full under load.
-//! * Bulks and what was lost in them are paced by acknowledgements (`pace`).
+//! * Bulks, and repairs of what was lost in them, are paced by acknowledgements (`pace`).
 //! * A HELLO, true or forged, empties the resend queue as it must, and is followed by a bulk to the peer and
 //!   a request for the peer's flows: nothing stays lost.
-//! * A bulk that was asked for ends with a sweep: what it did not contain is removed (`resync`).
-//! * Messages of an unknown type are counted and passed over, not asked for again for ever.
-//! * Ranges that no one can send again are made good by a bulk.
-//! * A flow goes out as new until the peer has it, so that nothing of an earlier flow with its tuple stays.
+//! * A requested bulk ends with a sweep: whatever it did not contain is removed (`resync`).
+//! * Messages of an unknown type are counted and ignored, not asked for again forever.
+//! * Ranges that nobody can send again are repaired by a bulk.
+//! * A flow goes out as new until the peer has it, so that nothing remains of an earlier flow with its tuple.
 //!
-//! There are two floors. *Parts* own their state and what must always be true of it; *the machine* is the only
-//! place where they meet, and no part imports it. From the ground up, each using only what stands before it:
+//! There are two floors. *Parts* own their state and what must always be true of it; *the machine* is the
+//! only place where they meet, and no part imports it. From the ground up, each using only what stands before
+//! it:
 //!
-//! * `clock`, `entry`, `mark`, `mode`, `pace`, `config`, `stats`, `host`, `caches`: what all of them speak of;
-//! * `queue`, `ring`, `place`, `bulk`, `track`, `stuck`, `links`, `bypass`, `hello`, `generations`,
-//!   `resync`, `refresh`, `message`, `timers`: one thing each;
-//! * `local` and `remote`: the caches of the kernel's flows and of the peer's;
-//! * `delivery`: everything that goes out, until the peer has it;
-//! * `ftfw`, `alarm`, `notrack`: what a message means in each mode;
-//! * `machine`.
+//! * `clock`, `entry`, `mark`, `mode`, `pace`, `config`, `stats`, `host`, `caches`: what all of them speak
+//! of; * `queue`, `ring`, `place`, `bulk`, `track`, `stuck`, `links`, `bypass`, `hello`, `generations`,
+//! `resync`, `refresh`, `message`, `timers`: one thing each; * `local` and `remote`: the caches of the
+//! kernel's flows and of the peer's; * `delivery`: everything that goes out, until the peer has it; * `ftfw`,
+//! `alarm`, `notrack`: what a message means in each mode; * `machine`.
 
-// A new type of message does not pass unseen: no arm takes what has no name.
+// A new type of message must not go unnoticed: no arm may match what it does not name.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod alarm;

@@ -1,4 +1,4 @@
-//! How two daemons keep each other informed, and what belongs to each way alone.
+//! How two daemons keep each other informed, and the settings that only one way has.
 
 /// `Mode` (sync-protocol.md §5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Ftfw {
 /// The settings that only ALARM has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Alarm {
-    /// `RefreshTime`: seconds within which every flow is announced again; 0 is taken for 1.
+    /// `RefreshTime`: seconds within which every flow is announced again; 0 counts as 1.
     pub refresh_time_s: u32,
     /// `CacheTimeout`: seconds after which a flow of the peer is forgotten that has not been announced again.
     pub cache_timeout_s: u32,
@@ -45,7 +45,7 @@ pub struct Notrack {
 }
 
 impl Ftfw {
-    /// What holds when the configuration file does not say otherwise.
+    /// The defaults of the configuration file.
     pub const DEFAULT: Ftfw = Ftfw {
         resend_queue_size: 131_072,
         ack_window_size: 300,
@@ -61,7 +61,7 @@ impl Default for Ftfw {
 }
 
 impl Alarm {
-    /// What holds when the configuration file does not say otherwise.
+    /// The defaults of the configuration file.
     pub const DEFAULT: Alarm = Alarm { refresh_time_s: 60, cache_timeout_s: 180 };
 }
 
@@ -96,8 +96,8 @@ impl From<Notrack> for Mode {
 }
 
 impl Mode {
-    /// `DisableInternalCache`: messages are made from events, nothing is kept. Without its flows FT-FW could
-    /// send nothing again, and ALARM nothing at all: those have no such setting.
+    /// `DisableInternalCache`: messages are made from events, and nothing is kept. FT-FW and ALARM have no
+    /// such setting: without its flows FT-FW could send nothing again, and ALARM nothing at all.
     pub fn disables_internal_cache(&self) -> bool {
         match self {
             Mode::Ftfw(_) | Mode::Alarm(_) => false,
@@ -105,8 +105,8 @@ impl Mode {
         }
     }
 
-    /// `DisableExternalCache`: what the peer sends goes straight into the kernel. In ALARM there would be
-    /// nothing to expire.
+    /// `DisableExternalCache`: the peer's flows go straight into the kernel. ALARM has no such setting:
+    /// nothing could expire there.
     pub fn disables_external_cache(&self) -> bool {
         match self {
             Mode::Ftfw(m) => m.disable_external_cache,

@@ -5,8 +5,8 @@ use crate::peer::message::{Class, Refusal, Verdict, classify, length};
 use crate::peer::track::{Seen, Tracker};
 use zct_wire::peer::Message;
 
-/// One node's side of NOTRACK: the peer's numbers are looked at to count what is missing, and everything is
-/// taken in any order.
+/// One node's side of NOTRACK: the peer's numbers serve only to count what is missing, and everything is
+/// accepted in any order.
 #[derive(Debug)]
 pub(crate) struct NotrackSession {
     tracker: Tracker,
@@ -14,11 +14,11 @@ pub(crate) struct NotrackSession {
 
 impl NotrackSession {
     pub(crate) fn new() -> Self {
-        // Nothing is acknowledged, so no window is ever used up.
+        // Nothing is acknowledged, so the window must never be used up.
         NotrackSession { tracker: Tracker::new(u32::MAX) }
     }
 
-    /// Takes a message or refuses it.
+    /// Judges whether a message is accepted.
     pub(crate) fn receive(&mut self, now: Millis, m: &Message<'_>) -> Verdict {
         let class = match classify(m) {
             Some(c @ (Class::Data(_) | Class::Alive | Class::Resync)) => c,

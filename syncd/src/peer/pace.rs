@@ -1,26 +1,26 @@
-//! How fast bulks go: by acknowledgements where there are any, and never slower than a trickle.
+//! How fast bulks go: as fast as they are acknowledged, if they are, and never slower than a trickle.
 
 use crate::peer::clock::Millis;
 use crate::peer::mode::{Ftfw, Mode};
 
-/// How fast the daemon sends what it could also send later: bulks, and what was lost in bulk.
+/// How fast the daemon sends what could also wait: bulks, and repairs of what was lost in bulk.
 ///
 /// The defaults suit a peer with the usual receive buffer of 212,992 bytes, which holds about 90 full
-/// datagrams, and that reads 14,000 of them a second, as the original does.
+/// datagrams, that reads 14,000 of them per second, as the original does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// Messages that may be unacknowledged at the least; must exceed the peer's ACKWindowSize, or its
-    /// acknowledgements come by its timer alone. 0: one and a half times our own window.
+    /// The lower limit on unacknowledged messages. It must exceed the peer's ACKWindowSize, or
+    /// acknowledgements come only by the peer's timer. 0 means one and a half times our own window.
     pub window_min: usize,
-    /// Messages that may be unacknowledged at the most. 0: four times our own window, but no more than 1200
-    /// (63 full datagrams) unless the minimum is more.
+    /// The upper limit on unacknowledged messages. 0 means four times our own window, but no more than 1200
+    /// (63 full datagrams) unless the lower limit is more.
     pub window_max: usize,
-    /// Datagrams a second that are sent whatever the window says. This is what gets a transfer through when
-    /// acknowledgements are rare, so it must be a rate that no receiver is troubled by.
+    /// Datagrams per second that are sent whatever the window says. This gets a transfer through if
+    /// acknowledgements are rare, so it must be a rate that no receiver has trouble with.
     pub trickle_per_s: u32,
-    /// Datagrams a second in modes without acknowledgements.
+    /// Datagrams per second in modes without acknowledgements.
     pub unacknowledged_per_s: u32,
-    /// Datagrams that may follow each other at once in modes without acknowledgements.
+    /// Datagrams that may directly follow one another in modes without acknowledgements.
     pub burst: u32,
 }
 
@@ -32,26 +32,27 @@ impl Default for Pace {
 
 /// Says when the next datagram of a bulk may go.
 ///
-/// In FT-FW a window of unacknowledged messages, which grows with acknowledgements and halves when the peer
-/// reports a loss. Window or not, a slow trickle always goes: a busy original acknowledges by window alone,
-/// and if that is larger than ours nothing would ever move. In the other modes a rate.
+/// In FT-FW there is a window of unacknowledged messages, which grows with acknowledgements and halves when
+/// the peer reports a loss. Whatever the window says, a slow trickle always goes: a busy original
+/// acknowledges only when its own window is used up, and if that is larger than ours, nothing would ever
+/// move. The other modes have a fixed rate.
 #[derive(Debug)]
 pub(crate) struct Pacer {
     window: usize,
     min: usize,
     max: usize,
-    // Growth is steep up to here.
+    // The window grows steeply up to here.
     threshold: usize,
     windowed: bool,
     per_s: u64,
     burst: u64,
-    // Thousandths of a datagram.
+    // The budget, in thousandths of a datagram.
     tokens: u64,
     filled: Millis,
 }
 
 const DATAGRAM: u64 = 1000;
-/// When to look again whether acknowledgements have stopped.
+/// How often to check whether acknowledgements have stopped.
 const HELD_MS: Millis = 1000;
 
 impl Pacer {
@@ -77,7 +78,7 @@ impl Pacer {
         }
     }
 
-    /// Messages that may be in flight.
+    /// The number of messages that may be in flight.
     #[cfg(test)]
     fn window(&self) -> usize {
         self.window
@@ -86,12 +87,13 @@ impl Pacer {
     fn fill(&mut self, now: Millis) {
         let passed = now.saturating_sub(self.filled);
         self.filled = now;
-        // A datagram's worth is a thousand, a second has a thousand milliseconds.
+        // A datagram costs a thousand, and a second has a thousand milliseconds.
         self.tokens = passed.saturating_mul(self.per_s).saturating_add(self.tokens).min(self.burst);
     }
 
-    /// True when one more datagram may go while `in_flight` messages are unacknowledged. Takes what it gives:
-    /// call it once a datagram. `trickle` is false when what would go beyond the window has no place.
+    /// True when one more datagram may go while `in_flight` messages are unacknowledged. It spends the
+    /// budget, so call it once per datagram. `trickle` is false if there is no room for anything beyond the
+    /// window.
     pub(crate) fn take(&mut self, now: Millis, in_flight: usize, trickle: bool) -> bool {
         self.fill(now);
         if self.windowed && in_flight < self.window {
@@ -104,7 +106,7 @@ impl Pacer {
         false
     }
 
-    /// When [`Pacer::take`] may say yes, if nothing is acknowledged before.
+    /// When [`Pacer::take`] may return true if nothing is acknowledged earlier.
     pub(crate) fn next(&self, now: Millis, in_flight: usize, trickle: bool) -> Millis {
         if self.windowed && in_flight < self.window {
             return now;
@@ -129,12 +131,12 @@ impl Pacer {
     }
 }
 
-/// Least and most messages in flight.
+/// The lower and the upper limit on messages in flight.
 fn window(ftfw: &Ftfw, pace: &Pace) -> (usize, usize) {
     let ack = ftfw.ack_window_size as usize;
     let min = if pace.window_min == 0 { ack + ack / 2 } else { pace.window_min };
     let max = if pace.window_max == 0 { (4 * ack).min(1200) } else { pace.window_max };
-    // What is in flight must fit the resend queue, with room for what events add.
+    // Messages in flight must fit the resend queue, with room for those that events add.
     let most = (ftfw.resend_queue_size as usize / 2).max(1);
     (min.min(most), max.max(min).min(most))
 }
@@ -181,7 +183,7 @@ mod tests {
         let mut p = ftfw();
         let sent = (0..1000).filter(|ms| p.take(*ms, 1_000_000, true)).count();
         assert!((995..=1004).contains(&sent), "{sent}");
-        // Nothing is saved up for longer than a short burst.
+        // No more is saved up than a short burst.
         let burst = (0..100).filter(|_| p.take(60_000, 1_000_000, true)).count();
         assert_eq!(burst, 4);
         assert_eq!(p.next(60_000, 1_000_000, true), 60_001);

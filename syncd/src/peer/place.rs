@@ -1,14 +1,14 @@
-//! Where each flow and expectation of the internal caches stands on its way to the peer, and the one owner of
+//! Where each flow and expectation of the internal caches is on its way to the peer. This file alone keeps
 //! the promise that goes with it.
 //!
 //! A record is in one place at a time: on no queue, on one of the two send queues, or in the resend queue
-//! under the number it was last sent with. That is kept twice, in the record and as an entry of the [`Ring`],
-//! because an acknowledgement names numbers and an event names a flow. [`Places`] alone changes either, so
-//! that
+//! under the number it was last sent with. This is stored twice, in the record and as an entry in the
+//! [`Ring`], because an acknowledgement names numbers and an event names a flow. Only [`Places`] changes
+//! either, so that
 //!
 //! * every record in flight has exactly one entry that counts, the one with its number;
-//! * [`Places::live`] is how many entries count: records in flight and control messages;
-//! * an entry whose record has moved on, was removed, or gave its id to another one counts no more, and is
+//! * [`Places::live`] is the number of entries that count: records in flight and control messages;
+//! * an entry whose record has moved on, was removed, or gave its id to another one no longer counts, and is
 //!   dropped when it comes to the front.
 
 use crate::peer::caches::Caches;
@@ -17,21 +17,21 @@ use crate::peer::mark;
 use crate::peer::ring::Ring;
 use crate::store::Meta;
 
-/// Where a record stands.
+/// The place of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Nowhere: the peer has it, or is not to hear of it, or a bulk will bring it.
+    /// On no queue: the peer has it, or is not to be told of it, or a bulk will bring it.
     Idle,
     /// On the queue of changes.
     Queued,
-    /// On the queue of what is sent at a measured pace. A change takes it out of there.
+    /// On the queue of what is sent at a measured pace. A change takes it off there.
     Paced,
-    /// In the resend queue: last sent under this number and not acknowledged.
+    /// In the resend queue: last sent under this number, and not acknowledged.
     InFlight(u32),
 }
 
 impl Place {
-    /// Where the record with this meta stands.
+    /// The place of the record with this meta.
     #[inline]
     pub(crate) fn of(meta: &Meta) -> Place {
         match meta.flags & mark::PLACE {
@@ -42,8 +42,8 @@ impl Place {
         }
     }
 
-    /// The meta of a record that stands here. Outside the resend queue `aux` is left alone: in ALARM it is
-    /// the tick of the next announcement.
+    /// The meta of a record that is in this place. Outside the resend queue `aux` stays as it is: in ALARM it
+    /// is the tick of the next announcement.
     #[inline]
     fn on(self, meta: Meta) -> Meta {
         let (bits, aux) = match self {
@@ -55,14 +55,14 @@ impl Place {
         Meta { flags: meta.flags & !mark::PLACE | bits, aux, ..meta }
     }
 
-    /// On either of the send queues.
+    /// True on either of the send queues.
     #[inline]
     pub(crate) fn is_waiting(self) -> bool {
         matches!(self, Place::Queued | Place::Paced)
     }
 }
 
-/// Where what an [`Item`] names stands.
+/// The place of what an [`Item`] names.
 impl Caches {
     fn place(&self, item: Item) -> Option<Place> {
         self.meta(item).as_ref().map(Place::of)
@@ -75,7 +75,7 @@ impl Caches {
     }
 }
 
-/// True while the resend queue's entry stands for what its record was last sent as.
+/// True while this entry of the resend queue is the latest one for its record.
 #[inline]
 fn counts(caches: &Caches, sent: &Sent) -> bool {
     match sent.item {
@@ -95,14 +95,14 @@ impl Places {
         Places { ring: Ring::new() }
     }
 
-    /// Messages in flight.
+    /// Number of messages in flight.
     pub(crate) fn live(&self) -> usize {
         self.ring.live()
     }
 
-    /// A record goes onto a send queue; false when it need not. What waits at a measured pace may go onto the
-    /// other queue: its entry there will be passed over. What it was sent as before need not be acknowledged
-    /// any more.
+    /// Puts a record on a send queue; false when that is not necessary. A record that waits on the paced
+    /// queue may move to the other one; its old entry will be skipped. What it was sent as before no longer
+    /// needs an acknowledgement.
     pub(crate) fn claim(&mut self, item: Item, paced: bool, caches: &mut Caches) -> bool {
         match caches.place(item) {
             None | Some(Place::Queued) => return false,
@@ -114,13 +114,13 @@ impl Places {
         true
     }
 
-    /// A record leaves its send queue: sent by a mode that acknowledges nothing, or given up.
+    /// Takes a record off its send queue: it was sent in a mode without acknowledgements, or given up.
     pub(crate) fn settle(&mut self, item: Item, caches: &mut Caches) {
         debug_assert!(caches.place(item).is_some_and(Place::is_waiting), "{item:?} was not waiting");
         caches.move_to(item, Place::Idle);
     }
 
-    /// A message has been sent that is to be acknowledged; numbers ascend.
+    /// Records that a message has been sent that is to be acknowledged; numbers ascend.
     pub(crate) fn sent(&mut self, sent: Sent, caches: &mut Caches) {
         debug_assert!(!matches!(caches.place(sent.item), Some(Place::InFlight(_))), "{sent:?} twice");
         caches.move_to(sent.item, Place::InFlight(sent.seq));
@@ -130,7 +130,7 @@ impl Places {
         }
     }
 
-    /// A record leaves its cache, whatever place it had; false when there is none.
+    /// Removes a record from its cache, whatever its place; false when there is no such record.
     pub(crate) fn remove(&mut self, item: Item, caches: &mut Caches) -> bool {
         if matches!(caches.place(item), Some(Place::InFlight(_))) {
             self.ring.left_behind();
@@ -142,17 +142,17 @@ impl Places {
         }
     }
 
-    /// Positions of the numbers of a range, for [`Places::get`] and [`Places::take`].
+    /// The positions of a range of numbers, for [`Places::get`] and [`Places::take`].
     pub(crate) fn positions(&self, (from, to): Range) -> std::ops::Range<usize> {
         self.ring.positions(from, to)
     }
 
-    /// Looks at an entry, if it counts.
+    /// The entry at a position, if it counts.
     pub(crate) fn get(&self, at: usize, caches: &Caches) -> Option<Sent> {
         self.ring.get(at).filter(|s| counts(caches, s))
     }
 
-    /// Takes an entry out, if it counts; its record stands nowhere then.
+    /// Takes out the entry at a position, if it counts; its record is on no queue then.
     pub(crate) fn take(&mut self, at: usize, caches: &mut Caches) -> Option<Sent> {
         let sent = self.ring.take(at, |s| counts(caches, s))?;
         caches.move_to(sent.item, Place::Idle);
@@ -169,12 +169,12 @@ impl Places {
         Some(sent)
     }
 
-    /// Drops entries from the front that count no more.
+    /// Drops entries from the front that no longer count.
     pub(crate) fn trim(&mut self, caches: &Caches) {
         self.ring.trim(|s| counts(caches, s));
     }
 
-    /// Empties the resend queue: nothing is in flight any more.
+    /// Empties the resend queue, so that nothing is in flight any more.
     pub(crate) fn drain(&mut self, caches: &mut Caches) {
         for sent in self.ring.drain() {
             if counts(caches, &sent) {
@@ -183,7 +183,7 @@ impl Places {
         }
     }
 
-    /// The internal caches have been emptied: control messages alone are still in flight.
+    /// The internal caches have been emptied, so only control messages are still in flight.
     pub(crate) fn forget_records(&mut self) {
         let controls = self.ring.drain().filter(|s| matches!(s.item, Item::Control(_)));
         for sent in controls.collect::<Vec<_>>() {
@@ -191,18 +191,18 @@ impl Places {
         }
     }
 
-    /// What is in flight, oldest first.
+    /// The messages in flight, oldest first.
     pub(crate) fn in_flight<'a>(&'a self, caches: &'a Caches) -> impl Iterator<Item = Sent> + 'a {
         self.ring.iter().filter(|s| counts(caches, s))
     }
 
-    /// What is in flight among the `n` oldest entries: cheap where those that no longer count pile up behind
-    /// an old one.
+    /// The messages in flight among the `n` oldest entries, which is cheap even if stale entries pile up
+    /// behind an old one.
     pub(crate) fn front<'a>(&'a self, n: usize, caches: &'a Caches) -> impl Iterator<Item = Sent> + 'a {
         self.ring.iter().take(n).filter(|s| counts(caches, s))
     }
 
-    /// Panics when the promise at the head of this file is broken.
+    /// Panics when the promise at the top of this file is broken.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self, caches: &Caches) {
         let counted: Vec<Sent> = self.in_flight(caches).collect();
@@ -211,12 +211,12 @@ impl Places {
         assert!(counted.windows(2).all(ascend), "numbers ascend: {counted:?}");
         let controls = counted.iter().filter(|s| matches!(s.item, Item::Control(_))).count();
         let in_flight = records(caches).filter(|(_, place)| matches!(place, Place::InFlight(_))).count();
-        // Numbers are all different and a record has one: as many entries as records is one for each.
+        // All numbers differ, and a record has one, so equal counts mean one entry for each record.
         assert_eq!(counted.len() - controls, in_flight, "records in flight have an entry each");
     }
 }
 
-/// All records of the internal caches, and where they stand.
+/// All records of the internal caches, with their places.
 #[cfg(any(test, debug_assertions))]
 pub(crate) fn records(caches: &Caches) -> impl Iterator<Item = (Item, Place)> + '_ {
     let (mut flow, mut expect) = (crate::store::Cursor::default(), 0);
@@ -236,7 +236,7 @@ mod tests {
     use zct_wire::peer::{Expect, Flow};
     use zct_wire::tuple::{Addr, Tuple};
 
-    /// The plain model: where every record stands, and what is in flight in its order.
+    /// A simple model: the place of every record, and what is in flight in order.
     #[derive(Default)]
     struct Model {
         places: BTreeMap<String, (Item, Place)>,
@@ -254,7 +254,7 @@ mod tests {
             self.places.remove(&format!("{item:?}"));
         }
 
-        /// An entry that leaves the queue of what is in flight.
+        /// An entry has left the queue of what is in flight.
         fn landed(&mut self, sent: Sent) {
             self.flight.retain(|s| *s != sent);
             if !matches!(sent.item, Item::Control(_)) {
@@ -290,7 +290,7 @@ mod tests {
         assert!(theirs.is_empty(), "seed {seed}: {theirs:?}");
     }
 
-    /// Any row of operations leaves the records and the resend queue with what the model has.
+    /// Any sequence of operations leaves the records and the resend queue with what the model has.
     #[test]
     fn behaves_as_a_plain_model() {
         for seed in seeds(200) {
@@ -299,7 +299,7 @@ mod tests {
             let config = Config { hash_limit: 40, ..Config::default() };
             let mut caches = Caches::new(&config, [seed, 1]);
             let (mut places, mut model) = (Places::new(), Model::default());
-            // Numbers come round to zero in every run.
+            // The numbers wrap to zero in every run.
             let mut seq = 0u32.wrapping_sub(rng.below(150) as u32);
             for _ in 0..600 {
                 let some = |rng: &mut Rng, model: &Model, which: &dyn Fn(Place) -> bool| {
@@ -382,8 +382,8 @@ mod tests {
         }
     }
 
-    /// A record that was sent again leaves its old entry behind, and one that took over its id is another
-    /// one.
+    /// A record that was sent again leaves its old entry behind, and a record that has taken over its id is a
+    /// different one.
     #[test]
     fn what_moved_on_counts_once() {
         let mut caches = Caches::new(&Config::default(), [1, 2]);

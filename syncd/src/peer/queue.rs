@@ -5,8 +5,8 @@ use crate::peer::entry::{Item, MESSAGE_MIN, Range};
 use std::collections::VecDeque;
 use zct_wire::peer::header::after;
 
-/// Changes and control messages in the order in which they came up. Everything on it is sent at once when it
-/// is due: it is as long as what happened in some milliseconds.
+/// Changes and control messages in the order in which they arose. Everything on this queue is sent at once
+/// when it is due, so it is only as long as what happens within some milliseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     items: VecDeque<Item>,
@@ -15,7 +15,7 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Appends. Control messages do not wait for company: the peer waits for them.
+    /// Appends an item. Control messages do not wait for others, since the peer waits for them.
     pub(crate) fn push(&mut self, now: Millis, item: Item) {
         self.since.get_or_insert(now);
         self.urgent |= matches!(item, Item::Control(_));
@@ -36,7 +36,7 @@ impl Queue {
         self.items.iter().copied()
     }
 
-    /// When it has to be sent.
+    /// When the queue has to be sent.
     pub(crate) fn due(&self, gather: Millis) -> Option<Millis> {
         self.since.map(|since| if self.urgent { since } else { since + gather })
     }
@@ -50,7 +50,7 @@ impl Queue {
         if self.items.is_empty() {
             self.since = None;
             self.urgent = false;
-            // A burst long ago must not hold its memory for ever.
+            // A burst long ago must not keep its memory forever.
             if self.items.capacity() > 4096 {
                 self.items = VecDeque::new();
             }
@@ -65,7 +65,7 @@ impl Queue {
         self.items.push_front(item);
     }
 
-    /// Forgets flows and expectations.
+    /// Drops flows and expectations, and keeps control messages.
     pub(crate) fn keep_controls(&mut self) {
         self.items.retain(|i| matches!(i, Item::Control(_)));
         if self.items.is_empty() {
@@ -74,24 +74,25 @@ impl Queue {
     }
 }
 
-/// What a peer's request waits for.
+/// What has to happen before a peer's request counts as served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Until {
-    /// The end of the bulk.
+    /// The bulk has to end.
     Bulk,
-    /// So many entries of the repair queue have been sent.
+    /// This many entries of the repair queue have to be sent.
     Repaired(u64),
 }
 
-/// Requests of the peer that are not acknowledged until they are served are limited: the oldest beyond that
+/// The most requests of the peer whose acknowledgement waits until they are served. The oldest beyond that
 /// are never acknowledged, which costs the peer an entry in its resend queue.
 const DEFERRED_MAX: usize = 1024;
 
 /// What the peer has asked for again, paced, and its requests that wait to be acknowledged.
 ///
-/// The original serves a request completely before it sends anything else, so that later acknowledgements tell
-/// the peer that it has been served (see `resync`). Ours are served slowly, with other messages in between.
-/// To give the same guarantee, the number of a request is left out of acknowledgements until it is served.
+/// The original serves a request completely before it sends anything else, so that later acknowledgements
+/// tell the peer that the request has been served (see `resync`). Ours are served slowly, with other messages
+/// in between. To give the same guarantee, the number of a request is left out of acknowledgements until it
+/// has been served.
 #[derive(Debug, Default)]
 pub(crate) struct Repair {
     items: VecDeque<Item>,
@@ -121,7 +122,7 @@ impl Repair {
         self.popped -= 1;
     }
 
-    /// What is there, for a look at the books.
+    /// The items on the queue, for checks.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn items(&self) -> impl Iterator<Item = Item> + '_ {
         self.items.iter().copied()
@@ -132,13 +133,13 @@ impl Repair {
         self.items.clear();
     }
 
-    /// The peer has started anew and has forgotten what it asked for.
+    /// The peer has restarted and has forgotten what it asked for.
     pub(crate) fn forget_requests(&mut self) {
         self.deferred.clear();
     }
 
-    /// The request with this number is served when everything now in the repair queue has been sent, or when
-    /// the bulk ends.
+    /// The request with this number is served when everything that is now on the repair queue has been sent,
+    /// or when the bulk ends.
     pub(crate) fn defer(&mut self, seq: u32, bulk: bool) {
         if !bulk && self.items.is_empty() {
             return;
@@ -150,7 +151,7 @@ impl Repair {
         self.deferred.push_back((seq, until));
     }
 
-    /// Takes out the requests that are served by now.
+    /// Takes out the requests that have been served by now.
     pub(crate) fn served(&mut self, bulk_is_running: bool) -> Vec<u32> {
         if self.deferred.is_empty() {
             return Vec::new();
@@ -165,7 +166,7 @@ impl Repair {
         served
     }
 
-    /// Cuts a range into pieces that leave out what is deferred.
+    /// Cuts a range into pieces that leave out deferred numbers.
     pub(crate) fn pieces(&self, (from, to): Range, mut piece: impl FnMut(Range)) {
         let mut start = from;
         for (seq, _) in &self.deferred {

@@ -6,16 +6,16 @@ use crate::peer::entry::Item;
 use crate::peer::mark;
 use crate::store::{ExpectId, FlowId, Meta, Wheel};
 
-/// Entries of a wheel that are looked at in one turn.
+/// Entries of a wheel that one turn looks at.
 pub(crate) const TIMERS_A_TURN: usize = 4096;
 
-/// The timers of the announcements. A flow has one exactly while its record is marked as armed; expectations
-/// are few, and are looked through instead.
+/// The timers of announcements. A flow has one exactly while its record is marked as armed; expectations are
+/// few, so all of them are checked instead.
 #[derive(Debug)]
 pub(crate) struct Refresh {
     wheel: Wheel,
     random: u64,
-    /// RefreshTime.
+    /// The value of RefreshTime.
     pub(crate) time_s: u32,
 }
 
@@ -24,7 +24,7 @@ impl Refresh {
         Refresh { wheel: Wheel::new(tick(now)), random, time_s }
     }
 
-    /// The next number for random things: splitmix64.
+    /// The next random number: splitmix64.
     fn draw(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.random;
@@ -33,14 +33,14 @@ impl Refresh {
         z ^ (z >> 31)
     }
 
-    /// The original's interval: up to RefreshTime whole seconds, and one to five fifths of a second.
+    /// An interval like the original's: up to RefreshTime whole seconds, and one to five fifths of a second.
     fn interval(&mut self) -> Millis {
         let seconds = self.draw() % u64::from(self.time_s.max(1)) + 1;
         let fifths = self.draw() % 5 + 1;
         seconds * 1000 + fifths * 200
     }
 
-    /// The flow is announced again at some time within RefreshTime.
+    /// Schedules the flow's next announcement within RefreshTime.
     pub(crate) fn arm(&mut self, now: Millis, id: FlowId, caches: &mut Caches) {
         let Some(mut meta) = caches.internal.meta(id) else { return };
         if meta.flags & mark::DEAD != 0 {
@@ -55,7 +55,7 @@ impl Refresh {
         caches.internal.set_meta(id, meta);
     }
 
-    /// The same for an expectation.
+    /// Schedules an expectation's next announcement.
     pub(crate) fn arm_expect(&mut self, now: Millis, id: ExpectId, caches: &mut Caches) {
         let due = tick(now + self.interval()) + 1;
         if let Some(meta) = caches.internal_expect.meta(id) {
@@ -68,7 +68,7 @@ impl Refresh {
         self.wheel.next_tick().map(tick_ms)
     }
 
-    /// Takes timers out that have run out, a bounded number, and hands over the flows that are due.
+    /// Takes out a bounded number of expired timers, and calls `due` for the flows whose time has come.
     pub(crate) fn turn(&mut self, now: Millis, caches: &mut Caches, mut due: impl FnMut(Item, &mut Caches)) {
         for _ in 0..TIMERS_A_TURN {
             let Some((bits, slot)) = self.wheel.pop(tick(now)) else { break };
@@ -79,27 +79,27 @@ impl Refresh {
         }
     }
 
-    /// A timer has run out. False if it was not that of the flow which has the id now, or if the flow was
+    /// A timer has expired. False if it does not belong to the flow that has the id now, or if the flow was
     /// sent meanwhile and is due later.
     fn has_come(&mut self, now: Millis, id: FlowId, slot: u8, caches: &mut Caches) -> bool {
         let Some(mut meta) = caches.internal.meta(id) else { return false };
         if meta.flags & mark::ARMED == 0 || meta.slot != slot {
             return false;
         }
-        // Ticks are kept in 32 bits: thirty-four years of uptime.
+        // Ticks are stored in 32 bits, which last for thirty-four years of uptime.
         let later = u64::from(meta.aux) > tick(now);
         if later {
             meta.slot = self.wheel.arm(id.to_bits(), meta.aux.into());
         } else {
             meta.flags &= !mark::ARMED;
-            // Announced as new: an update could be merged into an earlier flow whose end was lost.
+            // It is announced as new: an update could be merged into an earlier flow whose end was lost.
             meta.flags |= mark::FRESH;
         }
         caches.internal.set_meta(id, meta);
         !later
     }
 
-    /// Hands over the expectations that are due.
+    /// Calls `due` for the expectations whose time has come.
     pub(crate) fn expects(now: Millis, caches: &mut Caches, mut due: impl FnMut(Item, &mut Caches)) {
         let mut cursor = 0;
         while let Some(id) = caches.internal_expect.walk(&mut cursor) {
@@ -110,7 +110,7 @@ impl Refresh {
         }
     }
 
-    /// The internal caches have been emptied.
+    /// The internal caches have been emptied, so there is nothing to announce.
     pub(crate) fn forget(&mut self) {
         self.wheel = Wheel::new(self.wheel.tick());
     }

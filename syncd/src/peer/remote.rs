@@ -1,4 +1,4 @@
-//! Data of the peer: into the external caches, or to the host for the kernel (sync-protocol.md §6).
+//! The peer's data, which goes into the external caches, or to the host for the kernel (sync-protocol.md §6).
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::{Millis, seconds};
@@ -11,27 +11,27 @@ use crate::store::{ExpectId, FlowId, Key, Meta};
 use zct_wire::event::Event;
 use zct_wire::peer::{Expect, Flow};
 
-/// What became of a data message.
+/// The outcome of a data message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Applied {
     /// A flow was stored or renewed.
     Stored(FlowId),
-    /// Anything else that makes sense.
+    /// It had some other valid effect, or none.
     Done,
-    /// The body makes none.
+    /// The body could not be read.
     Malformed,
 }
 
-/// The external caches: what the peer has said of its flows.
+/// The external caches: what the peer has said about its flows.
 #[derive(Debug)]
 pub(crate) struct Remote {
-    // Counted; `swept` is of both kinds.
+    // Counts; `swept` is for both kinds.
     pub(crate) flows: CacheStats,
     pub(crate) expects: CacheStats,
     pub(crate) swept: u64,
-    // `DisableExternalCache`: nothing is kept.
+    // The setting `DisableExternalCache`: nothing is stored.
     injects: bool,
-    // Updates are events and not complete.
+    // Updates are events, and so incomplete.
     merges: bool,
 }
 
@@ -46,7 +46,7 @@ impl Remote {
         }
     }
 
-    /// The body of a data message that was accepted. What it stores is of this `generation`.
+    /// Applies the body of an accepted data message. What it stores belongs to this `generation`.
     pub(crate) fn apply(
         &mut self,
         now: Millis,
@@ -71,7 +71,7 @@ impl Remote {
         caches: &mut Caches,
         host: &mut impl Host,
     ) -> Option<Applied> {
-        // A flow without a key could not be told from others, nor committed: it is as good as malformed.
+        // A flow without a key could be neither told from others nor committed: it counts as malformed.
         let flow = Flow::decode(body).ok()?;
         let key = Key::of(&flow)?;
         if self.injects {
@@ -91,9 +91,10 @@ impl Remote {
         let known = place.id.and_then(|id| Some((id, caches.external.meta(id)?)));
         let id = match known {
             Some((id, meta)) if event == Event::Update => {
-                // Updates come from the sender's internal cache and are complete, so that what is absent is
-                // absent there too. The original merges, and keeps the mark or the helper of an earlier flow
-                // with the same tuple. Only without an internal cache, in NOTRACK, are they events.
+                // Updates come from the sender's internal cache and are complete, so whatever is absent is
+                // absent there too. The original merges them, and so keeps the mark or the helper of an
+                // earlier flow with the same tuple. Only in NOTRACK without an internal cache are they
+                // events.
                 let mut updated = flow;
                 if self.merges {
                     updated = caches.external.flow(id).unwrap_or(flow);
@@ -166,19 +167,19 @@ impl Remote {
         Some(Applied::Done)
     }
 
-    /// A flow that has ended, or was not announced again.
+    /// Removes a flow that has ended, or was not announced again.
     pub(crate) fn forget_flow(&mut self, id: FlowId, caches: &mut Caches) {
         caches.external.remove(id);
         self.flows.destroyed += 1;
     }
 
-    /// The same for an expectation.
+    /// Removes an expectation that has ended, or was not announced again.
     pub(crate) fn forget_expect(&mut self, id: ExpectId, caches: &mut Caches) {
         caches.external_expect.remove(id);
         self.expects.destroyed += 1;
     }
 
-    /// So many were removed by a turn of a sweep; `total` by all of it, when that was the last.
+    /// Counts what a turn of a sweep has removed; `total` is for the whole sweep, if that was its last turn.
     pub(crate) fn count_swept(&mut self, flows: u64, expects: u64, total: Option<u64>) {
         self.flows.destroyed += flows;
         self.expects.destroyed += expects;

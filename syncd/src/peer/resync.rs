@@ -1,15 +1,16 @@
-//! A bulk that was asked for, and the sweep of what it did not contain (sync-protocol.md §5.1.5).
+//! A requested bulk, and the sweep of what it did not contain (sync-protocol.md §5.1.5).
 //!
 //! A bulk has no end marker, and the original never removes anything after one: flows that ended while a node
-//! was down stay on its peer for ever, and are committed by it. But the end can be told without a marker.
-//! Both programs send in the order in which things are put on their queue. So, once the peer has acknowledged
-//! our request, and then something that we sent after that, and no number was missing since, everything that
-//! the request put on its queue has arrived. (The acknowledgement of the request alone is not enough: the
-//! original may queue it just before the flows.) Numbers that are missing are requests too, because what they
-//! named comes again later: the wait starts over with each. For our own bulks, which are paced, see
-//! `Repair::defer`: we do not acknowledge the request before we have sent everything.
+//! was down stay on its peer forever, and the peer commits them. But the end can be recognised without a
+//! marker. Both programs send things in the order in which they put them on their queue. So everything that
+//! our request put on the peer's queue has arrived once the peer has acknowledged the request, and after that
+//! something that we sent later, and no number has been missing since. (The acknowledgement of the request
+//! alone is not enough: the original may queue it just before the flows.) Asking for missing numbers is a
+//! request too, because what they carried comes again later: the wait starts over each time. For our own
+//! bulks, which are paced, see `Repair::defer`: we do not acknowledge the request before we have sent
+//! everything.
 //!
-//! Only flows that no message has touched since the request are removed then.
+//! Then only flows that no message has touched since the request are removed.
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
@@ -17,7 +18,7 @@ use crate::peer::generations::{Generations, SWEEP_A_TURN};
 use crate::store::Cursor;
 use zct_wire::peer::header::after;
 
-/// Bulks that are asked for without the operator's wish are at least this far apart: a bad network gives many
+/// Bulks that the operator did not ask for are requested at least this far apart: a bad network gives many
 /// reasons for one.
 const ASK_APART_MS: Millis = 2000;
 
@@ -26,30 +27,30 @@ const ASK_APART_MS: Millis = 2000;
 enum State {
     #[default]
     Idle,
-    /// Asked for. `barrier` is the first of our numbers whose acknowledgement tells that everything is there;
-    /// set when no request is open.
+    /// It was requested. `barrier` is the first of our numbers whose acknowledgement shows that everything
+    /// has arrived; it is set when no request is open.
     Waiting { barrier: Option<u32> },
-    /// Everything is there: the old is being removed.
+    /// Everything has arrived: old flows are being removed.
     Sweeping { cursor: Cursor, swept: u64 },
 }
 
-/// Bulks asked for, and the sweeps that follow them.
+/// The requested bulks, and the sweeps that follow them.
 #[derive(Debug, Default)]
 pub(crate) struct Resync {
     state: State,
-    /// Requests that wait to be sent or acknowledged, those in `held` included.
+    /// Requests that wait to be sent or acknowledged, including those in `held`.
     requests: usize,
-    /// Requests that wait for the peer's answer to our HELLO: how many. One bulk will do for all of them.
+    /// The number of requests that wait for the peer's answer to our HELLO. A single bulk will serve them
+    /// all.
     held: usize,
-    /// A request fell out of the full resend queue: what it asked for is made good by a bulk as soon as the
-    /// peer is heard.
+    /// A request fell out of the full resend queue: a bulk makes up for it as soon as the peer is heard.
     overdue: bool,
-    /// When to ask next, if that has to wait. Counts as a request until then.
+    /// When to ask next, if that has to wait. Until then it counts as a request.
     due: Option<Millis>,
     last_asked: Option<Millis>,
     /// This sweep may leave something behind.
     another: bool,
-    /// Of the external caches.
+    /// The generations in the external caches.
     peer: Generations,
 }
 
@@ -62,7 +63,7 @@ impl Resync {
         matches!(self.state, State::Sweeping { .. })
     }
 
-    /// Something went wrong that may have cost a flow of the bulk: remove nothing.
+    /// Something went wrong that may have cost a flow of the bulk, so nothing may be removed.
     pub(crate) fn abandon(&mut self) {
         if self.is_waiting() {
             self.state = State::Idle;
@@ -75,7 +76,7 @@ impl Resync {
         self.peer.complete();
     }
 
-    /// A request has been put on the queue: RESYNC or NACK.
+    /// A request has been queued: RESYNC or NACK.
     pub(crate) fn requested(&mut self) {
         self.requests += 1;
         if let State::Waiting { barrier } = &mut self.state {
@@ -83,13 +84,13 @@ impl Resync {
         }
     }
 
-    /// Forgets requests: of those that were sent `queued` are still to go.
+    /// Forgets requests; of those that were queued, `queued` are still to be sent.
     pub(crate) fn forget_requests(&mut self, queued: usize) {
         self.held = 0;
         self.requests = queued + usize::from(self.due.is_some());
     }
 
-    /// When a bulk will be asked for.
+    /// When a bulk will be requested.
     pub(crate) fn due(&self) -> Option<Millis> {
         self.due
     }
@@ -99,23 +100,23 @@ impl Resync {
         self.requests = self.requests.saturating_sub(1);
     }
 
-    /// So many requests fell out of the full resend queue.
+    /// This many requests fell out of the full resend queue.
     pub(crate) fn given_up(&mut self, requests: usize) {
         self.requests = self.requests.saturating_sub(requests);
         self.overdue |= requests > 0;
     }
 
-    /// True once when that has happened.
+    /// True once after a request fell out of the full resend queue.
     pub(crate) fn take_overdue(&mut self) -> bool {
         std::mem::take(&mut self.overdue)
     }
 
-    /// What the peer sends from now on is of this generation.
+    /// The generation of what the peer sends from now on.
     pub(crate) fn generation(&self) -> u8 {
         self.peer.current()
     }
 
-    /// A bulk is being asked for: remembers what was known before. The request itself is told by
+    /// A bulk is being requested: remembers what was known before. The request itself is reported to
     /// [`Resync::requested`].
     pub(crate) fn begin(&mut self, now: Millis) {
         if self.due.take().is_some() {
@@ -126,35 +127,36 @@ impl Resync {
         self.state = State::Waiting { barrier: None };
     }
 
-    /// A bulk is wanted, not before `at`. True if it may be asked for now; otherwise it becomes due later.
+    /// A bulk is wanted, but not before `at`. True if it may be requested now; otherwise it becomes due
+    /// later.
     pub(crate) fn want_at(&mut self, now: Millis, at: Millis) -> bool {
         let earliest = self.last_asked.map_or(at, |t| at.max(t + ASK_APART_MS));
         if earliest > now && self.due.is_none() {
-            // What is under way must not end in a sweep before this one has come.
+            // The resync under way must not end in a sweep before this bulk has come.
             self.due = Some(earliest);
             self.requested();
         }
         earliest <= now
     }
 
-    /// The request that was told last has to wait for the answer to our HELLO.
+    /// The latest request has to wait for the answer to our HELLO.
     pub(crate) fn hold(&mut self) {
         self.held += 1;
     }
 
-    /// The answer is there. True when a bulk has to be asked for in place of what waited.
+    /// The answer has come. True when a bulk has to be requested in place of what waited.
     pub(crate) fn release(&mut self) -> bool {
         let held = std::mem::take(&mut self.held);
         self.requests = self.requests.saturating_sub(held);
         held > 0
     }
 
-    /// True once when the sweep that has ended may have left something behind.
+    /// True once if the sweep that has ended may have left something behind.
     pub(crate) fn take_another(&mut self) -> bool {
         std::mem::take(&mut self.another)
     }
 
-    /// An acknowledgement up to `to` has been worked through; the next number we send is `next`.
+    /// An acknowledgement up to `to` has been handled; the next number we send is `next`.
     pub(crate) fn acknowledged(&mut self, to: u32, next: u32) {
         let State::Waiting { barrier } = &mut self.state else { return };
         if self.requests > 0 {
@@ -170,12 +172,12 @@ impl Resync {
     }
 }
 
-/// What a turn of a sweep has removed.
+/// What one turn of a sweep has removed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Swept {
     pub(crate) flows: u64,
     pub(crate) expects: u64,
-    /// The whole sweep, when that was the last turn.
+    /// The total of the whole sweep, if this was its last turn.
     pub(crate) total: Option<u64>,
 }
 

@@ -7,13 +7,14 @@ use zct_wire::peer::header::after;
 
 /// The resend queue of FT-FW (sync-protocol.md §5.1.1), oldest first.
 ///
-/// An entry counts only while its flow says that it was last sent under this number: what is sent again
-/// leaves its old entry behind, to be dropped when it comes to the front. `live` counts those that count.
-/// [`Places`](crate::peer::place::Places) knows which do, and is the only one to change anything here.
+/// An entry counts only while its record says that it was last sent under this number: what is sent again
+/// leaves its old entry behind, to be dropped when it comes to the front. `live` is the number of entries
+/// that count. [`Places`](crate::peer::place::Places) knows which do, and is the only one to change anything
+/// here.
 #[derive(Debug)]
 pub(crate) struct Ring {
     entries: VecDeque<Option<Sent>>,
-    // Sequence numbers of the entries, also of those taken out, so that they can be searched.
+    // The sequence numbers of all entries, so that they can be searched, even those that were taken out.
     seqs: VecDeque<u32>,
     live: usize,
 }
@@ -23,17 +24,17 @@ impl Ring {
         Ring { entries: VecDeque::new(), seqs: VecDeque::new(), live: 0 }
     }
 
-    /// Messages in flight.
+    /// Number of messages in flight.
     pub(crate) fn live(&self) -> usize {
         self.live
     }
 
-    /// True when fewer than half of the entries count: time to trim.
+    /// True when fewer than half of the entries count, so that it is time to trim.
     pub(crate) fn is_sparse(&self) -> bool {
         self.entries.len() > 2 * self.live + 1024
     }
 
-    /// Entries, those that no longer count included.
+    /// Number of entries, including those that no longer count.
     #[cfg(test)]
     fn len(&self) -> usize {
         self.entries.len()
@@ -46,25 +47,25 @@ impl Ring {
         self.live += 1;
     }
 
-    /// An entry that stays has stopped counting, because its record was taken up for sending again or removed.
+    /// An entry that stays no longer counts, because its record was queued again or removed.
     pub(crate) fn left_behind(&mut self) {
         debug_assert!(self.live > 0, "fewer in flight than none");
         self.live = self.live.saturating_sub(1);
     }
 
-    /// Positions of the numbers `from` to `to`.
+    /// The positions of the numbers from `from` to `to`.
     pub(crate) fn positions(&self, from: u32, to: u32) -> Range<usize> {
         let start = self.seqs.partition_point(|s| after(from, *s));
         let end = self.seqs.partition_point(|s| !after(*s, to));
         start..end.max(start)
     }
 
-    /// Looks at an entry.
+    /// The entry at a position, unless it was taken out.
     pub(crate) fn get(&self, at: usize) -> Option<Sent> {
         self.entries.get(at).copied().flatten()
     }
 
-    /// Takes an entry out and hands it over if it counts.
+    /// Takes out an entry, and returns it if it counts.
     pub(crate) fn take(&mut self, at: usize, counts: impl FnOnce(&Sent) -> bool) -> Option<Sent> {
         let sent = self.entries.get_mut(at)?.take().filter(counts)?;
         self.left_behind();
@@ -77,7 +78,7 @@ impl Ring {
             self.entries.pop_front();
             self.seqs.pop_front();
         }
-        // A front that stays must not hold what is behind it.
+        // An old entry at the front must not keep everything behind it.
         if self.is_sparse() {
             let kept: Vec<Sent> = self.iter().filter(|s| counts(s)).collect();
             self.seqs = kept.iter().map(|s| s.seq).collect();
@@ -85,7 +86,7 @@ impl Ring {
         }
     }
 
-    /// Takes the oldest entry out that counts, and what lies before it.
+    /// Takes out the oldest entry that counts, and all before it.
     pub(crate) fn pop(&mut self, counts: impl Fn(&Sent) -> bool) -> Option<Sent> {
         while let Some(entry) = self.entries.pop_front() {
             self.seqs.pop_front();
@@ -97,14 +98,14 @@ impl Ring {
         None
     }
 
-    /// Takes everything out, oldest first.
+    /// Takes out all entries, oldest first.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Sent> {
         self.live = 0;
         self.seqs.clear();
         std::mem::take(&mut self.entries).into_iter().flatten()
     }
 
-    /// What is there, oldest first.
+    /// All entries, oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Sent> + '_ {
         self.entries.iter().flatten().copied()
     }

@@ -3,25 +3,25 @@
 use zct_wire::event::Event;
 use zct_wire::peer::Bad;
 
-/// What became of changes to one cache.
+/// The outcome of changes to one cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheStats {
-    /// Entries made.
+    /// Entries that were created.
     pub created: u64,
-    /// Entries that could not be made because the cache is full.
+    /// Entries that could not be created because the cache was full.
     pub no_space: u64,
-    /// Entries changed.
+    /// Entries that were changed.
     pub updated: u64,
-    /// Changes of entries that are not there, and could not be made.
+    /// Changes to entries that did not exist and could not be created.
     pub update_failed: u64,
-    /// Entries removed.
+    /// Entries that were removed.
     pub destroyed: u64,
-    /// Removals of entries that are not there.
+    /// Removals of entries that did not exist.
     pub destroy_failed: u64,
 }
 
 impl CacheStats {
-    /// Something was told to the peer without being kept.
+    /// Something was sent to the peer without being stored.
     pub(crate) fn passed(&mut self, event: Event) {
         match event {
             Event::New => self.created += 1,
@@ -34,9 +34,9 @@ impl CacheStats {
 /// What the protocol machine has counted since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Messages accepted.
+    /// Messages that were accepted.
     pub received: u64,
-    /// Messages sent, retransmissions and control messages included.
+    /// Messages that were sent, including retransmissions and control messages.
     pub sent: u64,
     /// "Malformed messages": the sum of the next six.
     pub malformed: u64,
@@ -46,27 +46,29 @@ pub struct Stats {
     pub bad_header: u64,
     /// "Malformed payload": an attribute error, or a flow without addresses or protocol.
     pub bad_payload: u64,
-    /// "Bad message type". The original counts here what passes its receive routine; ours lets nothing pass.
+    /// "Bad message type". The original counts here what falls through its receive routine; in ours nothing
+    /// does.
     pub bad_type: u64,
     /// "Truncated message".
     pub truncated: u64,
     /// "Bad message size".
     pub bad_size: u64,
-    /// "Packets lost": messages that a gap in the numbers shows missing. Exact; the original adds 2 a gap.
+    /// "Packets lost": messages missing according to gaps in the numbers. Exact; the original adds 2 for each
+    /// gap.
     pub lost: u64,
-    /// "Packets before": messages that came again or too late.
+    /// "Packets before": messages that came twice or too late.
     pub before: u64,
-    /// Messages larger than the link carries, dropped ("Malformed messages" of the sending side).
+    /// Messages dropped because the link cannot carry them ("Malformed messages" on the sending side).
     pub unsendable: u64,
     /// Unacknowledged messages dropped because the resend queue was full ("not enough space errors").
     pub resend_dropped: u64,
-    /// Messages made from events and dropped because the network took none (`DisableInternalCache`).
+    /// Messages made from events, and dropped because the network accepted none (`DisableInternalCache`).
     pub bypass_dropped: u64,
-    /// HELLO episodes of the peer: how often it has started, or somebody has said so.
+    /// How often the peer has started, or somebody has claimed so by a HELLO.
     pub peer_starts: u64,
-    /// Bulks sent.
+    /// Bulks that were sent.
     pub bulks: u64,
-    /// Flows and expectations of the peer removed because a bulk it sent on request did not contain them.
+    /// Flows and expectations of the peer that were removed because a requested bulk did not contain them.
     pub swept: u64,
     /// Messages ignored in ALARM mode because they carry flags, as those of an FT-FW peer do.
     pub foreign_mode: u64,

@@ -1,4 +1,4 @@
-//! Messages out of a TCP stream (sync-protocol.md §1.1): one reassembler a connection.
+//! Messages from a TCP stream (sync-protocol.md §1.1), with a reassembler for each connection.
 //!
 //! The original has one for the whole process, so that two connections spoil each other's messages.
 
@@ -7,7 +7,7 @@ use zct_wire::peer::{Bad, Split, Transport, split};
 /// Room for the longest message there can be, and as much again to read into.
 const CAPACITY: usize = 2 * 65_536;
 
-/// Collects what arrives on one connection and hands out whole messages.
+/// Collects what arrives on one connection, and returns whole messages.
 ///
 /// # Allocation
 /// One buffer of 128 KiB for the life of the connection.
@@ -16,7 +16,7 @@ pub struct Reassembler {
     buf: Vec<u8>,
     // Bytes that have arrived.
     filled: usize,
-    // Of those, bytes handed out as whole messages.
+    // How many of them were returned as whole messages.
     taken: usize,
 }
 
@@ -27,17 +27,17 @@ impl Default for Reassembler {
 }
 
 impl Reassembler {
-    /// Room to read into; never empty. Whole messages handed out before are gone.
+    /// Room to read into; never empty. Messages that were returned earlier are overwritten.
     pub fn room(&mut self) -> &mut [u8] {
-        // What is left is less than one message, so that at least half of the buffer is free.
+        // What is left is less than one message, so at least half of the buffer is free.
         self.buf.copy_within(self.taken..self.filled, 0);
         self.filled -= self.taken;
         self.taken = 0;
         &mut self.buf[self.filled..]
     }
 
-    /// Takes note that `n` bytes have been read into [`Reassembler::room`], and hands out the messages that
-    /// are whole now: pass them to the machine as if they were a datagram. May be empty.
+    /// Notes that `n` bytes have been read into [`Reassembler::room`], and returns the messages that are
+    /// complete now: pass them to the machine as if they were a datagram. There may be none.
     ///
     /// # Errors
     /// The framing is lost, and with it the rest of the stream: close the connection.

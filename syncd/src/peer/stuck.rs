@@ -2,11 +2,11 @@
 
 use crate::peer::clock::Millis;
 
-/// Entries that stay unacknowledged for so long while later ones are acknowledged are sent again: the peer's
-/// acknowledgement was lost and cannot come again.
+/// Entries that stay unacknowledged for this long while later ones are acknowledged are sent again: the
+/// peer's acknowledgement was lost, and will not come again.
 const STUCK_MS: Millis = 5000;
-/// The same for requests. A peer of our kind acknowledges a request when it is served, which for a bulk may
-/// take long, so patience doubles each time.
+/// The same for requests. A peer of our kind acknowledges a request only when it has been served, which may
+/// take long for a bulk, so patience doubles each time.
 const REQUEST_STUCK_MS: Millis = 8000;
 const PATIENCE_DOUBLINGS: u32 = 7;
 
@@ -15,7 +15,7 @@ const PATIENCE_DOUBLINGS: u32 = 7;
 struct Front(Option<(u32, Millis)>);
 
 impl Front {
-    /// Takes note of the number that is there now; hands it out when it has been there for `patience`.
+    /// Notes the number that is at the front now; returns it if it has been there for `patience`.
     fn look(&mut self, now: Millis, seq: Option<u32>, patience: Millis) -> Option<u32> {
         match (self.0, seq) {
             (Some((old, since)), Some(seq)) if old == seq => {
@@ -33,7 +33,7 @@ impl Front {
     }
 }
 
-/// The oldest entry of data and the oldest request, both before what was acknowledged.
+/// The oldest data entry and the oldest request that later acknowledgements have skipped.
 #[derive(Debug, Default)]
 pub(crate) struct Stuck {
     data: Front,
@@ -42,12 +42,13 @@ pub(crate) struct Stuck {
 }
 
 impl Stuck {
-    /// This number of data stands at the front now: hands it out when it is stuck.
+    /// This number is at the front of the data now; returns it if it is stuck.
     pub(crate) fn data(&mut self, now: Millis, seq: Option<u32>) -> Option<u32> {
         self.data.look(now, seq, STUCK_MS)
     }
 
-    /// The same for a request, with more patience the next time.
+    /// This number is at the front of the requests now; returns it if it is stuck, and is more patient the
+    /// next time.
     pub(crate) fn request(&mut self, now: Millis, seq: Option<u32>) -> Option<u32> {
         let seq = self.request.look(now, seq, REQUEST_STUCK_MS << self.doublings)?;
         self.doublings = (self.doublings + 1).min(PATIENCE_DOUBLINGS);

@@ -1,13 +1,13 @@
 //! The machine's timers: one list of all of them.
 
-/// Something that becomes due although nothing happens. When, only the machine can say.
+/// Something that becomes due even if nothing happens. Only the machine knows when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timer {
-    /// The operator's purge.
+    /// The operator's purge is due.
     Purge,
-    /// What was acknowledged too early to be believed goes again.
+    /// What was acknowledged too early to be believed is sent again.
     Firm,
-    /// A bulk for a peer that has started begins.
+    /// A bulk begins, for a peer that has started.
     Bulk,
     /// ALARM: a flow is announced again.
     Announce,
@@ -17,22 +17,22 @@ pub(crate) enum Timer {
     Resync,
     /// Flows that the peer, or the kernel, no longer has are removed, piece by piece.
     Sweep,
-    /// Something has to be said lest the peer take us for absent.
+    /// Something has to be sent, or the peer would take us for absent.
     KeepAlive,
-    /// Changes have waited for company long enough.
+    /// Changes have waited long enough for others.
     Gather,
-    /// Messages made from events likewise.
+    /// Messages made from events have waited long enough for others.
     Bypass,
-    /// The next datagram of a bulk, or of what was lost, may go.
+    /// The next datagram of a bulk, or of a repair, may go.
     Paced,
-    /// What was received has to be acknowledged.
+    /// Received messages have to be acknowledged.
     Acknowledge,
     /// A greeting has to be answered.
     Answer,
 }
 
 impl Timer {
-    /// All of them.
+    /// All timers there are.
     pub(crate) const ALL: [Timer; 13] = [
         Timer::Purge,
         Timer::Firm,
@@ -49,7 +49,7 @@ impl Timer {
         Timer::Answer,
     ];
 
-    /// True when a datagram is written for it; the others change what the machine knows.
+    /// True for timers that cause a datagram; the others change the machine's state.
     pub(crate) fn sends(self) -> bool {
         match self {
             Timer::Purge

@@ -1,4 +1,4 @@
-//! What the receiver knows of the peer's numbers, and when it acknowledges (sync-protocol.md §5.1.3).
+//! What the receiver knows about the peer's numbers, and when it acknowledges (sync-protocol.md §5.1.3).
 
 use crate::peer::clock::Millis;
 use crate::peer::entry::Range;
@@ -6,25 +6,24 @@ use zct_wire::peer::header::after;
 
 /// An open range is acknowledged after this time, however busy the node is.
 const ACK_AFTER_MS: Millis = 1000;
-/// Numbers that lie before the expected one, and nothing else, for so long mean that the numbering has changed
-/// without a HELLO, or that a forged message had moved it ahead. The original would wait for the numbers to
-/// come round.
+/// If for this long all numbers lie before the expected one, the numbering has changed without a HELLO, or a
+/// forged message has moved the expected number ahead. The original would wait for the numbers to come round.
 const LOST_TRACK_MS: Millis = 3000;
 
-/// Where a message stands in the row.
+/// The position of a message in the sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// The first ever, or the next one.
+    /// It is the first of all, or the expected one.
     InOrder,
-    /// These were skipped.
+    /// It comes after this gap.
     Gap(Range),
-    /// Seen already, or too late.
+    /// It has been seen already, or is too late.
     Before,
-    /// Too many before: the row starts again with this one.
+    /// Too many numbers were too low: the sequence starts again with this one.
     NewRow,
 }
 
-/// Receiver state of FT-FW.
+/// The receiver's state in FT-FW.
 #[derive(Debug)]
 pub(crate) struct Tracker {
     last: Option<u32>,
@@ -35,17 +34,17 @@ pub(crate) struct Tracker {
 }
 
 impl Tracker {
-    /// `size` is ACKWindowSize.
+    /// Starts without any number; `size` is ACKWindowSize.
     pub(crate) fn new(size: u32) -> Self {
         Tracker { last: None, open: None, window: size, size, before_since: None }
     }
 
-    /// The last number accepted.
+    /// The last number that was accepted.
     pub(crate) fn last(&self) -> Option<u32> {
         self.last
     }
 
-    /// Looks at a number without accepting it.
+    /// Classifies a number without accepting it.
     pub(crate) fn look(&mut self, now: Millis, seq: u32) -> Seen {
         let Some(last) = self.last else { return Seen::InOrder };
         let next = last.wrapping_add(1);
@@ -59,8 +58,8 @@ impl Tracker {
         if now.saturating_sub(since) >= LOST_TRACK_MS { Seen::NewRow } else { Seen::Before }
     }
 
-    /// Accepts a number, in order or not. Returns the range to acknowledge when the window is used up, or,
-    /// across a gap, what was received before it.
+    /// Accepts a number, in order or not. Returns the range to be acknowledged if the window is used up or,
+    /// after a gap, what was received before it.
     pub(crate) fn accept(&mut self, now: Millis, seq: u32, across_gap: bool) -> Option<Range> {
         let before_gap = if across_gap { self.close() } else { None };
         if across_gap {
@@ -78,21 +77,21 @@ impl Tracker {
         Some((from, seq))
     }
 
-    /// Skips a number that is the next one but makes no sense, so that it is not asked for again and again.
+    /// Skips the expected number, whose message makes no sense, so that it is not asked for again and again.
     pub(crate) fn skip(&mut self, seq: u32) {
         if self.last.is_some_and(|last| seq == last.wrapping_add(1)) {
             self.last = Some(seq);
         }
     }
 
-    /// Closes the open range and hands it out. The window goes on: after an acknowledgement by the timer the
-    /// next one by the window comes early, as from the original.
+    /// Closes the open range and returns it. The window is not restarted: after an acknowledgement by the
+    /// timer the next one by the window comes early, as from the original.
     pub(crate) fn close(&mut self) -> Option<Range> {
         let (from, _) = self.open.take()?;
         Some((from, self.last?))
     }
 
-    /// True when the open range has waited long enough.
+    /// True when the open range has waited long enough to be acknowledged.
     pub(crate) fn ack_is_due(&self, now: Millis) -> bool {
         self.ack_due().is_some_and(|due| due <= now)
     }
@@ -115,7 +114,7 @@ impl Tracker {
 mod tests {
     use super::*;
 
-    /// Accepts `seq` as the machine does.
+    /// Classifies and accepts `seq`, as the machine does.
     fn feed(t: &mut Tracker, now: Millis, seq: u32) -> (Seen, Option<Range>) {
         let seen = t.look(now, seq);
         match seen {
@@ -134,7 +133,7 @@ mod tests {
         assert_eq!(feed(&mut t, 0, 13), (Seen::InOrder, None));
         assert_eq!(t.close(), Some((13, 13)));
         assert_eq!(t.close(), None);
-        // The window was not started again by the close: two more make three.
+        // Closing has not restarted the window: two more make three.
         assert_eq!(feed(&mut t, 0, 14), (Seen::InOrder, None));
         assert_eq!(feed(&mut t, 0, 15), (Seen::InOrder, Some((14, 15))));
     }
@@ -180,7 +179,7 @@ mod tests {
         assert_eq!(feed(&mut t, 2999, 6).0, Seen::Before);
         assert_eq!(feed(&mut t, 3000, 7).0, Seen::NewRow);
         assert_eq!(feed(&mut t, 3001, 8).0, Seen::InOrder);
-        // Late duplicates now and then are not a row.
+        // Occasional late duplicates do not make a sequence.
         assert_eq!(feed(&mut t, 10_000, 7).0, Seen::Before);
         assert_eq!(feed(&mut t, 20_000, 9).0, Seen::InOrder);
         assert_eq!(feed(&mut t, 30_000, 8).0, Seen::Before);
