@@ -6,8 +6,8 @@ fn config() -> Config {
     Config::of(Alarm { refresh_time_s: 10, cache_timeout_s: 30 })
 }
 
-/// Announced within RefreshTime and a second, for ever, never in the same instant; and after an update the
-/// time starts anew. Nothing else is ever sent.
+/// Flows are announced within RefreshTime and a second, for ever, and never all at the same instant; an
+/// update restarts the time. Nothing else is ever sent.
 #[test]
 fn flows_are_announced_again() {
     let mut b = Bench::new(config());
@@ -27,19 +27,19 @@ fn flows_are_announced_again() {
             total += 1;
         }
     }
-    // Up to ten seconds and five fifths, and a quarter for the wheel's tick.
+    // Up to ten seconds and five fifths, plus a quarter for the wheel's tick.
     assert!(
         gaps.iter().all(|g| (1200..=11_400).contains(g)),
         "{:?} {:?}",
         gaps.iter().min(),
         gaps.iter().max()
     );
-    // About 2 N / RefreshTime messages a second.
+    // About 2 N / RefreshTime messages per second.
     assert!((350..650).contains(&total), "{total}");
     assert!(last.iter().all(|t| b.now - t <= 11_400));
 }
 
-/// A dump sends nothing, but its flows are announced in time too.
+/// A dump sends nothing, but its flows too are announced in time.
 #[test]
 fn flows_of_the_first_dump_are_announced() {
     let mut b = Bench::new(config());
@@ -48,7 +48,7 @@ fn flows_of_the_first_dump_are_announced() {
     assert!(!b.run_to(11_400).is_empty());
 }
 
-/// Ended flows are told once and forgotten, whatever timer they had.
+/// The end of a flow is sent once, and the flow forgotten, whatever timer it had.
 #[test]
 fn ended_flows_are_told_once() {
     let mut b = Bench::new(config());
@@ -56,12 +56,12 @@ fn ended_flows_are_told_once() {
     b.run(10);
     b.event(Event::Destroy, &flow(1));
     assert_eq!(b.run(10).iter().map(|s| s.kind).collect::<Vec<_>>(), [DEL]);
-    // Another flow may use the record meanwhile.
+    // Another flow may take over the record meanwhile.
     b.event(Event::New, &flow(2));
     assert_eq!(b.run(30_000).iter().filter(|s| s.flow.unwrap().orig == flow(1).orig).count(), 0);
 }
 
-/// The peer's flows live CacheTimeout seconds after the last message about them.
+/// The peer's flows live for CacheTimeout seconds after the last message about them.
 #[test]
 fn flows_of_the_peer_expire() {
     let mut b = Bench::new(config());
@@ -82,7 +82,7 @@ fn flows_of_the_peer_expire() {
     assert_eq!(b.m.stats().external.destroyed, 2);
 }
 
-/// Any order is taken; what carries flags is an FT-FW peer's and is told about once.
+/// Messages are accepted in any order; one that carries flags is from an FT-FW peer, and is reported once.
 #[test]
 fn other_modes_are_told_apart() {
     let mut b = Bench::new(config());
@@ -97,7 +97,7 @@ fn other_modes_are_told_apart() {
     let s = b.m.stats();
     assert_eq!((s.lost, s.before, s.malformed, s.foreign_mode), (0, 0, 0, 2));
     assert_eq!(b.log.notices, [Notice::PeerInOtherMode]);
-    // Commands that mean nothing here do nothing.
+    // Commands that mean nothing in this mode do nothing.
     b.m.request_resync(b.now);
     b.m.send_bulk(&mut b.log);
     assert_eq!(b.run(20), []);

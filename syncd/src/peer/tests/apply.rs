@@ -3,7 +3,7 @@
 use super::*;
 use zct_wire::peer::header::HDR;
 
-/// A message of this number: with the body of an expectation if it is one, else with that of a flow.
+/// A message with this number as its type: with the body of an expectation if it is one, otherwise of a flow.
 fn message(b: &mut Bench, number: u8) {
     let tuple = flow(1).orig;
     let mut buf = [0; MESSAGE_MAX];
@@ -21,8 +21,8 @@ fn message(b: &mut Bench, number: u8) {
     b.receive(&buf[..n]);
 }
 
-/// A flow changes the flows, an expectation the expectations, and nothing else either of them: least of all a
-/// number that a newer version may use.
+/// A flow's message changes the flows, an expectation's the expectations, and nothing else changes either of
+/// them: least of all a number that a newer version may use.
 #[test]
 fn every_type_changes_its_own_cache_and_no_other() {
     for number in 0..16 {
@@ -35,7 +35,7 @@ fn every_type_changes_its_own_cache_and_no_other() {
         let want = match Kind::from_number(number) {
             Some(Kind::Flow(_)) => (true, false, before.bad_header),
             Some(Kind::Expect(_)) => (false, true, before.bad_header),
-            // A control message without a flag says nothing.
+            // A control message without a flag has no meaning.
             Some(Kind::Control) | None => (false, false, before.bad_header + 1),
         };
         assert_eq!((flows, expects, s.bad_header), want, "type {number}");

@@ -6,7 +6,8 @@ fn quick() -> Config {
     Config::of(Ftfw { ack_window_size: 20, ..Ftfw::DEFAULT })
 }
 
-/// sync-protocol.md §5.1.5: alone, ALIVE|HELLO every second, beginning at once; each takes a number.
+/// sync-protocol.md §5.1.5: a lonely node sends ALIVE|HELLO every second, beginning at once; each takes a
+/// number.
 #[test]
 fn a_lonely_node_says_hello_every_second() {
     let mut b = Bench::new(Config::default());
@@ -16,7 +17,8 @@ fn a_lonely_node_says_hello_every_second() {
     assert_eq!(heads, [head(CTL, 0x30, OURS + 1), head(CTL, 0x30, OURS + 2)]);
 }
 
-/// sync-protocol.md §5.1.5: the peer's HELLO is answered with the next message of any type, ours stands on
+/// sync-protocol.md §5.1.5: the next message of any type answers the peer's HELLO; all of ours carry HELLO
+/// until the peer has answered.
 /// everything until it is answered.
 #[test]
 fn greetings_stand_on_messages_of_any_type() {
@@ -27,13 +29,13 @@ fn greetings_stand_on_messages_of_any_type() {
     assert_eq!(b.run(10).iter().map(Seen::head).collect::<Vec<_>>(), [head(NEW, 0x60, OURS + 2)]);
     b.event(Event::New, &flow(2));
     assert_eq!(b.run(10).iter().map(Seen::head).collect::<Vec<_>>(), [head(NEW, 0x20, OURS + 3)]);
-    // Still helloing peer: answered again.
+    // The peer is still sending HELLO, so it is answered again.
     b.control(flag::ALIVE | flag::HELLO, None);
     b.event(Event::New, &flow(3));
     assert_eq!(b.run(10)[0].flags, 0x60);
     b.control(flag::ALIVE | flag::HELLO_BACK, None);
     assert!(b.run(10).iter().all(|s| s.flags & flag::GREETING == 0));
-    // With nothing to say the answer goes alone, once for a flood of them.
+    // If there is nothing else to send, the answer goes alone, once for a flood of greetings.
     for _ in 0..100 {
         b.control(flag::ALIVE | flag::HELLO, None);
     }
@@ -49,8 +51,8 @@ fn an_early_answer_is_not_believed() {
     assert_eq!(b.run_to(1000)[0].flags & flag::HELLO, flag::HELLO);
 }
 
-/// A peer that starts gets everything without asking, and is asked for everything; once, however often it
-/// says HELLO, and without the number of messages that a second start would take.
+/// A peer that starts gets everything without asking, and is asked for everything: once, however often it
+/// sends HELLO, and without the number of messages that a second start would take.
 #[test]
 fn a_starting_peer_is_filled_once() {
     let mut b = Bench::greeted(quick());
@@ -75,7 +77,7 @@ fn a_starting_peer_is_filled_once() {
     assert_eq!(b.m.stats().peer_starts, 2);
 }
 
-/// The peer's old numbers mean nothing after its HELLO: what was unacknowledged goes again, deletions too.
+/// After the peer's HELLO its old numbers mean nothing: what was unacknowledged is sent again, deletions too.
 #[test]
 fn a_hello_empties_the_resend_queue_and_loses_nothing() {
     let mut b = Bench::greeted(quick());
@@ -91,15 +93,15 @@ fn a_hello_empties_the_resend_queue_and_loses_nothing() {
     let sent = b.run(10);
     assert!(sent.iter().any(|s| s.kind == NEW && s.flow.unwrap().orig == flow(1).orig));
     assert!(sent.iter().any(|s| s.kind == DEL && s.flow.unwrap().orig == flow(2).orig));
-    // When the deletion is acknowledged the record goes.
+    // The record goes when the deletion is acknowledged.
     let (first, last) = (sent[0].seq, sent[sent.len() - 1].seq);
     assert_eq!(b.caches.internal.counts().dead, 1);
     b.control(flag::ACK, Some((first, last)));
     assert_eq!(b.caches.internal.counts().dead, 0);
 }
 
-/// As long as HELLO stands on our messages, the original acknowledges what it has not received: what was
-/// acknowledged then goes again when it has answered, ended flows and all.
+/// As long as our messages carry HELLO, the original acknowledges what it has not received. What was
+/// acknowledged meanwhile is sent again after its answer, including ended flows.
 #[test]
 fn acknowledgements_of_greetings_are_not_believed() {
     let mut b = Bench::new(Config::default());
@@ -120,7 +122,7 @@ fn acknowledgements_of_greetings_are_not_believed() {
     assert_eq!(again, [(1, DEL), (2, NEW), (3, NEW), (4, NEW)]);
 }
 
-/// sync-protocol.md §4.1: a change waits for company for ten milliseconds, and changes of one flow become one
+/// sync-protocol.md §4.1: a change waits ten milliseconds for others, and changes of one flow become one
 /// message.
 #[test]
 fn changes_are_gathered() {
@@ -136,7 +138,7 @@ fn changes_are_gathered() {
         b.datagrams()
     };
     assert_eq!((d.len(), d[0].len()), (1, 2));
-    // The peer has no older flow of this tuple that an update would have to be told from: it is new.
+    // The peer has no older flow with this tuple that an update would have to be told from, so it is new.
     assert_eq!((d[0][0].kind, d[0][0].flow.unwrap().mark), (NEW, Some(9)));
 }
 
@@ -155,7 +157,7 @@ fn full_datagrams_go_at_once() {
     assert_eq!(d.iter().map(Vec::len).collect::<Vec<_>>(), [19, 19, 19, 3]);
 }
 
-/// sync-protocol.md §5.1.1: an update is sent as one only when the peer has the flow.
+/// sync-protocol.md §5.1.1: an update is sent as such only if the peer has the flow.
 #[test]
 fn types_follow_what_the_peer_has() {
     let mut b = Bench::greeted(Config::default());
@@ -170,11 +172,12 @@ fn types_follow_what_the_peer_has() {
     assert_eq!(s[0].kind, UPD);
     b.event(Event::Destroy, &Flow { status: Some(0x38e), ..flow(1) });
     let s = b.run(10);
-    // The last state, not the dying one.
+    // The last state, not that of the dying flow.
     assert_eq!((s[0].kind, s[0].flow), (DEL, Some(flow(1))));
 }
 
-/// sync-protocol.md §5.1.3: an acknowledgement by window, and the next one early after one by the timer.
+/// sync-protocol.md §5.1.3: an acknowledgement by window, and an early one after an acknowledgement by the
+/// timer.
 #[test]
 fn acknowledges_by_window_and_timer() {
     let mut b = Bench::greeted(quick());
@@ -192,7 +195,7 @@ fn acknowledges_by_window_and_timer() {
     assert_eq!((s.len(), s[0].range), (1, Some((b.peer_seq - 2, b.peer_seq - 1))));
 }
 
-/// How much of the acknowledgement window the greetings have left.
+/// How much of the acknowledgement window the greetings have left unused.
 fn window_left(b: &Bench) -> u32 {
     format!("{:?}", b.m.session)
         .split("window: ")
@@ -202,7 +205,7 @@ fn window_left(b: &Bench) -> u32 {
         .unwrap()
 }
 
-/// A node that sends all the time acknowledges within a second all the same; the original does not.
+/// A node that sends all the time still acknowledges within a second; the original does not.
 #[test]
 fn a_busy_node_acknowledges_in_time() {
     let mut b = Bench::greeted(Config::default());
@@ -215,7 +218,7 @@ fn a_busy_node_acknowledges_in_time() {
     assert_eq!(acks.len(), 1);
 }
 
-/// sync-protocol.md §2.4: each row of the table that reaches the machine.
+/// sync-protocol.md §2.4: every row of the table that concerns the machine.
 #[test]
 fn bad_messages_are_counted_and_cost_only_themselves() {
     let mut b = Bench::greeted(Config::default());
@@ -224,7 +227,7 @@ fn bad_messages_are_counted_and_cost_only_themselves() {
     b.receive(&[0x1a, 0x10, 0, 0, 0, 0, 0, 0]);
     b.receive(&[0x2a, 0x10, 0, 8, 0, 0, 0, 0]);
     b.receive(&[0x1a, 0x08, 0, 8, 0, 0, 0, 0]);
-    // Malformed headers in their turn: type 6, a flag that is never sent, a range the wrong way round.
+    // Malformed headers, one after another: type 6, a flag that is never sent, a range with its ends swapped.
     for head in [[0x16, 0x00], [0x10, 0x01], [0x1a, 0x00], [0x1a, 0x0c]] {
         let mut m = vec![head[0], head[1], 0, 16];
         m.extend(b.peer_seq.to_be_bytes());
@@ -233,7 +236,7 @@ fn bad_messages_are_counted_and_cost_only_themselves() {
         b.receive(&m);
     }
     b.control(flag::ACK, Some((9, 8)));
-    // A bad attribute, and a flow without a protocol: payload.
+    // A bad attribute, and a flow without a protocol: both are malformed payload.
     let mut m = vec![0x10, 0, 0, 16];
     m.extend(b.peer_seq.to_be_bytes());
     m.extend([0, 8, 0, 33, 0, 0, 0, 0]);
@@ -244,7 +247,7 @@ fn bad_messages_are_counted_and_cost_only_themselves() {
     let d = |f: fn(&crate::peer::Stats) -> u64| f(&s) - f(&before);
     assert_eq!((d(|s| s.truncated), d(|s| s.bad_size), d(|s| s.bad_version)), (2, 1, 1));
     assert_eq!((d(|s| s.bad_header), d(|s| s.bad_payload), d(|s| s.malformed)), (5, 1, 10));
-    // And none of it looks like a loss.
+    // None of them counts as a loss.
     assert_eq!((d(|s| s.lost), d(|s| s.before)), (0, 0));
     assert!(b.external(&flow(1)).is_some());
 }
@@ -260,7 +263,8 @@ fn messages_the_link_cannot_carry_are_dropped_and_told() {
     assert_eq!(b.log.notices, [Notice::Unsendable]);
 }
 
-/// sync-protocol.md §7: the peer's link becomes ours, a dead one hands over, and nothing falls back.
+/// sync-protocol.md §7: we switch to the peer's link, a dead link hands over, and nothing switches back by
+/// itself.
 #[test]
 fn links_follow_the_peer() {
     let link = Link { payload_max: 1472, up: true };
@@ -269,7 +273,7 @@ fn links_follow_the_peer() {
     let n = encode_control(&mut alive, flag::ALIVE, PEER, None).unwrap();
     b.m.datagram(0, 1, &alive[..n], &mut b.caches, &mut b.log);
     assert_eq!((b.m.active_link(), &b.log.notices[..]), (1, &[Notice::LinkChanged(1)][..]));
-    // The same again is too late, and moves nothing.
+    // The same datagram again is too late, and changes nothing.
     b.m.datagram(0, 0, &alive[..n], &mut b.caches, &mut b.log);
     assert_eq!(b.m.active_link(), 1);
     b.m.link_state(1, false, &mut b.log);

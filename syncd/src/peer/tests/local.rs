@@ -15,7 +15,7 @@ fn from(b: &mut Bench, event: Event, origin: Origin, f: &Flow) {
     b.m.flow_change(b.now, event, origin, f, 1, &mut b.caches);
 }
 
-/// The table of sync-protocol.md §4: what is kept and what is sent, by who caused the event.
+/// The table of sync-protocol.md §4: what is stored and what is sent, depending on who caused the event.
 #[test]
 fn origins() {
     let mut b = Bench::greeted(Config::default());
@@ -26,7 +26,7 @@ fn origins() {
     assert_eq!((internal(&b, &flow(1)).unwrap().mark, internal(&b, &flow(2))), (Some(1), None));
     from(&mut b, Event::Destroy, Origin::Flush, &flow(1));
     assert_eq!((b.run(20), internal(&b, &flow(1))), (vec![], None));
-    // A flow that waits to be sent and is flushed is not sent.
+    // A flow that is flushed while it waits to be sent is not sent.
     b.event(Event::New, &flow(3));
     from(&mut b, Event::Destroy, Origin::Flush, &flow(3));
     assert_eq!(b.run(20), []);
@@ -35,7 +35,7 @@ fn origins() {
     assert_eq!((b.run(20), internal(&b, &flow(4))), (vec![], Some(flow(4))));
 }
 
-/// An update merges what it has; a new flow of the tuple replaces everything.
+/// An update is merged into the flow; a new flow with the tuple replaces everything.
 #[test]
 fn updates_merge_and_new_flows_replace() {
     let mut b = Bench::greeted(Config::default());
@@ -52,7 +52,7 @@ fn updates_merge_and_new_flows_replace() {
     assert_eq!(b.run(10).iter().map(|s| s.kind).collect::<Vec<_>>(), [NEW]);
 }
 
-/// The cache was emptied, the flow ends: the peer is told all the same.
+/// If the cache was emptied and then the flow ends, the peer is told all the same.
 #[test]
 fn the_end_of_a_flow_that_was_forgotten_is_told() {
     let mut b = Bench::greeted(Config::default());
@@ -76,7 +76,7 @@ fn a_full_cache_counts_what_it_cannot_hold() {
     assert_eq!(b.run(10).iter().filter(|s| s.flow.is_some()).count(), 2);
 }
 
-/// After an overrun: what the kernel no longer has is told as ended, the rest is announced again.
+/// After an overrun, what the kernel no longer has is reported as ended, and the rest is announced again.
 #[test]
 fn a_comparison_with_the_kernel() {
     let mut b = Bench::greeted(Config::default());
@@ -100,7 +100,7 @@ fn a_comparison_with_the_kernel() {
     assert_eq!((of(&[DEL]), of(&[NEW, UPD])), (vec![0, 2], vec![1, 3, 7, 9]));
 }
 
-/// A dump that failed half-way, and one that followed: only the second decides.
+/// A dump that failed half-way, and another after it: only the second decides.
 #[test]
 fn a_comparison_that_failed_ends_nothing() {
     let mut b = Bench::greeted(Config::default());
@@ -118,7 +118,7 @@ fn a_comparison_that_failed_ends_nothing() {
     assert_eq!((internal(&b, &flow(1)), internal(&b, &flow(2))), (None, Some(flow(2))));
 }
 
-/// `-t`: after PurgeTimeout the kernel is flushed and the internal cache forgotten, nothing is sent.
+/// `-t`: after PurgeTimeout the kernel is flushed and the internal cache emptied; nothing is sent.
 #[test]
 fn the_purge_comes_once_and_can_be_called_off() {
     let mut b = Bench::greeted(Config { purge_timeout_s: 5, ..Config::default() });
@@ -145,7 +145,7 @@ fn a_commit_timeout_keeps_timeouts_at_home() {
     assert_eq!(internal(&b, &flow(1)).unwrap().timeout_s, Some(432_000));
 }
 
-/// `DisableExternalCache`: the peer's flows go to the host, in order.
+/// `DisableExternalCache`: the peer's flows are passed to the host, in order.
 #[test]
 fn injection_goes_to_the_host() {
     let mut b = Bench::greeted(Config::of(Ftfw { disable_external_cache: true, ..Ftfw::DEFAULT }));
@@ -158,7 +158,7 @@ fn injection_goes_to_the_host() {
     assert_eq!(b.caches.external.counts().flows, 0);
 }
 
-/// Expectations go with their master, in the order of events, and are kept by the peer's side.
+/// Expectations are sent with their master, in the order of events, and the peer's side stores them.
 #[test]
 fn expectations_need_their_master() {
     let mut b = Bench::greeted(Config::default());
@@ -185,7 +185,7 @@ fn expectations_need_their_master() {
     b.control(flag::ACK, Some((s[0].seq, s[0].seq)));
     assert_eq!(b.caches.internal_expect.len(), 0);
 
-    // The other way.
+    // In the other direction.
     let mut buf = [0; MESSAGE_MAX];
     for (event, left) in [(Event::New, 1), (Event::Update, 1), (Event::Destroy, 0)] {
         let n = expect.encode(&mut buf, event, 0, b.peer_seq, Encode::default()).unwrap();
@@ -195,8 +195,8 @@ fn expectations_need_their_master() {
     }
 }
 
-/// Two messages in one datagram as captured (sync-protocol.md §8.16): an expectation's end and the flow it
-/// foresaw.
+/// Two messages captured in one datagram (sync-protocol.md §8.16): the end of an expectation, and the flow
+/// that it announced.
 #[test]
 fn a_captured_datagram_is_applied() {
     let bytes = include_bytes!("../../../../tests/captures/peer/expect_delete_and_related.bin");
