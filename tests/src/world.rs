@@ -8,6 +8,8 @@ use crate::program::Tool;
 use crate::seed::{Kernel, Mix, by_reference, label_bytes, tcp};
 use crate::traffic::Traffic;
 use fastrand::Rng;
+use zct_wire::consts::ipproto;
+use zct_wire::proto::{ProtoInfo, SctpInfo};
 use zct_wire::request::NewFlow;
 
 /// The label file: comments, number bases, names with blanks, lines to be skipped, and long names. [`World`]
@@ -128,6 +130,12 @@ impl World {
         kernel
             .create(&NewFlow { labels: Some((many, [0xff; 16])), ..labelled })
             .expect("a flow with many labels");
+        let heartbeat = Some(ProtoInfo::Sctp(SctpInfo { state: Some(8), vtag: [Some(1), Some(2)] }));
+        let mut sctp = NewFlow { protoinfo: heartbeat, ..tcp([10, 0, 0, 1], [10, 0, 0, 2], 2001, 2000, 3) };
+        for tuple in [&mut sctp.orig, &mut sctp.reply].into_iter().flatten() {
+            tuple.proto = Some(ipproto::SCTP);
+        }
+        kernel.create(&sctp).expect("a flow in a state for which the original has no name");
         let listing = Tool::Reference.run(&["-L", "-o", "extended,id,labels"]);
         let samples = listing.lines().iter().map(|l| Sample::of(l)).collect();
         World { samples, labels, _traffic: traffic, _etc: etc, _ns: ns }
