@@ -67,7 +67,7 @@ fuzz:
 
 # What takes too long for every change: many seeds, long fuzzing.
 soak: release
-	@ZCT_LIMITS_ROUNDS=50 scripts/test.sh limits
+	@ZCT_LIMITS_ROUNDS=50 ZCT_LIMITS_SEED=$$(date +%s) scripts/test.sh limits
 	@ZCT_DIFFERENTIAL_N=50000 scripts/test.sh differential
 	@ZCT_DIFFERENTIAL_N=1000 ZCT_DIFFERENTIAL_FLOWS=100000 scripts/test.sh differential
 	@FUZZ_SECONDS=600 tests/fuzz/run.sh

@@ -30,9 +30,9 @@ fn setting(name: &str, default: u64) -> u64 {
         .map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name}={v} is no number")))
 }
 
-/// The seed of this run: new each time, unless one is given.
+/// The seed of this run: the same each time, unless another is given.
 fn seed() -> u64 {
-    setting("ZCT_LIMITS_SEED", fastrand::u64(1_000_000..))
+    setting("ZCT_LIMITS_SEED", 1)
 }
 
 /// Fails with everything that was found, and the seed.

@@ -70,8 +70,9 @@ pub(crate) fn names(err: &str, text: &str, row: &Row) -> bool {
     let named = names.any(|n| err.contains(&format!("--{n}'")))
         || err.contains("`--mask-")
         || row.names[0] == "protonum"
-            && ["supply", "specify", "unknown option"].iter().any(|t| err.contains(t))
-        || err.contains("mismatched address family");
+            && ["supply", "specify", "unknown option"].iter().any(|t| err.contains(t));
+    // The family of one address against that of another, in the original's words: found before anything else.
+    let mismatched = err.contains("mismatched address family");
     let no_length = row.names.iter().any(|n| err.contains(&format!("CIDR notation unavailable for `--{n}'")));
     // An empty part is shown as such, or by what surrounds it.
     let mut empty = text.split([',', '/', ':']).filter(|p| p.trim().is_empty());
@@ -83,6 +84,7 @@ pub(crate) fn names(err: &str, text: &str, row: &Row) -> bool {
     let mut quoted = err.split(['`', '\'']).filter(|q| !q.is_empty());
     quoted.any(|q| text.contains(q))
         || nothing
+        || mismatched
         || selects
         || around.iter().any(|t| err.contains(t))
         || worth.any(|p| err.contains(&p))
