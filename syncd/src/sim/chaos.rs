@@ -1,4 +1,4 @@
-//! Anything at all, in any order: no panic, no endless sending, and the machine's books stay right.
+//! Any input in any order: no panic, no endless sending, and the machine's checks hold.
 
 use crate::peer::{Alarm, Caches, Config, Event, Ftfw, Link, Machine, Mode, Notrack, Origin, Seed};
 use crate::sim::kernel::tuple;
@@ -6,7 +6,7 @@ use crate::sim::node::Log;
 use crate::sim::{Named, Rng, seeds};
 use zct_wire::peer::{Encode, Flow, MESSAGE_MAX, flag};
 
-/// A datagram: nonsense, or nearly right, or right with odd numbers and flags.
+/// A datagram that is nonsense, nearly right, or right with odd numbers and flags.
 fn datagram(rng: &mut Rng, about: u32) -> Vec<u8> {
     let mut out = Vec::new();
     for _ in 0..1 + rng.below(4) {

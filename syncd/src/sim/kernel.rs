@@ -1,4 +1,4 @@
-//! A connection tracking table: flows that come, change and go.
+//! A connection tracking table whose flows come, change and go.
 
 use crate::peer::Event;
 use crate::sim::Rng;
@@ -8,7 +8,7 @@ use zct_wire::peer::{Expect, Flow, Name};
 use zct_wire::proto::{ProtoInfo, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
 
-/// What the kernel reports of one change.
+/// What the kernel reports about one change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report {
     pub(crate) event: Event,
@@ -16,20 +16,20 @@ pub(crate) struct Report {
     pub(crate) id: u32,
 }
 
-/// The flows of one node, by the number that makes their tuple, and the expectations of some.
+/// The flows of one node, by the number that their tuple is made from, and the expectations of some.
 #[derive(Debug, Default)]
 pub(crate) struct Kernel {
     pub(crate) flows: BTreeMap<u32, (Flow, u32)>,
     pub(crate) expects: BTreeMap<u32, Expect>,
-    /// Expectations come and go too.
+    /// Whether expectations come and go too.
     pub(crate) with_expects: bool,
     next_id: u32,
 }
 
-/// What the kernel reports of an expectation.
+/// What the kernel reports about an expectation.
 pub(crate) type ExpectReport = (Event, Expect);
 
-/// The tuple of flow `n`: TCP and UDP, IPv4 and IPv6, pings, and a zone now and then.
+/// The tuple of flow `n`: TCP and UDP, IPv4 and IPv6, pings, and occasionally a zone.
 pub(crate) fn tuple(n: u32) -> Flow {
     let [a, b, c, d] = n.to_be_bytes();
     let (src, dst) = if n % 5 == 4 {
@@ -53,7 +53,7 @@ pub(crate) fn tuple(n: u32) -> Flow {
 }
 
 impl Kernel {
-    /// One change at random among `tuples` possible flows: half of the time a flow that is there changes.
+    /// Makes one random change among `tuples` possible flows; half of the time an existing flow changes.
     pub(crate) fn churn(&mut self, rng: &mut Rng, tuples: u32) -> Report {
         let n = rng.below(tuples.into()) as u32;
         match self.flows.get(&n) {
@@ -63,7 +63,7 @@ impl Kernel {
         }
     }
 
-    /// What becomes of the expectation of the flow that has just changed, if there are any.
+    /// What happens to the expectation of the flow that has just changed, if it has one.
     pub(crate) fn churn_expect(&mut self, r: &Report, rng: &mut Rng) -> Option<ExpectReport> {
         let n = *self.flows.iter().find(|(_, (_, id))| *id == r.id).map(|(n, _)| n).unwrap_or(&u32::MAX);
         let port = r.flow.orig.src_port?;
@@ -72,7 +72,7 @@ impl Kernel {
         }
         let stale = self.expects.iter().find(|(_, e)| e.master == r.flow.orig).map(|(n, _)| *n);
         match stale {
-            // A master takes its expectations with it.
+            // When a master ends, so do its expectations.
             Some(n) if r.event != Event::Update || rng.percent(30) => {
                 Some((Event::Destroy, self.expects.remove(&n).expect("just seen")))
             }
@@ -105,7 +105,7 @@ impl Kernel {
             let info = TcpInfo { state: Some(1), ..TcpInfo::default() };
             flow.proto = Some(ProtoInfo::Tcp(info));
         }
-        // Some attributes are there from the start or never: what an earlier flow had must not live on.
+        // Some attributes exist from the start or never: those of an earlier flow must not live on.
         flow.mark = rng.percent(30).then(|| rng.next() as u32);
         flow.helper = if rng.percent(10) { Name::new(b"ftp") } else { None };
         flow.synproxy = rng.percent(20).then(Synproxy::default);
@@ -140,7 +140,7 @@ impl Kernel {
 
     fn destroy(&mut self, n: u32) -> Report {
         let (flow, id) = self.flows.remove(&n).expect("the caller has looked");
-        // The last event has few attributes, and one bit more.
+        // The last event has few attributes, and one more status bit.
         let flow = Flow {
             status: flow.status.map(|s| s | 0x200),
             helper: None,

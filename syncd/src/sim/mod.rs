@@ -1,14 +1,14 @@
 //! Two nodes on a bad network, in virtual time: tests only.
 //!
-//! A [`World`] has two nodes, each with a kernel of few flows that change at random, and a network that loses,
-//! doubles, delays and reorders, with partitions and restarts. One seed is one run. A node is a machine of
-//! this crate, or [`Original`], a model of conntrackd 1.4.7 with its faults, which is checked against
-//! recordings of the real one (`replay`).
+//! A [`World`] has two nodes, each with a kernel of few flows that change at random, and a network that
+//! loses, duplicates, delays and reorders, with partitions and restarts. One seed makes one run. A node is a
+//! machine of this crate, or [`Original`], a model of conntrackd 1.4.7 with its faults, which is checked
+//! against recordings of the real one (`replay`).
 //!
-//! `SIMULATE_SEEDS=5000 cargo test -p zctd sim` runs more seeds, `SYNC_SEED=41 cargo test -p zctd sim` the one
-//! that failed.
+//! `SIMULATE_SEEDS=5000 cargo test -p zctd sim` runs more seeds, `SYNC_SEED=41 cargo test -p zctd sim` only
+//! the one that failed.
 
-// A new type of message does not pass unseen: no arm takes what has no name.
+// A new type of message must not go unnoticed: no arm may match what it does not name.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod chaos;
@@ -26,7 +26,7 @@ pub(crate) use node::{Node, OurNode};
 pub(crate) use original::{Original, OriginalConfig};
 pub(crate) use world::{World, covers};
 
-/// Names the seed of a run that panics, wherever that happens.
+/// Prints the seed of a run that panics, wherever that happens.
 #[derive(Debug)]
 pub(crate) struct Named(pub(crate) u64);
 
@@ -55,18 +55,18 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// Below `n`, which is not 0.
+    /// A number below `n`, which must not be 0.
     pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
 
-    /// True in `percent` of all cases.
+    /// True `percent` times out of a hundred.
     pub(crate) fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 }
 
-/// The seeds of a test: `usual` many, or what the environment says.
+/// The seeds of a test: `usual` many, or those that the environment asks for.
 pub(crate) fn seeds(usual: u64) -> Vec<u64> {
     let number = |name| std::env::var(name).ok().map(|v| v.parse::<u64>().expect(name));
     match (number("SYNC_SEED"), number("SIMULATE_SEEDS")) {

@@ -1,4 +1,4 @@
-//! The network between two nodes, and the receive buffer of each.
+//! The network between two nodes, and the receive buffers of both.
 
 use crate::peer::{Millis, Reassembler};
 use crate::sim::Rng;
@@ -8,13 +8,13 @@ use std::collections::{BinaryHeap, VecDeque};
 /// How bad the network is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quality {
-    /// Datagrams lost, in percent.
+    /// The share of datagrams that are lost, in percent.
     pub(crate) loss: u64,
-    /// Datagrams that come twice.
+    /// The share of datagrams that arrive twice, in percent.
     pub(crate) dup: u64,
-    /// Shortest and longest delay. They are independent of each other, so the order changes.
+    /// The shortest and the longest delay. Delays are independent of each other, so the order changes.
     pub(crate) delay_ms: (Millis, Millis),
-    /// Nothing passes from node 0 to node 1, and back.
+    /// True where nothing gets through: from node 0 to node 1, and from 1 to 0.
     pub(crate) cut: [bool; 2],
 }
 
@@ -22,14 +22,14 @@ impl Quality {
     pub(crate) const PERFECT: Quality = Quality { loss: 0, dup: 0, delay_ms: (0, 0), cut: [false; 2] };
 }
 
-/// Bytes of receive buffer that the kernel counts for a datagram, and what it allows by default.
+/// Bytes that the kernel counts for a datagram in a receive buffer, and the bytes it allows by default.
 const TRUESIZE: usize = 2304;
 const RCVBUF: usize = 212_992;
 
-/// Arrival, order of sending, receiver, bytes.
+/// Time of arrival, order of sending, receiver, bytes.
 type UnderWay = (Millis, u64, usize, Vec<u8>);
 
-/// Datagrams under way and in receive buffers.
+/// The datagrams on their way and in receive buffers.
 #[derive(Debug)]
 pub(crate) struct Net {
     pub(crate) quality: Quality,
@@ -37,9 +37,9 @@ pub(crate) struct Net {
     under_way: BinaryHeap<Reverse<UnderWay>>,
     sent: u64,
     sockets: [VecDeque<Vec<u8>>; 2],
-    // TCP: what has arrived at each node is one stream, cut anywhere.
+    // For TCP: what has arrived at each node is a stream, cut anywhere.
     streams: Option<[Reassembler; 2]>,
-    /// Datagrams a full receive buffer has refused, by receiver.
+    /// Datagrams that a full receive buffer refused, by receiver.
     pub(crate) overflowed: [u64; 2],
     /// Datagrams sent, by sender.
     pub(crate) datagrams: [u64; 2],
@@ -59,7 +59,7 @@ impl Net {
         }
     }
 
-    /// Node `from` sends to the other.
+    /// Sends from node `from` to the other.
     pub(crate) fn send(&mut self, now: Millis, from: usize, bytes: &[u8]) {
         self.datagrams[from] += 1;
         let copies = 1 + u64::from(self.rng.percent(self.quality.dup));
@@ -81,12 +81,13 @@ impl Net {
         self.under_way.push(Reverse((at, self.sent, to, bytes.to_vec())));
     }
 
-    /// From now on it is two TCP connections, one each way.
+    /// Makes this network two TCP connections, one in each direction.
     pub(crate) fn stream(&mut self) {
         self.streams = Some(Default::default());
     }
 
-    /// The connection to node `to` breaks and is made again: what is under way, and half a message, is lost.
+    /// The connection to node `to` breaks and is made again: what is on its way is lost, and half a message
+    /// with it.
     pub(crate) fn break_stream(&mut self, to: usize) {
         self.under_way.retain(|Reverse(d)| d.2 != to);
         if let Some(streams) = &mut self.streams {
@@ -94,7 +95,7 @@ impl Net {
         }
     }
 
-    /// In order, in pieces that have nothing to do with messages.
+    /// Delivers in order, in pieces that do not respect messages.
     fn send_stream(&mut self, at: Millis, from: usize, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -124,7 +125,7 @@ impl Net {
         }
     }
 
-    /// Takes one datagram out of a receive buffer.
+    /// Takes one datagram from a receive buffer.
     pub(crate) fn receive(&mut self, node: usize) -> Option<Vec<u8>> {
         self.sockets[node].pop_front()
     }
@@ -134,7 +135,7 @@ impl Net {
         self.sockets[node].clear();
     }
 
-    /// When something happens next.
+    /// When something will happen next.
     pub(crate) fn next(&self, now: Millis) -> Option<Millis> {
         if self.sockets.iter().any(|s| !s.is_empty()) {
             return Some(now + 1);

@@ -1,4 +1,4 @@
-//! A node of the world: this crate's machine, or the model of the original.
+//! A node in the world: this crate's machine, or the model of the original.
 
 use crate::peer::{Caches, Config, Event, Host, Link, Machine, Millis, Notice, Origin, Seed};
 use crate::sim::kernel::{ExpectReport, Report};
@@ -8,7 +8,7 @@ use crate::store::{Cursor, ExpectStore, FlowStore, Key};
 use std::collections::{BTreeMap, BTreeSet};
 use zct_wire::peer::{Encode, Expect, Flow, MESSAGE_MAX};
 
-/// A cache as a table that can be compared: what would be sent of each flow.
+/// A cache in a form that can be compared: what would be sent for each flow.
 pub(crate) type Table = BTreeMap<Vec<u8>, Flow>;
 
 /// The flow as the other side sees it.
@@ -93,10 +93,10 @@ impl OurNode {
     }
 }
 
-/// Flows that are looked through often.
+/// Up to this many flows, everything is checked often.
 const SMALL: usize = 100;
 
-/// Either kind.
+/// A node of either kind.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there are two of them")]
 pub(crate) enum Node {
@@ -105,7 +105,7 @@ pub(crate) enum Node {
 }
 
 impl Node {
-    /// Starts anew with an empty external cache and the kernel's flows, as a daemon does.
+    /// Restarts with an empty external cache and the kernel's flows, as a daemon does.
     pub(crate) fn restart(&mut self, now: Millis, kernel: &Kernel, rng: &mut Rng, sequence: u32) {
         match self {
             Node::Ours(n) => *n = OurNode::new(now, n.config.clone(), rng, sequence),
@@ -149,13 +149,13 @@ impl Node {
         }
     }
 
-    /// Runs the timers and hands every datagram that is due to `send`.
+    /// Runs the timers, and passes every datagram that is due to `send`.
     pub(crate) fn turn(&mut self, now: Millis, mut send: impl FnMut(&[u8])) {
         match self {
             Node::Ours(n) => {
                 n.machine.turn(now, &mut n.caches, &mut n.log);
                 let mut buf = [0xa5; 65_536];
-                // A turn has a budget, so that a machine that cannot stop is seen.
+                // A turn is limited, so that a machine that cannot stop sending is noticed.
                 for _ in 0..100_000 {
                     let Some(len) = n.machine.transmit(now, &mut n.caches, &mut buf) else { return };
                     assert!(len < LINK.payload_max, "{len} bytes in one datagram");
@@ -167,8 +167,7 @@ impl Node {
         }
     }
 
-    /// Looks at the books of a machine of ours, the more often the less that costs. (`chaos` looks after
-    /// every step.)
+    /// Checks a machine of ours, the more often the cheaper that is. (`chaos` checks after every step.)
     pub(crate) fn check(&self, step: u64) {
         if let Node::Ours(n) = self {
             let every = if n.caches.internal.counts().flows < SMALL { 8 } else { 512 };

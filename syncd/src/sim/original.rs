@@ -1,7 +1,7 @@
-//! A model of conntrackd 1.4.7 as sync-protocol.md describes it, faults included.
+//! A model of conntrackd 1.4.7 as described in sync-protocol.md, with its faults.
 //!
-//! Kept as simple as the description and apart from the machine: nothing here is shared with it but the codec.
-//! `replay` checks it message by message against recordings of the real daemon.
+//! It is kept as simple as that description, and shares nothing with our machine but the codec. `replay`
+//! checks it message by message against recordings of the real daemon.
 
 use crate::peer::Millis;
 use crate::sim::Rng;
@@ -12,7 +12,7 @@ use zct_wire::event::Event;
 use zct_wire::peer::header::{after, encode_control};
 use zct_wire::peer::{Encode, Flow, Kind, MESSAGE_MAX, Message, Messages, flag};
 
-/// The original's modes.
+/// The modes of the original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Ftfw,
@@ -20,7 +20,7 @@ pub(crate) enum Mode {
     Notrack,
 }
 
-/// What the model needs of a configuration file.
+/// The settings that the model needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OriginalConfig {
     pub(crate) mode: Mode,
@@ -28,7 +28,7 @@ pub(crate) struct OriginalConfig {
     pub(crate) resend_queue: usize,
     pub(crate) startup_resync: bool,
     pub(crate) encode: Encode,
-    /// ALARM: the longest time between two announcements, and the life of what is not announced.
+    /// ALARM: the longest time between two announcements, and the lifetime of flows that are not announced.
     pub(crate) refresh_ms: Millis,
     pub(crate) cache_timeout_ms: Millis,
 }
@@ -45,7 +45,7 @@ impl OriginalConfig {
     };
 }
 
-/// Bytes of a datagram: an MTU of 1500 without headers.
+/// Bytes of a datagram: an MTU of 1500 minus headers.
 const BUFFER: usize = 1472;
 
 type Id = Vec<u8>;
@@ -69,7 +69,7 @@ struct Object {
     flow: Flow,
     status: Status,
     place: Place,
-    // ALARM: when it is announced again.
+    // ALARM: when it has to be announced again.
     due: Millis,
 }
 
@@ -79,7 +79,7 @@ enum Element {
     Control { flags: u8, range: Option<(u32, u32)> },
 }
 
-/// The model.
+/// The model of one daemon.
 #[derive(Clone, Debug)]
 pub(crate) struct Original {
     pub(crate) config: OriginalConfig,
@@ -97,9 +97,9 @@ pub(crate) struct Original {
     window: u32,
     now: Millis,
     rng: Rng,
-    /// In a replay: the order of the real daemon's hash table.
+    /// In a replay: the order in which the real daemon walks its hash table.
     pub(crate) bulk_order: Vec<Id>,
-    /// "Packets lost", with the original's two too many a gap.
+    /// "Packets lost", to which the original adds two too many for each gap.
     pub(crate) lost: u64,
     pub(crate) before: u64,
     pub(crate) malformed: u64,
@@ -272,8 +272,8 @@ impl Original {
         }
     }
 
-    /// The table of sync-protocol.md §5.1.3; false when the message is to be dropped. A message of an unknown
-    /// kind does not move anything.
+    /// The table of sync-protocol.md §5.1.3; false when the message has to be dropped. A message of an
+    /// unknown kind changes nothing.
     fn sequence(&mut self, m: &Message<'_>, known: bool) -> bool {
         if m.flags & flag::HELLO != 0 && known {
             self.answer = true;
@@ -386,7 +386,7 @@ impl Original {
     fn data(&mut self, m: &Message<'_>) {
         let event = match m.kind() {
             Some(Kind::Flow(event)) => event,
-            // Expectations are not part of this model, and control messages were taken before.
+            // This model has no expectations, and control messages were handled before.
             Some(Kind::Expect(_) | Kind::Control) | None => return,
         };
         let Ok(flow) = Flow::decode(m.body()) else {
@@ -412,7 +412,7 @@ impl Original {
         if self.tx.is_empty() { self.last_sent + 1000 } else { 0 }
     }
 
-    /// One run of the transmit queue: whole datagrams.
+    /// One run of the transmit queue, which sends whole datagrams.
     pub(crate) fn turn(&mut self, now: Millis) -> Vec<Vec<u8>> {
         self.now = now;
         if self.config.mode == Mode::Alarm {
@@ -442,7 +442,7 @@ impl Original {
         out
     }
 
-    /// Numbers and serialises one element and keeps it for resending.
+    /// Numbers and serialises one element, and keeps it for sending again.
     fn message(&mut self, element: Element) -> Option<Vec<u8>> {
         let mut greeting = if self.hello { flag::HELLO } else { 0 };
         if self.answer {
@@ -486,7 +486,7 @@ impl Original {
         Some(buf[..len].to_vec())
     }
 
-    /// In a replay: the time at which the real daemon has sent, from which its timer runs.
+    /// In a replay: when the real daemon sent, from which its timer runs.
     pub(crate) fn sent_at(&mut self, ms: Millis) {
         self.last_sent = ms;
     }

@@ -1,5 +1,5 @@
 //! Recordings of two real daemons, replayed message by message: through the model of the original, which has
-//! to say the same, and into our machine, which has to understand it.
+//! to send the same, and into our machine, which has to understand it.
 
 use crate::peer::{Config, Event, Ftfw, Notrack};
 use crate::sim::kernel::Report;
@@ -14,10 +14,10 @@ use zct_wire::header::{CtMsg, Frames};
 use zct_wire::peer::{Encode, Flow, Kind, MESSAGE_MAX, Messages};
 use zct_wire::tuple::Addr;
 
-/// Timers of a real daemon are late by this much at most.
+/// How late a real daemon's timers may be.
 const LATE_MS: u64 = 80;
 
-/// One line.
+/// One line of a recording.
 #[derive(Debug)]
 struct Line {
     ms: u64,
@@ -63,17 +63,17 @@ fn first_seq(all: &[Line], from: usize, way: &str) -> u32 {
     u32::from_be_bytes(line.data[4..8].try_into().unwrap())
 }
 
-/// What has come to a daemon and may or may not have been worked on when it sent next.
+/// What has arrived at a daemon, and may or may not have been handled when it next sent something.
 #[derive(Clone, Debug)]
 enum Input {
     Event(Box<Report>),
     Datagram(Vec<u8>),
 }
 
-/// Two things that were written down within this time may have crossed.
+/// Two things that were recorded within this time may have happened in the other order.
 const CROSSING_MS: u64 = 8;
 
-/// One daemon's model, and what it has said that was not recorded yet.
+/// One daemon's model, and what it has sent that is not in the recording yet.
 struct Played {
     model: Option<Original>,
     said: VecDeque<Vec<u8>>,
@@ -81,7 +81,7 @@ struct Played {
 }
 
 impl Played {
-    /// Gives the model the first `n` things of the inbox.
+    /// Gives the model the first `n` things in the inbox.
     fn hear(model: &mut Original, inbox: &VecDeque<(u64, Input)>, n: usize) {
         for (ms, input) in inbox.iter().take(n) {
             match input {
@@ -100,8 +100,8 @@ impl Played {
         each.collect()
     }
 
-    /// Lets the model say its next message, which should be `real`. What has just come in may have come too
-    /// late for it: all ways to cut the inbox are tried, the latest first.
+    /// Lets the model send its next message, which should be `real`. The latest input may have come too late
+    /// for it: all ways to cut the inbox are tried, the latest first.
     fn next(&mut self, now: u64, real: &[u8]) -> Result<(), String> {
         if let Some(said) = self.said.pop_front() {
             return if said == real { Ok(()) } else { Err(show(&said)) };
@@ -109,7 +109,7 @@ impl Played {
         let mut first = None;
         let surely = self.inbox.iter().filter(|(ms, _)| ms + CROSSING_MS < now).count();
         for n in (surely..=self.inbox.len()).rev() {
-            // A timer may be about to run out.
+            // A timer may be about to expire.
             for late in [0, LATE_MS] {
                 let mut model = self.model.clone().expect("it runs");
                 Played::hear(&mut model, &self.inbox, n);
@@ -143,7 +143,7 @@ fn normal(bytes: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What the recordings' configurations filter: the sync traffic itself.
+/// What the recordings' configurations filter out: the sync traffic itself.
 fn is_filtered(f: &Flow) -> bool {
     matches!(f.orig.src, Some(Addr::V4([10, 99, ..])))
 }
@@ -157,7 +157,7 @@ fn show(bytes: &[u8]) -> String {
 fn replay(name: &str, config: OriginalConfig) {
     let all = lines(name);
     let mut nodes = [0, 1].map(|_| Played { model: None, said: VecDeque::new(), inbox: VecDeque::new() });
-    // What each kernel has, to fill a daemon that starts.
+    // The flows of each kernel, from which a daemon is filled when it starts.
     let mut kernels: [BTreeMap<Vec<u8>, Flow>; 2] = Default::default();
     let mut checked = 0;
     for (at, l) in all.iter().enumerate() {
@@ -203,7 +203,7 @@ fn replay(name: &str, config: OriginalConfig) {
                     }
                     checked += 1;
                 }
-                // Its timer starts when it really sent.
+                // Its timer runs from when it really sent.
                 nodes[i].model.as_mut().unwrap().sent_at(l.ms);
                 if let Some(model) = nodes[1 - i].model.as_mut().filter(|_| l.what == "sent") {
                     model.bulk_order = order_after(&all[at..], if i == 0 { "B" } else { "A" });
@@ -217,7 +217,7 @@ fn replay(name: &str, config: OriginalConfig) {
     assert!(checked > 20, "{name}: only {checked} messages");
 }
 
-/// The original walks its hash table: the order of a bulk is taken from the recording.
+/// The original walks its hash table, so the order of a bulk is taken from the recording.
 fn order_after(rest: &[Line], node: &str) -> Vec<Vec<u8>> {
     let sent = rest.iter().filter(|l| l.who.starts_with(node) && l.who.contains('>'));
     let messages = sent
@@ -262,11 +262,11 @@ fn the_model_follows_real_traffic_as_real_daemons_do() {
     replay("traffic", RECORDED);
 }
 
-/// The states a node's flow went through, with their times.
+/// The states that a node's flow went through, with their times.
 type States = BTreeMap<(usize, Vec<u8>), Vec<(u64, Flow)>>;
 
-/// Each flow message is what our codec makes of the kernel's messages, attribute for attribute: of the state
-/// after the latest, or, when several came at once, of one just before.
+/// Each message about a flow is what our codec makes of the kernel's messages, attribute for attribute: of
+/// the state after the latest of them or, if several came at once, after one just before it.
 #[test]
 fn our_codec_writes_what_real_daemons_write() {
     let mut compared = 0;
@@ -276,7 +276,7 @@ fn our_codec_writes_what_real_daemons_write() {
             let i = index(&l.who[..1]);
             if l.what == "event" {
                 let r = report(&l.data);
-                // On the wire some flows share a key: those whose ports do not travel.
+                // On the wire some flows share a key: those whose ports are not replicated.
                 let known = states.entry((i, key(&replicated(&r.flow)))).or_default();
                 let flow = match (r.event, known.last()) {
                     (Event::Destroy, _) => continue,
@@ -320,8 +320,8 @@ fn replicated(f: &Flow) -> Flow {
     crate::sim::node::replicated(f)
 }
 
-/// What a real daemon sends, with its losses, is understood by ours: nothing malformed, the losses counted
-/// exactly, and in the end everything there that was delivered.
+/// Our machine understands what a real daemon sends, with its losses: nothing is malformed, the losses are
+/// counted exactly, and in the end everything that was delivered is there.
 #[test]
 fn our_machine_understands_real_daemons() {
     for (name, config) in [

@@ -1,4 +1,4 @@
-//! Both nodes agree once the network heals, whatever happened before.
+//! Both nodes agree once the network recovers, whatever happened before.
 
 use crate::peer::{Alarm, Config, Ftfw, Notice, Notrack};
 use crate::sim::original::Mode;
@@ -7,7 +7,7 @@ use crate::sim::{Node, Original, OriginalConfig, OurNode, Quality, World, covers
 const BAD: Quality = Quality { loss: 20, dup: 5, delay_ms: (1, 40), cut: [false; 2] };
 const FAIR: Quality = Quality { loss: 2, dup: 1, delay_ms: (0, 3), cut: [false; 2] };
 
-/// A small acknowledgement window, so that it is used up often.
+/// A small acknowledgement window, which is used up often.
 const SMALL: Ftfw = Ftfw { ack_window_size: 30, ..Ftfw::DEFAULT };
 
 fn config() -> Config {
@@ -21,7 +21,7 @@ fn pair(seed: u64, quality: Quality, config: &Config) -> World {
     w
 }
 
-/// Node 0 is ours, node 1 an original.
+/// Node 0 is ours, and node 1 is an original.
 fn mixed(seed: u64, quality: Quality, config: &Config) -> World {
     World::new(seed, quality, |i, now, rng, seq| match i {
         0 => Node::Ours(OurNode::new(now, config.clone(), rng, seq)),
@@ -36,7 +36,7 @@ fn heal(w: &mut World, seed: u64, what: &str) {
     if w.settle(60_000).is_none() {
         panic!("{what}: seed {seed}, no agreement after a minute:\n{}", w.differences());
     }
-    // And it stays so.
+    // They must keep agreeing.
     w.run(12_000);
     assert!(w.agree(), "{what}: seed {seed}, no agreement any more:\n{}", w.differences());
 }
@@ -51,7 +51,7 @@ fn ours_agree_after_loss() {
     }
 }
 
-/// Each way alone and both ways, shorter and longer than anything that is remembered.
+/// Each direction alone and both, for shorter and for longer than anything is remembered.
 #[test]
 fn ours_agree_after_partitions() {
     for seed in seeds(60) {
@@ -86,7 +86,7 @@ fn ours_agree_after_restarts() {
     }
 }
 
-/// Everything at once.
+/// All kinds of trouble at once.
 #[test]
 fn ours_agree_after_everything() {
     for seed in seeds(60) {
@@ -106,7 +106,7 @@ fn ours_agree_after_everything() {
     }
 }
 
-/// What a bulk costs: each flow goes about once, and the peer's receive buffer never overflows.
+/// The cost of a bulk: each flow is sent about once, and the peer's receive buffer never overflows.
 #[test]
 fn a_bulk_is_paced_and_complete() {
     for seed in seeds(2) {
@@ -119,7 +119,7 @@ fn a_bulk_is_paced_and_complete() {
                 w.nodes[0].event(w.now, &report);
             }
             let n = w.kernels[0].flows.len() as u64;
-            // The events themselves go at once; now the whole again.
+            // The events themselves are sent at once; now everything is sent again.
             w.run(10_000);
             let (before, at) = (w.nodes[0].ours().machine.stats().sent, w.now);
             w.net.overflowed = [0; 2];
@@ -138,7 +138,7 @@ fn a_bulk_is_paced_and_complete() {
     }
 }
 
-/// An eight-byte forgery empties the resend queue and moves the numbers; nothing stays lost.
+/// A forgery of eight bytes empties the resend queue and moves the numbers, but nothing stays lost.
 #[test]
 fn forged_greetings_lose_nothing() {
     for seed in seeds(40) {
@@ -154,7 +154,7 @@ fn forged_greetings_lose_nothing() {
     }
 }
 
-/// Forged numbers without a greeting: far ahead, so that the peer's own look old.
+/// Forged numbers without a greeting: so far ahead that the peer's own look old.
 #[test]
 fn forged_numbers_lose_nothing() {
     for seed in seeds(40) {
@@ -171,14 +171,14 @@ fn forged_numbers_lose_nothing() {
     }
 }
 
-/// A peer that keeps sending what nobody understands is not asked for it.
+/// A peer that keeps sending what nobody understands is not asked to repeat it.
 #[test]
 fn unknown_messages_are_passed_over() {
     let mut w = pair(1, Quality::PERFECT, &config());
     w.run(5000);
     let now = w.now;
     let seq = w.nodes[1].ours().machine.delivery.seq;
-    // Type 6, then a flag that is never sent, then a good one; as if node 1 had sent them.
+    // Type 6, then a flag that is never sent, then a valid message, all as if node 1 had sent them.
     for (i, head) in [[0x16, 0], [0x10, 0x80], [0x1a, 0x10]].into_iter().enumerate() {
         let mut bytes = vec![head[0], head[1], 0, 8];
         bytes.extend((seq + i as u32).to_be_bytes());
@@ -190,8 +190,8 @@ fn unknown_messages_are_passed_over() {
     assert_eq!((node.machine.stats().bad_header, node.machine.stats().lost), (2, 0));
 }
 
-/// With an original: each learns the other's flows; what ours knows of the original is exact, because its
-/// bulks are followed by a sweep.
+/// With an original, each node learns the other's flows. What ours knows about the original is exact, because
+/// the original's bulks are followed by a sweep.
 #[test]
 fn mixed_agree_after_loss() {
     for seed in seeds(100) {
@@ -216,7 +216,7 @@ fn mixed_agree_after_short_partitions() {
     }
 }
 
-/// The original restarts: ours fills it again without being asked, and drops what it no longer has.
+/// The original restarts: ours fills it again without being asked, and drops what the original no longer has.
 #[test]
 fn mixed_agree_after_the_original_restarts() {
     for seed in seeds(60) {
@@ -231,7 +231,8 @@ fn mixed_agree_after_the_original_restarts() {
     }
 }
 
-/// Ours restarts and asks at the start: it is filled. The original keeps what ended meanwhile, as it does.
+/// Ours restarts and asks at the start, and is filled. The original keeps what has ended meanwhile, as it
+/// always does.
 #[test]
 fn mixed_agree_after_ours_restarts_but_for_what_the_original_keeps() {
     for seed in seeds(60) {
@@ -251,7 +252,7 @@ fn mixed_agree_after_ours_restarts_but_for_what_the_original_keeps() {
     }
 }
 
-/// Over TCP: the stream cut anywhere, connections that break and lose what was under way.
+/// Over TCP: the stream is cut anywhere, and connections break and lose what was on its way.
 #[test]
 fn ours_agree_over_streams() {
     for seed in seeds(40) {
@@ -267,7 +268,7 @@ fn ours_agree_over_streams() {
     }
 }
 
-/// ALARM with an original: announced again by both, forgotten by both.
+/// ALARM with an original: both announce flows again, and both forget flows.
 #[test]
 fn mixed_alarm_agrees_within_its_times() {
     for seed in seeds(30) {
@@ -291,7 +292,7 @@ fn mixed_alarm_agrees_within_its_times() {
     }
 }
 
-/// NOTRACK with an original: nothing is lost where the network loses nothing, and each serves the other's resync.
+/// NOTRACK with an original: nothing is lost unless the network loses it, and each serves the other's resync.
 #[test]
 fn mixed_notrack_serves_resyncs() {
     for seed in seeds(30) {
@@ -305,7 +306,7 @@ fn mixed_notrack_serves_resyncs() {
         w.run(100);
         assert!(w.agree(), "seed {seed}:\n{}", w.differences());
         for i in 0..2 {
-            // Nothing happens meanwhile, so that nothing stale stays.
+            // Nothing changes meanwhile, so that nothing stale is left.
             w.crash(i, 300, 0, 150);
             w.run(3000);
             assert!(w.agree(), "seed {seed}, after node {i} restarted:\n{}", w.differences());
@@ -329,7 +330,8 @@ fn alarm_agrees_within_its_times() {
     }
 }
 
-/// NOTRACK promises nothing under loss, but a perfect network loses nothing, and a resync brings what is missing.
+/// NOTRACK promises nothing if datagrams are lost, but a perfect network loses none, and a resync brings what
+/// is missing.
 #[test]
 fn notrack_brings_everything_on_request() {
     for seed in seeds(30) {
@@ -349,7 +351,7 @@ fn notrack_brings_everything_on_request() {
         w.run(5000);
         for i in 0..2 {
             let (has, truth) = (w.nodes[1 - i].external(), w.truth(i));
-            // A lost update may leave what an earlier one said; flows are all there.
+            // After a lost update an earlier state may remain, but all flows are there.
             assert!(truth.keys().all(|k| has.contains_key(k)), "seed {seed}:\n{}", w.differences());
         }
         assert!(w.nodes[0].ours().log.notices.contains(&Notice::ResyncRequested));

@@ -1,14 +1,14 @@
-//! Two nodes, their kernels, the network, and the time.
+//! Two nodes, their kernels, the network between them, and time.
 
 use crate::peer::Millis;
 use crate::sim::node::{Table, expect_bytes, expects};
 use crate::sim::{Kernel, Named, Net, Node, Quality, Rng};
 use std::collections::BTreeSet;
 
-/// Datagrams a node reads in a millisecond: what the original manages.
+/// Datagrams that a node reads in a millisecond: as many as the original manages.
 const READ_PER_MS: usize = 14;
 
-/// The whole run.
+/// The state of a whole run.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) now: Millis,
@@ -16,11 +16,11 @@ pub(crate) struct World {
     pub(crate) net: Net,
     pub(crate) nodes: [Node; 2],
     pub(crate) kernels: [Kernel; 2],
-    // Of the wall clock, which numbers start from.
+    // The wall clock, from which sequence numbers start.
     epoch_s: u32,
     steps: u64,
     _named: Named,
-    // Print every message that is received: SYNC_TRACE=1 with SYNC_SEED and -- --nocapture.
+    // Prints every message that is received: SYNC_TRACE=1 with SYNC_SEED and -- --nocapture.
     trace: bool,
 }
 
@@ -31,7 +31,7 @@ impl World {
         make: impl Fn(usize, Millis, &mut Rng, u32) -> Node,
     ) -> Self {
         let mut rng = Rng::new(seed);
-        // Sometimes the numbers wrap in the middle of the run.
+        // Sometimes the numbers wrap in the middle of a run.
         let epoch_s = if rng.percent(10) { u32::MAX - rng.below(2000) as u32 } else { 1_795_451_000 };
         let nodes = [0, 1].map(|i| {
             let sequence = epoch_s.wrapping_add(rng.below(20) as u32);
@@ -51,7 +51,7 @@ impl World {
         }
     }
 
-    /// Lets `changes` happen on node `i`, one every millisecond or so, in bursts.
+    /// Makes `changes` happen on node `i`, about one every millisecond, in bursts.
     pub(crate) fn churn(&mut self, i: usize, changes: u32, tuples: u32) {
         let mut left = changes;
         while left > 0 {
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    /// Churn on both nodes by turns.
+    /// Makes changes happen on both nodes in turn.
     pub(crate) fn churn_both(&mut self, changes: u32, tuples: u32) {
         for _ in 0..changes / 50 {
             self.churn(0, 50, tuples);
@@ -77,14 +77,14 @@ impl World {
         }
     }
 
-    /// Lets the time go on.
+    /// Lets time pass.
     pub(crate) fn run(&mut self, ms: Millis) {
         let end = self.now + ms;
         while self.step(end) {}
         self.now = end;
     }
 
-    /// To the next thing that happens before `end`; false when there is none.
+    /// Advances to the next thing that happens before `end`; false when there is none.
     fn step(&mut self, end: Millis) -> bool {
         self.net.arrive(self.now);
         for i in 0..2 {
@@ -105,7 +105,7 @@ impl World {
             .filter_map(|n| n.deadline(self.now))
             .chain(self.net.next(self.now))
             .min()
-            // A deadline that has passed and did nothing must not stop the clock.
+            // A deadline that has passed without effect must not stop the clock.
             .map_or(end, |t| t.max(self.now + 1));
         if next >= end {
             return false;
@@ -132,7 +132,7 @@ impl World {
             let report = self.kernels[i].churn(&mut self.rng, tuples);
             self.kernels[i].churn_expect(&report, &mut self.rng);
         }
-        // Nobody answers and nothing is sent meanwhile. The other node goes on.
+        // Meanwhile this node sends and answers nothing, and the other one goes on.
         let end = self.now + down_ms;
         while self.now < end {
             self.net.arrive(self.now);
@@ -150,7 +150,7 @@ impl World {
         self.nodes[i].restart(self.now, &self.kernels[i], &mut self.rng, sequence);
     }
 
-    /// What the other node should know of node `i`'s kernel.
+    /// What the other node should know about node `i`'s kernel.
     pub(crate) fn truth(&self, i: usize) -> Table {
         let flows = self.kernels[i].flows.values();
         flows
@@ -161,7 +161,8 @@ impl World {
             .collect()
     }
 
-    /// Runs until both nodes know each other's kernels, for at most `ms`; says how long it took, or `None`.
+    /// Runs until both nodes know each other's kernels, for at most `ms`; returns how long that took, or
+    /// `None`.
     pub(crate) fn settle(&mut self, ms: Millis) -> Option<Millis> {
         let begin = self.now;
         while self.now < begin + ms {
@@ -173,12 +174,12 @@ impl World {
         None
     }
 
-    /// Each node has its own kernel's flows, and the other's. What an original sends may leave attributes of an
-    /// earlier flow standing: it sends an update where a flow has ended and begun again.
+    /// Each node has the flows of its own kernel and of the other's. An original may leave attributes of an
+    /// earlier flow standing, because it sends an update where a flow has ended and begun again.
     pub(crate) fn agree(&self) -> bool {
         (0..2).all(|i| {
             if self.nodes[1 - i].external_len() != self.kernels[i].flows.len() {
-                return false; // cheaper than a look at everything
+                return false; // cheaper than comparing everything
             }
             let (truth, has) = (self.truth(i), self.nodes[1 - i].external());
             let same = match self.nodes[i] {
@@ -215,7 +216,7 @@ impl World {
             .collect()
     }
 
-    /// What differs, for a message.
+    /// The differences, for a message.
     pub(crate) fn differences(&self) -> String {
         let mut out = String::new();
         for i in 0..2 {
@@ -243,7 +244,7 @@ impl World {
     }
 }
 
-/// Every flow of `truth` is there with everything it has, and perhaps more.
+/// Every flow of `truth` is there with all it has, and perhaps with more.
 pub(crate) fn covers(has: &Table, truth: &Table) -> bool {
     truth.iter().all(|(key, flow)| {
         has.get(key).is_some_and(|have| {

@@ -1,4 +1,4 @@
-//! One machine against hand-made messages: the traces of sync-protocol.md §4 to §7, and where we differ.
+//! One machine against hand-made messages: the traces of sync-protocol.md §4 to §7, and where zctd differs.
 
 mod alarm;
 mod apply;
@@ -88,7 +88,7 @@ impl fmt::Debug for Head {
         let kind = match Kind::from_number(kind) {
             Some(Kind::Flow(event)) => format!("flow {event:?}"),
             Some(Kind::Expect(event)) => format!("expectation {event:?}"),
-            // The flags say what it is.
+            // For a control message the flags say what it is.
             Some(Kind::Control) => String::new(),
             None => format!("type {kind}"),
         };
@@ -170,12 +170,13 @@ impl Bench {
         Bench { m, caches, log: Log::default(), now: 0, peer_seq: PEER }
     }
 
-    /// FT-FW after the greetings, with nothing to acknowledge on either side and no bulk to come.
+    /// A machine in FT-FW after the greetings, with nothing to acknowledge on either side and no bulk to
+    /// come.
     fn greeted(config: Config) -> Self {
         let mut b = Bench::new(config);
         b.run_to(1000);
         b.control(flag::ALIVE | flag::HELLO | flag::HELLO_BACK, None);
-        // Both sides ask and answer until nothing is left.
+        // Both sides ask and answer until nothing is left to do.
         for _ in 0..20 {
             let sent = b.run(600);
             let Some(last) = sent.last() else { continue };
@@ -194,12 +195,12 @@ impl Bench {
         self.m.flow_change(self.now, event, Origin::Kernel, flow, 1, &mut self.caches);
     }
 
-    /// A datagram of the peer's.
+    /// Receives a datagram from the peer.
     fn receive(&mut self, bytes: &[u8]) {
         self.m.datagram(self.now, 0, bytes, &mut self.caches, &mut self.log);
     }
 
-    /// The peer's next control message.
+    /// Receives the peer's next control message.
     fn control(&mut self, flags: u8, range: Option<(u32, u32)>) {
         let mut buf = [0; 16];
         let n = encode_control(&mut buf, flags, self.peer_seq, range).unwrap();
@@ -207,7 +208,7 @@ impl Bench {
         self.receive(&buf[..n]);
     }
 
-    /// The peer's next flow message.
+    /// Receives the peer's next message about a flow.
     fn data(&mut self, event: Event, flags: u8, flow: &Flow) {
         let mut buf = [0; MESSAGE_MAX];
         let n = flow.encode(&mut buf, event, flags, self.peer_seq, Encode::default()).unwrap();
@@ -215,7 +216,7 @@ impl Bench {
         self.receive(&buf[..n]);
     }
 
-    /// What is sent now.
+    /// Everything that is sent now.
     fn sent(&mut self) -> Vec<Seen> {
         self.datagrams().iter().flatten().cloned().collect()
     }
@@ -237,7 +238,7 @@ impl Bench {
         out
     }
 
-    /// Lets time go on as a reactor would, and returns what was sent.
+    /// Lets time pass as a reactor would; returns what was sent meanwhile.
     fn run(&mut self, ms: Millis) -> Vec<Seen> {
         self.run_to(self.now + ms)
     }
@@ -260,7 +261,8 @@ impl Bench {
     }
 }
 
-/// The configuration file is checked elsewhere: here no number is senseless enough to panic.
+/// The configuration file is checked elsewhere: in this test no number is so senseless that the machine
+/// panics.
 #[test]
 fn any_numbers_can_be_lived_with() {
     let ftfw = Ftfw { resend_queue_size: 0, ack_window_size: 0, ..Ftfw::DEFAULT };
@@ -277,7 +279,7 @@ fn any_numbers_can_be_lived_with() {
                 b.control(flag::ACK, Some((OURS, OURS + 100)));
                 b.m.check(&b.caches);
             }
-            // With empty caches ALARM has nothing to say.
+            // With empty caches ALARM has nothing to send.
             assert!(b.m.stats().sent > 0 || hash_limit == 0);
             assert!(b.caches.internal.counts().flows <= hash_limit);
         }

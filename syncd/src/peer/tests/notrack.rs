@@ -10,7 +10,7 @@ fn without_internal_cache() -> Config {
     Config::of(Notrack { disable_internal_cache: true, ..Notrack::default() })
 }
 
-/// No greetings, no acknowledgements; ALIVE one second after the last transmission.
+/// No greetings and no acknowledgements, only ALIVE one second after the last transmission.
 #[test]
 fn alive_and_nothing_else() {
     let mut b = Bench::new(config());
@@ -20,14 +20,14 @@ fn alive_and_nothing_else() {
         heads,
         [head(NEW, 0, OURS), head(CTL, flag::ALIVE, OURS + 1), head(CTL, flag::ALIVE, OURS + 2)]
     );
-    // Ended flows go with their message.
+    // An ended flow is gone once its message has been sent.
     b.event(Event::Destroy, &flow(1));
     assert_eq!(b.run(10)[0].kind, DEL);
     assert_eq!(b.caches.internal.counts(), Default::default());
 }
 
-/// Lost and before are counted, everything is taken; greetings of an FT-FW peer are tolerated, its
-/// acknowledgements are malformed.
+/// Lost and late messages are counted, and everything is accepted; an FT-FW peer's greetings are tolerated,
+/// but its acknowledgements are malformed.
 #[test]
 fn takes_everything() {
     let mut b = Bench::new(config());
@@ -63,8 +63,8 @@ fn a_resync_is_served_at_a_measured_pace() {
     assert_eq!(b.run(1)[0].head(), head(CTL, flag::RESYNC, OURS + 30_000));
 }
 
-/// Messages made from events go as quickly as any, where the original lets them lie for up to a second, and a
-/// request is answered by a dump of the kernel.
+/// Messages made from events are sent as quickly as any others, where the original leaves them for up to a
+/// second, and a request is answered by a dump of the kernel.
 #[test]
 fn without_an_internal_cache() {
     let mut b = Bench::new(without_internal_cache());
@@ -92,7 +92,7 @@ fn without_an_internal_cache() {
     assert!(sent.windows(2).all(|w| w[1].seq == w[0].seq + 1));
 }
 
-/// A network that takes nothing: what does not fit is dropped and counted, the rest goes later.
+/// While the network accepts nothing, what does not fit is dropped and counted; the rest is sent later.
 #[test]
 fn what_waits_without_a_cache_is_bounded() {
     let mut b = Bench::new(without_internal_cache());

@@ -8,7 +8,8 @@ fn quick() -> Config {
     Config::of(QUICK)
 }
 
-/// sync-protocol.md §5.1.4: 857 to 863 lost. ACK of what came before, then NACK, in one datagram, at once.
+/// sync-protocol.md §5.1.4: 857 to 863 are lost. ACK for what came before, then NACK, in one datagram and at
+/// once.
 #[test]
 fn a_gap_is_acknowledged_and_asked_for_at_once() {
     let mut b = Bench::greeted(Config::default());
@@ -26,8 +27,8 @@ fn a_gap_is_acknowledged_and_asked_for_at_once() {
     assert!(b.external(&flow(1)).is_some());
 }
 
-/// sync-protocol.md §5.1.3: what is asked for goes out under new numbers, with the state of now; once,
-/// however often it had been sent in the range.
+/// sync-protocol.md §5.1.3: what is asked for is sent under new numbers in its present state, and only once,
+/// however often it had been sent within the range.
 #[test]
 fn retransmission_has_new_numbers_and_new_content() {
     let mut b = Bench::greeted(Config::default());
@@ -46,7 +47,7 @@ fn retransmission_has_new_numbers_and_new_content() {
     assert!(b.run(500).iter().all(|s| s.kind == CTL));
 }
 
-/// What is asked for again goes slowly; a change does not wait behind it.
+/// What is asked for again is sent slowly; a change does not wait behind it.
 #[test]
 fn changes_overtake_repair() {
     let mut b = Bench::greeted(quick());
@@ -62,7 +63,7 @@ fn changes_overtake_repair() {
     assert!(s.iter().any(|s| s.flow.is_some_and(|f| f.mark == Some(7))));
 }
 
-/// A request to send again is acknowledged when it has been served, so that the peer can tell.
+/// A request to send again is acknowledged once it has been served, so that the peer can tell.
 #[test]
 fn a_nack_is_acknowledged_after_the_repair() {
     let mut b = Bench::greeted(quick());
@@ -91,8 +92,8 @@ fn a_nack_is_acknowledged_after_the_repair() {
     panic!("never acknowledged");
 }
 
-/// A full resend queue gives up the oldest; should the peer ask for that, it gets everything, and because a
-/// deletion was among it, it is told that we start over.
+/// A full resend queue gives up the oldest entries. If the peer asks for those, it gets everything and,
+/// because there was a deletion among them, learns that we start over.
 #[test]
 fn what_was_given_up_is_made_good_by_a_bulk() {
     let mut b = Bench::greeted(Config::of(Ftfw { resend_queue_size: 20, ..QUICK }));
@@ -116,7 +117,7 @@ fn what_was_given_up_is_made_good_by_a_bulk() {
     assert_eq!(flows.len(), 29, "everything that is left, the deleted one is gone");
 }
 
-/// sync-protocol.md §2.2: a RESYNC is served, and acknowledged when it has been.
+/// sync-protocol.md §2.2: a RESYNC is served, and acknowledged once it has been.
 #[test]
 fn a_resync_is_acknowledged_after_the_bulk() {
     let mut b = Bench::greeted(quick());
@@ -129,14 +130,14 @@ fn a_resync_is_acknowledged_after_the_bulk() {
     let asked = b.peer_seq;
     b.control(flag::RESYNC, Some((0, 0)));
     assert_eq!(b.log.notices[b.log.notices.len() - 2..], [Notice::ResyncRequested, Notice::BulkStarts]);
-    // Enough for an acknowledgement by window: everything around the request, but not the request.
+    // Enough for an acknowledgement by window: of everything around the request, but not of the request.
     for _ in 0..25 {
         b.control(flag::ALIVE, None);
     }
     let acks: Vec<_> = b.sent().iter().filter(|s| s.flags == flag::ACK).filter_map(|s| s.range).collect();
     assert!(acks.iter().any(|a| a.1 == asked - 1) && acks.iter().any(|a| a.0 == asked + 1), "{acks:?}");
     assert!(acks.iter().all(|(from, to)| asked < *from || *to < asked), "{acks:?} with {asked}");
-    // Acknowledge as a peer does, every twenty, and look at what we acknowledge.
+    // Acknowledges as a peer does, every twenty messages, and checks what we acknowledge.
     let (mut flows, mut acked_at) = (b.m.stats().sent as usize - before - acks.len(), None);
     for _ in 0..500 {
         let sent = b.run(2);
@@ -157,7 +158,7 @@ fn a_resync_is_acknowledged_after_the_bulk() {
     assert_eq!((flows, acked_at), (300, Some(300)));
 }
 
-/// The sweep: flows that the bulk did not contain go, when everything that was asked for has come.
+/// The sweep: flows that the bulk did not contain are removed once everything that was asked for has arrived.
 #[test]
 fn a_bulk_that_was_asked_for_ends_with_a_sweep() {
     let mut b = Bench::greeted(Config::default());
@@ -166,13 +167,13 @@ fn a_bulk_that_was_asked_for_ends_with_a_sweep() {
     }
     b.m.request_resync(b.now);
     let asked = b.run(5).into_iter().find(|s| s.flags == flag::RESYNC).unwrap().seq;
-    // As the original: the acknowledgement of the request may come before the flows.
+    // As with the original, the acknowledgement of the request may come before the flows.
     b.control(flag::ACK, Some((asked, asked)));
     b.data(Event::Update, 0, &flow(1));
     b.peer_seq += 1; // one of them is lost
     b.data(Event::Update, 0, &flow(3));
     let nack = b.run(5).into_iter().find(|s| s.flags == flag::NACK).unwrap().seq;
-    // Anything acknowledged now tells nothing: the lost one is still to come.
+    // An acknowledgement means nothing now: the lost message is still to come.
     b.control(flag::ACK, Some((nack, nack)));
     assert_eq!(b.caches.external.counts().flows, 5);
     b.data(Event::Update, 0, &flow(2));
@@ -185,7 +186,7 @@ fn a_bulk_that_was_asked_for_ends_with_a_sweep() {
     assert!(b.log.notices.contains(&Notice::Swept(2)));
 }
 
-/// Nothing is swept when something of the bulk could not be read.
+/// Nothing is swept if something in the bulk could not be read.
 #[test]
 fn no_sweep_after_a_malformed_message() {
     let mut b = Bench::greeted(Config::default());
@@ -205,7 +206,7 @@ fn no_sweep_after_a_malformed_message() {
     assert!(!b.m.resync_is_running());
 }
 
-/// More is missing than a resend queue holds: asked for as a whole.
+/// If more is missing than a resend queue holds, everything is asked for.
 #[test]
 fn a_giant_gap_is_a_resync() {
     let mut b = Bench::greeted(Config::of(Ftfw { resend_queue_size: 1000, ..QUICK }));
@@ -215,7 +216,7 @@ fn a_giant_gap_is_a_resync() {
     assert!(s.iter().any(|s| s.flags == flag::RESYNC) && s.iter().all(|s| s.flags != flag::NACK));
 }
 
-/// An acknowledgement that is lost for good does not keep the flow waiting for ever.
+/// An acknowledgement that is lost for good does not keep the flow waiting forever.
 #[test]
 fn what_stays_unacknowledged_goes_again() {
     let mut b = Bench::greeted(Config::default());
@@ -231,7 +232,7 @@ fn what_stays_unacknowledged_goes_again() {
     assert_eq!(again, [flow(1)]);
 }
 
-/// A peer that is not there is not sent a bulk to; one that the operator orders goes, slowly.
+/// A bulk is not sent to an absent peer; one that the operator orders is, slowly.
 #[test]
 fn bulks_wait_for_the_peer() {
     let mut b = Bench::greeted(quick());
