@@ -1,5 +1,5 @@
-//! A network namespace for the measurements, and a list of who listens to conntrack events anywhere on the
-//! machine.
+//! A network namespace for the measurements, and a list of who listens to conntrack events anywhere
+//! on the machine.
 //!
 //! A listener in any namespace makes the kernel build events in all of them. Creating a flow then costs twice
 //! as much (ctnetlink.md §5.3), and numbers taken meanwhile mean something else.

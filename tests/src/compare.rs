@@ -1,5 +1,5 @@
-//! One command line run by both programs on the same table: equal byte for byte, but for the intended
-//! differences.
+//! One command line run by both programs on the same table: equal byte for byte, but for
+//! the intended differences.
 //!
 //! Where they disagree, the original runs again: whatever it prints alike before and after was also true in
 //! between. Ticking seconds are compared as such; only the clock is masked.

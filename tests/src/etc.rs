@@ -72,8 +72,8 @@ fn link_all(from: &Path, to: &Path, but: &str) {
     }
 }
 
-/// Threads started from this one share its root and working directory, and setns refuses to move such a
-/// thread.
+/// Threads started from this one share its root and working directory, and setns refuses to move
+/// such a thread.
 fn move_to(ns: &File) -> nix::Result<()> {
     unshare(CloneFlags::CLONE_FS)?;
     setns(ns, CloneFlags::CLONE_NEWNS)

@@ -94,8 +94,8 @@ impl Listener {
             .unwrap_or_else(|output| panic!("{command:?} ended before it listened: {output:?}"))
     }
 
-    /// Starts a command that may refuse to listen; then what it wrote is returned. `groups` of `None` means
-    /// any.
+    /// Starts a command that may refuse to listen; then what it wrote is returned. `groups` of
+    /// `None` means any.
     pub fn attempt(command: &mut Command, groups: Option<u32>) -> Result<Listener, Output> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));

@@ -78,8 +78,8 @@ pub fn sysctl(name: &str, value: &str) {
 }
 
 impl Netns {
-    /// Moves this thread into a new namespace: loopback up, events for every flow, no accounting and no
-    /// timestamps.
+    /// Moves this thread into a new namespace: loopback up, events for every flow, no accounting
+    /// and no timestamps.
     pub fn fresh() -> Netns {
         let before = of_this_thread();
         enter_new();

@@ -172,8 +172,8 @@ impl Traffic {
         }
     }
 
-    /// Closes every TCP connection and waits until the table has noticed, because no side waits for the last
-    /// acknowledgements.
+    /// Closes every TCP connection and waits until the table has noticed, because no side waits for
+    /// the last acknowledgements.
     pub fn close_and_settle(&mut self) {
         self.close();
         let end = Instant::now() + PATIENCE;

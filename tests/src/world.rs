@@ -1,5 +1,5 @@
-//! A namespace with a table that has everything, and a record of its flows, so that filters can be aimed at
-//! them.
+//! A namespace with a table that has everything, and a record of its flows, so that filters can be
+//! aimed at them.
 
 use crate::entries::Facts;
 use crate::etc::PrivateEtc;

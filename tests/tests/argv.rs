@@ -28,8 +28,8 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name}={v}")))
 }
 
-/// What identifies a flow and what a command could have changed about it. Timeouts tick, so they are left
-/// out.
+/// What identifies a flow and what a command could have changed about it. Timeouts tick, so they
+/// are left out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Facts {
     id: Option<u32>,

@@ -1,6 +1,6 @@
 //! How words become options: abbreviations, clusters, permutation, `--`, attached and missing values,
-//! ambiguity, repeats, names of tables, and random lines of such words. Both programs read them, on an empty
-//! table.
+//! ambiguity, repeats, names of tables, and random lines of such words. Both programs read them, on
+//! an empty table.
 
 use fastrand::Rng;
 use std::process::Command;

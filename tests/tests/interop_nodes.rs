@@ -1,5 +1,5 @@
-//! Two nodes, at least one of them running zctd, replicate each other's flows: every mode, every kind of
-//! link.
+//! Two nodes, at least one of them running zctd, replicate each other's flows: every mode, every
+//! kind of link.
 //!
 //! `make interop` (`ZCT_INTEROP=full`) runs all combinations and prints them as a table; otherwise a
 //! selection runs in which every mode, every link and both directions with the original occur.

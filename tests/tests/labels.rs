@@ -1,6 +1,6 @@
-//! Names from files. Labels with a map that names all of them, with one that lacks some, and without a map:
-//! what is shown, what can be given, and which file is blamed for missing names. Protocols in
-//! `/etc/protocols`.
+//! Names from files. Labels with a map that names all of them, with one that lacks some, and
+//! without a map: what is shown, what can be given, and which file is blamed for missing names.
+//! Protocols in `/etc/protocols`.
 
 use serde_json::Value;
 use zct_tests::compare::compare;

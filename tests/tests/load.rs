@@ -83,8 +83,8 @@ fn every_refused_line_is_named_and_the_others_count() {
     assert_eq!(ports(), wanted);
 }
 
-/// Without `--keep-going` the first refusal ends the run; which later lines took effect is reported, and
-/// true.
+/// Without `--keep-going` the first refusal ends the run; which later lines took effect is
+/// reported, and true.
 #[test]
 fn the_first_refused_line_ends_the_run() {
     for bad in [1u16, 2, 50, 129, 400, 999] {

@@ -174,8 +174,8 @@ impl Flow {
     }
 }
 
-/// Flows with small numbers, with numbers at the limits, and with those that others turn into when they are
-/// cut.
+/// Flows with small numbers, with numbers at the limits, and with those that others turn into when
+/// they are cut.
 fn flows() -> Vec<Flow> {
     let mut all = Vec::new();
     let numbers: [u16; 10] = [0, 1, 8, 10, 16, 77, 443, 444, 8080, 65535];

@@ -189,8 +189,8 @@ fn a_table_that_changed_becomes_what_was_saved() {
             let is = &after[key];
             let made_again = gone.contains(key);
             again += u32::from(made_again);
-            // Bits that are set stay set; a flow made again has no master, and a line does not contain the
-            // helper.
+            // Bits that are set stay set; a flow made again has no master, and a line does not
+            // contain the helper.
             let lasting = ips::SEEN_REPLY | ips::ASSURED | ips::FIXED_TIMEOUT | ips::SRC_NAT | ips::DST_NAT;
             let left = was.status & !is.status & lasting;
             assert_eq!((is.reply, is.mark, left), (was.reply, was.mark, 0), "{key}");

@@ -478,8 +478,8 @@ fn a_tuple_that_was_used_again_survives() {
     kernel.create(&flow).expect("a flow");
     let (first, mut errno) = (ids(2), None);
     each_flow(|f| {
-        // The id depends on the tuple and on the place in memory, so other flows are made to take the freed
-        // place.
+        // The id depends on the tuple and on the place in memory, so other flows are made to take
+        // the freed place.
         let mut others = 100..;
         while ids(2) == first {
             kernel.delete(&flow).expect("the first ends");

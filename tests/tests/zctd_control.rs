@@ -1,5 +1,5 @@
-//! The control socket: the original's client with zctd, our client with the original, and clients that
-//! misbehave.
+//! The control socket: the original's client with zctd, our client with the original, and
+//! clients that misbehave.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};

@@ -218,8 +218,8 @@ fn vyos(name: &str, own: u8) -> String {
     text
 }
 
-/// An FTP control connection from here to the peer that announces a data port, to make an expectation. Stays
-/// open.
+/// An FTP control connection from here to the peer that announces a data port, to make an
+/// expectation. Stays open.
 fn ftp(peer: &Peer) -> (TcpStream, TcpStream) {
     let listener = peer.inside(|| TcpListener::bind("10.9.2.2:21").expect("bind"));
     let client = TcpStream::connect("10.9.2.2:21").expect("connect");

@@ -296,8 +296,8 @@ fn the_service_manager_is_told() {
     assert_eq!(daemon.ended(), Some(0));
 }
 
-/// Events that did not fit the socket: afterwards everything is known again, and what has ended meanwhile is
-/// forgotten.
+/// Events that did not fit the socket: afterwards everything is known again, and what has ended
+/// meanwhile is forgotten.
 #[test]
 fn lost_events_are_made_good() {
     let _ns = Netns::fresh();
@@ -422,8 +422,8 @@ fn a_cache_that_is_not_there_is_not_flushed_in_the_kernel() {
     assert_eq!(daemon.said(&["-i"]), "");
 }
 
-/// `-F` deletes what the daemon looks after and nothing else. So does the purge timer, unless a commit comes
-/// first.
+/// `-F` deletes what the daemon looks after and nothing else. So does the purge timer, unless a
+/// commit comes first.
 #[test]
 fn a_flush_spares_what_the_filter_excludes() {
     let _ns = Netns::fresh();

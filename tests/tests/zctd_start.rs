@@ -1,5 +1,5 @@
-//! What a start script meets: what zctd prints, its exit status, and what it leaves behind when it cannot
-//! start.
+//! What a start script meets: what zctd prints, its exit status, and what it leaves behind when
+//! it cannot start.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -372,8 +372,8 @@ fn links_of_others_are_not_followed() {
     site.configure_with_log(SYNC);
     assert_eq!(site.run(&["-d"]).exit, Exit::Code(0));
     assert!(fs::read_to_string(&target).expect("the target").contains("initialization completed"));
-    // A link that a reload names is not followed either: the log stays where it was until there is a better
-    // place.
+    // A link that a reload names is not followed either: the log stays where it was until there is
+    // a better place.
     let pid: i32 = fs::read_to_string(&site.lock).expect("the lock").trim().parse().expect("a number");
     let hangup = || {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGHUP)

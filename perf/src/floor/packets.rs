@@ -1,8 +1,8 @@
 //! New flows as a firewall sees them: made by packets. Every datagram goes to a different address of the
 //! loopback network, so that each is a flow of its own.
 //!
-//! This is not a floor, but the measured programs need it: it runs as a separate process while a listener is
-//! measured.
+//! This is not a floor, but the measured programs need it: it runs as a separate process while a
+//! listener is measured.
 
 use nix::sys::socket::{
     AddressFamily, MsgFlags, MultiHeaders, SockFlag, SockType, SockaddrIn, bind, sendmmsg, setsockopt,

@@ -150,11 +150,11 @@ pub struct General {
     /// ignores a size above [`General::netlink_buffer_size_max`], which loses events; here it takes effect,
     /// and the buffer does not grow.
     pub netlink_buffer_size: Option<u32>,
-    /// `NetlinkBufferSizeMaxGrowth`: the size in bytes up to which that buffer is doubled when events were
-    /// lost.
+    /// `NetlinkBufferSizeMaxGrowth`: the size in bytes up to which that buffer is doubled when
+    /// events were lost.
     pub netlink_buffer_size_max: u32,
-    /// `NetlinkOverrunResync`: seconds from a loss of events to the comparison with the kernel; `None` means
-    /// never.
+    /// `NetlinkOverrunResync`: seconds from a loss of events to the comparison with the kernel;
+    /// `None` means never.
     pub netlink_overrun_resync_s: Option<u32>,
     /// `NetlinkEventsReliable`: the kernel keeps undelivered events with the flow.
     pub netlink_events_reliable: bool,

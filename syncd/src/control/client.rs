@@ -186,8 +186,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, Usage> {
     Ok(Args { action, file })
 }
 
-/// The argument of an option that refuses unknown ones; `None` when the next word is an option or
-/// missing.
+/// The argument of an option that refuses unknown ones; `None` when the next word is an option or missing.
 fn argument(
     words: &mut std::iter::Peekable<impl Iterator<Item = OsString>>,
     option: &str,

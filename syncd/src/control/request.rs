@@ -76,9 +76,9 @@ pub enum Request {
     Statistics(Statistics),
 }
 
-/// Added to a code, asks for an answer with a line about the outcome. This is our own: the original closes
-/// the connection without an answer when it does not know a code, and the client then asks in the original's
-/// way.
+/// Added to a code, asks for an answer with a line about the outcome. This is our own: the original
+/// closes the connection without an answer when it does not know a code, and the client then asks in
+/// the original's way.
 const WITH_STATUS: u32 = 0x5a43_0000;
 
 /// The first code of requests that the original does not have.

@@ -1,8 +1,8 @@
 //! The running daemon: one reactor around the parts (conntrackd.md §1).
 //!
-//! Every turn serves what is ready, each source up to a limit, and then does a bounded piece of whatever work
-//! is under way: a dump, a commit, a flush, a listing for a client. So nothing holds up anything else for
-//! long.
+//! Every turn serves what is ready, each source up to a limit, and then does a bounded piece of whatever
+//! work is under way: a dump, a commit, a flush, a listing for a client. So nothing holds up anything
+//! else for long.
 //!
 //! The order of the start matters. The event groups are joined before the first dump, so that nothing happens
 //! unnoticed in between. The links and the control socket are not served before that dump is complete, or the

@@ -1,5 +1,5 @@
-//! A node that keeps its peer informed: the protocol machine, between the kernel's events, the links and the
-//! operator.
+//! A node that keeps its peer informed: the protocol machine, between the kernel's events, the links
+//! and the operator.
 
 use crate::config::parts;
 use crate::config::settings::{Config, Expectations, Sync};

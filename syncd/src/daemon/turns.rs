@@ -120,9 +120,9 @@ impl Daemon {
         [node, server, syslog, self.kernel.deadline(), self.systemd.deadline()].into_iter().flatten().min()
     }
 
-    /// Lets events gather while they come fast, so that one turn serves many, and one datagram tells the peer
-    /// of many. Not while the peer is sending: its datagrams would overflow a receive buffer of the usual
-    /// size.
+    /// Lets events gather while they come fast, so that one turn serves many, and one datagram tells
+    /// the peer of many. Not while the peer is sending: its datagrams would overflow a receive buffer
+    /// of the usual size.
     fn rest(&mut self, now: Instant) {
         let Some(events) = self.kernel.events() else { return };
         let Some(rest) = self.pace.rest(events.received(), now) else { return };

@@ -1,8 +1,8 @@
 //! Dumps of the kernel's table, one after another and each in steps.
 //!
-//! While a dump runs, events overtake it: the datagram that waits in the dump's socket was made before they
-//! happened. What such a datagram says about a flow that has had an event since is out of date, and is
-//! ignored.
+//! While a dump runs, events overtake it: the datagram that waits in the dump's socket was made before
+//! they happened. What such a datagram says about a flow that has had an event since is out of date,
+//! and is ignored.
 
 use crate::config::flow_filter::FilterVerdict;
 use crate::kernel::counters::NetlinkCounters;

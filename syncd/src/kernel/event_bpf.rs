@@ -96,8 +96,8 @@ mod tests {
     use zct_wire::request::{NewFlow, new_flow};
     use zct_wire::tuple::{Addr, Tuple};
 
-    /// An event about a flow, given by the last bytes of its addresses; its destination is translated to
-    /// `real`.
+    /// An event about a flow, given by the last bytes of its addresses; its destination is
+    /// translated to `real`.
     fn event(proto: u8, src: u8, dst: u8, real: u8) -> Vec<u8> {
         let addr = |a| Some(Addr::V4([10, 0, 0, a]));
         let orig = Tuple {

@@ -57,8 +57,8 @@ pub struct Injector {
 type Sent = Vec<Option<usize>>;
 
 impl Injector {
-    /// Opens the socket; its port identifies the events that we cause ourselves. `tracking` is
-    /// TCPWindowTracking.
+    /// Opens the socket; its port identifies the events that we cause ourselves.
+    /// `tracking` is TCPWindowTracking.
     pub fn open(tracking: bool) -> Result<Injector, Error> {
         let (batch, waiting) = (Batch::open()?, VecDeque::new());
         let (flows, expects) = (CacheStats::default(), CacheStats::default());

@@ -1,5 +1,5 @@
-//! Which of the kernel's messages are wanted: the filter of flows, the names of helpers, and who has caused a
-//! change.
+//! Which of the kernel's messages are wanted: the filter of flows, the names of helpers, and who has
+//! caused a change.
 
 use crate::config::flow_filter::{FilterVerdict, FlowFilter, Subject};
 use crate::config::settings::{Expectations, Filter};
@@ -53,8 +53,8 @@ impl Judge {
         self.expects != Expectations::Off
     }
 
-    /// Judges a flow. One that lacks an address never passes: it could neither be told from others nor be
-    /// committed.
+    /// Judges a flow. One that lacks an address never passes: it could neither be told from others
+    /// nor be committed.
     pub(super) fn flow(&self, view: &FlowView<'_>) -> Result<FilterVerdict, WireError> {
         if self.flows.is_empty() {
             return Ok(FilterVerdict::Pass);

@@ -135,8 +135,8 @@ impl LinkIo {
         }
     }
 
-    /// Reopens the socket if it is bound to its interface's previous state; TCP connections cope by
-    /// themselves.
+    /// Reopens the socket if it is bound to its interface's previous state; TCP connections
+    /// cope by themselves.
     pub(super) fn reopen(&mut self, token: usize, reactor: &mut Reactor) -> Result<(), Error> {
         let Io::Udp(old) = &self.io else { return Ok(()) };
         if let Ok(io) = open_io(&self.settings, self.state, self.error_queue) {

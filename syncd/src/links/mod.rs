@@ -72,8 +72,8 @@ pub struct LinkChange {
 }
 
 impl Links {
-    /// Finds the interfaces and opens the sockets. `first_token` and the next [`Links::tokens`] belong to
-    /// them.
+    /// Finds the interfaces and opens the sockets. `first_token` and the next [`Links::tokens`]
+    /// belong to them.
     ///
     /// # Errors
     /// [`LinkError`] says what cannot be had.

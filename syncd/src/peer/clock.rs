@@ -1,5 +1,5 @@
-//! Time as the protocol counts it: milliseconds that the caller reads from a clock, and coarser units of
-//! these.
+//! Time as the protocol counts it: milliseconds that the caller reads from a clock, and coarser
+//! units of these.
 
 /// Milliseconds of a monotonic clock that the caller reads.
 pub type Millis = u64;

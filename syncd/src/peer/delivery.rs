@@ -381,8 +381,8 @@ impl Delivery {
         self.queue.count(|i| matches!(i, Item::Control(c) if c.is_request()))
     }
 
-    /// No HELLO is on its way any more: deletions are sent once more, and everything if the peer has missed
-    /// anything.
+    /// No HELLO is on its way any more: deletions are sent once more, and everything if the peer
+    /// has missed anything.
     pub(crate) fn firm_turn(&mut self, now: Millis, caches: &mut Caches) {
         if self.hello.firm_due().is_none_or(|t| t > now) {
             return;

@@ -20,8 +20,8 @@ pub enum Control {
 }
 
 impl Control {
-    /// True for a message that the peer answers with data: acknowledging it tells that the answer has been
-    /// sent.
+    /// True for a message that the peer answers with data: acknowledging it tells that the answer
+    /// has been sent.
     pub(crate) fn is_request(self) -> bool {
         matches!(self, Control::Nack(..) | Control::Resync)
     }

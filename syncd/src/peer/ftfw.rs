@@ -186,8 +186,8 @@ impl FtfwSession {
         }
     }
 
-    /// Removes a bounded number of flows that the peer no longer has. At the end, reports how many there
-    /// were.
+    /// Removes a bounded number of flows that the peer no longer has. At the end, reports how
+    /// many there were.
     pub(crate) fn sweep_turn(
         &mut self,
         now: Millis,

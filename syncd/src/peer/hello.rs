@@ -77,8 +77,8 @@ impl Hello {
         starts
     }
 
-    /// The peer has sent HELLO_BACK. Before our first message, that answers somebody else. True the first
-    /// time.
+    /// The peer has sent HELLO_BACK. Before our first message, that answers somebody else. True
+    /// the first time.
     pub(crate) fn answered(&mut self, now: Millis) -> bool {
         let first = self.said && self.saying;
         if first {

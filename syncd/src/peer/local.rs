@@ -85,8 +85,8 @@ impl Local {
         let place = caches.internal.locate(key);
         let known = place.id.and_then(|id| Some((id, caches.internal.meta(id)?)));
         let (id, meta) = match known {
-            // A change. A new flow with this tuple, or one that was believed to have ended, starts over
-            // instead.
+            // A change. A new flow with this tuple, or one that was believed to have ended,
+            // starts over instead.
             Some((id, meta)) if !anew && meta.flags & mark::DEAD == 0 => {
                 let mut merged = caches.internal.flow(id).unwrap_or(*flow);
                 merged.merge(flow);
@@ -214,8 +214,8 @@ impl Local {
         self.sweep.is_some()
     }
 
-    /// Ends a bounded number of flows that the kernel no longer has; calls `tell` for what the peer has to be
-    /// told.
+    /// Ends a bounded number of flows that the kernel no longer has; calls `tell` for what the peer has
+    /// to be told.
     pub(crate) fn sweep_turn(&mut self, caches: &mut Caches, mut tell: impl FnMut(Item, &mut Caches)) {
         let Some(mut cursor) = self.sweep else { return };
         for _ in 0..SWEEP_A_TURN {

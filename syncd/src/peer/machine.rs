@@ -30,8 +30,8 @@ use zct_wire::peer::{Expect, Flow, Message, Messages};
 /// What makes a run repeatable.
 #[derive(Clone, Copy, Debug)]
 pub struct Seed {
-    /// The first sequence number: the Unix time in seconds, so that the numbers of a restarted daemon lie
-    /// ahead.
+    /// The first sequence number: the Unix time in seconds, so that the numbers of a restarted
+    /// daemon lie ahead.
     pub sequence: u32,
     /// The seed for the intervals of ALARM.
     pub random: u64,
@@ -48,8 +48,8 @@ pub(crate) enum Session {
 /// One node's side of the protocol.
 ///
 /// # Allocation
-/// Queues grow with what waits in them: four to sixteen bytes for each change and for each unacknowledged
-/// message.
+/// Queues grow with what waits in them: four to sixteen bytes for each change and for
+/// each unacknowledged message.
 #[derive(Debug)]
 pub struct Machine {
     config: Config,
@@ -156,8 +156,8 @@ impl Machine {
         self.delivery.peer_is_there(now)
     }
 
-    /// Seconds until a flow of the peer is forgotten; `None` except in ALARM, since other modes forget
-    /// nothing.
+    /// Seconds until a flow of the peer is forgotten; `None` except in ALARM, since other
+    /// modes forget nothing.
     pub fn expires_in_s(&self, now: Millis, meta: Meta) -> Option<u64> {
         let Session::Alarm(alarm) = &self.session else { return None };
         Some(alarm.expires(meta).saturating_sub(now) / 1000)
@@ -343,8 +343,8 @@ impl Machine {
         }
     }
 
-    /// An expectation from the start-up dump, or from a dump that the operator asked for: stored, but not
-    /// sent.
+    /// An expectation from the start-up dump, or from a dump that the operator asked for: stored,
+    /// but not sent.
     pub fn expect_dumped(&mut self, now: Millis, expect: &Expect, caches: &mut Caches) {
         self.expect_change(now, Event::Update, Origin::Commit, expect, caches);
     }

@@ -17,9 +17,9 @@
 //! * Ranges that nobody can send again are repaired by a bulk.
 //! * A flow goes out as new until the peer has it, so that nothing remains of an earlier flow with its tuple.
 //!
-//! There are two floors. *Parts* own their state and what must always be true of it; *the machine* is the
-//! only place where they meet, and no part imports it. From the ground up, each using only what stands before
-//! it:
+//! There are two floors. *Parts* own their state and what must always be true of it; *the machine* is
+//! the only place where they meet, and no part imports it. From the ground up, each using only what
+//! stands before it:
 //!
 //! * `clock`, `entry`, `mark`, `mode`, `pace`, `config`, `stats`, `host`, `caches`: what all of them speak
 //! of; * `queue`, `ring`, `place`, `bulk`, `track`, `stuck`, `links`, `bypass`, `hello`, `generations`,

@@ -92,8 +92,8 @@ impl Pacer {
     }
 
     /// True when one more datagram may go while `in_flight` messages are unacknowledged. It spends the
-    /// budget, so call it once per datagram. `trickle` is false if there is no room for anything beyond the
-    /// window.
+    /// budget, so call it once per datagram. `trickle` is false if there is no room for anything
+    /// beyond the window.
     pub(crate) fn take(&mut self, now: Millis, in_flight: usize, trickle: bool) -> bool {
         self.fill(now);
         if self.windowed && in_flight < self.window {

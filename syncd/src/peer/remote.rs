@@ -91,10 +91,10 @@ impl Remote {
         let known = place.id.and_then(|id| Some((id, caches.external.meta(id)?)));
         let id = match known {
             Some((id, meta)) if event == Event::Update => {
-                // Updates come from the sender's internal cache and are complete, so whatever is absent is
-                // absent there too. The original merges them, and so keeps the mark or the helper of an
-                // earlier flow with the same tuple. Only in NOTRACK without an internal cache are they
-                // events.
+                // Updates come from the sender's internal cache and are complete, so whatever is
+                // absent is absent there too. The original merges them, and so keeps the mark or the
+                // helper of an earlier flow with the same tuple. Only in NOTRACK without an internal
+                // cache are they events.
                 let mut updated = flow;
                 if self.merges {
                     updated = caches.external.flow(id).unwrap_or(flow);

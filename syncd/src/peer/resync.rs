@@ -1,14 +1,14 @@
 //! A requested bulk, and the sweep of what it did not contain (sync-protocol.md §5.1.5).
 //!
-//! A bulk has no end marker, and the original never removes anything after one: flows that ended while a node
-//! was down stay on its peer forever, and the peer commits them. But the end can be recognised without a
-//! marker. Both programs send things in the order in which they put them on their queue. So everything that
-//! our request put on the peer's queue has arrived once the peer has acknowledged the request, and after that
-//! something that we sent later, and no number has been missing since. (The acknowledgement of the request
-//! alone is not enough: the original may queue it just before the flows.) Asking for missing numbers is a
-//! request too, because what they carried comes again later: the wait starts over each time. For our own
-//! bulks, which are paced, see `Repair::defer`: we do not acknowledge the request before we have sent
-//! everything.
+//! A bulk has no end marker, and the original never removes anything after one: flows that ended while a
+//! node was down stay on its peer forever, and the peer commits them. But the end can be recognised without
+//! a marker. Both programs send things in the order in which they put them on their queue. So everything
+//! that our request put on the peer's queue has arrived once the peer has acknowledged the request, and
+//! after that something that we sent later, and no number has been missing since. (The acknowledgement of
+//! the request alone is not enough: the original may queue it just before the flows.) Asking for missing
+//! numbers is a request too, because what they carried comes again later: the wait starts over each time.
+//! For our own bulks, which are paced, see `Repair::defer`: we do not acknowledge the request before we
+//! have sent everything.
 //!
 //! Then only flows that no message has touched since the request are removed.
 
@@ -40,8 +40,8 @@ pub(crate) struct Resync {
     state: State,
     /// Requests that wait to be sent or acknowledged, including those in `held`.
     requests: usize,
-    /// The number of requests that wait for the peer's answer to our HELLO. A single bulk will serve them
-    /// all.
+    /// The number of requests that wait for the peer's answer to our HELLO. A single bulk will
+    /// serve them all.
     held: usize,
     /// A request fell out of the full resend queue: a bulk makes up for it as soon as the peer is heard.
     overdue: bool,
@@ -127,8 +127,8 @@ impl Resync {
         self.state = State::Waiting { barrier: None };
     }
 
-    /// A bulk is wanted, but not before `at`. True if it may be requested now; otherwise it becomes due
-    /// later.
+    /// A bulk is wanted, but not before `at`. True if it may be requested now; otherwise it
+    /// becomes due later.
     pub(crate) fn want_at(&mut self, now: Millis, at: Millis) -> bool {
         let earliest = self.last_asked.map_or(at, |t| at.max(t + ASK_APART_MS));
         if earliest > now && self.due.is_none() {

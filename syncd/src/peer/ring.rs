@@ -7,10 +7,10 @@ use zct_wire::peer::header::after;
 
 /// The resend queue of FT-FW (sync-protocol.md §5.1.1), oldest first.
 ///
-/// An entry counts only while its record says that it was last sent under this number: what is sent again
-/// leaves its old entry behind, to be dropped when it comes to the front. `live` is the number of entries
-/// that count. [`Places`](crate::peer::place::Places) knows which do, and is the only one to change anything
-/// here.
+/// An entry counts only while its record says that it was last sent under this number: what is sent
+/// again leaves its old entry behind, to be dropped when it comes to the front. `live` is the number of
+/// entries that count. [`Places`](crate::peer::place::Places) knows which do, and is the only one to
+/// change anything here.
 #[derive(Debug)]
 pub(crate) struct Ring {
     entries: VecDeque<Option<Sent>>,

@@ -46,15 +46,15 @@ pub struct Stats {
     pub bad_header: u64,
     /// "Malformed payload": an attribute error, or a flow without addresses or protocol.
     pub bad_payload: u64,
-    /// "Bad message type". The original counts here what falls through its receive routine; in ours nothing
-    /// does.
+    /// "Bad message type". The original counts here what falls through its receive routine; in
+    /// ours nothing does.
     pub bad_type: u64,
     /// "Truncated message".
     pub truncated: u64,
     /// "Bad message size".
     pub bad_size: u64,
-    /// "Packets lost": messages missing according to gaps in the numbers. Exact; the original adds 2 for each
-    /// gap.
+    /// "Packets lost": messages missing according to gaps in the numbers. Exact; the original adds 2
+    /// for each gap.
     pub lost: u64,
     /// "Packets before": messages that came twice or too late.
     pub before: u64,

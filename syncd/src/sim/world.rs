@@ -161,8 +161,8 @@ impl World {
             .collect()
     }
 
-    /// Runs until both nodes know each other's kernels, for at most `ms`; returns how long that took, or
-    /// `None`.
+    /// Runs until both nodes know each other's kernels, for at most `ms`; returns how long that
+    /// took, or `None`.
     pub(crate) fn settle(&mut self, ms: Millis) -> Option<Millis> {
         let begin = self.now;
         while self.now < begin + ms {

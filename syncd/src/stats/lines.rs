@@ -256,8 +256,8 @@ mod tests {
         );
     }
 
-    /// A flow whose end was missed is logged from what was stored of it, in the same words, as far as it is
-    /// known.
+    /// A flow whose end was missed is logged from what was stored of it, in the same words, as far as
+    /// it is known.
     #[test]
     fn what_was_kept_is_shown_as_the_message_was() {
         let when = EventTime { sec: 1_795_583_807, usec: 421 };

@@ -61,8 +61,8 @@ impl ExpectStore {
         self.entries.get(at as usize)?.as_ref()
     }
 
-    /// Stores an expectation, or takes over timeout and meta if it is there already; `None` when the store is
-    /// full.
+    /// Stores an expectation, or takes over timeout and meta if it is there already; `None` when the
+    /// store is full.
     pub fn upsert(&mut self, e: &Expect, meta: Meta) -> Option<ExpectId> {
         if let Some(id) = self.find(e) {
             if let Some(Some(x)) = self.entries.get_mut(id.0 as usize) {

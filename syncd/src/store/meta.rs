@@ -3,8 +3,8 @@
 use super::WheelSlot;
 use super::record::{Body, bit};
 
-/// What the daemon keeps about a flow besides its attributes. Of this the store reads only `dead`, for
-/// counting.
+/// What the daemon keeps about a flow besides its attributes. Of this the store reads only
+/// `dead`, for counting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
     /// Flags of the protocol machine, all of them within [`Meta::FLAGS`].

@@ -365,8 +365,8 @@ mod tests {
         }
     }
 
-    /// A slot in which every bit of the word is set still counts as taken, and only the mark makes a slot
-    /// free.
+    /// A slot in which every bit of the word is set still counts as taken, and only the mark makes
+    /// a slot free.
     #[test]
     fn only_the_mark_of_a_free_slot_makes_one() {
         let mut r = V6::default();

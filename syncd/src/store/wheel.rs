@@ -16,8 +16,8 @@ pub struct Wheel {
     now: u64,
 }
 
-/// The slot in which a record's entry is. A record without an entry may have any value: a stale one costs one
-/// look.
+/// The slot in which a record's entry is. A record without an entry may have any value: a stale one
+/// costs one look.
 pub type WheelSlot = u8;
 
 impl Wheel {

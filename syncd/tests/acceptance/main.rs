@@ -107,8 +107,8 @@ fn conntrackd_says_what_the_golden_file_says() {
     }
 }
 
-/// The example files of Debian's package load unchanged, and the original accepts what `--check` prints about
-/// them.
+/// The example files of Debian's package load unchanged, and the original accepts what `--check`
+/// prints about them.
 #[test]
 fn the_examples_of_the_original_load() {
     const DIR: &str = "/usr/share/doc/conntrackd/examples";

@@ -1,5 +1,5 @@
-//! Any bytes as attributes, as a nested tuple and as a datagram: walks end, and what was read can be built
-//! again.
+//! Any bytes as attributes, as a nested tuple and as a datagram: walks end, and what was read can
+//! be built again.
 #![no_main]
 
 #[path = "../../../wire/tests/common/mod.rs"]

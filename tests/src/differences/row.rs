@@ -50,8 +50,8 @@ pub struct Expected<'a> {
     pub output: Output,
     /// What zct printed: for what the original cannot tell, such as the end of a line that it cut.
     pub ours: &'a Output,
-    /// How many words are read before a mistake ends the command, where a rule knows this better than the
-    /// original.
+    /// How many words are read before a mistake ends the command, where a rule knows this better
+    /// than the original.
     pub read: Option<usize>,
     /// A word that was split for the original: the original's name for it in messages, and ours.
     pub renamed: Option<(String, String)>,

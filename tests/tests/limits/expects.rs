@@ -1,5 +1,5 @@
-//! The same for expectations: a wrong value makes, finds and deletes none, and what is made is what was asked
-//! for.
+//! The same for expectations: a wrong value makes, finds and deletes none, and what is made is what
+//! was asked for.
 
 use super::number::Verdict;
 use super::options::{Meaning, ROWS, Row};
@@ -63,8 +63,8 @@ fn all() -> Vec<String> {
     Tool::Reference.run(&["-L", "expect"]).lines()
 }
 
-/// The number after a word of such a line: the first is that of the expected tuple, the next that of the
-/// mask.
+/// The number after a word of such a line: the first is that of the expected tuple, the next that
+/// of the mask.
 fn shown(line: &str, word: &str, nth: usize) -> Option<String> {
     let rest = line.split(&format!(" {word}=")).nth(nth + 1)?;
     Some(rest.split(' ').next()?.to_owned())

@@ -1,5 +1,5 @@
-//! The table that values are tried on: its flows have the numbers that a cut, wrapped or half-read text would
-//! hit.
+//! The table that values are tried on: its flows have the numbers that a cut, wrapped or half-read
+//! text would hit.
 
 use std::ops::ControlFlow;
 use zct_engine::{Error, Lost, Requests, Sink};

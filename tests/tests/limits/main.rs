@@ -2,8 +2,8 @@
 //! (the widths of the kernel's fields, what people mean by what they write). There must never be a wrong
 //! selection, and never success with less done than was asked.
 //!
-//! `ZCT_LIMITS_ROUNDS` says how often each option is tried with each command; `ZCT_LIMITS_SEED` repeats a
-//! run.
+//! `ZCT_LIMITS_ROUNDS` says how often each option is tried with each command; `ZCT_LIMITS_SEED`
+//! repeats a run.
 
 mod address;
 mod complete;

@@ -115,8 +115,8 @@ impl Place {
             verdict = address::nets(&text, form).map(Meaning::Nets);
         }
         let number = verdict.meaning().and_then(Meaning::number);
-        // Which ICMP types exist is for the kernel to decide; and a protocol may need more than is given
-        // here.
+        // Which ICMP types exist is for the kernel to decide; and a protocol may need more than
+        // is given here.
         if matches!(row.names[0], "icmp-type" | "icmpv6-type" | "protonum") {
             verdict = verdict.perhaps();
         }

@@ -73,8 +73,8 @@ fn every_reason_is_explained() {
         assert!(err.ends_with(&format!(": {count} flow entries could not be updated.\n")), "{line}: {err}");
         assert_eq!(table("-L"), before, "{line}");
     }
-    // From a file the line is named too; with --keep-going the rest follows, and the end says how many
-    // failed.
+    // From a file the line is named too; with --keep-going the rest follows, and the end says
+    // how many failed.
     let file = "-U -s 10.0.0.9 -t 5\n-U -p sctp -m 9\n";
     for (more, done) in [(&[][..], false), (&["--keep-going"][..], true)] {
         let output = Tool::Zct.run_with_stdin(&[&["-R", "-"], more].concat(), file.as_bytes());

@@ -1,5 +1,5 @@
-//! From what the file says to what the daemon does: fills in defaults, and checks that the settings fit
-//! together.
+//! From what the file says to what the daemon does: fills in defaults, and checks that the
+//! settings fit together.
 
 mod given;
 mod helpers;

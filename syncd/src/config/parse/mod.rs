@@ -1,5 +1,5 @@
-//! The grammar: from words to what the file says. Whether the settings fit together is checked later, in
-//! [`super::check`].
+//! The grammar: from words to what the file says. Whether the settings fit together is checked
+//! later, in [`super::check`].
 
 mod filter;
 mod general;

@@ -1,5 +1,5 @@
-//! The machinery of the grammar: blocks of directives from tables, values, and how to continue after an
-//! error.
+//! The machinery of the grammar: blocks of directives from tables, values, and how to continue
+//! after an error.
 //!
 //! One run reports as many errors as can be told apart. After an error the rest of the statement is skipped.
 //! Lines count for that although the grammar gives them no meaning, because people put one statement on each.
@@ -96,8 +96,8 @@ impl<'a> Parser<'a> {
     /// Reports that the next word does not begin a statement in `block`.
     pub(super) fn unknown(&mut self, block: &str, known: impl Iterator<Item = &'static str>) {
         let t = self.ahead;
-        // In a file that is not a configuration at all, this would be most of the work, and nobody reads the
-        // result.
+        // In a file that is not a configuration at all, this would be most of the work, and nobody
+        // reads the result.
         let text = match self.report.is_full() {
             true => String::new(),
             false => words::not_here(&t, block, &known.collect::<Vec<_>>()),

@@ -169,8 +169,8 @@ fn any_of(known: &[&str]) -> String {
     }
 }
 
-/// The word in `known` that differs only in letter case or in at most two letters; the nearest, if several
-/// do.
+/// The word in `known` that differs only in letter case or in at most two letters; the nearest,
+/// if several do.
 fn closest<'k>(word: &[u8], known: &[&'k str]) -> Option<&'k str> {
     if let Some(same) = known.iter().find(|k| k.as_bytes().eq_ignore_ascii_case(word)) {
         return Some(same);

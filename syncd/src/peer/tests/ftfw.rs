@@ -6,8 +6,8 @@ fn quick() -> Config {
     Config::of(Ftfw { ack_window_size: 20, ..Ftfw::DEFAULT })
 }
 
-/// sync-protocol.md §5.1.5: a lonely node sends ALIVE|HELLO every second, beginning at once; each takes a
-/// number.
+/// sync-protocol.md §5.1.5: a lonely node sends ALIVE|HELLO every second, beginning at once; each
+/// takes a number.
 #[test]
 fn a_lonely_node_says_hello_every_second() {
     let mut b = Bench::new(Config::default());
@@ -122,8 +122,8 @@ fn acknowledgements_of_greetings_are_not_believed() {
     assert_eq!(again, [(1, DEL), (2, NEW), (3, NEW), (4, NEW)]);
 }
 
-/// sync-protocol.md §4.1: a change waits ten milliseconds for others, and changes of one flow become one
-/// message.
+/// sync-protocol.md §4.1: a change waits ten milliseconds for others, and changes of one flow
+/// become one message.
 #[test]
 fn changes_are_gathered() {
     let mut b = Bench::greeted(Config::default());
@@ -176,8 +176,8 @@ fn types_follow_what_the_peer_has() {
     assert_eq!((s[0].kind, s[0].flow), (DEL, Some(flow(1))));
 }
 
-/// sync-protocol.md §5.1.3: an acknowledgement by window, and an early one after an acknowledgement by the
-/// timer.
+/// sync-protocol.md §5.1.3: an acknowledgement by window, and an early one after an acknowledgement
+/// by the timer.
 #[test]
 fn acknowledges_by_window_and_timer() {
     let mut b = Bench::greeted(quick());
@@ -263,8 +263,8 @@ fn messages_the_link_cannot_carry_are_dropped_and_told() {
     assert_eq!(b.log.notices, [Notice::Unsendable]);
 }
 
-/// sync-protocol.md §7: we switch to the peer's link, a dead link hands over, and nothing switches back by
-/// itself.
+/// sync-protocol.md §7: we switch to the peer's link, a dead link hands over, and nothing switches
+/// back by itself.
 #[test]
 fn links_follow_the_peer() {
     let link = Link { payload_max: 1472, up: true };

@@ -170,8 +170,8 @@ impl Bench {
         Bench { m, caches, log: Log::default(), now: 0, peer_seq: PEER }
     }
 
-    /// A machine in FT-FW after the greetings, with nothing to acknowledge on either side and no bulk to
-    /// come.
+    /// A machine in FT-FW after the greetings, with nothing to acknowledge on either side and no
+    /// bulk to come.
     fn greeted(config: Config) -> Self {
         let mut b = Bench::new(config);
         b.run_to(1000);
@@ -261,8 +261,8 @@ impl Bench {
     }
 }
 
-/// The configuration file is checked elsewhere: in this test no number is so senseless that the machine
-/// panics.
+/// The configuration file is checked elsewhere: in this test no number is so senseless that
+/// the machine panics.
 #[test]
 fn any_numbers_can_be_lived_with() {
     let ftfw = Ftfw { resend_queue_size: 0, ack_window_size: 0, ..Ftfw::DEFAULT };

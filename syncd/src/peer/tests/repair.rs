@@ -8,8 +8,8 @@ fn quick() -> Config {
     Config::of(QUICK)
 }
 
-/// sync-protocol.md §5.1.4: 857 to 863 are lost. ACK for what came before, then NACK, in one datagram and at
-/// once.
+/// sync-protocol.md §5.1.4: 857 to 863 are lost. ACK for what came before, then NACK, in one datagram
+/// and at once.
 #[test]
 fn a_gap_is_acknowledged_and_asked_for_at_once() {
     let mut b = Bench::greeted(Config::default());
