@@ -33,12 +33,14 @@ pub struct Printer {
 impl Printer {
     /// How many bytes are collected before they are written: enough to make the cost of system calls vanish.
     pub const ROOM: usize = 128 << 10;
+    /// Bytes there is room for at first, which is all that most commands write.
+    const ROOM_FIRST: usize = 8 << 10;
     /// The longest line there can be: a message has at most 64 KiB, and escaping turns one byte into six.
     pub const ROOM_MAX: usize = 1 << 20;
 
     /// Prints to `to`.
     pub fn new(to: impl Write + Send + 'static) -> Printer {
-        Printer { to: Box::new(to), buf: vec![0; Self::ROOM], len: 0 }
+        Printer { to: Box::new(to), buf: vec![0; Self::ROOM_FIRST], len: 0 }
     }
 
     /// Appends everything that `render` writes, or nothing if it fails.
@@ -55,7 +57,9 @@ impl Printer {
                 self.len = out.len();
                 return Ok(());
             }
-            if self.len > 0 {
+            if self.buf.len() < Self::ROOM {
+                self.buf.resize(Self::ROOM, 0);
+            } else if self.len > 0 {
                 self.flush().map_err(PrintError::Io)?;
             } else if self.buf.len() < Self::ROOM_MAX {
                 self.buf.resize(self.buf.len() * 2, 0);

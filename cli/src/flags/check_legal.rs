@@ -72,14 +72,16 @@ struct Rules {
     illegal: Given,
 }
 
-/// The rules of every column, and of commands without one. Made once, as every line of a batch file needs
-/// them.
-type ColumnRules = [Rules; COLUMNS.len() + 1];
-
-fn table_of(flags: impl Iterator<Item = &'static Flag> + Clone) -> ColumnRules {
-    let mut table = [Rules::default(); COLUMNS.len() + 1];
-    for (column, rules) in table.iter_mut().enumerate() {
-        for flag in flags.clone() {
+/// The rules of one column; the last column is commands without one. `which` is 0 for the options that need no
+/// protocol, and then counts the protocols. Kept, because every line of a batch file asks; made when first asked
+/// for, because a command line asks for one or two of them.
+fn rules(which: usize, column: usize) -> &'static Rules {
+    type Columns = [OnceLock<Rules>; COLUMNS.len() + 1];
+    static RULES: [Columns; PROTOCOLS.len() + 1] =
+        [const { [const { OnceLock::new() }; COLUMNS.len() + 1] }; PROTOCOLS.len() + 1];
+    RULES[which][column].get_or_init(|| {
+        let mut rules = Rules::default();
+        for flag in flags_of(which) {
             // After the last column come the commands without one, which refuse every option.
             match flag.legal.rule(column) {
                 Rule::Illegal => rules.illegal.add(flag.id),
@@ -87,29 +89,25 @@ fn table_of(flags: impl Iterator<Item = &'static Flag> + Clone) -> ColumnRules {
                 Rule::May | Rule::Pair => {}
             }
         }
-    }
-    table
-}
-
-/// The rules for the options that need no protocol, then those of each protocol.
-fn tables() -> &'static [ColumnRules] {
-    static TABLES: OnceLock<Vec<ColumnRules>> = OnceLock::new();
-    TABLES.get_or_init(|| {
-        let protocols = PROTOCOLS.iter().map(|p| table_of(p.flags()));
-        std::iter::once(table_of(FLAGS.iter())).chain(protocols).collect()
+        rules
     })
 }
 
-/// Checks the options of one table; `which` is its place among [`tables`].
+/// The options that need no protocol for 0, then those of each protocol.
+fn flags_of(which: usize) -> impl Iterator<Item = &'static Flag> {
+    let protocol = which.checked_sub(1).map(|at| &PROTOCOLS[at]);
+    let general = if protocol.is_none() { FLAGS } else { &[] };
+    general.iter().chain(protocol.into_iter().flat_map(ProtocolFlags::flags))
+}
+
+/// Checks the options of one table; `which` is that of [`rules`].
 fn check_rows(which: usize, column: Option<usize>, args: &Args) -> Result<(), Fail> {
-    let rules = tables()[which][column.unwrap_or(COLUMNS.len())];
+    let rules = rules(which, column.unwrap_or(COLUMNS.len()));
     if args.given.has_all(rules.must) && !args.given.has_some(rules.illegal) {
         return Ok(());
     }
     // Something is wrong, and the first row that finds it decides on the message.
-    let protocol = which.checked_sub(1).and_then(|at| PROTOCOLS.get(at));
-    let general = if protocol.is_none() { FLAGS } else { &[] };
-    for flag in general.iter().chain(protocol.into_iter().flat_map(ProtocolFlags::flags)) {
+    for flag in flags_of(which) {
         let (given, name) = (args.given.has(flag.id), flag.names[0]);
         match column.map_or(Rule::Illegal, |c| flag.legal.rule(c)) {
             _ if column.is_none() && flag.id == Id::Output && counts_as_json(args) => {}

@@ -23,15 +23,6 @@ impl Meaning {
     }
 }
 
-/// What letters and names mean. Built once, because every word of every line of a batch file is looked up.
-struct Index {
-    letters: [Option<Meaning>; 128],
-    /// Commands and the options that need no protocol.
-    names: Names,
-    /// The options of each protocol, by its number.
-    protocols: Vec<(u8, Names)>,
-}
-
 /// Names in order, for abbreviations, and by hash, for names that are written out.
 #[derive(Default)]
 struct Names {
@@ -76,25 +67,36 @@ fn hash(name: &[u8]) -> usize {
 
 type Spelling = (&'static [u8], Meaning);
 
-impl Index {
-    fn get() -> &'static Index {
-        static INDEX: OnceLock<Index> = OnceLock::new();
-        INDEX.get_or_init(|| {
-            let mut letters = [None; 128];
-            let mut set = |letter: u8, meaning| letters[usize::from(letter & 127)] = Some(meaning);
-            COMMANDS.iter().for_each(|c| set(c.short, Meaning::Command(c)));
-            // Options without a letter of their own can be given by the sign that messages use for them.
-            FLAGS.iter().filter(|f| f.letter != 0).for_each(|f| set(f.letter, Meaning::Flag(f)));
-            let commands = COMMANDS.iter().map(|c| (c.long.as_bytes(), Meaning::Command(c)));
-            let names = Names::new(commands.chain(flag_names(FLAGS.iter())));
-            let protocols = PROTOCOLS.iter().map(|p| (p.num, Names::new(flag_names(p.flags())))).collect();
-            Index { letters, names, protocols }
-        })
-    }
+// Each index is made when it is first asked: a batch file asks for every word of every line, other command lines
+// often for letters alone.
 
-    fn protocol(&self, num: u8) -> Option<&Names> {
-        self.protocols.iter().find(|(n, _)| *n == num).map(|(_, names)| names)
-    }
+/// What letters mean.
+fn letters() -> &'static [Option<Meaning>; 128] {
+    static LETTERS: OnceLock<[Option<Meaning>; 128]> = OnceLock::new();
+    LETTERS.get_or_init(|| {
+        let mut letters = [None; 128];
+        let mut set = |letter: u8, meaning| letters[usize::from(letter & 127)] = Some(meaning);
+        COMMANDS.iter().for_each(|c| set(c.short, Meaning::Command(c)));
+        // Options without a letter of their own can be given by the sign that messages use for them.
+        FLAGS.iter().filter(|f| f.letter != 0).for_each(|f| set(f.letter, Meaning::Flag(f)));
+        letters
+    })
+}
+
+/// Commands and the options that need no protocol.
+fn general() -> &'static Names {
+    static NAMES: OnceLock<Names> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        let commands = COMMANDS.iter().map(|c| (c.long.as_bytes(), Meaning::Command(c)));
+        Names::new(commands.chain(flag_names(FLAGS.iter())))
+    })
+}
+
+/// The options of a protocol.
+fn of_protocol(num: u8) -> Option<&'static Names> {
+    static NAMES: [OnceLock<Names>; PROTOCOLS.len()] = [const { OnceLock::new() }; PROTOCOLS.len()];
+    let (protocol, names) = PROTOCOLS.iter().zip(&NAMES).find(|(p, _)| p.num == num)?;
+    Some(names.get_or_init(|| Names::new(flag_names(protocol.flags()))))
 }
 
 fn flag_names(flags: impl Iterator<Item = &'static Flag>) -> impl Iterator<Item = Spelling> {
@@ -103,20 +105,19 @@ fn flag_names(flags: impl Iterator<Item = &'static Flag>) -> impl Iterator<Item 
 
 /// The meaning of a letter.
 pub(super) fn find_short(letter: u8) -> Option<Meaning> {
-    *Index::get().letters.get(usize::from(letter))?
+    *letters().get(usize::from(letter))?
 }
 
 /// True for the beginning of a name that needs no protocol.
 pub(super) fn begins_general(name: &[u8]) -> bool {
-    let sorted = &Index::get().names.sorted;
+    let sorted = &general().sorted;
     sorted.get(sorted.partition_point(|(n, _)| *n < name)).is_some_and(|(n, _)| n.starts_with(name))
 }
 
 /// An exact name, or the beginning of names that all mean the same.
 pub(super) fn find_long(name: &[u8], args: &Args) -> Option<Meaning> {
-    let index = Index::get();
-    let protocol = args.protocol.filter(|p| p.has_options).and_then(|p| index.protocol(p.num));
-    let both = || std::iter::once(&index.names).chain(protocol);
+    let protocol = args.protocol.filter(|p| p.has_options).and_then(|p| of_protocol(p.num));
+    let both = || std::iter::once(general()).chain(protocol);
     if let Some(meaning) = both().find_map(|names| names.exact(name)) {
         return Some(meaning);
     }
