@@ -2,10 +2,10 @@
 //! the network and the operator.
 //!
 //! [`store`] holds flows, packed; [`peer`] is the protocol, one machine for FT-FW, ALARM and NOTRACK;
-//! [`config`] reads the configuration. None of them does any I/O, has a clock or starts a thread: time comes
-//! in as milliseconds, randomness as a seed, and what has to be done outside is asked of a [`peer::Host`].
-//! Hostile datagrams are counted and dropped; they cause no panic and no work that is out of proportion to
-//! their number, and neither do the numbers of a configuration.
+//! [`config`] reads the configuration. None of them does any I/O, reads a clock or starts a thread: time
+//! comes in as milliseconds, randomness as a seed, and what has to be done outside is asked of a
+//! [`peer::Host`]. Hostile datagrams are counted and dropped. They cause no panic, and no work out of
+//! proportion to their number; the same holds for any numbers in a configuration.
 //!
 //! # How a reactor drives it
 //!

@@ -25,11 +25,11 @@ const NAMED: u64 = 10;
 /// Which entries a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entries {
-    /// Flows.
+    /// `ct`: only flows.
     Flows,
-    /// Expectations.
+    /// `expect`: only expectations.
     Expects,
-    /// Both.
+    /// Both, if the client names neither.
     All,
 }
 

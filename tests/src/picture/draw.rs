@@ -1,4 +1,4 @@
-//! The picture as SVG: sizes and places in pixels, and what it looks like in the light and in the dark.
+//! The picture as SVG: sizes and places in pixels, and its colours on light and on dark pages.
 
 use super::tree::{House, Part, Picture};
 use std::collections::BTreeMap;
@@ -8,16 +8,16 @@ const WIDTH: usize = 1000;
 const EDGE: usize = 20;
 const GAP: usize = 46;
 const HEAD: usize = 44;
-/// Height of a folder's floor and of a row of files, and what is between two floors.
+/// The height of a folder's floor, the height of a row of files, and the space between two floors.
 const FOLDER: usize = 34;
 const FILES: usize = 30;
 const FLOOR: usize = 8;
-/// Where the lines of a folder are written, and where its arrows begin.
+/// Where a folder's number of lines is written, and where its arrows begin.
 const NUMBER: usize = 262;
 const GUTTER: usize = 276;
 /// Where files begin that stand beside folders.
 const BESIDE: usize = 430;
-/// As many lines as a pixel of a bar stands for, and the width of a letter of a file's name.
+/// How many lines a pixel of a bar stands for, and the width of a letter in a file's name.
 const LINES_A_PIXEL: usize = 27;
 const LETTER: usize = 7;
 
@@ -60,7 +60,7 @@ pub fn draw(picture: &Picture) -> String {
         plan.draw(&mut out, EDGE + at * (half + EDGE), y, height);
     }
     let ground = y + height;
-    // The engine is narrower, so that those above it can reach what is below.
+    // The engine is narrower, so that arrows from above it can pass to what is below.
     let inset = 3 * EDGE;
     let engine = Plan::new(house("engine"), WIDTH - 2 * inset);
     engine.draw(&mut out, inset, ground + GAP, engine.height);
@@ -91,7 +91,7 @@ pub fn draw(picture: &Picture) -> String {
     )
 }
 
-/// The numbers of lines that a picture was drawn with.
+/// Reads the numbers of lines that a picture was drawn with.
 pub(super) fn lines(svg: &str) -> BTreeMap<String, usize> {
     let marks = svg.split("data-room=\"").skip(1);
     let told = marks.filter_map(|rest| {
@@ -101,7 +101,7 @@ pub(super) fn lines(svg: &str) -> BTreeMap<String, usize> {
     told.collect()
 }
 
-/// A number with commas.
+/// A number with commas between its thousands.
 fn number(n: usize) -> String {
     if n < 1000 { n.to_string() } else { format!("{},{:03}", number(n / 1000), n % 1000) }
 }
@@ -117,7 +117,7 @@ fn text(out: &mut String, class: &str, x: usize, y: usize, text: &str) {
     _ = writeln!(out, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{text}</text>");
 }
 
-/// How many lines a room has, at the right of `x`, and readable for [`lines`].
+/// The number of a room's lines, to the right of `x`, in a form that [`lines`] can read.
 fn size(out: &mut String, x: usize, y: usize, room: &str, lines: usize, word: &str) {
     _ = writeln!(
         out,
@@ -134,13 +134,13 @@ fn title(out: &mut String, house: &House, x: usize, y: usize, width: usize) {
     size(out, x + width - 16, y + 27, house.name, house.lines, " lines");
 }
 
-/// A crate that is on top of all, without its rooms.
+/// A crate on top of all the others, drawn without its rooms.
 fn roof(out: &mut String, house: &House, x: usize, y: usize, width: usize) {
     rect(out, "house", x, y, width, HEAD);
     title(out, house, x, y, width);
 }
 
-/// An arrow from crate to crate, straight down.
+/// An arrow straight down from one crate to another.
 fn between(out: &mut String, x: usize, from: usize, to: usize) {
     _ = writeln!(out, "<path class=\"between\" d=\"M{x} {from} V{}\"/>", to - 9);
     _ = writeln!(out, "<path class=\"tip\" d=\"M{x} {to} l-6 -10 h12 z\"/>");
@@ -156,14 +156,14 @@ fn legend(out: &mut String, y: usize) {
     }
 }
 
-/// Where everything of a crate is, seen from its upper left corner.
+/// Where all parts of a crate are, relative to its upper left corner.
 struct Plan<'h> {
     house: &'h House,
     width: usize,
     height: usize,
-    /// Where each part is: x, the middle of its height, and its width.
+    /// The place of each part: x, the middle of its height, and its width.
     places: Vec<(&'h Part, usize, usize, usize)>,
-    /// Between the floors.
+    /// The heights of the lines between floors.
     lines: Vec<usize>,
 }
 
@@ -171,7 +171,7 @@ impl<'h> Plan<'h> {
     fn new(house: &'h House, width: usize) -> Plan<'h> {
         let (mut places, mut lines) = (Vec::new(), Vec::new());
         let folders_here = house.parts.iter().any(Part::is_folder);
-        // Where there is room, files stand beside the folders of their floor.
+        // If there is room, files stand beside the folders on their floor.
         let beside = width > WIDTH / 2 && folders_here;
         let mut y = HEAD + 4;
         for floor in house.parts.chunk_by(|a, b| a.floor == b.floor) {
@@ -189,7 +189,7 @@ impl<'h> Plan<'h> {
             let left = if beside { BESIDE } else { 16 };
             let wide = |part: &Part| LETTER * stem(&part.name).len() + 22;
             let all: usize = files.iter().map(|p| wide(p) + 8).sum();
-            // A house without folders has its files in the middle.
+            // In a house without folders, files stand in the middle.
             let middle = width.saturating_sub(all) / 2;
             let mut x = if folders_here { left } else { middle.max(left) };
             for (n, part) in files.iter().enumerate() {
@@ -212,7 +212,7 @@ impl<'h> Plan<'h> {
         Plan { house, width, height: y + 12, places, lines }
     }
 
-    /// Draws it; what is lower than others stands on the same ground.
+    /// Draws a crate; one that is lower than others stands on the same ground.
     fn draw(&self, out: &mut String, x: usize, y: usize, height: usize) {
         rect(out, "house", x, y, self.width, height);
         title(out, self.house, x, y, self.width);
@@ -251,7 +251,7 @@ impl<'h> Plan<'h> {
             if !(a.0.is_folder() && b.0.is_folder() || back) {
                 continue;
             }
-            // Arrows leave in the lower half of a floor and arrive in the upper one.
+            // Arrows leave from the lower half of a floor, and arrive in the upper half.
             let side = |p: &(&Part, usize, usize, usize)| if p.0.is_folder() { GUTTER } else { p.1 + p.3 };
             let (ax, bx) = (x + side(a), x + side(b));
             let (ay, by) =
@@ -273,7 +273,7 @@ fn stem(file: &str) -> &str {
     file.strip_suffix(".rs").unwrap_or(file)
 }
 
-/// The colour of a part and its arrows.
+/// The colour of a part, and of its arrows.
 fn colour(n: usize) -> &'static str {
     ["c0", "c1", "c2", "c3", "c4", "c5", "c6"][n % 7]
 }

@@ -1,7 +1,7 @@
 //! The picture of the house in docs/rooms.svg, drawn from what the files import.
 //!
-//! Each crate is a house of floors: what stands on a floor imports from floors below it, and a folder that
-//! does it the other way round gets an arrow of its own colour. Nothing is placed by hand.
+//! Each crate is a house with floors. What stands on a floor imports from the floors below it; a folder that
+//! imports from above gets an arrow in a colour of its own. Nothing is placed by hand.
 
 mod draw;
 mod nearly;

@@ -1,11 +1,11 @@
-//! A picture as it was drawn, beside the one of today.
+//! Compares a picture as it was drawn with today's.
 
 use super::draw::lines;
 use super::tree::Picture;
 
 impl Picture {
-    /// Takes over the numbers of lines that a picture was drawn with, where they are nearly right: the picture
-    /// need not be drawn again for every line. What is not nearly right is returned, in words.
+    /// Takes over the numbers of lines that a picture was drawn with, where they are nearly right, so that it
+    /// need not be drawn again for every line. Returns, in words, those that are not.
     pub fn nearly(&mut self, drawn: &str) -> Vec<String> {
         let told = lines(drawn);
         let mut wrong = Vec::new();

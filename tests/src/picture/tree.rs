@@ -1,15 +1,15 @@
-//! The crates and their parts on floors, as the files import each other.
+//! The crates, and their parts on floors, according to which files import which.
 
 use crate::imports::Room;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A folder of a crate, or a file that is in none.
+/// A folder of a crate, or a file outside any folder.
 #[derive(Debug)]
 pub(crate) struct Part {
-    /// A folder ends with a slash.
+    /// The name; that of a folder ends with a slash.
     pub(crate) name: String,
     pub(crate) lines: usize,
-    /// How many floors are below it.
+    /// The number of floors below it.
     pub(crate) floor: usize,
 }
 
@@ -24,9 +24,9 @@ impl Part {
 pub(crate) struct House {
     pub(crate) name: &'static str,
     pub(crate) lines: usize,
-    /// The other crates that it names.
+    /// The other crates that it uses.
     pub(crate) uses: Vec<&'static str>,
-    /// The highest floor first.
+    /// Its parts, highest floor first.
     pub(crate) parts: Vec<Part>,
     /// Which part imports which other.
     pub(crate) arrows: BTreeSet<(String, String)>,
@@ -38,7 +38,7 @@ pub struct Picture {
     pub(crate) houses: Vec<House>,
 }
 
-/// The crates by their folders, each with the name that sources use.
+/// The crates by folder, each with the name that sources use for it.
 const CRATES: [(&str, &str); 6] = [
     ("perf", "zct_perf"),
     ("tests", "zct_tests"),
@@ -48,21 +48,21 @@ const CRATES: [(&str, &str); 6] = [
     ("wire", "zct_wire"),
 ];
 
-/// As many of them are no part of a program.
+/// The first this many are not part of any program.
 const ROOFS: usize = 2;
 
 impl Picture {
-    /// Of the sources as they are now.
+    /// The picture of the sources as they are now.
     pub fn of_the_tree() -> Picture {
         let mut houses: Vec<House> =
             CRATES.iter().map(|(name, _)| House::new(name, &Room::of(name))).collect();
-        // What is on top of all is drawn from outside.
+        // What is on top of everything is drawn without its inside.
         houses.iter_mut().take(ROOFS).for_each(|house| house.parts.clear());
         Picture { houses }
     }
 }
 
-/// The folder that a file is in, or the file.
+/// The folder that a file is in, or the file itself.
 fn part_of(file: &str) -> String {
     file.split_once('/').map_or_else(|| file.to_owned(), |(folder, _)| format!("{folder}/"))
 }
@@ -73,7 +73,7 @@ impl House {
         for (file, n) in room.files() {
             *lines.entry(part_of(file)).or_default() += n;
         }
-        // How many files of one part import something of the other.
+        // How many files of one part import something from the other.
         let mut imports: BTreeMap<(String, String), usize> = BTreeMap::new();
         for (file, others) in room.edges() {
             let to: BTreeSet<String> = others.keys().map(|f| part_of(f)).collect();
@@ -85,7 +85,7 @@ impl House {
         let floors = floors(&lines.keys().cloned().collect(), imports.clone());
         let total = lines.values().sum();
         let arrows: BTreeSet<(String, String)> = imports.into_keys().collect();
-        // A root that only declares its modules has no floor.
+        // A root that only declares its modules gets no floor.
         let root = |p: &Part| p.name == "lib.rs" && !arrows.iter().any(|(from, _)| *from == p.name);
         let parts = lines.into_iter().map(|(name, lines)| Part { floor: floors[&name], name, lines });
         let mut parts: Vec<Part> = parts.filter(|p| !root(p)).collect();
@@ -94,8 +94,8 @@ impl House {
     }
 }
 
-/// How many floors are below each part. Of parts that import each other (their files do not) the arrow that
-/// fewest files stand for does not count.
+/// The number of floors below each part. Where two parts import each other (though their files do not), the
+/// arrow that stands for fewer files does not count.
 fn floors(
     parts: &BTreeSet<String>,
     mut imports: BTreeMap<(String, String), usize>,
@@ -148,7 +148,7 @@ mod tests {
             ("c.rs", "use crate::a::x::X;\npub fn f() -> X { X }"),
         ]);
         let floors: Vec<(&str, usize)> = house.parts.iter().map(|p| (p.name.as_str(), p.floor)).collect();
-        // That c imports of a counts least: one file does it.
+        // That c imports from a counts least, because only one file does.
         assert_eq!(floors, [("a/", 2), ("b/", 1), ("c.rs", 0)]);
         let arrows: Vec<(&str, &str)> = house.arrows.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         assert_eq!(arrows, [("a/", "b/"), ("a/", "c.rs"), ("b/", "c.rs"), ("c.rs", "a/")]);

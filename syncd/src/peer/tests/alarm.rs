@@ -6,8 +6,8 @@ fn config() -> Config {
     Config::of(Alarm { refresh_time_s: 10, cache_timeout_s: 30 })
 }
 
-/// Flows are announced within RefreshTime and a second, for ever, and never all at the same instant; an
-/// update restarts the time. Nothing else is ever sent.
+/// Flows are announced within RefreshTime and a second, forever, and never all at the same instant; an update
+/// restarts the time. Nothing else is ever sent.
 #[test]
 fn flows_are_announced_again() {
     let mut b = Bench::new(config());
