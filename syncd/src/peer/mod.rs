@@ -21,11 +21,13 @@
 //! the only place where they meet, and no part imports it. From the ground up, each using only what
 //! stands before it:
 //!
-//! * `clock`, `entry`, `mark`, `mode`, `pace`, `config`, `stats`, `host`, `caches`: what all of them speak
-//! of; * `queue`, `ring`, `place`, `bulk`, `track`, `stuck`, `links`, `bypass`, `hello`, `generations`,
-//! `resync`, `refresh`, `message`, `timers`: one thing each; * `local` and `remote`: the caches of the
-//! kernel's flows and of the peer's; * `delivery`: everything that goes out, until the peer has it; * `ftfw`,
-//! `alarm`, `notrack`: what a message means in each mode; * `machine`.
+//! * `clock`, `entry`, `mark`, `mode`, `pace`, `config`, `stats`, `host`, `caches`: the terms that all use;
+//! * `queue`, `ring`, `place`, `bulk`, `track`, `stuck`, `links`, `bypass`, `hello`, `generations`,
+//!   `resync`, `refresh`, `message`, `timers`: one thing each;
+//! * `local` and `remote`: the caches of the kernel's flows and of the peer's;
+//! * `delivery`: everything that goes out, until the peer has it;
+//! * `ftfw`, `alarm`, `notrack`: what a message means in each mode;
+//! * `machine`.
 
 // A new type of message must not go unnoticed: no arm may match what it does not name.
 #![deny(clippy::wildcard_enum_match_arm)]
