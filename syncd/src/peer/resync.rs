@@ -84,7 +84,7 @@ impl Resync {
         }
     }
 
-    /// Forgets requests; of those that were queued, `queued` are still to be sent.
+    /// Forgets the requests that have been sent; `queued` others are still to be sent.
     pub(crate) fn forget_requests(&mut self, queued: usize) {
         self.held = 0;
         self.requests = queued + usize::from(self.due.is_some());
