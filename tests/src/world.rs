@@ -32,10 +32,12 @@ const NARROW: usize = 1000;
 pub const LABEL_NAMES: [&str; 5] = ["zero", "one", "two words", "five", "eleven-b"];
 
 /// Flows that the original itself makes, for its TCP flags and its way with NAT.
-const BY_REFERENCE: [&str; 5] = [
+const BY_REFERENCE: [&str; 6] = [
     "-I -p tcp -s 10.1.0.1 -d 10.0.0.2 --sport 1000 --dport 443 -t 90000 --state ESTABLISHED -u SEEN_REPLY,ASSURED -m 5",
     "-I -p sctp -s 10.1.0.2 -d 10.0.0.2 --sport 1000 --dport 443 -t 90000 --state ESTABLISHED --orig-vtag 1 --reply-vtag 2",
     "-I -p udp -s 10.1.0.3 -d 10.0.0.2 --sport 1000 --dport 53 -t 90000 -n 198.51.100.1 -w 9",
+    // The port alone is translated.
+    "-I -p udp -s 10.1.0.5 -d 10.0.0.2 --sport 1000 --dport 53 -t 90000 -n 10.1.0.5:2000",
     "-I -s 10.1.0.4 -d 10.0.0.2 -p icmp --icmp-type 8 --icmp-code 0 --icmp-id 3 -t 90000",
     "-I -p gre -s 2001:db8::9 -d 2001:db8::1 --srckey 53 --dstkey 80 -t 90000",
 ];

@@ -46,8 +46,42 @@ pub fn jobs(e: &mut Expected<'_>) -> bool {
     };
     if sorted(&e.output) == sorted(e.ours) {
         e.output.stdout = e.ours.stdout.clone();
+    } else if let Some(lines) = in_order_of(&e.output.lines(), &e.ours.lines()) {
+        e.output.stdout = lines.into();
     }
     true
+}
+
+/// The original's saved lines in the order of ours: which flow a line is about is in the same options of both,
+/// whatever else other rules change.
+fn in_order_of(theirs: &[String], ours: &[String]) -> Option<String> {
+    const KEY: [&str; 13] = [
+        "-s",
+        "-d",
+        "-p",
+        "-w",
+        "--orig-zone",
+        "--reply-zone",
+        "--sport",
+        "--dport",
+        "--icmp-type",
+        "--icmp-code",
+        "--icmp-id",
+        "--srckey",
+        "--dstkey",
+    ];
+    let key = |line: &str| -> Vec<String> {
+        let words: Vec<&str> = line.split(' ').collect();
+        words.windows(2).filter(|w| KEY.contains(&w[0])).map(|w| w.join(" ")).collect()
+    };
+    let mut left: Vec<&String> = theirs.iter().collect();
+    let mut lines = String::new();
+    for our in ours.iter().filter(|l| l.starts_with("-A ")) {
+        let at = left.iter().position(|l| key(l) == key(our))?;
+        lines += left.remove(at);
+        lines.push('\n');
+    }
+    left.is_empty().then_some(lines)
 }
 
 /// An explanation of the question takes the place of the answer.
@@ -184,11 +218,12 @@ pub fn states(e: &mut Expected<'_>) -> bool {
         }
     }
     let states = e.line.only(|w| w.name() == "state");
+    // Those in other states are left out at the end: other rules may yet put the list together anew.
+    let all = e.asked(&e.line.unselective().with(&protocol));
+    let (Some(mut others), Some(any)) = (Entries::of(&all), any) else { return false };
+    others.drop_those(&any);
+    e.left_out.push(others);
     e.retry(e.line.without(&["state"]));
-    if let (Some(mut entries), Some(any)) = (Entries::of(&e.output), any) {
-        entries.keep(&any);
-        e.output = entries.into_output(&e.output);
-    }
     // The line that is left has no option of which the last value counts.
     let rest = std::mem::replace(&mut e.line, states);
     given_twice(e);
