@@ -1,6 +1,7 @@
 //! A table that needs many chunks to dump and many batches to change.
 
 use crate::compare::{between, sorted};
+use crate::deleting::take_note;
 use crate::events::{Listener, subscribed};
 use crate::flow::{Flow, lasting};
 use crate::lab::{self, By, Output, Verdicts, conntrack, must};
@@ -71,7 +72,8 @@ pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
         let right = lasting(&Flow::all(&lab::table()?)?) == lasting(&table);
         v.add(&line, summary(&o, right, before - table.len(), "deleted"));
     }
-    let o = conntrack(By::Ours, "-D");
+    let mut o = conntrack(By::Ours, "-D");
+    take_note(&mut o)?;
     v.add("-D", summary(&o, lab::count()? == 0, table.len(), "deleted"));
 
     lab::sysctl("net.netfilter.nf_conntrack_events", "1")?;

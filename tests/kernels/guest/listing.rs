@@ -44,7 +44,7 @@ pub(crate) fn compare_but(line: &str, hide: fn(&str) -> String) -> Result<Output
 /// lines, which it leaves out.
 pub(crate) fn tcp_states(text: &str) -> String {
     let strip = |line: &str| {
-        if let (Some((head, tail)), true) = (line.split_once(" -m "), line.contains("-A -t ")) {
+        if let (Some((head, tail)), true) = (line.split_once(" -m "), line.contains("-A ")) {
             return format!("{head}{}", tail.find(' ').map_or("", |at| &tail[at..]));
         }
         let other = line.contains("protonum=\"132\"") || line.contains("protonum=\"33\"");

@@ -183,11 +183,16 @@ pub(crate) const SELECTORS: &[Selector] = &[
     both("-w 9 -p tcp", |f| f.zone() == 9),
     both("-w 7 -s fd00::1", |f| f.zone() == 7 && f.family == 10),
     both("-w 7 -p udp -s 10.0.0.1 --dport 53", |f| f.zone() == 7 && f.orig("src") == "10.0.0.1"),
-    both("-w 0", |f| f.zone() == 0),
+    // The original's zone 0 is that of flows with another kind of zone too.
+    but("-w 0", Wrong("Z zone 0"), Wrong("Z zone 0"), |f| {
+        f.zone() == 0 && f.get("zone-orig").is_empty() && f.get("zone-reply").is_empty()
+    }),
     both("-w 11", |_| false),
     both("--orig-zone 3", |f| f.get("zone-orig") == "3"),
     both("--reply-zone 4", |f| f.get("zone-reply") == "4"),
-    both("--orig-zone 0 -p udp -f ipv4", |f| udp(f) && f.family == 2 && f.get("zone-orig").is_empty()),
+    but("--orig-zone 0 -p udp -f ipv4", Wrong("Z zone 0"), Wrong("Z zone 0"), |f| {
+        udp(f) && f.family == 2 && f.get("zone-orig").is_empty() && f.zone() == 0
+    }),
     both("-n", src_nat),
     both("-g", dst_nat),
     but("-j", Same, Illegal, |f| src_nat(f) || dst_nat(f)),
