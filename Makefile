@@ -16,7 +16,7 @@ LINKS ?= conntrack nfct
 # What `make static` builds for.
 STATIC_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 
-.PHONY: run test test-kernels lint bench bench-quick bench-sync bench-counts picture differential simulate interop failover fuzz soak release static install
+.PHONY: run test test-kernels lint bench bench-quick bench-sync bench-counts picture differential simulate interop failover fuzz soak release static tiny install
 
 run:
 	@scripts/run.sh
@@ -28,6 +28,10 @@ release:
 static:
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --target $(STATIC_TARGET) --package zct --package zctd
 	@ls -l target/$(STATIC_TARGET)/release/zct target/$(STATIC_TARGET)/release/zctd
+
+# The smallest static programs: musl, and the standard library built for size; run in an empty root directory.
+tiny:
+	@CARGO="$(CARGO)" scripts/tiny.sh
 
 install: release
 	@scripts/install.sh "$(DESTDIR)" "$(PREFIX)" "$(LINKS)"
