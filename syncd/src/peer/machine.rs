@@ -65,6 +65,16 @@ pub struct Machine {
     told_unsendable: bool,
 }
 
+/// Whether a change of this origin is kept without telling the peer; `None` when it is not even kept: what was
+/// injected is the peer's own.
+fn is_quiet(origin: Origin) -> Option<bool> {
+    match origin {
+        Origin::Inject => None,
+        Origin::Kernel => Some(false),
+        Origin::Commit | Origin::Flush => Some(true),
+    }
+}
+
 impl Machine {
     /// A machine that starts at `now`. `links` are the dedicated links, `active` is the one to send on.
     pub fn new(now: Millis, config: Config, links: Vec<Link>, active: usize, seed: Seed) -> Self {
@@ -283,11 +293,7 @@ impl Machine {
         kernel_id: u32,
         caches: &mut Caches,
     ) {
-        let quiet = match origin {
-            Origin::Inject => return,
-            Origin::Kernel => false,
-            Origin::Commit | Origin::Flush => true,
-        };
+        let Some(quiet) = is_quiet(origin) else { return };
         if !self.config.mode.disables_internal_cache() {
             let change = self.local.flow(now, event, quiet, flow, kernel_id, caches);
             self.changed(now, change, caches);
@@ -328,11 +334,7 @@ impl Machine {
         expect: &Expect,
         caches: &mut Caches,
     ) {
-        let quiet = match origin {
-            Origin::Inject => return,
-            Origin::Kernel => false,
-            Origin::Commit | Origin::Flush => true,
-        };
+        let Some(quiet) = is_quiet(origin) else { return };
         if !self.config.mode.disables_internal_cache() {
             let change = self.local.expect(now, event, quiet, expect, caches);
             self.changed(now, change, caches);
