@@ -4,7 +4,7 @@
 //! one copy of this code instead of one per command.
 //!
 //! The kernel builds each datagram inside the receive call, so a dump costs the kernel's time plus ours.
-//! [`overlapped`] does both at once as soon as a dump is longer than one slab; [`run`] is the plain loop.
+//! `overlapped` does both at once as soon as a dump is longer than one slab; `run` is the plain loop.
 
 use crate::error::Error;
 use crate::receive::{Piece, Receiving};
@@ -135,13 +135,16 @@ impl<'a> Intake<'a> {
 /// room for one datagram, [`CHUNK`] bytes.
 ///
 /// # Errors
-/// [`Error::Refused`] with what the kernel answered instead of a dump, or said at its end: EPERM without
-/// CAP_NET_ADMIN, EINVAL for a filter that it refuses. [`Error::Sys`] of `recvfrom`: ENOBUFS when the
-/// end of the dump was lost. Messages that came before the error have been delivered.
+/// As [`crate::Requests::dump`].
 ///
 /// # Allocation
 /// None.
-pub fn run(link: &mut dyn Transport, seq: u32, into: &mut [u8], sink: &mut dyn Sink) -> Result<End, Error> {
+pub(crate) fn run(
+    link: &mut dyn Transport,
+    seq: u32,
+    into: &mut [u8],
+    sink: &mut dyn Sink,
+) -> Result<End, Error> {
     run_from(&mut Intake::new(link, seq), into, sink)
 }
 
@@ -158,12 +161,7 @@ fn run_from(intake: &mut Intake<'_>, into: &mut [u8], sink: &mut dyn Sink) -> Re
 ///
 /// # Errors
 /// As [`run`].
-///
-/// # Allocation
-/// None for a dump of one datagram. A longer one takes a slab of 256 KiB, and one that does not fit there
-/// two more, a thread, two channels, and what each side needs to wait for the first time. A message
-/// allocates nothing.
-pub fn overlapped(
+pub(crate) fn overlapped(
     link: &mut dyn Transport,
     seq: u32,
     into: &mut [u8],
@@ -236,7 +234,7 @@ fn read_slabs(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::Replay;
+    use crate::transport::{Replay, end_message as control};
     use zct_wire::build::Builder;
     use zct_wire::consts::{cta, nlm_f};
     use zct_wire::flow::FlowView;
@@ -271,17 +269,6 @@ mod tests {
             b.put_be32(cta::MARK, mark);
             out.extend(b.finish().unwrap());
         }
-        out
-    }
-
-    fn control(kind: u16, seq: u32, code: i32) -> Vec<u8> {
-        let mut out = 36u32.to_ne_bytes().to_vec();
-        out.extend(kind.to_ne_bytes());
-        out.extend([0, 0]);
-        out.extend(seq.to_ne_bytes());
-        out.extend([0; 4]);
-        out.extend(code.to_ne_bytes());
-        out.extend([0; 16]);
         out
     }
 

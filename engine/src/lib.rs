@@ -65,7 +65,7 @@ pub mod socket;
 pub mod stepdump;
 mod sys;
 pub mod trace;
-pub mod transport;
+mod transport;
 pub mod write_file;
 pub mod zone;
 

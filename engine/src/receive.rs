@@ -123,19 +123,7 @@ fn lost_the_end() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::Replay;
-
-    /// An NLMSG_ERROR of request `seq`.
-    fn error(seq: u32, code: i32) -> Vec<u8> {
-        let mut out = 36u32.to_ne_bytes().to_vec();
-        out.extend(nlmsg::ERROR.to_ne_bytes());
-        out.extend([0, 0]);
-        out.extend(seq.to_ne_bytes());
-        out.extend([0; 4]);
-        out.extend(code.to_ne_bytes());
-        out.extend([0; 16]);
-        out
-    }
+    use crate::transport::{Replay, error_message as error};
 
     fn whole(mut link: Replay, room: usize) -> (Result<(), Error>, Vec<Option<usize>>) {
         let mut cuts = Vec::new();

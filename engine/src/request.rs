@@ -73,8 +73,10 @@ impl Requests {
     /// Sends a dump request and hands every message of the answer to the sink.
     ///
     /// # Errors
-    /// As [`crate::dump::run`], [`Error::TooLarge`] when `build` answers [`Full`], and [`Error::Sys`] of
-    /// `sendto`.
+    /// [`Error::Refused`] with what the kernel answered instead of a dump, or said at its end: EPERM without
+    /// CAP_NET_ADMIN, EINVAL for a filter that it refuses. [`Error::TooLarge`] when `build` answers [`Full`].
+    /// [`Error::Sys`] of `sendto` or `recvfrom`: ENOBUFS when the end of the dump was lost. Messages that came
+    /// before the error have been delivered.
     pub fn dump(
         &mut self,
         build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>,
@@ -89,6 +91,11 @@ impl Requests {
     ///
     /// # Errors
     /// As [`Requests::dump`].
+    ///
+    /// # Allocation
+    /// None for a dump of one datagram. A longer one takes a slab of 256 KiB, and one that does not fit there
+    /// two more, a thread, two channels, and what each side needs to wait for the first time. A message
+    /// allocates nothing.
     pub fn dump_table(
         &mut self,
         build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>,

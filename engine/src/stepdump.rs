@@ -1,6 +1,6 @@
 //! A dump in steps, for a program that has other things to do meanwhile.
 //!
-//! The same requests and the same losses as [`crate::dump::run`], with a bounded number of datagrams per
+//! The same requests and the same losses as [`crate::Requests::dump`], with a bounded number of datagrams per
 //! call. The kernel keeps its place between two calls, however long that takes. It fills the next datagram
 //! when it hands out the one before (ctnetlink.md §6.1).
 
@@ -93,7 +93,7 @@ impl StepDump {
     /// the dump. The rest of that datagram is lost, so it should break only to give up.
     ///
     /// # Errors
-    /// As [`crate::dump::run`]. The dump is over then; messages that came before the error have been
+    /// As [`crate::Requests::dump`]. The dump is over then; messages that came before the error have been
     /// delivered.
     pub fn step(&mut self, budget: u32, sink: &mut dyn Sink) -> Result<Progress, Error> {
         self.state.step(&mut &self.socket, budget, sink)
@@ -153,7 +153,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::Replay;
+    use crate::transport::{Replay, end_message};
     use std::ops::ControlFlow;
     use zct_wire::build::Builder;
     use zct_wire::consts::{nlm_f, nlmsg};
@@ -190,13 +190,7 @@ mod tests {
     }
 
     fn done(code: i32) -> Vec<u8> {
-        let mut out = 20u32.to_ne_bytes().to_vec();
-        out.extend(nlmsg::DONE.to_ne_bytes());
-        out.extend([0, 0]);
-        out.extend(7u32.to_ne_bytes());
-        out.extend([0; 4]);
-        out.extend(code.to_ne_bytes());
-        out
+        end_message(nlmsg::DONE, 7, code)
     }
 
     #[test]
