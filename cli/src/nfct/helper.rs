@@ -18,7 +18,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<(), Fail> {
 
 /// The known helper for the name and protocol that the words give, and the family.
 fn known(call: &Call<'_>) -> Result<(&'static Helper, u16), Fail> {
-    let [name, l3, l4, ..] = call.words else { unreachable!("the table asks for three words") };
+    let ([name, l3, l4], _) = call.first()?;
     let (l3, l4) = (family(l3)?, helper_protocol(l4)?);
     let helper = Helper::find(name, l4).ok_or_else(|| Fail::runtime("that helper is not supported"))?;
     Ok((helper, l3))
@@ -56,9 +56,10 @@ pub(super) fn disable(call: &Call<'_>) -> Result<(), Fail> {
 /// `get helper name [family [protocol]]`.
 pub(super) fn get(call: &Call<'_>) -> Result<(), Fail> {
     let hint = |errno| missing(call, errno);
+    let (name, which) = selected(call)?;
     let mut shown = 0;
-    for which in selected(call)? {
-        shown += call.show(&|buf, seq| cthelper::get(buf, seq, call.words[0], which), &hint)?;
+    for which in which {
+        shown += call.show(&|buf, seq| cthelper::get(buf, seq, name, which), &hint)?;
     }
     // If family and protocol are given, the kernel only acknowledges a request for a stub that does not
     // exist. The original takes that for success and shows nothing.
@@ -67,18 +68,18 @@ pub(super) fn get(call: &Call<'_>) -> Result<(), Fail> {
 
 /// `delete helper name [family [protocol]]`.
 pub(super) fn delete(call: &Call<'_>) -> Result<(), Fail> {
+    let (name, selected) = selected(call)?;
     let hint = |errno| match errno {
-        libc::EBUSY => Some([b"Helper `", call.words[0], b"' is in use"].concat()),
+        libc::EBUSY => Some([b"Helper `", name, b"' is in use"].concat()),
         errno => missing(call, errno),
     };
-    let selected = selected(call)?;
     if selected.is_empty() {
         return Err(call.not_there(&hint));
     }
     // If one of them is in use, the others are deleted all the same.
     let deleted = selected
         .into_iter()
-        .map(|which| call.ask(&|buf, seq| cthelper::delete(buf, seq, call.words[0], which), &hint));
+        .map(|which| call.ask(&|buf, seq| cthelper::delete(buf, seq, name, which), &hint));
     deleted.fold(Ok(()), Result::and)
 }
 
@@ -87,20 +88,25 @@ pub(super) fn flush(call: &Call<'_>) -> Result<(), Fail> {
     call.ask(&cthelper::flush, &|_| None)
 }
 
-/// The stubs that the words select, in the form of a request: by name alone, or by name, family and
-/// protocol. Given a family but no protocol, the kernel would look for protocol 0 and find none, so the
-/// protocols of existing stubs are looked up.
-fn selected(call: &Call<'_>) -> Result<Vec<Option<(u16, u8)>>, Fail> {
-    let name = helper_name(call.words[0])?;
-    match call.words {
-        [_, l3, l4, ..] => Ok(vec![Some((family(l3)?, helper_protocol(l4)?))]),
-        [_, l3] => {
+/// A stub as a request names it beside its name: by family and protocol, or not at all.
+type Which = Option<(u16, u8)>;
+
+/// The name in the words, and the stubs that they select, in the form of a request: by name alone, or by
+/// name, family and protocol. Given a family but no protocol, the kernel would look for protocol 0 and find
+/// none, so the protocols of existing stubs are looked up.
+fn selected<'a>(call: &Call<'a>) -> Result<(&'a [u8], Vec<Which>), Fail> {
+    let ([name], rest) = call.first()?;
+    let name = helper_name(name)?;
+    let which = match rest {
+        [l3, l4, ..] => vec![Some((family(l3)?, helper_protocol(l4)?))],
+        [l3] => {
             let l3 = family(l3)?;
             let found = Protocols::look_up(call, name, l3)?;
-            Ok(found.into_iter().map(|l4| Some((l3, l4))).collect())
+            found.into_iter().map(|l4| Some((l3, l4))).collect()
         }
-        _ => Ok(vec![None]),
-    }
+        [] => vec![None],
+    };
+    Ok((name, which))
 }
 
 /// Collects the protocols of existing stubs with this name and family.

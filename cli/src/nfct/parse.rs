@@ -4,7 +4,7 @@
 //! may be abbreviated, and the original's messages depend on which of the two was expected.
 
 use super::call::Call;
-use super::table::{Missing, Row, Subsystem, command, subsystem};
+use super::table::{Row, Subsystem, command, subsystem};
 use crate::fail::{Fail, Name, warn};
 
 /// What a command line asks for.
@@ -78,14 +78,7 @@ impl Call<'_> {
     fn check_count(&self) -> Result<(), Fail> {
         let row = self.row;
         if self.words.len() < row.min {
-            return Err(match row.missing {
-                Missing::Name => Fail::runtime(format!("missing {} policy name", row.subsystem())),
-                Missing::Syntax => Fail::runtime(format!(
-                    "missing parameters\nsyntax: {} {}",
-                    self.name.nfct(),
-                    row.syntax()
-                )),
-            });
+            return Err(self.too_few());
         }
         match row.max {
             Some(max) if self.words.len() > max => Err(Fail::runtime("too many arguments")),

@@ -12,7 +12,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<(), Fail> {
 
 /// `add timeout name family protocol state1 timeout1 ...`.
 pub(super) fn add(call: &Call<'_>) -> Result<(), Fail> {
-    let [name, l3, l4, pairs @ ..] = call.words else { unreachable!("the table asks for three words") };
+    let ([name, l3, l4], pairs) = call.first()?;
     let (l3, number) = (family(l3)?, protocol(l4)?);
     let timeouts = timeouts(number, l4, pairs)?;
     let name = policy_name(name)?;
@@ -30,7 +30,8 @@ pub(super) fn add(call: &Call<'_>) -> Result<(), Fail> {
 
 /// `get timeout name`: shows one policy.
 pub(super) fn get(call: &Call<'_>) -> Result<(), Fail> {
-    let name = policy_name(call.words[0])?;
+    let ([name], _) = call.first()?;
+    let name = policy_name(name)?;
     let hint = |errno| missing(call, errno, name);
     match call.show(&|buf, seq| cttimeout::get(buf, seq, name), &hint)? {
         0 => Err(call.not_there(&hint)),
@@ -40,7 +41,8 @@ pub(super) fn get(call: &Call<'_>) -> Result<(), Fail> {
 
 /// `delete timeout name`: deletes one policy.
 pub(super) fn delete(call: &Call<'_>) -> Result<(), Fail> {
-    let name = policy_name(call.words[0])?;
+    let ([name], _) = call.first()?;
+    let name = policy_name(name)?;
     call.ask(&|buf, seq| cttimeout::delete(buf, seq, name), &|errno| match errno {
         libc::EBUSY => Some([b"A rule uses policy `", name, b"': delete the rule first"].concat()),
         errno => missing(call, errno, name),
@@ -54,7 +56,7 @@ pub(super) fn flush(call: &Call<'_>) -> Result<(), Fail> {
 
 /// `default-set timeout family protocol state1 timeout1...`.
 pub(super) fn default_set(call: &Call<'_>) -> Result<(), Fail> {
-    let [l3, l4, pairs @ ..] = call.words else { unreachable!("the table asks for three words") };
+    let ([l3, l4], pairs) = call.first()?;
     let (l3, number) = (family(l3)?, protocol(l4)?);
     let timeouts = timeouts(number, l4, pairs)?;
     call.ask(&|buf, seq| cttimeout::default_set(buf, seq, l3, number, &timeouts), &|errno| {
@@ -64,7 +66,7 @@ pub(super) fn default_set(call: &Call<'_>) -> Result<(), Fail> {
 
 /// `default-get timeout family protocol`.
 pub(super) fn default_get(call: &Call<'_>) -> Result<(), Fail> {
-    let [l3, l4, ..] = call.words else { unreachable!("the table asks for two words") };
+    let ([l3, l4], _) = call.first()?;
     let (l3, number) = (family(l3)?, protocol(l4)?);
     let hint = |errno| no_timeouts(errno, l4);
     call.show(&|buf, seq| cttimeout::default_get(buf, seq, l3, number), &hint).map(drop)
