@@ -85,6 +85,7 @@ pub mod kernel;
 pub mod links;
 pub mod peer;
 pub mod stats;
+pub mod status;
 pub mod store;
 
 #[cfg(test)]

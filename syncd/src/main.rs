@@ -5,8 +5,10 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
-use zctd::control::client::{self, Action, Answer, Args};
+use zctd::control::client::{self, Action, Args};
+use zctd::control::exchange::Answer;
 use zctd::control::request::Request;
+use zctd::control::words::{self, BROKEN, Ended, NO_DAEMON, Own};
 use zctd::host::log::Log;
 use zctd::{config, daemon};
 
@@ -31,7 +33,8 @@ fn main() -> ExitCode {
         Action::Version => print(client::version().as_bytes()),
         Action::Check => check(&file),
         Action::Daemon { background } => start(&file, background),
-        Action::Ask(request) => ask(&file, request),
+        Action::Ask(request) => with_socket(&file, |socket| ask(socket, request)),
+        Action::Own(own) => with_socket(&file, |socket| carry_out(socket, own)),
     }
 }
 
@@ -62,8 +65,8 @@ fn start(file: &Path, background: bool) -> ExitCode {
     }
 }
 
-/// The client role: prints what the daemon answers.
-fn ask(file: &Path, request: Request) -> ExitCode {
+/// The client role: finds the daemon's control socket in the configuration.
+fn with_socket(file: &Path, ask: impl FnOnce(&Path) -> ExitCode) -> ExitCode {
     // A reader that has seen enough of a long listing ends us, as it would end any other program.
     zct_engine::default_sigpipe();
     let loaded = match client::load(file) {
@@ -74,18 +77,32 @@ fn ask(file: &Path, request: Request) -> ExitCode {
         eprint!("{}", loaded.report.lines(&file.to_string_lossy()));
         return ExitCode::FAILURE;
     }
-    let Some(socket) = loaded.control_socket else {
-        return fail(&format!(
+    match loaded.control_socket {
+        Some(socket) => ask(&socket),
+        None => fail(&format!(
             "`{}' has no control socket: General needs a UNIX block with a Path",
             file.display()
-        ));
-    };
-    match client::ask(&socket, request, &mut std::io::stdout().lock()) {
+        )),
+    }
+}
+
+/// Prints what the daemon answers.
+fn ask(socket: &Path, request: Request) -> ExitCode {
+    match client::ask(socket, request, &mut std::io::stdout().lock()) {
         Answer::Done => ExitCode::SUCCESS,
         Answer::Failed(why) => fail(&why),
-        Answer::NoDaemon => fail("can't connect: is conntrackd running? appropriate permissions?"),
-        Answer::Broken(e) => fail(&format!("the connection to the daemon broke: {e}")),
+        Answer::NoDaemon => fail(NO_DAEMON),
+        Answer::Broken(e) => fail(&format!("{BROKEN}: {e}")),
     }
+}
+
+/// Carries out a command of our own, which has exit statuses of its own.
+fn carry_out(socket: &Path, own: Own) -> ExitCode {
+    let Ended { code, why } = words::carry_out(socket, own, &mut std::io::stdout().lock());
+    if let Some(why) = why {
+        Log::console().error(&why);
+    }
+    ExitCode::from(code)
 }
 
 fn print(text: &[u8]) -> ExitCode {

@@ -4,13 +4,14 @@
 //! whatever follows, and takes the next word only if that begins one of two names.
 
 use crate::config::{self, Loaded, protocols::Protocols, report::Severity};
+use crate::control::exchange::{Answer, exchange};
 use crate::control::request::{Cache, Listing, Request, STATUS, Statistics};
+use crate::control::words::{self, Own, UNKNOWN};
 use crate::kernel::commit::Entries;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use zct_engine::read_file::{Bounds, ReadError, read_file};
 
@@ -63,6 +64,8 @@ pub enum Action {
     },
     /// Send the daemon a request.
     Ask(Request),
+    /// A command of our own.
+    Own(Own),
     /// `--check`: report what is wrong with the configuration, and print what it amounts to.
     Check,
     /// `-h`: print the usage.
@@ -103,7 +106,8 @@ fn abbreviates(word: &OsStr, names: &[&str]) -> Option<usize> {
 /// Reads the words after the program's name.
 ///
 /// As in the original, an option is known by the second character of its word alone, a later request replaces
-/// an earlier one, and arguments may be abbreviated. Words that begin with two dashes are our own.
+/// an earlier one, and arguments may be abbreviated. Words that begin with two dashes are our own, and so are
+/// commands without a dash: all that follows one belongs to it.
 ///
 /// # Errors
 /// [`Usage`], with the message to print.
@@ -120,6 +124,14 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, Usage> {
                 continue;
             }
             _ => {}
+        }
+        if let Some(own) = words::parse(&word, words.by_ref(), &mut file) {
+            let alone = !background && !check && request.is_none();
+            return match own {
+                _ if !alone => Err(Usage::new("Invalid parameters")),
+                Ok(own) => Ok(Args { action: own.map_or(Action::Help, Action::Own), file }),
+                Err(text) => Err(Usage { text, with_help: false }),
+            };
         }
         let unknown = || Usage::new(format!("Unknown option: {}", word.to_string_lossy()));
         let letter = match word.as_bytes() {
@@ -219,25 +231,12 @@ fn statistics(words: &mut std::iter::Peekable<impl Iterator<Item = OsString>>) -
     Ok(Request::Statistics(at.and_then(|at| NAMES.get(at)).map_or(Statistics::General, |(_, s)| *s)))
 }
 
-/// The outcome of a request.
-#[derive(Debug)]
-pub enum Answer {
-    /// Done; or it may have failed, since an original does not say.
-    Done,
-    /// The daemon says that it failed, and why.
-    Failed(String),
-    /// No daemon answers.
-    NoDaemon,
-    /// The connection broke.
-    Broken(io::Error),
-}
-
 /// Asks the daemon behind the socket at `path`, and writes its answer to `out`.
 pub fn ask(path: &Path, request: Request, out: &mut dyn io::Write) -> Answer {
     if request.is_own() {
         let mut text = Vec::new();
         return match (plain(path, request, &mut text), text.is_empty()) {
-            (Answer::Done, true) => Answer::Failed("the daemon does not know this request".into()),
+            (Answer::Done, true) => Answer::Failed(UNKNOWN.into()),
             (Answer::Done, false) => out.write_all(&text).map_or_else(Answer::Broken, |()| Answer::Done),
             (other, _) => other,
         };
@@ -264,26 +263,6 @@ pub fn ask(path: &Path, request: Request, out: &mut dyn io::Write) -> Answer {
 
 fn plain(path: &Path, request: Request, out: &mut dyn io::Write) -> Answer {
     exchange(path, request.code(false), out)
-}
-
-fn exchange(path: &Path, code: u32, out: &mut dyn io::Write) -> Answer {
-    let Ok(mut stream) = UnixStream::connect(path) else { return Answer::NoDaemon };
-    let talk = || -> io::Result<()> {
-        stream.write_all(&code.to_ne_bytes())?;
-        let mut buf = vec![0; 64 << 10];
-        loop {
-            match stream.read(&mut buf) {
-                Ok(0) => return out.flush(),
-                Ok(n) => out.write_all(buf.get(..n).unwrap_or_default())?,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-    };
-    match { talk }() {
-        Ok(()) => Answer::Done,
-        Err(e) => Answer::Broken(e),
-    }
 }
 
 /// The text of `-v`.
@@ -317,6 +296,7 @@ pub fn help(name: &str) -> String {
         ("-t", "reset the kernel timeout (see PurgeTimeout clause)"),
     ];
     let own = [
+        ("status [--json]", "the state of the daemon; fails when the nodes are not in sync"),
         ("-s protocol", "flows by protocol, and how far those came that have ended"),
         ("--check", "say what is wrong with the configuration file, and what it amounts to"),
         ("--help, --version", "as -h and -v"),
@@ -338,6 +318,7 @@ pub fn help(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::request::Shape;
 
     fn parsed(line: &str) -> Result<Args, Usage> {
         parse(line.split_whitespace().map(OsString::from))
@@ -417,6 +398,18 @@ mod tests {
         assert_eq!(parsed("--check -C /x").unwrap().action, Action::Check);
     }
 
+    /// `status` would be `-t` by its second letter, and `-t` flushes the kernel's table.
+    #[test]
+    fn a_command_of_our_own_is_no_letter() {
+        for line in ["status -C /x", "-C /x status"] {
+            let args = parsed(line).unwrap();
+            assert_eq!((args.action, args.file), (Action::Own(Own::Status(Shape::Text)), "/x".into()));
+        }
+        assert_eq!(parsed("status --help").unwrap().action, Action::Help);
+        // A word in the place of an option's value is that value.
+        assert_eq!(parsed("-C status -n").unwrap().file, PathBuf::from("status"));
+    }
+
     #[test]
     fn what_is_not_understood() {
         for (line, text, with_help) in [
@@ -431,6 +424,9 @@ mod tests {
             ("-s bogus", "unknown parameter `bogus' for option `-s'", false),
             ("-f bogus", "unknown parameter `bogus' for option `-f'", false),
             ("-C", "Missing config filename", true),
+            ("-d status", "Invalid parameters", true),
+            ("-k status", "Invalid parameters", true),
+            ("status --frob", "status: invalid option '--frob'", false),
         ] {
             assert_eq!(parsed(line), Err(Usage { text: text.into(), with_help }), "{line}");
         }

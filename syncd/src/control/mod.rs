@@ -1,8 +1,10 @@
 //! The control socket: what clients may ask, who answers, and the text they get.
 
 pub mod client;
+pub mod exchange;
 pub mod listings;
 pub mod request;
 pub mod server;
 pub mod statistics;
 pub mod text;
+pub mod words;

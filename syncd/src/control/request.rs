@@ -49,6 +49,15 @@ pub enum Statistics {
     Protocol,
 }
 
+/// How a status is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// For people.
+    Text,
+    /// As a JSON object.
+    Json,
+}
+
 /// A request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
@@ -74,6 +83,8 @@ pub enum Request {
     Purge,
     /// `-s`: show statistics.
     Statistics(Statistics),
+    /// `status`: whether the nodes are in sync, and the state of everything.
+    Status(Shape),
 }
 
 /// Added to a code, asks for an answer with a line about the outcome. This is our own: the original
@@ -125,6 +136,8 @@ const CODES: &[(u32, Request)] = {
         (36, Statistics(self::Statistics::Queue)),
         (37, Statistics(self::Statistics::Expect)),
         (OWN + 1, Statistics(self::Statistics::Protocol)),
+        (OWN + 2, Status(Shape::Text)),
+        (OWN + 3, Status(Shape::Json)),
     ]
 };
 
@@ -149,11 +162,12 @@ impl Request {
 
     /// True for requests that are always answered with text.
     pub fn is_answered(self) -> bool {
-        matches!(self, Request::List(_) | Request::Statistics(_))
+        matches!(self, Request::List(_) | Request::Statistics(_) | Request::Status(_))
     }
 }
 
-/// The first word of an answer about the outcome; `0` or `1` and a text follow.
+/// The first word of an answer about the outcome; `0`, `1` or `2` and a text follow. An answer to `status`
+/// begins with such a line too.
 pub const STATUS: &str = "zctd";
 
 /// The answer that all went well.
@@ -164,6 +178,11 @@ pub fn ok() -> String {
 /// The answer that it failed, and why.
 pub fn failed(why: &str) -> String {
     format!("{STATUS} 1 {}\n", why.replace('\n', " "))
+}
+
+/// The first line of the answer to `status`, from what is to be said about it.
+pub fn verdict(in_sync: bool, text: &str) -> String {
+    format!("{STATUS} {} {text}\n", if in_sync { 0 } else { 2 })
 }
 
 #[cfg(test)]

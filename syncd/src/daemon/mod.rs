@@ -17,7 +17,9 @@ mod start;
 mod start_error;
 mod state;
 mod stats_node;
+mod status;
 mod sync_node;
+mod takeover;
 mod turns;
 mod waiting;
 

@@ -5,7 +5,7 @@
 //! mistakes: the original ignores them with exit status 0, and its script sends some of them in every mode.
 
 use crate::control::listings::KernelListing;
-use crate::control::request::{self, Cache, Listing, Request, Statistics};
+use crate::control::request::{self, Cache, Listing, Request, Shape, Statistics};
 use crate::control::server::{Asked, ClientId, Reply};
 use crate::control::statistics;
 use crate::daemon::state::{Daemon, Node};
@@ -13,7 +13,9 @@ use crate::daemon::waiting::Client;
 use crate::kernel::Why;
 use crate::kernel::commit::{Entries, Outcome};
 use crate::peer::Millis;
-use zct_engine::{Error, Reactor, Turn};
+use crate::status::{json, text};
+use std::time::Instant;
+use zct_engine::{Error, Reactor, SystemZone, Turn};
 
 /// What to answer at once; `None` when the answer comes later. A failure is the text that the client prints.
 type Answer = Option<Result<Reply, String>>;
@@ -72,6 +74,7 @@ impl Daemon {
             Request::Refill(entries) => self.refill(entries, client),
             Request::List(listing) => Some(self.list(listing)),
             Request::Statistics(what) => Some(Ok(Reply::Text(self.statistics(what, now)))),
+            Request::Status(shape) => Some(Ok(Reply::Text(self.told_status(shape, now)))),
             Request::FlushCache(cache) => Some(self.flush_cache(cache)),
             Request::FlushFlowCaches => Some(self.flush_cache(Cache::Both)),
             Request::Commit(entries) => self.commit(entries, client),
@@ -88,6 +91,7 @@ impl Daemon {
                 done
             }
             Request::Purge => {
+                self.takeover.gives_way();
                 if let Node::Sync(n) = &mut self.node {
                     if let Some(s) = n.machine.purge(now) {
                         self.log.notice(&format!("flushing conntrack table in {s} secs"));
@@ -225,13 +229,18 @@ impl Daemon {
             return Some(Err(why.into()));
         }
         let expectations = n.has_expectations();
-        n.commit.begin(entries, expectations, &mut self.log);
+        n.commit.begin(entries, expectations, &n.caches, &mut self.log);
+        self.takeover.commit_asked(Instant::now());
         self.waiting.commit = Some(client);
         None
     }
 
     /// A turn of the commit has ended, perhaps the last one.
     pub(super) fn committed(&mut self, outcome: Result<Option<Outcome>, Error>) {
+        if let Ok(None) = outcome {
+            return;
+        }
+        self.takeover.commit_ended(outcome.is_ok(), self.now(), Instant::now());
         let result = match outcome {
             Ok(None) => return,
             Ok(Some(o)) => match o.flows_failed + o.expects_failed {
@@ -247,6 +256,17 @@ impl Daemon {
         if let Some(client) = self.waiting.commit.take() {
             self.answer(client, result);
         }
+    }
+
+    /// `status`: a line with the verdict, and the whole in the shape that is asked for.
+    fn told_status(&self, shape: Shape, now: Millis) -> String {
+        let status = self.status(now);
+        let head = request::verdict(status.is_in_sync(), &text::verdict(&status.missing));
+        let body = match shape {
+            Shape::Text => text::write(&status, &SystemZone::default()),
+            Shape::Json => json::write(&status),
+        };
+        head + &body
     }
 
     /// `-s`: the text of one of the statistics.

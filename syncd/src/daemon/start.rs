@@ -12,6 +12,7 @@ use crate::daemon::signals;
 use crate::daemon::start_error::StartError;
 use crate::daemon::state::{Comparison, Daemon, Node, token};
 use crate::daemon::sync_node::SyncNode;
+use crate::daemon::takeover::Takeover;
 use crate::daemon::waiting::Waiting;
 use crate::host::lock::Lock;
 use crate::host::log::Log;
@@ -95,6 +96,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
         flush,
         node,
         runtime: Runtime::default(),
+        takeover: Takeover::default(),
         epoch,
         waiting: Waiting::default(),
         comparison: Comparison::None,

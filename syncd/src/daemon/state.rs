@@ -4,6 +4,7 @@ use crate::config::settings::Config;
 use crate::control::server::Server;
 use crate::control::statistics::Runtime;
 use crate::daemon::sync_node::SyncNode;
+use crate::daemon::takeover::Takeover;
 use crate::daemon::waiting::Waiting;
 use crate::host::lock::Lock;
 use crate::host::log::Log;
@@ -57,6 +58,7 @@ pub(super) struct Daemon {
     pub(super) flush: Flush,
     pub(super) node: Node,
     pub(super) runtime: Runtime,
+    pub(super) takeover: Takeover,
     pub(super) epoch: Instant,
     pub(super) waiting: Waiting,
     pub(super) comparison: Comparison,

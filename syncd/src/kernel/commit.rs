@@ -10,7 +10,7 @@ use crate::kernel::restore::{self, Without};
 use crate::peer::{Caches, Machine, Millis};
 use crate::store::{Cursor, Meta};
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use zct_engine::{Answer, Batch, Error, errno, errno_text};
 use zct_wire::peer::{Expect, Flow};
 use zct_wire::text::Out;
@@ -46,6 +46,17 @@ pub struct Outcome {
     pub expects_failed: u64,
 }
 
+/// How far the commit under way is, or what the last one has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Entries when it began, all kinds together.
+    pub total: u64,
+    /// What has been done of them.
+    pub outcome: Outcome,
+    /// How long it has taken until now, or took.
+    pub took: Duration,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Masters(Cursor),
@@ -59,10 +70,18 @@ struct Run {
     /// Expectations are replicated, so the summary mentions them.
     expectations: bool,
     phase: Phase,
+    /// Entries when it began.
+    total: u64,
     started: Instant,
     outcome: Outcome,
     /// The number of refusals by errno.
     causes: BTreeMap<i32, u64>,
+}
+
+impl Run {
+    fn progress(&self) -> Progress {
+        Progress { total: self.total, outcome: self.outcome, took: self.started.elapsed() }
+    }
 }
 
 /// A flow that is to be created.
@@ -100,6 +119,10 @@ impl Attempt {
 pub struct Commit {
     batch: Batch,
     run: Option<Run>,
+    /// What the last commit came to.
+    last: Option<Progress>,
+    /// Commits that were completed.
+    completed: u64,
     /// Flows of the batch that is being collected.
     flows: Vec<Attempt>,
     expects: Vec<Expect>,
@@ -142,7 +165,14 @@ fn send(batch: &mut Batch, refused: &mut Vec<(usize, i32)>) -> Result<(), Error>
 impl Commit {
     /// Opens the socket; its port identifies the events that we cause ourselves.
     pub fn open() -> Result<Commit, Error> {
-        Ok(Commit { batch: Batch::open()?, run: None, flows: Vec::new(), expects: Vec::new() })
+        Ok(Commit {
+            batch: Batch::open()?,
+            run: None,
+            last: None,
+            completed: 0,
+            flows: Vec::new(),
+            expects: Vec::new(),
+        })
     }
 
     /// The socket's netlink port.
@@ -155,8 +185,24 @@ impl Commit {
         self.run.is_some()
     }
 
+    /// How far the commit under way is; without one, what the last one came to.
+    pub fn progress(&self) -> Option<Progress> {
+        let running = self.run.as_ref().map(Run::progress);
+        running.or(self.last)
+    }
+
+    /// What the last commit that was completed came to.
+    pub fn last(&self) -> Option<Progress> {
+        self.last
+    }
+
+    /// How many commits were completed.
+    pub fn completed(&self) -> u64 {
+        self.completed
+    }
+
     /// Begins; returns false if a commit is under way already. `expectations` is ExpectationSync.
-    pub fn begin(&mut self, what: Entries, expectations: bool, log: &mut Log) -> bool {
+    pub fn begin(&mut self, what: Entries, expectations: bool, caches: &Caches, log: &mut Log) -> bool {
         if self.run.is_some() {
             return false;
         }
@@ -169,8 +215,14 @@ impl Commit {
             Entries::Expects => Phase::Expects(0),
             _ => Phase::Masters(Cursor::default()),
         };
+        let (flows, expects) = (caches.external.counts().flows, caches.external_expect.len());
+        let total = match what {
+            Entries::Flows => flows,
+            Entries::Expects => expects,
+            Entries::All => flows + expects,
+        } as u64;
         let (started, outcome, causes) = (Instant::now(), Outcome::default(), BTreeMap::new());
-        self.run = Some(Run { what, expectations, phase, started, outcome, causes });
+        self.run = Some(Run { what, expectations, phase, total, started, outcome, causes });
         true
     }
 
@@ -213,7 +265,7 @@ impl Commit {
                         run.phase = match (children, run.what) {
                             (false, _) => Phase::Children(Cursor::default()),
                             (true, Entries::All) => Phase::Expects(0),
-                            (true, _) => return Ok(Some(finish(run, log))),
+                            (true, _) => return Ok(Some(self.finish(run, log))),
                         };
                     }
                 }
@@ -227,7 +279,7 @@ impl Commit {
                         self.send_expects(&mut run, log)?;
                     }
                     if id.is_none() {
-                        return Ok(Some(finish(run, log)));
+                        return Ok(Some(self.finish(run, log)));
                     }
                 }
             }
@@ -235,6 +287,14 @@ impl Commit {
         // What has been collected stays for the next turn.
         self.run = Some(run);
         Ok(None)
+    }
+
+    fn finish(&mut self, run: Run, log: &mut Log) -> Outcome {
+        let progress = run.progress();
+        self.last = Some(progress);
+        self.completed += 1;
+        summarize(&run, progress.took, log);
+        run.outcome
     }
 
     /// Creates the collected flows, in up to four attempts each.
@@ -337,7 +397,7 @@ impl Commit {
 }
 
 /// Writes the summary to the log.
-fn finish(run: Run, log: &mut Log) -> Outcome {
+fn summarize(run: &Run, took: Duration, log: &mut Log) {
     let o = &run.outcome;
     if run.what != Entries::Expects {
         log.notice(&format!("Committed {} new entries", o.flows));
@@ -354,7 +414,5 @@ fn finish(run: Run, log: &mut Log) -> Outcome {
     for (errno, count) in &run.causes {
         log.notice(&format!("{count} could not be committed: {}", errno_text(*errno)));
     }
-    let took = run.started.elapsed();
     log.notice(&format!("commit has taken {}.{:06} seconds", took.as_secs(), took.subsec_micros()));
-    run.outcome
 }

@@ -13,11 +13,13 @@ pub mod inject;
 mod judge;
 mod overrun;
 pub mod restore;
+mod table;
 mod taker;
 
 pub use counters::NetlinkCounters;
 pub use dumps::Stepped;
 pub use judge::Ports;
+pub use table::TableSize;
 pub use taker::{Taker, Why};
 
 use crate::config::flow_filter::FlowFilter;
@@ -189,6 +191,11 @@ impl Kernel {
     /// Whether a comparison with the kernel is due now, after an overrun or because of polling.
     pub fn resync_is_due(&mut self, now: Millis) -> bool {
         self.overrun.resync_is_due(now)
+    }
+
+    /// True when a comparison will be due because events were lost, or because the last one failed.
+    pub fn resync_is_pending(&self) -> bool {
+        self.overrun.resync_is_pending()
     }
 
     /// Postpones a comparison that could not be made now.

@@ -104,6 +104,11 @@ impl Overrun {
         due
     }
 
+    /// True when a comparison will be due because events were lost, or because the last one failed.
+    pub(super) fn resync_is_pending(&self) -> bool {
+        self.resync_at.is_some()
+    }
+
     /// Postpones a comparison that could not be made now.
     pub(super) fn resync_later(&mut self, now: Millis) {
         if self.poll_s.is_some() {

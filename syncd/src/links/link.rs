@@ -190,6 +190,11 @@ impl LinkIo {
         &self.settings.interface
     }
 
+    /// What it runs over.
+    pub fn kind(&self) -> LinkKind {
+        self.settings.kind
+    }
+
     /// The name of its kind in statistics: `UDP`, `multicast` or `TCP`.
     pub fn kind_name(&self) -> &'static str {
         match self.settings.kind {

@@ -1,0 +1,209 @@
+//! A status for people.
+
+use crate::peer::CacheStats;
+use crate::status::{Cache, Commit, Events, Link, Missing, Peer, PeerState, Status, Transfer};
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+use zct_wire::text::{Out, TimeZone};
+
+/// Bytes for a local time.
+const TIME_MAX: usize = 64;
+
+/// The reasons why a node is not in sync, in one line: `in sync` if there are none.
+pub fn verdict(missing: &[Missing]) -> String {
+    let Some((first, more)) = missing.split_first() else { return "in sync".into() };
+    let more: String = more.iter().map(|m| format!("; {m}")).collect();
+    format!("degraded: {first}{more}")
+}
+
+/// Writes it, one line for each thing.
+pub fn write(s: &Status, zone: &dyn TimeZone) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    _ = lines(&mut out, s, zone);
+    out
+}
+
+fn lines(out: &mut String, s: &Status, zone: &dyn TimeZone) -> fmt::Result {
+    let running = Short(s.time.saturating_sub(s.start_time));
+    writeln!(out, "zctd {}, pid {}, mode {}, role {}", s.version, s.pid, s.mode, s.role.name())?;
+    writeln!(out, "started     {} ({running} ago)", Local(s.start_time, zone))?;
+    writeln!(out, "state       {}", verdict(&s.missing))?;
+    let (entries, limit) = (OrUnknown(s.kernel.entries), OrUnknown(s.kernel.limit));
+    writeln!(out, "kernel      {entries} of {limit} entries, {} buckets", OrUnknown(s.kernel.buckets))?;
+    if let Some(c) = &s.internal {
+        cache(out, "internal", c)?;
+    }
+    if let Some(c) = &s.external {
+        cache(out, "external", c)?;
+    }
+    events(out, &s.events)?;
+    s.links.iter().try_for_each(|l| link(out, l))?;
+    s.peers.iter().try_for_each(|p| peer(out, p, s.time))?;
+    if let Some(c) = &s.commit {
+        commit(out, c)?;
+    }
+    if let Some(t) = &s.takeover {
+        writeln!(out, "take-over   at {}, took {}", Local(t.last_time, zone), Short(t.duration))?;
+    }
+    Ok(())
+}
+
+fn cache(out: &mut String, name: &str, c: &Cache) -> fmt::Result {
+    let CacheStats { created, no_space, updated, update_failed, destroyed, destroy_failed } = c.operations;
+    write!(out, "{name}    ")?;
+    match (c.flows, c.limit) {
+        (Some(flows), Some(limit)) => write!(out, "{flows} flows of {limit}, ")?,
+        _ => write!(out, "not kept, ")?,
+    }
+    if let Some(n) = c.expectations.filter(|n| *n > 0) {
+        write!(out, "{n} expectations, ")?;
+    }
+    if let Some(bytes) = c.bytes {
+        write!(out, "{bytes} bytes, ")?;
+    }
+    write!(out, "{created} created, {updated} updated, {destroyed} destroyed")?;
+    let failed = no_space + update_failed + destroy_failed;
+    if failed > 0 {
+        write!(out, " ({failed} failed: {no_space}, {update_failed}, {destroy_failed})")?;
+    }
+    writeln!(out)
+}
+
+fn events(out: &mut String, e: &Events) -> fmt::Result {
+    write!(out, "events      {} received, {} lost in {} overruns", e.received, e.lost, e.overruns)?;
+    if let Some(n) = e.repaired {
+        write!(out, ", {n} flows repaired")?;
+    }
+    write!(out, ", {} comparisons", e.comparisons)?;
+    match e.buffer_bytes {
+        Some(bytes) => writeln!(out, ", buffer {bytes} bytes"),
+        None => writeln!(out, ", polling"),
+    }
+}
+
+fn link(out: &mut String, l: &Link) -> fmt::Result {
+    let t = l.traffic;
+    let role = if l.in_use { "in use" } else { "waits" };
+    writeln!(
+        out,
+        "link {:6} {}, {}, {role}: {} sent ({} bytes), {} received ({} bytes), errors {} and {}",
+        l.interface,
+        l.transport,
+        l.state,
+        t.sent,
+        t.sent_bytes,
+        t.received,
+        t.received_bytes,
+        t.send_errors,
+        t.receive_errors
+    )
+}
+
+fn peer(out: &mut String, p: &Peer, now: Duration) -> fmt::Result {
+    match p.address {
+        Some(a) => write!(out, "peer        {a} ")?,
+        None => write!(out, "peer        ")?,
+    }
+    out.push_str(match p.state {
+        PeerState::Up => "is there",
+        PeerState::Silent => "is silent",
+        PeerState::Unknown => "has not been heard",
+    });
+    if let Some(t) = p.last_seen_time {
+        write!(out, ", heard {} ago", Short(now.saturating_sub(t)))?;
+    }
+    writeln!(out, ": {} messages sent, {} received, {} lost, {} late", p.sent, p.received, p.lost, p.late)?;
+    if let Some(l) = p.lag {
+        let (messages, waiting) = (l.messages, l.waiting);
+        write!(out, "lag         {messages} messages not acknowledged, {waiting} changes wait")?;
+        writeln!(out, ", the oldest for {}", Short(l.age))?;
+    }
+    if let Some(n) = p.resent.filter(|n| *n > 0) {
+        writeln!(out, "resent      {n} messages")?;
+    }
+    let malformed = p.malformed.by_reason();
+    if malformed.iter().any(|(_, n)| *n > 0) {
+        write!(out, "malformed  ")?;
+        malformed.iter().filter(|(_, n)| *n > 0).try_for_each(|(what, n)| write!(out, " {what} {n}"))?;
+        writeln!(out)?;
+    }
+    transfer(out, "resync", &p.resync)?;
+    transfer(out, "bulk", &p.bulk)
+}
+
+fn transfer(out: &mut String, name: &str, t: &Transfer) -> fmt::Result {
+    if !t.running && t.count == 0 {
+        return Ok(());
+    }
+    write!(out, "{name:11} {}", if t.running { "running" } else { "idle" })?;
+    if let Some(done) = t.done {
+        write!(out, ", {done}")?;
+        if let Some(total) = t.total {
+            write!(out, " of {total}")?;
+        }
+        write!(out, " entries")?;
+    }
+    if let Some(eta) = t.eta {
+        write!(out, ", {} left", Short(eta))?;
+    }
+    write!(out, ", {} begun", t.count)?;
+    if let Some(d) = t.last_duration {
+        write!(out, ", the last one took {}", Short(d))?;
+    }
+    writeln!(out)
+}
+
+fn commit(out: &mut String, c: &Commit) -> fmt::Result {
+    let Some(total) = c.total else { return writeln!(out, "commit      none since the start") };
+    write!(out, "commit      {}: ", if c.running { "running" } else { "idle, the last one" })?;
+    write!(out, "{} of {total} entries, {} refused", c.done, c.failed)?;
+    if let Some(eta) = c.eta {
+        write!(out, ", {} left", Short(eta))?;
+    }
+    if let Some(d) = c.last_duration.filter(|_| !c.running) {
+        write!(out, ", took {}", Short(d))?;
+    }
+    writeln!(out)
+}
+
+/// A number, or a question mark.
+struct OrUnknown<T>(Option<T>);
+
+impl<T: fmt::Display> fmt::Display for OrUnknown<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(n) => write!(f, "{n}"),
+            None => f.write_str("?"),
+        }
+    }
+}
+
+/// A span in the two largest units that say something: `3 d 4 h`, `1.5 s`, `20 ms`.
+struct Short(Duration);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (s, ms) = (self.0.as_secs(), self.0.subsec_millis());
+        match s {
+            0 if ms == 0 && !self.0.is_zero() => write!(f, "{} us", self.0.subsec_micros()),
+            0 => write!(f, "{ms} ms"),
+            1..60 => write!(f, "{s}.{} s", ms / 100),
+            60..3600 => write!(f, "{} min {} s", s / 60, s % 60),
+            3600..86_400 => write!(f, "{} h {} min", s / 3600, s / 60 % 60),
+            _ => write!(f, "{} d {} h", s / 86_400, s / 3600 % 24),
+        }
+    }
+}
+
+/// A Unix time in the local zone.
+struct Local<'a>(Duration, &'a dyn TimeZone);
+
+impl fmt::Display for Local<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut buf = [0; TIME_MAX];
+        let mut out = Out::new(&mut buf);
+        out.ctime(&self.1.local(self.0.as_secs() as i64));
+        f.write_str(String::from_utf8_lossy(out.written()).trim_end())
+    }
+}
