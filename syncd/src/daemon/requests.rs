@@ -211,10 +211,10 @@ impl Daemon {
             Cache::Both => "flushing caches",
         });
         if cache != Cache::External {
-            n.machine.flush_internal(&mut n.caches);
+            n.machine.flush_internal();
         }
         if cache != Cache::Internal {
-            n.machine.flush_external(&mut n.caches);
+            n.machine.flush_external();
         }
         Ok(Reply::Close)
     }
@@ -283,7 +283,7 @@ impl Daemon {
                 let (bytes, packets) = n.ended.traffic();
                 let runtime = &statistics::Runtime { bytes, packets, ..*runtime };
                 match what {
-                    Statistics::Protocol => n.ended.report(&mut out, &n.caches.internal, now),
+                    Statistics::Protocol => n.ended.report(&mut out, &n.machine.caches().internal, now),
                     Statistics::General => view.general(&mut out, runtime),
                     Statistics::Network => view.network(&mut out),
                     Statistics::Cache => view.cache(&mut out),

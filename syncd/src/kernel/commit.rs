@@ -7,7 +7,7 @@
 use crate::control::text::{LINE_MAX, Row, expect_line};
 use crate::host::log::{Level, Log};
 use crate::kernel::restore::{self, Without};
-use crate::peer::{Caches, Machine, Millis};
+use crate::peer::{Machine, Millis};
 use crate::store::{Cursor, Meta};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -236,11 +236,10 @@ impl Commit {
         now: Millis,
         events: usize,
         machine: &Machine,
-        caches: &Caches,
         log: &mut Log,
     ) -> Result<Option<Outcome>, Error> {
         let Some(mut run) = self.run.take() else { return Ok(None) };
-        let now_s = (now / 1000) as u32;
+        let (caches, now_s) = (machine.caches(), (now / 1000) as u32);
         let age = |meta: Option<Meta>| now_s.saturating_sub(meta.map_or(now_s, |m| m.note));
         let mut left = FLOWS_A_TURN.min(events / 3).max(BATCH / 2);
         let tracking = machine.config().tcp_window_tracking;

@@ -10,12 +10,12 @@ use crate::peer::config::Config;
 use crate::peer::delivery::Delivery;
 use crate::peer::entry::{Control, Sent};
 use crate::peer::ftfw::FtfwSession;
-use crate::peer::host::{Host, Notice};
 use crate::peer::links::{Link, Links, Switch};
 use crate::peer::local::{Change, Local, Origin};
 use crate::peer::message::{Class, Data, Refusal, Verdict};
 use crate::peer::mode::Mode;
 use crate::peer::notrack::NotrackSession;
+use crate::peer::output::{Notice, Output, Outputs};
 use crate::peer::remote::{Applied, Remote};
 use crate::peer::stats::Stats;
 use crate::peer::timers::Timer;
@@ -35,6 +35,8 @@ pub struct Seed {
     pub sequence: u32,
     /// The seed for the intervals of ALARM.
     pub random: u64,
+    /// The seed of the caches' hash functions. It should be random, since traffic chooses the keys.
+    pub hash: [u64; 2],
 }
 
 /// The state that only one mode has.
@@ -53,6 +55,8 @@ pub(crate) enum Session {
 #[derive(Debug)]
 pub struct Machine {
     config: Config,
+    caches: Caches,
+    outputs: Outputs,
     links: Links,
     local: Local,
     remote: Remote,
@@ -84,6 +88,8 @@ impl Machine {
             Mode::Notrack(_) => Session::Notrack(NotrackSession::new()),
         };
         let mut m = Machine {
+            caches: Caches::new(&config, seed.hash),
+            outputs: Outputs::default(),
             links: Links::new(links, active),
             local: Local::default(),
             remote: Remote::new(&config.mode),
@@ -142,8 +148,8 @@ impl Machine {
     }
 
     /// Messages that were sent and are not acknowledged, oldest first (`-s rsqueue`).
-    pub fn resend_queue(&self, caches: &Caches) -> Vec<Sent> {
-        self.delivery.in_flight(caches).collect()
+    pub fn resend_queue(&self) -> Vec<Sent> {
+        self.delivery.in_flight(&self.caches).collect()
     }
 
     /// Number of changes that wait to be sent, not counting those of a bulk (`-s queue`).
@@ -173,14 +179,25 @@ impl Machine {
         Some(alarm.expires(meta).saturating_sub(now) / 1000)
     }
 
+    /// The flows and expectations of both nodes.
+    pub fn caches(&self) -> &Caches {
+        &self.caches
+    }
+
+    /// Takes what the machine asks for, oldest first; `None` when nothing is left. Take everything before the
+    /// daemon sleeps: until then flows that are to be injected are kept.
+    pub fn poll(&mut self) -> Option<Output<'_>> {
+        self.outputs.poll()
+    }
+
     // Links.
 
     /// Tells the machine that a link has gone up or down.
-    pub fn link_state(&mut self, link: usize, up: bool, host: &mut impl Host) {
+    pub fn link_state(&mut self, link: usize, up: bool) {
         match self.links.set_up(link, up) {
             Switch::Stays => {}
-            Switch::To(next) => host.notice(Notice::LinkChanged(next)),
-            Switch::NoneUp => host.notice(Notice::NoLink),
+            Switch::To(next) => self.outputs.notice(Notice::LinkChanged(next)),
+            Switch::NoneUp => self.outputs.notice(Notice::NoLink),
         }
     }
 
@@ -201,25 +218,25 @@ impl Machine {
     }
 
     /// `-B`: sends all flows, even if the peer is absent. Does nothing in ALARM.
-    pub fn send_bulk(&mut self, host: &mut impl Host) {
+    pub fn send_bulk(&mut self) {
         if matches!(self.session, Session::Alarm(_)) {
             return;
         }
         self.delivery.force_bulk();
-        self.announce_bulk(host);
+        self.announce_bulk();
     }
 
     /// Starts a bulk, and reports that.
-    fn announce_bulk(&mut self, host: &mut impl Host) {
-        host.notice(Notice::BulkStarts);
-        self.start_bulk(host);
+    fn announce_bulk(&mut self) {
+        self.outputs.notice(Notice::BulkStarts);
+        self.start_bulk();
     }
 
     /// Starts a bulk, or extends the one under way to another full circle.
-    fn start_bulk(&mut self, host: &mut impl Host) {
+    fn start_bulk(&mut self) {
         self.counted.bulks += 1;
         if self.config.mode.disables_internal_cache() {
-            host.dump_kernel();
+            self.outputs.dump_kernel();
         } else {
             self.delivery.start_bulk();
         }
@@ -227,21 +244,21 @@ impl Machine {
 
     /// `-f internal`: forgets the kernel's flows and whatever was to be sent about them, without telling the
     /// peer. Cancels the purge.
-    pub fn flush_internal(&mut self, caches: &mut Caches) {
+    pub fn flush_internal(&mut self) {
         self.purge_due = None;
-        self.forget_internal(caches);
+        self.forget_internal();
     }
 
-    fn forget_internal(&mut self, caches: &mut Caches) {
-        caches.internal.clear();
-        caches.internal_expect.clear();
+    fn forget_internal(&mut self) {
+        self.caches.internal.clear();
+        self.caches.internal_expect.clear();
         self.delivery.forget_records();
     }
 
     /// `-f external`: forgets the peer's flows.
-    pub fn flush_external(&mut self, caches: &mut Caches) {
-        caches.external.clear();
-        caches.external_expect.clear();
+    pub fn flush_external(&mut self) {
+        self.caches.external.clear();
+        self.caches.external_expect.clear();
         match &mut self.session {
             Session::Ftfw(ftfw) => ftfw.resync.forget_sweep(),
             Session::Alarm(alarm) => alarm.forget(),
@@ -276,35 +293,26 @@ impl Machine {
         event: Event,
         origin: Origin,
         view: &FlowView<'_>,
-        caches: &mut Caches,
     ) -> Result<(), WireError> {
         let flow = Flow::from_kernel(view)?;
-        self.flow_change(now, event, origin, &flow, view.id()?.unwrap_or(0), caches);
+        self.flow_change(now, event, origin, &flow, view.id()?.unwrap_or(0));
         Ok(())
     }
 
     /// As [`Machine::flow_event`], with the message already decoded; `kernel_id` is CTA_ID.
-    pub fn flow_change(
-        &mut self,
-        now: Millis,
-        event: Event,
-        origin: Origin,
-        flow: &Flow,
-        kernel_id: u32,
-        caches: &mut Caches,
-    ) {
+    pub fn flow_change(&mut self, now: Millis, event: Event, origin: Origin, flow: &Flow, kernel_id: u32) {
         let Some(quiet) = is_quiet(origin) else { return };
         if !self.config.mode.disables_internal_cache() {
-            let change = self.local.flow(now, event, quiet, flow, kernel_id, caches);
-            self.changed(now, change, caches);
+            let change = self.local.flow(now, event, quiet, flow, kernel_id, &mut self.caches);
+            self.changed(now, change);
         } else if !quiet && Key::of(flow).is_some() {
             self.bypass_flow(now, event, flow);
         }
     }
 
     /// A flow from the start-up dump, or from a dump that the operator asked for: stored, but not sent.
-    pub fn flow_dumped(&mut self, now: Millis, flow: &Flow, kernel_id: u32, caches: &mut Caches) {
-        self.flow_change(now, Event::Update, Origin::Commit, flow, kernel_id, caches);
+    pub fn flow_dumped(&mut self, now: Millis, flow: &Flow, kernel_id: u32) {
+        self.flow_change(now, Event::Update, Origin::Commit, flow, kernel_id);
     }
 
     /// An expectation event that has passed the filter of helpers.
@@ -317,27 +325,19 @@ impl Machine {
         event: Event,
         origin: Origin,
         view: &ExpectView<'_>,
-        caches: &mut Caches,
     ) -> Result<(), WireError> {
         let expect = Expect::from_kernel(view)?;
-        self.expect_change(now, event, origin, &expect, caches);
+        self.expect_change(now, event, origin, &expect);
         Ok(())
     }
 
     /// As [`Machine::expect_event`], with the message already decoded. If the expectation's master is not in
     /// the internal cache it is ignored, because the peer could not commit it.
-    pub fn expect_change(
-        &mut self,
-        now: Millis,
-        event: Event,
-        origin: Origin,
-        expect: &Expect,
-        caches: &mut Caches,
-    ) {
+    pub fn expect_change(&mut self, now: Millis, event: Event, origin: Origin, expect: &Expect) {
         let Some(quiet) = is_quiet(origin) else { return };
         if !self.config.mode.disables_internal_cache() {
-            let change = self.local.expect(now, event, quiet, expect, caches);
-            self.changed(now, change, caches);
+            let change = self.local.expect(now, event, quiet, expect, &mut self.caches);
+            self.changed(now, change);
         } else if !quiet {
             let encode = self.delivery.encode();
             self.delivery.bypass.expect(now, event, expect, encode);
@@ -347,17 +347,17 @@ impl Machine {
 
     /// An expectation from the start-up dump, or from a dump that the operator asked for: stored,
     /// but not sent.
-    pub fn expect_dumped(&mut self, now: Millis, expect: &Expect, caches: &mut Caches) {
-        self.expect_change(now, Event::Update, Origin::Commit, expect, caches);
+    pub fn expect_dumped(&mut self, now: Millis, expect: &Expect) {
+        self.expect_change(now, Event::Update, Origin::Commit, expect);
     }
 
     /// Does what a change in the internal caches means for sending.
-    fn changed(&mut self, now: Millis, change: Change, caches: &mut Caches) {
+    fn changed(&mut self, now: Millis, change: Change) {
         match change {
             Change::Nothing => {}
-            Change::Tell(item) => self.delivery.enqueue(now, item, caches),
-            Change::Kept(id) => self.delivery.stored_quietly(now, id, caches),
-            Change::Forget(item) => self.delivery.forget(item, caches),
+            Change::Tell(item) => self.delivery.enqueue(now, item, &mut self.caches),
+            Change::Kept(id) => self.delivery.stored_quietly(now, id, &mut self.caches),
+            Change::Forget(item) => self.delivery.forget(item, &mut self.caches),
         }
     }
 
@@ -367,7 +367,7 @@ impl Machine {
         self.local.flows.passed(event);
     }
 
-    /// A flow from a kernel dump that [`Host::dump_kernel`] asked for: sent as new. Pass no more while
+    /// A flow from a kernel dump that [`Output::DumpKernel`] asked for: sent as new. Pass no more while
     /// [`Machine::bypass_is_full`].
     pub fn bypass_dump(&mut self, now: Millis, flow: &Flow) {
         self.bypass_flow(now, Event::New, flow);
@@ -386,24 +386,24 @@ impl Machine {
     }
 
     /// A flow of that dump. It will be sent in the bulk that follows.
-    pub fn kernel_resync_flow(&mut self, now: Millis, flow: &Flow, kernel_id: u32, caches: &mut Caches) {
-        self.flow_dumped(now, flow, kernel_id, caches);
+    pub fn kernel_resync_flow(&mut self, now: Millis, flow: &Flow, kernel_id: u32) {
+        self.flow_dumped(now, flow, kernel_id);
     }
 
     /// An expectation of that dump, which has to come after its master.
-    pub fn kernel_resync_expect(&mut self, now: Millis, expect: &Expect, caches: &mut Caches) {
-        self.expect_dumped(now, expect, caches);
+    pub fn kernel_resync_expect(&mut self, now: Millis, expect: &Expect) {
+        self.expect_dumped(now, expect);
     }
 
     /// The dump is complete and without errors: what it did not contain has ended, and the rest is announced
     /// again. Must not be called if the dump failed; begin again instead.
-    pub fn end_kernel_resync(&mut self, host: &mut impl Host) {
+    pub fn end_kernel_resync(&mut self) {
         if self.config.mode.disables_internal_cache() {
             return;
         }
         self.local.end_dump();
         if !matches!(self.session, Session::Alarm(_)) {
-            self.start_bulk(host);
+            self.start_bulk();
         }
     }
 
@@ -414,20 +414,13 @@ impl Machine {
     ///
     /// Bad messages are counted and cost nothing but themselves, unless their length cannot be trusted; then
     /// they cost the rest of the datagram.
-    pub fn datagram(
-        &mut self,
-        now: Millis,
-        link: usize,
-        bytes: &[u8],
-        caches: &mut Caches,
-        host: &mut impl Host,
-    ) {
+    pub fn datagram(&mut self, now: Millis, link: usize, bytes: &[u8]) {
         for message in Messages::new(bytes) {
             match message {
                 Err(bad) => self.counted.bad(bad),
                 Ok(m) => {
-                    if self.message(now, &m, caches, host) {
-                        self.heard(now, link, host);
+                    if self.message(now, &m) {
+                        self.heard(now, link);
                     }
                 }
             }
@@ -435,25 +428,25 @@ impl Machine {
     }
 
     /// Handles a message as its mode judges it, with all consequences. False when it was not accepted.
-    fn message(&mut self, now: Millis, m: &Message<'_>, caches: &mut Caches, host: &mut impl Host) -> bool {
+    fn message(&mut self, now: Millis, m: &Message<'_>) -> bool {
         let verdict = match &mut self.session {
-            Session::Ftfw(ftfw) => ftfw.receive(now, m, &mut self.delivery, caches),
+            Session::Ftfw(ftfw) => ftfw.receive(now, m, &mut self.delivery, &mut self.caches),
             Session::Alarm(_) => AlarmSession::receive(m),
             Session::Notrack(notrack) => notrack.receive(now, m),
         };
         self.count(&verdict);
         if verdict.started {
-            host.notice(Notice::PeerStarted);
+            self.outputs.notice(Notice::PeerStarted);
         }
         if verdict.renumbered {
-            host.notice(Notice::PeerRenumbered);
+            self.outputs.notice(Notice::PeerRenumbered);
         }
         match verdict.taken {
             Err(_) => return false,
-            Ok(Class::Data(data)) => self.data(now, (data, m.body()), caches, host),
+            Ok(Class::Data(data)) => self.data(now, (data, m.body())),
             Ok(Class::Resync) => {
-                host.notice(Notice::ResyncRequested);
-                self.announce_bulk(host);
+                self.outputs.notice(Notice::ResyncRequested);
+                self.announce_bulk();
                 if let Session::Ftfw(_) = self.session {
                     self.delivery.defer(m.seq);
                 }
@@ -476,31 +469,31 @@ impl Machine {
     }
 
     /// Handles data from the peer, with the body of its message.
-    fn data(&mut self, now: Millis, data: (Data, &[u8]), caches: &mut Caches, host: &mut impl Host) {
+    fn data(&mut self, now: Millis, data: (Data, &[u8])) {
         let generation = match &self.session {
             Session::Ftfw(ftfw) => ftfw.resync.generation(),
             Session::Alarm(_) | Session::Notrack(_) => 0,
         };
-        let applied = self.remote.apply(now, data, generation, caches, host);
+        let applied = self.remote.apply(now, data, generation, &mut self.caches, &mut self.outputs);
         if applied == Applied::Malformed {
             self.counted.payload();
         }
         match (&mut self.session, applied) {
             // The flow it was about must not be swept just because the message was not understood.
             (Session::Ftfw(ftfw), Applied::Malformed) => ftfw.resync.abandon(),
-            (Session::Alarm(alarm), Applied::Stored(id)) => alarm.arm(id, caches),
+            (Session::Alarm(alarm), Applied::Stored(id)) => alarm.arm(id, &mut self.caches),
             (Session::Ftfw(_) | Session::Alarm(_) | Session::Notrack(_), _) => {}
         }
     }
 
     /// A message that came in on `link` was accepted.
-    fn heard(&mut self, now: Millis, link: usize, host: &mut impl Host) {
+    fn heard(&mut self, now: Millis, link: usize) {
         self.delivery.heard(now);
         if let Session::Ftfw(ftfw) = &mut self.session {
             ftfw.heard(now, &mut self.delivery);
         }
         if self.links.heard(link) {
-            host.notice(Notice::LinkChanged(link));
+            self.outputs.notice(Notice::LinkChanged(link));
         }
     }
 
@@ -510,12 +503,12 @@ impl Machine {
     /// Call it until it returns `None` or the turn's budget is used up; what is left remains due. Do not call
     /// it while the network accepts nothing: then changes of the same flow merge in the queue instead of
     /// being lost.
-    pub fn transmit(&mut self, now: Millis, caches: &mut Caches, buf: &mut [u8]) -> Option<usize> {
+    pub fn transmit(&mut self, now: Millis, buf: &mut [u8]) -> Option<usize> {
         let room = self.links.room();
         if let Session::Ftfw(ftfw) = &mut self.session {
             ftfw.acknowledge_open(now, &mut self.delivery);
         }
-        let written = self.delivery.fill(now, room, caches, buf);
+        let written = self.delivery.fill(now, room, &mut self.caches, buf);
         if let Session::Ftfw(ftfw) = &mut self.session {
             ftfw.filled(now, &mut self.delivery);
         }
@@ -526,35 +519,37 @@ impl Machine {
 
     /// Runs the timers that are due, and a bounded piece of background work. Call it when
     /// [`Machine::deadline`] has come, and before the first [`Machine::transmit`] of a turn.
-    pub fn turn(&mut self, now: Millis, caches: &mut Caches, host: &mut impl Host) {
+    pub fn turn(&mut self, now: Millis) {
         if self.purge_due.is_some_and(|due| due <= now) {
             self.purge_due = None;
-            host.flush_kernel();
-            self.forget_internal(caches);
+            self.outputs.flush_kernel();
+            self.forget_internal();
         }
-        self.delivery.firm_turn(now, caches);
+        self.delivery.firm_turn(now, &mut self.caches);
         if self.delivery.hello.bulk_is_due(now) {
-            self.announce_bulk(host);
+            self.announce_bulk();
         }
         match &mut self.session {
             Session::Ftfw(ftfw) => {
                 ftfw.resync_turn(now, &mut self.delivery);
-                if let Some(swept) = ftfw.sweep_turn(now, &mut self.delivery, &mut self.remote, caches) {
-                    host.notice(Notice::Swept(swept));
+                if let Some(swept) =
+                    ftfw.sweep_turn(now, &mut self.delivery, &mut self.remote, &mut self.caches)
+                {
+                    self.outputs.notice(Notice::Swept(swept));
                 }
             }
-            Session::Alarm(alarm) => alarm.turn(now, &mut self.delivery, &mut self.remote, caches),
+            Session::Alarm(alarm) => alarm.turn(now, &mut self.delivery, &mut self.remote, &mut self.caches),
             Session::Notrack(_) => {}
         }
         let delivery = &mut self.delivery;
-        self.local.sweep_turn(caches, |item, caches| delivery.enqueue(now, item, caches));
+        self.local.sweep_turn(&mut self.caches, |item, caches| delivery.enqueue(now, item, caches));
         if self.delivery.unsendable > 0 && !self.told_unsendable {
             self.told_unsendable = true;
-            host.notice(Notice::Unsendable);
+            self.outputs.notice(Notice::Unsendable);
         }
         if self.counted.foreign_mode > 0 && !self.told_mode {
             self.told_mode = true;
-            host.notice(Notice::PeerInOtherMode);
+            self.outputs.notice(Notice::PeerInOtherMode);
         }
     }
 
@@ -598,7 +593,8 @@ impl Machine {
     /// Panics when what the caches say about the queues differs from what is on them. For tests, as it looks
     /// at everything.
     #[cfg(any(test, debug_assertions))]
-    pub fn check(&self, caches: &Caches) {
-        self.delivery.check(caches);
+    pub fn check(&self) {
+        self.delivery.check(&self.caches);
+        self.outputs.check();
     }
 }

@@ -21,7 +21,7 @@
 //! the only place where they meet, and no part imports it. From the ground up, each using only what
 //! stands before it:
 //!
-//! * `clock`, `entry`, `mark`, `mode`, `pace`, `config`, `stats`, `host`, `caches`: the terms that all use;
+//! * `clock`, `entry`, `mark`, `mode`, `pace`, `config`, `stats`, `output`, `caches`: the terms that all use;
 //! * `queue`, `ring`, `place`, `bulk`, `track`, `stuck`, `links`, `bypass`, `hello`, `generations`,
 //!   `resync`, `refresh`, `message`, `timers`: one thing each;
 //! * `local` and `remote`: the caches of the kernel's flows and of the peer's;
@@ -43,7 +43,6 @@ mod entry;
 mod ftfw;
 mod generations;
 mod hello;
-mod host;
 mod links;
 mod local;
 mod machine;
@@ -51,6 +50,7 @@ mod mark;
 mod message;
 mod mode;
 mod notrack;
+mod output;
 mod pace;
 mod place;
 mod queue;
@@ -68,11 +68,11 @@ pub use caches::Caches;
 pub use clock::Millis;
 pub use config::Config;
 pub use entry::{Control, Item, Sent};
-pub use host::{Host, Notice};
 pub use links::Link;
 pub use local::Origin;
 pub use machine::{Machine, Seed};
 pub use mode::{Alarm, Ftfw, Mode, Notrack};
+pub use output::{Notice, Output};
 pub use pace::Pace;
 pub use stats::{CacheStats, Stats};
 pub use stream::Reassembler;

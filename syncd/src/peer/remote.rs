@@ -1,11 +1,11 @@
-//! The peer's data, which goes into the external caches, or to the host for the kernel (sync-protocol.md §6).
+//! The peer's data, which goes into the external caches, or out again for the kernel (sync-protocol.md §6).
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::{Millis, seconds};
-use crate::peer::host::Host;
 use crate::peer::mark;
 use crate::peer::message::Data;
 use crate::peer::mode::Mode;
+use crate::peer::output::Outputs;
 use crate::peer::stats::CacheStats;
 use crate::store::{ExpectId, FlowId, Key, Meta};
 use zct_wire::event::Event;
@@ -53,11 +53,11 @@ impl Remote {
         (data, body): (Data, &[u8]),
         generation: u8,
         caches: &mut Caches,
-        host: &mut impl Host,
+        outputs: &mut Outputs,
     ) -> Applied {
         let applied = match data {
-            Data::Flow(event) => self.flow(now, event, body, generation, caches, host),
-            Data::Expect(event) => self.expect(now, event, body, generation, caches, host),
+            Data::Flow(event) => self.flow(now, event, body, generation, caches, outputs),
+            Data::Expect(event) => self.expect(now, event, body, generation, caches, outputs),
         };
         applied.unwrap_or(Applied::Malformed)
     }
@@ -69,13 +69,13 @@ impl Remote {
         body: &[u8],
         generation: u8,
         caches: &mut Caches,
-        host: &mut impl Host,
+        outputs: &mut Outputs,
     ) -> Option<Applied> {
         // A flow without a key could be neither told from others nor committed: it counts as malformed.
         let flow = Flow::decode(body).ok()?;
         let key = Key::of(&flow)?;
         if self.injects {
-            host.inject_flow(event, &flow);
+            outputs.inject_flow(event, &flow);
             return Some(Applied::Done);
         }
         let place = caches.external.locate(&key);
@@ -137,13 +137,13 @@ impl Remote {
         body: &[u8],
         generation: u8,
         caches: &mut Caches,
-        host: &mut impl Host,
+        outputs: &mut Outputs,
     ) -> Option<Applied> {
         let expect = Expect::decode(body).ok()?;
         expect.family()?;
         expect.tuple.proto?;
         if self.injects {
-            host.inject_expect(event, &expect);
+            outputs.inject_expect(event, &expect);
             return Some(Applied::Done);
         }
         let old = caches.external_expect.find(&expect);
