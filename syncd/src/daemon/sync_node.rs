@@ -323,8 +323,7 @@ impl Taker for SyncTaker<'_> {
         let flow = Flow::from_kernel(view)?;
         let id = view.id()?.unwrap_or(0);
         match why {
-            Why::Populate => self.machine.flow_dumped(self.now, &flow, id),
-            Why::Resync => self.machine.kernel_resync_flow(self.now, &flow, id),
+            Why::Populate | Why::Resync => self.machine.flow_dumped(self.now, &flow, id),
             Why::Bulk => self.machine.bypass_dump(self.now, &flow),
         }
         Ok(())
@@ -333,8 +332,7 @@ impl Taker for SyncTaker<'_> {
     fn expect_dumped(&mut self, why: Why, view: &ExpectView<'_>) -> Result<(), WireError> {
         let expect = Expect::from_kernel(view)?;
         match why {
-            Why::Populate => self.machine.expect_dumped(self.now, &expect),
-            Why::Resync => self.machine.kernel_resync_expect(self.now, &expect),
+            Why::Populate | Why::Resync => self.machine.expect_dumped(self.now, &expect),
             Why::Bulk => {
                 let (event, origin) = (Event::New, Origin::Kernel);
                 self.machine.expect_change(self.now, event, origin, &expect);

@@ -96,7 +96,7 @@ impl FtfwSession {
     }
 
     /// A message was accepted: now that the peer is heard, what our resend queue gave up can be repaired.
-    pub(crate) fn heard(&mut self, now: Millis, delivery: &mut Delivery) {
+    pub(crate) fn accepted(&mut self, now: Millis, delivery: &mut Delivery) {
         if self.resync.take_overdue() {
             self.want_resync(now, delivery);
         }

@@ -24,6 +24,18 @@ pub enum Origin {
     Flush,
 }
 
+impl Origin {
+    /// True if a change is kept without telling the peer; `None` when it is not even kept: what was injected
+    /// is the peer's own.
+    pub(crate) fn is_quiet(self) -> Option<bool> {
+        match self {
+            Origin::Inject => None,
+            Origin::Kernel => Some(false),
+            Origin::Commit | Origin::Flush => Some(true),
+        }
+    }
+}
+
 /// What the machine has to do about a change in the internal caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {

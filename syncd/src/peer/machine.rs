@@ -1,22 +1,19 @@
-//! The machine: the one place where the parts meet, and where modes differ.
+//! The machine: the one place where the parts meet.
 //!
 //! Every input goes to one part, and what that part makes of it to the next: an event through [`Local`] to
-//! [`Delivery`], a message through its mode to [`Remote`] or back to [`Delivery`]. No part knows the machine.
+//! [`Delivery`], a message through the [`Session`] of its mode to [`Remote`] or back to [`Delivery`]. No part knows the machine.
 
-use crate::peer::alarm::AlarmSession;
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
-use crate::peer::config::Config;
+use crate::peer::config::{Config, Seed};
 use crate::peer::delivery::Delivery;
-use crate::peer::entry::{Control, Sent};
-use crate::peer::ftfw::FtfwSession;
+use crate::peer::entry::Sent;
 use crate::peer::links::{Link, Links, Switch};
 use crate::peer::local::{Change, Local, Origin};
-use crate::peer::message::{Class, Data, Refusal, Verdict};
-use crate::peer::mode::Mode;
-use crate::peer::notrack::NotrackSession;
+use crate::peer::message::{Class, Data};
 use crate::peer::output::{Notice, Output, Outputs};
 use crate::peer::remote::{Applied, Remote};
+use crate::peer::session::Session;
 use crate::peer::stats::Stats;
 use crate::peer::timers::Timer;
 use crate::store::{Key, Meta};
@@ -26,26 +23,6 @@ use zct_wire::expect::ExpectView;
 use zct_wire::flow::FlowView;
 use zct_wire::peer::header::CONTROL_LEN;
 use zct_wire::peer::{Expect, Flow, Message, Messages};
-
-/// What makes a run repeatable.
-#[derive(Clone, Copy, Debug)]
-pub struct Seed {
-    /// The first sequence number: the Unix time in seconds, so that the numbers of a restarted
-    /// daemon lie ahead.
-    pub sequence: u32,
-    /// The seed for the intervals of ALARM.
-    pub random: u64,
-    /// The seed of the caches' hash functions. It should be random, since traffic chooses the keys.
-    pub hash: [u64; 2],
-}
-
-/// The state that only one mode has.
-#[derive(Debug)]
-pub(crate) enum Session {
-    Ftfw(FtfwSession),
-    Alarm(AlarmSession),
-    Notrack(NotrackSession),
-}
 
 /// One node's side of the protocol.
 ///
@@ -69,24 +46,9 @@ pub struct Machine {
     told_unsendable: bool,
 }
 
-/// Whether a change of this origin is kept without telling the peer; `None` when it is not even kept: what was
-/// injected is the peer's own.
-fn is_quiet(origin: Origin) -> Option<bool> {
-    match origin {
-        Origin::Inject => None,
-        Origin::Kernel => Some(false),
-        Origin::Commit | Origin::Flush => Some(true),
-    }
-}
-
 impl Machine {
     /// A machine that starts at `now`. `links` are the dedicated links, `active` is the one to send on.
     pub fn new(now: Millis, config: Config, links: Vec<Link>, active: usize, seed: Seed) -> Self {
-        let session = match config.mode {
-            Mode::Ftfw(m) => Session::Ftfw(FtfwSession::new(&m)),
-            Mode::Alarm(m) => Session::Alarm(AlarmSession::new(now, m.cache_timeout_s)),
-            Mode::Notrack(_) => Session::Notrack(NotrackSession::new()),
-        };
         let mut m = Machine {
             caches: Caches::new(&config, seed.hash),
             outputs: Outputs::default(),
@@ -94,7 +56,7 @@ impl Machine {
             local: Local::default(),
             remote: Remote::new(&config.mode),
             delivery: Delivery::new(now, &config, seed.sequence, seed.random),
-            session,
+            session: Session::new(now, &config.mode),
             counted: Stats::default(),
             purge_due: None,
             told_mode: false,
@@ -119,9 +81,8 @@ impl Machine {
     pub fn reconfigure(&mut self, new: &Config) {
         self.config.commit_timeout_s = new.commit_timeout_s;
         self.config.purge_timeout_s = new.purge_timeout_s;
-        if let (Session::Alarm(alarm), Mode::Alarm(m)) = (&mut self.session, new.mode) {
+        if self.session.reconfigure(&new.mode) {
             self.config.mode = new.mode;
-            alarm.cache_timeout_s = m.cache_timeout_s;
         }
         self.delivery.reconfigure(&self.config);
     }
@@ -164,7 +125,7 @@ impl Machine {
 
     /// True when a requested bulk has not been received completely.
     pub fn resync_is_running(&self) -> bool {
-        matches!(&self.session, Session::Ftfw(f) if f.resync.is_waiting())
+        self.session.resync_is_running()
     }
 
     /// True when the peer has been heard recently.
@@ -175,8 +136,7 @@ impl Machine {
     /// Seconds until a flow of the peer is forgotten; `None` except in ALARM, since other
     /// modes forget nothing.
     pub fn expires_in_s(&self, now: Millis, meta: Meta) -> Option<u64> {
-        let Session::Alarm(alarm) = &self.session else { return None };
-        Some(alarm.expires(meta).saturating_sub(now) / 1000)
+        self.session.expires(meta).map(|at| at.saturating_sub(now) / 1000)
     }
 
     /// The flows and expectations of both nodes.
@@ -210,16 +170,12 @@ impl Machine {
 
     /// `-n`: asks the peer for all its flows. Does nothing in ALARM, where they come by themselves.
     pub fn request_resync(&mut self, now: Millis) {
-        match &mut self.session {
-            Session::Ftfw(ftfw) => ftfw.begin_resync(now, &mut self.delivery),
-            Session::Notrack(_) => self.delivery.control(now, Control::Resync),
-            Session::Alarm(_) => {}
-        }
+        self.session.request_resync(now, &mut self.delivery);
     }
 
     /// `-B`: sends all flows, even if the peer is absent. Does nothing in ALARM.
     pub fn send_bulk(&mut self) {
-        if matches!(self.session, Session::Alarm(_)) {
+        if !self.session.has_bulks() {
             return;
         }
         self.delivery.force_bulk();
@@ -259,11 +215,7 @@ impl Machine {
     pub fn flush_external(&mut self) {
         self.caches.external.clear();
         self.caches.external_expect.clear();
-        match &mut self.session {
-            Session::Ftfw(ftfw) => ftfw.resync.forget_sweep(),
-            Session::Alarm(alarm) => alarm.forget(),
-            Session::Notrack(_) => {}
-        }
+        self.session.forget_external();
     }
 
     /// `-t`: will flush the kernel's table and the internal cache in PurgeTimeout seconds. Returns the
@@ -301,7 +253,7 @@ impl Machine {
 
     /// As [`Machine::flow_event`], with the message already decoded; `kernel_id` is CTA_ID.
     pub fn flow_change(&mut self, now: Millis, event: Event, origin: Origin, flow: &Flow, kernel_id: u32) {
-        let Some(quiet) = is_quiet(origin) else { return };
+        let Some(quiet) = origin.is_quiet() else { return };
         if !self.config.mode.disables_internal_cache() {
             let change = self.local.flow(now, event, quiet, flow, kernel_id, &mut self.caches);
             self.changed(now, change);
@@ -310,7 +262,8 @@ impl Machine {
         }
     }
 
-    /// A flow from the start-up dump, or from a dump that the operator asked for: stored, but not sent.
+    /// A flow from a dump: the first one, one that the operator asked for, or a comparison with the kernel.
+    /// It is stored, but not sent; after a comparison a bulk brings it to the peer.
     pub fn flow_dumped(&mut self, now: Millis, flow: &Flow, kernel_id: u32) {
         self.flow_change(now, Event::Update, Origin::Commit, flow, kernel_id);
     }
@@ -334,7 +287,7 @@ impl Machine {
     /// As [`Machine::expect_event`], with the message already decoded. If the expectation's master is not in
     /// the internal cache it is ignored, because the peer could not commit it.
     pub fn expect_change(&mut self, now: Millis, event: Event, origin: Origin, expect: &Expect) {
-        let Some(quiet) = is_quiet(origin) else { return };
+        let Some(quiet) = origin.is_quiet() else { return };
         if !self.config.mode.disables_internal_cache() {
             let change = self.local.expect(now, event, quiet, expect, &mut self.caches);
             self.changed(now, change);
@@ -345,8 +298,7 @@ impl Machine {
         }
     }
 
-    /// An expectation from the start-up dump, or from a dump that the operator asked for: stored,
-    /// but not sent.
+    /// As [`Machine::flow_dumped`], for an expectation. Its master has to come before it.
     pub fn expect_dumped(&mut self, now: Millis, expect: &Expect) {
         self.expect_change(now, Event::Update, Origin::Commit, expect);
     }
@@ -379,20 +331,10 @@ impl Machine {
     }
 
     /// Begins to compare the internal cache with the kernel, after an overrun or when polling: dump the
-    /// tables into [`Machine::kernel_resync_flow`] and, if expectations are replicated,
-    /// [`Machine::kernel_resync_expect`], then call [`Machine::end_kernel_resync`].
+    /// tables into [`Machine::flow_dumped`] and, if expectations are replicated, into
+    /// [`Machine::expect_dumped`], then call [`Machine::end_kernel_resync`].
     pub fn begin_kernel_resync(&mut self) {
         self.local.begin_dump();
-    }
-
-    /// A flow of that dump. It will be sent in the bulk that follows.
-    pub fn kernel_resync_flow(&mut self, now: Millis, flow: &Flow, kernel_id: u32) {
-        self.flow_dumped(now, flow, kernel_id);
-    }
-
-    /// An expectation of that dump, which has to come after its master.
-    pub fn kernel_resync_expect(&mut self, now: Millis, expect: &Expect) {
-        self.expect_dumped(now, expect);
     }
 
     /// The dump is complete and without errors: what it did not contain has ended, and the rest is announced
@@ -402,7 +344,7 @@ impl Machine {
             return;
         }
         self.local.end_dump();
-        if !matches!(self.session, Session::Alarm(_)) {
+        if self.session.has_bulks() {
             self.start_bulk();
         }
     }
@@ -429,12 +371,8 @@ impl Machine {
 
     /// Handles a message as its mode judges it, with all consequences. False when it was not accepted.
     fn message(&mut self, now: Millis, m: &Message<'_>) -> bool {
-        let verdict = match &mut self.session {
-            Session::Ftfw(ftfw) => ftfw.receive(now, m, &mut self.delivery, &mut self.caches),
-            Session::Alarm(_) => AlarmSession::receive(m),
-            Session::Notrack(notrack) => notrack.receive(now, m),
-        };
-        self.count(&verdict);
+        let verdict = self.session.receive(now, m, &mut self.delivery, &mut self.caches);
+        self.counted.verdict(&verdict);
         if verdict.started {
             self.outputs.notice(Notice::PeerStarted);
         }
@@ -447,51 +385,27 @@ impl Machine {
             Ok(Class::Resync) => {
                 self.outputs.notice(Notice::ResyncRequested);
                 self.announce_bulk();
-                if let Session::Ftfw(_) = self.session {
-                    self.delivery.defer(m.seq);
-                }
+                self.session.bulk_requested(m.seq, &mut self.delivery);
             }
             Ok(Class::Alive | Class::Ack(_) | Class::Nack(_)) => {}
         }
         true
     }
 
-    fn count(&mut self, verdict: &Verdict) {
-        self.counted.lost += u64::from(verdict.lost);
-        self.counted.before += u64::from(verdict.before);
-        self.counted.peer_starts += u64::from(verdict.started);
-        match verdict.taken {
-            Ok(_) => self.counted.received += 1,
-            Err(Refusal::Header) => self.counted.header(),
-            Err(Refusal::Before) => self.counted.before += 1,
-            Err(Refusal::OtherMode) => self.counted.foreign_mode += 1,
-        }
-    }
-
     /// Handles data from the peer, with the body of its message.
     fn data(&mut self, now: Millis, data: (Data, &[u8])) {
-        let generation = match &self.session {
-            Session::Ftfw(ftfw) => ftfw.resync.generation(),
-            Session::Alarm(_) | Session::Notrack(_) => 0,
-        };
+        let generation = self.session.generation();
         let applied = self.remote.apply(now, data, generation, &mut self.caches, &mut self.outputs);
         if applied == Applied::Malformed {
             self.counted.payload();
         }
-        match (&mut self.session, applied) {
-            // The flow it was about must not be swept just because the message was not understood.
-            (Session::Ftfw(ftfw), Applied::Malformed) => ftfw.resync.abandon(),
-            (Session::Alarm(alarm), Applied::Stored(id)) => alarm.arm(id, &mut self.caches),
-            (Session::Ftfw(_) | Session::Alarm(_) | Session::Notrack(_), _) => {}
-        }
+        self.session.applied(applied, &mut self.caches);
     }
 
     /// A message that came in on `link` was accepted.
     fn heard(&mut self, now: Millis, link: usize) {
         self.delivery.heard(now);
-        if let Session::Ftfw(ftfw) = &mut self.session {
-            ftfw.heard(now, &mut self.delivery);
-        }
+        self.session.accepted(now, &mut self.delivery);
         if self.links.heard(link) {
             self.outputs.notice(Notice::LinkChanged(link));
         }
@@ -505,13 +419,9 @@ impl Machine {
     /// being lost.
     pub fn transmit(&mut self, now: Millis, buf: &mut [u8]) -> Option<usize> {
         let room = self.links.room();
-        if let Session::Ftfw(ftfw) = &mut self.session {
-            ftfw.acknowledge_open(now, &mut self.delivery);
-        }
+        self.session.before_filling(now, &mut self.delivery);
         let written = self.delivery.fill(now, room, &mut self.caches, buf);
-        if let Session::Ftfw(ftfw) = &mut self.session {
-            ftfw.filled(now, &mut self.delivery);
-        }
+        self.session.after_filling(now, &mut self.delivery);
         written
     }
 
@@ -529,17 +439,9 @@ impl Machine {
         if self.delivery.hello.bulk_is_due(now) {
             self.announce_bulk();
         }
-        match &mut self.session {
-            Session::Ftfw(ftfw) => {
-                ftfw.resync_turn(now, &mut self.delivery);
-                if let Some(swept) =
-                    ftfw.sweep_turn(now, &mut self.delivery, &mut self.remote, &mut self.caches)
-                {
-                    self.outputs.notice(Notice::Swept(swept));
-                }
-            }
-            Session::Alarm(alarm) => alarm.turn(now, &mut self.delivery, &mut self.remote, &mut self.caches),
-            Session::Notrack(_) => {}
+        let swept = self.session.turn(now, &mut self.delivery, &mut self.remote, &mut self.caches);
+        if let Some(swept) = swept {
+            self.outputs.notice(Notice::Swept(swept));
         }
         let delivery = &mut self.delivery;
         self.local.sweep_turn(&mut self.caches, |item, caches| delivery.enqueue(now, item, caches));
@@ -571,22 +473,20 @@ impl Machine {
         if timer.sends() && room < CONTROL_LEN {
             return None; // no message fits on this link
         }
-        match (timer, &self.session) {
-            (Timer::Purge, _) => self.purge_due,
-            (Timer::Firm, _) => self.delivery.hello.firm_due(),
-            (Timer::Bulk, _) => self.delivery.hello.bulk_due(),
-            (Timer::Announce, _) => self.delivery.announce_due(),
-            (Timer::Expire, Session::Alarm(alarm)) => alarm.due(),
-            (Timer::Resync, Session::Ftfw(ftfw)) => ftfw.resync.due(),
-            (Timer::Sweep, Session::Ftfw(ftfw)) if ftfw.resync.is_sweeping() => Some(now),
-            (Timer::Sweep, _) => self.local.is_sweeping().then_some(now),
-            (Timer::KeepAlive, _) => self.delivery.keepalive_due(),
-            (Timer::Gather, _) => self.delivery.queue_due(),
-            (Timer::Bypass, _) => self.delivery.bypass_due(),
-            (Timer::Paced, _) => self.delivery.paced_due(now, room),
-            (Timer::Acknowledge, Session::Ftfw(ftfw)) => ftfw.ack_due(),
-            (Timer::Answer, _) => self.delivery.hello.answer_due(),
-            (Timer::Expire | Timer::Resync | Timer::Acknowledge, _) => None,
+        match timer {
+            Timer::Purge => self.purge_due,
+            Timer::Firm => self.delivery.hello.firm_due(),
+            Timer::Bulk => self.delivery.hello.bulk_due(),
+            Timer::Announce => self.delivery.announce_due(),
+            Timer::Expire => self.session.expire_due(),
+            Timer::Resync => self.session.resync_due(),
+            Timer::Sweep => (self.session.is_sweeping() || self.local.is_sweeping()).then_some(now),
+            Timer::KeepAlive => self.delivery.keepalive_due(),
+            Timer::Gather => self.delivery.queue_due(),
+            Timer::Bypass => self.delivery.bypass_due(),
+            Timer::Paced => self.delivery.paced_due(now, room),
+            Timer::Acknowledge => self.session.ack_due(),
+            Timer::Answer => self.delivery.hello.answer_due(),
         }
     }
 
