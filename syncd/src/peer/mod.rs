@@ -25,7 +25,7 @@
 //! * `queue`, `ring`, `place`, `bulk`, `track`, `stuck`, `links`, `bypass`, `hello`, `generations`,
 //!   `resync`, `refresh`, `message`, `stats`, `timers`: one thing each;
 //! * `local` and `remote`: the caches of the kernel's flows and of the peer's;
-//! * `delivery`: everything that goes out, until the peer has it;
+//! * `delivery`: everything that goes out, until the peer has it, and how datagrams are filled with it;
 //! * `ftfw`, `alarm`, `notrack`: what a message means in each mode; `session`: which of them it is;
 //! * `machine`.
 
