@@ -204,6 +204,12 @@ impl FtfwSession {
         Some(total)
     }
 
+    /// Panics when requests have been lost count of.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn check(&self, delivery: &Delivery, caches: &Caches) {
+        self.resync.check(delivery.requests(caches));
+    }
+
     // Acknowledging.
 
     /// Called before a datagram is filled. If there is anything to acknowledge, the acknowledgement serves as

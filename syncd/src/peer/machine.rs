@@ -495,6 +495,7 @@ impl Machine {
     #[cfg(any(test, debug_assertions))]
     pub fn check(&self) {
         self.delivery.check(&self.caches);
+        self.session.check(&self.delivery, &self.caches);
         self.outputs.check();
     }
 }

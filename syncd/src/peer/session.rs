@@ -134,6 +134,15 @@ impl Session {
         }
     }
 
+    /// Panics when what a mode counts differs from what there is.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn check(&self, delivery: &Delivery, caches: &Caches) {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.check(delivery, caches),
+            Session::Alarm(_) | Session::Notrack(_) => {}
+        }
+    }
+
     // Datagrams and time.
 
     /// Called before a datagram is filled.

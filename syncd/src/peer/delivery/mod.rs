@@ -436,6 +436,13 @@ impl Delivery {
         dead && self.places.remove(item, caches)
     }
 
+    /// Number of requests that wait to be sent or acknowledged, or that have just been given up.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn requests(&self, caches: &Caches) -> usize {
+        let queued = self.queue.count(|i| matches!(i, Item::Control(c) if c.is_request()));
+        queued + self.places.in_flight(caches).filter(Sent::is_request).count() + self.discarded_requests
+    }
+
     /// Panics when what the caches say about the queues differs from what is on them.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self, caches: &Caches) {
