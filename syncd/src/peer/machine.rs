@@ -42,8 +42,8 @@ pub struct Machine {
     // The counts that belong to no part.
     counted: Stats,
     purge_due: Option<Millis>,
-    told_mode: bool,
-    told_unsendable: bool,
+    reported_other_mode: bool,
+    reported_unsendable: bool,
 }
 
 impl Machine {
@@ -59,8 +59,8 @@ impl Machine {
             session: Session::new(now, &config.mode),
             counted: Stats::default(),
             purge_due: None,
-            told_mode: false,
-            told_unsendable: false,
+            reported_other_mode: false,
+            reported_unsendable: false,
             config,
         };
         if m.config.mode.resyncs_at_startup() {
@@ -362,7 +362,7 @@ impl Machine {
                 Err(bad) => self.counted.bad(bad),
                 Ok(m) => {
                     if self.message(now, &m) {
-                        self.heard(now, link);
+                        self.accepted(now, link);
                     }
                 }
             }
@@ -403,10 +403,10 @@ impl Machine {
     }
 
     /// A message that came in on `link` was accepted.
-    fn heard(&mut self, now: Millis, link: usize) {
-        self.delivery.heard(now);
+    fn accepted(&mut self, now: Millis, link: usize) {
+        self.delivery.accepted(now);
         self.session.accepted(now, &mut self.delivery);
-        if self.links.heard(link) {
+        if self.links.accepted(link) {
             self.outputs.notice(Notice::LinkChanged(link));
         }
     }
@@ -435,7 +435,7 @@ impl Machine {
             self.outputs.flush_kernel();
             self.forget_internal();
         }
-        self.delivery.firm_turn(now, &mut self.caches);
+        self.delivery.repeats_turn(now, &mut self.caches);
         if self.delivery.hello.bulk_is_due(now) {
             self.announce_bulk();
         }
@@ -445,12 +445,12 @@ impl Machine {
         }
         let delivery = &mut self.delivery;
         self.local.sweep_turn(&mut self.caches, |item, caches| delivery.enqueue(now, item, caches));
-        if self.delivery.unsendable > 0 && !self.told_unsendable {
-            self.told_unsendable = true;
+        if self.delivery.unsendable > 0 && !self.reported_unsendable {
+            self.reported_unsendable = true;
             self.outputs.notice(Notice::Unsendable);
         }
-        if self.counted.foreign_mode > 0 && !self.told_mode {
-            self.told_mode = true;
+        if self.counted.foreign_mode > 0 && !self.reported_other_mode {
+            self.reported_other_mode = true;
             self.outputs.notice(Notice::PeerInOtherMode);
         }
     }
@@ -475,7 +475,7 @@ impl Machine {
         }
         match timer {
             Timer::Purge => self.purge_due,
-            Timer::Firm => self.delivery.hello.firm_due(),
+            Timer::Repeats => self.delivery.hello.repeats_due(),
             Timer::Bulk => self.delivery.hello.bulk_due(),
             Timer::Announce => self.delivery.announce_due(),
             Timer::Expire => self.session.expire_due(),

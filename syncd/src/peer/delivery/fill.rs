@@ -183,13 +183,13 @@ impl Delivery {
         if let After::Keep(limit) = self.after {
             self.keep(Sent { seq, flags, item }, limit, caches);
         } else {
-            self.told(now, item, meta, caches);
+            self.presume_received(now, item, meta, caches);
         }
         Put::Sent
     }
 
     /// A record was sent in a mode without acknowledgements: the peer is assumed to have it.
-    fn told(&mut self, now: Millis, item: Item, meta: Meta, caches: &mut Caches) {
+    fn presume_received(&mut self, now: Millis, item: Item, meta: Meta, caches: &mut Caches) {
         if meta.flags & mark::DEAD != 0 {
             self.places.remove(item, caches);
             return;

@@ -151,8 +151,8 @@ impl Delivery {
         self.bulk.is_running() || self.hello.bulk_is_wanted()
     }
 
-    /// Notes that the peer has been heard.
-    pub(crate) fn heard(&mut self, now: Millis) {
+    /// A message of the peer was accepted.
+    pub(crate) fn accepted(&mut self, now: Millis) {
         self.last_heard = Some(now);
     }
 
@@ -264,9 +264,9 @@ impl Delivery {
             messages += 1;
             // If it carried HELLO, it may be acknowledged without having been received. So ended flows stay,
             // and the others stay marked as fresh, until the bulk that follows the peer's answer.
-            if sent.flags & flag::HELLO != 0 || self.hello.is_shaky(now) {
+            if sent.flags & flag::HELLO != 0 || self.hello.hello_is_under_way(now) {
                 if is_idle_and_dead(caches.meta(sent.item)) {
-                    self.hello.retain(sent.item);
+                    self.hello.repeat_later(sent.item);
                 }
             } else {
                 self.arrived(sent.item, caches);
@@ -332,7 +332,7 @@ impl Delivery {
     /// repair that: HELLO is sent again, and the peer's flows have to be asked for.
     pub(crate) fn nacked(&mut self, now: Millis, seq: u32, range: Range, caches: &mut Caches) -> bool {
         let found = self.send_again(now, range, true, caches);
-        if found && self.hello.is_shaky(now) {
+        if found && self.hello.hello_is_under_way(now) {
             self.hello.missed();
         }
         if found && now.saturating_sub(self.last_loss) >= LOSS_APART_MS {
@@ -345,7 +345,7 @@ impl Delivery {
         let bulk = self.discarded.take_if(|d| !after(from, *d)).is_some();
         let start_over = self.discarded_dead.take_if(|d| !after(from, *d)).is_some();
         if start_over {
-            self.hello.say_again();
+            self.hello.greet_again();
         }
         if bulk {
             self.hello.want_bulk(now);
@@ -367,11 +367,11 @@ impl Delivery {
 
     /// No HELLO is on its way any more: deletions are sent once more, and everything if the peer
     /// has missed anything.
-    pub(crate) fn firm_turn(&mut self, now: Millis, caches: &mut Caches) {
-        if self.hello.firm_due().is_none_or(|t| t > now) {
+    pub(crate) fn repeats_turn(&mut self, now: Millis, caches: &mut Caches) {
+        if self.hello.repeats_due().is_none_or(|t| t > now) {
             return;
         }
-        for item in self.hello.take_retained() {
+        for item in self.hello.take_repeats() {
             if is_idle_and_dead(caches.meta(item)) {
                 self.enqueue(now, item, caches);
             }
@@ -450,7 +450,8 @@ impl Delivery {
         self.places.check(caches);
         let limit = if let After::Keep(limit) = self.after { limit } else { 0 };
         assert!(self.places.live() <= limit, "the resend queue has its limit, and other modes have none");
-        let told = self.bulk_is_pending() || self.hello.is_saying() || self.hello.firm_due().is_some();
+        let comes_again =
+            self.bulk_is_pending() || self.hello.is_greeting() || self.hello.repeats_due().is_some();
         let queued: HashSet<Item> = self.queue.items().collect();
         let paced: HashSet<Item> = self.repair.items().collect();
         for (item, place) in crate::peer::place::records(caches) {
@@ -458,7 +459,7 @@ impl Delivery {
             match place {
                 Place::Queued => assert!(queued.contains(&item), "{item:?} is not on its queue"),
                 Place::Paced => assert!(paced.contains(&item), "{item:?} is not on its queue"),
-                Place::Idle => assert!(!dead || told, "the end of {item:?} is forgotten"),
+                Place::Idle => assert!(!dead || comes_again, "the end of {item:?} is forgotten"),
                 Place::InFlight(_) => {}
             }
         }
