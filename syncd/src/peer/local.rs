@@ -104,18 +104,23 @@ impl Local {
                 merged.merge(flow);
                 caches.internal.replace(id, &merged);
                 self.flows.updated += 1;
-                (id, Meta { flags: meta.flags | mark::UPDATED, note: kernel_id, generation, ..meta })
+                (id, Meta { flags: meta.flags | mark::UPDATED, id_or_heard_s: kernel_id, generation, ..meta })
             }
             Some((id, meta)) => {
                 caches.internal.replace(id, flow);
                 self.flows.created += 1;
                 let flags = meta.flags & !(mark::DEAD | mark::UPDATED) | mark::FRESH;
-                (id, Meta { flags, note: kernel_id, generation, born_s: seconds(now), ..meta })
+                (id, Meta { flags, id_or_heard_s: kernel_id, generation, born_s: seconds(now), ..meta })
             }
             None => {
                 let born_s = seconds(now);
-                let meta =
-                    Meta { flags: mark::FRESH, generation, born_s, note: kernel_id, ..Meta::default() };
+                let meta = Meta {
+                    flags: mark::FRESH,
+                    generation,
+                    born_s,
+                    id_or_heard_s: kernel_id,
+                    ..Meta::default()
+                };
                 match caches.internal.insert(&place, flow, meta) {
                     Ok(id) => {
                         self.flows.created += 1;

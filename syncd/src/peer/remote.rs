@@ -86,7 +86,7 @@ impl Remote {
             }
             return Some(Applied::Done);
         }
-        let note = seconds(now);
+        let now_s = seconds(now);
         let counts = &mut self.flows;
         let known = place.id.and_then(|id| Some((id, caches.external.meta(id)?)));
         let id = match known {
@@ -102,19 +102,21 @@ impl Remote {
                 }
                 caches.external.replace(id, &updated);
                 let flags = meta.flags | mark::UPDATED;
-                caches.external.set_meta(id, Meta { flags, note, generation, ..meta });
+                caches.external.set_meta(id, Meta { flags, id_or_heard_s: now_s, generation, ..meta });
                 counts.updated += 1;
                 id
             }
             Some((id, meta)) => {
                 caches.external.replace(id, &flow);
                 let flags = meta.flags & !mark::UPDATED;
-                caches.external.set_meta(id, Meta { flags, note, generation, born_s: note, ..meta });
+                caches
+                    .external
+                    .set_meta(id, Meta { flags, id_or_heard_s: now_s, generation, born_s: now_s, ..meta });
                 counts.created += 1;
                 id
             }
             None => {
-                let meta = Meta { note, generation, born_s: note, ..Meta::default() };
+                let meta = Meta { id_or_heard_s: now_s, generation, born_s: now_s, ..Meta::default() };
                 match caches.external.insert(&place, &flow, meta) {
                     Ok(id) => {
                         counts.created += 1;
@@ -154,10 +156,10 @@ impl Remote {
             }
             return Some(Applied::Done);
         }
-        let note = seconds(now);
+        let now_s = seconds(now);
         let old_meta = old.and_then(|id| caches.external_expect.meta(id));
-        let born_s = old_meta.filter(|_| event == Event::Update).map_or(note, |m| m.born_s);
-        let meta = Meta { note, born_s, generation, ..Meta::default() };
+        let born_s = old_meta.filter(|_| event == Event::Update).map_or(now_s, |m| m.born_s);
+        let meta = Meta { id_or_heard_s: now_s, born_s, generation, ..Meta::default() };
         let counts = &mut self.expects;
         match (caches.external_expect.upsert(&expect, meta), old) {
             (Some(_), Some(_)) => counts.updated += 1,
