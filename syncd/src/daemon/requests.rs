@@ -229,7 +229,7 @@ impl Daemon {
             return Some(Err(why.into()));
         }
         let expectations = n.has_expectations();
-        n.commit.begin(entries, expectations, &n.caches, &mut self.log);
+        n.commit.begin(entries, expectations, n.machine.caches(), &mut self.log);
         self.takeover.commit_asked(Instant::now());
         self.waiting.commit = Some(client);
         None

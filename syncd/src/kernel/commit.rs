@@ -7,7 +7,7 @@
 use crate::control::text::{LINE_MAX, Row, expect_line};
 use crate::host::log::{Level, Log};
 use crate::kernel::restore::{self, Without};
-use crate::peer::{Machine, Millis};
+use crate::peer::{Caches, Machine, Millis};
 use crate::store::{Cursor, Meta};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

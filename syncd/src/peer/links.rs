@@ -57,8 +57,8 @@ impl Links {
         }
     }
 
-    /// A message that was accepted came in on `link`: the peer sends there, and so do we. True if that is another
-    /// link than before.
+    /// A message that was accepted came in on `link`: the peer sends there, and so do we. True if that is
+    /// another link than before.
     pub(crate) fn accepted(&mut self, link: usize) -> bool {
         let changes = link != self.active && link < self.all.len();
         if changes {

@@ -1,7 +1,8 @@
 //! The machine: the one place where the parts meet.
 //!
 //! Every input goes to one part, and what that part makes of it to the next: an event through [`Local`] to
-//! [`Delivery`], a message through the [`Session`] of its mode to [`Remote`] or back to [`Delivery`]. No part knows the machine.
+//! [`Delivery`], a message through the [`Session`] of its mode to [`Remote`] or back to [`Delivery`]. No part
+//! knows the machine.
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;

@@ -27,13 +27,14 @@ pub enum Notice {
     Unsendable,
 }
 
-/// What the machine asks of the daemon around it; [`Machine::poll`](crate::peer::Machine::poll) hands it over.
+/// What the machine asks of the daemon around it, which takes it with
+/// [`Machine::poll`](crate::peer::Machine::poll).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Output<'a> {
     /// Write something to the log.
     Notice(Notice),
-    /// `DisableExternalCache`: put the peer's flow into the kernel, or remove it. The machine does not want to
-    /// know the result; it is for the daemon to count failures.
+    /// `DisableExternalCache`: put the peer's flow into the kernel, or remove it. The machine does not want
+    /// to know the result; it is for the daemon to count failures.
     InjectFlow(Event, &'a Flow),
     /// As [`Output::InjectFlow`], for an expectation.
     InjectExpect(Event, &'a Expect),
