@@ -196,8 +196,8 @@ fn held_back(mode: KernelFilter, size: impl FnOnce() -> TableSize, two_dumps: bo
 
 /// The exact members of one direction that the kernel compares.
 fn tuple(d: &Direction, proto: Option<u8>) -> TupleFilter {
-    let addr = |list: &Networks| match list.as_slice() {
-        [n] if n.mask == Addr::V4([0xff; 4]) => match n.addr {
+    let addr = |list: &Networks| match list.only() {
+        Some(n) if n.mask == Addr::V4([0xff; 4]) => match n.addr {
             Addr::V4(a) => Some(a),
             Addr::V6(_) => None,
         },
@@ -261,13 +261,7 @@ fn asked(ask: &DumpFilter) -> Vec<String> {
 /// What a filter is about, in words.
 fn members(f: &Filter) -> Vec<&'static str> {
     let direction = |d: &Direction| {
-        [
-            !d.src.is_empty(),
-            !d.dst.is_empty(),
-            !d.src_port.is_empty(),
-            !d.dst_port.is_empty(),
-            d.zone.is_some(),
-        ]
+        [!d.src.is_any(), !d.dst.is_any(), !d.src_port.is_empty(), !d.dst_port.is_empty(), d.zone.is_some()]
     };
     let [a, b, c, d, e] = direction(&f.orig);
     let [g, h, i, j, k] = direction(&f.reply);
@@ -298,14 +292,17 @@ fn left(f: &Filter) -> Vec<(&'static str, &'static str)> {
     let mut out = Vec::new();
     let nets = [&f.orig.src, &f.orig.dst, &f.reply.src, &f.reply.dst];
     let whole = |a: &Addr| a.bytes().iter().all(|b| *b == 0xff);
-    if nets.iter().any(|l| l.iter().any(|n| n.addr.family() == af::INET6)) {
+    if nets.iter().any(|l| l.listed().iter().any(|n| n.addr.family() == af::INET6)) {
         out.push(("IPv6 addresses", "many kernels answer with all other addresses"));
     }
-    if nets.iter().any(|l| l.iter().any(|n| !whole(&n.mask))) {
+    if nets.iter().any(|l| l.listed().iter().any(|n| !whole(&n.mask))) {
         out.push(("networks and masks", "the kernel compares whole addresses"));
     }
-    if nets.iter().any(|l| l.len() > 1) {
+    if nets.iter().any(|l| l.listed().len() > 1) {
         out.push(("lists of addresses", "the kernel takes one"));
+    }
+    if nets.iter().any(|l| l.set().is_some()) {
+        out.push(("addresses of a file", "the kernel takes one"));
     }
     let ports = [&f.orig.src_port, &f.orig.dst_port, &f.reply.src_port, &f.reply.dst_port];
     if ports.iter().any(|l| l.len() > 1 || l.iter().any(|r| r.first != r.last)) {

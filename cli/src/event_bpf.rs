@@ -9,22 +9,27 @@ use zct_engine::BpfInsn;
 use zct_engine::bpf::{Check, Load, Program, Verdict};
 use zct_engine::event_layout::{self, LAYOUTS, Layout};
 
-/// The most networks per list: a longer list is left to us.
+/// The most networks per list: a longer list is left to us, and so is a set.
 const NETWORKS_MAX: usize = 8;
+
+/// True when the program checks for these networks. A set may have what no listed network has.
+fn is_checked(list: &Networks) -> bool {
+    !list.is_any() && list.set().is_none() && list.listed().len() <= NETWORKS_MAX
+}
 
 /// The checks that an address at `at` is in one of the networks; `None` when there is nothing to check.
 fn networks(layout: &Layout, list: &Networks, at: u32) -> Option<Vec<Vec<Check>>> {
-    if list.is_empty() || list.len() > NETWORKS_MAX {
+    if !is_checked(list) {
         return None;
     }
     // A network of the other family matches nothing here, and its addresses have another length.
-    let own = list.iter().filter(|n| n.addr.family() == layout.family);
+    let own = list.listed().iter().filter(|n| n.addr.family() == layout.family);
     Some(own.map(|n| event_layout::network(at, n.addr.bytes(), n.mask.bytes())).collect())
 }
 
 /// The program for a selection; `None` when it would drop nothing, or would be too long.
 pub fn program(filter: &Filter) -> Option<Vec<BpfInsn>> {
-    let addresses = !filter.orig.src.is_empty() || !filter.orig.dst.is_empty();
+    let addresses = [&filter.orig.src, &filter.orig.dst].iter().any(|list| is_checked(list));
     if filter.family.is_none() && filter.proto.is_none() && !addresses {
         return None;
     }
@@ -53,8 +58,10 @@ pub fn program(filter: &Filter) -> Option<Vec<BpfInsn>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address_set::AddressSet;
     use crate::filter::{Direction, Network};
     use crate::values::addr::prefix_mask;
+    use std::sync::Arc;
     use zct_engine::bpf::interpret;
     use zct_wire::consts::ipproto;
     use zct_wire::flow::FlowView;
@@ -86,7 +93,12 @@ mod tests {
             let len = [whole, whole - 1, whole / 2, 0][random(x) as usize % 4];
             Network { mask: prefix_mask(&addr, len), addr }
         };
-        (0..count).map(|_| one(x)).collect()
+        let listed: Networks = (0..count).map(|_| one(x)).collect();
+        if random(x) & 3 != 0 {
+            return listed;
+        }
+        let members = (0..random(x) % 3).map(|_| (addr(x, v6), if v6 { 127 } else { 31 }));
+        listed.or_in(Arc::new(AddressSet::new(members.collect::<Vec<_>>())))
     }
 
     /// A flow as an event message, sometimes distorted: attributes swapped, bytes changed.
@@ -128,7 +140,7 @@ mod tests {
                 ..Filter::default()
             };
             let not = (0..random(&mut x) % 2).map(|_| not(&mut x)).collect();
-            let fixed = !src.is_empty() || !dst.is_empty() || random(&mut x) & 1 == 0;
+            let fixed = !src.is_any() || !dst.is_any() || random(&mut x) & 1 == 0;
             let filter = Filter {
                 family: fixed.then_some(if v6 { 10 } else { 2 }),
                 proto: [None, Some(ipproto::TCP), Some(ipproto::UDP)][random(&mut x) as usize % 3],
@@ -155,5 +167,11 @@ mod tests {
     fn a_selection_that_drops_nothing_has_no_program() {
         assert!(program(&Filter::default()).is_none());
         assert!(program(&Filter { states: [3].into_iter().collect(), ..Filter::default() }).is_none());
+        let set = Arc::new(AddressSet::new([(Addr::V4([10, 0, 0, 1]), 32)]));
+        let src = Networks::default().or_in(set);
+        assert!(
+            program(&Filter { orig: Direction { src, ..Direction::default() }, ..Filter::default() })
+                .is_none()
+        );
     }
 }

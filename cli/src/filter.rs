@@ -3,8 +3,10 @@
 //! The kernel may have been asked to leave flows out, and may have ignored that, so nothing here relies on
 //! it (command-line.md §5.2, ctnetlink.md §4.5).
 
+use crate::address_set::AddressSet;
 use crate::values::list::Status;
 use smallvec::SmallVec;
+use std::sync::Arc;
 use zct_wire::WireError;
 use zct_wire::consts::{ipproto, ips};
 use zct_wire::filter::{DumpFilter, Masked};
@@ -54,8 +56,84 @@ impl PortRange {
     }
 }
 
-/// Networks, one of which must contain the address. A single one, as nearly always, allocates nothing.
-pub type Networks = SmallVec<[Network; 1]>;
+/// Networks and addresses, one of which must contain the address. A single one, as nearly always, allocates
+/// nothing. Without any, every address is admitted, and so is none at all; a set that is empty admits nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Networks(Choice);
+
+/// What there is to choose from. That there is nothing is a case of its own, which costs one comparison for each
+/// address of a flow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Choice {
+    #[default]
+    Any,
+    /// One or more.
+    Listed(SmallVec<[Network; 1]>),
+    /// Those in the set, and perhaps others.
+    Set(SmallVec<[Network; 1]>, Arc<AddressSet>),
+}
+
+impl FromIterator<Network> for Networks {
+    fn from_iter<T: IntoIterator<Item = Network>>(networks: T) -> Networks {
+        let listed: SmallVec<[Network; 1]> = networks.into_iter().collect();
+        Networks(if listed.is_empty() { Choice::Any } else { Choice::Listed(listed) })
+    }
+}
+
+impl Networks {
+    /// The same, or in this set.
+    #[must_use]
+    pub fn or_in(self, set: Arc<AddressSet>) -> Networks {
+        let listed = match self.0 {
+            Choice::Any => SmallVec::new(),
+            Choice::Listed(listed) | Choice::Set(listed, _) => listed,
+        };
+        Networks(Choice::Set(listed, set))
+    }
+
+    /// True when nothing is asked for.
+    pub fn is_any(&self) -> bool {
+        matches!(self.0, Choice::Any)
+    }
+
+    /// The networks that were listed one by one.
+    pub fn listed(&self) -> &[Network] {
+        match &self.0 {
+            Choice::Any => &[],
+            Choice::Listed(listed) | Choice::Set(listed, _) => listed,
+        }
+    }
+
+    /// The set, which the address may be in instead of a listed network.
+    pub fn set(&self) -> Option<&AddressSet> {
+        if let Choice::Set(_, set) = &self.0 { Some(set) } else { None }
+    }
+
+    /// The only network, where there is no choice.
+    pub fn only(&self) -> Option<&Network> {
+        match &self.0 {
+            Choice::Listed(listed) => {
+                if let [one] = listed.as_slice() {
+                    Some(one)
+                } else {
+                    None
+                }
+            }
+            Choice::Any | Choice::Set(..) => None,
+        }
+    }
+
+    #[inline]
+    fn admits(&self, have: Option<Addr>) -> bool {
+        match (&self.0, have) {
+            (Choice::Any, _) => true,
+            (_, None) => false,
+            (Choice::Listed(listed), Some(a)) => listed.iter().any(|n| n.contains(&a)),
+            (Choice::Set(listed, set), Some(a)) => set.contains(&a) || listed.iter().any(|n| n.contains(&a)),
+        }
+    }
+}
+
 /// Ranges, one of which must contain the port.
 pub type PortRanges = SmallVec<[PortRange; 1]>;
 
@@ -74,9 +152,9 @@ pub struct Labels {
 /// What one direction must have. A given member must be present and match; an empty list admits everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Direction {
-    /// Source, exact or by mask.
+    /// Source, exact, by mask, or one of a set.
     pub src: Networks,
-    /// Destination, exact or by mask.
+    /// Destination, likewise.
     pub dst: Networks,
     /// Source port or GRE source key.
     pub src_port: PortRanges,
@@ -89,22 +167,19 @@ pub struct Direction {
 impl Direction {
     fn is_any(&self) -> bool {
         self.zone.is_none()
-            && self.src.is_empty()
-            && self.dst.is_empty()
+            && self.src.is_any()
+            && self.dst.is_any()
             && self.src_port.is_empty()
             && self.dst_port.is_empty()
     }
 
     /// `both` is the flow's zone for both directions; a flow that has one has no zones of single directions.
     fn matches(&self, t: &Tuple, both: Option<u16>) -> bool {
-        let net = |want: &Networks, have: Option<Addr>| {
-            want.is_empty() || have.is_some_and(|a| want.iter().any(|n| n.contains(&a)))
-        };
         let port = |want: &PortRanges, have: Option<u16>| {
             want.is_empty() || have.is_some_and(|p| want.iter().any(|r| r.contains(p)))
         };
-        net(&self.src, t.src)
-            && net(&self.dst, t.dst)
+        self.src.admits(t.src)
+            && self.dst.admits(t.dst)
             && port(&self.src_port, t.src_port)
             && port(&self.dst_port, t.dst_port)
             && self.zone.is_none_or(|z| t.zone.unwrap_or(0) == z && (z != 0 || both.unwrap_or(0) == 0))

@@ -1,6 +1,7 @@
 //! The conntrack command line: everything but `main`, so that tests, fuzz targets and benches reach it.
 #![forbid(unsafe_code)]
 
+pub mod address_set;
 pub mod commands;
 pub mod dump_plan;
 pub mod event_bpf;

@@ -4,29 +4,29 @@ use crate::fail::Fail;
 use crate::filter::{
     Direction, Filter, Icmp, Labels, NatMatch, Network, Networks, PortRange, PortRanges, States,
 };
-use crate::flags::args::{Args, NatOption};
+use crate::flags::args::{Args, NatOption, Side};
 use crate::values::addr::AddrArg;
 use crate::values::list::Status;
+use std::sync::Arc;
 use zct_wire::tuple::Addr;
 
 /// The selection of `-L`, `-D`, `-E` and `-G`, which every option about a flow narrows.
 pub fn filter(args: &Args, labels: Labels) -> Filter {
-    let [orig_src, orig_dst, reply_src, reply_dst] = &args.more_addrs;
     let [orig_sport, orig_dport, reply_sport, reply_dport] = &args.port_lists;
     let exact = |addr: Option<Addr>| addr.map(|addr| AddrArg { addr, mask: None });
     Filter {
-        family: args.family,
+        family: args.family.or_else(|| args.sets.iter().find_map(|s| s.addresses.family())),
         proto: args.protocol.map(|p| p.num),
         orig: Direction {
-            src: networks(args.orig_src, orig_src, args.mask_src),
-            dst: networks(args.orig_dst, orig_dst, args.mask_dst),
+            src: networks(args, Side::OrigSrc, args.orig_src, args.mask_src),
+            dst: networks(args, Side::OrigDst, args.orig_dst, args.mask_dst),
             src_port: ports(args.orig_ports.src, orig_sport),
             dst_port: ports(args.orig_ports.dst, orig_dport),
             zone: args.orig_zone,
         },
         reply: Direction {
-            src: networks(exact(args.reply_src), reply_src, None),
-            dst: networks(exact(args.reply_dst), reply_dst, None),
+            src: networks(args, Side::ReplySrc, exact(args.reply_src), None),
+            dst: networks(args, Side::ReplyDst, exact(args.reply_dst), None),
             src_port: ports(args.reply_ports.src, reply_sport),
             dst_port: ports(args.reply_ports.dst, reply_dport),
             zone: args.reply_zone,
@@ -49,9 +49,14 @@ pub fn filter(args: &Args, labels: Labels) -> Filter {
     }
 }
 
-/// The first address, and those that follow it in a comma list.
-fn networks(first: Option<AddrArg>, more: &[AddrArg], mask: Option<Addr>) -> Networks {
-    first.into_iter().chain(more.iter().copied()).map(|a| network(a, mask)).collect()
+/// The first address, those that follow it in a comma list, and those of a file.
+fn networks(args: &Args, side: Side, first: Option<AddrArg>, mask: Option<Addr>) -> Networks {
+    let more = args.more_addrs[side as usize].iter().copied();
+    let listed: Networks = first.into_iter().chain(more).map(|a| network(a, mask)).collect();
+    match args.addresses_of(side) {
+        Some(set) => listed.or_in(Arc::clone(set)),
+        None => listed,
+    }
 }
 
 /// One port, or a list of ranges.

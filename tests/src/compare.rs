@@ -109,6 +109,7 @@ fn expectation(
         ours,
         read: None,
         renamed: None,
+        counted: false,
         left_out: Vec::new(),
         listing: listing(),
         ask,
@@ -124,6 +125,7 @@ fn expectation(
             changed.push(difference.id);
         }
     }
+    expected.count();
     (expected.output, changed)
 }
 

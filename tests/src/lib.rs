@@ -3,6 +3,7 @@
 //!
 //! Nothing is skipped: when something that a test needs is missing, it fails and names the package.
 
+pub mod address_list;
 pub mod alloc;
 pub mod cases;
 pub mod cluster;

@@ -25,6 +25,15 @@ pub fn label_file() -> String {
     text
 }
 
+/// Files of addresses that flows have, by name. The original takes one network, or a list of one family, from which a
+/// listing of several is put together.
+pub const ADDRESS_FILES: [(&str, &str); 4] = [
+    ("ten", "10.0.0.0/8\n"),
+    ("some", "# some hosts\n10.0.0.1 10.0.0.2\n172.16.0.0/12 # and a network\n"),
+    ("six", "2001:db8::1\n2001:db8::2 fd00:1::/64\n"),
+    ("hosts", "10.0.0.1\n10.0.0.2\n10.0.0.3\n"),
+];
+
 const LONG_LABELS: std::ops::Range<u8> = 100..128;
 /// With more random flows than this, each needs its own port.
 const NARROW: usize = 1000;
@@ -101,6 +110,8 @@ pub struct World {
     pub samples: Vec<Sample>,
     /// The label file, for `--labelmap`.
     pub labels: tempfile::NamedTempFile,
+    /// A directory with the files of [`ADDRESS_FILES`].
+    pub addresses: tempfile::TempDir,
     _traffic: Traffic,
     _etc: PrivateEtc,
     _ns: Netns,
@@ -120,6 +131,10 @@ impl World {
         let etc = PrivateEtc::with_labels(Some(&label_file()));
         let labels = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(labels.path(), label_file()).expect("it can be written");
+        let addresses = tempfile::tempdir().expect("a temporary directory");
+        for (name, text) in ADDRESS_FILES {
+            std::fs::write(addresses.path().join(name), text).expect("it can be written");
+        }
         let mut traffic = Traffic::start(&ns);
         traffic.everything();
         by_reference(&BY_REFERENCE);
@@ -140,6 +155,6 @@ impl World {
         kernel.create(&sctp).expect("a flow in a state for which the original has no name");
         let listing = Tool::Reference.run(&["-L", "-o", "extended,id,labels"]);
         let samples = listing.lines().iter().map(|l| Sample::of(l)).collect();
-        World { samples, labels, _traffic: traffic, _etc: etc, _ns: ns }
+        World { samples, labels, addresses, _traffic: traffic, _etc: etc, _ns: ns }
     }
 }

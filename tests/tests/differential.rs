@@ -146,6 +146,30 @@ fn difference(id: &str, cases: &mut Cases<'_>, world: &World) -> Vec<String> {
             "-L --kernel-filter=auto -w 3 -o xml",
             "-L -p icmp --icmp-type 8 --kernel-filter=always -o id",
         ]),
+        "Z count" => pick(&[
+            "-C -p udp",
+            "-C -s 10.0.0.0/8 ! -p tcp",
+            "-C -p tcp --state ESTABLISHED",
+            "-C -j",
+            "-C -f ipv6",
+            "--counter -u ASSURED -m 5",
+            "-C -p udp --dport 1-60000 -w 3",
+            "-C -i 5",
+            "-C -t 5 -p udp",
+        ]),
+        "Z files" => {
+            let lines = [
+                "-L -s @ten",
+                "-L -d @some -o xml",
+                "-L ! -s @ten -o save",
+                "-L -p udp -d @six -o id",
+                "-L -r @hosts",
+                "-L ! -q @hosts -p tcp -o extended",
+                "-C -s @some",
+            ];
+            let dir = format!("@{}/", world.addresses.path().display());
+            split(&lines[cases.rng.usize(..lines.len())].replace('@', &dir))
+        }
         "Z families" => pick(&[
             "-L --kernel-filter=always -p udp",
             "-L --kernel-filter=always -p tcp -o xml",

@@ -1,12 +1,15 @@
 //! `-C`: how many entries there are.
 
 use super::{Invocation, output_failed};
-use crate::fail::{Doing, Fail, operation_failed};
+use crate::fail::{Doing, Fail, operation_failed, warn};
+use crate::filter::Filter;
+use crate::selection;
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use zct_engine::{Error, Lost, Requests, Sink};
-use zct_wire::consts::af;
+use zct_wire::consts::{af, cta};
 use zct_wire::filter::DumpFilter;
+use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
 use zct_wire::request;
 use zct_wire::stats::GlobalStats;
@@ -35,8 +38,17 @@ impl Sink for Global {
     }
 }
 
-/// `-C`: prints how many flows there are.
+/// `-C`: prints how many flows there are, or how many of them match.
 pub fn flows(call: &Invocation) -> Result<(), Fail> {
+    let filter = selection::checked_filter(&call.args, call.label_bits.clone())?;
+    if super::explained(&call.args, &filter)? {
+        return Ok(());
+    }
+    if filter == Filter::default() { all_flows(call) } else { matching_flows(call, filter) }
+}
+
+/// Prints the kernel's own number.
+fn all_flows(call: &Invocation) -> Result<(), Fail> {
     let mut sink = Global::default();
     let asked = Requests::open().and_then(|mut r| r.ask(request::stats, &mut sink));
     if let Err(e) = asked {
@@ -47,6 +59,47 @@ pub fn flows(call: &Invocation) -> Result<(), Fail> {
         (_, Some(why)) => Err(Fail::runtime(format!("The answer is incomplete: {why}"))),
         (None, None) => Err(Fail::runtime("The kernel did not say how many entries there are")),
     }
+}
+
+/// The flows that match.
+struct Matching {
+    filter: Filter,
+    tally: Tally,
+    /// True when any flow carried a security mark to compare.
+    secmark_seen: bool,
+}
+
+impl Sink for Matching {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        let matched = FlowView::index(msg).and_then(|f| Ok((f, self.filter.matches(&f)?)));
+        match matched {
+            Ok((f, true)) => {
+                self.secmark_seen |= f.has(cta::SECMARK);
+                self.tally.count += 1;
+            }
+            Ok((_, false)) => {}
+            Err(e) => self.lost(Lost::Damaged(e)),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, why: Lost) {
+        self.tally.lost(why);
+    }
+}
+
+/// Prints how many flows match. None is a number like any other.
+fn matching_flows(call: &Invocation, filter: Filter) -> Result<(), Fail> {
+    let tally = Tally { count: 0, lost: None };
+    let mut sink = Matching { filter: filter.clone(), tally, secmark_seen: false };
+    super::plan(&call.args, &filter)
+        .run(&filter, request::Table::Conntrack, &mut sink)
+        .map_err(|e| operation_failed(Doing::List, &e))?;
+    print(call, sink.tally.count, None)?;
+    if call.args.secmark.is_some() && !sink.secmark_seen && sink.tally.count > 0 {
+        warn(super::NO_SECMARKS);
+    }
+    sink.tally.check()
 }
 
 /// Without netlink the number comes from `/proc`. The error is reported all the same, with exit 1.
@@ -78,6 +131,13 @@ impl Sink for Tally {
     }
 }
 
+impl Tally {
+    /// A count of a part must not look like that of the whole.
+    fn check(self) -> Result<(), Fail> {
+        self.lost.map_or(Ok(()), |why| Err(Fail::runtime(format!("The count is incomplete: {why}"))))
+    }
+}
+
 /// `-C expect`: prints how many expectations there are, of IPv4 only, as in the original.
 pub fn expectations(call: &Invocation) -> Result<(), Fail> {
     let ask = DumpFilter { family: af::INET, ..DumpFilter::default() };
@@ -87,10 +147,7 @@ pub fn expectations(call: &Invocation) -> Result<(), Fail> {
     });
     print(call, sink.count, None)?;
     asked.map_err(|e| operation_failed(Doing::Statistics, &e))?;
-    match sink.lost {
-        None => Ok(()),
-        Some(why) => Err(Fail::runtime(format!("The count is incomplete: {why}"))),
-    }
+    sink.check()
 }
 
 fn print(call: &Invocation, count: u64, max: Option<u64>) -> Result<(), Fail> {

@@ -309,6 +309,7 @@ fn is_complete(args: &Args) -> bool {
     };
     !masked
         && args.negated.is_empty()
+        && args.sets.is_empty()
         && (has([Id::Src, Id::Dst]) && orig || has([Id::ReplySrc, Id::ReplyDst]) && reply)
 }
 

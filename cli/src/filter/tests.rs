@@ -82,6 +82,33 @@ fn networks_compare_the_bits_of_their_mask_and_one_is_enough() {
 }
 
 #[test]
+fn a_set_admits_its_members_and_an_empty_one_nothing() {
+    let whole = |n: Network| (n.addr, 32);
+    let set = |members: &[Network]| Arc::new(AddressSet::new(members.iter().copied().map(whole)));
+    let sources = |listed: &[Network], members: &[Network]| Filter {
+        orig: Direction {
+            src: Networks::from_iter(listed.iter().copied()).or_in(set(members)),
+            ..Direction::default()
+        },
+        ..Filter::default()
+    };
+    for (listed, members, want) in [
+        (&[][..], &[host(A), host(B)][..], true),
+        (&[], &[host(B), host(OUTSIDE)], false),
+        (&[host(A)], &[host(B)], true),
+        (&[host(B)], &[host(A)], true),
+        (&[host(B)], &[], false),
+        (&[], &[], false),
+    ] {
+        let filter = sources(listed, members);
+        assert_eq!(admits(&filter, &flow()), want, "{filter:?}");
+        let all_but = Filter { not: vec![filter], ..Filter::default() };
+        assert_eq!(admits(&all_but, &flow()), !want, "{all_but:?}");
+    }
+    assert!(!admits(&sources(&[], &[host(A)]), &NewFlow { orig: None, ..flow() }));
+}
+
+#[test]
 fn each_member_is_compared_with_its_own_direction() {
     let (src, dst) = (Networks::from_iter([host(A)]), Networks::from_iter([host(B)]));
     let (low, high) = (PortRange::one(53), PortRange::one(1000));

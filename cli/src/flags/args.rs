@@ -2,16 +2,19 @@
 
 use super::command::{Cmd, Table};
 use super::id::{Given, Id};
+use crate::address_set::AddressSet;
 use crate::dump_plan::KernelFilter;
 use crate::fail::Fail;
 use crate::filter::PortRange;
 use crate::values::addr::{self, AddrArg};
+use crate::values::address_file;
 use crate::values::list::{EventMask, Output, Status};
 use crate::values::nat::NatArg;
 use crate::values::number::{self, Base};
 use crate::values::protocol::Protocol;
 use smallvec::SmallVec;
 use std::ffi::OsString;
+use std::sync::Arc;
 use zct_wire::consts::{af, ipproto};
 use zct_wire::filter::Masked;
 use zct_wire::tuple::Addr;
@@ -39,7 +42,7 @@ pub enum Side {
 }
 
 /// The options for the members of [`Side`], in the same order.
-const ADDRESS_NAMES: [&str; 4] = ["src", "dst", "reply-src", "reply-dst"];
+pub(super) const ADDRESS_NAMES: [&str; 4] = ["src", "dst", "reply-src", "reply-dst"];
 
 /// `PORT`, `FIRST-LAST` or `FIRST:LAST`.
 fn port_range(text: &[u8], base: Base) -> Option<PortRange> {
@@ -66,6 +69,17 @@ pub struct Late {
     pub value: Vec<u8>,
     /// True when a `!` came before it.
     pub negated: bool,
+}
+
+/// What the files of one option have.
+#[derive(Clone, Debug)]
+pub struct FromFiles {
+    /// The address that the option is about.
+    pub side: Side,
+    /// The names of the files, as they were given.
+    pub names: Vec<Vec<u8>>,
+    /// All that is in them.
+    pub addresses: Arc<AddressSet>,
 }
 
 /// A NAT option: `None` when it was not given, `Some(None)` when it was given without an address.
@@ -118,6 +132,8 @@ pub struct Args {
     pub mask_ports: Ports,
     /// `--tuple-port-src` and the like
     pub tuple_ports: Ports,
+    /// Addresses from files.
+    pub sets: Vec<FromFiles>,
     /// Addresses after the first of a comma list: original source and destination, reply likewise.
     pub more_addrs: [Vec<AddrArg>; 4],
     /// Ports given as a list or a range, in the same order. The first of them is in the members above too.
@@ -219,11 +235,11 @@ impl Args {
         self.set_family(family)
     }
 
-    /// Reads addresses with optional prefix lengths; a length shorter than the address counts as `mask`.
-    /// Addresses after the first go to `more`.
-    pub fn networks(&mut self, list: &[u8], mask: Id, more: Side) -> Result<AddrArg, Fail> {
+    /// Reads addresses with optional prefix lengths, or files of them; a length shorter than the address counts
+    /// as `mask`. Returns the first address; the others, and those of files, are kept.
+    pub fn networks(&mut self, list: &[u8], mask: Id, side: Side) -> Result<Option<AddrArg>, Fail> {
         let one = !list.contains(&b',');
-        self.addresses(list, more, |a, text| {
+        self.addresses(list, side, |a, text| {
             let arg = addr::network(text)?;
             if arg.mask.is_some() {
                 a.given.add(mask);
@@ -236,31 +252,54 @@ impl Args {
         })
     }
 
-    /// Reads addresses without a length; `option` is their long name.
-    pub fn exact_addresses(&mut self, list: &[u8], option: &str, more: Side) -> Result<Addr, Fail> {
+    /// Reads addresses without a length, or files of addresses and networks; `option` is their long name.
+    pub fn exact_addresses(&mut self, list: &[u8], option: &str, side: Side) -> Result<Option<Addr>, Fail> {
         let parse = |_: &mut Args, text: &[u8]| Ok(AddrArg { addr: addr::exact(text, option)?, mask: None });
-        self.addresses(list, more, parse).map(|a| a.addr)
+        Ok(self.addresses(list, side, parse)?.map(|a| a.addr))
     }
 
+    /// Of addresses that are listed, all have to be of one family, which is then that of the whole selection. A
+    /// file may have both.
     fn addresses(
         &mut self,
         list: &[u8],
-        more: Side,
+        side: Side,
         parse: impl Fn(&mut Args, &[u8]) -> Result<AddrArg, Fail>,
-    ) -> Result<AddrArg, Fail> {
-        self.more_addrs[more as usize].clear();
-        let mut first = None;
+    ) -> Result<Option<AddrArg>, Fail> {
+        self.more_addrs[side as usize].clear();
+        self.sets.retain(|s| s.side != side);
+        let (mut first, mut names, mut members) = (None, Vec::new(), Vec::new());
         for text in list.split(|b| *b == b',') {
+            if let Some(name) = address_file::named(text) {
+                if self.in_file {
+                    return Err(Fail::word(
+                        "a line of a file takes no addresses from another one: `",
+                        text,
+                        "'",
+                    ));
+                }
+                members.append(&mut address_file::read(name)?);
+                names.push(name.to_vec());
+                continue;
+            }
             let arg = parse(self, text)?;
             self.set_family(arg.addr.family())?;
-            self.say_what_it_stands_for(text, &arg.addr, ADDRESS_NAMES[more as usize]);
+            self.say_what_it_stands_for(text, &arg.addr, ADDRESS_NAMES[side as usize]);
             match first {
                 None => first = Some(arg),
-                Some(_) => self.more_addrs[more as usize].push(arg),
+                Some(_) => self.more_addrs[side as usize].push(arg),
             }
         }
-        // Splitting yields at least one piece, however empty.
-        first.ok_or_else(|| addr::invalid(list))
+        if !names.is_empty() {
+            let addresses = Arc::new(AddressSet::new(members));
+            self.sets.push(FromFiles { side, names, addresses });
+        }
+        Ok(first)
+    }
+
+    /// The addresses from files for this address of a flow.
+    pub fn addresses_of(&self, side: Side) -> Option<&Arc<AddressSet>> {
+        self.sets.iter().find(|s| s.side == side).map(|s| &s.addresses)
     }
 
     /// Reads an address with an optional prefix length; a length shorter than the address counts as `mask`.
@@ -332,6 +371,7 @@ impl Args {
             _ => ["sport", "dport", "reply-port-src", "reply-port-dst"],
         };
         let addr = self.more_addrs.iter().zip(ADDRESS_NAMES).find(|(l, _)| !l.is_empty()).map(|(_, n)| n);
+        let addr = addr.or_else(|| self.sets.first().map(|s| ADDRESS_NAMES[s.side as usize]));
         addr.or_else(|| self.port_lists.iter().zip(ports).find(|(l, _)| !l.is_empty()).map(|(_, n)| n))
     }
 

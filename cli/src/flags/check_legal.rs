@@ -6,7 +6,7 @@ use super::id::{Given, Id};
 use super::legal::{COLUMNS, Rule};
 use super::protocol::{PROTOCOLS, ProtocolFlags};
 use super::table::{FLAGS, Flag};
-use super::{negation, stray};
+use super::{from_files, negation, stray};
 use crate::fail::{Fail, Name};
 use crate::selection;
 use crate::values::list::Output;
@@ -110,7 +110,7 @@ fn check_rows(which: usize, column: Option<usize>, args: &Args) -> Result<(), Fa
     for flag in flags_of(which) {
         let (given, name) = (args.given.has(flag.id), flag.names[0]);
         match column.map_or(Rule::Illegal, |c| flag.legal.rule(c)) {
-            _ if column.is_none() && flag.id == Id::Output && counts_as_json(args) => {}
+            _ if flag.id == Id::Output && counts_as_json(args) => {}
             Rule::Illegal if given => {
                 return Err(Fail::usage(format!("Illegal option `--{name}' with this command")));
             }
@@ -124,7 +124,7 @@ fn check_rows(which: usize, column: Option<usize>, args: &Args) -> Result<(), Fa
     Ok(())
 }
 
-/// `-C` and `-S` have no column, but they take `-o json`, which the original does not have.
+/// Of all outputs `-C` and `-S` take json alone, which the original does not have.
 fn counts_as_json(args: &Args) -> bool {
     let json = Output { json: true, ..Output::default() };
     matches!(args.action, Some((Cmd::Count | Cmd::Stats, _))) && args.output == json
@@ -166,7 +166,7 @@ fn check_meaning(args: &Args) -> Result<(), Fail> {
     let selects = |name: &str| match args.action {
         Some((Cmd::Update, _)) => name != "state",
         Some((Cmd::Get, Table::Conntrack)) => name == "state",
-        Some((Cmd::List | Cmd::Delete | Cmd::Event, table)) => table != Table::Expect,
+        Some((Cmd::List | Cmd::Delete | Cmd::Event | Cmd::Count, table)) => table != Table::Expect,
         _ => false,
     };
     if let Some(name) = args.listed().filter(|name| !selects(name)) {
@@ -187,6 +187,7 @@ fn check_meaning(args: &Args) -> Result<(), Fail> {
         Id::ReplyZone,
         Id::Label,
     ];
+    from_files::check(args)?;
     // The dying and unconfirmed lists have nothing to reset, so `-z` is harmless there.
     let resets = args.given.has(Id::Zero) && args.action == Some((Cmd::List, Table::Conntrack));
     if resets && args.given.any(&SELECTORS) {
@@ -223,7 +224,10 @@ mod tests {
             ("-E -u ASSURED -t 1", "Illegal option `--timeout' with this command"),
             ("-C -o xml", "Illegal option `--output' with this command"),
             ("-S -o json,id", "Illegal option `--output' with this command"),
-            ("-C -f ipv4", "Illegal option `--family' with this command"),
+            ("-C expect -f ipv4", "Illegal option `--family' with this command"),
+            ("-C -i 5", "Illegal option `--id' with this command"),
+            ("-C -p udp -z", "Illegal option `--zero' with this command"),
+            ("-C -p udp -o json,id", "Illegal option `--output' with this command"),
             ("-I -s 1.1.1.1 -d 2.2.2.2", "You need to supply the `--protonum' option for this command"),
             (
                 "-I -s 10.0.0.1/24 -d 1.1.1.1 -p udp --sport 1 --dport 2 -t 1",
@@ -263,6 +267,8 @@ mod tests {
             "-L -z -n -f ipv4",
             "-L dying -s 1.1.1.1",
             "-C -o json",
+            "-C -p tcp --state ESTABLISHED ! -s 1.1.1.1,::1 -o json",
+            "-C -f ipv4",
             "-S expect -o json",
             "stray",
         ] {

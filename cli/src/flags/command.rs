@@ -152,8 +152,9 @@ pub static COMMANDS: &[Command] = &[
         long: "counter",
         takes_table: true,
         tables: "[conntrack|expect]",
-        brief: "show the number of entries",
-        manual: "Shows the number of flows, or of IPv4 expectations.",
+        brief: "show the number of entries, or of those that match",
+        manual: "Shows the number of flows, or of IPv4 expectations. With a selection, the number of flows that match \
+                 it, which may be 0.",
     },
     Command {
         cmd: Cmd::Stats,

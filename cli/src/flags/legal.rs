@@ -18,7 +18,7 @@ pub enum Rule {
 }
 
 /// The commands that take options, one per column. Commands that are not here take none.
-pub const COLUMNS: [(Cmd, Table); 14] = [
+pub const COLUMNS: [(Cmd, Table); 15] = [
     (Cmd::List, Table::Conntrack),
     (Cmd::Create, Table::Conntrack),
     (Cmd::Add, Table::Conntrack),
@@ -27,6 +27,7 @@ pub const COLUMNS: [(Cmd, Table); 14] = [
     (Cmd::Get, Table::Conntrack),
     (Cmd::Flush, Table::Conntrack),
     (Cmd::Event, Table::Conntrack),
+    (Cmd::Count, Table::Conntrack),
     (Cmd::Help, Table::Conntrack),
     (Cmd::List, Table::Expect),
     (Cmd::Create, Table::Expect),
@@ -36,7 +37,7 @@ pub const COLUMNS: [(Cmd, Table); 14] = [
 ];
 
 /// The letters of the commands of [`COLUMNS`], in the same order: on flows, on expectations.
-const LETTERS: [&[u8]; 2] = [b"LIAUDGFEh", b"LIDGE"];
+const LETTERS: [&[u8]; 2] = [b"LIAUDGFECh", b"LIDGE"];
 
 /// The rule of every column for one option.
 ///

@@ -27,7 +27,7 @@ leaves out both. Before an option with a list it negates each value:
 are the flows that have neither label.
 .PP
 It works with addresses and networks, ports and keys, protocol, state, ICMP members, mark, status, zones, labels and NAT, for
-.BR \-L ", " \-D ", " \-E
+.BR \-L ", " \-C ", " \-D ", " \-E
 and, but for what
 .B \-U
 sets, for
@@ -35,6 +35,29 @@ sets, for
 The kernel is never asked to leave something out: that is done by this program, as
 .B \-\-explain
 says. A mask for an address that is left out is its prefix length.
+.SH ADDRESSES FROM FILES
+Where an address selects, @FILE stands for all addresses and networks that are in a file, of both families:
+.B \-s @FILE
+is every flow from one of them, and
+.B ! \-d @FILE
+every flow but those to one of them. One or several stand on a line, with blanks or commas between them; # begins a
+comment. @\- is standard input. IPv4 addresses are written in full, and what is none is an error with the file, the
+line and the word. 100,000 of them cost hardly more than one; 1,000,000 are the most. A list may have files and
+addresses, but a file whose name has a comma cannot be named. The reply direction takes networks from files too.
+.PP
+An empty file selects nothing with
+.BR \-s @FILE .
+With
+.B ! \-s @FILE
+it would leave nothing out, so
+.BR \-D " and " \-U
+refuse it. An address of a family of which the file has none is not in it:
+.B \-D ! \-d @FILE
+of a file with IPv4 addresses deletes all flows of IPv6, unless
+.B \-f ipv4
+is given. Lines of
+.B \-R
+take no files.
 .SH OUTPUT FORMATS
 Without
 .B \-o

@@ -50,6 +50,8 @@ pub fn set<'v>(
     for piece in value.split(|b| *b == b',') {
         match piece.strip_prefix(b"!") {
             Some(_) if negated => return Err(Fail::word("`", piece, "' is negated twice")),
+            // A mistake in a file is its own, not one of this value.
+            Some(text @ [b'@', ..]) => exclude(id, args, text, &set)?,
             // A mistake gets the message for a value that means nothing.
             Some(text) => exclude(id, args, text, &set).map_err(|f| set(args, value).err().unwrap_or(f))?,
             None if negated => exclude(id, args, piece, &set)?,
@@ -71,7 +73,7 @@ pub fn exclude(
     value: &[u8],
     set: impl Fn(&mut Args, &[u8]) -> Result<(), Fail>,
 ) -> Result<(), Fail> {
-    let mut not = Args::default();
+    let mut not = Args { in_file: args.in_file, ..Args::default() };
     set(&mut not, value)?;
     args.warnings.append(&mut not.warnings);
     args.negated.add(id);
@@ -102,7 +104,7 @@ pub fn check(args: &Args) -> Result<(), Fail> {
     let Some((cmd, table)) = args.action else { return Ok(()) };
     let allowed = |f: &Flag| match (cmd, table) {
         (Cmd::Help | Cmd::Version, _) => true,
-        (Cmd::List | Cmd::Delete | Cmd::Event, t) => t != Table::Expect,
+        (Cmd::List | Cmd::Delete | Cmd::Event | Cmd::Count, t) => t != Table::Expect,
         // These say what to change.
         (Cmd::Update, _) => !matches!(f.id, Id::Mark | Id::Status | Id::State),
         // The others are the key of the request.

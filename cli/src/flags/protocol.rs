@@ -74,7 +74,7 @@ const PORTS: &[Flag] = &[
         orig_ports.src,
         "PORT[-LAST][,...]",
         |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigSrc, Base::Decimal),
-        Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("IDG"),
+        Legal::NOWHERE.may("LUDEC").pair("IAG").expect_must("IDG"),
         Selection,
         "source port of the original direction"
     ),
@@ -84,7 +84,7 @@ const PORTS: &[Flag] = &[
         orig_ports.dst,
         "PORT[-LAST][,...]",
         |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigDst, Base::Decimal),
-        Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("IDG"),
+        Legal::NOWHERE.may("LUDEC").pair("IAG").expect_must("IDG"),
         Selection,
         "destination port of the original direction"
     ),
@@ -94,7 +94,7 @@ const PORTS: &[Flag] = &[
         reply_ports.src,
         "PORT[-LAST][,...]",
         |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplySrc, Base::Decimal),
-        Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("DG"),
+        Legal::NOWHERE.may("LUDEC").pair("IAG").expect_must("DG"),
         Selection,
         "source port of the reply direction"
     ),
@@ -104,7 +104,7 @@ const PORTS: &[Flag] = &[
         reply_ports.dst,
         "PORT[-LAST][,...]",
         |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplyDst, Base::Decimal),
-        Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("DG"),
+        Legal::NOWHERE.may("LUDEC").pair("IAG").expect_must("DG"),
         Selection,
         "destination port of the reply direction"
     ),
@@ -157,7 +157,7 @@ const GRE_KEYS: &[Flag] = &[
         orig_ports.src,
         "KEY[-LAST][,...]",
         |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigSrc, Base::Any),
-        Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("IDG"),
+        Legal::NOWHERE.may("LUDEC").pair("IAG").expect_must("IDG"),
         Selection,
         "source key of the original direction"
     ),
@@ -167,7 +167,7 @@ const GRE_KEYS: &[Flag] = &[
         orig_ports.dst,
         "KEY[-LAST][,...]",
         |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::OrigDst, Base::Any),
-        Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("IDG"),
+        Legal::NOWHERE.may("LUDEC").pair("IAG").expect_must("IDG"),
         Selection,
         "destination key of the original direction"
     ),
@@ -177,7 +177,7 @@ const GRE_KEYS: &[Flag] = &[
         reply_ports.src,
         "KEY[-LAST][,...]",
         |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplySrc, Base::Any),
-        Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("IDG"),
+        Legal::NOWHERE.may("LUDEC").pair("IAG").expect_must("IDG"),
         Selection,
         "source key of the reply direction"
     ),
@@ -187,7 +187,7 @@ const GRE_KEYS: &[Flag] = &[
         reply_ports.dst,
         "KEY[-LAST][,...]",
         |a: &mut Args, v: &[u8], n: &str| a.port(v, n, Side::ReplyDst, Base::Any),
-        Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("IDG"),
+        Legal::NOWHERE.may("LUDEC").pair("IAG").expect_must("IDG"),
         Selection,
         "destination key of the reply direction"
     ),
@@ -318,7 +318,7 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
                 "SYN_SENT2",
                 "LISTEN",
             ],
-            Legal::NOWHERE.may("LUDGE").must("IA"),
+            Legal::NOWHERE.may("LUDGEC").must("IA"),
             |a, v| states(a, ipproto::TCP, v),
         )],
         pairs: PORT_PAIRS,
@@ -343,7 +343,7 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
                     "HEARTBEAT_SENT",
                     "HEARTBEAT_ACKED",
                 ],
-                Legal::NOWHERE.may("LUDGE").must("IA"),
+                Legal::NOWHERE.may("LUDGEC").must("IA"),
                 |a, v| states(a, ipproto::SCTP, v),
             ),
             vtag(Id::OrigVtag, &["orig-vtag"], |a, v| {
@@ -367,7 +367,7 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
                     "NONE", "REQUEST", "RESPOND", "PARTOPEN", "OPEN", "CLOSEREQ", "CLOSING", "TIMEWAIT",
                     "IGNORE", "INVALID",
                 ],
-                Legal::NOWHERE.may("LUDGE").must("IA"),
+                Legal::NOWHERE.may("LUDGEC").must("IA"),
                 |a, v| states(a, ipproto::DCCP, v),
             ),
             Flag {
@@ -405,7 +405,7 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
             icmp(
                 Id::IcmpType,
                 &["icmp-type"],
-                Legal::NOWHERE.may("LUDE").must("IAG"),
+                Legal::NOWHERE.may("LUDEC").must("IAG"),
                 "ICMP type, a number",
                 |a, v| {
                     a.icmp_type = Some(number::field(v, Base::Decimal, "icmp-type")?);
@@ -415,14 +415,14 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
             icmp(
                 Id::IcmpCode,
                 &["icmp-code"],
-                Legal::NOWHERE.may("LUDE").must("IAG"),
+                Legal::NOWHERE.may("LUDEC").must("IAG"),
                 "ICMP code, a number",
                 |a, v| {
                     a.icmp_code = Some(number::field(v, Base::Decimal, "icmp-code")?);
                     Ok(())
                 },
             ),
-            icmp(Id::IcmpId, &["icmp-id"], Legal::NOWHERE.may("LIAUDGE"), "ICMP identifier", |a, v| {
+            icmp(Id::IcmpId, &["icmp-id"], Legal::NOWHERE.may("LIAUDGEC"), "ICMP identifier", |a, v| {
                 a.icmp_id = Some(number::field(v, Base::Decimal, "icmp-id")?);
                 Ok(())
             }),
@@ -437,7 +437,7 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
             icmp(
                 Id::IcmpType,
                 &["icmpv6-type"],
-                Legal::NOWHERE.may("LUDE").must("IAG"),
+                Legal::NOWHERE.may("LUDEC").must("IAG"),
                 "ICMPv6 type, a number",
                 |a, v| {
                     a.icmp_type = Some(number::field(v, Base::Decimal, "icmpv6-type")?);
@@ -447,14 +447,14 @@ pub static PROTOCOLS: &[ProtocolFlags] = &[
             icmp(
                 Id::IcmpCode,
                 &["icmpv6-code"],
-                Legal::NOWHERE.may("LUDE").must("IAG"),
+                Legal::NOWHERE.may("LUDEC").must("IAG"),
                 "ICMPv6 code, a number",
                 |a, v| {
                     a.icmp_code = Some(number::field(v, Base::Decimal, "icmpv6-code")?);
                     Ok(())
                 },
             ),
-            icmp(Id::IcmpId, &["icmpv6-id"], Legal::NOWHERE.may("LIAUDGE"), "ICMPv6 identifier", |a, v| {
+            icmp(Id::IcmpId, &["icmpv6-id"], Legal::NOWHERE.may("LIAUDGEC"), "ICMPv6 identifier", |a, v| {
                 a.icmp_id = Some(number::field(v, Base::Decimal, "icmpv6-id")?);
                 Ok(())
             }),

@@ -81,8 +81,8 @@ impl Flag {
 
 const ADDR: &str = "ADDR";
 const NET: &str = "ADDR[/LEN]";
-const NETS: &str = "ADDR[/LEN][,...]";
-const ADDRS: &str = "ADDR[,...]";
+const NETS: &str = "ADDR[/LEN]|@FILE[,...]";
+const ADDRS: &str = "ADDR|@FILE[,...]";
 const NAT: &str = "ADDR[:PORT]";
 
 /// The options that do not depend on a protocol, in the order of the legality checks (command-line.md §1.3).
@@ -92,13 +92,14 @@ pub static FLAGS: &[Flag] = &[
         letter: b's',
         names: &["src", "orig-src"],
         takes: Takes::Value(NETS, |a, v| {
-            a.orig_src = Some(a.networks(v, Id::MaskSrc, Side::OrigSrc)?);
+            a.orig_src = a.networks(v, Id::MaskSrc, Side::OrigSrc)?;
             Ok(())
         }),
-        legal: Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("IDG"),
+        legal: Legal::NOWHERE.may("LUDEC").pair("IAG").expect_must("IDG"),
         section: Section::Selection,
         brief: "source address of the original direction",
-        manual: "With a prefix length, a network. -L, -D, -U and -E take a comma list, of which one must fit.",
+        manual: "With a prefix length, a network. -L, -C, -D, -U and -E take a comma list, of which one must fit, and \
+                 files of addresses; see ADDRESSES FROM FILES.",
         complete: Complete::Nothing,
     },
     Flag {
@@ -106,13 +107,14 @@ pub static FLAGS: &[Flag] = &[
         letter: b'd',
         names: &["dst", "orig-dst"],
         takes: Takes::Value(NETS, |a, v| {
-            a.orig_dst = Some(a.networks(v, Id::MaskDst, Side::OrigDst)?);
+            a.orig_dst = a.networks(v, Id::MaskDst, Side::OrigDst)?;
             Ok(())
         }),
-        legal: Legal::NOWHERE.may("LUDE").pair("IAG").expect_must("IDG"),
+        legal: Legal::NOWHERE.may("LUDEC").pair("IAG").expect_must("IDG"),
         section: Section::Selection,
         brief: "destination address of the original direction",
-        manual: "With a prefix length, a network. -L, -D, -U and -E take a comma list, of which one must fit.",
+        manual: "With a prefix length, a network. -L, -C, -D, -U and -E take a comma list, of which one must fit, and \
+                 files of addresses; see ADDRESSES FROM FILES.",
         complete: Complete::Nothing,
     },
     Flag {
@@ -120,10 +122,10 @@ pub static FLAGS: &[Flag] = &[
         letter: b'r',
         names: &["reply-src"],
         takes: Takes::Value(ADDRS, |a, v| {
-            a.reply_src = Some(a.exact_addresses(v, "reply-src", Side::ReplySrc)?);
+            a.reply_src = a.exact_addresses(v, "reply-src", Side::ReplySrc)?;
             Ok(())
         }),
-        legal: Legal::NOWHERE.may("LUDE").pair("IAG").expect_may("IDG"),
+        legal: Legal::NOWHERE.may("LUDEC").pair("IAG").expect_may("IDG"),
         section: Section::Selection,
         brief: "source address of the reply direction",
         manual: "",
@@ -134,10 +136,10 @@ pub static FLAGS: &[Flag] = &[
         letter: b'q',
         names: &["reply-dst"],
         takes: Takes::Value(ADDRS, |a, v| {
-            a.reply_dst = Some(a.exact_addresses(v, "reply-dst", Side::ReplyDst)?);
+            a.reply_dst = a.exact_addresses(v, "reply-dst", Side::ReplyDst)?;
             Ok(())
         }),
-        legal: Legal::NOWHERE.may("LUDE").pair("IAG").expect_may("IDG"),
+        legal: Legal::NOWHERE.may("LUDEC").pair("IAG").expect_may("IDG"),
         section: Section::Selection,
         brief: "destination address of the reply direction",
         manual: "",
@@ -148,7 +150,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'p',
         names: &["protonum"],
         takes: Takes::Value("PROTO", |a, v| protocol::parse(v).map(|p| a.protocol = Some(p))),
-        legal: Legal::NOWHERE.may("LUDEh").must("IAG").expect_must("IDG"),
+        legal: Legal::NOWHERE.may("LUDEhC").must("IAG").expect_must("IDG"),
         section: Section::Selection,
         brief: "layer 4 protocol, by name or number",
         manual: "Names in any case: tcp, udp, udplite, icmp, icmpv6, sctp, gre, dccp; else a name of \
@@ -177,7 +179,7 @@ pub static FLAGS: &[Flag] = &[
             a.warnings.extend(warnings);
             Ok(())
         }),
-        legal: Legal::NOWHERE.may("LIAUD").expect_may("I"),
+        legal: Legal::NOWHERE.may("LIAUDC").expect_may("I"),
         section: Section::Selection,
         brief: "status: ASSURED, SEEN_REPLY, FIXED_TIMEOUT, EXPECTED, OFFLOAD, HW_OFFLOAD, UNREPLIED, UNSET; ! negates",
         manual: "Words in any case, which may be cut short. All of them must hold; !NAME must not, and \
@@ -254,7 +256,7 @@ pub static FLAGS: &[Flag] = &[
             a.mask_src = Some(a.address(v, "mask-src")?);
             Ok(())
         }),
-        legal: Legal::NOWHERE.may("LUDE").expect_must("I"),
+        legal: Legal::NOWHERE.may("LUDEC").expect_must("I"),
         section: Section::Selection,
         brief: "bits of the source address that count; with --src",
         manual: "",
@@ -268,7 +270,7 @@ pub static FLAGS: &[Flag] = &[
             a.mask_dst = Some(a.address(v, "mask-dst")?);
             Ok(())
         }),
-        legal: Legal::NOWHERE.may("LUDE").expect_must("I"),
+        legal: Legal::NOWHERE.may("LUDEC").expect_must("I"),
         section: Section::Selection,
         brief: "bits of the destination address that count; with --dst",
         manual: "",
@@ -294,7 +296,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'm',
         names: &["mark"],
         takes: Takes::Value("MARK[/MASK]", |a, v| number::mark(v).map(|m| a.mark = Some(m))),
-        legal: Legal::NOWHERE.may("LIAUDE"),
+        legal: Legal::NOWHERE.may("LIAUDEC"),
         section: Section::Selection,
         brief: "mark of the flow",
         manual: "Selects flows with (mark & MASK) == MARK; bits of MARK outside MASK match nothing. With -U \
@@ -320,7 +322,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'f',
         names: &["family"],
         takes: Takes::Value("FAMILY", |a, v| a.set_family_name(v)),
-        legal: Legal::NOWHERE.may("LUDFE").expect_may("L"),
+        legal: Legal::NOWHERE.may("LUDFEC").expect_may("L"),
         section: Section::Selection,
         brief: "ipv4 or ipv6",
         manual: "Without it, both; expectations of IPv4.",
@@ -331,7 +333,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'n',
         names: &["src-nat"],
         takes: Takes::Maybe(NAT, |a, v| a.nat(v, "src-nat", a.src_nat).map(|n| a.src_nat = n)),
-        legal: Legal::NOWHERE.may("LIAUDE"),
+        legal: Legal::NOWHERE.may("LIAUDEC"),
         section: Section::Selection,
         brief: "source NAT, to that address if given; [ADDR6]:PORT for IPv6",
         manual: "Selects flows whose source is translated. With -I and -A the translation to set up.",
@@ -342,7 +344,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'g',
         names: &["dst-nat"],
         takes: Takes::Maybe(NAT, |a, v| a.nat(v, "dst-nat", a.dst_nat).map(|n| a.dst_nat = n)),
-        legal: Legal::NOWHERE.may("LIAUDE"),
+        legal: Legal::NOWHERE.may("LIAUDEC"),
         section: Section::Selection,
         brief: "destination NAT, likewise",
         manual: "",
@@ -374,7 +376,7 @@ pub static FLAGS: &[Flag] = &[
             a.secmark = Some(number::field(v, Base::Any, "c")?);
             Ok(())
         }),
-        legal: Legal::NOWHERE.may("LE"),
+        legal: Legal::NOWHERE.may("LEC"),
         section: Section::Selection,
         brief: "security mark, where the kernel reports it",
         manual: "Current kernels report a security context instead, which this does not select by; it is \
@@ -402,7 +404,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'j',
         names: &["any-nat"],
         takes: Takes::Maybe(NAT, |a, v| a.nat(v, "any-nat", a.any_nat).map(|n| a.any_nat = n)),
-        legal: Legal::NOWHERE.may("LE"),
+        legal: Legal::NOWHERE.may("LEC"),
         section: Section::Selection,
         brief: "source or destination NAT, likewise",
         manual: "",
@@ -413,7 +415,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'w',
         names: &["zone"],
         takes: Takes::Value("ZONE", |a, v| zone(v, "w").map(|z| a.zone = Some(z))),
-        legal: Legal::NOWHERE.may("LIADE"),
+        legal: Legal::NOWHERE.may("LIADEC"),
         section: Section::Selection,
         brief: "conntrack zone of both directions",
         manual: "0 selects flows without a zone.",
@@ -427,7 +429,7 @@ pub static FLAGS: &[Flag] = &[
             a.labels.extend(names(v));
             Ok(())
         }),
-        legal: Legal::NOWHERE.may("LUDGE"),
+        legal: Legal::NOWHERE.may("LUDGEC"),
         section: Section::Selection,
         brief: "labels that must all be set",
         manual: "Names come from /etc/xtables/connlabel.conf or --labelmap; bit-17 is the label of that bit, as \
@@ -471,7 +473,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b'(',
         names: &["orig-zone"],
         takes: Takes::Value("ZONE", |a, v| zone(v, "orig-zone").map(|z| a.orig_zone = Some(z))),
-        legal: Legal::NOWHERE.may("LIADE"),
+        legal: Legal::NOWHERE.may("LIADEC"),
         section: Section::Selection,
         brief: "zone of the original direction alone",
         manual: "0 selects flows without a zone in that direction: neither one of its own nor one of both.",
@@ -482,7 +484,7 @@ pub static FLAGS: &[Flag] = &[
         letter: b')',
         names: &["reply-zone"],
         takes: Takes::Value("ZONE", |a, v| zone(v, "reply-zone").map(|z| a.reply_zone = Some(z))),
-        legal: Legal::NOWHERE.may("LIADE"),
+        legal: Legal::NOWHERE.may("LIADEC"),
         section: Section::Selection,
         brief: "zone of the reply direction alone",
         manual: "0 likewise.",
@@ -499,7 +501,7 @@ pub static FLAGS: &[Flag] = &[
             a.labelmap = Some(OsString::from_vec(v.to_vec()));
             Ok(())
         }),
-        legal: Legal::NOWHERE.may("LUDE"),
+        legal: Legal::NOWHERE.may("LUDEC"),
         section: Section::Selection,
         brief: "file with the names of labels",
         manual: "One line a label: its bit and its name.",
@@ -529,7 +531,7 @@ pub static FLAGS: &[Flag] = &[
             };
             Ok(())
         }),
-        legal: Legal::NOWHERE.may("LUD"),
+        legal: Legal::NOWHERE.may("LUDC"),
         section: Section::Selection,
         brief: "let the kernel select by tuple and zone: auto, always, never",
         manual: "The kernel walks the whole table for a selection that matches little, and handles no packets on \
@@ -544,7 +546,7 @@ pub static FLAGS: &[Flag] = &[
         letter: 0,
         names: &["explain"],
         takes: Takes::Nothing(|_| ()),
-        legal: Legal::NOWHERE.may("LUD"),
+        legal: Legal::NOWHERE.may("LUDC"),
         section: Section::Display,
         brief: "say what the kernel would be asked for and what not, and do nothing",
         manual: "",

@@ -36,16 +36,16 @@ impl Shape {
         Shape {
             family: f.family.is_some(),
             proto: f.proto.is_some(),
-            orig: [&f.orig.src, &f.orig.dst].map(|n| only(n).map(|n| n.mask)),
-            reply: [&f.reply.src, &f.reply.dst].map(|n| only(n).map(|n| n.mask)),
+            orig: [&f.orig.src, &f.orig.dst].map(|n| n.only().map(|n| n.mask)),
+            reply: [&f.reply.src, &f.reply.dst].map(|n| n.only().map(|n| n.mask)),
             ports: ports(f).map(|p| p.is_some()),
         }
     }
 
     /// The key of a selection of this shape.
     fn key_of_filter(&self, f: &Filter) -> Key {
-        let orig = [&f.orig.src, &f.orig.dst].map(|n| only(n).map(|n| n.addr));
-        let reply = [&f.reply.src, &f.reply.dst].map(|n| only(n).map(|n| n.addr));
+        let orig = [&f.orig.src, &f.orig.dst].map(|n| n.only().map(|n| n.addr));
+        let reply = [&f.reply.src, &f.reply.dst].map(|n| n.only().map(|n| n.addr));
         // A shape names exactly the members that its filter has, so the key lacks none.
         self.key(f.family, f.proto, orig, reply, ports(f)).unwrap_or_default()
     }
@@ -90,15 +90,10 @@ impl Shape {
     }
 }
 
-/// The only element of a list. Lists of several elements are left to the filter.
-fn only<T: Copy>(list: &[T]) -> Option<T> {
-    if let [one] = list { Some(*one) } else { None }
-}
-
-/// The ports that are given as a single number.
+/// The ports that are given as a single number. Lists are left to the filter, and so are sets of addresses.
 fn ports(f: &Filter) -> [Option<u16>; 4] {
     [&f.orig.src_port, &f.orig.dst_port, &f.reply.src_port, &f.reply.dst_port]
-        .map(|p| only(p).filter(|r| r.first == r.last).map(|r| r.first))
+        .map(|p| if let [r] = p.as_slice() { (r.first == r.last).then_some(r.first) } else { None })
 }
 
 /// The bits of an address that count, at the front; `None` when the families differ.
@@ -177,7 +172,9 @@ impl Selectors {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address_set::AddressSet;
     use crate::filter::{Direction, Network, PortRange};
+    use std::sync::Arc;
     use zct_wire::consts::ipproto;
     use zct_wire::header::{CtMsg, Frames};
     use zct_wire::request::{NewFlow, new_flow};
@@ -206,10 +203,15 @@ mod tests {
         (r & 16 != 0).then(|| Network { addr, mask: crate::values::addr::prefix_mask(&addr, len) })
     }
 
-    /// None, one, or two: only one can be looked up.
+    /// None, one, two, or a set: only one can be looked up.
     fn networks(x: &mut u64) -> crate::filter::Networks {
         let second = if random(x) & 7 == 0 { network(x) } else { None };
-        network(x).into_iter().chain(second).collect()
+        let listed: crate::filter::Networks = network(x).into_iter().chain(second).collect();
+        if random(x) & 15 != 0 {
+            return listed;
+        }
+        let whole = |a: Addr| (a, a.bytes().len() as u32 * 8);
+        listed.or_in(Arc::new(AddressSet::new([whole(addr(x)), whole(addr(x))])))
     }
 
     fn filter(x: &mut u64) -> Filter {

@@ -40,13 +40,21 @@ pub fn invalid(text: &[u8]) -> Fail {
 
 /// Reads `ADDR[/LEN]`. If the length is that of the whole address, the address is exact.
 pub fn network(text: &[u8]) -> Result<AddrArg, Fail> {
-    let Some(slash) = memchr(b'/', text) else {
-        return Ok(AddrArg { addr: address(text)?, mask: None });
-    };
-    let addr = address(&text[..slash]).map_err(|_| invalid(text))?;
-    let len = prefix_len(&text[slash + 1..], addr.bytes().len() as u32 * 8)?;
+    let (addr, len) = split_network(text)?;
     let whole = len as usize == addr.bytes().len() * 8;
     Ok(AddrArg { addr, mask: (!whole).then(|| prefix_mask(&addr, len)) })
+}
+
+/// Reads `ADDR[/LEN]` as the address and its length in bits; without one, that of the whole address.
+pub fn split_network(text: &[u8]) -> Result<(Addr, u32), Fail> {
+    let bits = |addr: &Addr| addr.bytes().len() as u32 * 8;
+    let Some(slash) = memchr(b'/', text) else {
+        let addr = address(text)?;
+        return Ok((addr, bits(&addr)));
+    };
+    let addr = address(&text[..slash]).map_err(|_| invalid(text))?;
+    let len = prefix_len(&text[slash + 1..], bits(&addr))?;
+    Ok((addr, len))
 }
 
 /// Reads an address where no length is allowed; `option` is its long name.

@@ -211,10 +211,10 @@ impl Daemon {
             Cache::Both => "flushing caches",
         });
         if cache != Cache::External {
-            n.machine.flush_internal();
+            n.machine.flush_internal(&mut n.caches);
         }
         if cache != Cache::Internal {
-            n.machine.flush_external();
+            n.machine.flush_external(&mut n.caches);
         }
         Ok(Reply::Close)
     }
@@ -229,7 +229,7 @@ impl Daemon {
             return Some(Err(why.into()));
         }
         let expectations = n.has_expectations();
-        n.commit.begin(entries, expectations, n.machine.caches(), &mut self.log);
+        n.commit.begin(entries, expectations, &n.caches, &mut self.log);
         self.takeover.commit_asked(Instant::now());
         self.waiting.commit = Some(client);
         None
@@ -283,7 +283,7 @@ impl Daemon {
                 let (bytes, packets) = n.ended.traffic();
                 let runtime = &statistics::Runtime { bytes, packets, ..*runtime };
                 match what {
-                    Statistics::Protocol => n.ended.report(&mut out, &n.machine.caches().internal, now),
+                    Statistics::Protocol => n.ended.report(&mut out, &n.caches.internal, now),
                     Statistics::General => view.general(&mut out, runtime),
                     Statistics::Network => view.network(&mut out),
                     Statistics::Cache => view.cache(&mut out),

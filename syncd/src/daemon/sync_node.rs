@@ -11,7 +11,7 @@ use crate::kernel::flush::Flush;
 use crate::kernel::inject::Injector;
 use crate::kernel::{Kernel, Ports, Taker, Why};
 use crate::links::{Happening, LinkChange, Links};
-use crate::peer::{self, Event, Machine, Millis, Mode, Notice, Origin, Output, Seed};
+use crate::peer::{self, Caches, Event, Host, Machine, Millis, Mode, Notice, Origin, Seed};
 use crate::stats::ended::Ended;
 use crate::store::{Key, Meta};
 use zct_engine::{Error, Reactor, errno_text};
@@ -25,14 +25,50 @@ const DATAGRAMS_A_TURN: usize = 64;
 /// Batches of injected changes in one turn.
 const INJECTIONS_A_TURN: usize = 8;
 
+/// What the machine has asked for during its turn.
+#[derive(Debug)]
+struct Outbox {
+    notices: Vec<Notice>,
+    injector: Option<Injector>,
+    dump: bool,
+    purge: bool,
+}
+
+impl Host for Outbox {
+    fn notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+
+    fn inject_flow(&mut self, event: Event, flow: &Flow) {
+        if let Some(i) = &mut self.injector {
+            i.flow(event, flow);
+        }
+    }
+
+    fn inject_expect(&mut self, event: Event, expect: &Expect) {
+        if let Some(i) = &mut self.injector {
+            i.expect(event, expect);
+        }
+    }
+
+    fn dump_kernel(&mut self) {
+        self.dump = true;
+    }
+
+    fn flush_kernel(&mut self) {
+        self.purge = true;
+    }
+}
+
 /// Everything that only a sync daemon has.
 #[derive(Debug)]
 pub(super) struct SyncNode {
     pub(super) machine: Machine,
+    pub(super) caches: Caches,
     pub(super) links: Links,
     pub(super) commit: Commit,
     pub(super) ended: Ended,
-    injector: Option<Injector>,
+    outbox: Outbox,
     /// Deletes for the purge timer: its port tells the events of these from others.
     purge: Flush,
     error_queue: usize,
@@ -68,14 +104,15 @@ impl SyncNode {
         let [a, b, c] = random;
         let sequence = crate::host::log::now_s() as u32;
         let states = links.all.iter().map(crate::links::LinkIo::link).collect();
-        let seed = Seed { sequence, random: c, hash: [a, b] };
-        let machine = Machine::new(now, protocol, states, sync.default_link, seed);
+        let caches = Caches::new(&protocol, [a, b]);
+        let machine = Machine::new(now, protocol, states, sync.default_link, Seed { sequence, random: c });
         Ok(SyncNode {
             machine,
+            caches,
             links,
             commit: Commit::open().map_err(StartError::Changes)?,
             ended: Ended::default(),
-            injector,
+            outbox: Outbox { notices: Vec::new(), injector, dump: false, purge: false },
             purge: Flush::open().map_err(StartError::Changes)?,
             error_queue,
             expectations: sync.expectations != Expectations::Off,
@@ -87,7 +124,7 @@ impl SyncNode {
     pub(super) fn ports(&self) -> Ports {
         Ports {
             commit: self.commit.port(),
-            inject: self.injector.as_ref().map_or(0, Injector::port),
+            inject: self.outbox.injector.as_ref().map_or(0, Injector::port),
             purge: self.purge.port(),
         }
     }
@@ -101,8 +138,9 @@ impl SyncNode {
     pub(super) fn view(&self) -> SyncView<'_> {
         SyncView {
             machine: &self.machine,
+            caches: &self.caches,
             links: &self.links,
-            injector: self.injector.as_ref(),
+            injector: self.outbox.injector.as_ref(),
             error_queue: self.error_queue,
             expectations: self.expectations,
         }
@@ -110,7 +148,7 @@ impl SyncNode {
 
     /// The taker of the kernel's events and dumps.
     pub(super) fn taker(&mut self, now: Millis) -> SyncTaker<'_> {
-        SyncTaker { now, machine: &mut self.machine, ended: &mut self.ended }
+        SyncTaker { now, machine: &mut self.machine, caches: &mut self.caches, ended: &mut self.ended }
     }
 
     /// A link is ready for reading.
@@ -121,8 +159,10 @@ impl SyncNode {
         budget: usize,
         reactor: &mut Reactor,
     ) -> Result<zct_engine::Turn, Error> {
-        let SyncNode { machine, links, .. } = self;
-        links.ready(token, now, budget, reactor, &mut |link, bytes| machine.datagram(now, link, bytes))
+        let SyncNode { machine, caches, links, outbox, .. } = self;
+        links.ready(token, now, budget, reactor, &mut |link, bytes| {
+            machine.datagram(now, link, bytes, caches, outbox);
+        })
     }
 
     /// The state of interfaces has changed.
@@ -131,19 +171,19 @@ impl SyncNode {
         let turn = self.links.interfaces_ready(reactor, &mut changed)?;
         for LinkChange { link, now } in changed {
             self.machine.link_payload(link, now.payload_max);
-            self.machine.link_state(link, now.up);
+            self.machine.link_state(link, now.up, &mut self.outbox);
         }
         Ok(turn)
     }
 
     /// `-B`: sends everything to the peer.
     pub(super) fn send_bulk(&mut self) {
-        self.machine.send_bulk();
+        self.machine.send_bulk(&mut self.outbox);
     }
 
     /// The dump of the kernel is complete: what is in the cache but not in the kernel has ended.
     pub(super) fn end_kernel_resync(&mut self) {
-        self.machine.end_kernel_resync();
+        self.machine.end_kernel_resync(&mut self.outbox);
     }
 
     /// One turn of the machine and of what it asks for. `quiet` says that no events wait to be taken. True
@@ -155,20 +195,15 @@ impl SyncNode {
         kernel: &mut Kernel,
         log: &mut Log,
     ) -> Result<bool, Error> {
-        self.machine.turn(now);
-        while let Some(output) = self.machine.poll() {
-            match output {
-                Output::Notice(notice) => say(&self.links, notice, log),
-                Output::InjectFlow(event, flow) => self.injector.iter_mut().for_each(|i| i.flow(event, flow)),
-                Output::InjectExpect(event, e) => self.injector.iter_mut().for_each(|i| i.expect(event, e)),
-                Output::DumpKernel => kernel.want(Why::Bulk),
-                Output::FlushKernel => {
-                    log.notice("flushing kernel conntrack table (scheduled)");
-                    kernel.counters_mut().flushes += 1;
-                    if let Err(e) = self.purge.begin() {
-                        log.error(&format!("can't purge the kernel conntrack table: {e}"));
-                    }
-                }
+        self.machine.turn(now, &mut self.caches, &mut self.outbox);
+        if std::mem::take(&mut self.outbox.dump) {
+            kernel.want(Why::Bulk);
+        }
+        if std::mem::take(&mut self.outbox.purge) {
+            log.notice("flushing kernel conntrack table (scheduled)");
+            kernel.counters_mut().flushes += 1;
+            if let Err(e) = self.purge.begin() {
+                log.error(&format!("can't purge the kernel conntrack table: {e}"));
             }
         }
         if self.purge.is_running() && quiet {
@@ -178,8 +213,11 @@ impl SyncNode {
                 Err(e) => log.error(&format!("can't purge the kernel conntrack table: {e}")),
             }
         }
+        for notice in std::mem::take(&mut self.outbox.notices) {
+            self.say(notice, log);
+        }
         let mut more = self.purge.is_running();
-        if let Some(i) = &mut self.injector {
+        if let Some(i) = &mut self.outbox.injector {
             i.step(INJECTIONS_A_TURN, log)?;
             more |= !i.is_idle();
         }
@@ -193,12 +231,12 @@ impl SyncNode {
         kernel: &Kernel,
         log: &mut Log,
     ) -> Result<Option<Outcome>, Error> {
-        self.commit.step(now, kernel.buffer_events(), &self.machine, log)
+        self.commit.step(now, kernel.buffer_events(), &self.machine, &self.caches, log)
     }
 
     /// Hands the machine's datagrams to the active link. True when there is more to do at once.
     pub(super) fn transmit(&mut self, now: Millis) -> bool {
-        let SyncNode { machine, links, .. } = self;
+        let SyncNode { machine, caches, links, .. } = self;
         self.blocked = false;
         let Some(link) = links.all.get_mut(machine.active_link()) else { return false };
         let mut made = 0;
@@ -214,7 +252,7 @@ impl SyncNode {
                 flushed = true;
                 continue;
             };
-            let Some(len) = machine.transmit(now, buf) else {
+            let Some(len) = machine.transmit(now, caches, buf) else {
                 link.flush();
                 return false;
             };
@@ -271,31 +309,30 @@ impl SyncNode {
         };
         [machine, self.links.deadline()].into_iter().flatten().min()
     }
-}
 
-/// Writes what the machine reports to the log.
-fn say(links: &Links, notice: Notice, log: &mut Log) {
-    let name = |link: usize| links.all.get(link).map_or("?", |l| l.interface());
-    match notice {
-        Notice::ResyncRequested => log.notice("resync requested by other node"),
-        Notice::BulkStarts => log.notice("sending bulk update"),
-        Notice::PeerStarted => log.notice("the other node has started"),
-        Notice::PeerRenumbered => {
-            log.notice("the other node's sequence numbers went back: requesting its entries again");
-        }
-        Notice::Swept(0) => {}
-        Notice::Swept(n) => {
-            log.notice(&format!("{n} external entries were not in the other node's bulk: removed"));
-        }
-        Notice::LinkChanged(link) => {
-            log.notice(&format!("device `{}' becomes dedicated link", name(link)));
-        }
-        Notice::NoLink => log.error("no dedicated links available!"),
-        Notice::PeerInOtherMode => {
-            log.error("the other node does not run in ALARM mode: nothing is replicated");
-        }
-        Notice::Unsendable => {
-            log.error("an entry is larger than the dedicated link carries: raise its MTU");
+    fn say(&self, notice: Notice, log: &mut Log) {
+        let name = |link: usize| self.links.all.get(link).map_or("?", |l| l.interface());
+        match notice {
+            Notice::ResyncRequested => log.notice("resync requested by other node"),
+            Notice::BulkStarts => log.notice("sending bulk update"),
+            Notice::PeerStarted => log.notice("the other node has started"),
+            Notice::PeerRenumbered => {
+                log.notice("the other node's sequence numbers went back: requesting its entries again");
+            }
+            Notice::Swept(0) => {}
+            Notice::Swept(n) => {
+                log.notice(&format!("{n} external entries were not in the other node's bulk: removed"));
+            }
+            Notice::LinkChanged(link) => {
+                log.notice(&format!("device `{}' becomes dedicated link", name(link)));
+            }
+            Notice::NoLink => log.error("no dedicated links available!"),
+            Notice::PeerInOtherMode => {
+                log.error("the other node does not run in ALARM mode: nothing is replicated");
+            }
+            Notice::Unsendable => {
+                log.error("an entry is larger than the dedicated link carries: raise its MTU");
+            }
         }
     }
 }
@@ -304,6 +341,7 @@ fn say(links: &Links, notice: Notice, log: &mut Log) {
 pub(super) struct SyncTaker<'a> {
     now: Millis,
     machine: &'a mut Machine,
+    caches: &'a mut Caches,
     ended: &'a mut Ended,
 }
 
@@ -312,18 +350,19 @@ impl Taker for SyncTaker<'_> {
         if event == Event::Destroy {
             self.ended.count(view)?;
         }
-        self.machine.flow_event(self.now, event, origin, view)
+        self.machine.flow_event(self.now, event, origin, view, self.caches)
     }
 
     fn expect(&mut self, event: Event, origin: Origin, view: &ExpectView<'_>) -> Result<(), WireError> {
-        self.machine.expect_event(self.now, event, origin, view)
+        self.machine.expect_event(self.now, event, origin, view, self.caches)
     }
 
     fn dumped(&mut self, why: Why, view: &FlowView<'_>) -> Result<(), WireError> {
         let flow = Flow::from_kernel(view)?;
         let id = view.id()?.unwrap_or(0);
         match why {
-            Why::Populate | Why::Resync => self.machine.flow_dumped(self.now, &flow, id),
+            Why::Populate => self.machine.flow_dumped(self.now, &flow, id, self.caches),
+            Why::Resync => self.machine.kernel_resync_flow(self.now, &flow, id, self.caches),
             Why::Bulk => self.machine.bypass_dump(self.now, &flow),
         }
         Ok(())
@@ -332,10 +371,11 @@ impl Taker for SyncTaker<'_> {
     fn expect_dumped(&mut self, why: Why, view: &ExpectView<'_>) -> Result<(), WireError> {
         let expect = Expect::from_kernel(view)?;
         match why {
-            Why::Populate | Why::Resync => self.machine.expect_dumped(self.now, &expect),
+            Why::Populate => self.machine.expect_dumped(self.now, &expect, self.caches),
+            Why::Resync => self.machine.kernel_resync_expect(self.now, &expect, self.caches),
             Why::Bulk => {
                 let (event, origin) = (Event::New, Origin::Kernel);
-                self.machine.expect_change(self.now, event, origin, &expect);
+                self.machine.expect_change(self.now, event, origin, &expect, self.caches);
             }
         }
         Ok(())
@@ -343,9 +383,8 @@ impl Taker for SyncTaker<'_> {
 
     fn knows(&self, view: &FlowView<'_>) -> bool {
         let key = Key::of_kernel(view).ok().flatten();
-        let meta = key
-            .and_then(|k| self.machine.caches().internal.find(&k))
-            .and_then(|id| self.machine.caches().internal.meta(id));
+        let meta =
+            key.and_then(|k| self.caches.internal.find(&k)).and_then(|id| self.caches.internal.meta(id));
         meta.is_some_and(|m| m.flags & Meta::DEAD == 0)
     }
 }

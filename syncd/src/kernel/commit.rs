@@ -236,11 +236,12 @@ impl Commit {
         now: Millis,
         events: usize,
         machine: &Machine,
+        caches: &Caches,
         log: &mut Log,
     ) -> Result<Option<Outcome>, Error> {
         let Some(mut run) = self.run.take() else { return Ok(None) };
-        let (caches, now_s) = (machine.caches(), (now / 1000) as u32);
-        let age = |meta: Option<Meta>| now_s.saturating_sub(meta.map_or(now_s, |m| m.id_or_heard_s));
+        let now_s = (now / 1000) as u32;
+        let age = |meta: Option<Meta>| now_s.saturating_sub(meta.map_or(now_s, |m| m.note));
         let mut left = FLOWS_A_TURN.min(events / 3).max(BATCH / 2);
         let tracking = machine.config().tcp_window_tracking;
         let timeout = |flow: &Flow, meta| machine.config().commit_timeout_for(flow.timeout_s, age(meta));

@@ -55,6 +55,8 @@ pub struct Expected<'a> {
     pub read: Option<usize>,
     /// A word that was split for the original: the original's name for it in messages, and ours.
     pub renamed: Option<(String, String)>,
+    /// True when the entries are to be counted in the end, and not shown.
+    pub counted: bool,
     /// Entries to be removed once everything that is selected has been found.
     pub left_out: Vec<Entries>,
     /// The rows whose rules decide what is listed, for a rule that needs to know what another line selects.

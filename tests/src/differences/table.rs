@@ -52,6 +52,22 @@ pub static DIFFERENCES: &[Difference] = &[
         ],
     ),
     read(
+        "Z count",
+        Differential,
+        Some(listing::count),
+        ["`-C` with a selection", "``Illegal option `…'``", "counts the flows that match"],
+    ),
+    read(
+        "Z files",
+        Differential,
+        Some(listing::files),
+        [
+            "`-s @FILE`, and so on with `-d -r -q`, alone, in a list or after `!`",
+            "``Invalid IP address `@FILE'``",
+            "the addresses and networks in the file",
+        ],
+    ),
+    read(
         "Z kernel-filter",
         Differential,
         Some(listing::kernel_filter),

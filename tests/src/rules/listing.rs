@@ -84,6 +84,44 @@ fn in_order_of(theirs: &[String], ours: &[String]) -> Option<String> {
     left.is_empty().then_some(lines)
 }
 
+/// As many as are listed. Options that do not select are refused, as ever.
+pub fn count(e: &mut Expected<'_>) -> bool {
+    let refused = e.output.err().contains("Illegal option `--");
+    let expects = e.line.value("counter").is_some_and(|table| "expect".starts_with(table));
+    let more = ["zero", "output", "jobs"].iter().any(|name| e.line.has(name));
+    let conntrack = e.line.all("counter").count() == 1;
+    if !refused || expects || more || !conntrack {
+        return false;
+    }
+    let words = e.line.words.iter().flat_map(|w| match w.name() {
+        "counter" => vec!["--dump".to_owned()],
+        _ => w.text.clone(),
+    });
+    let line = Line::parse(&words.collect::<Vec<_>>());
+    e.counted = true;
+    e.retry(line)
+}
+
+/// A file with addresses is the list of them.
+pub fn files(e: &mut Expected<'_>) -> bool {
+    let list = |word: &Word| -> Option<String> {
+        let file = word.value.as_deref()?.strip_prefix('@')?;
+        let text = std::fs::read_to_string(file).ok()?;
+        let words = text.lines().flat_map(|l| l.split('#').next().unwrap_or("").split_whitespace());
+        Some(words.collect::<Vec<_>>().join(","))
+    };
+    let mut found = false;
+    let words = e.line.words.iter().flat_map(|w| match list(w) {
+        Some(list) => {
+            found = true;
+            vec![format!("--{}", w.name()), list]
+        }
+        None => w.text.clone(),
+    });
+    let line = Line::parse(&words.collect::<Vec<_>>());
+    found && e.retry(line)
+}
+
 /// An explanation of the question takes the place of the answer.
 pub fn explain(e: &mut Expected<'_>) -> bool {
     let explained = e.ours.out().starts_with("asked of the kernel: ");
@@ -310,6 +348,7 @@ pub fn any_nat_with_more(e: &mut Expected<'_>) -> bool {
         ours: e.ours,
         read: None,
         renamed: None,
+        counted: false,
         listing: e.listing,
         left_out: Vec::new(),
         ask: &mut *e.ask,

@@ -69,7 +69,17 @@ impl Expected<'_> {
         let left_out = Vec::new();
         let ask = &mut *self.ask;
         let (ours, listing) = (self.ours, self.listing);
-        let mut one = Expected { line, output, ours, read: None, renamed: None, left_out, listing, ask };
+        let mut one = Expected {
+            line,
+            output,
+            ours,
+            read: None,
+            renamed: None,
+            counted: false,
+            left_out,
+            listing,
+            ask,
+        };
         for difference in listing {
             if let Some(rule) = difference.rule {
                 rule(&mut one);
@@ -85,6 +95,16 @@ impl Expected<'_> {
             entries.drop_those(&out);
             self.output = entries.into_output(&self.output);
         }
+    }
+
+    /// Puts the number of entries in the place of the list, if that is what is asked for.
+    pub fn count(&mut self) {
+        let Some(entries) = Entries::of(&self.output).filter(|_| self.counted) else { return };
+        let shown = |l: &&str| l.starts_with(PREFIX) && l.ends_with(" flow entries have been shown.");
+        let stderr: String =
+            self.output.err().lines().filter(|l| !shown(l)).map(|l| format!("{l}\n")).collect();
+        let stdout = format!("{}\n", entries.lines.len());
+        self.output = Output { stdout: stdout.into(), stderr: stderr.into(), exit: Exit::Code(0) };
     }
 
     /// How many words are read before a mistake ends the command. The original is asked, with one more word
