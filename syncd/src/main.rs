@@ -25,7 +25,8 @@ fn main() -> ExitCode {
             if usage.with_help {
                 _ = print(client::help(&name).as_bytes());
             }
-            return fail(&usage.text);
+            Log::console().error(&usage.text);
+            return ExitCode::from(usage.code);
         }
     };
     match action {

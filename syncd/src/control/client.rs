@@ -6,7 +6,7 @@
 use crate::config::{self, Loaded, protocols::Protocols, report::Severity};
 use crate::control::exchange::{Answer, exchange};
 use crate::control::request::{Cache, Listing, Request, STATUS, Statistics};
-use crate::control::words::{self, Own, UNKNOWN};
+use crate::control::words::{self, Misused, Own, UNKNOWN};
 use crate::kernel::commit::Entries;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -90,11 +90,13 @@ pub struct Usage {
     pub text: String,
     /// Whether to print the usage first.
     pub with_help: bool,
+    /// The exit status.
+    pub code: u8,
 }
 
 impl Usage {
     fn new(text: impl Into<String>) -> Usage {
-        Usage { text: text.into(), with_help: true }
+        Usage { text: text.into(), with_help: true, code: 1 }
     }
 }
 
@@ -130,7 +132,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, Usage> {
             return match own {
                 _ if !alone => Err(Usage::new("Invalid parameters")),
                 Ok(own) => Ok(Args { action: own.map_or(Action::Help, Action::Own), file }),
-                Err(text) => Err(Usage { text, with_help: false }),
+                Err(Misused { text, code }) => Err(Usage { text, with_help: false, code }),
             };
         }
         let unknown = || Usage::new(format!("Unknown option: {}", word.to_string_lossy()));
@@ -208,6 +210,7 @@ fn argument(
     abbreviates(&word, names).map(Some).ok_or_else(|| Usage {
         text: format!("unknown parameter `{}' for option `{option}'", word.to_string_lossy()),
         with_help: false,
+        code: 1,
     })
 }
 
@@ -297,6 +300,7 @@ pub fn help(name: &str) -> String {
     ];
     let own = [
         ("status [--json]", "the state of the daemon; fails when the nodes are not in sync"),
+        ("wait --ready|--synced|--committed [--timeout S]", "return when that is reached"),
         ("-s protocol", "flows by protocol, and how far those came that have ended"),
         ("--check", "say what is wrong with the configuration file, and what it amounts to"),
         ("--help, --version", "as -h and -v"),
@@ -428,7 +432,7 @@ mod tests {
             ("-k status", "Invalid parameters", true),
             ("status --frob", "status: invalid option '--frob'", false),
         ] {
-            assert_eq!(parsed(line), Err(Usage { text: text.into(), with_help }), "{line}");
+            assert_eq!(parsed(line), Err(Usage { text: text.into(), with_help, code: 1 }), "{line}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 /// The outcome of a request.
 #[derive(Debug)]
@@ -19,8 +20,20 @@ pub enum Answer {
 
 /// Sends a request's number to the daemon behind the socket at `path`, and writes all of the answer to `out`.
 pub(crate) fn exchange(path: &Path, code: u32, out: &mut dyn io::Write) -> Answer {
+    exchange_within(path, code, None, out)
+}
+
+/// As [`exchange`]; when the daemon writes nothing for that long, the connection is
+/// [broken](Answer::Broken) with [`io::ErrorKind::WouldBlock`].
+pub(crate) fn exchange_within(
+    path: &Path,
+    code: u32,
+    patience: Option<Duration>,
+    out: &mut dyn io::Write,
+) -> Answer {
     let Ok(mut stream) = UnixStream::connect(path) else { return Answer::NoDaemon };
     let talk = || -> io::Result<()> {
+        stream.set_read_timeout(patience)?;
         stream.write_all(&code.to_ne_bytes())?;
         let mut buf = vec![0; 64 << 10];
         loop {

@@ -58,6 +58,28 @@ pub enum Shape {
     Json,
 }
 
+/// What a client can wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// The first dump of the kernel's table is complete.
+    Ready,
+    /// The node is in sync, as `status` says.
+    Synced,
+    /// The node has taken over: the peer's entries are in the kernel.
+    Committed,
+}
+
+impl Condition {
+    /// Its name: the option of `wait` without the dashes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Condition::Ready => "ready",
+            Condition::Synced => "synced",
+            Condition::Committed => "committed",
+        }
+    }
+}
+
 /// A request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
@@ -85,6 +107,10 @@ pub enum Request {
     Statistics(Statistics),
     /// `status`: whether the nodes are in sync, and the state of everything.
     Status(Shape),
+    /// `wait`: is answered when the condition holds.
+    Wait(Condition),
+    /// `wait` when time is up: is answered at once, with what is missing.
+    Check(Condition),
 }
 
 /// Added to a code, asks for an answer with a line about the outcome. This is our own: the original
@@ -138,6 +164,12 @@ const CODES: &[(u32, Request)] = {
         (OWN + 1, Statistics(self::Statistics::Protocol)),
         (OWN + 2, Status(Shape::Text)),
         (OWN + 3, Status(Shape::Json)),
+        (OWN + 16, Wait(Condition::Ready)),
+        (OWN + 17, Wait(Condition::Synced)),
+        (OWN + 18, Wait(Condition::Committed)),
+        (OWN + 32, Check(Condition::Ready)),
+        (OWN + 33, Check(Condition::Synced)),
+        (OWN + 34, Check(Condition::Committed)),
     ]
 };
 
@@ -162,12 +194,18 @@ impl Request {
 
     /// True for requests that are always answered with text.
     pub fn is_answered(self) -> bool {
-        matches!(self, Request::List(_) | Request::Statistics(_) | Request::Status(_))
+        use Request::*;
+        matches!(self, List(_) | Statistics(_) | Status(_) | Wait(_) | Check(_))
+    }
+
+    /// True for requests that are served before the first dump of the kernel's table is complete.
+    pub fn is_served_early(self) -> bool {
+        matches!(self, Request::Status(_) | Request::Wait(_) | Request::Check(_))
     }
 }
 
-/// The first word of an answer about the outcome; `0`, `1` or `2` and a text follow. An answer to `status`
-/// begins with such a line too.
+/// The first word of an answer about the outcome; the exit status that it comes to and a text follow. The
+/// answers to `status` and `wait` begin with such a line too.
 pub const STATUS: &str = "zctd";
 
 /// The answer that all went well.
@@ -180,9 +218,23 @@ pub fn failed(why: &str) -> String {
     format!("{STATUS} 1 {}\n", why.replace('\n', " "))
 }
 
-/// The first line of the answer to `status`, from what is to be said about it.
-pub fn verdict(in_sync: bool, text: &str) -> String {
-    format!("{STATUS} {} {text}\n", if in_sync { 0 } else { 2 })
+/// The first line of an answer: the exit status that it comes to, and what is to be said about it.
+pub fn verdict(code: u8, text: &str) -> String {
+    format!("{STATUS} {code} {text}\n")
+}
+
+/// Exit statuses of the requests of our own.
+pub mod code {
+    /// What was asked for holds.
+    pub const YES: u8 = 0;
+    /// `status`: nobody answered.
+    pub const NOBODY: u8 = 1;
+    /// `wait`: time was up.
+    pub const LATE: u8 = 1;
+    /// `status`: the node is not in sync.
+    pub const DEGRADED: u8 = 2;
+    /// `wait`: nobody can say any more.
+    pub const GONE: u8 = 3;
 }
 
 #[cfg(test)]

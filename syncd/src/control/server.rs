@@ -40,6 +40,8 @@ pub enum Asked {
     Unknown,
     /// Fewer than four bytes, and then the end of the stream.
     Short,
+    /// Nothing more, after a request: it has closed its sending half, or is gone.
+    Ended,
 }
 
 /// What a client gets in answer.
@@ -201,8 +203,7 @@ impl Server {
             match c.stream.read(into) {
                 Ok(0) => {
                     let State::Asking { got, .. } = c.state else {
-                        // Either it has only closed its sending half or it is gone: writing will tell.
-                        return None;
+                        return matches!(c.state, State::Waiting).then_some((id, Asked::Ended));
                     };
                     let short = got > 0;
                     self.close(slot);
@@ -230,6 +231,11 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// True when a client that waits has ended its stream already.
+    pub fn has_ended(&mut self, id: ClientId) -> bool {
+        self.read(id.slot) == Some((id, Asked::Ended))
     }
 
     /// Answers a client. If it is gone, nothing happens.

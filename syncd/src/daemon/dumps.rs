@@ -106,9 +106,6 @@ impl Daemon {
         if let Node::Sync(n) = &mut self.node {
             n.links.watch(reactor)?;
         }
-        if let Some(s) = &self.server {
-            s.watch(reactor)?;
-        }
         let mode = if self.background.is_some() { "daemon" } else { "console" };
         self.log.notice(&format!("-- starting in {mode} mode --"));
         if let Some(child) = self.background.take() {
@@ -116,6 +113,8 @@ impl Daemon {
             child.ready()?;
         }
         self.systemd.ready();
+        let now = self.now();
+        self.serve_early(now, reactor);
         Ok(())
     }
 }

@@ -5,9 +5,10 @@
 //! else for long.
 //!
 //! The order of the start matters. The event groups are joined before the first dump, so that nothing happens
-//! unnoticed in between. The links and the control socket are not served before that dump is complete, or the
-//! peer would be told of half a table.
+//! unnoticed in between. The links are not served before that dump is complete, or the peer would be told of
+//! half a table, and neither are clients, except those that ask how far the daemon is.
 
+mod conditions;
 mod dumps;
 mod privileges;
 mod reload;

@@ -5,7 +5,7 @@
 //! mistakes: the original ignores them with exit status 0, and its script sends some of them in every mode.
 
 use crate::control::listings::KernelListing;
-use crate::control::request::{self, Cache, Listing, Request, Shape, Statistics};
+use crate::control::request::{self, Cache, Listing, Request, Shape, Statistics, code};
 use crate::control::server::{Asked, ClientId, Reply};
 use crate::control::statistics;
 use crate::daemon::state::{Daemon, Node};
@@ -37,6 +37,17 @@ impl Daemon {
                 self.runtime.unknown_request += 1;
                 self.reply(client, Reply::Close);
             }
+            Some((client, Asked::Ended)) => {
+                // Others that wait may have closed only their sending half; writing will tell.
+                if self.waiting.forget(client) {
+                    self.reply(client, Reply::Close);
+                }
+            }
+            Some((client, Asked::Known { request, status }))
+                if self.populating.is_some() && !request.is_served_early() =>
+            {
+                self.waiting.come_early((client, status), request);
+            }
             Some((client, Asked::Known { request, status })) => {
                 if let Some(answer) = self.serve(request, (client, status), now, reactor) {
                     self.answer((client, status), answer);
@@ -46,7 +57,16 @@ impl Daemon {
         Ok(turn)
     }
 
-    fn reply(&mut self, client: ClientId, reply: Reply) {
+    /// Serves what was asked for before the first dump was complete.
+    pub(super) fn serve_early(&mut self, now: Millis, reactor: &mut Reactor) {
+        for (client, request) in self.waiting.take_early() {
+            if let Some(answer) = self.serve(request, client, now, reactor) {
+                self.answer(client, answer);
+            }
+        }
+    }
+
+    pub(super) fn reply(&mut self, client: ClientId, reply: Reply) {
         if let Some(server) = &mut self.server {
             server.reply(client, reply);
         }
@@ -75,6 +95,8 @@ impl Daemon {
             Request::List(listing) => Some(self.list(listing)),
             Request::Statistics(what) => Some(Ok(Reply::Text(self.statistics(what, now)))),
             Request::Status(shape) => Some(Ok(Reply::Text(self.told_status(shape, now)))),
+            Request::Wait(condition) => self.wait(condition, client.0, now).map(Ok),
+            Request::Check(condition) => Some(Ok(self.checked(condition, now))),
             Request::FlushCache(cache) => Some(self.flush_cache(cache)),
             Request::FlushFlowCaches => Some(self.flush_cache(Cache::Both)),
             Request::Commit(entries) => self.commit(entries, client),
@@ -261,7 +283,8 @@ impl Daemon {
     /// `status`: a line with the verdict, and the whole in the shape that is asked for.
     fn told_status(&self, shape: Shape, now: Millis) -> String {
         let status = self.status(now);
-        let head = request::verdict(status.is_in_sync(), &text::verdict(&status.missing));
+        let code = if status.is_in_sync() { code::YES } else { code::DEGRADED };
+        let head = request::verdict(code, &text::verdict(&status.missing));
         let body = match shape {
             Shape::Text => text::write(&status, &SystemZone::default()),
             Shape::Json => json::write(&status),

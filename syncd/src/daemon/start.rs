@@ -150,7 +150,10 @@ fn parts(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts,
         None => None,
         Some(path) => Some(Server::open(path, token::CONTROL).map_err(StartError::Control)?),
     };
-    let opened = rest(config, log, reactor);
+    let opened = rest(config, log, reactor).and_then(|parts| {
+        server.as_ref().map_or(Ok(()), |s| s.watch(reactor)).map_err(StartError::System)?;
+        Ok(parts)
+    });
     if let (Err(_), Some(s)) = (&opened, &server) {
         s.remove();
     }
@@ -207,6 +210,7 @@ impl Daemon {
         if let Some(lock) = self.lock.take() {
             lock.remove();
         }
+        self.disappoint();
         let (now, stoppers) = (self.now(), self.waiting.take_stoppers());
         if let Some(server) = &mut self.server {
             for (client, status) in stoppers {

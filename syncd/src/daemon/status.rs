@@ -70,7 +70,7 @@ impl Daemon {
     }
 
     /// What keeps this node from being in sync.
-    fn missing(&self, now: Millis) -> Vec<Missing> {
+    pub(super) fn missing(&self, now: Millis) -> Vec<Missing> {
         let mut out = Vec::new();
         let mut missing = |so: bool, what| {
             if so {

@@ -62,8 +62,7 @@ impl Takeover {
     }
 
     /// True from when a take-over was completed until this node gives way.
-    #[cfg(test)]
-    fn is_committed(&self) -> bool {
+    pub(super) fn is_committed(&self) -> bool {
         self.committed
     }
 }

@@ -182,7 +182,8 @@ impl Handler for Daemon {
     fn settle(&mut self, instant: Instant, reactor: &mut Reactor) -> Result<Option<Instant>, Error> {
         let now = self.millis(instant);
         let mut more = self.work(now, reactor)?;
-        if let Some(server) = self.server.as_mut().filter(|_| self.populating.is_none()) {
+        self.answer_conditions(now);
+        if let Some(server) = &mut self.server {
             more |= server.settle(&Daemon::shown(&self.node, now));
         }
         self.syslog_waits |= self.log.flush();

@@ -1,6 +1,11 @@
 //! Clients that are answered when what they asked for is done.
 
+use crate::control::request::{Condition, Request};
 use crate::control::server::ClientId;
+
+/// How many clients may wait for conditions. The others of those that can be connected are left to requests
+/// that end by themselves.
+const CONDITIONS_MAX: usize = 64;
 
 /// A client, and whether it wants to learn the outcome.
 pub(super) type Client = (ClientId, bool);
@@ -12,6 +17,9 @@ pub(super) struct Waiting {
     pub(super) flush: Vec<Client>,
     pub(super) commit: Option<Client>,
     pub(super) stop: Vec<Client>,
+    /// What was asked for before the first dump was complete.
+    early: Vec<(Client, Request)>,
+    conditions: Vec<(ClientId, Condition)>,
 }
 
 impl Waiting {
@@ -21,5 +29,43 @@ impl Waiting {
 
     pub(super) fn take_stoppers(&mut self) -> Vec<Client> {
         std::mem::take(&mut self.stop)
+    }
+
+    /// A request has to wait for the end of the first dump.
+    pub(super) fn come_early(&mut self, client: Client, request: Request) {
+        self.early.push((client, request));
+    }
+
+    pub(super) fn take_early(&mut self) -> Vec<(Client, Request)> {
+        std::mem::take(&mut self.early)
+    }
+
+    /// A client waits until the condition holds; false if too many do so already.
+    pub(super) fn wait_for(&mut self, condition: Condition, client: ClientId) -> bool {
+        let room = self.conditions.len() < CONDITIONS_MAX;
+        if room {
+            self.conditions.push((client, condition));
+        }
+        room
+    }
+
+    /// Whether anybody waits for a condition.
+    pub(super) fn has_conditions(&self) -> bool {
+        !self.conditions.is_empty()
+    }
+
+    /// A client is gone; true if it has waited for a condition.
+    pub(super) fn forget(&mut self, client: ClientId) -> bool {
+        let before = self.conditions.len();
+        self.conditions.retain(|(c, _)| *c != client);
+        self.conditions.len() < before
+    }
+
+    /// Takes out the clients whose conditions hold.
+    pub(super) fn take_met(&mut self, holds: impl Fn(Condition) -> bool) -> Vec<(ClientId, Condition)> {
+        let all = std::mem::take(&mut self.conditions).into_iter();
+        let (met, others) = all.partition(|(_, condition)| holds(*condition));
+        self.conditions = others;
+        met
     }
 }

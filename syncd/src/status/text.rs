@@ -9,11 +9,15 @@ use zct_wire::text::{Out, TimeZone};
 /// Bytes for a local time.
 const TIME_MAX: usize = 64;
 
-/// The reasons why a node is not in sync, in one line: `in sync` if there are none.
+/// The reasons why a node is not in sync, in one line.
+pub fn reasons(missing: &[Missing]) -> String {
+    let all: Vec<String> = missing.iter().map(Missing::to_string).collect();
+    all.join("; ")
+}
+
+/// Whether it is in sync, and if not, why.
 pub fn verdict(missing: &[Missing]) -> String {
-    let Some((first, more)) = missing.split_first() else { return "in sync".into() };
-    let more: String = more.iter().map(|m| format!("; {m}")).collect();
-    format!("degraded: {first}{more}")
+    if missing.is_empty() { "in sync".into() } else { format!("degraded: {}", reasons(missing)) }
 }
 
 /// Writes it, one line for each thing.
