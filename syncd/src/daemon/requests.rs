@@ -37,12 +37,7 @@ impl Daemon {
                 self.runtime.unknown_request += 1;
                 self.reply(client, Reply::Close);
             }
-            Some((client, Asked::Ended)) => {
-                // Others that wait may have closed only their sending half; writing will tell.
-                if self.waiting.forget(client) {
-                    self.reply(client, Reply::Close);
-                }
-            }
+            Some((client, Asked::Ended)) => self.client_ended(client),
             Some((client, Asked::Known { request, status }))
                 if self.populating.is_some() && !request.is_served_early() =>
             {
