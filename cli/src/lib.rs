@@ -9,6 +9,7 @@ pub mod fail;
 pub mod filter;
 pub mod flags;
 pub mod load;
+pub mod metrics;
 pub mod nfct;
 pub mod output;
 pub mod program;
@@ -51,8 +52,9 @@ pub fn run(words: &[&[u8]]) -> u8 {
 type Own = fn(Name, &[u8], &[&[u8]]) -> Result<(), Fail>;
 
 /// The commands that only `zct` has, each named by the first word of the line. The original's options mean
-/// nothing after such a word. A command whose grammar is ours, unlike nfct's, reads its words with lexopt.
-const OWN: &[(&[u8], Own)] = &[(b"nfct", nfct::run)];
+/// nothing after such a word. A command whose grammar is ours, unlike nfct's, reads its words with lexopt. What
+/// help, man page and completions say of each is in `flags::own`.
+const OWN: &[(&[u8], Own)] = &[(b"metrics", metrics::run), (b"nfct", nfct::run)];
 
 fn own_command(first: &[u8]) -> Option<Own> {
     OWN.iter().find(|(word, _)| *word == first).map(|(_, run)| *run)
@@ -103,4 +105,16 @@ fn dispatch(call: &Invocation) -> Result<(), Fail> {
 fn print(text: &str) -> Result<(), Fail> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| commands::output_failed(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_of_our_own_has_texts() {
+        let run: Vec<&[u8]> = OWN.iter().map(|(name, _)| *name).collect();
+        let told: Vec<&[u8]> = flags::own::OWN_COMMANDS.iter().map(|c| c.name.as_bytes()).collect();
+        assert_eq!(run, told);
+    }
 }

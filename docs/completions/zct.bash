@@ -3,6 +3,16 @@ _zct() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
     local proto= i
     COMPREPLY=()
+    if [[ ${COMP_WORDS[0]##*/} == zct ]]; then
+        ((COMP_CWORD == 1)) && [[ $cur != -* ]] && { COMPREPLY=($(compgen -W "metrics nfct" -- "$cur")); return; }
+        case ${COMP_WORDS[1]} in
+            metrics)
+                case $prev in
+                    --textfile) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                esac
+                COMPREPLY=($(compgen -W "--by-protocol --by-zone --textfile --help" -- "$cur")); return ;;
+        esac
+    fi
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
             -p|--protonum) proto=${COMP_WORDS[i+1]} ;;

@@ -110,4 +110,9 @@ complete -c zct -n 'string match -qir -- "-p *icmp|--protonum[= ]icmp" (commandl
 complete -c zct -n 'string match -qir -- "-p *icmpv6|--protonum[= ]icmpv6" (commandline -p)' -l icmpv6-type -x -d 'ICMPv6 type, a number'
 complete -c zct -n 'string match -qir -- "-p *icmpv6|--protonum[= ]icmpv6" (commandline -p)' -l icmpv6-code -x -d 'ICMPv6 code, a number'
 complete -c zct -n 'string match -qir -- "-p *icmpv6|--protonum[= ]icmpv6" (commandline -p)' -l icmpv6-id -x -d 'ICMPv6 identifier'
+complete -c zct -n 'test "(commandline -opc)" = zct' -a metrics -d 'print the kernel\'s counters and limits for Prometheus'
+complete -c zct -n 'test "(commandline -opc)[2]" = metrics' -l by-protocol -d 'also count the flows by family, protocol, state and offload, for which the whole table is read'
+complete -c zct -n 'test "(commandline -opc)[2]" = metrics' -l by-zone -d 'also count the flows by zone: the 64 zones with the most flows, and all others together; reads the whole table'
+complete -c zct -n 'test "(commandline -opc)[2]" = metrics' -l textfile -r -F -d 'replace this file in one step, for node_exporter\'s textfile collector, instead of printing'
+complete -c zct -n 'test "(commandline -opc)" = zct' -a nfct -d 'timeout policies and helpers: zct nfct help'
 complete -c conntrack -w zct

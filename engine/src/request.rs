@@ -142,6 +142,11 @@ pub fn flows() -> Option<u64> {
     proc_number("/proc/sys/net/netfilter/nf_conntrack_count")
 }
 
+/// The most expectations that the machine takes, from `/proc` as well.
+pub fn expectations_limit() -> Option<u64> {
+    proc_number("/proc/sys/net/netfilter/nf_conntrack_expect_max")
+}
+
 /// Reads a file of `/proc` that holds one number, which the kernel always returns in a single read.
 fn proc_number(path: &str) -> Option<u64> {
     let mut text = [0; 32];

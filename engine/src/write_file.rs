@@ -11,6 +11,7 @@
 //! Which function is for what:
 //!
 //! - a log or an export: [`open`] with [`How::Append`] or [`How::Truncate`];
+//! - a file that others read at any moment: [`Replacement`], which appears whole or not at all;
 //! - a lock or a file of a process id: [`How::New`], which never follows anything (O_EXCL), or, when it
 //!   already exists, [`How::Existing`], before it is locked and written;
 //! - a Unix socket: [`remove_socket`], then `bind`. Neither unlink(2) nor bind(2) follows a link of that
@@ -70,6 +71,8 @@ pub enum Unwritten {
     NoFile(PathBuf),
     /// Something that is not a socket has the name that the socket should get.
     NoSocket,
+    /// A link, a directory or a device has the name of a file that is to be replaced.
+    NoPlainFile,
 }
 
 impl WriteError {
@@ -137,6 +140,64 @@ fn others_can_write(dir: &Metadata) -> bool {
     dir.mode() & OTHERS_WRITE != 0 || (dir.uid() != 0 && dir.uid() != sys::effective_user())
 }
 
+/// A file that takes the place of another in one step, so that a reader finds the old contents or the new
+/// ones and never a part. Until [`Replacement::finish`] it has a name of its own in the same directory,
+/// `FILE.PID.tmp`; dropped before that, it is removed. It is not synchronised to the disk.
+#[derive(Debug)]
+pub struct Replacement<'a> {
+    path: &'a Path,
+    temporary: PathBuf,
+    file: File,
+    finished: bool,
+}
+
+impl<'a> Replacement<'a> {
+    /// Begins an empty file that is going to replace `path`.
+    ///
+    /// # Errors
+    /// [`WriteError`] with [`Unwritten::NoPlainFile`] where `path` is a link, a directory or a device, which
+    /// would be gone afterwards; otherwise as [`open`] with [`How::New`], and with the name of the temporary
+    /// file.
+    pub fn begin(path: &'a Path) -> Result<Replacement<'a>, WriteError> {
+        if std::fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_file()) {
+            return Err(WriteError { path: path.into(), why: Unwritten::NoPlainFile });
+        }
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(format!(".{}.tmp", std::process::id()));
+        let temporary = PathBuf::from(temporary);
+        let mut opened = open(&temporary, How::New);
+        // Left behind by a process that was killed and had the same number.
+        if matches!(&opened, Err(e) if e.kind() == Some(io::ErrorKind::AlreadyExists)) {
+            _ = std::fs::remove_file(&temporary);
+            opened = open(&temporary, How::New);
+        }
+        Ok(Replacement { path, file: opened?, temporary, finished: false })
+    }
+
+    /// Where the contents go.
+    pub fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// [`Unwritten::System`] of `rename`.
+    pub fn finish(mut self) -> Result<(), WriteError> {
+        let renamed = std::fs::rename(&self.temporary, self.path);
+        self.finished = renamed.is_ok();
+        renamed.map_err(|e| WriteError { path: self.path.into(), why: Unwritten::System(e) })
+    }
+}
+
+impl Drop for Replacement<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            _ = std::fs::remove_file(&self.temporary);
+        }
+    }
+}
+
 /// Makes room for a socket by removing an old one of that name, if there is one.
 ///
 /// # Errors
@@ -165,6 +226,9 @@ impl fmt::Display for Unwritten {
             Unwritten::NoSocket => {
                 return f
                     .write_str("something that is no socket has this name: remove it, or choose another");
+            }
+            Unwritten::NoPlainFile => {
+                return f.write_str("it is no plain file, which this would replace: choose another name");
             }
             Unwritten::SymbolicLink(dir) => ("it is a symbolic link", dir),
             Unwritten::HardLink(dir) => ("the file has a second name", dir),
@@ -324,5 +388,41 @@ mod tests {
         }
         remove_socket(&socket).unwrap();
         assert!(!socket.exists() && file.exists());
+    }
+
+    #[test]
+    fn a_replacement_appears_whole_or_not_at_all() {
+        let dir = Dir::new("replacement", 0o755);
+        let file = dir.file("metrics.prom");
+        for (text, whole) in [("first", true), ("second", true), ("third", false)] {
+            let mut new = Replacement::begin(&file).unwrap();
+            write!(new.file(), "{text}").unwrap();
+            let before = fs::read_to_string(&file).unwrap_or_default();
+            assert!(!before.contains(text));
+            if whole {
+                new.finish().unwrap();
+            } else {
+                drop(new);
+            }
+            assert_eq!(fs::read_to_string(&file).unwrap(), if whole { text } else { &before });
+            assert_eq!(fs::read_dir(&dir.0).unwrap().count(), 1, "the temporary file is gone");
+        }
+        // What a killed process left behind is no obstacle.
+        fs::write(dir.file(&format!("metrics.prom.{}.tmp", std::process::id())), "old").unwrap();
+        Replacement::begin(&file).unwrap().finish().unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "");
+    }
+
+    #[test]
+    fn only_plain_files_are_replaced() {
+        let dir = Dir::new("replaced", 0o755);
+        let link = dir.file("link");
+        symlink("/dev/stdout", &link).unwrap();
+        for path in [&link, &dir.0, Path::new("/dev/null")] {
+            let e = Replacement::begin(path).unwrap_err().to_string();
+            let want = "it is no plain file, which this would replace: choose another name";
+            assert_eq!(e, format!("{}: {want}", path.display()));
+        }
+        assert!(link.is_symlink());
     }
 }

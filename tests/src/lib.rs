@@ -19,6 +19,7 @@ pub mod nfct_words;
 pub mod options;
 pub mod picture;
 pub mod program;
+pub mod promtool;
 pub mod rules;
 pub mod seed;
 pub mod ticks;

@@ -49,6 +49,8 @@ fn bash_offers_what_fits() {
         ("zct --dst-n", &["--dst-nat"][..]),
         ("zct -L -o js", &["json"]),
         ("zct -p tcp --stat", &["--state", "--status"]),
+        ("zct met", &["metrics"]),
+        ("zct metrics --by-", &["--by-protocol", "--by-zone"]),
         ("nfct de", &["delete", "default-set", "default-get"]),
         ("nfct default-set h", &[]),
         ("nfct disable ", &["helper"]),

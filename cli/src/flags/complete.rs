@@ -2,6 +2,7 @@
 
 use super::command::COMMANDS;
 use super::help::LOAD_FLAGS;
+use super::own::{OWN_COMMANDS, OwnCommand, OwnOption};
 use super::protocol::PROTOCOLS;
 use super::table::{Complete, FLAGS, Flag, Takes};
 use std::fmt::Write as _;
@@ -48,6 +49,7 @@ pub fn bash() -> String {
     let mut out = format!(
         "{HEAD}_zct() {{\n    local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}}\n    local proto= i\n    COMPREPLY=()\n"
     );
+    out += &bash_own();
     out += "    for ((i = 1; i < COMP_CWORD; i++)); do\n        case ${COMP_WORDS[i]} in\n            -p|--protonum) proto=${COMP_WORDS[i+1]} ;;\n        esac\n    done\n    case $prev in\n";
     let commands: Vec<String> = COMMANDS
         .iter()
@@ -100,6 +102,107 @@ pub fn bash() -> String {
     out
 }
 
+/// The commands of our own that have options; nfct has a completion file, which takes its words.
+fn with_options() -> impl Iterator<Item = &'static OwnCommand> {
+    OWN_COMMANDS.iter().filter(|c| !c.options.is_empty())
+}
+
+fn own_names() -> String {
+    OWN_COMMANDS.iter().map(|c| c.name).collect::<Vec<_>>().join(" ")
+}
+
+/// The options of a command of our own, with the help that all have.
+fn own_options(c: &OwnCommand) -> String {
+    c.options.iter().map(|o| format!("--{} ", o.name)).collect::<String>() + "--help"
+}
+
+/// Completes the commands of our own, and nothing else after their names.
+fn bash_own() -> String {
+    let mut out = String::from("    if [[ ${COMP_WORDS[0]##*/} == zct ]]; then\n");
+    _ = writeln!(
+        out,
+        "        ((COMP_CWORD == 1)) && [[ $cur != -* ]] && {{ COMPREPLY=($(compgen -W \"{}\" -- \"$cur\")); return; }}",
+        own_names()
+    );
+    out += "        case ${COMP_WORDS[1]} in\n";
+    for c in with_options() {
+        _ = writeln!(out, "            {})\n                case $prev in", c.name);
+        for o in c.options.iter().filter(|o| !o.value.is_empty()) {
+            _ = writeln!(out, "                    --{}) {}return ;;", o.name, bash_value(o));
+        }
+        _ = writeln!(
+            out,
+            "                esac\n                COMPREPLY=($(compgen -W \"{}\" -- \"$cur\")); return ;;",
+            own_options(c)
+        );
+    }
+    out + "        esac\n    fi\n"
+}
+
+fn bash_value(o: &OwnOption) -> String {
+    match o.complete {
+        Complete::File => "COMPREPLY=($(compgen -f -- \"$cur\")); ".to_owned(),
+        Complete::Words(words) => format!("COMPREPLY=($(compgen -W \"{}\" -- \"$cur\")); ", words.join(" ")),
+        Complete::Nothing => String::new(),
+    }
+}
+
+/// The specifications of a command of our own for zsh.
+fn zsh_own(out: &mut String) {
+    out.push_str("if [[ ${words[1]:t} == zct ]]; then\n");
+    _ = writeln!(
+        out,
+        "    if ((CURRENT == 2)) && [[ $words[2] != -* ]]; then\n        compadd -- {}\n        return\n    fi",
+        own_names()
+    );
+    out.push_str("    case $words[2] in\n");
+    for c in with_options() {
+        _ = writeln!(
+            out,
+            "        {})\n            shift words\n            ((CURRENT--))\n            _arguments \\",
+            c.name
+        );
+        for o in c.options {
+            let action = match (o.value, o.complete) {
+                ("", _) => String::new(),
+                (value, Complete::File) => format!(":{value}:_files"),
+                (value, Complete::Words(words)) => format!(":{value}:({})", words.join(" ")),
+                (value, Complete::Nothing) => format!(":{value}: "),
+            };
+            _ = writeln!(out, "                '--{}[{}]{action}' \\", o.name, zsh_text(o.brief));
+        }
+        out.push_str("                '--help[this text]'\n            return ;;\n");
+    }
+    out.push_str("    esac\nfi\n");
+}
+
+/// The same for fish.
+fn fish_own(out: &mut String) {
+    for c in OWN_COMMANDS {
+        _ = writeln!(
+            out,
+            "complete -c zct -n 'test \"(commandline -opc)\" = zct' -a {} -d '{}'",
+            c.name,
+            fish_text(c.brief)
+        );
+        for o in c.options {
+            let value = match (o.value, o.complete) {
+                ("", _) => String::new(),
+                (_, Complete::File) => " -r -F".to_owned(),
+                (_, Complete::Words(words)) => format!(" -x -a '{}'", words.join(" ")),
+                (_, Complete::Nothing) => " -x".to_owned(),
+            };
+            _ = writeln!(
+                out,
+                "complete -c zct -n 'test \"(commandline -opc)[2]\" = {}' -l {}{value} -d '{}'",
+                c.name,
+                o.name,
+                fish_text(o.brief)
+            );
+        }
+    }
+}
+
 /// Escapes text for the single quotes of a zsh specification.
 fn zsh_text(text: &str) -> String {
     text.replace('\'', "'\\''").replace('[', "\\[").replace(']', "\\]").replace(':', "\\:")
@@ -128,9 +231,9 @@ fn zsh_spec(f: &Flag, spelling: &str) -> String {
 
 /// The completion script for zsh.
 pub fn zsh() -> String {
-    let mut out = format!(
-        "#compdef zct conntrack\n{HEAD}\nlocal proto\nlocal -a specs\nproto=${{words[(i)-p]}}\nproto=${{(L)words[proto+1]}}\nspecs=(\n"
-    );
+    let mut out = format!("#compdef zct conntrack\n{HEAD}\nlocal proto\nlocal -a specs\n");
+    zsh_own(&mut out);
+    out += "proto=${words[(i)-p]}\nproto=${(L)words[proto+1]}\nspecs=(\n";
     for c in COMMANDS {
         let table = if c.tables.is_empty() { String::new() } else { format!("::table:({TABLES})") };
         for spelling in [format!("-{}", char::from(c.short)), format!("--{}", c.long)] {
@@ -198,6 +301,7 @@ pub fn fish() -> String {
         );
         p.flags().for_each(|f| fish_flag(&mut out, f, &only));
     }
+    fish_own(&mut out);
     out += "complete -c conntrack -w zct\n";
     out
 }

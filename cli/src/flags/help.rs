@@ -1,6 +1,7 @@
 //! `--help`, from the table.
 
 use super::command::{COMMANDS, Command};
+use super::own::{OWN_COMMANDS, OwnCommand};
 use super::protocol::{PROTOCOLS, protocol_flags};
 use super::table::{FLAGS, Flag, Section, Takes};
 use crate::fail::{Name, ORIGINAL, VERSION};
@@ -40,6 +41,11 @@ pub fn text(name: Name, protocol: Option<Protocol>) -> String {
     for (name, brief) in LOAD_FLAGS {
         row(&mut out, &format!("      --{name} (after -R FILE)"), brief);
     }
+    if name == Name::Zct {
+        for c in OWN_COMMANDS {
+            row(&mut out, &format!("  {} {}", c.name, c.words), c.brief);
+        }
+    }
     for (section, title) in SECTIONS {
         _ = write!(out, "\n{title}\n");
         for f in FLAGS.iter().filter(|f| f.section == section) {
@@ -54,6 +60,16 @@ pub fn text(name: Name, protocol: Option<Protocol>) -> String {
     if let Some(p) = protocol {
         protocol_text(&mut out, p);
     }
+    out
+}
+
+/// The whole text of `--help` after a command of our own.
+pub fn own(c: &OwnCommand) -> String {
+    let mut out = format!("zct {}: {}\n\nUsage: zct {} {}\n\n", c.name, c.brief, c.name, c.words);
+    for o in c.options {
+        row(&mut out, &format!("  {}", o.label()), o.brief);
+    }
+    row(&mut out, "  -h, --help", "this text");
     out
 }
 

@@ -2,6 +2,7 @@
 
 use super::command::{COMMANDS, Command};
 use super::help::LOAD_FLAGS;
+use super::own::OWN_COMMANDS;
 use super::protocol::PROTOCOLS;
 use super::table::{FLAGS, Flag, Section, Takes};
 use crate::fail::{ORIGINAL, VERSION};
@@ -167,6 +168,9 @@ pub fn page() -> String {
         _ = writeln!(out, ".B zct \\-{}\n{}\n.br", char::from(c.short), escape(&synopsis(c)));
     }
     out += ".B zct \\-R\n\\fIFILE\\fR [\\fB\\-\\-keep\\-going\\fR] [\\fB\\-\\-dry\\-run\\fR]\n";
+    for c in OWN_COMMANDS {
+        _ = writeln!(out, ".br\n.B zct {}\n{}", c.name, escape(c.words));
+    }
     _ = write!(
         out,
         ".SH DESCRIPTION\n.B zct\nshows and changes the flows and expectations that the kernel tracks. It \
@@ -189,6 +193,7 @@ pub fn page() -> String {
     for (name, brief) in LOAD_FLAGS {
         _ = write!(out, ".TP\n\\fB\\-\\-{}\\fR (with \\fB\\-R\\fR)\n{}\n", escape(name), sentence(brief));
     }
+    own(&mut out);
     for (section, title) in SECTIONS {
         _ = writeln!(out, ".SH {title}");
         FLAGS.iter().filter(|f| f.section == section).for_each(|f| flag(&mut out, f));
@@ -199,6 +204,18 @@ pub fn page() -> String {
     }
     out += TOPICS;
     out
+}
+
+/// The commands that only zct has, with their options.
+fn own(out: &mut String) {
+    out.push_str(".SH COMMANDS OF ZCT ALONE\nThe first word of the line names one of these, and the others are its own. They are there under the name zct only.\n");
+    for c in OWN_COMMANDS {
+        _ = writeln!(out, ".SS zct {} {}\n{}\n{}", c.name, escape(c.words), sentence(c.brief), c.manual);
+        for o in c.options {
+            let value = if o.value.is_empty() { String::new() } else { format!(" \\fI{}\\fR", o.value) };
+            _ = writeln!(out, ".TP\n\\fB\\-\\-{}\\fR{value}\n{}", escape(o.name), sentence(o.brief));
+        }
+    }
 }
 
 fn synopsis(c: &Command) -> String {

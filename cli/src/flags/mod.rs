@@ -13,6 +13,7 @@ pub mod legal;
 pub mod man;
 mod names;
 pub mod negation;
+pub mod own;
 pub mod parse;
 pub mod protocol;
 mod repeats;

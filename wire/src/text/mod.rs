@@ -1,9 +1,9 @@
 //! Text that people and scripts read: the conntrack line, `-o save`, XML, JSON, expectations, statistics,
-//! timeout policies and helpers.
+//! timeout policies and helpers, metrics.
 //!
-//! Byte for byte what the original prints (command-line.md §3, §4), except JSON, which is ours. Everything is
-//! written into an [`Out`] without allocation and without `core::fmt`. Renderers fail with the first
-//! attribute that cannot be read; the caller rewinds the [`Out`] and counts the message as damaged.
+//! Byte for byte what the original prints (command-line.md §3, §4), except JSON and metrics, which are ours.
+//! Everything is written into an [`Out`] without allocation and without `core::fmt`. Renderers fail with the
+//! first attribute that cannot be read; the caller rewinds the [`Out`] and counts the message as damaged.
 
 pub mod addr;
 pub mod escape;
@@ -11,6 +11,7 @@ pub mod expect;
 pub mod facts;
 pub mod json;
 pub mod line;
+pub mod metrics;
 pub mod nfct;
 pub mod out;
 pub mod save;

@@ -1,0 +1,87 @@
+//! The commands that only `zct` has, each named by the first word of the line: their texts for help, manual
+//! page and completions. What they do is in the module of each.
+
+use super::table::Complete;
+
+/// A command of zct's own.
+#[derive(Debug)]
+pub struct OwnCommand {
+    /// The first word of the line.
+    pub name: &'static str,
+    /// What follows it, as help shows it.
+    pub words: &'static str,
+    /// One line for help and completions.
+    pub brief: &'static str,
+    /// More text for the man page, in lines of roff; another page has it all where there are no options.
+    pub manual: &'static str,
+    /// Its options. Every command also takes `--help`.
+    pub options: &'static [OwnOption],
+}
+
+/// An option of such a command.
+#[derive(Debug)]
+pub struct OwnOption {
+    /// The name without hyphens.
+    pub name: &'static str,
+    /// What help calls its value; empty if it takes none.
+    pub value: &'static str,
+    /// One sentence without capital and full stop, for help, man page and completions.
+    pub brief: &'static str,
+    /// What completions offer for its value.
+    pub complete: Complete,
+}
+
+impl OwnOption {
+    /// The option and its value, as help shows them.
+    pub fn label(&self) -> String {
+        format!("--{} {}", self.name, self.value).trim_end().to_owned()
+    }
+}
+
+/// The command with this name.
+pub fn find(name: &[u8]) -> Option<&'static OwnCommand> {
+    OWN_COMMANDS.iter().find(|c| c.name.as_bytes() == name)
+}
+
+/// All of them.
+pub const OWN_COMMANDS: &[OwnCommand] = &[
+    OwnCommand {
+        name: "metrics",
+        words: "[OPTIONS]",
+        brief: "print the kernel's counters and limits for Prometheus",
+        manual: "The output has text format 0.0.4: entries, expectations and their limits, buckets, and what every \
+                 CPU has counted since it started. The counters of a CPU have 32 bits and begin again at 0, which \
+                 Prometheus takes for a restart.\n\
+                 Without the options that begin with by, the table itself is not read.",
+        options: &[
+            OwnOption {
+                name: "by-protocol",
+                value: "",
+                brief: "also count the flows by family, protocol, state and offload, for which the whole table \
+                        is read",
+                complete: Complete::Nothing,
+            },
+            OwnOption {
+                name: "by-zone",
+                value: "",
+                brief: "also count the flows by zone: the 64 zones with the most flows, and all others together; \
+                        reads the whole table",
+                complete: Complete::Nothing,
+            },
+            OwnOption {
+                name: "textfile",
+                value: "FILE",
+                brief: "replace this file in one step, for node_exporter's textfile collector, instead of \
+                        printing",
+                complete: Complete::File,
+            },
+        ],
+    },
+    OwnCommand {
+        name: "nfct",
+        words: "COMMAND SUBSYSTEM [PARAMETERS]",
+        brief: "timeout policies and helpers: zct nfct help",
+        manual: "See\n.BR nfct (8).",
+        options: &[],
+    },
+];
