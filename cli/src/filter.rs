@@ -344,20 +344,7 @@ impl Filter {
     }
 
     fn matches_nat(&self, status: Option<u32>, orig: &Tuple, reply: &Tuple) -> bool {
-        let src = Translation::of(
-            status,
-            ips::SRC_NAT_DONE,
-            orig,
-            (orig.src, orig.src_port),
-            (reply.dst, reply.dst_port),
-        );
-        let dst = Translation::of(
-            status,
-            ips::DST_NAT_DONE,
-            orig,
-            (orig.dst, orig.dst_port),
-            (reply.src, reply.src_port),
-        );
+        let [src, dst] = Translation::both(status, orig, reply);
         self.src_nat.is_none_or(|want| src.matches(&want))
             && self.dst_nat.is_none_or(|want| dst.matches(&want))
             && self.any_nat.is_none_or(|want| src.matches(&want) || dst.matches(&want))
@@ -400,6 +387,16 @@ struct Translation {
 }
 
 impl Translation {
+    /// That of the source, and that of the destination.
+    fn both(status: Option<u32>, orig: &Tuple, reply: &Tuple) -> [Translation; 2] {
+        let (src, to_src) = ((orig.src, orig.src_port), (reply.dst, reply.dst_port));
+        let (dst, to_dst) = ((orig.dst, orig.dst_port), (reply.src, reply.src_port));
+        [
+            Translation::of(status, ips::SRC_NAT_DONE, orig, src, to_src),
+            Translation::of(status, ips::DST_NAT_DONE, orig, dst, to_dst),
+        ]
+    }
+
     fn of(
         status: Option<u32>,
         done: u32,
@@ -427,6 +424,20 @@ impl Translation {
             }
         }
     }
+}
+
+/// The address that the source of a flow is translated to or, if it is not, its destination.
+///
+/// # Errors
+/// The first attribute that is needed and cannot be read. Allocates nothing.
+pub fn translated_to(f: &FlowView<'_>) -> Result<Option<Addr>, WireError> {
+    let status = f.status()?;
+    if status.is_some_and(|s| s & (ips::SRC_NAT_DONE | ips::DST_NAT_DONE) == 0) {
+        return Ok(None);
+    }
+    let (orig, reply) = (f.orig()?.unwrap_or_default(), f.reply()?.unwrap_or_default());
+    let sides = Translation::both(status, &orig, &reply);
+    Ok(sides.iter().find(|t| t.addr_changed || t.port_changed).and_then(|t| t.addr))
 }
 
 #[cfg(test)]

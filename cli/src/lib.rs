@@ -8,6 +8,7 @@ pub mod event_bpf;
 pub mod fail;
 pub mod filter;
 pub mod flags;
+pub mod group;
 pub mod load;
 pub mod metrics;
 pub mod nfct;

@@ -90,6 +90,9 @@ pub const OURS: &[Opt] = &[
     long(&["explain"], Nothing),
     long(&["jobs"], Value),
     long(&["all"], Nothing),
+    long(&["by"], Value),
+    long(&["top"], Value),
+    long(&["sort"], Value),
 ];
 
 const PORTS: &[Opt] = &[

@@ -4,6 +4,7 @@ use super::shown::Flows;
 use super::{Invocation, Outcome, output_failed};
 use crate::dump_plan::Plan;
 use crate::fail::{Doing, Fail, operation_failed, warn};
+use crate::filter::Filter;
 use crate::flags::command::Table;
 use crate::flags::id::Id;
 use crate::output::{Document, Presenter};
@@ -29,13 +30,14 @@ pub fn flows(call: &Invocation, table: Table) -> Result<(), Fail> {
     if super::explained(&call.args, &sink.filter)? {
         return Ok(());
     }
+    if let Some(keys) = &call.args.by {
+        let plan = plan(call, &sink.filter, which);
+        return super::by::flows(call, keys, &sink.filter, &plan, which);
+    }
     if call.args.jobs > 1 && which == request::Table::Conntrack {
         return super::jobs::flows(call, sink.filter);
     }
-    let plan = match which {
-        request::Table::Conntrack => super::plan(&call.args, &sink.filter),
-        _ => Plan::plain(&sink.filter),
-    };
+    let plan = plan(call, &sink.filter, which);
     let filter = sink.filter.clone();
     let ended = plan.run(&filter, which, &mut sink);
     sink.finish(matches!(ended, Ok(End::Done)) && table == Table::Conntrack);
@@ -47,6 +49,14 @@ pub fn flows(call: &Invocation, table: Table) -> Result<(), Fail> {
     }
     call.name.say(format!("{shown} flow entries have been shown.").as_bytes());
     Ok(())
+}
+
+/// How to ask for the flows of a table; those that end or begin are few.
+fn plan(call: &Invocation, filter: &Filter, which: request::Table) -> Plan {
+    match which {
+        request::Table::Conntrack => super::plan(&call.args, filter),
+        _ => Plan::plain(filter),
+    }
 }
 
 /// Prints every expectation of one family.

@@ -1,5 +1,6 @@
 //! What each command does; one file per command.
 
+pub(crate) mod by;
 pub mod count;
 pub mod create;
 pub mod delete;

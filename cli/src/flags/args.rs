@@ -6,6 +6,8 @@ use crate::address_set::AddressSet;
 use crate::dump_plan::KernelFilter;
 use crate::fail::Fail;
 use crate::filter::PortRange;
+use crate::group::key::Keys;
+use crate::group::order::Order;
 use crate::values::addr::{self, AddrArg};
 use crate::values::address_file;
 use crate::values::list::{EventMask, Output, Status};
@@ -192,6 +194,12 @@ pub struct Args {
     pub kernel_filter: KernelFilter,
     /// `--jobs`; 0 when it was not given
     pub jobs: usize,
+    /// `--by`
+    pub by: Option<Keys>,
+    /// `--top`
+    pub top: Option<usize>,
+    /// `--sort`
+    pub sort: Option<Order>,
     /// True when the options are a line of a batch file.
     pub in_file: bool,
 }

@@ -158,11 +158,26 @@ fn check_protocol(args: &Args, column: Option<usize>) -> Result<(), Fail> {
     Ok(())
 }
 
+/// What does not go together with groups, or means nothing without them.
+fn check_groups(args: &Args) -> Result<(), Fail> {
+    if args.by.is_none() {
+        let alone = [(Id::Top, "top"), (Id::Sort, "sort")].into_iter().find(|(id, _)| args.given.has(*id));
+        return alone.map_or(Ok(()), |(_, name)| Err(Fail::usage(format!("`--{name}' needs --by"))));
+    }
+    let json = Output { json: args.output.json, ..Output::default() };
+    if args.output != json {
+        return Err(Fail::usage("`--by' shows groups, not flows: of -o it takes json alone"));
+    }
+    let other = [(Id::Zero, "--zero"), (Id::Jobs, "--jobs")].into_iter().find(|(id, _)| args.given.has(*id));
+    other.map_or(Ok(()), |(_, name)| Err(Fail::usage(format!("--by cannot be combined with {name}"))))
+}
+
 /// Combinations that are wrong because of what they mean, which no column can say.
 fn check_meaning(args: &Args) -> Result<(), Fail> {
     if args.jobs > 0 && (args.output.xml || args.given.has(Id::Zero)) {
         return Err(Fail::usage("--jobs cannot be combined with xml output or --zero"));
     }
+    check_groups(args)?;
     let selects = |name: &str| match args.action {
         Some((Cmd::Update, _)) => name != "state",
         Some((Cmd::Get, Table::Conntrack)) => name == "state",

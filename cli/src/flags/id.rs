@@ -40,6 +40,9 @@ pub enum Id {
     Explain,
     Jobs,
     All,
+    By,
+    Top,
+    Sort,
     // Options of protocols, from here on.
     Sport,
     Dport,
@@ -56,6 +59,13 @@ pub enum Id {
     IcmpType,
     IcmpCode,
     IcmpId,
+}
+
+impl Id {
+    /// True for an option that the original does not have.
+    pub fn is_ours(self) -> bool {
+        (Id::DryRun as u32..Id::Sport as u32).contains(&(self as u32))
+    }
 }
 
 /// A set of options by their [`Id`].

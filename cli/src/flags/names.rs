@@ -14,6 +14,10 @@ pub(super) enum Meaning {
 }
 
 impl Meaning {
+    fn is_ours(self) -> bool {
+        matches!(self, Meaning::Flag(f) if f.id.is_ours())
+    }
+
     fn same(self, other: Meaning) -> bool {
         match (self, other) {
             (Meaning::Command(a), Meaning::Command(b)) => a.cmd == b.cmd,
@@ -121,10 +125,17 @@ pub(super) fn find_long(name: &[u8], args: &Args) -> Option<Meaning> {
     if let Some(meaning) = both().find_map(|names| names.exact(name)) {
         return Some(meaning);
     }
-    let mut longer = both().flat_map(|names| {
-        let from = names.sorted.partition_point(|(n, _)| *n < name);
-        names.sorted[from..].iter().take_while(|(n, _)| n.starts_with(name))
-    });
-    let (_, first) = longer.next()?;
-    longer.all(|(_, meaning)| first.same(*meaning)).then_some(*first)
+    let longer = |ours: bool| {
+        let longer = both().flat_map(|names| {
+            let from = names.sorted.partition_point(|(n, _)| *n < name);
+            names.sorted[from..].iter().take_while(|(n, _)| n.starts_with(name))
+        });
+        longer.map(|(_, meaning)| *meaning).filter(move |m| m.is_ours() == ours)
+    };
+    // An option that only zct has takes no abbreviation away from those of the original: --b is --buffer-size.
+    let (first, mut others) = match longer(false).next() {
+        Some(first) => (first, longer(false)),
+        None => (longer(true).next()?, longer(true)),
+    };
+    others.all(|meaning| first.same(meaning)).then_some(first)
 }

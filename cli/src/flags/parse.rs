@@ -113,6 +113,10 @@ mod tests {
         assert_eq!(message("-L -p 6x"), "`6x' unsupported protocol");
         assert!(of("-L -p ipv6-icmp --icmpv6-type 1").is_err(), "a name of the database has no options");
         assert_eq!(of("-L --label x").unwrap().labels, [b"x"]);
+        // Names of ours do not count beside those of the original.
+        assert_eq!(of("-E --b 4096").unwrap().buffer_size, Some(4096));
+        assert!(of("-L --by src").unwrap().by.is_some());
+        assert_eq!(of("-L --by src --to 3").unwrap().top, Some(3));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use super::id::Id;
 use super::legal::Legal;
 use crate::dump_plan::KernelFilter;
 use crate::fail::Fail;
+use crate::group::key::Keys;
+use crate::group::order::{ONE_READING, Order};
 use crate::values::number::{self, Base};
 use crate::values::{list, protocol};
 use std::ffi::OsString;
@@ -580,6 +582,53 @@ pub static FLAGS: &[Flag] = &[
         brief: "with -D: every flow, or every flow of the family of -f",
         manual: "What -D without a selection is refused for. Unlike -F, it shows the flows that it deletes.",
         complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::By,
+        letter: 0,
+        names: &["by"],
+        takes: Takes::Value("KEY[,...]", |a, v| Keys::parse(v).map(|keys| a.by = Some(keys))),
+        legal: Legal::NOWHERE.may("L"),
+        section: Section::Display,
+        brief: "count flows by src, dst, sport, dport, proto, zone, mark, state, nat; src/24 for networks",
+        manual: "One line a group, largest first, with packets and bytes of both directions where flows count \
+                 them. Addresses take /LEN: up to 32 it is for IPv4, above for IPv6, and src/24/64 is for both; \
+                 without one, addresses count whole. nat is what the source, or else the destination, is \
+                 translated to. A - stands for what a flow does not have. With -o json an object a group. \
+                 Counts are exact while the groups fit in 64 MiB, which is about a million addresses; then \
+                 they are estimates (by the space-saving algorithm), and standard error has their bound.",
+        complete: Complete::Words(&["src", "dst", "sport", "dport", "proto", "zone", "mark", "state", "nat"]),
+    },
+    Flag {
+        id: Id::Top,
+        letter: 0,
+        names: &["top"],
+        takes: Takes::Value("K", |a, v| {
+            let top = number::up_to(v, Base::Any, u32::MAX.into()).filter(|n| *n > 0);
+            let wanted = "a number from 1 to 4294967295";
+            a.top = Some(top.ok_or_else(|| number::unexpected(v, "top", wanted))? as usize);
+            Ok(())
+        }),
+        legal: Legal::NOWHERE.may("L"),
+        section: Section::Display,
+        brief: "with --by: the K largest groups",
+        manual: "The others are counted together.",
+        complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::Sort,
+        letter: 0,
+        names: &["sort"],
+        takes: Takes::Value("FIGURE", |a, v| {
+            a.sort = Some(Order::parse_for_one_reading(v)?);
+            Ok(())
+        }),
+        legal: Legal::NOWHERE.may("L"),
+        section: Section::Display,
+        brief: "with --by: largest by flows, packets or bytes",
+        manual: "By flows without it. Packets and bytes are counted where the sysctl \
+                 net.netfilter.nf_conntrack_acct was on when a flow began.",
+        complete: Complete::Words(&ONE_READING),
     },
 ];
 

@@ -47,6 +47,7 @@ mod tests {
             let file = match d.seen_in {
                 SeenIn::Events => "events",
                 SeenIn::Json => "json",
+                SeenIn::Groups => "groups",
                 SeenIn::Labels => "labels",
                 SeenIn::Overrun => "overrun",
                 SeenIn::Pipes => "pipes",

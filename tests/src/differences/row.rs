@@ -30,6 +30,8 @@ pub enum SeenIn {
     Overrun,
     /// `tests/json.rs`.
     Json,
+    /// `tests/groups.rs`.
+    Groups,
     /// `tests/labels.rs`.
     Labels,
     /// `tests/pipes.rs`.

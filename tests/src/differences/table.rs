@@ -26,7 +26,9 @@ const fn nfct(id: &'static str, seen_in: SeenIn, [when, original, ours]: [&'stat
     Difference { id, side: Side::Nfct, when, original, ours, seen_in, rule: None }
 }
 
-use SeenIn::{Differential, Events, Getopt, Json, Labels, Legality, Nfct, NfctHelpers, Overrun, Pipes};
+use SeenIn::{
+    Differential, Events, Getopt, Groups, Json, Labels, Legality, Nfct, NfctHelpers, Overrun, Pipes,
+};
 
 /// The id of the first rule that changes texts.
 pub const FIRST_OF_TEXTS: &str = "W29";
@@ -481,6 +483,16 @@ pub static DIFFERENCES: &[Difference] = &[
         ],
     ),
     read("Z json", Json, None, ["`-o json`", "an error", "one JSON object a line (docs/json-schema.json)"]),
+    read(
+        "Z groups",
+        Groups,
+        None,
+        [
+            "`-L --by KEY`, with `--top K`, `--sort FIGURE`",
+            "unknown option",
+            "counts flows by what they have in common",
+        ],
+    ),
     read(
         "W1",
         Events,

@@ -1,0 +1,335 @@
+//! Flows counted by their keys, in memory with a bound.
+//!
+//! Counts are exact while the keys fit in that memory. After that they are estimates by the space-saving
+//! algorithm (Metwally, Agrawal and El Abbadi, "Efficient Computation of Frequent and Top-k Elements in Data
+//! Streams", 2005): a key that is not there takes the place of the one with the smallest count and takes its
+//! count over, as the amount by which it may be too high. No count is ever too low, none is too high by more
+//! than the smallest count, and a key that is not there has at most that many.
+
+use super::key::{Packed, WORDS_MAX};
+use super::order::Order;
+use super::room::{self, SAVING_BYTES};
+use hashbrown::HashTable;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+
+/// What flows come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// How many there are.
+    pub flows: u64,
+    /// Packets of both directions.
+    pub packets: u64,
+    /// Bytes of both directions.
+    pub bytes: u64,
+}
+
+impl Counts {
+    /// Adds others.
+    pub fn add(&mut self, more: Counts) {
+        self.flows = self.flows.saturating_add(more.flows);
+        self.packets = self.packets.saturating_add(more.packets);
+        self.bytes = self.bytes.saturating_add(more.bytes);
+    }
+
+    /// The figure by which groups are put in order; rates and ages are not known here.
+    pub fn by(&self, order: Order) -> u64 {
+        match order {
+            Order::Packets => self.packets,
+            Order::Bytes => self.bytes,
+            Order::Flows | Order::Rate | Order::Age => self.flows,
+        }
+    }
+}
+
+/// A group: what its flows have in common, and what they come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The key.
+    pub key: Packed,
+    /// The counts. In an estimate only the one that is put in order by is known, and the others are 0.
+    pub counts: Counts,
+    /// By how much that one may be too high.
+    pub over: u64,
+}
+
+/// The place of an entry, and enough of its hash to find a new slot for it when the index grows.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    hash: u32,
+    at: u32,
+}
+
+/// hashbrown takes the bucket from the low bits and a tag from the top seven.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
+/// Words of an entry in front of its key: flows and tag, packets, bytes. In an estimate the last two are the
+/// count and by how much it may be too high.
+const HEAD: usize = 3;
+
+/// Groups of flows.
+///
+/// # Allocation
+/// Grows with the number of keys, in few large pieces, up to a bound. A flow of a known key allocates nothing.
+#[derive(Debug)]
+pub struct Groups {
+    words: usize,
+    order: Order,
+    entries: Vec<u64>,
+    index: HashTable<Slot>,
+    /// Keyed, because hostile traffic chooses the addresses and ports.
+    hasher: RandomState,
+    room: usize,
+    exact_max: usize,
+    saving: Option<Saving>,
+    total: Counts,
+}
+
+/// What the estimate needs: every entry once, smallest count first. A count in here may be one from before,
+/// smaller than the entry's own, and is corrected when it comes to the top.
+#[derive(Debug)]
+struct Saving(BinaryHeap<Reverse<(u64, u32)>>);
+
+impl Groups {
+    /// No groups yet. Keys have this many words; an estimate is one of the figure of `order`.
+    pub fn new(words: usize, order: Order) -> Groups {
+        Groups::within(room::BYTES, words, order)
+    }
+
+    /// The same with another bound, in bytes.
+    pub fn within(room: usize, words: usize, order: Order) -> Groups {
+        let words = words.min(WORDS_MAX);
+        Groups {
+            words,
+            order,
+            entries: Vec::new(),
+            index: HashTable::new(),
+            hasher: RandomState::new(),
+            room,
+            exact_max: room::entries(room, (HEAD + words) * 8),
+            saving: None,
+            total: Counts::default(),
+        }
+    }
+
+    fn stride(&self) -> usize {
+        HEAD + self.words
+    }
+
+    /// How many groups there are in memory.
+    pub fn len(&self) -> usize {
+        self.entries.len() / self.stride()
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// What all flows come to, which is exact in any case.
+    pub fn total(&self) -> Counts {
+        self.total
+    }
+
+    /// The figure of which the counts are an estimate; `None` while they are exact.
+    pub fn estimated(&self) -> Option<Order> {
+        self.saving.is_some().then_some(self.order)
+    }
+
+    /// By how much a count may be too high at most, and what a group that is not here has at most: 0 while
+    /// everything is exact.
+    pub fn bound(&self) -> u64 {
+        if self.saving.is_none() {
+            return 0;
+        }
+        (0..self.len()).map(|at| self.word(at, 1)).min().unwrap_or(0)
+    }
+
+    /// Counts one flow, or several that come to `what`. Returns the number of their group, which is the
+    /// number of groups so far for a new one; `None` when an estimate has no place for it.
+    #[inline]
+    pub fn add(&mut self, key: &Packed, what: Counts) -> Option<usize> {
+        self.total.add(what);
+        let hash = self.hash_of(key);
+        let found = self.index.find(spread(hash), |s| s.hash == hash && self.is_at(s.at as usize, key));
+        let at = match found {
+            Some(slot) => slot.at as usize,
+            None if self.saving.is_none() && self.len() < self.exact_max => self.insert(key, hash),
+            None => return self.estimate(key, what),
+        };
+        if self.saving.is_some() {
+            let more = what.by(self.order);
+            self.change(at, 1, |count| count.saturating_add(more));
+        } else {
+            // The tag is in the lower half.
+            self.change(at, 0, |head| {
+                let flows = (head >> 32).saturating_add(what.flows).min(u32::MAX.into());
+                flows << 32 | head & u64::from(u32::MAX)
+            });
+            self.change(at, 1, |packets| packets.saturating_add(what.packets));
+            self.change(at, 2, |bytes| bytes.saturating_add(what.bytes));
+        }
+        Some(at)
+    }
+
+    fn hash_of(&self, key: &Packed) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u32(key.tag);
+        key.words.iter().take(self.words).for_each(|w| hasher.write_u64(*w));
+        hasher.finish() as u32
+    }
+
+    fn entry(&self, at: usize) -> &[u64] {
+        let start = at * self.stride();
+        self.entries.get(start..start + self.stride()).unwrap_or_default()
+    }
+
+    fn word(&self, at: usize, which: usize) -> u64 {
+        self.entry(at).get(which).copied().unwrap_or(0)
+    }
+
+    fn change(&mut self, at: usize, which: usize, with: impl FnOnce(u64) -> u64) {
+        let place = at * self.stride() + which;
+        if let Some(word) = self.entries.get_mut(place) {
+            *word = with(*word);
+        }
+    }
+
+    fn is_at(&self, at: usize, key: &Packed) -> bool {
+        match self.entry(at) {
+            [head, _, _, words @ ..] => {
+                *head as u32 == key.tag && words.iter().eq(key.words.iter().take(words.len()))
+            }
+            _ => false,
+        }
+    }
+
+    /// Adds an entry without counts.
+    fn insert(&mut self, key: &Packed, hash: u32) -> usize {
+        let at = self.len();
+        self.entries.extend([u64::from(key.tag), 0, 0]);
+        self.entries.extend(key.words.iter().take(self.words));
+        // The bound on memory keeps the number of entries far below 2^32.
+        self.index.insert_unique(spread(hash), Slot { hash, at: at as u32 }, |s| spread(s.hash));
+        at
+    }
+
+    /// Counts a key that is not there and has no room: it takes the place of the smallest.
+    #[cold]
+    fn estimate(&mut self, key: &Packed, what: Counts) -> Option<usize> {
+        if self.saving.is_none() {
+            self.begin_saving();
+        }
+        let more = what.by(self.order);
+        if more == 0 {
+            return None;
+        }
+        let (at, smallest) = self.smallest()?;
+        let old = self.hash_of(&self.group(at).key);
+        if let Ok(slot) = self.index.find_entry(spread(old), |s| s.at as usize == at) {
+            slot.remove();
+        }
+        let hash = self.hash_of(key);
+        self.index.insert_unique(spread(hash), Slot { hash, at: at as u32 }, |s| spread(s.hash));
+        let head = [key.tag.into(), smallest.saturating_add(more), smallest];
+        let start = at * self.stride();
+        let values = head.into_iter().chain(key.words);
+        for (to, value) in self.entries.iter_mut().skip(start).take(HEAD + self.words).zip(values) {
+            *to = value;
+        }
+        Some(at)
+    }
+
+    /// The entry with the smallest count, and that count.
+    fn smallest(&mut self) -> Option<(usize, u64)> {
+        let stride = self.stride();
+        let Saving(heap) = self.saving.as_mut()?;
+        loop {
+            let mut top = heap.peek_mut()?;
+            let Reverse((kept, at)) = *top;
+            let now = self.entries.get(at as usize * stride + 1).copied().unwrap_or(0);
+            if kept == now {
+                return Some((at as usize, now));
+            }
+            // It moves down to where it belongs now.
+            *top = Reverse((now, at));
+        }
+    }
+
+    /// Turns exact counts into the first estimate. The heap needs memory too, so the smallest groups go: what
+    /// is then not here has no more than the smallest count that is, as in every estimate.
+    fn begin_saving(&mut self) {
+        let order = self.order;
+        let keep = room::entries(self.room, self.stride() * 8 + SAVING_BYTES).max(1);
+        let kept: Vec<(Group, u64)> = {
+            let mut all: Vec<u32> = (0..self.len() as u32).collect();
+            all.sort_unstable_by_key(|at| Reverse(self.group(*at as usize).counts.by(order)));
+            all.truncate(keep);
+            all.iter().map(|at| self.group(*at as usize)).map(|g| (g, g.counts.by(order))).collect()
+        };
+        self.entries.clear();
+        self.index.clear();
+        let mut heap = Vec::with_capacity(kept.len());
+        for (group, count) in kept {
+            let hash = self.hash_of(&group.key);
+            let at = self.insert(&group.key, hash);
+            self.change(at, 1, |_| count);
+            heap.push(Reverse((count, at as u32)));
+        }
+        self.saving = Some(Saving(heap.into()));
+    }
+
+    /// A group by its number.
+    pub fn group(&self, at: usize) -> Group {
+        let mut key = Packed { tag: 0, words: [0; WORDS_MAX] };
+        let [head, first, second, words @ ..] = self.entry(at) else {
+            return Group { key, counts: Counts::default(), over: 0 };
+        };
+        key.tag = *head as u32;
+        key.words.iter_mut().zip(words).for_each(|(to, from)| *to = *from);
+        if self.saving.is_none() {
+            let counts = Counts { flows: head >> 32, packets: *first, bytes: *second };
+            return Group { key, counts, over: 0 };
+        }
+        let mut counts = Counts::default();
+        match self.order {
+            Order::Packets => counts.packets = *first,
+            Order::Bytes => counts.bytes = *first,
+            Order::Flows | Order::Rate | Order::Age => counts.flows = *first,
+        }
+        Group { key, counts, over: *second }
+    }
+
+    /// The numbers of the groups with the largest figures, largest first, at most `top` of them. Groups with
+    /// the same figure are in the order of their keys, so that the same table gives the same list.
+    pub fn largest(&self, top: Option<usize>, figure: impl Fn(usize) -> u64) -> Vec<usize> {
+        let mut all: Vec<(Reverse<u64>, u32)> =
+            (0..self.len()).map(|at| (Reverse(figure(at)), at as u32)).collect();
+        let key = |at: u32| match self.entry(at as usize) {
+            [head, _, _, words @ ..] => (*head as u32, words),
+            _ => (0, &[][..]),
+        };
+        let order = |a: &(Reverse<u64>, u32), b: &(Reverse<u64>, u32)| {
+            a.0.cmp(&b.0).then_with(|| key(a.1).cmp(&key(b.1)))
+        };
+        if let Some(top) = top.filter(|top| *top < all.len()) {
+            if top > 0 {
+                all.select_nth_unstable_by(top - 1, order);
+            }
+            all.truncate(top);
+        }
+        all.sort_unstable_by(order);
+        all.into_iter().map(|(_, at)| at as usize).collect()
+    }
+
+    /// The same by the figure that the groups were made for.
+    pub fn largest_by_order(&self, top: Option<usize>) -> Vec<usize> {
+        self.largest(top, |at| self.group(at).counts.by(self.order))
+    }
+}
+
+#[cfg(test)]
+mod tests;
