@@ -14,6 +14,7 @@ pub mod mix;
 pub mod netns;
 pub mod pieces;
 pub mod plots;
+pub mod replica;
 pub mod results;
 pub mod row;
 pub mod rows;

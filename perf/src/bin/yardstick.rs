@@ -1,12 +1,15 @@
 //! The neutral side of the measurements: processes of their own, so that they are measured as the tools are.
 
 use lexopt::prelude::*;
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 use zct_perf::floor::delete::{self, Options};
 use zct_perf::floor::words::take;
 use zct_perf::floor::{dump, events, packets};
 use zct_perf::load;
 use zct_perf::mix::Mix;
+use zct_perf::replica;
 use zct_wire::consts::af;
 use zct_wire::filter::DumpFilter;
 
@@ -18,6 +21,7 @@ yardstick delete [--every N] [--apart [--vanish N]] [FILTER...]
 yardstick load COUNT [--half-ipv6] [--step N] [--rate PER_SECOND]
                                             make flows 0, N, 2N, ... below COUNT
 yardstick packets COUNT [PER_SECOND]        make flows by packets on loopback
+yardstick await SOCKET COUNT [--every MS]   wait until the daemon knows so many flows of its peer, asking every MS
 yardstick nothing                           end
 yardstick traced COMMAND [WORD...]          run a command that waits for its parent to trace it
 FILTER: --family ipv4|ipv6 --proto tcp|udp --src ADDR --dst ADDR --reply-src ADDR";
@@ -45,6 +49,10 @@ fn run(words: &mut lexopt::Parser) -> Result<(), Fail> {
         "delete" => deleted(words),
         "load" => loaded(words.value()?.parse()?, words),
         "packets" => sent(words.value()?.parse()?, words),
+        "await" => {
+            let socket = words.value()?;
+            awaited(Path::new(&socket), words.value()?.parse()?, words)
+        }
         "nothing" => end(words),
         "traced" => {
             let program = words.value()?;
@@ -140,4 +148,15 @@ fn sent(count: u32, words: &mut lexopt::Parser) -> Result<(), Fail> {
     let took = packets::run(count, rate)?;
     eprintln!("yardstick: {count} packets, {} us", took.as_micros());
     Ok(())
+}
+
+fn awaited(socket: &Path, count: u64, words: &mut lexopt::Parser) -> Result<(), Fail> {
+    let mut every = Duration::from_millis(1);
+    while let Some(word) = words.next()? {
+        match word {
+            Long("every") => every = Duration::from_millis(words.value()?.parse()?),
+            _ => return Err(word.unexpected().into()),
+        }
+    }
+    Ok(replica::await_flows(socket, count, every)?)
 }
