@@ -138,6 +138,31 @@ impl Subscription {
         self.account.drain(&mut self.queue, budget, sink)
     }
 
+    /// Joins one more group.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `setsockopt`.
+    pub fn join(&mut self, group: u32) -> Result<(), Error> {
+        if !self.groups.contains(&group) {
+            self.queue.socket.join(group)?;
+            self.groups.push(group);
+        }
+        Ok(())
+    }
+
+    /// Leaves one group, and stays in the others. The kernel does not even build a message that no listener
+    /// of the machine's network namespace wants. Events of this group that are queued can still be drained.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `setsockopt`.
+    pub fn leave_one(&mut self, group: u32) -> Result<(), Error> {
+        if self.groups.contains(&group) {
+            self.queue.socket.leave(group)?;
+            self.groups.retain(|g| *g != group);
+        }
+        Ok(())
+    }
+
     /// Leaves all groups. Events that are queued can still be drained; no more arrive after them.
     ///
     /// # Errors

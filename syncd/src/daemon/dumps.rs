@@ -1,6 +1,7 @@
 //! The life of the daemon's dumps: the first one, which makes it ready, those that compare the caches with
 //! the kernel, and those that a client or the peer asks for.
 
+use crate::daemon::catch_up::Failed;
 use crate::daemon::state::{Comparison, Daemon, Node};
 use crate::daemon::stats_node::StatsTaker;
 use crate::kernel::{Stepped, Why};
@@ -54,7 +55,10 @@ impl Daemon {
             Ok(Stepped::Idle | Stepped::Waiting) => return Ok(false),
             Ok(Stepped::More) => {}
             Ok(Stepped::Done(Why::Populate)) if self.populating.is_some() => self.populated(reactor)?,
+            // Those who wait for a dump may wait for this one too, and all of them can wait for the later one.
+            Ok(Stepped::Done(Why::Populate)) if self.is_catching_up() => {}
             Ok(Stepped::Done(Why::Populate)) => self.refilled(Ok(())),
+            Ok(Stepped::Done(Why::CatchUp)) => self.caught_up(),
             Ok(Stepped::Done(Why::Bulk)) => {}
             Ok(Stepped::Done(Why::Resync)) => {
                 self.comparison = Comparison::None;
@@ -66,8 +70,10 @@ impl Daemon {
             Ok(Stepped::Failed(Why::Populate)) if self.populating.is_some() => {
                 self.populate_again(reactor)?
             }
+            Ok(Stepped::Failed(Why::CatchUp)) => self.catch_up_failed(now, "it was interrupted"),
             Ok(Stepped::Failed(why)) => self.dump_failed(why, now, "it was interrupted"),
             Err(e) if self.populating.is_some() => return Err(e),
+            Err(e) if self.is_catching_up() => self.catch_up_failed(now, &e.to_string()),
             Err(e) => {
                 // Its purpose has failed with it; a single comparison makes up for all of them.
                 let why = if self.waiting.is_refilling() { Why::Populate } else { Why::Resync };
@@ -84,6 +90,34 @@ impl Daemon {
         }
         self.comparison = Comparison::None;
         self.kernel.resync_later(now);
+    }
+
+    /// True while a dump makes up for a commit that did not listen to new flows.
+    pub(super) fn is_catching_up(&self) -> bool {
+        matches!(&self.node, Node::Sync(n) if n.catch_up.is_dumping())
+    }
+
+    /// Everything that a commit did not listen to is known.
+    fn caught_up(&mut self) {
+        if let Node::Sync(n) = &mut self.node {
+            if n.catch_up.done() {
+                n.send_bulk();
+            }
+        }
+        self.refilled(Ok(()));
+    }
+
+    fn catch_up_failed(&mut self, now: Millis, reason: &str) {
+        let Node::Sync(n) = &mut self.node else { return };
+        match n.catch_up.failed() {
+            Failed::Again => self.kernel.want(Why::CatchUp),
+            Failed::Later => {
+                self.dump_failed(Why::CatchUp, now, reason);
+                if self.waiting.is_refilling() {
+                    self.refilled(Err(format!("the kernel's table could not be read whole: {reason}")));
+                }
+            }
+        }
     }
 
     fn populate_again(&mut self, reactor: &mut Reactor) -> Result<(), Error> {

@@ -8,6 +8,7 @@
 //! unnoticed in between. The links are not served before that dump is complete, or the peer would be told of
 //! half a table, and neither are clients, except those that ask how far the daemon is.
 
+mod catch_up;
 mod conditions;
 mod dumps;
 mod privileges;

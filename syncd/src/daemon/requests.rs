@@ -8,14 +8,14 @@ use crate::control::listings::KernelListing;
 use crate::control::request::{self, Cache, Listing, Request, Shape, Statistics, code};
 use crate::control::server::{Asked, ClientId, Reply};
 use crate::control::statistics;
-use crate::daemon::state::{Daemon, Node};
+use crate::daemon::state::{Daemon, Node, token};
 use crate::daemon::waiting::Client;
 use crate::kernel::Why;
 use crate::kernel::commit::{Entries, Outcome};
 use crate::peer::Millis;
 use crate::status::{json, text};
 use std::time::Instant;
-use zct_engine::{Error, Reactor, SystemZone, Turn};
+use zct_engine::{Error, Reactor, SystemZone, Token, Turn};
 
 /// What to answer at once; `None` when the answer comes later. A failure is the text that the client prints.
 type Answer = Option<Result<Reply, String>>;
@@ -92,8 +92,8 @@ impl Daemon {
             Request::Status(shape) => Some(Ok(Reply::Text(self.told_status(shape, now)))),
             Request::Wait(condition) => self.wait(condition, client.0, now).map(Ok),
             Request::Check(condition) => Some(Ok(self.checked(condition, now))),
-            Request::FlushCache(cache) => Some(self.flush_cache(cache)),
-            Request::FlushFlowCaches => Some(self.flush_cache(Cache::Both)),
+            Request::FlushCache(cache) => Some(self.flush_cache(cache, reactor)),
+            Request::FlushFlowCaches => Some(self.flush_cache(Cache::Both, reactor)),
             Request::Commit(entries) => self.commit(entries, client),
             Request::Bulk => {
                 if let Node::Sync(n) = &mut self.node {
@@ -166,13 +166,19 @@ impl Daemon {
             return Some(Ok(Reply::Close));
         }
         let expects = entries != Entries::Flows && self.has_expectations();
+        // A dump that catches up with a commit reads the same, and it has not begun before the last `-f`.
+        let under_way = self.is_catching_up();
         if entries != Entries::Expects {
             self.log.notice("resync with master conntrack table");
-            self.kernel.want_flows(Why::Populate);
+            if !under_way {
+                self.kernel.want_flows(Why::Populate);
+            }
         }
         if expects {
             self.log.notice("resync with master expect table");
-            self.kernel.want_expects(Why::Populate);
+            if !under_way {
+                self.kernel.want_expects(Why::Populate);
+            }
         }
         if entries == Entries::Expects && !expects {
             return Some(Ok(Reply::Close));
@@ -206,7 +212,7 @@ impl Daemon {
     /// `-f`: empties caches. The kernel's table is left alone. The original deletes it where there is no
     /// internal cache, and with it, in the original's own fail-over script, what the preceding commit has
     /// just restored.
-    fn flush_cache(&mut self, cache: Cache) -> Result<Reply, String> {
+    fn flush_cache(&mut self, cache: Cache, reactor: &mut Reactor) -> Result<Reply, String> {
         let n = match &mut self.node {
             Node::Sync(n) => n,
             Node::Stats(s) => {
@@ -233,6 +239,10 @@ impl Daemon {
         if cache != Cache::Internal {
             n.machine.flush_external(&mut n.caches);
         }
+        if n.catch_up.forgotten() {
+            let begun = self.begin_to_catch_up(reactor);
+            begun.map_err(|e| format!("can't dump the kernel's table: {e}"))?;
+        }
         Ok(Reply::Close)
     }
 
@@ -246,20 +256,54 @@ impl Daemon {
             return Some(Err(why.into()));
         }
         let expectations = n.has_expectations();
+        let keeps_copy = !n.machine.config().mode.disables_internal_cache();
+        let deaf = entries != Entries::Expects && keeps_copy && self.kernel.listens();
+        if deaf && n.catch_up.is_worth_it(&n.caches) {
+            match self.kernel.hear_new(false) {
+                Ok(()) => n.catch_up.begin(),
+                Err(e) => self.log.warning(&format!("the commit has to listen to its own events: {e}")),
+            }
+        }
         n.commit.begin(entries, expectations, &n.caches, &mut self.log);
         self.takeover.commit_asked(Instant::now());
         self.waiting.commit = Some(client);
         None
     }
 
-    /// A turn of the commit has ended, perhaps the last one.
-    pub(super) fn committed(&mut self, outcome: Result<Option<Outcome>, Error>) {
-        if let Ok(None) = outcome {
-            return;
+    /// A commit that did not listen to new flows has ended.
+    fn listen_again(&mut self, outcome: &Result<Option<Outcome>, Error>) -> Result<(), Error> {
+        let Node::Sync(n) = &mut self.node else { return Ok(()) };
+        if !n.catch_up.is_deaf() {
+            return Ok(());
         }
+        // First, so that nothing falls between the dump and the next event.
+        self.kernel.hear_new(true)?;
+        n.catch_up.listening_again();
+        if matches!(outcome, Ok(Some(o)) if o.contested > 0) {
+            n.catch_up.forgotten();
+        }
+        self.kernel.want(Why::CatchUp);
+        Ok(())
+    }
+
+    /// Begins the dump that catches up with a commit, or begins it again from the start.
+    fn begin_to_catch_up(&mut self, reactor: &mut Reactor) -> Result<(), Error> {
+        if self.kernel.give_up(Why::CatchUp)? {
+            reactor.watch(self.kernel.dump_socket(), Token(token::DUMP))?;
+        }
+        self.kernel.want(Why::CatchUp);
+        Ok(())
+    }
+
+    /// A turn of the commit has ended, perhaps the last one.
+    pub(super) fn committed(&mut self, outcome: Result<Option<Outcome>, Error>) -> Result<(), Error> {
+        if let Ok(None) = outcome {
+            return Ok(());
+        }
+        self.listen_again(&outcome)?;
         self.takeover.commit_ended(outcome.is_ok(), self.now(), Instant::now());
         let result = match outcome {
-            Ok(None) => return,
+            Ok(None) => return Ok(()),
             Ok(Some(o)) => match o.flows_failed + o.expects_failed {
                 0 => Ok(Reply::Close),
                 n => Err(format!("{n} entries can't be committed: the log has the reasons")),
@@ -273,6 +317,7 @@ impl Daemon {
         if let Some(client) = self.waiting.commit.take() {
             self.answer(client, result);
         }
+        Ok(())
     }
 
     /// `status`: a line with the verdict, and the whole in the shape that is asked for.

@@ -4,6 +4,7 @@
 use crate::config::parts;
 use crate::config::settings::{Config, Expectations, Sync};
 use crate::control::statistics::SyncView;
+use crate::daemon::catch_up::{self, CatchUp};
 use crate::daemon::start_error::StartError;
 use crate::host::log::Log;
 use crate::kernel::commit::{Commit, Outcome};
@@ -67,6 +68,7 @@ pub(super) struct SyncNode {
     pub(super) caches: Caches,
     pub(super) links: Links,
     pub(super) commit: Commit,
+    pub(super) catch_up: CatchUp,
     pub(super) ended: Ended,
     outbox: Outbox,
     /// Deletes for the purge timer: its port tells the events of these from others.
@@ -111,6 +113,7 @@ impl SyncNode {
             caches,
             links,
             commit: Commit::open().map_err(StartError::Changes)?,
+            catch_up: CatchUp::default(),
             ended: Ended::default(),
             outbox: Outbox { notices: Vec::new(), injector, dump: false, purge: false },
             purge: Flush::open().map_err(StartError::Changes)?,
@@ -148,7 +151,9 @@ impl SyncNode {
 
     /// The taker of the kernel's events and dumps.
     pub(super) fn taker(&mut self, now: Millis) -> SyncTaker<'_> {
-        SyncTaker { now, machine: &mut self.machine, caches: &mut self.caches, ended: &mut self.ended }
+        let catching_up = self.catch_up.tells();
+        let SyncNode { machine, caches, ended, .. } = self;
+        SyncTaker { now, machine, caches, ended, catching_up }
     }
 
     /// A link is ready for reading.
@@ -231,7 +236,11 @@ impl SyncNode {
         kernel: &Kernel,
         log: &mut Log,
     ) -> Result<Option<Outcome>, Error> {
-        self.commit.step(now, kernel.buffer_events(), &self.machine, &self.caches, log)
+        // One flow may cause three events; when new flows are not listened to, just the end of the one that it
+        // replaces.
+        let events_a_flow = if self.catch_up.is_deaf() { 1 } else { 3 };
+        let flows = kernel.buffer_events() / events_a_flow;
+        self.commit.step(now, flows, &self.machine, &self.caches, log)
     }
 
     /// Hands the machine's datagrams to the active link. True when there is more to do at once.
@@ -343,12 +352,17 @@ pub(super) struct SyncTaker<'a> {
     machine: &'a mut Machine,
     caches: &'a mut Caches,
     ended: &'a mut Ended,
+    /// Flows that are not known may have been made by traffic during a commit.
+    catching_up: bool,
 }
 
 impl Taker for SyncTaker<'_> {
     fn flow(&mut self, event: Event, origin: Origin, view: &FlowView<'_>) -> Result<(), WireError> {
         if event == Event::Destroy {
             self.ended.count(view)?;
+        }
+        if self.catching_up && event == Event::Update && origin == Origin::Kernel {
+            catch_up::changed(self.now, &Flow::from_kernel(view)?, self.machine, self.caches);
         }
         self.machine.flow_event(self.now, event, origin, view, self.caches)
     }
@@ -361,7 +375,10 @@ impl Taker for SyncTaker<'_> {
         let flow = Flow::from_kernel(view)?;
         let id = view.id()?.unwrap_or(0);
         match why {
-            Why::Populate => self.machine.flow_dumped(self.now, &flow, id, self.caches),
+            Why::Populate | Why::CatchUp if self.catching_up => {
+                catch_up::dumped(self.now, &flow, id, self.machine, self.caches);
+            }
+            Why::Populate | Why::CatchUp => self.machine.flow_dumped(self.now, &flow, id, self.caches),
             Why::Resync => self.machine.kernel_resync_flow(self.now, &flow, id, self.caches),
             Why::Bulk => self.machine.bypass_dump(self.now, &flow),
         }
@@ -371,7 +388,10 @@ impl Taker for SyncTaker<'_> {
     fn expect_dumped(&mut self, why: Why, view: &ExpectView<'_>) -> Result<(), WireError> {
         let expect = Expect::from_kernel(view)?;
         match why {
-            Why::Populate => self.machine.expect_dumped(self.now, &expect, self.caches),
+            Why::Populate | Why::CatchUp if self.catching_up => {
+                catch_up::expect_dumped(self.now, &expect, self.machine, self.caches);
+            }
+            Why::Populate | Why::CatchUp => self.machine.expect_dumped(self.now, &expect, self.caches),
             Why::Resync => self.machine.kernel_resync_expect(self.now, &expect, self.caches),
             Why::Bulk => {
                 let (event, origin) = (Event::New, Origin::Kernel);

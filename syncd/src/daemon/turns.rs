@@ -87,7 +87,7 @@ impl Daemon {
                 if n.commit.is_running() && !self.events_wait {
                     let outcome = n.commit_turn(now, &self.kernel, &mut self.log);
                     more |= n.commit.is_running();
-                    self.committed(outcome);
+                    self.committed(outcome)?;
                 }
             }
         }

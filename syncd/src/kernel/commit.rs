@@ -44,6 +44,8 @@ pub struct Outcome {
     pub expects: u64,
     /// Expectations that the kernel refused.
     pub expects_failed: u64,
+    /// Flows among the refused that traffic made anew while they were being replaced.
+    pub contested: u64,
 }
 
 /// How far the commit under way is, or what the last one has come to.
@@ -226,15 +228,15 @@ impl Commit {
         true
     }
 
-    /// One turn; returns the outcome if it was the last. `events` is how many events the event socket holds:
-    /// one flow may cause three.
+    /// One turn; returns the outcome if it was the last. `flows` is how many flows may be made before the event
+    /// socket is full.
     ///
     /// # Errors
     /// A failed system call ends the commit.
     pub fn step(
         &mut self,
         now: Millis,
-        events: usize,
+        flows: usize,
         machine: &Machine,
         caches: &Caches,
         log: &mut Log,
@@ -242,7 +244,7 @@ impl Commit {
         let Some(mut run) = self.run.take() else { return Ok(None) };
         let now_s = (now / 1000) as u32;
         let age = |meta: Option<Meta>| now_s.saturating_sub(meta.map_or(now_s, |m| m.note));
-        let mut left = FLOWS_A_TURN.min(events / 3).max(BATCH / 2);
+        let mut left = FLOWS_A_TURN.min(flows).max(BATCH / 2);
         let tracking = machine.config().tcp_window_tracking;
         let timeout = |flow: &Flow, meta| machine.config().commit_timeout_for(flow.timeout_s, age(meta));
         while left > 0 {
@@ -312,6 +314,7 @@ impl Commit {
                     Some(next) => attempts.push(next),
                     None => {
                         failed += 1;
+                        run.outcome.contested += u64::from(*errno == errno::EEXIST);
                         report.flow("commit-create", *errno, &attempt.flow);
                     }
                 }

@@ -111,6 +111,18 @@ impl Dumps {
         }
     }
 
+    /// Gives up the dumps for this purpose; true when one was under way, whose socket has been replaced.
+    pub(super) fn give_up(&mut self, why: Why) -> Result<bool, Error> {
+        self.jobs.retain(|j| j.why != why);
+        if self.job.is_none_or(|j| j.why != why) {
+            return Ok(false);
+        }
+        // What is left of its answer would be in the way of the next one.
+        self.socket = StepDump::open()?;
+        self.job = None;
+        Ok(true)
+    }
+
     /// True while a dump is under way.
     pub(super) fn is_running(&self) -> bool {
         self.socket.is_running()

@@ -31,6 +31,7 @@ use events::EventSink;
 use judge::Judge;
 use overrun::Overrun;
 use zct_engine::{Error, StepDump, Subscription, Turn};
+use zct_wire::consts::nfnlgrp;
 use zct_wire::request::Table;
 
 /// Events that one system call may return.
@@ -155,6 +156,32 @@ impl Kernel {
             overrun.happened(now, events, log)?;
         }
         Ok(turn)
+    }
+
+    /// Whether events are listened to at all: a daemon that polls does not.
+    pub fn listens(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// Listens to new flows, or no more; to changes and ends in any case. The kernel spends a third of the
+    /// time of a commit on telling us of what we have just made.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `setsockopt`.
+    pub fn hear_new(&mut self, hear: bool) -> Result<(), Error> {
+        match (&mut self.events, hear) {
+            (None, _) => Ok(()),
+            (Some(events), true) => events.join(nfnlgrp::CONNTRACK_NEW),
+            (Some(events), false) => events.leave_one(nfnlgrp::CONNTRACK_NEW),
+        }
+    }
+
+    /// Gives up the dumps for this purpose, also one that is under way.
+    ///
+    /// # Errors
+    /// As [`StepDump::open`]; the dump's socket is a new one afterwards if the result is true.
+    pub fn give_up(&mut self, why: Why) -> Result<bool, Error> {
+        self.dumps.give_up(why)
     }
 
     /// Asks for a dump of flows, and of expectations if those are wanted.

@@ -24,6 +24,9 @@ pub trait Taker {
 pub enum Why {
     /// To learn the flows: at the start, and for `-R`. Nothing is sent.
     Populate,
+    /// To learn what happened while a commit did not listen to new flows. What the commit has made is not
+    /// sent; the rest is.
+    CatchUp,
     /// To find what was missed. Everything is sent then, and what the kernel no longer has counts as ended.
     Resync,
     /// To send the table when no copy of it is kept (`DisableInternalCache`).
