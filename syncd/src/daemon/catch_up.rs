@@ -63,6 +63,11 @@ impl CatchUp {
         matches!(self.stage, Stage::Dumping(_))
     }
 
+    /// True until everything that traffic did during a commit is known.
+    pub(super) fn is_behind(&self) -> bool {
+        self.stage != Stage::Listening
+    }
+
     /// The commit has ended, new flows are listened to again, and the dump begins.
     pub(super) fn listening_again(&mut self) {
         self.stage = Stage::Dumping(1);

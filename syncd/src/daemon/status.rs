@@ -80,6 +80,7 @@ impl Daemon {
         missing(self.populating.is_some(), Missing::FirstDump);
         // A daemon that polls compares all the time, and nothing is known to be missing meanwhile.
         let compares = self.kernel.resync_is_pending() || self.comparison != Comparison::None;
+        let compares = compares || matches!(&self.node, Node::Sync(n) if n.catch_up.is_behind());
         missing(compares && self.config.general.poll_s.is_none(), Missing::Comparison);
         if let Node::Sync(n) = &self.node {
             missing(!n.links.all.iter().any(|l| l.link().up), Missing::Link);

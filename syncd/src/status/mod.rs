@@ -100,7 +100,8 @@ impl Role {
 pub enum Missing {
     /// The first dump of the kernel's table is not complete.
     FirstDump,
-    /// Events were lost (or the filter has changed), and the comparison with the kernel is not complete.
+    /// Events were lost, or the filter has changed, or a commit did not listen to new flows, and the comparison
+    /// with the kernel is not complete.
     Comparison,
     /// No dedicated link is up.
     Link,
