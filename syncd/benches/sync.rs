@@ -10,21 +10,11 @@ use zct_wire::build::Builder;
 use zct_wire::consts::{cta, ipctnl, ips};
 use zct_wire::flow::FlowView;
 use zct_wire::header::{CtMsg, Frames};
-use zct_wire::peer::{Encode, Expect, Flow, MESSAGE_MAX, Messages};
+use zct_wire::peer::{Encode, Flow, MESSAGE_MAX, Messages};
 use zct_wire::proto::{ProtoInfo, TcpFlags, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
-use zctd::peer::{Caches, Config, Event, Host, Link, Machine, Notice, Origin, Seed};
+use zctd::peer::{Config, Event, Link, Machine, Origin, Seed};
 use zctd::store::{FlowStore, Key, Meta};
-
-struct Quiet;
-
-impl Host for Quiet {
-    fn notice(&mut self, _: Notice) {}
-    fn inject_flow(&mut self, _: Event, _: &Flow) {}
-    fn inject_expect(&mut self, _: Event, _: &Expect) {}
-    fn dump_kernel(&mut self) {}
-    fn flush_kernel(&mut self) {}
-}
 
 /// The NEW event that the kernel sends for flow `i` of the usual mix: of ten, six TCP, two UDP, one
 /// source-NATed TCP, one TCP over IPv6.
@@ -72,11 +62,10 @@ fn view(bytes: &[u8]) -> FlowView<'_> {
     FlowView::index(CtMsg::parse(frame).expect("a conntrack message")).expect("a flow")
 }
 
-fn machine(flows: u32) -> (Machine, Caches) {
+fn machine(flows: u32) -> Machine {
     let config = Config { hash_limit: flows as usize * 2, ..Config::default() };
-    let caches = Caches::new(&config, [1, 2]);
     let link = Link { payload_max: 1472, up: true };
-    (Machine::new(0, config, vec![link], 0, Seed { sequence: 1, random: 1 }), caches)
+    Machine::new(0, config, vec![link], 0, Seed { sequence: 1, random: 1, hash: [1, 2] })
 }
 
 /// The part with this name, ready to run once over all flows.
@@ -155,15 +144,15 @@ fn part(name: &str, flows: u32) -> Option<Box<dyn FnMut()>> {
         }
         // The whole way out: each event goes into the cache and out in a datagram, in bursts of 300.
         "active" => Box::new(move || {
-            let (mut m, mut caches) = machine(flows);
+            let mut m = machine(flows);
             let mut buf = [0; 1472];
             for (now, burst) in (0..).step_by(10).zip(events.chunks(300)) {
                 for e in burst {
-                    let done = m.flow_event(now, Event::New, Origin::Kernel, &view(e), &mut caches);
+                    let done = m.flow_event(now, Event::New, Origin::Kernel, &view(e));
                     done.expect("a flow");
                 }
-                m.turn(now + 10, &mut caches, &mut Quiet);
-                while let Some(n) = m.transmit(now + 10, &mut caches, &mut buf) {
+                m.turn(now + 10);
+                while let Some(n) = m.transmit(now + 10, &mut buf) {
                     black_box(&buf[..n]);
                 }
             }
@@ -172,15 +161,15 @@ fn part(name: &str, flows: u32) -> Option<Box<dyn FnMut()>> {
         "backup" => {
             let frames = frames(&read);
             Box::new(move || {
-                let (mut m, mut caches) = machine(flows);
+                let mut m = machine(flows);
                 let mut buf = [0; 1472];
                 for (now, d) in (0..).zip(&frames) {
-                    m.datagram(now, 0, d, &mut caches, &mut Quiet);
-                    while let Some(n) = m.transmit(now, &mut caches, &mut buf) {
+                    m.datagram(now, 0, d);
+                    while let Some(n) = m.transmit(now, &mut buf) {
                         black_box(&buf[..n]);
                     }
                 }
-                assert_eq!(caches.external.counts().flows, flows as usize);
+                assert_eq!(m.caches().external.counts().flows, flows as usize);
             })
         }
         "nothing" => Box::new(|| {}),

@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
-use zct_wire::peer::{Expect, Flow};
+use zct_wire::peer::Flow;
 use zct_wire::proto::{ProtoInfo, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
-use zctd::peer::{Alarm, Caches, Config, Event, Ftfw, Host, Link, Machine, Notice, Notrack, Origin, Seed};
+use zctd::peer::{Alarm, Config, Event, Ftfw, Link, Machine, Notrack, Origin, Output, Seed};
 
 const OURS: &str = "10.98.0.1";
 const THEIRS: &str = "10.98.0.2";
@@ -66,16 +66,12 @@ fn main() {
 
 // ---- the node under test ----
 
-struct Print;
-
-impl Host for Print {
-    fn notice(&mut self, notice: Notice) {
-        eprintln!("notice: {notice:?}");
+fn print_notices(machine: &mut Machine) {
+    while let Some(output) = machine.poll() {
+        if let Output::Notice(notice) = output {
+            eprintln!("notice: {notice:?}");
+        }
     }
-    fn inject_flow(&mut self, _: Event, _: &Flow) {}
-    fn inject_expect(&mut self, _: Event, _: &Expect) {}
-    fn dump_kernel(&mut self) {}
-    fn flush_kernel(&mut self) {}
 }
 
 /// Flow `n` as our kernel would have it: TCP, UDP and pings in both families, some of them translated.
@@ -150,13 +146,12 @@ fn node(mode: &str) {
     let begin = Instant::now();
     let ms = || begin.elapsed().as_millis() as u64;
     let make = || {
-        let caches = Caches::new(&config(mode), [1, 2]);
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock").as_secs();
         let link = Link { payload_max: 1472, up: true };
-        let seed = Seed { sequence: unix as u32, random: 1 };
-        (Machine::new(ms(), config(mode), vec![link], 0, seed), caches)
+        let seed = Seed { sequence: unix as u32, random: 1, hash: [1, 2] };
+        Machine::new(ms(), config(mode), vec![link], 0, seed)
     };
-    let (mut machine, mut caches) = make();
+    let mut machine = make();
     let (mut loss, mut dice, mut buf) = (0u32, 12_345u32, [0; 65_536]);
     let mut lost = move |loss: u32| {
         dice = dice.wrapping_mul(1_103_515_245).wrapping_add(12_345);
@@ -179,7 +174,7 @@ fn node(mode: &str) {
                         for n in number(1)..number(2) {
                             let f = flow(n);
                             let f = if event == Event::Update { Flow { mark: Some(4242), ..f } } else { f };
-                            machine.flow_change(ms(), event, Origin::Kernel, &f, n, &mut caches);
+                            machine.flow_change(ms(), event, Origin::Kernel, &f, n);
                             if event == Event::Destroy {
                                 live.remove(&n)
                             } else {
@@ -191,16 +186,16 @@ fn node(mode: &str) {
                     match words[0] {
                         "loss" => loss = number(1),
                         "resync" => machine.request_resync(ms()),
-                        "bulk" => machine.send_bulk(&mut Print),
+                        "bulk" => machine.send_bulk(),
                         "restart" => {
-                            (machine, caches) = make();
+                            machine = make();
                             for n in &live {
-                                machine.flow_dumped(ms(), &flow(*n), *n, &mut caches);
+                                machine.flow_dumped(ms(), &flow(*n), *n);
                             }
                         }
-                        "count" => println!("{}", caches.external.counts().flows),
+                        "count" => println!("{}", machine.caches().external.counts().flows),
                         "bad" => println!("{}", machine.stats().malformed),
-                        "waiting" => println!("{}", machine.resend_queue(&caches).len() + machine.waiting()),
+                        "waiting" => println!("{}", machine.resend_queue().len() + machine.waiting()),
                         "stats" => println!("{:?}", machine.stats()),
                         other => panic!("what is {other}?"),
                     }
@@ -210,8 +205,9 @@ fn node(mode: &str) {
             }
         }
         let now = ms();
-        machine.turn(now, &mut caches, &mut Print);
-        while let Some(n) = machine.transmit(ms(), &mut caches, &mut buf) {
+        machine.turn(now);
+        print_notices(&mut machine);
+        while let Some(n) = machine.transmit(ms(), &mut buf) {
             if !lost(loss) {
                 socket.send_to(&buf[..n], (THEIRS, PORT)).ok();
             }
@@ -220,7 +216,7 @@ fn node(mode: &str) {
         socket.set_read_timeout(Some(Duration::from_millis(next))).expect("a timeout");
         while let Ok(n) = socket.recv(&mut buf) {
             if !lost(loss) {
-                machine.datagram(ms(), 0, &buf[..n], &mut caches, &mut Print);
+                machine.datagram(ms(), 0, &buf[..n]);
             }
             socket.set_read_timeout(Some(Duration::from_millis(1))).expect("a timeout");
             if machine.deadline(ms()).is_some_and(|t| t <= ms()) {

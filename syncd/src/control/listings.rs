@@ -86,7 +86,7 @@ fn fill_flows(
         let Some(flow) = store.flow(id).filter(|_| !is_dead(meta)) else { continue };
         let row = match listing.external {
             true => Row::peer(&flow),
-            false => Row::local(&flow, meta.map_or(0, |m| m.note)),
+            false => Row::local(&flow, meta.map_or(0, |m| m.id_or_heard_s)),
         };
         append(out, |o| {
             if listing.xml {

@@ -3,7 +3,7 @@
 use crate::kernel::NetlinkCounters;
 use crate::kernel::inject::Injector;
 use crate::links::{LinkIo, Links};
-use crate::peer::{CacheStats, Caches, Item, Machine, Mode, Sent, Stats};
+use crate::peer::{CacheStats, Item, Machine, Mode, Sent, Stats};
 use crate::store::Counts;
 use std::fmt::Write as _;
 
@@ -27,8 +27,6 @@ pub struct Runtime {
 pub struct SyncView<'a> {
     /// The protocol machine.
     pub machine: &'a Machine,
-    /// Its internal and external caches.
-    pub caches: &'a Caches,
     /// Its dedicated links.
     pub links: &'a Links,
     /// Present with `DisableExternalCache`.
@@ -118,11 +116,19 @@ impl SyncView<'_> {
     }
 
     fn internal(&self) -> CacheView {
-        CacheView { name: "internal", stats: self.stats().internal, counts: self.caches.internal.counts() }
+        CacheView {
+            name: "internal",
+            stats: self.stats().internal,
+            counts: self.machine.caches().internal.counts(),
+        }
     }
 
     fn external(&self) -> CacheView {
-        CacheView { name: "external", stats: self.stats().external, counts: self.caches.external.counts() }
+        CacheView {
+            name: "external",
+            stats: self.stats().external,
+            counts: self.machine.caches().external.counts(),
+        }
     }
 
     fn active(&self) -> Option<&LinkIo> {
@@ -169,7 +175,7 @@ impl SyncView<'_> {
                 &CacheView {
                     name: "internal",
                     stats: self.stats().internal_expect,
-                    counts: counts(self.caches.internal_expect.len()),
+                    counts: counts(self.machine.caches().internal_expect.len()),
                 },
             ),
         }
@@ -180,7 +186,7 @@ impl SyncView<'_> {
                 &CacheView {
                     name: "external",
                     stats: self.stats().external_expect,
-                    counts: counts(self.caches.external_expect.len()),
+                    counts: counts(self.machine.caches().external_expect.len()),
                 },
             ),
         }
@@ -229,7 +235,7 @@ impl SyncView<'_> {
     /// The text of `-s rsqueue`; empty without a resend queue.
     pub fn resend_queue(&self, out: &mut String) {
         let Mode::Ftfw(_) = self.machine.config().mode else { return };
-        let all = self.machine.resend_queue(self.caches);
+        let all = self.machine.resend_queue();
         _ = writeln!(out, "resent queue (len={})", all.len());
         for Sent { seq, flags, item } in all {
             match item {
@@ -241,7 +247,7 @@ impl SyncView<'_> {
 
     /// The text of `-s queue`.
     pub fn queues(&self, out: &mut String) {
-        let resend = self.machine.resend_queue(self.caches).len();
+        let resend = self.machine.resend_queue().len();
         let (waiting, dropped) = self
             .links
             .all

@@ -124,37 +124,38 @@ fn has_more(kernel: &Flow, known: &Flow) -> bool {
 }
 
 /// A flow of a dump, while there is something to catch up with: what traffic has made is told to the peer.
-pub(super) fn dumped(now: Millis, flow: &Flow, kernel_id: u32, machine: &mut Machine, caches: &mut Caches) {
-    let traffic = match living(&caches.internal, flow) {
+pub(super) fn dumped(now: Millis, flow: &Flow, kernel_id: u32, machine: &mut Machine) {
+    let traffic = match living(&machine.caches().internal, flow) {
         Some(known) => has_more(flow, &known),
-        None => living(&caches.external, flow).is_none(),
+        None => living(&machine.caches().external, flow).is_none(),
     };
     if traffic {
-        machine.flow_change(now, Event::New, Origin::Kernel, flow, kernel_id, caches);
+        machine.flow_change(now, Event::New, Origin::Kernel, flow, kernel_id);
     } else {
-        machine.flow_dumped(now, flow, kernel_id, caches);
+        machine.flow_dumped(now, flow, kernel_id);
     }
 }
 
 /// An expectation of such a dump.
-pub(super) fn expect_dumped(now: Millis, expect: &Expect, machine: &mut Machine, caches: &mut Caches) {
+pub(super) fn expect_dumped(now: Millis, expect: &Expect, machine: &mut Machine) {
+    let caches = machine.caches();
     let known = caches.internal_expect.find(expect).and_then(|id| caches.internal_expect.meta(id));
     let known = known.is_some_and(|m| m.flags & Meta::DEAD == 0);
     if known || caches.external_expect.find(expect).is_some() {
-        machine.expect_dumped(now, expect, caches);
+        machine.expect_dumped(now, expect);
     } else {
-        machine.expect_change(now, Event::New, Origin::Kernel, expect, caches);
+        machine.expect_change(now, Event::New, Origin::Kernel, expect);
     }
 }
 
 /// A flow has changed that is not in the internal cache because its commit was not listened to: the change is
 /// one of the flow that was committed, and says less about it than its beginning would have.
-pub(super) fn changed(now: Millis, flow: &Flow, machine: &mut Machine, caches: &mut Caches) {
-    if living(&caches.internal, flow).is_some() {
+pub(super) fn changed(now: Millis, flow: &Flow, machine: &mut Machine) {
+    if living(&machine.caches().internal, flow).is_some() {
         return;
     }
-    if let Some(committed) = living(&caches.external, flow) {
-        machine.flow_dumped(now, &committed, 0, caches);
+    if let Some(committed) = living(&machine.caches().external, flow) {
+        machine.flow_dumped(now, &committed, 0);
     }
 }
 
@@ -178,55 +179,57 @@ mod tests {
     }
 
     /// A node whose peer has told it of these flows.
-    fn node(external: &[Flow]) -> (Machine, Caches) {
+    fn node(external: &[Flow]) -> Machine {
         let config = Config::default();
-        let mut caches = Caches::new(&config, [1, 2]);
+        let links = vec![Link { up: true, payload_max: 1472 }];
+        let seed = Seed { sequence: 1, random: 1, hash: [1, 2] };
+        let mut machine = Machine::new(0, config, links, 0, seed);
+        let caches = machine.caches_mut();
         for flow in external {
             let place = caches.external.locate(&Key::of(flow).unwrap());
             caches.external.insert(&place, flow, Meta::default()).unwrap();
         }
-        let links = vec![Link { up: true, payload_max: 1472 }];
-        (Machine::new(0, config, links, 0, Seed { sequence: 1, random: 1 }), caches)
+        machine
     }
 
     #[test]
     fn the_peer_is_told_of_what_traffic_made_and_of_nothing_else() {
-        let (mut m, mut c) = node(&[flow(1)]);
-        dumped(5, &flow(1), 11, &mut m, &mut c);
+        let mut m = node(&[flow(1)]);
+        dumped(5, &flow(1), 11, &mut m);
         assert_eq!(m.waiting(), 0, "it is the peer's own");
-        dumped(5, &flow(2), 12, &mut m, &mut c);
+        dumped(5, &flow(2), 12, &mut m);
         assert_eq!(m.waiting(), 1);
-        dumped(5, &flow(2), 12, &mut m, &mut c);
-        assert_eq!((m.waiting(), c.internal.counts().flows), (1, 2));
-        let id = c.internal.find(&Key::of(&flow(1)).unwrap()).unwrap();
-        assert_eq!(c.internal.meta(id).unwrap().note, 11, "the kernel's id");
+        dumped(5, &flow(2), 12, &mut m);
+        assert_eq!((m.waiting(), m.caches().internal.counts().flows), (1, 2));
+        let id = m.caches().internal.find(&Key::of(&flow(1)).unwrap()).unwrap();
+        assert_eq!(m.caches().internal.meta(id).unwrap().id_or_heard_s, 11, "the kernel's id");
     }
 
     #[test]
     fn what_changes_did_not_tell_is_told() {
-        let (mut m, mut c) = node(&[]);
-        m.flow_change(5, Event::Update, Origin::Kernel, &flow(1), 11, &mut c);
+        let mut m = node(&[]);
+        m.flow_change(5, Event::Update, Origin::Kernel, &flow(1), 11);
         let mut buf = [0; 1472];
-        while m.transmit(10_000, &mut c, &mut buf).is_some() {}
+        while m.transmit(10_000, &mut buf).is_some() {}
         assert_eq!(m.waiting(), 0);
-        dumped(5, &flow(1), 11, &mut m, &mut c);
+        dumped(5, &flow(1), 11, &mut m);
         assert_eq!(m.waiting(), 0, "nothing new in it");
-        dumped(5, &Flow { helper: Name::new(b"ftp"), ..flow(1) }, 11, &mut m, &mut c);
+        dumped(5, &Flow { helper: Name::new(b"ftp"), ..flow(1) }, 11, &mut m);
         assert_eq!(m.waiting(), 1);
     }
 
     #[test]
     fn a_change_of_a_committed_flow_is_a_change_of_all_of_it() {
         let master = Some(flow(9).orig);
-        let (mut m, mut c) = node(&[Flow { master, ..flow(1) }]);
-        changed(5, &flow(1), &mut m, &mut c);
+        let mut m = node(&[Flow { master, ..flow(1) }]);
+        changed(5, &flow(1), &mut m);
         assert_eq!(m.waiting(), 0, "not a change yet");
-        m.flow_change(5, Event::Update, Origin::Kernel, &Flow { mark: Some(7), ..flow(1) }, 11, &mut c);
+        m.flow_change(5, Event::Update, Origin::Kernel, &Flow { mark: Some(7), ..flow(1) }, 11);
         assert_eq!(m.waiting(), 1);
-        let known = living(&c.internal, &flow(1)).unwrap();
+        let known = living(&m.caches().internal, &flow(1)).unwrap();
         assert_eq!((known.master, known.mark), (master, Some(7)));
-        changed(5, &flow(2), &mut m, &mut c);
-        assert_eq!(c.internal.counts().flows, 1, "a flow of traffic is none of the peer's");
+        changed(5, &flow(2), &mut m);
+        assert_eq!(m.caches().internal.counts().flows, 1, "a flow of traffic is none of the peer's");
     }
 
     #[test]
@@ -267,17 +270,17 @@ mod tests {
             .map(|(port, f)| Flow { orig: Tuple { src_port: Some(port), ..f.orig }, ..*f })
             .collect();
         let mut c = CatchUp::default();
-        assert!(!c.is_worth_it(&node(&some).1), "few flows");
-        let (mut m, mut caches) = node(&many);
-        assert!(c.is_worth_it(&caches));
+        assert!(!c.is_worth_it(node(&some).caches()), "few flows");
+        let mut m = node(&many);
+        assert!(c.is_worth_it(m.caches()));
         for port in 0..6 {
             for f in &some {
                 let f = Flow { orig: Tuple { dst_port: Some(port), ..f.orig }, ..*f };
-                m.flow_dumped(5, &f, 1, &mut caches);
+                m.flow_dumped(5, &f, 1);
             }
         }
-        assert!(!c.is_worth_it(&caches), "the table of the kernel is larger");
+        assert!(!c.is_worth_it(m.caches()), "the table of the kernel is larger");
         c.begin();
-        assert!(!c.is_worth_it(&node(&many).1), "one at a time");
+        assert!(!c.is_worth_it(node(&many).caches()), "one at a time");
     }
 }

@@ -234,10 +234,10 @@ impl Daemon {
             Cache::Both => "flushing caches",
         });
         if cache != Cache::External {
-            n.machine.flush_internal(&mut n.caches);
+            n.machine.flush_internal();
         }
         if cache != Cache::Internal {
-            n.machine.flush_external(&mut n.caches);
+            n.machine.flush_external();
         }
         if n.catch_up.forgotten() {
             let begun = self.begin_to_catch_up(reactor);
@@ -258,13 +258,13 @@ impl Daemon {
         let expectations = n.has_expectations();
         let keeps_copy = !n.machine.config().mode.disables_internal_cache();
         let deaf = entries != Entries::Expects && keeps_copy && self.kernel.listens();
-        if deaf && n.catch_up.is_worth_it(&n.caches) {
+        if deaf && n.catch_up.is_worth_it(n.machine.caches()) {
             match self.kernel.hear_new(false) {
                 Ok(()) => n.catch_up.begin(),
                 Err(e) => self.log.warning(&format!("the commit has to listen to its own events: {e}")),
             }
         }
-        n.commit.begin(entries, expectations, &n.caches, &mut self.log);
+        n.commit.begin(entries, expectations, n.machine.caches(), &mut self.log);
         self.takeover.commit_asked(Instant::now());
         self.waiting.commit = Some(client);
         None
@@ -346,7 +346,7 @@ impl Daemon {
                 let (bytes, packets) = n.ended.traffic();
                 let runtime = &statistics::Runtime { bytes, packets, ..*runtime };
                 match what {
-                    Statistics::Protocol => n.ended.report(&mut out, &n.caches.internal, now),
+                    Statistics::Protocol => n.ended.report(&mut out, &n.machine.caches().internal, now),
                     Statistics::General => view.general(&mut out, runtime),
                     Statistics::Network => view.network(&mut out),
                     Statistics::Cache => view.cache(&mut out),

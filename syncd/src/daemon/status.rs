@@ -116,7 +116,7 @@ fn internal(view: &SyncView<'_>) -> Option<Cache> {
     if view.machine.config().mode.disables_internal_cache() {
         return Some(Cache { operations, ..Cache::default() });
     }
-    let (flows, expects) = (&view.caches.internal, &view.caches.internal_expect);
+    let (flows, expects) = (&view.machine.caches().internal, &view.machine.caches().internal_expect);
     Some(Cache {
         flows: Some(flows.counts().flows),
         expectations: Some(expects.len()),
@@ -130,7 +130,7 @@ fn external(view: &SyncView<'_>) -> Cache {
     if let Some(injector) = view.injector {
         return Cache { operations: injector.flows, ..Cache::default() };
     }
-    let (flows, expects) = (&view.caches.external, &view.caches.external_expect);
+    let (flows, expects) = (&view.machine.caches().external, &view.machine.caches().external_expect);
     Cache {
         flows: Some(flows.counts().flows),
         expectations: Some(expects.len()),

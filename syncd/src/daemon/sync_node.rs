@@ -12,7 +12,7 @@ use crate::kernel::flush::Flush;
 use crate::kernel::inject::Injector;
 use crate::kernel::{Kernel, Ports, Taker, Why};
 use crate::links::{Happening, LinkChange, Links};
-use crate::peer::{self, Caches, Event, Host, Machine, Millis, Mode, Notice, Origin, Seed};
+use crate::peer::{self, Event, Machine, Millis, Mode, Notice, Origin, Output, Seed};
 use crate::stats::ended::Ended;
 use crate::store::{Key, Meta};
 use zct_engine::{Error, Reactor, errno_text};
@@ -26,51 +26,15 @@ const DATAGRAMS_A_TURN: usize = 64;
 /// Batches of injected changes in one turn.
 const INJECTIONS_A_TURN: usize = 8;
 
-/// What the machine has asked for during its turn.
-#[derive(Debug)]
-struct Outbox {
-    notices: Vec<Notice>,
-    injector: Option<Injector>,
-    dump: bool,
-    purge: bool,
-}
-
-impl Host for Outbox {
-    fn notice(&mut self, notice: Notice) {
-        self.notices.push(notice);
-    }
-
-    fn inject_flow(&mut self, event: Event, flow: &Flow) {
-        if let Some(i) = &mut self.injector {
-            i.flow(event, flow);
-        }
-    }
-
-    fn inject_expect(&mut self, event: Event, expect: &Expect) {
-        if let Some(i) = &mut self.injector {
-            i.expect(event, expect);
-        }
-    }
-
-    fn dump_kernel(&mut self) {
-        self.dump = true;
-    }
-
-    fn flush_kernel(&mut self) {
-        self.purge = true;
-    }
-}
-
 /// Everything that only a sync daemon has.
 #[derive(Debug)]
 pub(super) struct SyncNode {
     pub(super) machine: Machine,
-    pub(super) caches: Caches,
     pub(super) links: Links,
     pub(super) commit: Commit,
     pub(super) catch_up: CatchUp,
     pub(super) ended: Ended,
-    outbox: Outbox,
+    injector: Option<Injector>,
     /// Deletes for the purge timer: its port tells the events of these from others.
     purge: Flush,
     error_queue: usize,
@@ -106,16 +70,15 @@ impl SyncNode {
         let [a, b, c] = random;
         let sequence = crate::host::log::now_s() as u32;
         let states = links.all.iter().map(crate::links::LinkIo::link).collect();
-        let caches = Caches::new(&protocol, [a, b]);
-        let machine = Machine::new(now, protocol, states, sync.default_link, Seed { sequence, random: c });
+        let seed = Seed { sequence, random: c, hash: [a, b] };
+        let machine = Machine::new(now, protocol, states, sync.default_link, seed);
         Ok(SyncNode {
             machine,
-            caches,
             links,
             commit: Commit::open().map_err(StartError::Changes)?,
             catch_up: CatchUp::default(),
             ended: Ended::default(),
-            outbox: Outbox { notices: Vec::new(), injector, dump: false, purge: false },
+            injector,
             purge: Flush::open().map_err(StartError::Changes)?,
             error_queue,
             expectations: sync.expectations != Expectations::Off,
@@ -127,7 +90,7 @@ impl SyncNode {
     pub(super) fn ports(&self) -> Ports {
         Ports {
             commit: self.commit.port(),
-            inject: self.outbox.injector.as_ref().map_or(0, Injector::port),
+            inject: self.injector.as_ref().map_or(0, Injector::port),
             purge: self.purge.port(),
         }
     }
@@ -141,9 +104,8 @@ impl SyncNode {
     pub(super) fn view(&self) -> SyncView<'_> {
         SyncView {
             machine: &self.machine,
-            caches: &self.caches,
             links: &self.links,
-            injector: self.outbox.injector.as_ref(),
+            injector: self.injector.as_ref(),
             error_queue: self.error_queue,
             expectations: self.expectations,
         }
@@ -152,8 +114,8 @@ impl SyncNode {
     /// The taker of the kernel's events and dumps.
     pub(super) fn taker(&mut self, now: Millis) -> SyncTaker<'_> {
         let catching_up = self.catch_up.tells();
-        let SyncNode { machine, caches, ended, .. } = self;
-        SyncTaker { now, machine, caches, ended, catching_up }
+        let SyncNode { machine, ended, .. } = self;
+        SyncTaker { now, machine, ended, catching_up }
     }
 
     /// A link is ready for reading.
@@ -164,10 +126,8 @@ impl SyncNode {
         budget: usize,
         reactor: &mut Reactor,
     ) -> Result<zct_engine::Turn, Error> {
-        let SyncNode { machine, caches, links, outbox, .. } = self;
-        links.ready(token, now, budget, reactor, &mut |link, bytes| {
-            machine.datagram(now, link, bytes, caches, outbox);
-        })
+        let SyncNode { machine, links, .. } = self;
+        links.ready(token, now, budget, reactor, &mut |link, bytes| machine.datagram(now, link, bytes))
     }
 
     /// The state of interfaces has changed.
@@ -176,19 +136,19 @@ impl SyncNode {
         let turn = self.links.interfaces_ready(reactor, &mut changed)?;
         for LinkChange { link, now } in changed {
             self.machine.link_payload(link, now.payload_max);
-            self.machine.link_state(link, now.up, &mut self.outbox);
+            self.machine.link_state(link, now.up);
         }
         Ok(turn)
     }
 
     /// `-B`: sends everything to the peer.
     pub(super) fn send_bulk(&mut self) {
-        self.machine.send_bulk(&mut self.outbox);
+        self.machine.send_bulk();
     }
 
     /// The dump of the kernel is complete: what is in the cache but not in the kernel has ended.
     pub(super) fn end_kernel_resync(&mut self) {
-        self.machine.end_kernel_resync(&mut self.outbox);
+        self.machine.end_kernel_resync();
     }
 
     /// One turn of the machine and of what it asks for. `quiet` says that no events wait to be taken. True
@@ -200,15 +160,20 @@ impl SyncNode {
         kernel: &mut Kernel,
         log: &mut Log,
     ) -> Result<bool, Error> {
-        self.machine.turn(now, &mut self.caches, &mut self.outbox);
-        if std::mem::take(&mut self.outbox.dump) {
-            kernel.want(Why::Bulk);
-        }
-        if std::mem::take(&mut self.outbox.purge) {
-            log.notice("flushing kernel conntrack table (scheduled)");
-            kernel.counters_mut().flushes += 1;
-            if let Err(e) = self.purge.begin() {
-                log.error(&format!("can't purge the kernel conntrack table: {e}"));
+        self.machine.turn(now);
+        while let Some(output) = self.machine.poll() {
+            match output {
+                Output::Notice(notice) => say(&self.links, notice, log),
+                Output::InjectFlow(event, flow) => self.injector.iter_mut().for_each(|i| i.flow(event, flow)),
+                Output::InjectExpect(event, e) => self.injector.iter_mut().for_each(|i| i.expect(event, e)),
+                Output::DumpKernel => kernel.want(Why::Bulk),
+                Output::FlushKernel => {
+                    log.notice("flushing kernel conntrack table (scheduled)");
+                    kernel.counters_mut().flushes += 1;
+                    if let Err(e) = self.purge.begin() {
+                        log.error(&format!("can't purge the kernel conntrack table: {e}"));
+                    }
+                }
             }
         }
         if self.purge.is_running() && quiet {
@@ -218,11 +183,8 @@ impl SyncNode {
                 Err(e) => log.error(&format!("can't purge the kernel conntrack table: {e}")),
             }
         }
-        for notice in std::mem::take(&mut self.outbox.notices) {
-            self.say(notice, log);
-        }
         let mut more = self.purge.is_running();
-        if let Some(i) = &mut self.outbox.injector {
+        if let Some(i) = &mut self.injector {
             i.step(INJECTIONS_A_TURN, log)?;
             more |= !i.is_idle();
         }
@@ -240,12 +202,12 @@ impl SyncNode {
         // replaces.
         let events_a_flow = if self.catch_up.is_deaf() { 1 } else { 3 };
         let flows = kernel.buffer_events() / events_a_flow;
-        self.commit.step(now, flows, &self.machine, &self.caches, log)
+        self.commit.step(now, flows, &self.machine, log)
     }
 
     /// Hands the machine's datagrams to the active link. True when there is more to do at once.
     pub(super) fn transmit(&mut self, now: Millis) -> bool {
-        let SyncNode { machine, caches, links, .. } = self;
+        let SyncNode { machine, links, .. } = self;
         self.blocked = false;
         let Some(link) = links.all.get_mut(machine.active_link()) else { return false };
         let mut made = 0;
@@ -261,7 +223,7 @@ impl SyncNode {
                 flushed = true;
                 continue;
             };
-            let Some(len) = machine.transmit(now, caches, buf) else {
+            let Some(len) = machine.transmit(now, buf) else {
                 link.flush();
                 return false;
             };
@@ -318,30 +280,31 @@ impl SyncNode {
         };
         [machine, self.links.deadline()].into_iter().flatten().min()
     }
+}
 
-    fn say(&self, notice: Notice, log: &mut Log) {
-        let name = |link: usize| self.links.all.get(link).map_or("?", |l| l.interface());
-        match notice {
-            Notice::ResyncRequested => log.notice("resync requested by other node"),
-            Notice::BulkStarts => log.notice("sending bulk update"),
-            Notice::PeerStarted => log.notice("the other node has started"),
-            Notice::PeerRenumbered => {
-                log.notice("the other node's sequence numbers went back: requesting its entries again");
-            }
-            Notice::Swept(0) => {}
-            Notice::Swept(n) => {
-                log.notice(&format!("{n} external entries were not in the other node's bulk: removed"));
-            }
-            Notice::LinkChanged(link) => {
-                log.notice(&format!("device `{}' becomes dedicated link", name(link)));
-            }
-            Notice::NoLink => log.error("no dedicated links available!"),
-            Notice::PeerInOtherMode => {
-                log.error("the other node does not run in ALARM mode: nothing is replicated");
-            }
-            Notice::Unsendable => {
-                log.error("an entry is larger than the dedicated link carries: raise its MTU");
-            }
+/// Writes what the machine reports to the log.
+fn say(links: &Links, notice: Notice, log: &mut Log) {
+    let name = |link: usize| links.all.get(link).map_or("?", |l| l.interface());
+    match notice {
+        Notice::ResyncRequested => log.notice("resync requested by other node"),
+        Notice::BulkStarts => log.notice("sending bulk update"),
+        Notice::PeerStarted => log.notice("the other node has started"),
+        Notice::PeerRenumbered => {
+            log.notice("the other node's sequence numbers went back: requesting its entries again");
+        }
+        Notice::Swept(0) => {}
+        Notice::Swept(n) => {
+            log.notice(&format!("{n} external entries were not in the other node's bulk: removed"));
+        }
+        Notice::LinkChanged(link) => {
+            log.notice(&format!("device `{}' becomes dedicated link", name(link)));
+        }
+        Notice::NoLink => log.error("no dedicated links available!"),
+        Notice::PeerInOtherMode => {
+            log.error("the other node does not run in ALARM mode: nothing is replicated");
+        }
+        Notice::Unsendable => {
+            log.error("an entry is larger than the dedicated link carries: raise its MTU");
         }
     }
 }
@@ -350,7 +313,6 @@ impl SyncNode {
 pub(super) struct SyncTaker<'a> {
     now: Millis,
     machine: &'a mut Machine,
-    caches: &'a mut Caches,
     ended: &'a mut Ended,
     /// Flows that are not known may have been made by traffic during a commit.
     catching_up: bool,
@@ -362,13 +324,13 @@ impl Taker for SyncTaker<'_> {
             self.ended.count(view)?;
         }
         if self.catching_up && event == Event::Update && origin == Origin::Kernel {
-            catch_up::changed(self.now, &Flow::from_kernel(view)?, self.machine, self.caches);
+            catch_up::changed(self.now, &Flow::from_kernel(view)?, self.machine);
         }
-        self.machine.flow_event(self.now, event, origin, view, self.caches)
+        self.machine.flow_event(self.now, event, origin, view)
     }
 
     fn expect(&mut self, event: Event, origin: Origin, view: &ExpectView<'_>) -> Result<(), WireError> {
-        self.machine.expect_event(self.now, event, origin, view, self.caches)
+        self.machine.expect_event(self.now, event, origin, view)
     }
 
     fn dumped(&mut self, why: Why, view: &FlowView<'_>) -> Result<(), WireError> {
@@ -376,10 +338,9 @@ impl Taker for SyncTaker<'_> {
         let id = view.id()?.unwrap_or(0);
         match why {
             Why::Populate | Why::CatchUp if self.catching_up => {
-                catch_up::dumped(self.now, &flow, id, self.machine, self.caches);
+                catch_up::dumped(self.now, &flow, id, self.machine);
             }
-            Why::Populate | Why::CatchUp => self.machine.flow_dumped(self.now, &flow, id, self.caches),
-            Why::Resync => self.machine.kernel_resync_flow(self.now, &flow, id, self.caches),
+            Why::Populate | Why::CatchUp | Why::Resync => self.machine.flow_dumped(self.now, &flow, id),
             Why::Bulk => self.machine.bypass_dump(self.now, &flow),
         }
         Ok(())
@@ -389,13 +350,12 @@ impl Taker for SyncTaker<'_> {
         let expect = Expect::from_kernel(view)?;
         match why {
             Why::Populate | Why::CatchUp if self.catching_up => {
-                catch_up::expect_dumped(self.now, &expect, self.machine, self.caches);
+                catch_up::expect_dumped(self.now, &expect, self.machine);
             }
-            Why::Populate | Why::CatchUp => self.machine.expect_dumped(self.now, &expect, self.caches),
-            Why::Resync => self.machine.kernel_resync_expect(self.now, &expect, self.caches),
+            Why::Populate | Why::CatchUp | Why::Resync => self.machine.expect_dumped(self.now, &expect),
             Why::Bulk => {
                 let (event, origin) = (Event::New, Origin::Kernel);
-                self.machine.expect_change(self.now, event, origin, &expect, self.caches);
+                self.machine.expect_change(self.now, event, origin, &expect);
             }
         }
         Ok(())
@@ -403,8 +363,9 @@ impl Taker for SyncTaker<'_> {
 
     fn knows(&self, view: &FlowView<'_>) -> bool {
         let key = Key::of_kernel(view).ok().flatten();
-        let meta =
-            key.and_then(|k| self.caches.internal.find(&k)).and_then(|id| self.caches.internal.meta(id));
+        let meta = key
+            .and_then(|k| self.machine.caches().internal.find(&k))
+            .and_then(|id| self.machine.caches().internal.meta(id));
         meta.is_some_and(|m| m.flags & Meta::DEAD == 0)
     }
 }

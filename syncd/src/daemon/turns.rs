@@ -101,8 +101,8 @@ impl Daemon {
     pub(super) fn shown<'a>(node: &'a Node, now: Millis) -> Shown<'a> {
         match node {
             Node::Sync(n) => Shown {
-                internal: &n.caches.internal,
-                caches: Some(&n.caches),
+                internal: &n.machine.caches().internal,
+                caches: Some(n.machine.caches()),
                 machine: Some(&n.machine),
                 now,
             },

@@ -238,12 +238,11 @@ impl Commit {
         now: Millis,
         flows: usize,
         machine: &Machine,
-        caches: &Caches,
         log: &mut Log,
     ) -> Result<Option<Outcome>, Error> {
         let Some(mut run) = self.run.take() else { return Ok(None) };
-        let now_s = (now / 1000) as u32;
-        let age = |meta: Option<Meta>| now_s.saturating_sub(meta.map_or(now_s, |m| m.note));
+        let (caches, now_s) = (machine.caches(), (now / 1000) as u32);
+        let age = |meta: Option<Meta>| now_s.saturating_sub(meta.map_or(now_s, |m| m.id_or_heard_s));
         let mut left = FLOWS_A_TURN.min(flows).max(BATCH / 2);
         let tracking = machine.config().tcp_window_tracking;
         let timeout = |flow: &Flow, meta| machine.config().commit_timeout_for(flow.timeout_s, age(meta));

@@ -91,7 +91,7 @@ impl AlarmSession {
 
     /// When a flow of the peer will be forgotten.
     pub(crate) fn expires(&self, meta: Meta) -> Millis {
-        (u64::from(meta.note) + u64::from(self.cache_timeout_s)) * 1000
+        (u64::from(meta.id_or_heard_s) + u64::from(self.cache_timeout_s)) * 1000
     }
 
     /// A flow of the peer has been stored or renewed.

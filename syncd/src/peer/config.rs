@@ -61,6 +61,18 @@ impl Config {
     }
 }
 
+/// What makes a run repeatable.
+#[derive(Clone, Copy, Debug)]
+pub struct Seed {
+    /// The first sequence number: the Unix time in seconds, so that the numbers of a restarted
+    /// daemon lie ahead.
+    pub sequence: u32,
+    /// The seed for the intervals of ALARM.
+    pub random: u64,
+    /// The seed of the caches' hash functions. It should be random, since traffic chooses the keys.
+    pub hash: [u64; 2],
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -54,9 +54,9 @@ impl FtfwSession {
             return Verdict::refuse(Refusal::Before);
         }
         let mut verdict = Verdict::take(class);
-        let had_greeted = delivery.hello.heard();
+        let had_greeted = delivery.hello.peer_greets();
         let next = self.tracker.last().is_none_or(|last| m.seq == last.wrapping_add(1));
-        verdict.started = delivery.hello.hear(now, hello, next);
+        verdict.started = delivery.hello.received(now, hello, next);
         if verdict.started {
             self.peer_started(now, delivery, caches);
         }
@@ -96,7 +96,7 @@ impl FtfwSession {
     }
 
     /// A message was accepted: now that the peer is heard, what our resend queue gave up can be repaired.
-    pub(crate) fn heard(&mut self, now: Millis, delivery: &mut Delivery) {
+    pub(crate) fn accepted(&mut self, now: Millis, delivery: &mut Delivery) {
         if self.resync.take_overdue() {
             self.want_resync(now, delivery);
         }
@@ -113,7 +113,7 @@ impl FtfwSession {
     fn lost(&mut self, now: Millis, gap: Range, hello: bool, delivery: &mut Delivery) {
         // A HELLO of ours that may still be on its way will empty the peer's resend queue, and with it
         // whatever is asked for again. So a bulk is asked for once none can be on its way any more.
-        if let Some(quiet) = delivery.hello.quiet_from().filter(|t| *t > now) {
+        if let Some(quiet) = delivery.hello.hellos_gone_at().filter(|t| *t > now) {
             self.want_resync_at(now, quiet, delivery);
         }
         if length(gap) <= self.resend_queue_size {
@@ -161,7 +161,7 @@ impl FtfwSession {
     /// original acknowledges even what it has not received.
     fn request(&mut self, now: Millis, request: Control, delivery: &mut Delivery) {
         self.resync.requested();
-        if delivery.hello.is_saying() {
+        if delivery.hello.is_greeting() {
             self.resync.hold();
         } else {
             delivery.control(now, request);
@@ -202,6 +202,12 @@ impl FtfwSession {
             self.want_resync(now, delivery);
         }
         Some(total)
+    }
+
+    /// Panics when requests have been lost count of.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn check(&self, delivery: &Delivery, caches: &Caches) {
+        self.resync.check(delivery.requests(caches));
     }
 
     // Acknowledging.

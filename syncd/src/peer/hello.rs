@@ -16,15 +16,16 @@ const UNDER_WAY_MS: Millis = 3000;
 #[derive(Debug)]
 pub(crate) struct Hello {
     // Every message carries HELLO until the peer has answered with HELLO_BACK.
-    saying: bool,
-    said: bool,
+    greeting: bool,
+    // One of them has been sent.
+    has_greeted: bool,
     // The next message carries HELLO_BACK, and is sent at this time at the latest.
     answer: Option<Millis>,
     // Whether the peer's last message carried HELLO.
-    heard: bool,
+    peer_greets: bool,
     answered_at: Option<Millis>,
     // Deletions whose acknowledgement came too early to be believed.
-    retained: Vec<Item>,
+    to_repeat: Vec<Item>,
     // Whether the peer has missed something while HELLOs were on their way.
     missed: bool,
     bulk_at: Option<Millis>,
@@ -32,14 +33,14 @@ pub(crate) struct Hello {
 }
 
 impl Hello {
-    pub(crate) fn new(saying: bool) -> Self {
+    pub(crate) fn new(greeting: bool) -> Self {
         Hello {
-            saying,
-            said: false,
+            greeting,
+            has_greeted: false,
             answer: None,
-            heard: false,
+            peer_greets: false,
             answered_at: None,
-            retained: Vec::new(),
+            to_repeat: Vec::new(),
             missed: false,
             bulk_at: None,
             last_bulk: None,
@@ -48,13 +49,13 @@ impl Hello {
 
     /// The greetings that the next message carries; does not count it as sent.
     pub(crate) fn flags(&self) -> u8 {
-        let hello = if self.saying { flag::HELLO } else { 0 };
+        let hello = if self.greeting { flag::HELLO } else { 0 };
         hello | if self.answer.is_some() { flag::HELLO_BACK } else { 0 }
     }
 
     /// A message with [`Hello::flags`] has been written.
     pub(crate) fn sent(&mut self) {
-        self.said |= self.saying;
+        self.has_greeted |= self.greeting;
         self.answer = None;
     }
 
@@ -68,9 +69,9 @@ impl Hello {
     ///
     /// Every message carries HELLO until our answer arrives, so only the first one, or one after a gap, tells
     /// of a start. A gap may mean loss or another start; the interpretation is chosen that loses nothing.
-    pub(crate) fn hear(&mut self, now: Millis, hello: bool, next: bool) -> bool {
-        let starts = hello && !(self.heard && next);
-        self.heard = hello;
+    pub(crate) fn received(&mut self, now: Millis, hello: bool, next: bool) -> bool {
+        let starts = hello && !(self.peer_greets && next);
+        self.peer_greets = hello;
         if hello {
             self.answer.get_or_insert(now + ANSWER_MS);
         }
@@ -80,33 +81,33 @@ impl Hello {
     /// The peer has sent HELLO_BACK. Before our first message, that answers somebody else. True
     /// the first time.
     pub(crate) fn answered(&mut self, now: Millis) -> bool {
-        let first = self.said && self.saying;
+        let first = self.has_greeted && self.greeting;
         if first {
-            self.saying = false;
+            self.greeting = false;
             self.answered_at = Some(now);
         }
         first
     }
 
     /// True while our messages carry HELLO.
-    pub(crate) fn is_saying(&self) -> bool {
-        self.saying
+    pub(crate) fn is_greeting(&self) -> bool {
+        self.greeting
     }
 
     /// True while a HELLO of ours may still be on its way. The peer accepts it whatever its number, with the
     /// old state that it may carry, so what is acknowledged now may be undone.
-    pub(crate) fn is_shaky(&self, now: Millis) -> bool {
-        self.saying || self.quiet_from().is_some_and(|t| now < t)
+    pub(crate) fn hello_is_under_way(&self, now: Millis) -> bool {
+        self.greeting || self.hellos_gone_at().is_some_and(|t| now < t)
     }
 
     /// A deletion was acknowledged during that time, so it will have to be sent again.
-    pub(crate) fn retain(&mut self, item: Item) {
-        self.retained.push(item);
+    pub(crate) fn repeat_later(&mut self, item: Item) {
+        self.to_repeat.push(item);
     }
 
-    /// Returns the retained deletions, to be sent again.
-    pub(crate) fn take_retained(&mut self) -> Vec<Item> {
-        std::mem::take(&mut self.retained)
+    /// Takes the deletions that have to be sent again.
+    pub(crate) fn take_repeats(&mut self) -> Vec<Item> {
+        std::mem::take(&mut self.to_repeat)
     }
 
     /// The peer has asked for something again during that time.
@@ -122,29 +123,29 @@ impl Hello {
     }
 
     /// From when on no HELLO of ours can be on its way any more, once the peer has answered.
-    pub(crate) fn quiet_from(&self) -> Option<Millis> {
+    pub(crate) fn hellos_gone_at(&self) -> Option<Millis> {
         self.answered_at.map(|t| t + UNDER_WAY_MS)
     }
 
-    /// When the retained deletions have to be sent again.
-    pub(crate) fn firm_due(&self) -> Option<Millis> {
-        let pending = self.missed || !self.retained.is_empty();
-        self.quiet_from().filter(|_| pending && !self.saying)
+    /// When those deletions, or all flows, have to be sent again.
+    pub(crate) fn repeats_due(&self) -> Option<Millis> {
+        let pending = self.missed || !self.to_repeat.is_empty();
+        self.hellos_gone_at().filter(|_| pending && !self.greeting)
     }
 
     /// Starts over, because the peer's knowledge of us cannot be repaired in any other way.
-    pub(crate) fn say_again(&mut self) {
-        self.saying = true;
-        self.said = false;
+    pub(crate) fn greet_again(&mut self) {
+        self.greeting = true;
+        self.has_greeted = false;
     }
 
     /// True when the peer's last message carried HELLO.
-    pub(crate) fn heard(&self) -> bool {
-        self.heard
+    pub(crate) fn peer_greets(&self) -> bool {
+        self.peer_greets
     }
 
     pub(crate) fn bulk_due(&self) -> Option<Millis> {
-        self.bulk_at.filter(|_| !self.saying)
+        self.bulk_at.filter(|_| !self.greeting)
     }
 
     /// True once when a bulk is due, which is not before the peer has answered our own HELLO.
@@ -174,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hello_is_said_until_it_is_answered() {
+    fn a_greeting_goes_on_until_it_is_answered() {
         let mut h = Hello::new(true);
         assert!(!h.answered(0)); // too early: nothing has been sent yet
         assert_eq!(h.flags(), flag::HELLO);
@@ -185,7 +186,7 @@ mod tests {
         assert_eq!(h.flags(), flag::HELLO);
         assert!(h.answered(0) && !h.answered(0));
         assert_eq!(h.flags(), 0);
-        h.say_again();
+        h.greet_again();
         assert_eq!(h.flags(), flag::HELLO);
     }
 

@@ -57,8 +57,9 @@ impl Links {
         }
     }
 
-    /// An accepted message came in on `link`: the peer sends there, and so do we.
-    pub(crate) fn heard(&mut self, link: usize) -> bool {
+    /// A message that was accepted came in on `link`: the peer sends there, and so do we. True if that is
+    /// another link than before.
+    pub(crate) fn accepted(&mut self, link: usize) -> bool {
         let changes = link != self.active && link < self.all.len();
         if changes {
             self.active = link;
@@ -86,7 +87,7 @@ mod tests {
         assert_eq!(l.set_up(2, false), Switch::Stays);
         assert_eq!(l.set_up(0, false), Switch::To(1));
         assert_eq!(l.set_up(0, true), Switch::Stays);
-        assert!(l.heard(0) && !l.heard(0) && !l.heard(9));
+        assert!(l.accepted(0) && !l.accepted(0) && !l.accepted(9));
         l.set_up(1, false);
         assert_eq!(l.set_up(0, false), Switch::NoneUp);
         assert_eq!(l.active(), 0);

@@ -24,6 +24,18 @@ pub enum Origin {
     Flush,
 }
 
+impl Origin {
+    /// True if a change is kept without telling the peer; `None` when it is not even kept: what was injected
+    /// is the peer's own.
+    pub(crate) fn is_quiet(self) -> Option<bool> {
+        match self {
+            Origin::Inject => None,
+            Origin::Kernel => Some(false),
+            Origin::Commit | Origin::Flush => Some(true),
+        }
+    }
+}
+
 /// What the machine has to do about a change in the internal caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
@@ -92,18 +104,23 @@ impl Local {
                 merged.merge(flow);
                 caches.internal.replace(id, &merged);
                 self.flows.updated += 1;
-                (id, Meta { flags: meta.flags | mark::UPDATED, note: kernel_id, generation, ..meta })
+                (id, Meta { flags: meta.flags | mark::UPDATED, id_or_heard_s: kernel_id, generation, ..meta })
             }
             Some((id, meta)) => {
                 caches.internal.replace(id, flow);
                 self.flows.created += 1;
                 let flags = meta.flags & !(mark::DEAD | mark::UPDATED) | mark::FRESH;
-                (id, Meta { flags, note: kernel_id, generation, born_s: seconds(now), ..meta })
+                (id, Meta { flags, id_or_heard_s: kernel_id, generation, born_s: seconds(now), ..meta })
             }
             None => {
                 let born_s = seconds(now);
-                let meta =
-                    Meta { flags: mark::FRESH, generation, born_s, note: kernel_id, ..Meta::default() };
+                let meta = Meta {
+                    flags: mark::FRESH,
+                    generation,
+                    born_s,
+                    id_or_heard_s: kernel_id,
+                    ..Meta::default()
+                };
                 match caches.internal.insert(&place, flow, meta) {
                     Ok(id) => {
                         self.flows.created += 1;

@@ -1,22 +1,20 @@
-//! The machine: the one place where the parts meet, and where modes differ.
+//! The machine: the one place where the parts meet.
 //!
 //! Every input goes to one part, and what that part makes of it to the next: an event through [`Local`] to
-//! [`Delivery`], a message through its mode to [`Remote`] or back to [`Delivery`]. No part knows the machine.
+//! [`Delivery`], a message through the [`Session`] of its mode to [`Remote`] or back to [`Delivery`]. No part
+//! knows the machine.
 
-use crate::peer::alarm::AlarmSession;
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
-use crate::peer::config::Config;
+use crate::peer::config::{Config, Seed};
 use crate::peer::delivery::Delivery;
-use crate::peer::entry::{Control, Sent};
-use crate::peer::ftfw::FtfwSession;
-use crate::peer::host::{Host, Notice};
+use crate::peer::entry::Sent;
 use crate::peer::links::{Link, Links, Switch};
 use crate::peer::local::{Change, Local, Origin};
-use crate::peer::message::{Class, Data, Refusal, Verdict};
-use crate::peer::mode::Mode;
-use crate::peer::notrack::NotrackSession;
+use crate::peer::message::{Class, Data};
+use crate::peer::output::{Notice, Output, Outputs};
 use crate::peer::remote::{Applied, Remote};
+use crate::peer::session::Session;
 use crate::peer::stats::Stats;
 use crate::peer::timers::Timer;
 use crate::store::{Key, Meta};
@@ -27,24 +25,6 @@ use zct_wire::flow::FlowView;
 use zct_wire::peer::header::CONTROL_LEN;
 use zct_wire::peer::{Expect, Flow, Message, Messages};
 
-/// What makes a run repeatable.
-#[derive(Clone, Copy, Debug)]
-pub struct Seed {
-    /// The first sequence number: the Unix time in seconds, so that the numbers of a restarted
-    /// daemon lie ahead.
-    pub sequence: u32,
-    /// The seed for the intervals of ALARM.
-    pub random: u64,
-}
-
-/// The state that only one mode has.
-#[derive(Debug)]
-pub(crate) enum Session {
-    Ftfw(FtfwSession),
-    Alarm(AlarmSession),
-    Notrack(NotrackSession),
-}
-
 /// One node's side of the protocol.
 ///
 /// # Allocation
@@ -53,6 +33,8 @@ pub(crate) enum Session {
 #[derive(Debug)]
 pub struct Machine {
     config: Config,
+    caches: Caches,
+    outputs: Outputs,
     links: Links,
     local: Local,
     remote: Remote,
@@ -61,38 +43,25 @@ pub struct Machine {
     // The counts that belong to no part.
     counted: Stats,
     purge_due: Option<Millis>,
-    told_mode: bool,
-    told_unsendable: bool,
-}
-
-/// Whether a change of this origin is kept without telling the peer; `None` when it is not even kept: what was
-/// injected is the peer's own.
-fn is_quiet(origin: Origin) -> Option<bool> {
-    match origin {
-        Origin::Inject => None,
-        Origin::Kernel => Some(false),
-        Origin::Commit | Origin::Flush => Some(true),
-    }
+    reported_other_mode: bool,
+    reported_unsendable: bool,
 }
 
 impl Machine {
     /// A machine that starts at `now`. `links` are the dedicated links, `active` is the one to send on.
     pub fn new(now: Millis, config: Config, links: Vec<Link>, active: usize, seed: Seed) -> Self {
-        let session = match config.mode {
-            Mode::Ftfw(m) => Session::Ftfw(FtfwSession::new(&m)),
-            Mode::Alarm(m) => Session::Alarm(AlarmSession::new(now, m.cache_timeout_s)),
-            Mode::Notrack(_) => Session::Notrack(NotrackSession::new()),
-        };
         let mut m = Machine {
+            caches: Caches::new(&config, seed.hash),
+            outputs: Outputs::default(),
             links: Links::new(links, active),
             local: Local::default(),
             remote: Remote::new(&config.mode),
             delivery: Delivery::new(now, &config, seed.sequence, seed.random),
-            session,
+            session: Session::new(now, &config.mode),
             counted: Stats::default(),
             purge_due: None,
-            told_mode: false,
-            told_unsendable: false,
+            reported_other_mode: false,
+            reported_unsendable: false,
             config,
         };
         if m.config.mode.resyncs_at_startup() {
@@ -113,9 +82,8 @@ impl Machine {
     pub fn reconfigure(&mut self, new: &Config) {
         self.config.commit_timeout_s = new.commit_timeout_s;
         self.config.purge_timeout_s = new.purge_timeout_s;
-        if let (Session::Alarm(alarm), Mode::Alarm(m)) = (&mut self.session, new.mode) {
+        if self.session.reconfigure(&new.mode) {
             self.config.mode = new.mode;
-            alarm.cache_timeout_s = m.cache_timeout_s;
         }
         self.delivery.reconfigure(&self.config);
     }
@@ -142,8 +110,8 @@ impl Machine {
     }
 
     /// Messages that were sent and are not acknowledged, oldest first (`-s rsqueue`).
-    pub fn resend_queue(&self, caches: &Caches) -> Vec<Sent> {
-        self.delivery.in_flight(caches).collect()
+    pub fn resend_queue(&self) -> Vec<Sent> {
+        self.delivery.in_flight(&self.caches).collect()
     }
 
     /// Number of changes that wait to be sent, not counting those of a bulk (`-s queue`).
@@ -158,7 +126,7 @@ impl Machine {
 
     /// True when a requested bulk has not been received completely.
     pub fn resync_is_running(&self) -> bool {
-        matches!(&self.session, Session::Ftfw(f) if f.resync.is_waiting())
+        self.session.resync_is_running()
     }
 
     /// True when the peer has been heard recently.
@@ -169,18 +137,34 @@ impl Machine {
     /// Seconds until a flow of the peer is forgotten; `None` except in ALARM, since other
     /// modes forget nothing.
     pub fn expires_in_s(&self, now: Millis, meta: Meta) -> Option<u64> {
-        let Session::Alarm(alarm) = &self.session else { return None };
-        Some(alarm.expires(meta).saturating_sub(now) / 1000)
+        self.session.expires(meta).map(|at| at.saturating_sub(now) / 1000)
+    }
+
+    /// The flows and expectations of both nodes.
+    pub fn caches(&self) -> &Caches {
+        &self.caches
+    }
+
+    /// The same, to prepare a test.
+    #[cfg(test)]
+    pub(crate) fn caches_mut(&mut self) -> &mut Caches {
+        &mut self.caches
+    }
+
+    /// Takes what the machine asks for, oldest first; `None` when nothing is left. Take everything before the
+    /// daemon sleeps: until then flows that are to be injected are kept.
+    pub fn poll(&mut self) -> Option<Output<'_>> {
+        self.outputs.poll()
     }
 
     // Links.
 
     /// Tells the machine that a link has gone up or down.
-    pub fn link_state(&mut self, link: usize, up: bool, host: &mut impl Host) {
+    pub fn link_state(&mut self, link: usize, up: bool) {
         match self.links.set_up(link, up) {
             Switch::Stays => {}
-            Switch::To(next) => host.notice(Notice::LinkChanged(next)),
-            Switch::NoneUp => host.notice(Notice::NoLink),
+            Switch::To(next) => self.outputs.notice(Notice::LinkChanged(next)),
+            Switch::NoneUp => self.outputs.notice(Notice::NoLink),
         }
     }
 
@@ -193,33 +177,29 @@ impl Machine {
 
     /// `-n`: asks the peer for all its flows. Does nothing in ALARM, where they come by themselves.
     pub fn request_resync(&mut self, now: Millis) {
-        match &mut self.session {
-            Session::Ftfw(ftfw) => ftfw.begin_resync(now, &mut self.delivery),
-            Session::Notrack(_) => self.delivery.control(now, Control::Resync),
-            Session::Alarm(_) => {}
-        }
+        self.session.request_resync(now, &mut self.delivery);
     }
 
     /// `-B`: sends all flows, even if the peer is absent. Does nothing in ALARM.
-    pub fn send_bulk(&mut self, host: &mut impl Host) {
-        if matches!(self.session, Session::Alarm(_)) {
+    pub fn send_bulk(&mut self) {
+        if !self.session.has_bulks() {
             return;
         }
         self.delivery.force_bulk();
-        self.announce_bulk(host);
+        self.announce_bulk();
     }
 
     /// Starts a bulk, and reports that.
-    fn announce_bulk(&mut self, host: &mut impl Host) {
-        host.notice(Notice::BulkStarts);
-        self.start_bulk(host);
+    fn announce_bulk(&mut self) {
+        self.outputs.notice(Notice::BulkStarts);
+        self.start_bulk();
     }
 
     /// Starts a bulk, or extends the one under way to another full circle.
-    fn start_bulk(&mut self, host: &mut impl Host) {
+    fn start_bulk(&mut self) {
         self.counted.bulks += 1;
         if self.config.mode.disables_internal_cache() {
-            host.dump_kernel();
+            self.outputs.dump_kernel();
         } else {
             self.delivery.start_bulk();
         }
@@ -227,26 +207,22 @@ impl Machine {
 
     /// `-f internal`: forgets the kernel's flows and whatever was to be sent about them, without telling the
     /// peer. Cancels the purge.
-    pub fn flush_internal(&mut self, caches: &mut Caches) {
+    pub fn flush_internal(&mut self) {
         self.purge_due = None;
-        self.forget_internal(caches);
+        self.forget_internal();
     }
 
-    fn forget_internal(&mut self, caches: &mut Caches) {
-        caches.internal.clear();
-        caches.internal_expect.clear();
+    fn forget_internal(&mut self) {
+        self.caches.internal.clear();
+        self.caches.internal_expect.clear();
         self.delivery.forget_records();
     }
 
     /// `-f external`: forgets the peer's flows.
-    pub fn flush_external(&mut self, caches: &mut Caches) {
-        caches.external.clear();
-        caches.external_expect.clear();
-        match &mut self.session {
-            Session::Ftfw(ftfw) => ftfw.resync.forget_sweep(),
-            Session::Alarm(alarm) => alarm.forget(),
-            Session::Notrack(_) => {}
-        }
+    pub fn flush_external(&mut self) {
+        self.caches.external.clear();
+        self.caches.external_expect.clear();
+        self.session.forget_external();
     }
 
     /// `-t`: will flush the kernel's table and the internal cache in PurgeTimeout seconds. Returns the
@@ -276,35 +252,27 @@ impl Machine {
         event: Event,
         origin: Origin,
         view: &FlowView<'_>,
-        caches: &mut Caches,
     ) -> Result<(), WireError> {
         let flow = Flow::from_kernel(view)?;
-        self.flow_change(now, event, origin, &flow, view.id()?.unwrap_or(0), caches);
+        self.flow_change(now, event, origin, &flow, view.id()?.unwrap_or(0));
         Ok(())
     }
 
     /// As [`Machine::flow_event`], with the message already decoded; `kernel_id` is CTA_ID.
-    pub fn flow_change(
-        &mut self,
-        now: Millis,
-        event: Event,
-        origin: Origin,
-        flow: &Flow,
-        kernel_id: u32,
-        caches: &mut Caches,
-    ) {
-        let Some(quiet) = is_quiet(origin) else { return };
+    pub fn flow_change(&mut self, now: Millis, event: Event, origin: Origin, flow: &Flow, kernel_id: u32) {
+        let Some(quiet) = origin.is_quiet() else { return };
         if !self.config.mode.disables_internal_cache() {
-            let change = self.local.flow(now, event, quiet, flow, kernel_id, caches);
-            self.changed(now, change, caches);
+            let change = self.local.flow(now, event, quiet, flow, kernel_id, &mut self.caches);
+            self.changed(now, change);
         } else if !quiet && Key::of(flow).is_some() {
             self.bypass_flow(now, event, flow);
         }
     }
 
-    /// A flow from the start-up dump, or from a dump that the operator asked for: stored, but not sent.
-    pub fn flow_dumped(&mut self, now: Millis, flow: &Flow, kernel_id: u32, caches: &mut Caches) {
-        self.flow_change(now, Event::Update, Origin::Commit, flow, kernel_id, caches);
+    /// A flow from a dump: the first one, one that the operator asked for, or a comparison with the kernel.
+    /// It is stored, but not sent; after a comparison a bulk brings it to the peer.
+    pub fn flow_dumped(&mut self, now: Millis, flow: &Flow, kernel_id: u32) {
+        self.flow_change(now, Event::Update, Origin::Commit, flow, kernel_id);
     }
 
     /// An expectation event that has passed the filter of helpers.
@@ -317,27 +285,19 @@ impl Machine {
         event: Event,
         origin: Origin,
         view: &ExpectView<'_>,
-        caches: &mut Caches,
     ) -> Result<(), WireError> {
         let expect = Expect::from_kernel(view)?;
-        self.expect_change(now, event, origin, &expect, caches);
+        self.expect_change(now, event, origin, &expect);
         Ok(())
     }
 
     /// As [`Machine::expect_event`], with the message already decoded. If the expectation's master is not in
     /// the internal cache it is ignored, because the peer could not commit it.
-    pub fn expect_change(
-        &mut self,
-        now: Millis,
-        event: Event,
-        origin: Origin,
-        expect: &Expect,
-        caches: &mut Caches,
-    ) {
-        let Some(quiet) = is_quiet(origin) else { return };
+    pub fn expect_change(&mut self, now: Millis, event: Event, origin: Origin, expect: &Expect) {
+        let Some(quiet) = origin.is_quiet() else { return };
         if !self.config.mode.disables_internal_cache() {
-            let change = self.local.expect(now, event, quiet, expect, caches);
-            self.changed(now, change, caches);
+            let change = self.local.expect(now, event, quiet, expect, &mut self.caches);
+            self.changed(now, change);
         } else if !quiet {
             let encode = self.delivery.encode();
             self.delivery.bypass.expect(now, event, expect, encode);
@@ -345,19 +305,18 @@ impl Machine {
         }
     }
 
-    /// An expectation from the start-up dump, or from a dump that the operator asked for: stored,
-    /// but not sent.
-    pub fn expect_dumped(&mut self, now: Millis, expect: &Expect, caches: &mut Caches) {
-        self.expect_change(now, Event::Update, Origin::Commit, expect, caches);
+    /// As [`Machine::flow_dumped`], for an expectation. Its master has to come before it.
+    pub fn expect_dumped(&mut self, now: Millis, expect: &Expect) {
+        self.expect_change(now, Event::Update, Origin::Commit, expect);
     }
 
     /// Does what a change in the internal caches means for sending.
-    fn changed(&mut self, now: Millis, change: Change, caches: &mut Caches) {
+    fn changed(&mut self, now: Millis, change: Change) {
         match change {
             Change::Nothing => {}
-            Change::Tell(item) => self.delivery.enqueue(now, item, caches),
-            Change::Kept(id) => self.delivery.stored_quietly(now, id, caches),
-            Change::Forget(item) => self.delivery.forget(item, caches),
+            Change::Tell(item) => self.delivery.enqueue(now, item, &mut self.caches),
+            Change::Kept(id) => self.delivery.stored_quietly(now, id, &mut self.caches),
+            Change::Forget(item) => self.delivery.forget(item, &mut self.caches),
         }
     }
 
@@ -367,7 +326,7 @@ impl Machine {
         self.local.flows.passed(event);
     }
 
-    /// A flow from a kernel dump that [`Host::dump_kernel`] asked for: sent as new. Pass no more while
+    /// A flow from a kernel dump that [`Output::DumpKernel`] asked for: sent as new. Pass no more while
     /// [`Machine::bypass_is_full`].
     pub fn bypass_dump(&mut self, now: Millis, flow: &Flow) {
         self.bypass_flow(now, Event::New, flow);
@@ -379,31 +338,21 @@ impl Machine {
     }
 
     /// Begins to compare the internal cache with the kernel, after an overrun or when polling: dump the
-    /// tables into [`Machine::kernel_resync_flow`] and, if expectations are replicated,
-    /// [`Machine::kernel_resync_expect`], then call [`Machine::end_kernel_resync`].
+    /// tables into [`Machine::flow_dumped`] and, if expectations are replicated, into
+    /// [`Machine::expect_dumped`], then call [`Machine::end_kernel_resync`].
     pub fn begin_kernel_resync(&mut self) {
         self.local.begin_dump();
     }
 
-    /// A flow of that dump. It will be sent in the bulk that follows.
-    pub fn kernel_resync_flow(&mut self, now: Millis, flow: &Flow, kernel_id: u32, caches: &mut Caches) {
-        self.flow_dumped(now, flow, kernel_id, caches);
-    }
-
-    /// An expectation of that dump, which has to come after its master.
-    pub fn kernel_resync_expect(&mut self, now: Millis, expect: &Expect, caches: &mut Caches) {
-        self.expect_dumped(now, expect, caches);
-    }
-
     /// The dump is complete and without errors: what it did not contain has ended, and the rest is announced
     /// again. Must not be called if the dump failed; begin again instead.
-    pub fn end_kernel_resync(&mut self, host: &mut impl Host) {
+    pub fn end_kernel_resync(&mut self) {
         if self.config.mode.disables_internal_cache() {
             return;
         }
         self.local.end_dump();
-        if !matches!(self.session, Session::Alarm(_)) {
-            self.start_bulk(host);
+        if self.session.has_bulks() {
+            self.start_bulk();
         }
     }
 
@@ -414,20 +363,13 @@ impl Machine {
     ///
     /// Bad messages are counted and cost nothing but themselves, unless their length cannot be trusted; then
     /// they cost the rest of the datagram.
-    pub fn datagram(
-        &mut self,
-        now: Millis,
-        link: usize,
-        bytes: &[u8],
-        caches: &mut Caches,
-        host: &mut impl Host,
-    ) {
+    pub fn datagram(&mut self, now: Millis, link: usize, bytes: &[u8]) {
         for message in Messages::new(bytes) {
             match message {
                 Err(bad) => self.counted.bad(bad),
                 Ok(m) => {
-                    if self.message(now, &m, caches, host) {
-                        self.heard(now, link, host);
+                    if self.message(now, &m) {
+                        self.accepted(now, link);
                     }
                 }
             }
@@ -435,72 +377,44 @@ impl Machine {
     }
 
     /// Handles a message as its mode judges it, with all consequences. False when it was not accepted.
-    fn message(&mut self, now: Millis, m: &Message<'_>, caches: &mut Caches, host: &mut impl Host) -> bool {
-        let verdict = match &mut self.session {
-            Session::Ftfw(ftfw) => ftfw.receive(now, m, &mut self.delivery, caches),
-            Session::Alarm(_) => AlarmSession::receive(m),
-            Session::Notrack(notrack) => notrack.receive(now, m),
-        };
-        self.count(&verdict);
+    fn message(&mut self, now: Millis, m: &Message<'_>) -> bool {
+        let verdict = self.session.receive(now, m, &mut self.delivery, &mut self.caches);
+        self.counted.verdict(&verdict);
         if verdict.started {
-            host.notice(Notice::PeerStarted);
+            self.outputs.notice(Notice::PeerStarted);
         }
         if verdict.renumbered {
-            host.notice(Notice::PeerRenumbered);
+            self.outputs.notice(Notice::PeerRenumbered);
         }
         match verdict.taken {
             Err(_) => return false,
-            Ok(Class::Data(data)) => self.data(now, (data, m.body()), caches, host),
+            Ok(Class::Data(data)) => self.data(now, (data, m.body())),
             Ok(Class::Resync) => {
-                host.notice(Notice::ResyncRequested);
-                self.announce_bulk(host);
-                if let Session::Ftfw(_) = self.session {
-                    self.delivery.defer(m.seq);
-                }
+                self.outputs.notice(Notice::ResyncRequested);
+                self.announce_bulk();
+                self.session.bulk_requested(m.seq, &mut self.delivery);
             }
             Ok(Class::Alive | Class::Ack(_) | Class::Nack(_)) => {}
         }
         true
     }
 
-    fn count(&mut self, verdict: &Verdict) {
-        self.counted.lost += u64::from(verdict.lost);
-        self.counted.before += u64::from(verdict.before);
-        self.counted.peer_starts += u64::from(verdict.started);
-        match verdict.taken {
-            Ok(_) => self.counted.received += 1,
-            Err(Refusal::Header) => self.counted.header(),
-            Err(Refusal::Before) => self.counted.before += 1,
-            Err(Refusal::OtherMode) => self.counted.foreign_mode += 1,
-        }
-    }
-
     /// Handles data from the peer, with the body of its message.
-    fn data(&mut self, now: Millis, data: (Data, &[u8]), caches: &mut Caches, host: &mut impl Host) {
-        let generation = match &self.session {
-            Session::Ftfw(ftfw) => ftfw.resync.generation(),
-            Session::Alarm(_) | Session::Notrack(_) => 0,
-        };
-        let applied = self.remote.apply(now, data, generation, caches, host);
+    fn data(&mut self, now: Millis, data: (Data, &[u8])) {
+        let generation = self.session.generation();
+        let applied = self.remote.apply(now, data, generation, &mut self.caches, &mut self.outputs);
         if applied == Applied::Malformed {
             self.counted.payload();
         }
-        match (&mut self.session, applied) {
-            // The flow it was about must not be swept just because the message was not understood.
-            (Session::Ftfw(ftfw), Applied::Malformed) => ftfw.resync.abandon(),
-            (Session::Alarm(alarm), Applied::Stored(id)) => alarm.arm(id, caches),
-            (Session::Ftfw(_) | Session::Alarm(_) | Session::Notrack(_), _) => {}
-        }
+        self.session.applied(applied, &mut self.caches);
     }
 
     /// A message that came in on `link` was accepted.
-    fn heard(&mut self, now: Millis, link: usize, host: &mut impl Host) {
-        self.delivery.heard(now);
-        if let Session::Ftfw(ftfw) = &mut self.session {
-            ftfw.heard(now, &mut self.delivery);
-        }
-        if self.links.heard(link) {
-            host.notice(Notice::LinkChanged(link));
+    fn accepted(&mut self, now: Millis, link: usize) {
+        self.delivery.accepted(now);
+        self.session.accepted(now, &mut self.delivery);
+        if self.links.accepted(link) {
+            self.outputs.notice(Notice::LinkChanged(link));
         }
     }
 
@@ -510,15 +424,11 @@ impl Machine {
     /// Call it until it returns `None` or the turn's budget is used up; what is left remains due. Do not call
     /// it while the network accepts nothing: then changes of the same flow merge in the queue instead of
     /// being lost.
-    pub fn transmit(&mut self, now: Millis, caches: &mut Caches, buf: &mut [u8]) -> Option<usize> {
+    pub fn transmit(&mut self, now: Millis, buf: &mut [u8]) -> Option<usize> {
         let room = self.links.room();
-        if let Session::Ftfw(ftfw) = &mut self.session {
-            ftfw.acknowledge_open(now, &mut self.delivery);
-        }
-        let written = self.delivery.fill(now, room, caches, buf);
-        if let Session::Ftfw(ftfw) = &mut self.session {
-            ftfw.filled(now, &mut self.delivery);
-        }
+        self.session.before_filling(now, &mut self.delivery);
+        let written = self.delivery.fill(now, room, &mut self.caches, buf);
+        self.session.after_filling(now, &mut self.delivery);
         written
     }
 
@@ -526,35 +436,29 @@ impl Machine {
 
     /// Runs the timers that are due, and a bounded piece of background work. Call it when
     /// [`Machine::deadline`] has come, and before the first [`Machine::transmit`] of a turn.
-    pub fn turn(&mut self, now: Millis, caches: &mut Caches, host: &mut impl Host) {
+    pub fn turn(&mut self, now: Millis) {
         if self.purge_due.is_some_and(|due| due <= now) {
             self.purge_due = None;
-            host.flush_kernel();
-            self.forget_internal(caches);
+            self.outputs.flush_kernel();
+            self.forget_internal();
         }
-        self.delivery.firm_turn(now, caches);
+        self.delivery.repeats_turn(now, &mut self.caches);
         if self.delivery.hello.bulk_is_due(now) {
-            self.announce_bulk(host);
+            self.announce_bulk();
         }
-        match &mut self.session {
-            Session::Ftfw(ftfw) => {
-                ftfw.resync_turn(now, &mut self.delivery);
-                if let Some(swept) = ftfw.sweep_turn(now, &mut self.delivery, &mut self.remote, caches) {
-                    host.notice(Notice::Swept(swept));
-                }
-            }
-            Session::Alarm(alarm) => alarm.turn(now, &mut self.delivery, &mut self.remote, caches),
-            Session::Notrack(_) => {}
+        let swept = self.session.turn(now, &mut self.delivery, &mut self.remote, &mut self.caches);
+        if let Some(swept) = swept {
+            self.outputs.notice(Notice::Swept(swept));
         }
         let delivery = &mut self.delivery;
-        self.local.sweep_turn(caches, |item, caches| delivery.enqueue(now, item, caches));
-        if self.delivery.unsendable > 0 && !self.told_unsendable {
-            self.told_unsendable = true;
-            host.notice(Notice::Unsendable);
+        self.local.sweep_turn(&mut self.caches, |item, caches| delivery.enqueue(now, item, caches));
+        if self.delivery.unsendable > 0 && !self.reported_unsendable {
+            self.reported_unsendable = true;
+            self.outputs.notice(Notice::Unsendable);
         }
-        if self.counted.foreign_mode > 0 && !self.told_mode {
-            self.told_mode = true;
-            host.notice(Notice::PeerInOtherMode);
+        if self.counted.foreign_mode > 0 && !self.reported_other_mode {
+            self.reported_other_mode = true;
+            self.outputs.notice(Notice::PeerInOtherMode);
         }
     }
 
@@ -576,29 +480,29 @@ impl Machine {
         if timer.sends() && room < CONTROL_LEN {
             return None; // no message fits on this link
         }
-        match (timer, &self.session) {
-            (Timer::Purge, _) => self.purge_due,
-            (Timer::Firm, _) => self.delivery.hello.firm_due(),
-            (Timer::Bulk, _) => self.delivery.hello.bulk_due(),
-            (Timer::Announce, _) => self.delivery.announce_due(),
-            (Timer::Expire, Session::Alarm(alarm)) => alarm.due(),
-            (Timer::Resync, Session::Ftfw(ftfw)) => ftfw.resync.due(),
-            (Timer::Sweep, Session::Ftfw(ftfw)) if ftfw.resync.is_sweeping() => Some(now),
-            (Timer::Sweep, _) => self.local.is_sweeping().then_some(now),
-            (Timer::KeepAlive, _) => self.delivery.keepalive_due(),
-            (Timer::Gather, _) => self.delivery.queue_due(),
-            (Timer::Bypass, _) => self.delivery.bypass_due(),
-            (Timer::Paced, _) => self.delivery.paced_due(now, room),
-            (Timer::Acknowledge, Session::Ftfw(ftfw)) => ftfw.ack_due(),
-            (Timer::Answer, _) => self.delivery.hello.answer_due(),
-            (Timer::Expire | Timer::Resync | Timer::Acknowledge, _) => None,
+        match timer {
+            Timer::Purge => self.purge_due,
+            Timer::Repeats => self.delivery.hello.repeats_due(),
+            Timer::Bulk => self.delivery.hello.bulk_due(),
+            Timer::Announce => self.delivery.announce_due(),
+            Timer::Expire => self.session.expire_due(),
+            Timer::Resync => self.session.resync_due(),
+            Timer::Sweep => (self.session.is_sweeping() || self.local.is_sweeping()).then_some(now),
+            Timer::KeepAlive => self.delivery.keepalive_due(),
+            Timer::Gather => self.delivery.queue_due(),
+            Timer::Bypass => self.delivery.bypass_due(),
+            Timer::Paced => self.delivery.paced_due(now, room),
+            Timer::Acknowledge => self.session.ack_due(),
+            Timer::Answer => self.delivery.hello.answer_due(),
         }
     }
 
     /// Panics when what the caches say about the queues differs from what is on them. For tests, as it looks
     /// at everything.
     #[cfg(any(test, debug_assertions))]
-    pub fn check(&self, caches: &Caches) {
-        self.delivery.check(caches);
+    pub fn check(&self) {
+        self.delivery.check(&self.caches);
+        self.session.check(&self.delivery, &self.caches);
+        self.outputs.check();
     }
 }

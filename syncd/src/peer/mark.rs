@@ -1,8 +1,8 @@
 //! The protocol's flags in a record's [`Meta`](crate::store::Meta), and its use of the other members.
 //!
-//! `aux` is the number under which a flow in flight was last sent (FT-FW), or the tick of its next
-//! announcement (ALARM). `note` is the kernel's id of an internal flow, or the second of the last message
-//! about an external one.
+//! `seq_or_due` is the number under which a flow in flight was last sent (FT-FW), or the tick of its next
+//! announcement (ALARM). `id_or_heard_s` is the kernel's id of an internal flow, or the second of the last
+//! message about an external one.
 
 /// It has ended, and is kept until the peer knows.
 pub(crate) const DEAD: u8 = crate::store::Meta::DEAD;

@@ -21,12 +21,12 @@
 //! the only place where they meet, and no part imports it. From the ground up, each using only what
 //! stands before it:
 //!
-//! * `clock`, `entry`, `mark`, `mode`, `pace`, `config`, `stats`, `host`, `caches`: the terms that all use;
+//! * `clock`, `entry`, `mark`, `mode`, `pace`, `config`, `output`, `caches`: the terms that all use;
 //! * `queue`, `ring`, `place`, `bulk`, `track`, `stuck`, `links`, `bypass`, `hello`, `generations`,
-//!   `resync`, `refresh`, `message`, `timers`: one thing each;
+//!   `resync`, `refresh`, `message`, `stats`, `timers`: one thing each;
 //! * `local` and `remote`: the caches of the kernel's flows and of the peer's;
-//! * `delivery`: everything that goes out, until the peer has it;
-//! * `ftfw`, `alarm`, `notrack`: what a message means in each mode;
+//! * `delivery`: everything that goes out, until the peer has it, and how datagrams are filled with it;
+//! * `ftfw`, `alarm`, `notrack`: what a message means in each mode; `session`: which of them it is;
 //! * `machine`.
 
 // A new type of message must not go unnoticed: no arm may match what it does not name.
@@ -43,7 +43,6 @@ mod entry;
 mod ftfw;
 mod generations;
 mod hello;
-mod host;
 mod links;
 mod local;
 mod machine;
@@ -51,6 +50,7 @@ mod mark;
 mod message;
 mod mode;
 mod notrack;
+mod output;
 mod pace;
 mod place;
 mod queue;
@@ -58,6 +58,7 @@ mod refresh;
 mod remote;
 mod resync;
 mod ring;
+mod session;
 mod stats;
 mod stream;
 mod stuck;
@@ -66,13 +67,13 @@ mod track;
 
 pub use caches::Caches;
 pub use clock::Millis;
-pub use config::Config;
+pub use config::{Config, Seed};
 pub use entry::{Control, Item, Sent};
-pub use host::{Host, Notice};
 pub use links::Link;
 pub use local::Origin;
-pub use machine::{Machine, Seed};
+pub use machine::Machine;
 pub use mode::{Alarm, Ftfw, Mode, Notrack};
+pub use output::{Notice, Output};
 pub use pace::Pace;
 pub use stats::{CacheStats, Stats};
 pub use stream::Reassembler;

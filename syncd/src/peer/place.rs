@@ -37,22 +37,22 @@ impl Place {
         match meta.flags & mark::PLACE {
             mark::QUEUED => Place::Queued,
             mark::PACED => Place::Paced,
-            mark::IN_FLIGHT => Place::InFlight(meta.aux),
+            mark::IN_FLIGHT => Place::InFlight(meta.seq_or_due),
             _ => Place::Idle,
         }
     }
 
-    /// The meta of a record that is in this place. Outside the resend queue `aux` stays as it is: in ALARM it
-    /// is the tick of the next announcement.
+    /// The meta of a record that is in this place. Outside the resend queue `seq_or_due` stays as it is: in
+    /// ALARM it is the tick of the next announcement.
     #[inline]
     fn on(self, meta: Meta) -> Meta {
-        let (bits, aux) = match self {
-            Place::Idle => (0, meta.aux),
-            Place::Queued => (mark::QUEUED, meta.aux),
-            Place::Paced => (mark::PACED, meta.aux),
+        let (bits, seq_or_due) = match self {
+            Place::Idle => (0, meta.seq_or_due),
+            Place::Queued => (mark::QUEUED, meta.seq_or_due),
+            Place::Paced => (mark::PACED, meta.seq_or_due),
             Place::InFlight(seq) => (mark::IN_FLIGHT, seq),
         };
-        Meta { flags: meta.flags & !mark::PLACE | bits, aux, ..meta }
+        Meta { flags: meta.flags & !mark::PLACE | bits, seq_or_due, ..meta }
     }
 
     /// True on either of the send queues.
@@ -406,14 +406,17 @@ mod tests {
 
     #[test]
     fn places_and_the_other_flags_leave_each_other_alone() {
-        let all =
-            Meta { flags: mark::DEAD | mark::UPDATED | mark::ARMED | mark::FRESH, aux: 9, ..Meta::default() };
+        let all = Meta {
+            flags: mark::DEAD | mark::UPDATED | mark::ARMED | mark::FRESH,
+            seq_or_due: 9,
+            ..Meta::default()
+        };
         for place in [Place::Idle, Place::Queued, Place::Paced, Place::InFlight(9)] {
             for meta in [all, Meta { flags: 0, ..all }] {
                 let on = place.on(meta);
-                assert_eq!((Place::of(&on), on.flags & !mark::PLACE, on.aux), (place, meta.flags, 9));
+                assert_eq!((Place::of(&on), on.flags & !mark::PLACE, on.seq_or_due), (place, meta.flags, 9));
             }
         }
-        assert_eq!(Place::InFlight(4).on(all).aux, 4);
+        assert_eq!(Place::InFlight(4).on(all).seq_or_due, 4);
     }
 }

@@ -47,7 +47,7 @@ impl Refresh {
             return;
         }
         let due = tick(now + self.interval()) + 1;
-        meta.aux = due as u32;
+        meta.seq_or_due = due as u32;
         if meta.flags & mark::ARMED == 0 {
             meta.slot = self.wheel.arm(id.to_bits(), due);
             meta.flags |= mark::ARMED;
@@ -59,7 +59,7 @@ impl Refresh {
     pub(crate) fn arm_expect(&mut self, now: Millis, id: ExpectId, caches: &mut Caches) {
         let due = tick(now + self.interval()) + 1;
         if let Some(meta) = caches.internal_expect.meta(id) {
-            caches.internal_expect.set_meta(id, Meta { aux: due as u32, ..meta });
+            caches.internal_expect.set_meta(id, Meta { seq_or_due: due as u32, ..meta });
         }
     }
 
@@ -87,9 +87,9 @@ impl Refresh {
             return false;
         }
         // Ticks are stored in 32 bits, which last for thirty-four years of uptime.
-        let later = u64::from(meta.aux) > tick(now);
+        let later = u64::from(meta.seq_or_due) > tick(now);
         if later {
-            meta.slot = self.wheel.arm(id.to_bits(), meta.aux.into());
+            meta.slot = self.wheel.arm(id.to_bits(), meta.seq_or_due.into());
         } else {
             meta.flags &= !mark::ARMED;
             // It is announced as new: an update could be merged into an earlier flow whose end was lost.
@@ -104,7 +104,7 @@ impl Refresh {
         let mut cursor = 0;
         while let Some(id) = caches.internal_expect.walk(&mut cursor) {
             let Some(meta) = caches.internal_expect.meta(id) else { continue };
-            if meta.flags & mark::DEAD == 0 && u64::from(meta.aux) <= tick(now) {
+            if meta.flags & mark::DEAD == 0 && u64::from(meta.seq_or_due) <= tick(now) {
                 due(Item::Expect(id), caches);
             }
         }

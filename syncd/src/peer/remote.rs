@@ -1,11 +1,11 @@
-//! The peer's data, which goes into the external caches, or to the host for the kernel (sync-protocol.md §6).
+//! The peer's data, which goes into the external caches, or out again for the kernel (sync-protocol.md §6).
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::{Millis, seconds};
-use crate::peer::host::Host;
 use crate::peer::mark;
 use crate::peer::message::Data;
 use crate::peer::mode::Mode;
+use crate::peer::output::Outputs;
 use crate::peer::stats::CacheStats;
 use crate::store::{ExpectId, FlowId, Key, Meta};
 use zct_wire::event::Event;
@@ -53,11 +53,11 @@ impl Remote {
         (data, body): (Data, &[u8]),
         generation: u8,
         caches: &mut Caches,
-        host: &mut impl Host,
+        outputs: &mut Outputs,
     ) -> Applied {
         let applied = match data {
-            Data::Flow(event) => self.flow(now, event, body, generation, caches, host),
-            Data::Expect(event) => self.expect(now, event, body, generation, caches, host),
+            Data::Flow(event) => self.flow(now, event, body, generation, caches, outputs),
+            Data::Expect(event) => self.expect(now, event, body, generation, caches, outputs),
         };
         applied.unwrap_or(Applied::Malformed)
     }
@@ -69,13 +69,13 @@ impl Remote {
         body: &[u8],
         generation: u8,
         caches: &mut Caches,
-        host: &mut impl Host,
+        outputs: &mut Outputs,
     ) -> Option<Applied> {
         // A flow without a key could be neither told from others nor committed: it counts as malformed.
         let flow = Flow::decode(body).ok()?;
         let key = Key::of(&flow)?;
         if self.injects {
-            host.inject_flow(event, &flow);
+            outputs.inject_flow(event, &flow);
             return Some(Applied::Done);
         }
         let place = caches.external.locate(&key);
@@ -86,7 +86,7 @@ impl Remote {
             }
             return Some(Applied::Done);
         }
-        let note = seconds(now);
+        let now_s = seconds(now);
         let counts = &mut self.flows;
         let known = place.id.and_then(|id| Some((id, caches.external.meta(id)?)));
         let id = match known {
@@ -102,19 +102,21 @@ impl Remote {
                 }
                 caches.external.replace(id, &updated);
                 let flags = meta.flags | mark::UPDATED;
-                caches.external.set_meta(id, Meta { flags, note, generation, ..meta });
+                caches.external.set_meta(id, Meta { flags, id_or_heard_s: now_s, generation, ..meta });
                 counts.updated += 1;
                 id
             }
             Some((id, meta)) => {
                 caches.external.replace(id, &flow);
                 let flags = meta.flags & !mark::UPDATED;
-                caches.external.set_meta(id, Meta { flags, note, generation, born_s: note, ..meta });
+                caches
+                    .external
+                    .set_meta(id, Meta { flags, id_or_heard_s: now_s, generation, born_s: now_s, ..meta });
                 counts.created += 1;
                 id
             }
             None => {
-                let meta = Meta { note, generation, born_s: note, ..Meta::default() };
+                let meta = Meta { id_or_heard_s: now_s, generation, born_s: now_s, ..Meta::default() };
                 match caches.external.insert(&place, &flow, meta) {
                     Ok(id) => {
                         counts.created += 1;
@@ -137,13 +139,13 @@ impl Remote {
         body: &[u8],
         generation: u8,
         caches: &mut Caches,
-        host: &mut impl Host,
+        outputs: &mut Outputs,
     ) -> Option<Applied> {
         let expect = Expect::decode(body).ok()?;
         expect.family()?;
         expect.tuple.proto?;
         if self.injects {
-            host.inject_expect(event, &expect);
+            outputs.inject_expect(event, &expect);
             return Some(Applied::Done);
         }
         let old = caches.external_expect.find(&expect);
@@ -154,10 +156,10 @@ impl Remote {
             }
             return Some(Applied::Done);
         }
-        let note = seconds(now);
+        let now_s = seconds(now);
         let old_meta = old.and_then(|id| caches.external_expect.meta(id));
-        let born_s = old_meta.filter(|_| event == Event::Update).map_or(note, |m| m.born_s);
-        let meta = Meta { note, born_s, generation, ..Meta::default() };
+        let born_s = old_meta.filter(|_| event == Event::Update).map_or(now_s, |m| m.born_s);
+        let meta = Meta { id_or_heard_s: now_s, born_s, generation, ..Meta::default() };
         let counts = &mut self.expects;
         match (caches.external_expect.upsert(&expect, meta), old) {
             (Some(_), Some(_)) => counts.updated += 1,

@@ -97,13 +97,28 @@ impl Resync {
 
     /// A request has been acknowledged.
     pub(crate) fn answered(&mut self) {
-        self.requests = self.requests.saturating_sub(1);
+        self.settle(1);
     }
 
     /// This many requests fell out of the full resend queue.
     pub(crate) fn given_up(&mut self, requests: usize) {
-        self.requests = self.requests.saturating_sub(requests);
+        self.settle(requests);
         self.overdue |= requests > 0;
+    }
+
+    /// This many requests are no longer waited for.
+    fn settle(&mut self, requests: usize) {
+        // A count that were too low would end the wait early, and the sweep would remove what is on its way.
+        debug_assert!(requests <= self.requests, "{requests} of {} requests", self.requests);
+        self.requests = self.requests.saturating_sub(requests);
+    }
+
+    /// Panics unless every request that is waited for is somewhere: it becomes due later, waits for the
+    /// answer to our HELLO, or is `under_way` with all that goes out.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn check(&self, under_way: usize) {
+        let elsewhere = self.held + usize::from(self.due.is_some());
+        assert_eq!(self.requests, under_way + elsewhere, "requests, of which {elsewhere} are not sent yet");
     }
 
     /// True once after a request fell out of the full resend queue.
@@ -147,7 +162,7 @@ impl Resync {
     /// The answer has come. True when a bulk has to be requested in place of what waited.
     pub(crate) fn release(&mut self) -> bool {
         let held = std::mem::take(&mut self.held);
-        self.requests = self.requests.saturating_sub(held);
+        self.settle(held);
         held > 0
     }
 

@@ -49,6 +49,8 @@ impl Ring {
 
     /// An entry that stays no longer counts, because its record was queued again or removed.
     pub(crate) fn left_behind(&mut self) {
+        // `Places::check` compares this count with the entries that count. In a release a count that is too
+        // low lets a few messages more into the queue; below zero it would let none.
         debug_assert!(self.live > 0, "fewer in flight than none");
         self.live = self.live.saturating_sub(1);
     }

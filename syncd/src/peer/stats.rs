@@ -1,5 +1,6 @@
 //! Counters, named after what `conntrackd -s` prints (conntrackd.md §4).
 
+use crate::peer::message::{Refusal, Verdict};
 use zct_wire::event::Event;
 use zct_wire::peer::Bad;
 
@@ -92,9 +93,20 @@ impl Stats {
         }
     }
 
-    pub(crate) fn header(&mut self) {
-        self.malformed += 1;
-        self.bad_header += 1;
+    /// Counts a message as its mode has judged it.
+    pub(crate) fn verdict(&mut self, verdict: &Verdict) {
+        self.lost += u64::from(verdict.lost);
+        self.before += u64::from(verdict.before);
+        self.peer_starts += u64::from(verdict.started);
+        match verdict.taken {
+            Ok(_) => self.received += 1,
+            Err(Refusal::Header) => {
+                self.malformed += 1;
+                self.bad_header += 1;
+            }
+            Err(Refusal::Before) => self.before += 1,
+            Err(Refusal::OtherMode) => self.foreign_mode += 1,
+        }
     }
 
     pub(crate) fn payload(&mut self) {

@@ -6,7 +6,7 @@ pub(crate) enum Timer {
     /// The operator's purge is due.
     Purge,
     /// What was acknowledged too early to be believed is sent again.
-    Firm,
+    Repeats,
     /// A bulk begins, for a peer that has started.
     Bulk,
     /// ALARM: a flow is announced again.
@@ -35,7 +35,7 @@ impl Timer {
     /// All timers there are.
     pub(crate) const ALL: [Timer; 13] = [
         Timer::Purge,
-        Timer::Firm,
+        Timer::Repeats,
         Timer::Bulk,
         Timer::Announce,
         Timer::Expire,
@@ -53,7 +53,7 @@ impl Timer {
     pub(crate) fn sends(self) -> bool {
         match self {
             Timer::Purge
-            | Timer::Firm
+            | Timer::Repeats
             | Timer::Bulk
             | Timer::Announce
             | Timer::Expire

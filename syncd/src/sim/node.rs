@@ -1,6 +1,6 @@
 //! A node in the world: this crate's machine, or the model of the original.
 
-use crate::peer::{Caches, Config, Event, Host, Link, Machine, Millis, Notice, Origin, Seed};
+use crate::peer::{Config, Event, Link, Machine, Millis, Notice, Origin, Output, Seed};
 use crate::sim::kernel::{ExpectReport, Report};
 use crate::sim::original::Original;
 use crate::sim::{Kernel, Rng};
@@ -48,37 +48,11 @@ pub(crate) fn expect_bytes(e: &Expect) -> Vec<u8> {
     buf[8..len].to_vec()
 }
 
-/// Collects what the machine asks of its host.
-#[derive(Debug, Default)]
-pub(crate) struct Log {
-    pub(crate) notices: Vec<Notice>,
-    pub(crate) injected: Vec<(Event, Flow)>,
-    pub(crate) dumps: u32,
-    pub(crate) flushes: u32,
-}
-
-impl Host for Log {
-    fn notice(&mut self, notice: Notice) {
-        self.notices.push(notice);
-    }
-    fn inject_flow(&mut self, event: Event, flow: &Flow) {
-        self.injected.push((event, *flow));
-    }
-    fn inject_expect(&mut self, _: Event, _: &Expect) {}
-    fn dump_kernel(&mut self) {
-        self.dumps += 1;
-    }
-    fn flush_kernel(&mut self) {
-        self.flushes += 1;
-    }
-}
-
-/// A machine of this crate with its caches.
+/// A machine of this crate, and what it has reported.
 #[derive(Debug)]
 pub(crate) struct OurNode {
     pub(crate) machine: Machine,
-    pub(crate) caches: Caches,
-    pub(crate) log: Log,
+    pub(crate) notices: Vec<Notice>,
     config: Config,
 }
 
@@ -86,10 +60,9 @@ pub(crate) const LINK: Link = Link { payload_max: 1472, up: true };
 
 impl OurNode {
     pub(crate) fn new(now: Millis, config: Config, rng: &mut Rng, sequence: u32) -> Self {
-        let caches = Caches::new(&config, [rng.next(), rng.next()]);
-        let seed = Seed { sequence, random: rng.next() };
+        let seed = Seed { sequence, hash: [rng.next(), rng.next()], random: rng.next() };
         let machine = Machine::new(now, config.clone(), vec![LINK], 0, seed);
-        OurNode { machine, caches, log: Log::default(), config }
+        OurNode { machine, notices: Vec::new(), config }
     }
 }
 
@@ -113,26 +86,26 @@ impl Node {
         }
         for (flow, id) in kernel.flows.values() {
             match self {
-                Node::Ours(n) => n.machine.flow_dumped(now, flow, *id, &mut n.caches),
+                Node::Ours(n) => n.machine.flow_dumped(now, flow, *id),
                 Node::Original(o) => o.dumped(flow),
             }
         }
         if let Node::Ours(n) = self {
-            kernel.expects.values().for_each(|e| n.machine.expect_dumped(now, e, &mut n.caches));
+            kernel.expects.values().for_each(|e| n.machine.expect_dumped(now, e));
         }
     }
 
     pub(crate) fn expect_event(&mut self, now: Millis, (event, expect): &ExpectReport) {
         // The model of the original has no expectations.
         if let Node::Ours(n) = self {
-            n.machine.expect_change(now, *event, Origin::Kernel, expect, &mut n.caches);
+            n.machine.expect_change(now, *event, Origin::Kernel, expect);
         }
     }
 
     pub(crate) fn event(&mut self, now: Millis, r: &Report) {
         match self {
             Node::Ours(n) => {
-                n.machine.flow_change(now, r.event, Origin::Kernel, &r.flow, r.id, &mut n.caches);
+                n.machine.flow_change(now, r.event, Origin::Kernel, &r.flow, r.id);
             }
             Node::Original(o) => match r.event {
                 Event::New => o.event_new(&r.flow),
@@ -144,7 +117,7 @@ impl Node {
 
     pub(crate) fn datagram(&mut self, now: Millis, bytes: &[u8]) {
         match self {
-            Node::Ours(n) => n.machine.datagram(now, 0, bytes, &mut n.caches, &mut n.log),
+            Node::Ours(n) => n.machine.datagram(now, 0, bytes),
             Node::Original(o) => o.datagram(now, bytes),
         }
     }
@@ -153,11 +126,22 @@ impl Node {
     pub(crate) fn turn(&mut self, now: Millis, mut send: impl FnMut(&[u8])) {
         match self {
             Node::Ours(n) => {
-                n.machine.turn(now, &mut n.caches, &mut n.log);
+                n.machine.turn(now);
+                while let Some(output) = n.machine.poll() {
+                    match output {
+                        Output::Notice(notice) => n.notices.push(notice),
+                        Output::InjectFlow(..)
+                        | Output::InjectExpect(..)
+                        | Output::DumpKernel
+                        | Output::FlushKernel => {
+                            panic!("{output:?} in a mode that is not simulated")
+                        }
+                    }
+                }
                 let mut buf = [0xa5; 65_536];
                 // A turn is limited, so that a machine that cannot stop sending is noticed.
                 for _ in 0..100_000 {
-                    let Some(len) = n.machine.transmit(now, &mut n.caches, &mut buf) else { return };
+                    let Some(len) = n.machine.transmit(now, &mut buf) else { return };
                     assert!(len < LINK.payload_max, "{len} bytes in one datagram");
                     send(&buf[..len]);
                 }
@@ -170,9 +154,9 @@ impl Node {
     /// Checks a machine of ours, the more often the cheaper that is. (`chaos` checks after every step.)
     pub(crate) fn check(&self, step: u64) {
         if let Node::Ours(n) = self {
-            let every = if n.caches.internal.counts().flows < SMALL { 8 } else { 512 };
+            let every = if n.machine.caches().internal.counts().flows < SMALL { 8 } else { 512 };
             if step % every == 0 {
-                n.machine.check(&n.caches);
+                n.machine.check();
             }
         }
     }
@@ -186,21 +170,21 @@ impl Node {
 
     pub(crate) fn internal(&self) -> Table {
         match self {
-            Node::Ours(n) => table(&n.caches.internal),
+            Node::Ours(n) => table(&n.machine.caches().internal),
             Node::Original(o) => o.internal_table(),
         }
     }
 
     pub(crate) fn external(&self) -> Table {
         match self {
-            Node::Ours(n) => table(&n.caches.external),
+            Node::Ours(n) => table(&n.machine.caches().external),
             Node::Original(o) => o.external_table(),
         }
     }
 
     pub(crate) fn external_len(&self) -> usize {
         match self {
-            Node::Ours(n) => n.caches.external.counts().flows,
+            Node::Ours(n) => n.machine.caches().external.counts().flows,
             Node::Original(o) => o.external_len(),
         }
     }

@@ -353,11 +353,11 @@ fn our_machine_understands_real_daemons() {
                 }
             }
             if l.what == "sent" {
-                node.machine.datagram(l.ms, 0, &l.data, &mut node.caches, &mut node.log);
+                node.machine.datagram(l.ms, 0, &l.data);
             }
         }
         let stats = node.machine.stats();
         assert_eq!((stats.malformed, stats.lost), (0, skipped), "{name}");
-        assert_eq!(crate::sim::node::table(&node.caches.external), delivered, "{name}");
+        assert_eq!(crate::sim::node::table(&node.machine.caches().external), delivered, "{name}");
     }
 }

@@ -124,7 +124,7 @@ fn a_bulk_is_paced_and_complete() {
             let (before, at) = (w.nodes[0].ours().machine.stats().sent, w.now);
             w.net.overflowed = [0; 2];
             let node = w.nodes[0].ours();
-            node.machine.send_bulk(&mut node.log);
+            node.machine.send_bulk();
             while w.nodes[0].ours().machine.bulk_is_running() {
                 w.run(10);
             }
@@ -354,6 +354,6 @@ fn notrack_brings_everything_on_request() {
             // After a lost update an earlier state may remain, but all flows are there.
             assert!(truth.keys().all(|k| has.contains_key(k)), "seed {seed}:\n{}", w.differences());
         }
-        assert!(w.nodes[0].ours().log.notices.contains(&Notice::ResyncRequested));
+        assert!(w.nodes[0].ours().notices.contains(&Notice::ResyncRequested));
     }
 }

@@ -193,7 +193,8 @@ impl World {
     fn expects_agree(&self, i: usize) -> bool {
         let (Node::Ours(own), Node::Ours(other)) = (&self.nodes[i], &self.nodes[1 - i]) else { return true };
         let truth: BTreeSet<_> = self.kernels[i].expects.values().map(expect_bytes).collect();
-        expects(&own.caches.internal_expect) == truth && expects(&other.caches.external_expect) == truth
+        expects(&own.machine.caches().internal_expect) == truth
+            && expects(&other.machine.caches().external_expect) == truth
     }
 
     fn expect_differences(&self, i: usize) -> String {
@@ -202,8 +203,8 @@ impl World {
         };
         let truth: BTreeSet<_> = self.kernels[i].expects.values().map(expect_bytes).collect();
         let sides = [
-            ("internal", expects(&own.caches.internal_expect)),
-            ("external", expects(&other.caches.external_expect)),
+            ("internal", expects(&own.machine.caches().internal_expect)),
+            ("external", expects(&other.machine.caches().external_expect)),
         ];
         let read = |bytes: &Vec<u8>| zct_wire::peer::Expect::decode(bytes);
         sides

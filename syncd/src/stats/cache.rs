@@ -46,8 +46,12 @@ impl StatsCache {
     pub(crate) fn upsert(&mut self, now: Millis, flow: &Flow, id: u32, anew: bool) {
         let Some(key) = Key::of(flow) else { return };
         let place = self.store.locate(&key);
-        let meta =
-            Meta { born_s: (now / 1000) as u32, note: id, generation: self.generation, ..Meta::default() };
+        let meta = Meta {
+            born_s: (now / 1000) as u32,
+            id_or_heard_s: id,
+            generation: self.generation,
+            ..Meta::default()
+        };
         match place.id {
             Some(at) if anew => {
                 self.store.replace(at, flow);
@@ -122,7 +126,7 @@ impl StatsCache {
             self.store.remove(id);
             self.stats.destroyed += 1;
             // The last message was missed, so what is stored has to do.
-            self.log.ended(&EndedFlow::new(&Row::local(&flow, meta.note)));
+            self.log.ended(&EndedFlow::new(&Row::local(&flow, meta.id_or_heard_s)));
         }
     }
 

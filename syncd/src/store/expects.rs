@@ -193,8 +193,8 @@ mod tests {
         assert_eq!(s.walk(&mut cursor), Some(ids[2]));
         assert_eq!(s.walk(&mut cursor), None);
         assert_eq!(s.find(&expect(1)), None);
-        let again = s.upsert(&expect(9), Meta { note: 5, ..Meta::default() }).unwrap();
-        assert_eq!((again, s.meta(again).unwrap().note), (ids[1], 5));
+        let again = s.upsert(&expect(9), Meta { id_or_heard_s: 5, ..Meta::default() }).unwrap();
+        assert_eq!((again, s.meta(again).unwrap().id_or_heard_s), (ids[1], 5));
         s.clear();
         assert!(s.is_empty() && s.memory() == 0);
     }

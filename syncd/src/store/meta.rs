@@ -14,9 +14,9 @@ pub struct Meta {
     /// The second on the daemon's clock at which it was stored.
     pub born_s: u32,
     /// The sequence number under which it was last sent, or the tick at which it is due.
-    pub aux: u32,
+    pub seq_or_due: u32,
     /// For a local flow the kernel's id; for a peer's the second of the last message about it.
-    pub note: u32,
+    pub id_or_heard_s: u32,
     /// Its slot in the timer wheel.
     pub slot: WheelSlot,
 }
@@ -38,8 +38,8 @@ impl Body {
             flags: ((self.bits & bit::META) >> bit::META_SHIFT) as u8,
             generation: ((self.bits & bit::GENERATION) >> bit::GENERATION_SHIFT) as u8,
             born_s: self.born_s,
-            aux: self.aux,
-            note: self.note,
+            seq_or_due: self.seq_or_due,
+            id_or_heard_s: self.id_or_heard_s,
             slot: self.slot,
         }
     }
@@ -50,6 +50,7 @@ impl Body {
         self.bits = self.bits & !(bit::META | bit::GENERATION)
             | u32::from(m.flags & Meta::FLAGS) << bit::META_SHIFT
             | u32::from(m.generation % GENERATIONS) << bit::GENERATION_SHIFT;
-        (self.born_s, self.aux, self.note, self.slot) = (m.born_s, m.aux, m.note, m.slot);
+        (self.born_s, self.seq_or_due, self.id_or_heard_s, self.slot) =
+            (m.born_s, m.seq_or_due, m.id_or_heard_s, m.slot);
     }
 }

@@ -81,7 +81,7 @@ pub(crate) mod bit {
     };
 }
 
-/// In place of the number of the first cell: the slot is free, and `aux` is the next free one.
+/// In place of the number of the first cell: the slot is free, and `seq_or_due` is the next free one.
 const FREE: u32 = NIL - 1;
 // No cell can have that number.
 const _: () = assert!(FREE as usize > SLOTS_MAX);
@@ -100,8 +100,8 @@ pub(crate) struct Body {
     wscale: [u8; 2],
     pub(crate) slot: u8,
     pub(crate) born_s: u32,
-    pub(crate) aux: u32,
-    pub(crate) note: u32,
+    pub(crate) seq_or_due: u32,
+    pub(crate) id_or_heard_s: u32,
     /// The first cell of what does not fit, or [`NIL`]; [`FREE`] in a free slot.
     pub(crate) cells: u32,
 }
@@ -119,8 +119,8 @@ impl Default for Body {
             wscale: [0; 2],
             slot: 0,
             born_s: 0,
-            aux: 0,
-            note: 0,
+            seq_or_due: 0,
+            id_or_heard_s: 0,
             cells: NIL,
         }
     }
@@ -234,12 +234,12 @@ impl V6 {
 impl Body {
     /// The body of a free slot that points to the next one.
     fn free(next: u32) -> Self {
-        Body { cells: FREE, aux: next, ..Body::default() }
+        Body { cells: FREE, seq_or_due: next, ..Body::default() }
     }
 
     #[inline]
     fn next_free(&self) -> Option<u32> {
-        (self.cells == FREE).then_some(self.aux)
+        (self.cells == FREE).then_some(self.seq_or_due)
     }
 
     /// Packs everything but the key; the daemon's own bits stay.

@@ -106,7 +106,8 @@ fn every_attribute_comes_back() {
 fn meta_is_kept_apart_from_attributes() {
     let mut s = store();
     let id = add(&mut s, &flow(1, false));
-    let meta = Meta { flags: Meta::FLAGS, generation: 31, born_s: 1, aux: 2, note: 3, slot: 4 };
+    let meta =
+        Meta { flags: Meta::FLAGS, generation: 31, born_s: 1, seq_or_due: 2, id_or_heard_s: 3, slot: 4 };
     s.set_meta(id, meta);
     s.replace(id, &Flow { mark: Some(9), ..flow(1, false) });
     assert_eq!(s.meta(id), Some(meta));

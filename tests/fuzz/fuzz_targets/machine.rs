@@ -3,27 +3,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use zct_wire::peer::{Expect, Flow, header};
+use zct_wire::peer::{Flow, header};
 use zct_wire::tuple::{Addr, Tuple};
 use zctd::peer::{
-    Alarm, Caches, Config, Event, Ftfw, Host, Link, Machine, Mode, Notice, Notrack, Origin, Seed,
+    Alarm, Config, Event, Ftfw, Link, Machine, Mode, Notrack, Origin, Output, Seed,
 };
 
 const LIMIT: usize = 64;
 const ROOM: usize = 1472;
-
-struct Nobody;
-
-impl Host for Nobody {
-    fn notice(&mut self, _: Notice) {}
-    fn inject_flow(&mut self, _: Event, flow: &Flow) {
-        // A flow without these could not be named to the kernel.
-        assert!(flow.orig.src.is_some() && flow.orig.dst.is_some());
-    }
-    fn inject_expect(&mut self, _: Event, _: &Expect) {}
-    fn dump_kernel(&mut self) {}
-    fn flush_kernel(&mut self) {}
-}
 
 fn flow(n: u8) -> Flow {
     let orig = Tuple {
@@ -54,9 +41,8 @@ fuzz_target!(|data: &[u8]| {
         hash_limit: LIMIT,
         ..Config::default()
     };
-    let mut caches = Caches::new(&config, [1, 2]);
     let link = Link { payload_max: ROOM, up: true };
-    let mut m = Machine::new(0, config, vec![link; 2], 0, Seed { sequence: u32::MAX - 5, random: 1 });
+    let mut m = Machine::new(0, config, vec![link; 2], 0, Seed { sequence: u32::MAX - 5, random: 1, hash: [1, 2] });
     let (mut now, mut buf) = (0u64, [0; ROOM]);
     while let [op, arg, more @ ..] = rest {
         rest = more;
@@ -65,7 +51,7 @@ fuzz_target!(|data: &[u8]| {
             0 | 1 => {
                 let (bytes, more) = rest.split_at(usize::from(*arg).min(rest.len()));
                 rest = more;
-                m.datagram(now, usize::from(op >> 7), bytes, &mut caches, &mut Nobody);
+                m.datagram(now, usize::from(op >> 7), bytes);
             }
             2 => {
                 let (body, more) = rest.split_at(usize::from(*arg % 64).min(rest.len()));
@@ -78,33 +64,40 @@ fuzz_target!(|data: &[u8]| {
                 bytes[2..4].copy_from_slice(&(len as u16).to_be_bytes());
                 bytes[4..8].copy_from_slice(&u32::from(*arg).to_be_bytes());
                 bytes[header::HDR..len].copy_from_slice(body);
-                m.datagram(now, 0, &bytes[..len], &mut caches, &mut Nobody);
+                m.datagram(now, 0, &bytes[..len]);
             }
             3 => now += u64::from(*arg) * u64::from(*arg),
-            4 => m.flow_change(now, Event::New, Origin::Kernel, &flow(*arg), 1, &mut caches),
-            5 => m.flow_change(now, Event::Destroy, Origin::Kernel, &flow(*arg), 1, &mut caches),
+            4 => m.flow_change(now, Event::New, Origin::Kernel, &flow(*arg), 1),
+            5 => m.flow_change(now, Event::Destroy, Origin::Kernel, &flow(*arg), 1),
             6 => match arg % 6 {
                 0 => m.request_resync(now),
-                1 => m.send_bulk(&mut Nobody),
-                2 => m.flush_external(&mut caches),
-                3 => m.flush_internal(&mut caches),
+                1 => m.send_bulk(),
+                2 => m.flush_external(),
+                3 => m.flush_internal(),
                 4 => m.begin_kernel_resync(),
-                _ => m.end_kernel_resync(&mut Nobody),
+                _ => m.end_kernel_resync(),
             },
             _ => {
-                m.turn(now, &mut caches, &mut Nobody);
+                m.turn(now);
                 for _ in 0..*arg {
-                    let Some(len) = m.transmit(now, &mut caches, &mut buf) else { break };
+                    let Some(len) = m.transmit(now, &mut buf) else { break };
                     assert!(len > 0 && len <= ROOM);
                 }
             }
         }
+        while let Some(output) = m.poll() {
+            if let Output::InjectFlow(_, flow) = output {
+                // A flow without these could not be named to the kernel.
+                assert!(flow.orig.src.is_some() && flow.orig.dst.is_some());
+            }
+        }
+        let caches = m.caches();
         for store in [&caches.internal, &caches.external] {
             let counts = store.counts();
             assert!(counts.flows + counts.dead <= LIMIT);
         }
         #[cfg(debug_assertions)]
-        m.check(&caches);
+        m.check();
         let stats = m.stats();
         assert!(stats.received <= u64::MAX / 2);
     }
@@ -112,9 +105,9 @@ fuzz_target!(|data: &[u8]| {
     let mut quiet = false;
     for _ in 0..100 {
         now += 1000;
-        m.turn(now, &mut caches, &mut Nobody);
+        m.turn(now);
         let mut said = 0;
-        while m.transmit(now, &mut caches, &mut buf).is_some() {
+        while m.transmit(now, &mut buf).is_some() {
             said += 1;
             assert!(said < 10_000, "it never stops");
         }

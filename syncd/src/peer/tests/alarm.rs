@@ -43,7 +43,7 @@ fn flows_are_announced_again() {
 #[test]
 fn flows_of_the_first_dump_are_announced() {
     let mut b = Bench::new(config());
-    b.m.flow_dumped(0, &flow(1), 1, &mut b.caches);
+    b.m.flow_dumped(0, &flow(1), 1);
     assert_eq!(b.run_to(1000), []);
     assert!(!b.run_to(11_400).is_empty());
 }
@@ -69,8 +69,8 @@ fn flows_of_the_peer_expire() {
     b.data(Event::New, 0, &flow(2));
     b.run_to(20_000);
     b.data(Event::Update, 0, &flow(1));
-    let id = b.caches.external.find(&crate::store::Key::of(&flow(1)).unwrap()).unwrap();
-    assert_eq!(b.m.expires_in_s(b.now, b.caches.external.meta(id).unwrap()), Some(30));
+    let id = b.m.caches().external.find(&crate::store::Key::of(&flow(1)).unwrap()).unwrap();
+    assert_eq!(b.m.expires_in_s(b.now, b.m.caches().external.meta(id).unwrap()), Some(30));
     b.run_to(29_000);
     assert!(b.external(&flow(2)).is_some());
     b.run_to(31_000);
@@ -93,12 +93,12 @@ fn other_modes_are_told_apart() {
     b.data(Event::New, flag::HELLO, &flow(3));
     b.control(flag::ALIVE | flag::HELLO, None);
     b.run(10);
-    assert_eq!(b.caches.external.counts().flows, 2);
+    assert_eq!(b.m.caches().external.counts().flows, 2);
     let s = b.m.stats();
     assert_eq!((s.lost, s.before, s.malformed, s.foreign_mode), (0, 0, 0, 2));
-    assert_eq!(b.log.notices, [Notice::PeerInOtherMode]);
+    assert_eq!(b.log().notices, [Notice::PeerInOtherMode]);
     // Commands that mean nothing in this mode do nothing.
     b.m.request_resync(b.now);
-    b.m.send_bulk(&mut b.log);
+    b.m.send_bulk();
     assert_eq!(b.run(20), []);
 }

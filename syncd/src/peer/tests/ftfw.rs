@@ -86,18 +86,18 @@ fn a_hello_empties_the_resend_queue_and_loses_nothing() {
     b.run(10);
     b.event(Event::Destroy, &flow(2));
     b.run(10);
-    assert_eq!(b.m.resend_queue(&b.caches).len(), 2);
+    assert_eq!(b.m.resend_queue().len(), 2);
     b.peer_seq = 5;
     b.control(flag::ALIVE | flag::HELLO, None);
-    assert_eq!(b.m.resend_queue(&b.caches).len(), 0);
+    assert_eq!(b.m.resend_queue().len(), 0);
     let sent = b.run(10);
     assert!(sent.iter().any(|s| s.kind == NEW && s.flow.unwrap().orig == flow(1).orig));
     assert!(sent.iter().any(|s| s.kind == DEL && s.flow.unwrap().orig == flow(2).orig));
     // The record goes when the deletion is acknowledged.
     let (first, last) = (sent[0].seq, sent[sent.len() - 1].seq);
-    assert_eq!(b.caches.internal.counts().dead, 1);
+    assert_eq!(b.m.caches().internal.counts().dead, 1);
     b.control(flag::ACK, Some((first, last)));
-    assert_eq!(b.caches.internal.counts().dead, 0);
+    assert_eq!(b.m.caches().internal.counts().dead, 0);
 }
 
 /// As long as our messages carry HELLO, the original acknowledges what it has not received. What was
@@ -107,14 +107,14 @@ fn acknowledgements_of_greetings_are_not_believed() {
     let mut b = Bench::new(Config::default());
     assert_eq!(b.run(0).len(), 1, "the greeting");
     for n in 1..4 {
-        b.m.flow_dumped(0, &flow(n), 1, &mut b.caches);
+        b.m.flow_dumped(0, &flow(n), 1);
     }
     b.event(Event::New, &flow(4));
     b.event(Event::Destroy, &flow(1));
     let sent = b.run(10);
     assert_eq!(sent.iter().map(|s| (s.kind, s.flags)).collect::<Vec<_>>(), [(NEW, 0x20), (DEL, 0x20)]);
     b.control(flag::ACK, Some((sent[0].seq, sent[1].seq)));
-    assert_eq!(b.m.resend_queue(&b.caches), []);
+    assert_eq!(b.m.resend_queue(), []);
     b.event(Event::Update, &flow(4));
     b.control(flag::ALIVE | flag::HELLO_BACK, None);
     let mut again: Vec<_> = b.run(10).iter().filter_map(|s| Some((s.flow?.orig.src_port?, s.kind))).collect();
@@ -260,7 +260,7 @@ fn messages_the_link_cannot_carry_are_dropped_and_told() {
     assert_eq!(b.run(500), []);
     b.run(1000);
     assert_eq!((b.m.stats().unsendable, b.m.waiting()), (1, 0));
-    assert_eq!(b.log.notices, [Notice::Unsendable]);
+    assert_eq!(b.log().notices, [Notice::Unsendable]);
 }
 
 /// sync-protocol.md §7: we switch to the peer's link, a dead link hands over, and nothing switches
@@ -271,17 +271,17 @@ fn links_follow_the_peer() {
     let mut b = Bench::with_links(Config::default(), vec![link; 2]);
     let mut alive = [0; 16];
     let n = encode_control(&mut alive, flag::ALIVE, PEER, None).unwrap();
-    b.m.datagram(0, 1, &alive[..n], &mut b.caches, &mut b.log);
-    assert_eq!((b.m.active_link(), &b.log.notices[..]), (1, &[Notice::LinkChanged(1)][..]));
+    b.m.datagram(0, 1, &alive[..n]);
+    assert_eq!((b.m.active_link(), &b.log().notices[..]), (1, &[Notice::LinkChanged(1)][..]));
     // The same datagram again is too late, and changes nothing.
-    b.m.datagram(0, 0, &alive[..n], &mut b.caches, &mut b.log);
+    b.m.datagram(0, 0, &alive[..n]);
     assert_eq!(b.m.active_link(), 1);
-    b.m.link_state(1, false, &mut b.log);
+    b.m.link_state(1, false);
     assert_eq!(b.m.active_link(), 0);
-    b.m.link_state(1, true, &mut b.log);
-    b.m.link_state(0, true, &mut b.log);
+    b.m.link_state(1, true);
+    b.m.link_state(0, true);
     assert_eq!(b.m.active_link(), 0);
-    b.m.link_state(1, false, &mut b.log);
-    b.m.link_state(0, false, &mut b.log);
-    assert_eq!(b.log.notices.last(), Some(&Notice::NoLink));
+    b.m.link_state(1, false);
+    b.m.link_state(0, false);
+    assert_eq!(b.log().notices.last(), Some(&Notice::NoLink));
 }

@@ -6,13 +6,13 @@ use crate::peer::mark;
 use zct_wire::peer::Name;
 
 fn internal(b: &Bench, f: &Flow) -> Option<Flow> {
-    let id = b.caches.internal.find(&crate::store::Key::of(f)?)?;
-    let dead = b.caches.internal.meta(id)?.flags & mark::DEAD != 0;
-    b.caches.internal.flow(id).filter(|_| !dead)
+    let id = b.m.caches().internal.find(&crate::store::Key::of(f)?)?;
+    let dead = b.m.caches().internal.meta(id)?.flags & mark::DEAD != 0;
+    b.m.caches().internal.flow(id).filter(|_| !dead)
 }
 
 fn from(b: &mut Bench, event: Event, origin: Origin, f: &Flow) {
-    b.m.flow_change(b.now, event, origin, f, 1, &mut b.caches);
+    b.m.flow_change(b.now, event, origin, f, 1);
 }
 
 /// The table of sync-protocol.md §4: what is stored and what is sent, depending on who caused the event.
@@ -31,7 +31,7 @@ fn origins() {
     from(&mut b, Event::Destroy, Origin::Flush, &flow(3));
     assert_eq!(b.run(20), []);
     // A dump fills the cache and sends nothing.
-    b.m.flow_dumped(b.now, &flow(4), 1, &mut b.caches);
+    b.m.flow_dumped(b.now, &flow(4), 1);
     assert_eq!((b.run(20), internal(&b, &flow(4))), (vec![], Some(flow(4))));
 }
 
@@ -58,8 +58,8 @@ fn the_end_of_a_flow_that_was_forgotten_is_told() {
     let mut b = Bench::greeted(Config::default());
     b.event(Event::New, &flow(1));
     b.run(10);
-    b.m.flush_internal(&mut b.caches);
-    assert_eq!(b.m.resend_queue(&b.caches), []);
+    b.m.flush_internal();
+    assert_eq!(b.m.resend_queue(), []);
     b.event(Event::Destroy, &Flow { status: Some(0x38e), ..flow(1) });
     let s = b.run(10);
     assert_eq!((s[0].kind, s[0].flow), (DEL, Some(flow(1))));
@@ -87,10 +87,10 @@ fn a_comparison_with_the_kernel() {
     b.control(flag::ACK, Some((s[0].seq, s[3].seq)));
     b.m.begin_kernel_resync();
     for n in [1, 3, 9] {
-        b.m.kernel_resync_flow(b.now, &flow(n), 1, &mut b.caches);
+        b.m.flow_dumped(b.now, &flow(n), 1);
     }
     b.event(Event::New, &flow(7)); // meanwhile
-    b.m.end_kernel_resync(&mut b.log);
+    b.m.end_kernel_resync();
     let s = b.run(20);
     let of = |kinds: &[u8]| {
         let mut v: Vec<_> = s.iter().filter(|s| kinds.contains(&s.kind)).collect();
@@ -108,12 +108,12 @@ fn a_comparison_that_failed_ends_nothing() {
     b.event(Event::New, &flow(2));
     b.run(10);
     b.m.begin_kernel_resync();
-    b.m.kernel_resync_flow(b.now, &flow(1), 1, &mut b.caches);
+    b.m.flow_dumped(b.now, &flow(1), 1);
     b.run(100);
-    assert_eq!(b.caches.internal.counts().flows, 2);
+    assert_eq!(b.m.caches().internal.counts().flows, 2);
     b.m.begin_kernel_resync();
-    b.m.kernel_resync_flow(b.now, &flow(2), 1, &mut b.caches);
-    b.m.end_kernel_resync(&mut b.log);
+    b.m.flow_dumped(b.now, &flow(2), 1);
+    b.m.end_kernel_resync();
     b.run(100);
     assert_eq!((internal(&b, &flow(1)), internal(&b, &flow(2))), (None, Some(flow(2))));
 }
@@ -127,13 +127,13 @@ fn the_purge_comes_once_and_can_be_called_off() {
     assert_eq!(b.m.purge(b.now), Some(5));
     assert_eq!(b.m.purge(b.now), None);
     b.run(4900);
-    assert_eq!(b.log.flushes, 0);
+    assert_eq!(b.log().flushes, 0);
     b.run(200);
-    assert_eq!((b.log.flushes, b.caches.internal.counts().flows), (1, 0));
+    assert_eq!((b.log().flushes, b.m.caches().internal.counts().flows), (1, 0));
     assert_eq!(b.m.purge(b.now), Some(5));
     b.m.cancel_purge();
     b.run(6000);
-    assert_eq!(b.log.flushes, 1);
+    assert_eq!(b.log().flushes, 1);
 }
 
 #[test]
@@ -152,10 +152,10 @@ fn injection_goes_to_the_host() {
     b.data(Event::New, 0, &flow(1));
     b.data(Event::Update, 0, &Flow { mark: Some(1), ..flow(1) });
     b.data(Event::Destroy, 0, &flow(1));
-    let got: Vec<_> = b.log.flows.iter().map(|(event, f)| (*event, f.mark)).collect();
+    let got: Vec<_> = b.log().flows.iter().map(|(event, f)| (*event, f.mark)).collect();
     let want = [(Event::New, None), (Event::Update, Some(1)), (Event::Destroy, None)];
     assert_eq!(got, want);
-    assert_eq!(b.caches.external.counts().flows, 0);
+    assert_eq!(b.m.caches().external.counts().flows, 0);
 }
 
 /// Expectations are sent with their master, in the order of events, and the peer's side stores them.
@@ -172,18 +172,18 @@ fn expectations_need_their_master() {
         helper: Name::new(b"ftp"),
         ..Expect::default()
     };
-    b.m.expect_change(b.now, Event::New, Origin::Kernel, &expect, &mut b.caches);
+    b.m.expect_change(b.now, Event::New, Origin::Kernel, &expect);
     assert_eq!(b.run(20), []);
     b.event(Event::New, &flow(1));
-    b.m.expect_change(b.now, Event::New, Origin::Kernel, &expect, &mut b.caches);
+    b.m.expect_change(b.now, Event::New, Origin::Kernel, &expect);
     let s = b.run(10);
     assert_eq!(s.iter().map(|s| s.kind).collect::<Vec<_>>(), [NEW, Kind::Expect(Event::New).number()]);
-    b.m.expect_change(b.now, Event::Destroy, Origin::Kernel, &expect, &mut b.caches);
+    b.m.expect_change(b.now, Event::Destroy, Origin::Kernel, &expect);
     let s = b.run(10);
     assert_eq!(s[0].kind, Kind::Expect(Event::Destroy).number());
-    assert_eq!(b.caches.internal_expect.len(), 1);
+    assert_eq!(b.m.caches().internal_expect.len(), 1);
     b.control(flag::ACK, Some((s[0].seq, s[0].seq)));
-    assert_eq!(b.caches.internal_expect.len(), 0);
+    assert_eq!(b.m.caches().internal_expect.len(), 0);
 
     // In the other direction.
     let mut buf = [0; MESSAGE_MAX];
@@ -191,7 +191,7 @@ fn expectations_need_their_master() {
         let n = expect.encode(&mut buf, event, 0, b.peer_seq, Encode::default()).unwrap();
         b.peer_seq += 1;
         b.receive(&buf[..n]);
-        assert_eq!(b.caches.external_expect.len(), left);
+        assert_eq!(b.m.caches().external_expect.len(), left);
     }
 }
 
@@ -206,5 +206,5 @@ fn a_captured_datagram_is_applied() {
     b.control(flag::ALIVE | flag::HELLO, None);
     b.receive(bytes);
     assert_eq!(b.m.stats().external_expect.destroy_failed, 1);
-    assert_eq!(b.caches.external.counts().flows, 1);
+    assert_eq!(b.m.caches().external.counts().flows, 1);
 }

@@ -8,7 +8,7 @@ mod notrack;
 mod repair;
 
 use crate::peer::{
-    Alarm, Caches, Config, Event, Ftfw, Host, Link, Machine, Millis, Mode, Notice, Notrack, Origin, Seed,
+    Alarm, Config, Event, Ftfw, Link, Machine, Millis, Mode, Notice, Notrack, Origin, Output, Seed,
 };
 use std::fmt;
 use zct_wire::peer::header::encode_control;
@@ -29,21 +29,15 @@ struct Log {
     flushes: u32,
 }
 
-impl Host for Log {
-    fn notice(&mut self, notice: Notice) {
-        self.notices.push(notice);
-    }
-    fn inject_flow(&mut self, event: Event, flow: &Flow) {
-        self.flows.push((event, *flow));
-    }
-    fn inject_expect(&mut self, event: Event, expect: &Expect) {
-        self.expects.push((event, *expect));
-    }
-    fn dump_kernel(&mut self) {
-        self.dumps += 1;
-    }
-    fn flush_kernel(&mut self) {
-        self.flushes += 1;
+impl Log {
+    fn take(&mut self, output: Output<'_>) {
+        match output {
+            Output::Notice(notice) => self.notices.push(notice),
+            Output::InjectFlow(event, flow) => self.flows.push((event, *flow)),
+            Output::InjectExpect(event, expect) => self.expects.push((event, *expect)),
+            Output::DumpKernel => self.dumps += 1,
+            Output::FlushKernel => self.flushes += 1,
+        }
     }
 }
 
@@ -129,7 +123,6 @@ fn a_message_that_was_not_expected_can_be_read() {
 
 struct Bench {
     m: Machine,
-    caches: Caches,
     log: Log,
     now: Millis,
     peer_seq: u32,
@@ -165,9 +158,8 @@ impl Bench {
     }
 
     fn with_links(config: Config, links: Vec<Link>) -> Self {
-        let caches = Caches::new(&config, [1, 2]);
-        let m = Machine::new(0, config, links, 0, Seed { sequence: OURS, random: 7 });
-        Bench { m, caches, log: Log::default(), now: 0, peer_seq: PEER }
+        let m = Machine::new(0, config, links, 0, Seed { sequence: OURS, random: 7, hash: [1, 2] });
+        Bench { m, log: Log::default(), now: 0, peer_seq: PEER }
     }
 
     /// A machine in FT-FW after the greetings, with nothing to acknowledge on either side and no
@@ -187,17 +179,25 @@ impl Bench {
         b.run(1100);
         let last = b.m.delivery.seq.wrapping_sub(1);
         b.control(flag::ACK, Some((OURS, last)));
-        assert_eq!(b.m.resend_queue(&b.caches), []);
+        assert_eq!(b.m.resend_queue(), []);
         b
     }
 
+    /// What the machine has asked for so far.
+    fn log(&mut self) -> &Log {
+        while let Some(output) = self.m.poll() {
+            self.log.take(output);
+        }
+        &self.log
+    }
+
     fn event(&mut self, event: Event, flow: &Flow) {
-        self.m.flow_change(self.now, event, Origin::Kernel, flow, 1, &mut self.caches);
+        self.m.flow_change(self.now, event, Origin::Kernel, flow, 1);
     }
 
     /// Receives a datagram from the peer.
     fn receive(&mut self, bytes: &[u8]) {
-        self.m.datagram(self.now, 0, bytes, &mut self.caches, &mut self.log);
+        self.m.datagram(self.now, 0, bytes);
     }
 
     /// Receives the peer's next control message.
@@ -222,9 +222,9 @@ impl Bench {
     }
 
     fn datagrams(&mut self) -> Vec<Vec<Seen>> {
-        self.m.turn(self.now, &mut self.caches, &mut self.log);
+        self.m.turn(self.now);
         let (mut out, mut buf) = (Vec::new(), [0xa5; 2000]);
-        while let Some(n) = self.m.transmit(self.now, &mut self.caches, &mut buf) {
+        while let Some(n) = self.m.transmit(self.now, &mut buf) {
             let see = |m: zct_wire::peer::Message<'_>| Seen {
                 kind: m.number,
                 flags: m.flags,
@@ -256,8 +256,8 @@ impl Bench {
     }
 
     fn external(&self, flow: &Flow) -> Option<Flow> {
-        let id = self.caches.external.find(&crate::store::Key::of(flow)?)?;
-        self.caches.external.flow(id)
+        let id = self.m.caches().external.find(&crate::store::Key::of(flow)?)?;
+        self.m.caches().external.flow(id)
     }
 }
 
@@ -277,11 +277,11 @@ fn any_numbers_can_be_lived_with() {
                 b.run(700);
                 b.event(if n % 2 == 0 { Event::Destroy } else { Event::Update }, &flow(n));
                 b.control(flag::ACK, Some((OURS, OURS + 100)));
-                b.m.check(&b.caches);
+                b.m.check();
             }
             // With empty caches ALARM has nothing to send.
             assert!(b.m.stats().sent > 0 || hash_limit == 0);
-            assert!(b.caches.internal.counts().flows <= hash_limit);
+            assert!(b.m.caches().internal.counts().flows <= hash_limit);
         }
     }
 }

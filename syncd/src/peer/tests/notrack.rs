@@ -23,7 +23,7 @@ fn alive_and_nothing_else() {
     // An ended flow is gone once its message has been sent.
     b.event(Event::Destroy, &flow(1));
     assert_eq!(b.run(10)[0].kind, DEL);
-    assert_eq!(b.caches.internal.counts(), Default::default());
+    assert_eq!(b.m.caches().internal.counts(), Default::default());
 }
 
 /// Lost and late messages are counted, and everything is accepted; an FT-FW peer's greetings are tolerated,
@@ -40,14 +40,14 @@ fn takes_everything() {
     b.control(flag::NACK, Some((1, 2)));
     let s = b.m.stats();
     assert_eq!((s.lost, s.before, s.bad_header), (3, 1, 2));
-    assert_eq!(b.caches.external.counts().flows, 3);
+    assert_eq!(b.m.caches().external.counts().flows, 3);
 }
 
 #[test]
 fn a_resync_is_served_at_a_measured_pace() {
     let mut b = Bench::new(config());
     for n in 0..30_000 {
-        b.m.flow_dumped(0, &flow(n), 1, &mut b.caches);
+        b.m.flow_dumped(0, &flow(n), 1);
     }
     b.control(flag::RESYNC, Some((0, 0)));
     let first = b.run(1).len();
@@ -74,10 +74,10 @@ fn without_an_internal_cache() {
     assert_eq!(b.run_to(9), []);
     let heads: Vec<_> = b.run_to(10).iter().map(Seen::head).collect();
     assert_eq!(heads, [head(NEW, 0, OURS), head(UPD, 0, OURS + 1), head(DEL, 0, OURS + 2)]);
-    assert_eq!(b.caches.internal.counts(), Default::default());
+    assert_eq!(b.m.caches().internal.counts(), Default::default());
 
     b.control(flag::RESYNC, Some((0, 0)));
-    assert_eq!(b.log.dumps, 1);
+    assert_eq!(b.log().dumps, 1);
     let (mut passed, mut sent) = (0, Vec::new());
     while passed < 20_000 {
         while passed < 20_000 && !b.m.bypass_is_full() {

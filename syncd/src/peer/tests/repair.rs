@@ -107,7 +107,7 @@ fn what_was_given_up_is_made_good_by_a_bulk() {
     }
     let s = b.run(10);
     assert_eq!(b.m.stats().resend_dropped, 10);
-    assert_eq!(b.m.resend_queue(&b.caches).len(), 20);
+    assert_eq!(b.m.resend_queue().len(), 20);
     b.control(flag::NACK, Some((s[0].seq, s[29].seq)));
     b.run(200);
     b.control(flag::ALIVE | flag::HELLO_BACK, None);
@@ -129,7 +129,7 @@ fn a_resync_is_acknowledged_after_the_bulk() {
     let before = b.m.stats().sent as usize;
     let asked = b.peer_seq;
     b.control(flag::RESYNC, Some((0, 0)));
-    assert_eq!(b.log.notices[b.log.notices.len() - 2..], [Notice::ResyncRequested, Notice::BulkStarts]);
+    assert!(b.log().notices.ends_with(&[Notice::ResyncRequested, Notice::BulkStarts]));
     // Enough for an acknowledgement by window: of everything around the request, but not of the request.
     for _ in 0..25 {
         b.control(flag::ALIVE, None);
@@ -175,15 +175,15 @@ fn a_bulk_that_was_asked_for_ends_with_a_sweep() {
     let nack = b.run(5).into_iter().find(|s| s.flags == flag::NACK).unwrap().seq;
     // An acknowledgement means nothing now: the lost message is still to come.
     b.control(flag::ACK, Some((nack, nack)));
-    assert_eq!(b.caches.external.counts().flows, 5);
+    assert_eq!(b.m.caches().external.counts().flows, 5);
     b.data(Event::Update, 0, &flow(2));
     let sent = b.run(1100);
-    assert_eq!(b.caches.external.counts().flows, 5);
+    assert_eq!(b.m.caches().external.counts().flows, 5);
     b.control(flag::ACK, Some((nack + 1, sent.last().unwrap().seq)));
     b.run(10);
     let left: Vec<_> = (0..5).filter(|n| b.external(&flow(*n)).is_some()).collect();
     assert_eq!(left, [1, 2, 3]);
-    assert!(b.log.notices.contains(&Notice::Swept(2)));
+    assert!(b.log().notices.contains(&Notice::Swept(2)));
 }
 
 /// Nothing is swept if something in the bulk could not be read.
@@ -244,7 +244,7 @@ fn bulks_wait_for_the_peer() {
     b.m.delivery.hello.want_bulk(b.now);
     let quiet = b.run(3000).iter().filter(|s| s.flow.is_some()).count();
     assert_eq!(quiet, 0);
-    b.m.send_bulk(&mut b.log);
+    b.m.send_bulk();
     let forced = b.run(3000).iter().filter(|s| s.flow.is_some()).count();
     assert_eq!(forced, 2000);
 }

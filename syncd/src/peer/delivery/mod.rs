@@ -1,11 +1,13 @@
-//! What goes out: the queues, filling a datagram from them, and what is kept until the peer has it
-//! (sync-protocol.md §4.1, §5.1.1).
+//! What goes out: the queues, when something is due, and what is kept until the peer has it
+//! (sync-protocol.md §4.1, §5.1.1). Datagrams are filled in `fill`.
 //!
 //! [`Delivery`] ensures that nothing is forgotten on the way. A record that has changed stands on one of the
 //! queues until it is sent, then in the resend queue until it is acknowledged; if it has to leave that in any
 //! other way, a bulk makes up for it. [`Delivery::check`] states this in code.
 
-use crate::peer::bulk::{Bulk, Next};
+mod fill;
+
+use crate::peer::bulk::Bulk;
 use crate::peer::bypass::Bypass;
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
@@ -21,9 +23,7 @@ use crate::peer::refresh::Refresh;
 use crate::peer::stuck::Stuck;
 use crate::peer::track::Tracker;
 use crate::store::{FlowId, Meta};
-use zct_wire::build::Full;
-use zct_wire::event::Event;
-use zct_wire::peer::header::{after, encode_control};
+use zct_wire::peer::header::after;
 use zct_wire::peer::{Encode, flag};
 
 /// The keep-alive interval of FT-FW and NOTRACK, counted from the last transmission.
@@ -44,22 +44,6 @@ enum After {
     Announce(Refresh),
     /// NOTRACK: nothing happens.
     Forget,
-}
-
-/// A datagram that is being filled.
-struct Datagram<'b> {
-    buf: &'b mut [u8],
-    len: usize,
-}
-
-/// The outcome of putting one item into a datagram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Put {
-    Sent,
-    /// It no longer exists, or cannot be sent at all.
-    Gone,
-    /// This datagram has no room for it.
-    Full,
 }
 
 /// Everything that leaves one node for the other.
@@ -167,8 +151,8 @@ impl Delivery {
         self.bulk.is_running() || self.hello.bulk_is_wanted()
     }
 
-    /// Notes that the peer has been heard.
-    pub(crate) fn heard(&mut self, now: Millis) {
+    /// A message of the peer was accepted.
+    pub(crate) fn accepted(&mut self, now: Millis) {
         self.last_heard = Some(now);
     }
 
@@ -280,9 +264,9 @@ impl Delivery {
             messages += 1;
             // If it carried HELLO, it may be acknowledged without having been received. So ended flows stay,
             // and the others stay marked as fresh, until the bulk that follows the peer's answer.
-            if sent.flags & flag::HELLO != 0 || self.hello.is_shaky(now) {
+            if sent.flags & flag::HELLO != 0 || self.hello.hello_is_under_way(now) {
                 if is_idle_and_dead(caches.meta(sent.item)) {
-                    self.hello.retain(sent.item);
+                    self.hello.repeat_later(sent.item);
                 }
             } else {
                 self.arrived(sent.item, caches);
@@ -348,7 +332,7 @@ impl Delivery {
     /// repair that: HELLO is sent again, and the peer's flows have to be asked for.
     pub(crate) fn nacked(&mut self, now: Millis, seq: u32, range: Range, caches: &mut Caches) -> bool {
         let found = self.send_again(now, range, true, caches);
-        if found && self.hello.is_shaky(now) {
+        if found && self.hello.hello_is_under_way(now) {
             self.hello.missed();
         }
         if found && now.saturating_sub(self.last_loss) >= LOSS_APART_MS {
@@ -361,7 +345,7 @@ impl Delivery {
         let bulk = self.discarded.take_if(|d| !after(from, *d)).is_some();
         let start_over = self.discarded_dead.take_if(|d| !after(from, *d)).is_some();
         if start_over {
-            self.hello.say_again();
+            self.hello.greet_again();
         }
         if bulk {
             self.hello.want_bulk(now);
@@ -383,11 +367,11 @@ impl Delivery {
 
     /// No HELLO is on its way any more: deletions are sent once more, and everything if the peer
     /// has missed anything.
-    pub(crate) fn firm_turn(&mut self, now: Millis, caches: &mut Caches) {
-        if self.hello.firm_due().is_none_or(|t| t > now) {
+    pub(crate) fn repeats_turn(&mut self, now: Millis, caches: &mut Caches) {
+        if self.hello.repeats_due().is_none_or(|t| t > now) {
             return;
         }
-        for item in self.hello.take_retained() {
+        for item in self.hello.take_repeats() {
             if is_idle_and_dead(caches.meta(item)) {
                 self.enqueue(now, item, caches);
             }
@@ -400,7 +384,7 @@ impl Delivery {
         std::mem::take(&mut self.discarded_requests)
     }
 
-    // Filling datagrams.
+    // When something is due.
 
     /// True when nothing has been sent for so long that something has to be.
     pub(crate) fn is_idle(&self, now: Millis) -> bool {
@@ -446,219 +430,17 @@ impl Delivery {
         self.has_paced_work(now).then(next)
     }
 
-    /// Writes the next datagram into `buf` for a link that carries `room` bytes; `None` when nothing is due.
-    pub(crate) fn fill(
-        &mut self,
-        now: Millis,
-        room: usize,
-        caches: &mut Caches,
-        buf: &mut [u8],
-    ) -> Option<usize> {
-        let carried = room.min(buf.len());
-        let mut out = Datagram { buf: buf.get_mut(..carried)?, len: 0 };
-        let trickle = self.may_trickle(now, room);
-        let paced = self.has_paced_work(now) && self.pacer.take(now, self.places.live(), trickle);
-        if paced || self.queue.is_due(now, self.gather_ms, carried) {
-            self.fill_from_queue(now, caches, &mut out);
-        }
-        if paced && self.queue.len() == 0 {
-            self.fill_from_repair(now, caches, &mut out);
-            if self.repair.len() == 0 {
-                self.fill_from_bulk(now, caches, &mut out);
-            }
-        }
-        self.fill_from_bypass(now, &mut out);
-        let answer = self.hello.answer_due().is_some_and(|at| at <= now);
-        if out.len == 0 && self.keeps_alive() && (self.is_idle(now) || answer) {
-            self.put_control(&mut out, flag::ALIVE, None);
-        }
-        if out.len == 0 {
-            return None;
-        }
-        self.keepalive_at = now + IDLE_MS;
-        Some(out.len)
-    }
-
-    fn fill_from_queue(&mut self, now: Millis, caches: &mut Caches, out: &mut Datagram<'_>) {
-        while let Some(item) = self.queue.pop() {
-            if self.put(now, item, caches, out) == Put::Full {
-                self.queue.put_back(now, item);
-                return;
-            }
-        }
-    }
-
-    fn fill_from_repair(&mut self, now: Millis, caches: &mut Caches, out: &mut Datagram<'_>) {
-        while let Some(item) = self.repair.pop() {
-            if self.put(now, item, caches, out) == Put::Full {
-                self.repair.put_back(item);
-                return;
-            }
-        }
-    }
-
-    fn fill_from_bulk(&mut self, now: Millis, caches: &mut Caches, out: &mut Datagram<'_>) {
-        while self.bulk.is_running() {
-            let Some(next) = self.bulk.next(&caches.internal, &caches.internal_expect) else {
-                self.bulk_forced = false;
-                return;
-            };
-            // What is on the other queue goes from there, and what was sent since the request need not go
-            // again. What was in flight before does go again: the peer may have read it before it asked.
-            let item = match next {
-                Next::Flow(id) => Item::Flow(id),
-                Next::Expect(id) => Item::Expect(id),
-            };
-            let place = caches.meta(item).as_ref().map(Place::of);
-            let gone = matches!(place, Some(Place::InFlight(seq)) if !after(self.bulk_since, seq));
-            if gone || !self.places.claim(item, true, caches) {
-                continue;
-            }
-            if self.put(now, item, caches, out) == Put::Full {
-                // It will be first in the next paced datagram.
-                self.repair.push(item);
-                return;
-            }
-        }
-    }
-
-    /// Moves messages that were made from events into a datagram, and numbers them.
-    fn fill_from_bypass(&mut self, now: Millis, out: &mut Datagram<'_>) {
-        if !self.bypass.is_due(now, self.gather_ms, out.buf.len()) {
-            return;
-        }
-        while let Some(message) = self.bypass.first() {
-            let taken = message.len();
-            let Some(to) = out.buf.get_mut(out.len..out.len + taken) else {
-                if out.len > 0 {
-                    return;
-                }
-                self.unsendable += 1;
-                self.bypass.sent(taken);
-                continue;
-            };
-            to.copy_from_slice(message);
-            if let Some(seq) = to.get_mut(4..8) {
-                seq.copy_from_slice(&self.seq.to_be_bytes());
-            }
-            out.len += taken;
-            self.bypass.sent(taken);
-            self.numbered();
-        }
-    }
-
-    fn put(&mut self, now: Millis, item: Item, caches: &mut Caches, out: &mut Datagram<'_>) -> Put {
-        let Item::Control(control) = item else { return self.put_record(now, item, caches, out) };
-        let (flags, range) = match control {
-            Control::Ack(from, to) => (flag::ACK, (from, to)),
-            Control::Nack(from, to) => (flag::NACK, (from, to)),
-            Control::Resync => (flag::RESYNC, (0, 0)),
-        };
-        let Some((seq, flags)) = self.put_control(out, flags, Some(range)) else { return Put::Full };
-        if let After::Keep(limit) = self.after {
-            self.keep(Sent { seq, flags, item }, limit, caches);
-        }
-        Put::Sent
-    }
-
-    /// Writes a control message; returns its number and flags, or `None` when there is no room.
-    fn put_control(&mut self, out: &mut Datagram<'_>, flags: u8, range: Option<Range>) -> Option<(u32, u8)> {
-        let (seq, flags) = (self.seq, flags | self.hello.flags());
-        out.len += encode_control(&mut out.buf[out.len..], flags, seq, range)?;
-        self.numbered();
-        Some((seq, flags))
-    }
-
-    fn put_record(&mut self, now: Millis, item: Item, caches: &mut Caches, out: &mut Datagram<'_>) -> Put {
-        let Some(meta) = caches.meta(item).filter(|m| Place::of(m).is_waiting()) else {
-            return Put::Gone; // removed or sent meanwhile, and the id may now be another flow's
-        };
-        let event = if meta.flags & mark::DEAD != 0 {
-            Event::Destroy
-        } else if meta.flags & (mark::UPDATED | mark::FRESH) == mark::UPDATED {
-            Event::Update
-        } else {
-            Event::New
-        };
-        let (seq, flags) = (self.seq, self.hello.flags());
-        let buf = &mut out.buf[out.len..];
-        let written = match item {
-            Item::Flow(id) => caches.internal.flow(id).map(|f| f.encode(buf, event, flags, seq, self.encode)),
-            Item::Expect(id) => {
-                caches.internal_expect.get(id).map(|e| e.encode(buf, event, flags, seq, self.encode))
-            }
-            Item::Control(_) => None,
-        };
-        match written {
-            Some(Ok(len)) => out.len += len,
-            Some(Err(Full)) if out.len > 0 => return Put::Full,
-            Some(Err(Full)) => return self.drop_unsendable(item, meta, caches),
-            None => return Put::Gone,
-        }
-        self.numbered();
-        if let After::Keep(limit) = self.after {
-            self.keep(Sent { seq, flags, item }, limit, caches);
-        } else {
-            self.told(now, item, meta, caches);
-        }
-        Put::Sent
-    }
-
-    /// A record was sent in a mode without acknowledgements: the peer is assumed to have it.
-    fn told(&mut self, now: Millis, item: Item, meta: Meta, caches: &mut Caches) {
-        if meta.flags & mark::DEAD != 0 {
-            self.places.remove(item, caches);
-            return;
-        }
-        self.places.settle(item, caches);
-        if let Item::Flow(id) = item {
-            clear_fresh(id, caches);
-        }
-        if let After::Announce(refresh) = &mut self.after {
-            match item {
-                Item::Flow(id) => refresh.arm(now, id, caches),
-                Item::Expect(id) => refresh.arm_expect(now, id, caches),
-                Item::Control(_) => {}
-            }
-        }
-    }
-
-    /// Takes an item off its queue that no datagram on this link can hold. The original would try forever.
-    fn drop_unsendable(&mut self, item: Item, meta: Meta, caches: &mut Caches) -> Put {
-        self.unsendable += 1;
-        if meta.flags & mark::DEAD != 0 {
-            self.places.remove(item, caches);
-        } else {
-            self.places.settle(item, caches);
-        }
-        Put::Gone
-    }
-
-    /// A message has been written under the next number.
-    fn numbered(&mut self) {
-        self.seq = self.seq.wrapping_add(1);
-        self.sent += 1;
-        self.hello.sent();
-    }
-
-    /// Keeps what was sent until it is acknowledged. If the queue is full, the oldest entry is given up;
-    /// should the peer ask for that, a bulk makes up for it.
-    fn keep(&mut self, sent: Sent, limit: usize, caches: &mut Caches) {
-        self.places.sent(sent, caches);
-        while let Some(oldest) = self.places.overflow(limit, caches) {
-            self.resend_dropped += 1;
-            self.discarded = Some(oldest.seq);
-            if self.remove_if_dead(oldest.item, caches) {
-                self.discarded_dead = Some(oldest.seq);
-            }
-            self.discarded_requests += usize::from(oldest.is_request());
-        }
-    }
-
     /// Gives up a record that has ended, whether the peer knows or not; returns true when it had.
     fn remove_if_dead(&mut self, item: Item, caches: &mut Caches) -> bool {
         let dead = caches.meta(item).is_some_and(|m| m.flags & mark::DEAD != 0);
         dead && self.places.remove(item, caches)
+    }
+
+    /// Number of requests that wait to be sent or acknowledged, or that have just been given up.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn requests(&self, caches: &Caches) -> usize {
+        let queued = self.queue.count(|i| matches!(i, Item::Control(c) if c.is_request()));
+        queued + self.places.in_flight(caches).filter(Sent::is_request).count() + self.discarded_requests
     }
 
     /// Panics when what the caches say about the queues differs from what is on them.
@@ -668,7 +450,8 @@ impl Delivery {
         self.places.check(caches);
         let limit = if let After::Keep(limit) = self.after { limit } else { 0 };
         assert!(self.places.live() <= limit, "the resend queue has its limit, and other modes have none");
-        let told = self.bulk_is_pending() || self.hello.is_saying() || self.hello.firm_due().is_some();
+        let comes_again =
+            self.bulk_is_pending() || self.hello.is_greeting() || self.hello.repeats_due().is_some();
         let queued: HashSet<Item> = self.queue.items().collect();
         let paced: HashSet<Item> = self.repair.items().collect();
         for (item, place) in crate::peer::place::records(caches) {
@@ -676,7 +459,7 @@ impl Delivery {
             match place {
                 Place::Queued => assert!(queued.contains(&item), "{item:?} is not on its queue"),
                 Place::Paced => assert!(paced.contains(&item), "{item:?} is not on its queue"),
-                Place::Idle => assert!(!dead || told, "the end of {item:?} is forgotten"),
+                Place::Idle => assert!(!dead || comes_again, "the end of {item:?} is forgotten"),
                 Place::InFlight(_) => {}
             }
         }

@@ -1,0 +1,214 @@
+//! What only one mode has, and every place where modes differ in what they do with it.
+
+use crate::peer::alarm::AlarmSession;
+use crate::peer::caches::Caches;
+use crate::peer::clock::Millis;
+use crate::peer::delivery::Delivery;
+use crate::peer::entry::Control;
+use crate::peer::ftfw::FtfwSession;
+use crate::peer::message::Verdict;
+use crate::peer::mode::Mode;
+use crate::peer::notrack::NotrackSession;
+use crate::peer::remote::{Applied, Remote};
+use crate::store::Meta;
+use zct_wire::peer::Message;
+
+/// The state that only one mode has.
+#[derive(Debug)]
+pub(crate) enum Session {
+    Ftfw(FtfwSession),
+    Alarm(AlarmSession),
+    Notrack(NotrackSession),
+}
+
+impl Session {
+    pub(crate) fn new(now: Millis, mode: &Mode) -> Session {
+        match mode {
+            Mode::Ftfw(m) => Session::Ftfw(FtfwSession::new(m)),
+            Mode::Alarm(m) => Session::Alarm(AlarmSession::new(now, m.cache_timeout_s)),
+            Mode::Notrack(_) => Session::Notrack(NotrackSession::new()),
+        }
+    }
+
+    /// Takes over the timers of ALARM. False when nothing of the mode can change.
+    pub(crate) fn reconfigure(&mut self, mode: &Mode) -> bool {
+        match (self, mode) {
+            (Session::Alarm(alarm), Mode::Alarm(m)) => {
+                alarm.cache_timeout_s = m.cache_timeout_s;
+                true
+            }
+            (Session::Ftfw(_) | Session::Alarm(_) | Session::Notrack(_), _) => false,
+        }
+    }
+
+    // Bulks.
+
+    /// True where a bulk can be sent, and asked for. In ALARM all flows are announced again and again anyway.
+    pub(crate) fn has_bulks(&self) -> bool {
+        match self {
+            Session::Ftfw(_) | Session::Notrack(_) => true,
+            Session::Alarm(_) => false,
+        }
+    }
+
+    /// Asks the peer for all its flows, where that is possible.
+    pub(crate) fn request_resync(&mut self, now: Millis, delivery: &mut Delivery) {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.begin_resync(now, delivery),
+            Session::Notrack(_) => delivery.control(now, Control::Resync),
+            Session::Alarm(_) => {}
+        }
+    }
+
+    /// True when a requested bulk has not been received completely.
+    pub(crate) fn resync_is_running(&self) -> bool {
+        matches!(self, Session::Ftfw(f) if f.resync.is_waiting())
+    }
+
+    /// The peer has asked for all flows under the number `seq`: its request is acknowledged once it has been
+    /// served.
+    pub(crate) fn bulk_requested(&self, seq: u32, delivery: &mut Delivery) {
+        match self {
+            Session::Ftfw(_) => delivery.defer(seq),
+            Session::Alarm(_) | Session::Notrack(_) => {}
+        }
+    }
+
+    // Messages.
+
+    /// Judges whether a message is accepted.
+    pub(crate) fn receive(
+        &mut self,
+        now: Millis,
+        m: &Message<'_>,
+        delivery: &mut Delivery,
+        caches: &mut Caches,
+    ) -> Verdict {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.receive(now, m, delivery, caches),
+            Session::Alarm(_) => AlarmSession::receive(m),
+            Session::Notrack(notrack) => notrack.receive(now, m),
+        }
+    }
+
+    /// A message was accepted.
+    pub(crate) fn accepted(&mut self, now: Millis, delivery: &mut Delivery) {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.accepted(now, delivery),
+            Session::Alarm(_) | Session::Notrack(_) => {}
+        }
+    }
+
+    /// The generation of what the peer sends now.
+    pub(crate) fn generation(&self) -> u8 {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.resync.generation(),
+            Session::Alarm(_) | Session::Notrack(_) => 0,
+        }
+    }
+
+    /// The body of an accepted message has been applied.
+    pub(crate) fn applied(&mut self, applied: Applied, caches: &mut Caches) {
+        match (self, applied) {
+            // The flow it was about must not be swept just because the message was not understood.
+            (Session::Ftfw(ftfw), Applied::Malformed) => ftfw.resync.abandon(),
+            (Session::Alarm(alarm), Applied::Stored(id)) => alarm.arm(id, caches),
+            (Session::Ftfw(_) | Session::Alarm(_) | Session::Notrack(_), _) => {}
+        }
+    }
+
+    /// The external caches have been emptied.
+    pub(crate) fn forget_external(&mut self) {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.resync.forget_sweep(),
+            Session::Alarm(alarm) => alarm.forget(),
+            Session::Notrack(_) => {}
+        }
+    }
+
+    /// When a flow of the peer is forgotten; `None` except in ALARM, since other modes forget nothing.
+    pub(crate) fn expires(&self, meta: Meta) -> Option<Millis> {
+        match self {
+            Session::Alarm(alarm) => Some(alarm.expires(meta)),
+            Session::Ftfw(_) | Session::Notrack(_) => None,
+        }
+    }
+
+    /// Panics when what a mode counts differs from what there is.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn check(&self, delivery: &Delivery, caches: &Caches) {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.check(delivery, caches),
+            Session::Alarm(_) | Session::Notrack(_) => {}
+        }
+    }
+
+    // Datagrams and time.
+
+    /// Called before a datagram is filled.
+    pub(crate) fn before_filling(&mut self, now: Millis, delivery: &mut Delivery) {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.acknowledge_open(now, delivery),
+            Session::Alarm(_) | Session::Notrack(_) => {}
+        }
+    }
+
+    /// Called after a datagram has been filled.
+    pub(crate) fn after_filling(&mut self, now: Millis, delivery: &mut Delivery) {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.filled(now, delivery),
+            Session::Alarm(_) | Session::Notrack(_) => {}
+        }
+    }
+
+    /// Runs the timers that are due. At the end of a sweep, returns how many flows and expectations it has
+    /// removed.
+    pub(crate) fn turn(
+        &mut self,
+        now: Millis,
+        delivery: &mut Delivery,
+        remote: &mut Remote,
+        caches: &mut Caches,
+    ) -> Option<u64> {
+        match self {
+            Session::Ftfw(ftfw) => {
+                ftfw.resync_turn(now, delivery);
+                ftfw.sweep_turn(now, delivery, remote, caches)
+            }
+            Session::Alarm(alarm) => {
+                alarm.turn(now, delivery, remote, caches);
+                None
+            }
+            Session::Notrack(_) => None,
+        }
+    }
+
+    /// ALARM: when the next flow may have to be forgotten.
+    pub(crate) fn expire_due(&self) -> Option<Millis> {
+        match self {
+            Session::Alarm(alarm) => alarm.due(),
+            Session::Ftfw(_) | Session::Notrack(_) => None,
+        }
+    }
+
+    /// FT-FW: when the peer is asked for its flows.
+    pub(crate) fn resync_due(&self) -> Option<Millis> {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.resync.due(),
+            Session::Alarm(_) | Session::Notrack(_) => None,
+        }
+    }
+
+    /// FT-FW: true while flows that the peer no longer has are removed.
+    pub(crate) fn is_sweeping(&self) -> bool {
+        matches!(self, Session::Ftfw(f) if f.resync.is_sweeping())
+    }
+
+    /// FT-FW: when what was received has to be acknowledged.
+    pub(crate) fn ack_due(&self) -> Option<Millis> {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.ack_due(),
+            Session::Alarm(_) | Session::Notrack(_) => None,
+        }
+    }
+}
