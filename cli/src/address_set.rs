@@ -102,6 +102,15 @@ impl AddressSet {
         }
     }
 
+    /// True when there are members of this family, AF_INET or AF_INET6.
+    pub fn has_family(&self, family: u8) -> bool {
+        match family {
+            af::INET => !self.v4.is_empty(),
+            af::INET6 => !self.v6.is_empty(),
+            _ => false,
+        }
+    }
+
     /// The family of all members, if they are of one family.
     pub fn family(&self) -> Option<u8> {
         match (self.v4.is_empty(), self.v6.is_empty()) {

@@ -19,7 +19,7 @@ pub mod stdout;
 pub mod values;
 
 use commands::wanted::Mode;
-use commands::{Invocation, count, create, delete, event, flush, get, list, stats, update};
+use commands::{Invocation, count, create, delete, event, flush, get, list, reconcile, stats, update};
 use event::Subject;
 use fail::{Fail, Name};
 use flags::args::Args;
@@ -55,7 +55,8 @@ type Own = fn(Name, &[u8], &[&[u8]]) -> Result<(), Fail>;
 /// The commands that only `zct` has, each named by the first word of the line. The original's options mean
 /// nothing after such a word. A command whose grammar is ours, unlike nfct's, reads its words with lexopt. What
 /// help, man page and completions say of each is in `flags::own`.
-const OWN: &[(&[u8], Own)] = &[(b"metrics", metrics::run), (b"nfct", nfct::run)];
+const OWN: &[(&[u8], Own)] =
+    &[(b"metrics", metrics::run), (b"nfct", nfct::run), (b"reconcile", reconcile::run)];
 
 fn own_command(first: &[u8]) -> Option<Own> {
     OWN.iter().find(|(word, _)| *word == first).map(|(_, run)| *run)

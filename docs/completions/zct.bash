@@ -1,16 +1,24 @@
 # Made from the table of options: ZCT_GOLDEN=write cargo test -p zct
 _zct() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-    local proto= i
+    local proto= own= i
     COMPREPLY=()
     if [[ ${COMP_WORDS[0]##*/} == zct ]]; then
-        ((COMP_CWORD == 1)) && [[ $cur != -* ]] && { COMPREPLY=($(compgen -W "metrics nfct" -- "$cur")); return; }
+        ((COMP_CWORD == 1)) && [[ $cur != -* ]] && { COMPREPLY=($(compgen -W "metrics nfct reconcile" -- "$cur")); return; }
         case ${COMP_WORDS[1]} in
             metrics)
                 case $prev in
                     --textfile) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 esac
                 COMPREPLY=($(compgen -W "--by-protocol --by-zone --textfile --help" -- "$cur")); return ;;
+            reconcile)
+                case $prev in
+                    --keep-dst) return ;;
+                    --keep-src) return ;;
+                    --keep-reply-src) return ;;
+                    --keep-reply-dst) return ;;
+                esac
+                own=" --keep-dst --keep-src --keep-reply-src --keep-reply-dst --allow-empty --all --help" ;;
         esac
     fi
     for ((i = 1; i < COMP_CWORD; i++)); do
@@ -79,7 +87,7 @@ _zct() {
         --icmpv6-code) return ;;
         --icmpv6-id) return ;;
     esac
-    local words="-L --dump -G --get -D --delete -I --create -A --add -U --update -E --event -F --flush -C --counter -S --stats -h --help -V --version -R --load-file --keep-going --dry-run -s --src --orig-src -d --dst --orig-dst -r --reply-src -q --reply-dst -p --protonum -t --timeout -u --status -z --zero -e --event-mask --tuple-src --tuple-dst --mask-src --mask-dst -a --nat-range -m --mark -i --id -f --family -n --src-nat -g --dst-nat -o --output -c --secmark -b --buffer-size -j --any-nat -w --zone -l --label --label-add --label-del --orig-zone --reply-zone -M --labelmap --kernel-filter --explain --jobs --all --by --top --sort"
+    local words="-L --dump -G --get -D --delete -I --create -A --add -U --update -E --event -F --flush -C --counter -S --stats -h --help -V --version -R --load-file --keep-going --dry-run -s --src --orig-src -d --dst --orig-dst -r --reply-src -q --reply-dst -p --protonum -t --timeout -u --status -z --zero -e --event-mask --tuple-src --tuple-dst --mask-src --mask-dst -a --nat-range -m --mark -i --id -f --family -n --src-nat -g --dst-nat -o --output -c --secmark -b --buffer-size -j --any-nat -w --zone -l --label --label-add --label-del --orig-zone --reply-zone -M --labelmap --kernel-filter --explain --jobs --all --by --top --sort$own"
     case ${proto,,} in
         tcp|6) words+=" --sport --orig-port-src --dport --orig-port-dst --reply-port-src --reply-port-dst --mask-port-src --mask-port-dst --tuple-port-src --tuple-port-dst --state" ;;
         udp|17) words+=" --sport --orig-port-src --dport --orig-port-dst --reply-port-src --reply-port-dst --mask-port-src --mask-port-dst --tuple-port-src --tuple-port-dst" ;;

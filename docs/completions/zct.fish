@@ -118,4 +118,11 @@ complete -c zct -n 'test "(commandline -opc)[2]" = metrics' -l by-protocol -d 'a
 complete -c zct -n 'test "(commandline -opc)[2]" = metrics' -l by-zone -d 'also count the flows by zone: the 64 zones with the most flows, and all others together; reads the whole table'
 complete -c zct -n 'test "(commandline -opc)[2]" = metrics' -l textfile -r -F -d 'replace this file in one step, for node_exporter\'s textfile collector, instead of printing'
 complete -c zct -n 'test "(commandline -opc)" = zct' -a nfct -d 'timeout policies and helpers: zct nfct help'
+complete -c zct -n 'test "(commandline -opc)" = zct' -a reconcile -d 'delete the selected flows but for those to addresses in a file'
+complete -c zct -n 'test "(commandline -opc)[2]" = reconcile' -l keep-dst -x -d 'keep flows to an address or network in the files; @- is standard input'
+complete -c zct -n 'test "(commandline -opc)[2]" = reconcile' -l keep-src -x -d 'keep flows from an address in the files'
+complete -c zct -n 'test "(commandline -opc)[2]" = reconcile' -l keep-reply-src -x -d 'keep flows that are answered from there, as behind a translated service address'
+complete -c zct -n 'test "(commandline -opc)[2]" = reconcile' -l keep-reply-dst -x -d 'keep flows whose answers go there'
+complete -c zct -n 'test "(commandline -opc)[2]" = reconcile' -l allow-empty -d 'a list may be empty, or lack a family: then all that is selected of it is deleted'
+complete -c zct -n 'test "(commandline -opc)[2]" = reconcile' -l all -d 'of all flows, for want of a selection'
 complete -c conntrack -w zct

@@ -1,10 +1,18 @@
 //! Lists of many addresses, as files for zct and as sets of its own for the tests: what is in them is found out
 //! without zct.
 
+use crate::entries::Facts;
+use crate::netns::Netns;
+use crate::program::{Exit, Output, Tool};
+use crate::seed::{Kernel, Mix, Storm, plain};
 use fastrand::Rng;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use zct_wire::tuple::Addr;
+use std::path::PathBuf;
+use zct_wire::consts::ipproto;
+use zct_wire::nat::Nat;
+use zct_wire::request::NewFlow;
+use zct_wire::tuple::{Addr, Tuple};
 
 /// Addresses and networks of both families.
 #[derive(Debug, Default)]
@@ -78,4 +86,103 @@ pub fn wire(addr: IpAddr) -> Addr {
         IpAddr::V4(a) => Addr::V4(a.octets()),
         IpAddr::V6(a) => Addr::V6(a.octets()),
     }
+}
+
+/// Random flows between many addresses, besides those of [`Mix`].
+const FLOWS: u32 = 2000;
+/// The size of a list.
+pub const MEMBERS: usize = 100_000;
+
+/// A namespace with flows, and a directory for lists.
+#[derive(Debug)]
+pub struct Many {
+    /// The source of its randomness.
+    pub rng: Rng,
+    dir: tempfile::TempDir,
+    _ns: Netns,
+}
+
+impl Many {
+    /// Makes the namespace and its flows.
+    pub fn new(seed: u64) -> Many {
+        let ns = Netns::fresh();
+        let mut rng = Rng::with_seed(seed);
+        let mut kernel = Kernel::open();
+        Mix { rng: rng.fork(), labels: false, wide: true }.fill(&mut kernel, 200);
+        let mut storm = Storm::open();
+        storm.create((0..FLOWS).map(|n| flow(&mut rng, n)));
+        Many { rng, dir: tempfile::tempdir().expect("a directory"), _ns: ns }
+    }
+
+    /// Writes a list of many addresses, among them some that flows have at this place of [`Flow::addrs`].
+    pub fn list(&mut self, name: &str, of: usize, one_in: usize) -> (AddressList, String) {
+        let mut list = AddressList::default();
+        for (n, flow) in flows().iter().enumerate() {
+            let addr = flow.addrs[of];
+            match (n + of) % (3 * one_in) {
+                0 => list.add([addr]),
+                1 => list.add_network(addr, if addr.is_ipv6() { 120 } else { 28 }),
+                _ => {}
+            }
+        }
+        while list.len() < MEMBERS {
+            let ipv6 = self.rng.bool();
+            list.add([random_address(&mut self.rng, ipv6)]);
+        }
+        let text = list.text(&mut self.rng);
+        (list, format!("@{}", self.write(name, &text).display()))
+    }
+
+    /// Writes a file into the directory.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, text).expect("a file is written");
+        path
+    }
+}
+
+/// A flow between random addresses, sometimes translated.
+fn flow(rng: &mut Rng, n: u32) -> NewFlow<'static> {
+    let ipv6 = n % 3 == 0;
+    let orig = Tuple {
+        src: Some(wire(random_address(rng, ipv6))),
+        dst: Some(wire(random_address(rng, ipv6))),
+        proto: Some(if n % 2 == 0 { ipproto::UDP } else { 201 }),
+        src_port: (n % 2 == 0).then_some(1000),
+        dst_port: (n % 2 == 0).then_some(53),
+        ..Tuple::default()
+    };
+    let to = |rng: &mut Rng| Some(Nat { addr: Some(wire(random_address(rng, ipv6))), port: None });
+    let nat_dst = if n % 5 == 0 { to(rng) } else { None };
+    NewFlow { nat_dst, ..plain(orig) }
+}
+
+/// What a listing says about a flow.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// Its id.
+    pub id: String,
+    /// Original source and destination, reply source and destination.
+    pub addrs: [IpAddr; 4],
+}
+
+/// The flows of a listing with ids.
+pub fn flows_of(output: &Output) -> Vec<Flow> {
+    let flow = |line: &String| {
+        let id = line.rsplit_once(" id=").expect("an id").1.trim().to_owned();
+        Flow { id, addrs: Facts::of(line).addrs.map(|a| a.parse().expect("an address")) }
+    };
+    output.lines().iter().map(flow).collect()
+}
+
+/// All flows, by the original.
+pub fn flows() -> Vec<Flow> {
+    let output = Tool::Reference.run(&["-L", "-o", "id"]);
+    assert_eq!(output.exit, Exit::Code(0), "{output:?}");
+    flows_of(&output)
+}
+
+/// The ids of these flows.
+pub fn ids<'f>(flows: impl IntoIterator<Item = &'f Flow>) -> BTreeSet<String> {
+    flows.into_iter().map(|f| f.id.clone()).collect()
 }

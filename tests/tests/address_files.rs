@@ -1,112 +1,15 @@
 //! `@FILE`: selections by 100,000 addresses and networks, compared with a selection made here from what the original
 //! lists.
 
-use fastrand::Rng;
 use nix::sys::signal::Signal;
-use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::PathBuf;
-use zct_tests::address_list::{AddressList, random_address, wire};
+use zct_tests::address_list::{AddressList, Flow, MEMBERS, Many, flows, flows_of, ids, random_address, wire};
 use zct_tests::entries::Facts;
 use zct_tests::listener::{FLOW_GROUPS, Listener};
-use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool};
-use zct_tests::seed::{Kernel, Mix, Storm, plain};
-use zct_wire::consts::ipproto;
-use zct_wire::nat::Nat;
+use zct_tests::seed::{Storm, plain};
 use zct_wire::request::NewFlow;
 use zct_wire::tuple::Tuple;
-
-/// Random flows between many addresses, besides those of [`Mix`].
-const FLOWS: u32 = 2000;
-const MEMBERS: usize = 100_000;
-
-/// A namespace with flows, and a directory for lists.
-struct World {
-    rng: Rng,
-    dir: tempfile::TempDir,
-    _ns: Netns,
-}
-
-impl World {
-    fn new(seed: u64) -> World {
-        let ns = Netns::fresh();
-        let mut rng = Rng::with_seed(seed);
-        let mut kernel = Kernel::open();
-        Mix { rng: rng.fork(), labels: false, wide: true }.fill(&mut kernel, 200);
-        let mut storm = Storm::open();
-        storm.create((0..FLOWS).map(|n| flow(&mut rng, n)));
-        World { rng, dir: tempfile::tempdir().expect("a directory"), _ns: ns }
-    }
-
-    /// Writes a list of many addresses, among them some that flows have at this place of [`Flow::addrs`].
-    fn list(&mut self, name: &str, of: usize, one_in: usize) -> (AddressList, String) {
-        let mut list = AddressList::default();
-        for (n, flow) in flows().iter().enumerate() {
-            let addr = flow.addrs[of];
-            match (n + of) % (3 * one_in) {
-                0 => list.add([addr]),
-                1 => list.add_network(addr, if addr.is_ipv6() { 120 } else { 28 }),
-                _ => {}
-            }
-        }
-        while list.len() < MEMBERS {
-            let ipv6 = self.rng.bool();
-            list.add([random_address(&mut self.rng, ipv6)]);
-        }
-        let text = list.text(&mut self.rng);
-        (list, format!("@{}", self.write(name, &text).display()))
-    }
-
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.dir.path().join(name);
-        std::fs::write(&path, text).expect("a file is written");
-        path
-    }
-}
-
-/// A flow between random addresses, sometimes translated.
-fn flow(rng: &mut Rng, n: u32) -> NewFlow<'static> {
-    let ipv6 = n % 3 == 0;
-    let orig = Tuple {
-        src: Some(wire(random_address(rng, ipv6))),
-        dst: Some(wire(random_address(rng, ipv6))),
-        proto: Some(if n % 2 == 0 { ipproto::UDP } else { 201 }),
-        src_port: (n % 2 == 0).then_some(1000),
-        dst_port: (n % 2 == 0).then_some(53),
-        ..Tuple::default()
-    };
-    let to = |rng: &mut Rng| Some(Nat { addr: Some(wire(random_address(rng, ipv6))), port: None });
-    let nat_dst = if n % 5 == 0 { to(rng) } else { None };
-    NewFlow { nat_dst, ..plain(orig) }
-}
-
-/// What the original lists of a flow: its id, and its addresses, original source and
-/// destination, reply source and destination.
-#[derive(Clone, Debug)]
-struct Flow {
-    id: String,
-    addrs: [IpAddr; 4],
-}
-
-fn flows_of(output: &Output) -> Vec<Flow> {
-    let flow = |line: &String| {
-        let id = line.rsplit_once(" id=").expect("an id").1.trim().to_owned();
-        Flow { id, addrs: Facts::of(line).addrs.map(|a| a.parse().expect("an address")) }
-    };
-    output.lines().iter().map(flow).collect()
-}
-
-/// All flows, by the original.
-fn flows() -> Vec<Flow> {
-    let output = Tool::Reference.run(&["-L", "-o", "id"]);
-    assert_eq!(output.exit, Exit::Code(0), "{output:?}");
-    flows_of(&output)
-}
-
-fn ids<'f>(flows: impl IntoIterator<Item = &'f Flow>) -> BTreeSet<String> {
-    flows.into_iter().map(|f| f.id.clone()).collect()
-}
 
 fn zct(words: &[&str]) -> Output {
     let output = Tool::ZctByName.run(words);
@@ -116,7 +19,7 @@ fn zct(words: &[&str]) -> Output {
 
 #[test]
 fn a_file_selects_what_is_in_it_and_a_negation_the_rest() {
-    let mut world = World::new(1);
+    let mut world = Many::new(1);
     for (of, option) in ["-s", "-d", "-r", "-q"].into_iter().enumerate() {
         let (list, file) = world.list("many", of, 2);
         let (inside, outside): (Vec<Flow>, Vec<Flow>) =
@@ -150,7 +53,7 @@ fn a_file_selects_what_is_in_it_and_a_negation_the_rest() {
 
 #[test]
 fn two_files_and_other_options_narrow_each_other() {
-    let mut world = World::new(2);
+    let mut world = Many::new(2);
     let (sources, from) = world.list("sources", 0, 1);
     let (targets, to) = world.list("targets", 1, 1);
     let all = flows();
@@ -169,7 +72,7 @@ fn two_files_and_other_options_narrow_each_other() {
 
 #[test]
 fn deletions_and_changes_keep_to_the_file() {
-    let mut world = World::new(3);
+    let mut world = Many::new(3);
     let (list, file) = world.list("keep", 1, 2);
     let before = flows();
     let (kept, stale): (Vec<&Flow>, Vec<&Flow>) = before.iter().partition(|f| list.has(&f.addrs[1]));
@@ -196,7 +99,7 @@ fn deletions_and_changes_keep_to_the_file() {
 
 #[test]
 fn what_is_refused_touches_nothing() {
-    let world = World::new(4);
+    let world = Many::new(4);
     let none = format!("@{}", world.write("none", "# nobody\n").display());
     let bad = format!("@{}", world.write("bad", "10.0.0.1\n10.0.0.2 10.0.0.300\n").display());
     let before = ids(&flows());
@@ -229,7 +132,7 @@ fn what_is_refused_touches_nothing() {
 
 #[test]
 fn standard_input_is_a_file_too() {
-    let _world = World::new(5);
+    let _world = Many::new(5);
     let addr = flows()[0].addrs[0];
     let output =
         Tool::ZctByName.run_with_stdin(&["-L", "-o", "id", "-s", "@-"], format!("{addr}\n").as_bytes());
@@ -239,7 +142,7 @@ fn standard_input_is_a_file_too() {
 
 #[test]
 fn events_of_the_flows_in_a_file_are_shown_and_no_others() {
-    let mut world = World::new(6);
+    let mut world = Many::new(6);
     let mut list = AddressList::default();
     let listed: Vec<IpAddr> = (0..200).map(|n| random_address(&mut world.rng, n % 2 == 0)).collect();
     list.add(listed.iter().copied());

@@ -229,14 +229,22 @@ pub(super) fn run(
     deleter.map_err(|e| operation_failed(doing, &e))?.run(doing)
 }
 
-/// `-D`: deletes the flows that match.
+/// `-D`: deletes the flows that match. That there are none is a failure.
 pub fn flows(call: &Invocation) -> Result<(), Fail> {
-    let filter = deletion_filter(call)?;
+    match selected(call, deletion_filter(call)?)? {
+        Some(0) => Err(Fail::silent()),
+        _ => Ok(()),
+    }
+}
+
+/// Deletes the flows that the filter of this command line selects, or shows them in a dry run. Returns how many
+/// there were, or `None` when the line asked for an explanation instead.
+pub(super) fn selected(call: &Invocation, filter: Filter) -> Result<Option<u64>, Fail> {
     let presenter =
         Presenter::stdout(&call.args.output, Document::Bare, None).map_err(|e| output_failed(&e))?;
     let dry_run = call.args.given.has(Id::DryRun);
     if super::explained(&call.args, &filter)? {
-        return Ok(());
+        return Ok(None);
     }
     let plan = super::plan(&call.args, &filter);
     let deleted = run(call.name, OneFilter { filter, plan }, Some(presenter), dry_run, Doing::Delete)?;
@@ -249,7 +257,7 @@ pub fn flows(call: &Invocation) -> Result<(), Fail> {
     if let Some(text) = deleted.refusals() {
         return Err(Fail::runtime(text + "."));
     }
-    if count == 0 { Err(Fail::silent()) } else { Ok(()) }
+    Ok(Some(count))
 }
 
 /// The selection of a `-D` line.

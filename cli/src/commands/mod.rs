@@ -11,6 +11,8 @@ pub mod get;
 pub mod jobs;
 pub mod list;
 mod pending;
+pub mod reconcile;
+
 mod refused;
 mod shown;
 pub mod stats;

@@ -47,7 +47,7 @@ fn spellings(flag: &Flag) -> Vec<String> {
 /// The completion script for bash.
 pub fn bash() -> String {
     let mut out = format!(
-        "{HEAD}_zct() {{\n    local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}}\n    local proto= i\n    COMPREPLY=()\n"
+        "{HEAD}_zct() {{\n    local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}}\n    local proto= own= i\n    COMPREPLY=()\n"
     );
     out += &bash_own();
     out += "    for ((i = 1; i < COMP_CWORD; i++)); do\n        case ${COMP_WORDS[i]} in\n            -p|--protonum) proto=${COMP_WORDS[i+1]} ;;\n        esac\n    done\n    case $prev in\n";
@@ -92,7 +92,7 @@ pub fn bash() -> String {
     for f in FLAGS.iter().filter(|f| !LOAD_FLAGS.iter().any(|(n, _)| *n == f.names[0])) {
         _ = write!(out, " {}", spellings(f).join(" "));
     }
-    out += "\"\n    case ${proto,,} in\n";
+    out += "$own\"\n    case ${proto,,} in\n";
     for p in PROTOCOLS {
         let names: Vec<String> = p.flags().flat_map(spellings).collect();
         _ = writeln!(out, "        {}|{}) words+=\" {}\" ;;", p.name, p.num, names.join(" "));
@@ -116,7 +116,7 @@ fn own_options(c: &OwnCommand) -> String {
     c.options.iter().map(|o| format!("--{} ", o.name)).collect::<String>() + "--help"
 }
 
-/// Completes the commands of our own, and nothing else after their names.
+/// Completes the commands of our own: after the name of one that does not select, nothing but its options.
 fn bash_own() -> String {
     let mut out = String::from("    if [[ ${COMP_WORDS[0]##*/} == zct ]]; then\n");
     _ = writeln!(
@@ -130,11 +130,14 @@ fn bash_own() -> String {
         for o in c.options.iter().filter(|o| !o.value.is_empty()) {
             _ = writeln!(out, "                    --{}) {}return ;;", o.name, bash_value(o));
         }
-        _ = writeln!(
-            out,
-            "                esac\n                COMPREPLY=($(compgen -W \"{}\" -- \"$cur\")); return ;;",
-            own_options(c)
-        );
+        let options = own_options(c);
+        _ = match c.selects {
+            true => writeln!(out, "                esac\n                own=\" {options}\" ;;"),
+            false => writeln!(
+                out,
+                "                esac\n                COMPREPLY=($(compgen -W \"{options}\" -- \"$cur\")); return ;;"
+            ),
+        };
     }
     out + "        esac\n    fi\n"
 }
@@ -157,21 +160,24 @@ fn zsh_own(out: &mut String) {
     );
     out.push_str("    case $words[2] in\n");
     for c in with_options() {
+        let start = if c.selects { "own=(" } else { "_arguments \\" };
         _ = writeln!(
             out,
-            "        {})\n            shift words\n            ((CURRENT--))\n            _arguments \\",
+            "        {})\n            shift words\n            ((CURRENT--))\n            {start}",
             c.name
         );
+        let end = if c.selects { "" } else { " \\" };
         for o in c.options {
             let action = match (o.value, o.complete) {
                 ("", _) => String::new(),
-                (value, Complete::File) => format!(":{value}:_files"),
-                (value, Complete::Words(words)) => format!(":{value}:({})", words.join(" ")),
-                (value, Complete::Nothing) => format!(":{value}: "),
+                (value, Complete::File) => format!(":{}:_files", zsh_text(value)),
+                (value, Complete::Words(words)) => format!(":{}:({})", zsh_text(value), words.join(" ")),
+                (value, Complete::Nothing) => format!(":{}: ", zsh_text(value)),
             };
-            _ = writeln!(out, "                '--{}[{}]{action}' \\", o.name, zsh_text(o.brief));
+            _ = writeln!(out, "                '--{}[{}]{action}'{end}", o.name, zsh_text(o.brief));
         }
-        out.push_str("                '--help[this text]'\n            return ;;\n");
+        let rest = if c.selects { ") ;;" } else { "return ;;" };
+        _ = writeln!(out, "                '--help[this text]'\n            {rest}");
     }
     out.push_str("    esac\nfi\n");
 }
@@ -231,7 +237,7 @@ fn zsh_spec(f: &Flag, spelling: &str) -> String {
 
 /// The completion script for zsh.
 pub fn zsh() -> String {
-    let mut out = format!("#compdef zct conntrack\n{HEAD}\nlocal proto\nlocal -a specs\n");
+    let mut out = format!("#compdef zct conntrack\n{HEAD}\nlocal proto\nlocal -a specs own\n");
     zsh_own(&mut out);
     out += "proto=${words[(i)-p]}\nproto=${(L)words[proto+1]}\nspecs=(\n";
     for c in COMMANDS {
@@ -251,7 +257,7 @@ pub fn zsh() -> String {
             _ = writeln!(out, "    {}", zsh_spec(f, &spelling));
         }
     }
-    out += ")\ncase $proto in\n";
+    out += "    $own\n)\ncase $proto in\n";
     for p in PROTOCOLS {
         _ = writeln!(out, "    {}|{}) specs+=(", p.name, p.num);
         for f in p.flags() {

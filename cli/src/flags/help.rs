@@ -70,6 +70,9 @@ pub fn own(c: &OwnCommand) -> String {
         row(&mut out, &format!("  {}", o.label()), o.brief);
     }
     row(&mut out, "  -h, --help", "this text");
+    if c.selects {
+        out.push_str("\nThe selection and all other options are those of zct -D; see zct -h.\n");
+    }
     out
 }
 

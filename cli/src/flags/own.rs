@@ -16,6 +16,8 @@ pub struct OwnCommand {
     pub manual: &'static str,
     /// Its options. Every command also takes `--help`.
     pub options: &'static [OwnOption],
+    /// True when it takes a selection too, with the other options of the commands on flows.
+    pub selects: bool,
 }
 
 /// An option of such a command.
@@ -76,6 +78,7 @@ pub const OWN_COMMANDS: &[OwnCommand] = &[
                 complete: Complete::File,
             },
         ],
+        selects: false,
     },
     OwnCommand {
         name: "nfct",
@@ -83,5 +86,55 @@ pub const OWN_COMMANDS: &[OwnCommand] = &[
         brief: "timeout policies and helpers: zct nfct help",
         manual: "See\n.BR nfct (8).",
         options: &[],
+        selects: false,
+    },
+    OwnCommand {
+        name: RECONCILE,
+        words: "--keep-dst @FILE SELECTION [--dry-run] [OPTIONS]",
+        brief: "delete the selected flows but for those to addresses in a file",
+        manual: "Deletes what \\-D with the same selection and ! \\-d @FILE deletes, in one pass over the table, and is \
+                 made for timers and controllers. All options of \\-D may follow. There has to be a selection, or \
+                 \\-\\-all. A flow that one of several lists has is kept. Nothing left to delete is success.\n.PP\n\
+                 A list without any address deletes nothing, with exit 2: whoever writes it has probably failed. \
+                 For the same reason flows of a family of which a list has no address are left alone. \
+                 \\-\\-allow\\-empty is for lists that may be empty. A node that knows the endpoints of a service \
+                 ends the flows to those that are gone with\n.PP\n.nf\n\
+                 zct reconcile \\-\\-keep\\-reply\\-src @endpoints \\-p udp \\-d 10.96.0.10 \\-\\-dport 53\n.fi",
+        options: &[
+            KEEP_DST,
+            KEEP_SRC,
+            KEEP_REPLY_SRC,
+            KEEP_REPLY_DST,
+            OwnOption {
+                name: "allow-empty",
+                value: "",
+                brief: "a list may be empty, or lack a family: then all that is selected of it is deleted",
+                complete: Complete::Nothing,
+            },
+            OwnOption {
+                name: "all",
+                value: "",
+                brief: "of all flows, for want of a selection",
+                complete: Complete::Nothing,
+            },
+        ],
+        selects: true,
     },
 ];
+
+/// The name of the command that deletes what no list has.
+pub const RECONCILE: &str = "reconcile";
+
+const fn keep(name: &'static str, brief: &'static str) -> OwnOption {
+    OwnOption { name, value: "@FILE[,...]", brief, complete: Complete::Nothing }
+}
+
+const KEEP_DST: OwnOption =
+    keep("keep-dst", "keep flows to an address or network in the files; @- is standard input");
+const KEEP_SRC: OwnOption = keep("keep-src", "keep flows from an address in the files");
+const KEEP_REPLY_SRC: OwnOption =
+    keep("keep-reply-src", "keep flows that are answered from there, as behind a translated service address");
+const KEEP_REPLY_DST: OwnOption = keep("keep-reply-dst", "keep flows whose answers go there");
+
+/// The options that say what is kept.
+pub const KEEPS: [&OwnOption; 4] = [&KEEP_DST, &KEEP_SRC, &KEEP_REPLY_SRC, &KEEP_REPLY_DST];
