@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod nfct;
 pub mod output;
 pub mod program;
+pub mod reader;
 pub mod selection;
 pub mod stdout;
 pub mod values;

@@ -57,6 +57,7 @@ _zct() {
         -M|--labelmap) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --kernel-filter) COMPREPLY=($(compgen -W "auto always never" -- "$cur")); return ;;
         --jobs) return ;;
+        --reader) COMPREPLY=($(compgen -W "auto bpf netlink" -- "$cur")); return ;;
         --by) COMPREPLY=($(compgen -W "src dst sport dport proto zone mark state nat" -- "$cur")); return ;;
         --top) return ;;
         --sort) COMPREPLY=($(compgen -W "flows packets bytes" -- "$cur")); return ;;
@@ -87,7 +88,7 @@ _zct() {
         --icmpv6-code) return ;;
         --icmpv6-id) return ;;
     esac
-    local words="-L --dump -G --get -D --delete -I --create -A --add -U --update -E --event -F --flush -C --counter -S --stats -h --help -V --version -R --load-file --keep-going --dry-run -s --src --orig-src -d --dst --orig-dst -r --reply-src -q --reply-dst -p --protonum -t --timeout -u --status -z --zero -e --event-mask --tuple-src --tuple-dst --mask-src --mask-dst -a --nat-range -m --mark -i --id -f --family -n --src-nat -g --dst-nat -o --output -c --secmark -b --buffer-size -j --any-nat -w --zone -l --label --label-add --label-del --orig-zone --reply-zone -M --labelmap --kernel-filter --explain --jobs --all --by --top --sort$own"
+    local words="-L --dump -G --get -D --delete -I --create -A --add -U --update -E --event -F --flush -C --counter -S --stats -h --help -V --version -R --load-file --keep-going --dry-run -s --src --orig-src -d --dst --orig-dst -r --reply-src -q --reply-dst -p --protonum -t --timeout -u --status -z --zero -e --event-mask --tuple-src --tuple-dst --mask-src --mask-dst -a --nat-range -m --mark -i --id -f --family -n --src-nat -g --dst-nat -o --output -c --secmark -b --buffer-size -j --any-nat -w --zone -l --label --label-add --label-del --orig-zone --reply-zone -M --labelmap --kernel-filter --explain --jobs --reader --all --by --top --sort$own"
     case ${proto,,} in
         tcp|6) words+=" --sport --orig-port-src --dport --orig-port-dst --reply-port-src --reply-port-dst --mask-port-src --mask-port-dst --tuple-port-src --tuple-port-dst --state" ;;
         udp|17) words+=" --sport --orig-port-src --dport --orig-port-dst --reply-port-src --reply-port-dst --mask-port-src --mask-port-dst --tuple-port-src --tuple-port-dst" ;;

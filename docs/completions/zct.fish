@@ -49,6 +49,7 @@ complete -c zct -l dry-run -d 'show what would be deleted or updated, and change
 complete -c zct -l kernel-filter -x -a 'auto always never' -d 'let the kernel select by tuple and zone: auto, always, never'
 complete -c zct -l explain -d 'say what the kernel would be asked for and what not, and do nothing'
 complete -c zct -l jobs -x -d 'read the table in parts, N at a time'
+complete -c zct -l reader -x -a 'auto bpf netlink' -d 'how the table is read: auto, bpf, netlink'
 complete -c zct -l all -d 'with -D: every flow, or every flow of the family of -f'
 complete -c zct -l by -x -a 'src dst sport dport proto zone mark state nat' -d 'count flows by src, dst, sport, dport, proto, zone, mark, state, nat; src/24 for networks'
 complete -c zct -l top -x -d 'with --by: the K largest groups'

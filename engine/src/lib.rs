@@ -2,7 +2,7 @@
 //!
 //! Promises: buffers are owned here and made once; a message costs no allocation; work per turn is bounded
 //! by a budget; what was lost is a value that reaches the caller ([`Lost`]), never a print. The only unsafe
-//! code is in `sys.rs`. Panics only where an argument above the call says it cannot happen.
+//! code is in `sys`. Panics only where an argument above the call says it cannot happen.
 //!
 //! # Where to start
 //!
@@ -64,6 +64,7 @@ pub mod sink;
 pub mod socket;
 pub mod stepdump;
 mod sys;
+pub mod table;
 pub mod trace;
 mod transport;
 pub mod write_file;

@@ -1,9 +1,12 @@
 //! The system calls for which std has no safe form: netlink and datagram sockets, signals, local time, and
 //! what a daemon does to itself.
 //!
-//! The only unsafe code of the shipped programs. Each function does one call, owns no state, and hands
-//! out owned or borrowed descriptors; what the calls mean is decided by the modules above.
+//! The only unsafe code of the shipped programs, together with the files in `sys/`. Each function does one
+//! call, owns no state, and hands out owned or borrowed descriptors; what the calls mean is decided by the
+//! modules above.
 #![allow(unsafe_code)] // the only place; every block says why it is sound
+
+pub(crate) mod bpf;
 
 use libc::{c_int, c_void, socklen_t};
 use std::ffi::CStr;

@@ -89,6 +89,7 @@ pub const OURS: &[Opt] = &[
     long(&["kernel-filter"], Value),
     long(&["explain"], Nothing),
     long(&["jobs"], Value),
+    long(&["reader"], Value),
     long(&["all"], Nothing),
     long(&["by"], Value),
     long(&["top"], Value),

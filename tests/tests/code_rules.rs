@@ -170,7 +170,7 @@ fn unsafe_lines(source: &str) -> Vec<&str> {
 }
 
 #[test]
-fn unsafe_code_is_in_one_file() {
+fn unsafe_code_is_in_one_module() {
     assert_eq!(unsafe_lines("// unsafe {\nunsafe { x }\nforbid(unsafe_code)"), ["unsafe { x }"]);
     let root = root();
     let mut files = Vec::new();
@@ -179,7 +179,8 @@ fn unsafe_code_is_in_one_file() {
     }
     assert!(files.len() > 40, "only {} files", files.len());
     let only = root.join("engine/src/sys.rs");
-    for file in files.iter().filter(|f| **f != only) {
+    let parts = root.join("engine/src/sys");
+    for file in files.iter().filter(|f| **f != only && !f.starts_with(&parts)) {
         let source = fs::read_to_string(file).expect("a source file");
         let lines = unsafe_lines(&source);
         assert!(lines.is_empty(), "{}: {lines:?}", file.display());

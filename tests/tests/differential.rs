@@ -176,6 +176,15 @@ fn difference(id: &str, cases: &mut Cases<'_>, world: &World) -> Vec<String> {
             "-L -p gre -o save --kernel-filter=always",
         ]),
         "Z jobs" => pick(&["-L --jobs 2", "-L --jobs 4 -o save -p udp", "-L -f ipv6 --jobs=3 -o extended"]),
+        "Z reader" => pick(&[
+            "-L --reader bpf",
+            "-L --reader=bpf -o save -p tcp",
+            "-L -f ipv6 --reader bpf -o extended",
+            "-L --reader bpf -o xml",
+            "-L --reader bpf -o id,extended",
+            "-L --reader netlink -p udp",
+            "-L --reader auto -s 10.0.0.0/8",
+        ]),
         "Z explain" => pick(&["-L --explain -p udp", "-L -s 10.0.0.0/8 --explain"]),
         "Z lists" => pick(&[
             "-L -s 10.0.0.1,10.0.0.2,172.16.0.0/12",

@@ -67,18 +67,21 @@ impl Sink for Grouping<'_> {
     }
 }
 
-/// Counts the flows of one table by `keys`, and prints the largest groups.
+/// Counts the flows of one table by `keys`, and prints the largest groups. They are read by BPF where that
+/// could be `opened`, else as planned.
 pub(super) fn flows(
     call: &Invocation,
     keys: &Keys,
     filter: &Filter,
-    plan: &Plan,
-    which: Table,
+    (plan, which): (&Plan, Table),
+    opened: Result<zct_engine::table::Table, String>,
 ) -> Result<(), Fail> {
     let order = call.args.sort.unwrap_or_default();
     let groups = Groups::new(keys.words(), order);
     let mut sink = Grouping { filter, keys, groups, outcome: Outcome::default() };
-    plan.run(filter, which, &mut sink).map_err(|e| operation_failed(Doing::List, &e))?;
+    let read = opened.and_then(|mut table| table.read(&mut sink));
+    let ended = read.map_or_else(|_| plan.run(filter, which, &mut sink), Ok);
+    ended.map_err(|e| operation_failed(Doing::List, &e))?;
     let Grouping { groups, outcome, .. } = sink;
     let flows = outcome.check()?;
     let report = Report::new(&groups, keys, call.args.top);

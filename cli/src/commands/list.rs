@@ -8,10 +8,11 @@ use crate::filter::Filter;
 use crate::flags::command::Table;
 use crate::flags::id::Id;
 use crate::output::{Document, Presenter};
+use crate::reader;
 use crate::stdout::PrintError;
 use std::ops::ControlFlow;
 use zct_engine::dump::End;
-use zct_engine::{Lost, Requests, Sink};
+use zct_engine::{Error, Lost, Requests, Sink};
 use zct_wire::consts::af;
 use zct_wire::expect::ExpectView;
 use zct_wire::filter::DumpFilter;
@@ -27,19 +28,21 @@ pub fn flows(call: &Invocation, table: Table) -> Result<(), Fail> {
         _ if call.args.given.has(Id::Zero) => request::Table::ConntrackZero,
         _ => request::Table::Conntrack,
     };
-    if super::explained(&call.args, &sink.filter)? {
+    let args = &call.args;
+    let opened = || reader::open(args.reader, which, &args.output, args.secmark.is_some());
+    if super::explained_with(&call.args, &sink.filter, || reader::explain(&opened()))? {
         return Ok(());
     }
     if let Some(keys) = &call.args.by {
         let plan = plan(call, &sink.filter, which);
-        return super::by::flows(call, keys, &sink.filter, &plan, which);
+        return super::by::flows(call, keys, &sink.filter, (&plan, which), opened());
     }
-    if call.args.jobs > 1 && which == request::Table::Conntrack {
+    let opened = opened();
+    if opened.is_err() && call.args.jobs > 1 && which == request::Table::Conntrack {
         return super::jobs::flows(call, sink.filter);
     }
-    let plan = plan(call, &sink.filter, which);
-    let filter = sink.filter.clone();
-    let ended = plan.run(&filter, which, &mut sink);
+    let read = opened.and_then(|mut table| table.read(&mut sink));
+    let ended = read.map_or_else(|_| by_netlink(call, which, &mut sink), Ok);
     sink.finish(matches!(ended, Ok(End::Done)) && table == Table::Conntrack);
     ended.map_err(|e| operation_failed(Doing::List, &e))?;
     let unmarked = !sink.secmark_seen && sink.outcome.shown > 0;
@@ -57,6 +60,12 @@ fn plan(call: &Invocation, filter: &Filter, which: request::Table) -> Plan {
         request::Table::Conntrack => super::plan(&call.args, filter),
         _ => Plan::plain(filter),
     }
+}
+
+/// Asks the kernel for a dump.
+fn by_netlink(call: &Invocation, which: request::Table, sink: &mut Flows) -> Result<End, Error> {
+    let filter = sink.filter.clone();
+    plan(call, &filter, which).run(&filter, which, sink)
 }
 
 /// Prints every expectation of one family.

@@ -72,10 +72,15 @@ fn plan(args: &Args, filter: &Filter) -> Plan {
 
 /// `--explain`: prints the plan in words. True when it was given, and nothing else is to be done.
 fn explained(args: &Args, filter: &Filter) -> Result<bool, Fail> {
+    explained_with(args, filter, String::new)
+}
+
+/// The same, and then what `more` says.
+fn explained_with(args: &Args, filter: &Filter, more: impl FnOnce() -> String) -> Result<bool, Fail> {
     if !args.given.has(Id::Explain) {
         return Ok(false);
     }
-    let text = plan(args, filter).explain(filter);
+    let text = plan(args, filter).explain(filter) + &more();
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| output_failed(&e))?;
     Ok(true)

@@ -8,6 +8,7 @@ use crate::fail::Fail;
 use crate::filter::PortRange;
 use crate::group::key::Keys;
 use crate::group::order::Order;
+use crate::reader::Reader;
 use crate::values::addr::{self, AddrArg};
 use crate::values::address_file;
 use crate::values::list::{EventMask, Output, Status};
@@ -200,6 +201,8 @@ pub struct Args {
     pub top: Option<usize>,
     /// `--sort`
     pub sort: Option<Order>,
+    /// `--reader`
+    pub reader: Reader,
     /// True when the options are a line of a batch file.
     pub in_file: bool,
 }

@@ -39,6 +39,7 @@ pub enum Id {
     KernelFilter,
     Explain,
     Jobs,
+    Reader,
     All,
     By,
     Top,

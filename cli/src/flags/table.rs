@@ -10,6 +10,7 @@ use crate::dump_plan::KernelFilter;
 use crate::fail::Fail;
 use crate::group::key::Keys;
 use crate::group::order::{ONE_READING, Order};
+use crate::reader::Reader;
 use crate::values::number::{self, Base};
 use crate::values::{list, protocol};
 use std::ffi::OsString;
@@ -571,6 +572,26 @@ pub static FLAGS: &[Flag] = &[
                  may then be shown twice or not at all. The order of the output is that in which the parts \
                  come in. At most four parts.",
         complete: Complete::Nothing,
+    },
+    Flag {
+        id: Id::Reader,
+        letter: 0,
+        names: &["reader"],
+        takes: Takes::Value("WAY", |a, v| {
+            a.reader =
+                Reader::parse(v).ok_or_else(|| Fail::word("`", v, "' is not one of auto, bpf, netlink"))?;
+            Ok(())
+        }),
+        legal: Legal::NOWHERE.may("L"),
+        section: Section::Display,
+        brief: "how the table is read: auto, bpf, netlink",
+        manual: "bpf has a BPF program walk the table where it lies, without locks and several times as fast as \
+                 netlink. It takes CAP_BPF and CAP_PERFMON and a kernel with BTF. Where it cannot be had, where \
+                 it does not know everything that is to be shown (ids, and so XML; security marks; -z; dying and \
+                 unconfirmed flows), and where a comparison of some flows with netlink shows any difference, \
+                 netlink reads the table without a word; --explain says which and why. The flows are the same, \
+                 in another order. auto, the default, is netlink.",
+        complete: Complete::Words(&["auto", "bpf", "netlink"]),
     },
     Flag {
         id: Id::All,

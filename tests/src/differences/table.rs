@@ -82,6 +82,12 @@ pub static DIFFERENCES: &[Difference] = &[
         ["`--jobs N`", "unknown option", "reads the table in parts at a time, in no order"],
     ),
     read(
+        "Z reader",
+        Differential,
+        Some(listing::reader),
+        ["`--reader WAY`", "unknown option", "reads the table by BPF, in no order, or by netlink"],
+    ),
+    read(
         "Z explain",
         Differential,
         Some(listing::explain),

@@ -35,10 +35,20 @@ pub fn kernel_filter(e: &mut Expected<'_>) -> bool {
 
 /// The same entries, in any order.
 pub fn jobs(e: &mut Expected<'_>) -> bool {
-    if !e.line.has("jobs") {
+    in_any_order(e, "jobs")
+}
+
+/// The same entries, in any order.
+pub fn reader(e: &mut Expected<'_>) -> bool {
+    in_any_order(e, "reader")
+}
+
+/// What the line without this option lists, in the order that it is in.
+fn in_any_order(e: &mut Expected<'_>, option: &str) -> bool {
+    if !e.line.has(option) {
         return false;
     }
-    e.retry(e.line.without(&["jobs"]));
+    e.retry(e.line.without(&[option]));
     let sorted = |o: &Output| {
         let mut lines = o.lines();
         lines.sort();

@@ -363,6 +363,7 @@ pub(crate) const OTHERS: &[&str] = &[
     // A number, but one that selects no flow: tests/groups.rs tries it.
     "top",
     "sort",
+    "reader",
     "state",
     "role",
 ];

@@ -1,0 +1,176 @@
+//! One reader of the table: a program with its memory, run for a range of buckets at a time.
+
+use super::btf::Writer;
+use super::entry::{Clock, Entry};
+use super::layout::Layout;
+use super::locate::{Place, refused};
+use super::program::{Assembler, LANES, Program, Select, failed, field, record, stride};
+use crate::sys::bpf::{Functions, Kind, Shared, load, load_btf};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+
+/// Bytes of the memory that a program fills in one run: enough for 1,700 entries, and little enough to stay
+/// in the processor's cache until they are rendered.
+pub(crate) const ROOM: usize = 1 << 20;
+/// Turns after which a run begins no new group: about half a millisecond, in which this processor does not
+/// change to another task.
+const TURNS: u32 = 8192;
+/// Groups that may be read again in one run. In a storm of changes it is one in hundreds.
+const REDO_MAX: u32 = 10_000;
+
+/// Why a run did not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stuck {
+    /// The table is not where it was.
+    Gone,
+    /// Its entries move faster than they can be read.
+    Restless,
+    /// Its chains are too long.
+    Long,
+    /// The kernel does not run the program.
+    Refused,
+}
+
+impl std::fmt::Display for Stuck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Stuck::Gone => "the table is no longer where it was",
+            Stuck::Restless => "its entries change faster than they can be read",
+            Stuck::Long => "its chains are too long",
+            Stuck::Refused => "the kernel does not run the program",
+        })
+    }
+}
+
+/// A loaded program.
+#[derive(Debug)]
+pub(crate) struct Walker {
+    memory: Shared,
+    program: OwnedFd,
+    hz: u32,
+    stride: usize,
+    /// The addresses of one group's entries, to look for any that came twice.
+    seen: Vec<(u64, usize)>,
+}
+
+impl Walker {
+    /// Loads the walk, into new memory or into that which was used to find the table.
+    ///
+    /// # Errors
+    /// Words for `--explain`; with `ZCT_DEBUG` the end of what the kernel's verifier says.
+    pub(crate) fn new(layout: &Layout, memory: Shared, select: Option<Select<'_>>) -> Result<Walker, String> {
+        let assembler = Assembler { layout, map: memory.map().as_raw_fd(), room: ROOM };
+        let program = assembler.walk(select).ok_or("the program cannot be assembled")?;
+        let program = load_walk(&program)?;
+        let hz = crate::ticks_a_second().ok_or("the kernel's clock is not known")?;
+        Ok(Walker { memory, program, hz, stride: stride(layout), seen: Vec::new() })
+    }
+
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        if let Some(room) = self.memory.bytes_mut().get_mut(at..at.saturating_add(bytes.len())) {
+            room.copy_from_slice(bytes);
+        }
+    }
+
+    fn word(&self, at: usize) -> u32 {
+        self.memory.bytes().get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u32::from_ne_bytes(*b))
+    }
+
+    /// Reads entries from bucket `from` on, up to `to` or as far as there is room; returns where to go on.
+    /// Both are multiples of eight.
+    ///
+    /// # Errors
+    /// [`Stuck`]; no record of this run counts then.
+    pub(crate) fn run(&mut self, place: &Place, from: u32, to: u32) -> Result<u32, Stuck> {
+        self.put(field::TABLE, &place.table.to_ne_bytes());
+        self.put(field::NET, &place.net.to_ne_bytes());
+        for (at, value) in [
+            (field::NEXT, from),
+            (field::END, to),
+            (field::USED, field::RECORDS as u32),
+            (field::LIMIT, TURNS),
+            (field::REDONE, 0),
+            (field::REDO_MAX, REDO_MAX),
+            (field::FAILED, 0),
+        ] {
+            self.put(at, &value.to_ne_bytes());
+        }
+        self.memory.run(self.program.as_fd(), Kind::RawTracepoint).map_err(|_| Stuck::Refused)?;
+        match self.word(field::FAILED) {
+            0 => {
+                self.drop_repeated();
+                Ok(self.word(field::NEXT))
+            }
+            failed::REDONE => Err(Stuck::Restless),
+            failed::FULL => Err(Stuck::Long),
+            _ => Err(Stuck::Gone),
+        }
+    }
+
+    /// Takes out entries that came twice in one group. That happens when an entry is used again in the chain
+    /// that is being followed: it is put in front, and the chain is gone through once more.
+    fn drop_repeated(&mut self) {
+        let (used, stride) = (self.word(field::USED) as usize, self.stride);
+        let (mut at, mut group) = (field::RECORDS, None);
+        loop {
+            let record = self.memory.bytes().get(at..at + stride).filter(|_| at < used).map(Entry::place);
+            let this = record.map(|(_, bucket)| bucket / LANES as u32);
+            if this != group {
+                self.seen.sort_unstable();
+                let pairs = self.seen.windows(2).filter_map(|w| match w {
+                    [(a, _), (b, later)] if a == b => Some(*later),
+                    _ => None,
+                });
+                for later in pairs {
+                    if let Some(address) = self.memory.bytes_mut().get_mut(later + record::ADDR..) {
+                        address.iter_mut().take(8).for_each(|b| *b = 0);
+                    }
+                }
+                self.seen.clear();
+                group = this;
+            }
+            let Some((address, _)) = record else { return };
+            self.seen.push((address, at));
+            at += stride;
+        }
+    }
+
+    /// The clock at the beginning of the last run.
+    pub(crate) fn clock(&self) -> Clock {
+        let jiffies = self.memory.bytes().get(field::JIFFIES..).and_then(|b| b.first_chunk());
+        Clock { jiffies: jiffies.map_or(0, |b| u64::from_ne_bytes(*b)), hz: self.hz }
+    }
+
+    /// The entries of the last run.
+    pub(crate) fn entries<'a>(&'a self, layout: &'a Layout) -> impl Iterator<Item = Entry<'a>> + use<'a> {
+        let used = self.word(field::USED) as usize;
+        let records = self.memory.bytes().get(field::RECORDS..used).unwrap_or_default();
+        let entries = records.chunks_exact(self.stride).filter(|bytes| Entry::place(bytes).0 != 0);
+        entries.map(|bytes| Entry::new(layout, bytes))
+    }
+}
+
+const _: () = assert!(LANES == 8, "a run begins and ends at multiples of eight");
+
+/// Loads the walk with the type information that a program of two functions needs.
+fn load_walk(program: &Program) -> Result<OwnedFd, String> {
+    let mut types = Writer::default();
+    let int = types.int();
+    let (main, turn) = (types.proto(int, 1), types.proto(int, 2));
+    let main = types.func("walk", main, true);
+    let turn = types.func("turn", turn, false);
+    let btf = load_btf(&types.finish()).map_err(|e| refused(&e))?;
+    let info = [[0, main], [u32::try_from(program.second).unwrap_or(0), turn]];
+    let functions = Some(Functions { btf: btf.as_fd(), info: &info });
+    load(Kind::RawTracepoint, &program.code, functions, None, &mut []).map_err(|e| {
+        let mut text = refused(&e);
+        if std::env::var_os("ZCT_DEBUG").is_some() && e.raw_os_error() != Some(libc::EPERM) {
+            let mut log = vec![0; 1 << 22];
+            _ = load(Kind::RawTracepoint, &program.code, functions, None, &mut log);
+            let log = log.split(|b| *b == 0).next().unwrap_or_default();
+            let end = log.get(log.len().saturating_sub(4000)..).unwrap_or_default();
+            text.push('\n');
+            text.push_str(&String::from_utf8_lossy(end));
+        }
+        text
+    })
+}

@@ -1,0 +1,183 @@
+//! The table read by BPF is the table that netlink reads (bpf-table.md §3): the same flows with the same words,
+//! in another order.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use zct_tests::mask::Mask;
+use zct_tests::netns::Netns;
+use zct_tests::program::{Exit, Output, Tool, run, tool, zct};
+use zct_tests::seed::{Storm, udp};
+use zct_tests::world::World;
+
+const FORMATS: [&[&str]; 8] = [
+    &[],
+    &["-o", "extended"],
+    &["-o", "save"],
+    &["-o", "json"],
+    &["-o", "labels"],
+    &["-o", "ktimestamp"],
+    &["-o", "json,ktimestamp,labels"],
+    &["-o", "extended,labels,ktimestamp"],
+];
+
+fn list(reader: &str, args: &[&str]) -> Output {
+    let words = [&["-L", "--reader", reader], args].concat();
+    let output = Tool::ZctByName.run(&words);
+    assert_eq!(output.exit, Exit::Code(0), "{words:?}: {output:?}");
+    output
+}
+
+/// Who reads the table for these arguments.
+fn explained(args: &[&str]) -> String {
+    let output = list("bpf", &[args, &["--explain"]].concat());
+    output.lines().pop().expect("a last line")
+}
+
+fn assert_read_by_bpf(args: &[&str]) {
+    let said = explained(args);
+    assert!(said.starts_with("read by BPF: "), "{args:?}: {said}");
+}
+
+/// The lines without what changes from second to second, and beside each its timeout.
+fn lines(output: &Output) -> BTreeMap<String, Vec<u64>> {
+    let mut found: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for line in output.lines() {
+        let (line, timeout) = without_timeout(&line);
+        let mut key = (Mask::DELTA_TIME | Mask::CTIME).apply(&line);
+        // In JSON the age is a number.
+        if let Some((before, rest)) = key.split_once("\"delta_time\":") {
+            key = format!("{before}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+        }
+        // The time of the beginning does not change, and is compared.
+        let start = line.split_once("[start=").map_or("", |(_, rest)| rest.split(']').next().unwrap_or(""));
+        found.entry(key + start).or_default().push(timeout);
+    }
+    for timeouts in found.values_mut() {
+        timeouts.sort_unstable();
+    }
+    found
+}
+
+/// Cuts out the seconds that a flow has left: the value of `-t` or `"timeout":`, or else the number that comes
+/// after the protocol's. A flow without them has 0.
+fn without_timeout(line: &str) -> (String, u64) {
+    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let mut at = ["-t ", "\"timeout\":"].iter().find_map(|w| line.find(w).map(|at| at + w.len()));
+    if at.is_none() && !line.starts_with(['{', '-']) {
+        let skip = if line.starts_with("ipv") { 4 } else { 2 };
+        at = line.split_ascii_whitespace().nth(skip).map(|w| w.as_ptr().addr() - line.as_ptr().addr());
+    }
+    let Some(at) = at else { return (line.to_owned(), 0) };
+    let len = digits(&line[at..]);
+    (format!("{}{}", &line[..at], &line[at + len..]), line[at..at + len].parse().unwrap_or(0))
+}
+
+/// Compares a listing by BPF with one by netlink before it and one after it: the same lines, but for flows that
+/// end meanwhile, and timeouts that lie between.
+fn compare(args: &[&str]) {
+    let [before, ours, after] = ["netlink", "bpf", "netlink"].map(|r| list(r, args));
+    let [before_lines, our_lines, after_lines] = [&before, &ours, &after].map(lines);
+    for line in our_lines.keys() {
+        assert!(before_lines.contains_key(line), "{args:?}: only BPF has {line}");
+    }
+    for (line, last) in &after_lines {
+        let first = before_lines.get(line).unwrap_or_else(|| panic!("{args:?}: {line} is new"));
+        let timeouts = our_lines.get(line).unwrap_or_else(|| panic!("{args:?}: BPF lacks {line}"));
+        assert_eq!((timeouts.len(), last.len()), (first.len(), first.len()), "{args:?}: {line}");
+        for ((first, ours), last) in first.iter().zip(timeouts).zip(last) {
+            assert!(first >= ours && ours >= last, "{args:?}: {line}: {first} {ours} {last}");
+        }
+    }
+    assert!(!after_lines.is_empty(), "{args:?}");
+    let said = format!("{} flow entries have been shown.", ours.lines().len());
+    assert!(ours.err().contains(&said), "{args:?}: {}", ours.err());
+}
+
+#[test]
+fn every_kind_of_flow_is_the_same_in_every_format() {
+    // With and without counters and times.
+    for number in 0..4 {
+        let _world = World::new(17, number, 400);
+        for format in FORMATS {
+            assert_read_by_bpf(format);
+            compare(format);
+        }
+        for selection in [&["-p", "tcp"][..], &["-f", "ipv6"], &["-s", "10.0.0.0/31"], &["-j"], &["-w", "3"]]
+        {
+            compare(selection);
+        }
+    }
+}
+
+#[test]
+fn what_only_netlink_knows_is_read_by_netlink() {
+    let _ns = Netns::fresh();
+    Storm::open().create((0..100).map(|n| udp([10, 0, 0, n], [192, 0, 2, 1], 1000, 53)));
+    for args in [&["-o", "id"][..], &["-o", "xml"], &["-z"]] {
+        let said = explained(args);
+        assert!(said.starts_with("read by netlink: only netlink "), "{args:?}: {said}");
+    }
+    let dying = Tool::ZctByName.run(&["-L", "dying", "--reader", "bpf", "--explain"]);
+    assert!(dying.out().ends_with("read by netlink: only netlink does this\n"), "{dying:?}");
+    assert!(list("netlink", &["--explain"]).out().ends_with("read by netlink: that is the default\n"));
+    compare(&["-o", "id"]);
+    assert_eq!(list("bpf", &["-o", "xml"]).out().matches("<id>").count(), 100);
+    Storm::open().delete((0..100).map(|n| udp([10, 0, 0, n], [192, 0, 2, 1], 1000, 53)));
+    assert_eq!(explained(&[]), "read by netlink: the table is empty");
+    assert_eq!(list("bpf", &[]).lines(), [""; 0]);
+}
+
+#[test]
+fn flows_of_other_namespaces_are_never_listed() {
+    let ns = Netns::fresh();
+    let peer = ns.peer();
+    // The peer's flows have the same tuples, and some others.
+    peer.inside(|| Storm::open().create((0..3000).map(|n| flow(10, n))));
+    Storm::open().create((1000..2000).map(|n| flow(10, n)));
+    assert_read_by_bpf(&[]);
+    let listed = list("bpf", &["-p", "udp", "-s", "10.0.0.0/8"]);
+    assert_eq!(listed.lines().len(), 1000);
+    compare(&["-p", "udp", "-s", "10.0.0.0/8"]);
+}
+
+fn flow(net: u8, n: u32) -> zct_wire::request::NewFlow<'static> {
+    let [_, hi, mid, lo] = n.to_be_bytes();
+    udp([net, hi, mid, lo], [192, 0, 2, 1], 1000, 53)
+}
+
+/// zct, started by another program that gives up something first.
+fn through(program: &str, args: &[&str], words: &[&str]) -> Output {
+    let mut command = Command::new(program);
+    command.args(args).arg(zct()).args(words).env("TZ", "UTC").env("LC_ALL", "C");
+    command.arg0(program);
+    run(&mut command, b"")
+}
+
+#[test]
+fn without_the_right_netlink_reads_the_same() {
+    let _ns = Netns::fresh();
+    Storm::open().create((0..100).map(|n| udp([10, 0, 0, n], [192, 0, 2, 1], 1000, 53)));
+    let want = Mask::TIMEOUT.apply(&list("netlink", &["-o", "extended"]).out());
+    for dropped in ["-bpf", "-perfmon"] {
+        let bounding = format!("--bounding-set={dropped},-sys_admin");
+        let through = |words: &[&str]| through("setpriv", &[&bounding], words);
+        let said = through(&["-L", "--reader", "bpf", "--explain"]).out();
+        assert!(said.ends_with("read by netlink: it takes CAP_BPF and CAP_PERFMON\n"), "{dropped}: {said}");
+        let listed = through(&["-L", "--reader", "bpf", "-o", "extended"]);
+        assert_eq!(listed.exit, Exit::Code(0), "{listed:?}");
+        assert_eq!(Mask::TIMEOUT.apply(&listed.out()), want, "{dropped}");
+    }
+}
+
+#[test]
+fn in_a_user_namespace_netlink_reads_the_same() {
+    let script = format!(
+        "conntrack -I -p udp -s 10.0.0.1 -d 10.0.0.2 --sport 1 --dport 2 -t 1000 >/dev/null 2>&1 && \
+         {zct} -L --reader bpf --explain && {zct} -L --reader bpf",
+        zct = zct().display()
+    );
+    let output = tool("unshare", &["-U", "-r", "-n", "sh", "-c", &script]);
+    assert!(output.contains("read by netlink: it takes CAP_BPF and CAP_PERFMON\n"), "{output}");
+    assert!(output.contains("src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2"), "{output}");
+}
