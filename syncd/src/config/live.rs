@@ -166,6 +166,17 @@ const SETTINGS: &[Row] = &[
         |c| sync(c, |s| Some(s.purge_timeout_s.to_string())),
     ),
     ("links", Restart, |c| sync(c, |s| Some(print::links_text(s)))),
+    // What waits already waits as long as the new value says.
+    (
+        "SyncAfter",
+        Live(|old, new| take_sync(old, new, |old, new| old.sync_after_s = new.sync_after_s)),
+        |c| sync(c, |s| s.sync_after_s.map(|n| n.to_string())),
+    ),
+    (
+        "UpdateInterval",
+        Live(|old, new| take_sync(old, new, |old, new| old.update_interval_s = new.update_interval_s)),
+        |c| sync(c, |s| s.update_interval_s.map(|n| n.to_string())),
+    ),
     // Everything that was sent without window scales would have to be sent again.
     ("TCPWindowTracking", Restart, |c| sync(c, |s| Some(words::on_off(s.tcp_window_tracking)))),
     (
@@ -375,6 +386,8 @@ mod tests {
                 sync("FTFW {", "Options { ExpectationSync on }"),
                 sync("FTFW {", "Options { ExpectationSync { ftp } }"),
             ),
+            ("SyncAfter", true, sync("FTFW {", "Options { SyncAfter 3 }"), sync("FTFW {", "")),
+            ("UpdateInterval", true, sync("FTFW {", ""), sync("FTFW {", "Options { UpdateInterval 9 }")),
         ];
         for (name, _, _) in SETTINGS.iter().filter(|(name, ..)| !["Sync or Stats", "Mode"].contains(name)) {
             assert!(pairs.iter().any(|(n, ..)| n == name), "{name} is not tried");

@@ -13,6 +13,8 @@ pub fn protocol(config: &Config, sync: &Sync) -> peer::Config {
         purge_timeout_s: sync.purge_timeout_s,
         tcp_window_tracking: sync.tcp_window_tracking,
         hash_limit: config.general.hash_limit as usize,
+        sync_after_s: sync.sync_after_s.unwrap_or(0),
+        update_interval_s: sync.update_interval_s.unwrap_or(0),
         ..peer::Config::default()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Every setting that has an effect is written, even if it has its default; one for which the format has no
 //! way to say "not set" becomes a comment. The original accepts the text too, except for what it does not
-//! know: the JSON log and names like `fe0`.
+//! know: names like `fe0`, and the directives that are our own.
 
 use super::settings::{
     Config, DedicatedLink, DedicatedLinks, Ends, Expectations, Facility, Filter, FilterFrom, General, Group,
@@ -294,6 +294,10 @@ fn sync(l: &mut Lines, s: &Sync) {
                         l.line(&[h.as_bytes()]);
                     }
                 }),
+            }
+            // Our own words are written only where they matter: the original does not know them.
+            for (word, seconds) in [("SyncAfter", s.sync_after_s), ("UpdateInterval", s.update_interval_s)] {
+                seconds.into_iter().for_each(|s| l.number(word, s));
             }
         });
     });

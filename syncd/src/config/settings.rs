@@ -305,6 +305,12 @@ pub struct Sync {
     pub tcp_window_tracking: bool,
     /// `ExpectationSync`.
     pub expectations: Expectations,
+    /// `SyncAfter`: seconds that a flow has to live before the peer is told of it; `None` tells at once. Not in
+    /// the original.
+    pub sync_after_s: Option<u32>,
+    /// `UpdateInterval`: the seconds from one update of a flow to the next; `None` sends each change. Not in the
+    /// original.
+    pub update_interval_s: Option<u32>,
 }
 
 /// `ExpectationSync`: which expectations are replicated.

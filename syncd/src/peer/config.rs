@@ -20,6 +20,12 @@ pub struct Config {
     pub tcp_window_tracking: bool,
     /// `HashLimit`: the most flows that a cache holds, and the most expectations.
     pub hash_limit: usize,
+    /// `SyncAfter`: seconds that a flow has to live before the peer is told of it; 0 tells at once. Nothing is
+    /// withheld where there is no internal cache.
+    pub sync_after_s: u32,
+    /// `UpdateInterval`: seconds from one update of a flow to the next; 0 sends each change. Not in ALARM,
+    /// which has its own intervals.
+    pub update_interval_s: u32,
     /// How long a change may wait for others to share its datagram.
     pub gather_ms: Millis,
     /// How fast bulks are sent.
@@ -34,6 +40,8 @@ impl Default for Config {
             purge_timeout_s: 60,
             tcp_window_tracking: false,
             hash_limit: 262_144,
+            sync_after_s: 0,
+            update_interval_s: 0,
             gather_ms: 10,
             pace: Pace::default(),
         }

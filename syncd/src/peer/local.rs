@@ -2,14 +2,21 @@
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::{Millis, seconds};
+use crate::peer::delay::Delay;
 use crate::peer::entry::Item;
 use crate::peer::generations::{Generations, SWEEP_A_TURN};
 use crate::peer::mark;
+use crate::peer::refresh::TIMERS_A_TURN;
 use crate::peer::stats::CacheStats;
-use crate::store::{Cursor, FlowId, Key, Meta};
+use crate::store::{Cursor, FlowId, Key, Meta, WheelSlot};
 use zct_wire::consts::ips;
 use zct_wire::event::Event;
 use zct_wire::peer::{Expect, Flow};
+use zct_wire::proto::{ProtoInfo, TcpInfo};
+
+/// TCP states (TCP_CONNTRACK_*) of a connection that has ended.
+const TIME_WAIT: u8 = 7;
+const CLOSE: u8 = 8;
 
 /// Who has caused an event, known from the port id in the message (sync-protocol.md §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +50,8 @@ pub(crate) enum Change {
     Nothing,
     /// The peer has to be told.
     Tell(Item),
+    /// A flow has changed; the peer has to be told, but not before its last update is old enough.
+    Updated(FlowId),
     /// A flow was stored of which the peer is not to be told now.
     Kept(FlowId),
     /// It has ended and the peer is not to be told: remove it from its cache.
@@ -52,16 +61,63 @@ pub(crate) enum Change {
 /// The internal caches: what the kernel has said about its flows.
 ///
 /// For each change it says what has to be done; whether and when that is sent is not known here.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Local {
     pub(crate) flows: CacheStats,
     pub(crate) expects: CacheStats,
+    pub(crate) unannounced: u64,
+    // Flows that are too young for the peer to be told of them. Each one that is held has an entry, unless it
+    // had closed when its time was over: then it waits for its end.
+    hold: Delay,
     generations: Generations,
     // The sweep under way, if there is one.
     sweep: Option<Cursor>,
 }
 
+/// True for a TCP connection that both sides have closed: nobody has any use for it any more, though the kernel
+/// keeps it for a while.
+fn has_closed(flow: &Flow) -> bool {
+    matches!(flow.proto, Some(ProtoInfo::Tcp(TcpInfo { state: Some(TIME_WAIT | CLOSE), .. })))
+}
+
+/// True for a held flow whose time is over, but which had closed by then. It is told from others by not being
+/// marked as fresh, which all other flows are that have never been sent.
+fn is_overdue(meta: &Meta) -> bool {
+    mark::is_held(meta) && meta.flags & mark::FRESH == 0
+}
+
+/// The flags of a held flow of which the peer is told now.
+fn release(flags: u8) -> u8 {
+    flags & !mark::WITHHELD | mark::FRESH
+}
+
+fn is_assured(flow: &Flow) -> bool {
+    flow.status.is_some_and(|s| s & ips::ASSURED != 0)
+}
+
 impl Local {
+    /// `sync_after_s` as in [`Config`](crate::peer::Config).
+    pub(crate) fn new(sync_after_s: u32) -> Self {
+        Local {
+            flows: CacheStats::default(),
+            expects: CacheStats::default(),
+            unannounced: 0,
+            hold: Delay::new(sync_after_s),
+            generations: Generations::default(),
+            sweep: None,
+        }
+    }
+
+    /// Takes over another age at which the peer is told of flows.
+    pub(crate) fn reconfigure(&mut self, sync_after_s: u32) {
+        self.hold.set(sync_after_s);
+    }
+
+    /// The internal caches have been emptied.
+    pub(crate) fn forget(&mut self) {
+        self.hold.clear();
+    }
+
     /// A flow's event; `quiet` if the peer is not to be told. A flow without a key is ignored.
     pub(crate) fn flow(
         &mut self,
@@ -76,65 +132,131 @@ impl Local {
         if event == Event::Destroy {
             return self.end(now, &key, flow, quiet, caches);
         }
-        match self.store(now, &key, flow, kernel_id, event == Event::New, caches) {
-            Some(id) if quiet => Change::Kept(id),
-            Some(id) => Change::Tell(Item::Flow(id)),
-            None => Change::Nothing,
-        }
+        self.store(now, &key, flow, kernel_id, (event == Event::New, quiet), caches)
     }
 
-    /// Stores a flow, `anew` or merged into what is known about it; `None` when the cache is full.
+    /// Stores a flow, `anew` or merged into what is known about it.
     fn store(
         &mut self,
         now: Millis,
         key: &Key,
         flow: &Flow,
         kernel_id: u32,
-        anew: bool,
+        (anew, quiet): (bool, bool),
         caches: &mut Caches,
-    ) -> Option<FlowId> {
+    ) -> Change {
+        let tell = |id: FlowId| if quiet { Change::Kept(id) } else { Change::Tell(Item::Flow(id)) };
         let generation = self.generations.current();
         let place = caches.internal.locate(key);
         let known = place.id.and_then(|id| Some((id, caches.internal.meta(id)?)));
-        let (id, meta) = match known {
+        let (id, meta, change) = match known {
             // A change. A new flow with this tuple, or one that was believed to have ended,
             // starts over instead.
             Some((id, meta)) if !anew && meta.flags & mark::DEAD == 0 => {
                 let mut merged = caches.internal.flow(id).unwrap_or(*flow);
+                let was_assured = is_assured(&merged);
                 merged.merge(flow);
                 caches.internal.replace(id, &merged);
                 self.flows.updated += 1;
-                (id, Meta { flags: meta.flags | mark::UPDATED, id_or_heard_s: kernel_id, generation, ..meta })
+                let mut flags = meta.flags | mark::UPDATED;
+                let change = if mark::is_held(&meta) {
+                    if !quiet && is_overdue(&meta) && !has_closed(&merged) {
+                        flags = release(flags);
+                        Change::Tell(Item::Flow(id))
+                    } else {
+                        Change::Nothing
+                    }
+                } else if quiet || is_assured(&merged) && !was_assured {
+                    // With this update a connection is established: it does not wait.
+                    tell(id)
+                } else {
+                    Change::Updated(id)
+                };
+                (id, Meta { flags, id_or_heard_s: kernel_id, generation, ..meta }, change)
             }
             Some((id, meta)) => {
                 caches.internal.replace(id, flow);
                 self.flows.created += 1;
-                let flags = meta.flags & !(mark::DEAD | mark::UPDATED) | mark::FRESH;
-                (id, Meta { flags, id_or_heard_s: kernel_id, generation, born_s: seconds(now), ..meta })
+                let mut flags = meta.flags & !(mark::DEAD | mark::UPDATED) | mark::FRESH;
+                let (mut slot, mut change) = (meta.slot, tell(id));
+                if mark::is_held(&meta) && quiet {
+                    // The peer's flow has taken its place.
+                    flags &= !mark::WITHHELD;
+                } else if mark::is_held(&meta) {
+                    (slot, change) = (self.hold(now, id, caches), Change::Nothing);
+                }
+                let born_s = seconds(now);
+                (id, Meta { flags, id_or_heard_s: kernel_id, generation, born_s, slot, ..meta }, change)
             }
             None => {
                 let born_s = seconds(now);
-                let meta = Meta {
+                let mut meta = Meta {
                     flags: mark::FRESH,
                     generation,
                     born_s,
                     id_or_heard_s: kernel_id,
                     ..Meta::default()
                 };
-                match caches.internal.insert(&place, flow, meta) {
-                    Ok(id) => {
-                        self.flows.created += 1;
-                        (id, meta)
-                    }
-                    Err(_) => {
-                        self.flows.no_space += 1;
-                        return None;
-                    }
+                let Ok(id) = caches.internal.insert(&place, flow, meta) else {
+                    self.flows.no_space += 1;
+                    return Change::Nothing;
+                };
+                self.flows.created += 1;
+                let mut change = tell(id);
+                // How old a flow is that a dump has found nobody knows: it counts as old enough.
+                if self.hold.is_on() && !quiet {
+                    meta.flags |= mark::WITHHELD;
+                    (meta.slot, change) = (self.hold(now, id, caches), Change::Nothing);
                 }
+                (id, meta, change)
             }
         };
         caches.internal.set_meta(id, meta);
-        Some(id)
+        change
+    }
+
+    /// Makes a flow wait from now on; returns the stamp that its record has to keep.
+    fn hold(&mut self, now: Millis, id: FlowId, caches: &Caches) -> WheelSlot {
+        if self.hold.is_long() {
+            let meta = |id| caches.internal.meta(id);
+            self.hold.trim(|id, stamp| meta(id).is_some_and(|m| mark::is_held(&m) && m.slot == stamp));
+        }
+        self.hold.enter(now, id)
+    }
+
+    /// When the next flow may have lived long enough.
+    pub(crate) fn hold_due(&self) -> Option<Millis> {
+        self.hold.due()
+    }
+
+    /// Calls `tell` for a bounded number of flows that have lived long enough.
+    pub(crate) fn hold_turn(
+        &mut self,
+        now: Millis,
+        caches: &mut Caches,
+        mut tell: impl FnMut(Change, &mut Caches),
+    ) {
+        for _ in 0..TIMERS_A_TURN {
+            let Some((id, stamp)) = self.hold.pop(now) else { break };
+            let held = caches.internal.meta(id).filter(|m| mark::is_held(m) && m.slot == stamp);
+            let Some(meta) = held else { continue };
+            if caches.internal.flow(id).is_some_and(|f| has_closed(&f)) {
+                caches.internal.set_meta(id, Meta { flags: meta.flags & !mark::FRESH, ..meta });
+                continue;
+            }
+            caches.internal.set_meta(id, Meta { flags: release(meta.flags), ..meta });
+            tell(Change::Tell(Item::Flow(id)), caches);
+        }
+    }
+
+    /// An expectation arises: the peer has to know its master first, however young that is.
+    pub(crate) fn release_master(&mut self, expect: &Expect, caches: &mut Caches) -> Change {
+        let id =
+            Key::of(&Flow { orig: expect.master, ..Flow::default() }).and_then(|k| caches.internal.find(&k));
+        let held = id.and_then(|id| Some((id, caches.internal.meta(id).filter(mark::is_held)?)));
+        let Some((id, meta)) = held else { return Change::Nothing };
+        caches.internal.set_meta(id, Meta { flags: release(meta.flags), ..meta });
+        Change::Tell(Item::Flow(id))
     }
 
     fn end(&mut self, now: Millis, key: &Key, flow: &Flow, quiet: bool, caches: &mut Caches) -> Change {
@@ -159,7 +281,10 @@ impl Local {
         if meta.flags & mark::DEAD == 0 {
             self.flows.destroyed += 1;
         }
-        if quiet {
+        if mark::is_held(&meta) {
+            self.unannounced += 1;
+        }
+        if quiet || mark::is_held(&meta) {
             return Change::Forget(Item::Flow(id));
         }
         // The attributes stay as they were: an ended flow is sent with its last state.
@@ -231,9 +356,8 @@ impl Local {
         self.sweep.is_some()
     }
 
-    /// Ends a bounded number of flows that the kernel no longer has; calls `tell` for what the peer has
-    /// to be told.
-    pub(crate) fn sweep_turn(&mut self, caches: &mut Caches, mut tell: impl FnMut(Item, &mut Caches)) {
+    /// Ends a bounded number of flows that the kernel no longer has; calls `tell` for each.
+    pub(crate) fn sweep_turn(&mut self, caches: &mut Caches, mut tell: impl FnMut(Change, &mut Caches)) {
         let Some(mut cursor) = self.sweep else { return };
         for _ in 0..SWEEP_A_TURN {
             let Some(id) = caches.internal.walk(&mut cursor) else {
@@ -242,21 +366,26 @@ impl Local {
                 self.generations.complete();
                 return;
             };
+            let held = caches.internal.meta(id).is_some_and(|m| mark::is_held(&m));
             if self.end_if_old(Item::Flow(id), caches) {
                 self.flows.destroyed += 1;
-                tell(Item::Flow(id), caches);
+                self.unannounced += u64::from(held);
+                tell(
+                    if held { Change::Forget(Item::Flow(id)) } else { Change::Tell(Item::Flow(id)) },
+                    caches,
+                );
             }
         }
         self.sweep = Some(cursor);
     }
 
     /// Expectations are so few that all are swept at once.
-    fn sweep_expects(&mut self, caches: &mut Caches, mut tell: impl FnMut(Item, &mut Caches)) {
+    fn sweep_expects(&mut self, caches: &mut Caches, mut tell: impl FnMut(Change, &mut Caches)) {
         let mut cursor = 0;
         while let Some(id) = caches.internal_expect.walk(&mut cursor) {
             if self.end_if_old(Item::Expect(id), caches) {
                 self.expects.destroyed += 1;
-                tell(Item::Expect(id), caches);
+                tell(Change::Tell(Item::Expect(id)), caches);
             }
         }
     }
@@ -269,5 +398,17 @@ impl Local {
             caches.set_meta(item, Meta { flags: meta.flags | mark::DEAD, ..meta });
         }
         old
+    }
+
+    /// Panics when a flow is held that nothing will release.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn check(&self, caches: &Caches) {
+        let entries = self.hold.entries();
+        let mut cursor = Cursor::default();
+        while let Some(id) = caches.internal.walk(&mut cursor) {
+            let Some(meta) = caches.internal.meta(id).filter(mark::is_held) else { continue };
+            assert!(meta.flags & (mark::DEAD | mark::PLACE) == 0, "{id:?} is held, and on a queue or dead");
+            assert!(is_overdue(&meta) || entries.contains(&(id, meta.slot)), "{id:?} is held for ever");
+        }
     }
 }

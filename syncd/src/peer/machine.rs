@@ -10,7 +10,7 @@ use crate::peer::config::{Config, Seed};
 use crate::peer::delivery::Delivery;
 use crate::peer::entry::Sent;
 use crate::peer::links::{Link, Links, Switch};
-use crate::peer::local::{Change, Local, Origin};
+use crate::peer::local::{Local, Origin};
 use crate::peer::message::{Class, Data};
 use crate::peer::output::{Notice, Output, Outputs};
 use crate::peer::remote::{Applied, Remote};
@@ -54,7 +54,7 @@ impl Machine {
             caches: Caches::new(&config, seed.hash),
             outputs: Outputs::default(),
             links: Links::new(links, active),
-            local: Local::default(),
+            local: Local::new(config.sync_after_s),
             remote: Remote::new(&config.mode),
             delivery: Delivery::new(now, &config, seed.sequence, seed.random),
             session: Session::new(now, &config.mode),
@@ -77,11 +77,15 @@ impl Machine {
         &self.config
     }
 
-    /// Takes over what may change at run time: the timers of commit and purge, and those of ALARM. A flow
-    /// that is announced or expires already does so once more at the old interval.
+    /// Takes over what may change at run time: the timers of commit and purge, how soon the peer is told of
+    /// flows and how often of changes, and the timers of ALARM. A flow that is announced or expires already
+    /// does so once more at the old interval.
     pub fn reconfigure(&mut self, new: &Config) {
         self.config.commit_timeout_s = new.commit_timeout_s;
         self.config.purge_timeout_s = new.purge_timeout_s;
+        self.config.sync_after_s = new.sync_after_s;
+        self.config.update_interval_s = new.update_interval_s;
+        self.local.reconfigure(new.sync_after_s);
         if self.session.reconfigure(&new.mode) {
             self.config.mode = new.mode;
         }
@@ -96,6 +100,7 @@ impl Machine {
             resend_dropped: self.delivery.resend_dropped,
             bypass_dropped: self.delivery.bypass.dropped(),
             swept: self.remote.swept,
+            unannounced: self.local.unannounced,
             internal: self.local.flows,
             internal_expect: self.local.expects,
             external: self.remote.flows,
@@ -216,6 +221,7 @@ impl Machine {
         self.caches.internal.clear();
         self.caches.internal_expect.clear();
         self.delivery.forget_records();
+        self.local.forget();
     }
 
     /// `-f external`: forgets the peer's flows.
@@ -263,7 +269,7 @@ impl Machine {
         let Some(quiet) = origin.is_quiet() else { return };
         if !self.config.mode.disables_internal_cache() {
             let change = self.local.flow(now, event, quiet, flow, kernel_id, &mut self.caches);
-            self.changed(now, change);
+            self.delivery.changed(now, change, &mut self.caches);
         } else if !quiet && Key::of(flow).is_some() {
             self.bypass_flow(now, event, flow);
         }
@@ -296,8 +302,12 @@ impl Machine {
     pub fn expect_change(&mut self, now: Millis, event: Event, origin: Origin, expect: &Expect) {
         let Some(quiet) = origin.is_quiet() else { return };
         if !self.config.mode.disables_internal_cache() {
+            if event != Event::Destroy {
+                let master = self.local.release_master(expect, &mut self.caches);
+                self.delivery.changed(now, master, &mut self.caches);
+            }
             let change = self.local.expect(now, event, quiet, expect, &mut self.caches);
-            self.changed(now, change);
+            self.delivery.changed(now, change, &mut self.caches);
         } else if !quiet {
             let encode = self.delivery.encode();
             self.delivery.bypass.expect(now, event, expect, encode);
@@ -308,16 +318,6 @@ impl Machine {
     /// As [`Machine::flow_dumped`], for an expectation. Its master has to come before it.
     pub fn expect_dumped(&mut self, now: Millis, expect: &Expect) {
         self.expect_change(now, Event::Update, Origin::Commit, expect);
-    }
-
-    /// Does what a change in the internal caches means for sending.
-    fn changed(&mut self, now: Millis, change: Change) {
-        match change {
-            Change::Nothing => {}
-            Change::Tell(item) => self.delivery.enqueue(now, item, &mut self.caches),
-            Change::Kept(id) => self.delivery.stored_quietly(now, id, &mut self.caches),
-            Change::Forget(item) => self.delivery.forget(item, &mut self.caches),
-        }
     }
 
     fn bypass_flow(&mut self, now: Millis, event: Event, flow: &Flow) {
@@ -451,7 +451,10 @@ impl Machine {
             self.outputs.notice(Notice::Swept(swept));
         }
         let delivery = &mut self.delivery;
-        self.local.sweep_turn(&mut self.caches, |item, caches| delivery.enqueue(now, item, caches));
+        let mut changed = |change, caches: &mut Caches| delivery.changed(now, change, caches);
+        self.local.sweep_turn(&mut self.caches, &mut changed);
+        self.local.hold_turn(now, &mut self.caches, &mut changed);
+        self.delivery.rest_turn(now, &mut self.caches);
         if self.delivery.unsendable > 0 && !self.reported_unsendable {
             self.reported_unsendable = true;
             self.outputs.notice(Notice::Unsendable);
@@ -488,6 +491,8 @@ impl Machine {
             Timer::Expire => self.session.expire_due(),
             Timer::Resync => self.session.resync_due(),
             Timer::Sweep => (self.session.is_sweeping() || self.local.is_sweeping()).then_some(now),
+            Timer::Hold => self.local.hold_due(),
+            Timer::Rest => self.delivery.rest_due(),
             Timer::KeepAlive => self.delivery.keepalive_due(),
             Timer::Gather => self.delivery.queue_due(),
             Timer::Bypass => self.delivery.bypass_due(),
@@ -503,6 +508,7 @@ impl Machine {
     pub fn check(&self) {
         self.delivery.check(&self.caches);
         self.session.check(&self.delivery, &self.caches);
+        self.local.check(&self.caches);
         self.outputs.check();
     }
 }

@@ -22,7 +22,7 @@
 //! stands before it:
 //!
 //! * `clock`, `entry`, `mark`, `mode`, `pace`, `config`, `output`, `caches`: the terms that all use;
-//! * `queue`, `ring`, `place`, `bulk`, `track`, `stuck`, `links`, `bypass`, `hello`, `generations`,
+//! * `queue`, `ring`, `place`, `bulk`, `track`, `stuck`, `links`, `bypass`, `hello`, `generations`, `delay`,
 //!   `resync`, `refresh`, `message`, `stats`, `timers`: one thing each;
 //! * `local` and `remote`: the caches of the kernel's flows and of the peer's;
 //! * `delivery`: everything that goes out, until the peer has it, and how datagrams are filled with it;
@@ -38,6 +38,7 @@ mod bypass;
 mod caches;
 mod clock;
 mod config;
+mod delay;
 mod delivery;
 mod entry;
 mod ftfw;
@@ -78,6 +79,9 @@ pub use pace::Pace;
 pub use stats::{CacheStats, Stats};
 pub use stream::Reassembler;
 pub use zct_wire::event::Event;
+
+#[cfg(test)]
+pub(crate) use mark::is_held;
 
 #[cfg(test)]
 mod tests;

@@ -71,6 +71,8 @@ pub struct Stats {
     pub bulks: u64,
     /// Flows and expectations of the peer that were removed because a requested bulk did not contain them.
     pub swept: u64,
+    /// Flows that ended before `SyncAfter`, so that the peer was never told of them.
+    pub unannounced: u64,
     /// Messages ignored in ALARM mode because they carry flags, as those of an FT-FW peer do.
     pub foreign_mode: u64,
     /// Flows of the local kernel.

@@ -17,6 +17,10 @@ pub(crate) enum Timer {
     Resync,
     /// Flows that the peer, or the kernel, no longer has are removed, piece by piece.
     Sweep,
+    /// A flow has lived long enough for the peer to be told of it.
+    Hold,
+    /// A flow has rested long enough for its next update.
+    Rest,
     /// Something has to be sent, or the peer would take us for absent.
     KeepAlive,
     /// Changes have waited long enough for others.
@@ -33,7 +37,7 @@ pub(crate) enum Timer {
 
 impl Timer {
     /// All timers there are.
-    pub(crate) const ALL: [Timer; 13] = [
+    pub(crate) const ALL: [Timer; 15] = [
         Timer::Purge,
         Timer::Repeats,
         Timer::Bulk,
@@ -41,6 +45,8 @@ impl Timer {
         Timer::Expire,
         Timer::Resync,
         Timer::Sweep,
+        Timer::Hold,
+        Timer::Rest,
         Timer::KeepAlive,
         Timer::Gather,
         Timer::Bypass,
@@ -58,7 +64,9 @@ impl Timer {
             | Timer::Announce
             | Timer::Expire
             | Timer::Resync
-            | Timer::Sweep => false,
+            | Timer::Sweep
+            | Timer::Hold
+            | Timer::Rest => false,
             Timer::KeepAlive
             | Timer::Gather
             | Timer::Bypass

@@ -54,6 +54,8 @@ fn the_books_stay_right_whatever_comes() {
             mode: modes[rng.below(4) as usize],
             hash_limit: 30,
             purge_timeout_s: 1,
+            sync_after_s: rng.below(3) as u32,
+            update_interval_s: rng.below(3) as u32,
             ..Config::default()
         };
         let links = vec![Link { payload_max: 200, up: true }; 2];

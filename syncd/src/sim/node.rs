@@ -7,6 +7,7 @@ use crate::sim::{Kernel, Rng};
 use crate::store::{Cursor, ExpectStore, FlowStore, Key};
 use std::collections::{BTreeMap, BTreeSet};
 use zct_wire::peer::{Encode, Expect, Flow, MESSAGE_MAX};
+use zct_wire::proto::{ProtoInfo, TcpInfo};
 
 /// A cache in a form that can be compared: what would be sent for each flow.
 pub(crate) type Table = BTreeMap<Vec<u8>, Flow>;
@@ -180,6 +181,22 @@ impl Node {
             Node::Ours(n) => table(&n.machine.caches().external),
             Node::Original(o) => o.external_table(),
         }
+    }
+
+    /// The keys of closed connections of which this node will never tell its peer, because they are as short as
+    /// `SyncAfter` leaves out.
+    pub(crate) fn unannounced(&self) -> BTreeSet<Vec<u8>> {
+        let (mut cursor, mut out) = (Cursor::default(), BTreeSet::new());
+        let Node::Ours(n) = self else { return out };
+        let store = &n.machine.caches().internal;
+        let closed = |f: &Flow| matches!(f.proto, Some(ProtoInfo::Tcp(TcpInfo { state: Some(7 | 8), .. })));
+        while let Some(id) = store.walk(&mut cursor).filter(|_| n.config.sync_after_s > 0) {
+            let held = store.meta(id).is_some_and(|m| crate::peer::is_held(&m));
+            if let Some(flow) = store.flow(id).filter(|f| held && closed(f)) {
+                out.insert(Key::of(&flow).expect("it was stored").as_bytes().to_vec());
+            }
+        }
+        out
     }
 
     pub(crate) fn external_len(&self) -> usize {

@@ -106,6 +106,34 @@ fn ours_agree_after_everything() {
     }
 }
 
+/// What is too young is kept back, and changes keep their distance: still nothing stays lost, whatever happens
+/// to the network and the nodes, with a peer of either kind.
+#[test]
+fn ours_agree_when_young_flows_and_quick_changes_are_kept_back() {
+    for seed in seeds(60) {
+        let quick = [(2, 0), (0, 3), (2, 3), (1, 1)][seed as usize % 4];
+        let config = Config { sync_after_s: quick.0, update_interval_s: quick.1, ..config() };
+        let make = if seed % 3 == 2 { mixed } else { pair };
+        let mut w = make(seed, BAD, &config);
+        let mut unannounced = 0;
+        for _ in 0..3 {
+            w.churn_both(200, 150);
+            match w.rng.below(3) {
+                0 => w.net.quality.cut = [w.rng.percent(50), w.rng.percent(50)],
+                1 if seed % 3 != 2 => {
+                    let (who, down) = (w.rng.below(2) as usize, 20 + w.rng.below(4000));
+                    unannounced += w.nodes[who].ours().machine.stats().unannounced;
+                    w.crash(who, down, 20, 150);
+                }
+                _ => w.net.quality.cut = [false; 2],
+            }
+        }
+        heal(&mut w, seed, "kept back");
+        unannounced += w.nodes[0].ours().machine.stats().unannounced;
+        assert_eq!(unannounced > 0, quick.0 > 0, "seed {seed}: {unannounced} flows were too short");
+    }
+}
+
 /// The cost of a bulk: each flow is sent about once, and the peer's receive buffer never overflows.
 #[test]
 fn a_bulk_is_paced_and_complete() {

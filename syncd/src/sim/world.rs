@@ -178,12 +178,15 @@ impl World {
     /// earlier flow standing, because it sends an update where a flow has ended and begun again.
     pub(crate) fn agree(&self) -> bool {
         (0..2).all(|i| {
-            if self.nodes[1 - i].external_len() != self.kernels[i].flows.len() {
+            let unannounced = self.nodes[i].unannounced();
+            if self.nodes[1 - i].external_len() + unannounced.len() != self.kernels[i].flows.len() {
                 return false; // cheaper than comparing everything
             }
             let (truth, has) = (self.truth(i), self.nodes[1 - i].external());
+            let mut announced = truth.clone();
+            announced.retain(|key, _| !unannounced.contains(key));
             let same = match self.nodes[i] {
-                Node::Ours(_) => has == truth,
+                Node::Ours(_) => has == announced,
                 Node::Original(_) => has.keys().eq(truth.keys()) && covers(&has, &truth),
             };
             same && self.nodes[i].internal() == truth && self.expects_agree(i)

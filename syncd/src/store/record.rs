@@ -8,8 +8,8 @@ use zct_wire::peer::Flow;
 use zct_wire::proto::{DccpInfo, ProtoInfo, SctpInfo, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
 
-/// Which members of the record hold a value, and the daemon's own data: 21 bits of attributes, of which two
-/// are free, then six of [`Meta`](crate::store::Meta)'s flags and five of its generation.
+/// Which members of the record hold a value, and the daemon's own data: 20 bits of attributes, of which one
+/// is free, then seven of [`Meta`](crate::store::Meta)'s flags and five of its generation.
 ///
 /// A new attribute that few flows have needs none of these bits: it goes into a cell.
 pub(crate) mod bit {
@@ -36,12 +36,12 @@ pub(crate) mod bit {
     /// All three SYN proxy values are zero, as in every flow created through ctnetlink.
     pub(crate) const SYNPROXY_ZERO: u32 = 1 << 18;
     /// Bits for future attributes.
-    pub(crate) const SPARE: u32 = 3 << 19;
+    pub(crate) const SPARE: u32 = 1 << 19;
     /// All bits for attributes.
     pub(crate) const ATTRIBUTES: u32 = (1 << META_SHIFT) - 1;
     /// Where the flags of [`Meta`](crate::store::Meta) begin.
-    pub(crate) const META_SHIFT: u32 = 21;
-    pub(crate) const META: u32 = 0x3f << META_SHIFT;
+    pub(crate) const META_SHIFT: u32 = 20;
+    pub(crate) const META: u32 = 0x7f << META_SHIFT;
     /// Where the five bits of the generation begin.
     pub(crate) const GENERATION_SHIFT: u32 = 27;
     pub(crate) const GENERATION: u32 = 0x1f << GENERATION_SHIFT;

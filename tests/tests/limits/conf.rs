@@ -54,6 +54,8 @@ const FTFW: &str = "General { UNIX { Path /run/x } }\nSync { Mode FTFW { @ }\nUD
                     IPv4_Destination_Address 10.0.0.2 Port 3780 Interface lo } }\n";
 const ALARM: &str = "General { UNIX { Path /run/x } }\nSync { Mode ALARM { @ }\nUDP { IPv4_address 10.0.0.1 \
                      IPv4_Destination_Address 10.0.0.2 Port 3780 Interface lo } }\n";
+const OPTIONS: &str = "General { UNIX { Path /run/x } }\nSync { Mode FTFW { } Options { @ }\nUDP { IPv4_address \
+                       10.0.0.1 IPv4_Destination_Address 10.0.0.2 Port 3780 Interface lo } }\n";
 const UDP: &str = "General { UNIX { Path /run/x } }\nSync { Mode FTFW { } UDP { IPv4_address 10.0.0.1 \
                    IPv4_Destination_Address 10.0.0.2 Port 3780 Interface lo @ } }\n";
 const UDP6: &str = "General { UNIX { Path /run/x } }\nSync { Mode FTFW { } UDP { IPv6_address 2001:db8::1 \
@@ -101,6 +103,8 @@ const ROWS: &[Row] = &[
     number(&["ResendQueueSize"], FTFW, INT, DEFAULT),
     number(&["ACKWindowSize"], FTFW, INT, DEFAULT),
     number(&["CommitTimeout"], FTFW, INT, Zero::Said("CommitTimeout")),
+    number(&["SyncAfter"], OPTIONS, INT, Zero::Said("0 is the same as no SyncAfter")),
+    number(&["UpdateInterval"], OPTIONS, INT, Zero::Said("0 is the same as no UpdateInterval")),
     number(&["PurgeTimeout"], ALARM, INT, Zero::Said("PurgeTimeout")),
     number(&["RefreshTime"], ALARM, INT, DEFAULT),
     number(&["CacheTimeout"], ALARM, INT, DEFAULT),

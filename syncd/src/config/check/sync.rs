@@ -24,6 +24,13 @@ pub(super) fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync
         (Some(_), names) if names.is_empty() => Expectations::All,
         (Some(_), names) => Expectations::Of(names.into_vec()),
     };
+    let sync_after_s = interval(s.sync_after_s, "SyncAfter", &mode, report);
+    let update_interval_s = interval(s.update_interval_s, "UpdateInterval", &mode, report);
+    if let (Mode::Alarm(_), Some(At { value: 1.., place })) = (&mode, s.update_interval_s) {
+        let text =
+            "UpdateInterval is not for mode ALARM, which announces every flow again within RefreshTime";
+        report.add(Severity::CannotStart, Some(place), text.into());
+    }
     let (links, default_link) = links::links(s.links, s.error_queue_length, place, report)?;
     Some(Sync {
         mode,
@@ -33,7 +40,24 @@ pub(super) fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync
         default_link,
         tcp_window_tracking: value(s.tcp_window_tracking).unwrap_or(false),
         expectations,
+        sync_after_s,
+        update_interval_s,
     })
+}
+
+/// What makes flows or changes wait, which is kept with the flow in the internal cache.
+fn interval(setting: Set<u32>, word: &str, mode: &Mode, report: &mut Report) -> Option<u32> {
+    let At { value, place } = setting?;
+    if value == 0 {
+        warn(report, place, format!("{word} 0 is the same as no {word}"));
+        return None;
+    }
+    if mode.disables_internal_cache() {
+        let text =
+            format!("{word} needs the internal cache: it cannot go together with DisableInternalCache");
+        report.add(Severity::CannotStart, Some(place), text);
+    }
+    Some(value)
 }
 
 fn commit_timeout(setting: Set<u32>, direct: bool, report: &mut Report) -> Option<u32> {
@@ -146,7 +170,8 @@ mod tests {
     #[test]
     fn every_setting_of_sync_gets_where_it_belongs() {
         let s = sync_of(
-            "CommitTimeout 1 PurgeTimeout 2 Options { TCPWindowTracking on ExpectationSync { ftp sip } }",
+            "CommitTimeout 1 PurgeTimeout 2 Options { TCPWindowTracking on ExpectationSync { ftp sip } \
+             SyncAfter 3 UpdateInterval 10 }",
         );
         let link = DedicatedLink {
             interface: "eth0".into(),
@@ -173,6 +198,8 @@ mod tests {
             default_link: 0,
             tcp_window_tracking: true,
             expectations: Expectations::Of(vec!["ftp".into(), "sip".into()]),
+            sync_after_s: Some(3),
+            update_interval_s: Some(10),
         };
         assert_eq!(s, wanted);
         let mode = |text| sync_of(text).mode;
@@ -193,6 +220,26 @@ mod tests {
             mode("Mode NOTRACK { DisableInternalCache on }"),
             Mode::Notrack(Notrack { disable_internal_cache: true, ..Notrack::default() })
         );
+    }
+
+    #[test]
+    fn what_makes_flows_wait_needs_a_cache_that_keeps_them() {
+        let says = |mode: &str, options: &str| {
+            let text = format!("Sync {{\nMode {mode} }}\nOptions {{\n{options} }}\n{UDP} }}\n");
+            let loaded = super::super::super::load(text.as_bytes(), &Default::default());
+            assert_eq!(loaded.config.is_none(), loaded.report.lines("f").to_string().contains("error"));
+            loaded.report.lines("f").to_string()
+        };
+        let direct = "NOTRACK { DisableInternalCache on";
+        for word in ["SyncAfter", "UpdateInterval"] {
+            let message = says(direct, &format!("{word} 3"));
+            assert!(message.contains(&format!("f:4:1: error: {word} needs the internal cache")), "{message}");
+            let message = says("FTFW {", &format!("{word} 0"));
+            assert!(message.contains(&format!("f:4:1: warning: {word} 0 is the same as no")), "{message}");
+        }
+        let message = says("ALARM {", "UpdateInterval 3");
+        assert!(message.contains("f:4:1: error: UpdateInterval is not for mode ALARM"), "{message}");
+        assert!(!says("ALARM {", "SyncAfter 3").contains("error"));
     }
 
     /// The order of the blocks does not matter. Settings of a mode that does not apply are not taken over,

@@ -80,6 +80,8 @@ pub(crate) struct RawSync {
     /// `ExpectationSync` given as on or off; `None` if it lists helpers.
     pub(crate) expectation_sync: Set<bool>,
     pub(crate) expectation_helpers: Unique<String>,
+    pub(crate) sync_after_s: Set<u32>,
+    pub(crate) update_interval_s: Set<u32>,
     pub(crate) links: Vec<RawLink>,
 }
 

@@ -79,6 +79,14 @@ pub(super) const OPTIONS: &[Row] = &[
         read: |p, s, at| set(&mut s.tcp_window_tracking, p.switch(at, "TCPWindowTracking")),
     },
     Directive { word: "ExpectationSync", read: expectation_sync },
+    Directive {
+        word: "SyncAfter",
+        read: |p, s, at| set(&mut s.sync_after_s, p.number(at, "SyncAfter", 0..=BYTES_MAX)),
+    },
+    Directive {
+        word: "UpdateInterval",
+        read: |p, s, at| set(&mut s.update_interval_s, p.number(at, "UpdateInterval", 0..=BYTES_MAX)),
+    },
 ];
 
 /// `Sync { … }`.

@@ -63,6 +63,7 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("SocketBufferSizeMaxGrowth", "General"),
     ("StartupResync", "Mode FTFW or Mode NOTRACK"),
     ("State", "Filter"),
+    ("SyncAfter", "Options"),
     ("Syslog", "General or Stats"),
     ("Systemd", "General"),
     ("TCP", "Sync"),
@@ -70,6 +71,7 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("Type", "Scheduler or Helper"),
     ("UDP", "Sync"),
     ("UNIX", "General"),
+    ("UpdateInterval", "Options"),
 ];
 
 /// Words that are neither directives nor sections.
@@ -92,8 +94,10 @@ const OTHERS: [&str; 16] = [
     "Userspace",
 ];
 
-/// True for words that cannot be names. `LogFormat` is not among them, because it is our own: the original
-/// would take it for a name.
+/// Directives that the original does not know: it would take them for names.
+const OWN: [&str; 3] = ["LogFormat", "SyncAfter", "UpdateInterval"];
+
+/// True for words that cannot be names. Our own are not among them.
 pub(super) fn is_keyword(word: &[u8]) -> bool {
     let is = |w: &str| w.as_bytes() == word;
     let switch_or_mode = ["on", "off", "yes", "no", "alarm", "ftfw", "notrack", "nack"];
@@ -101,7 +105,7 @@ pub(super) fn is_keyword(word: &[u8]) -> bool {
         || is("for")
         || SECTIONS.iter().any(|w| is(w))
         || OTHERS.iter().any(|w| is(w))
-        || DIRECTIVES.iter().any(|(w, _)| *w != "LogFormat" && is(w))
+        || DIRECTIVES.iter().any(|(w, _)| !OWN.contains(w) && is(w))
         // The original's pattern for `persistent` in any letter case has a mistake: its last letter is a
         // capital `T`.
         || (word.ends_with(b"T") && word.eq_ignore_ascii_case(b"persistent"))

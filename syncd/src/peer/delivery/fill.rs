@@ -93,9 +93,10 @@ impl Delivery {
                 Next::Flow(id) => Item::Flow(id),
                 Next::Expect(id) => Item::Expect(id),
             };
-            let place = caches.meta(item).as_ref().map(Place::of);
+            let meta = caches.meta(item);
+            let place = meta.as_ref().map(Place::of);
             let gone = matches!(place, Some(Place::InFlight(seq)) if !after(self.bulk_since, seq));
-            if gone || !self.places.claim(item, true, caches) {
+            if gone || meta.as_ref().is_some_and(mark::is_held) || !self.places.claim(item, true, caches) {
                 continue;
             }
             if self.put(now, item, caches, out) == Put::Full {
@@ -180,6 +181,9 @@ impl Delivery {
             None => return Put::Gone,
         }
         self.numbered();
+        if let Item::Flow(id) = item {
+            self.rest_from_now(now, id, meta, caches);
+        }
         if let After::Keep(limit) = self.after {
             self.keep(Sent { seq, flags, item }, limit, caches);
         } else {

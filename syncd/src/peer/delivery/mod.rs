@@ -1,10 +1,12 @@
 //! What goes out: the queues, when something is due, and what is kept until the peer has it
-//! (sync-protocol.md §4.1, §5.1.1). Datagrams are filled in `fill`.
+//! (sync-protocol.md §4.1, §5.1.1). Datagrams are filled in `fill`; what the
+//! peer answers is in `answers`.
 //!
 //! [`Delivery`] ensures that nothing is forgotten on the way. A record that has changed stands on one of the
 //! queues until it is sent, then in the resend queue until it is acknowledged; if it has to leave that in any
 //! other way, a bulk makes up for it. [`Delivery::check`] states this in code.
 
+mod answers;
 mod fill;
 
 use crate::peer::bulk::Bulk;
@@ -12,19 +14,20 @@ use crate::peer::bypass::Bypass;
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
 use crate::peer::config::Config;
+use crate::peer::delay::Delay;
 use crate::peer::entry::{Control, Item, MESSAGE_MIN, Range, Sent};
 use crate::peer::hello::Hello;
+use crate::peer::local::Change;
 use crate::peer::mark;
 use crate::peer::mode::Mode;
 use crate::peer::pace::Pacer;
 use crate::peer::place::{Place, Places};
 use crate::peer::queue::{Queue, Repair};
-use crate::peer::refresh::Refresh;
+use crate::peer::refresh::{Refresh, TIMERS_A_TURN};
 use crate::peer::stuck::Stuck;
 use crate::peer::track::Tracker;
-use crate::store::{FlowId, Meta};
-use zct_wire::peer::header::after;
-use zct_wire::peer::{Encode, flag};
+use crate::store::{FlowId, Meta, WheelSlot};
+use zct_wire::peer::Encode;
 
 /// The keep-alive interval of FT-FW and NOTRACK, counted from the last transmission.
 const IDLE_MS: Millis = 1000;
@@ -80,6 +83,9 @@ pub(crate) struct Delivery {
     // The number of requests that were dropped from it.
     discarded_requests: usize,
     stuck: Stuck,
+    // Flows of which an update has just been sent, so that the next one has to wait. Never in ALARM, where the
+    // same mark and byte of a record are about the next announcement.
+    rest: Delay,
     last_ack: Millis,
 }
 
@@ -116,6 +122,7 @@ impl Delivery {
             discarded_dead: None,
             discarded_requests: 0,
             stuck: Stuck::default(),
+            rest: Delay::new(rest_s(config)),
             last_ack: now,
         }
     }
@@ -123,6 +130,7 @@ impl Delivery {
     /// Takes over the settings that may change at run time.
     pub(crate) fn reconfigure(&mut self, config: &Config) {
         self.encode.timeout = config.sends_timeout();
+        self.rest.set(rest_s(config));
         if let (After::Announce(refresh), Mode::Alarm(m)) = (&mut self.after, &config.mode) {
             refresh.time_s = m.refresh_time_s;
         }
@@ -170,6 +178,72 @@ impl Delivery {
         }
     }
 
+    /// Does what a change in the internal caches means for sending.
+    pub(crate) fn changed(&mut self, now: Millis, change: Change, caches: &mut Caches) {
+        match change {
+            Change::Nothing => {}
+            Change::Tell(item) => self.enqueue(now, item, caches),
+            Change::Updated(id) => {
+                if !self.withhold(id, caches) {
+                    self.enqueue(now, Item::Flow(id), caches);
+                }
+            }
+            Change::Kept(id) => self.stored_quietly(now, id, caches),
+            Change::Forget(item) => _ = self.places.remove(item, caches),
+        }
+    }
+
+    /// Puts off an update of a flow that rests; false if it need not wait.
+    fn withhold(&mut self, id: FlowId, caches: &mut Caches) -> bool {
+        if self.rest.is_empty() {
+            return false;
+        }
+        let Some(meta) = caches.internal.meta(id).filter(|m| m.flags & mark::ARMED != 0) else {
+            return false;
+        };
+        caches.internal.set_meta(id, Meta { flags: meta.flags | mark::WITHHELD, ..meta });
+        true
+    }
+
+    /// When the next flow has rested.
+    pub(crate) fn rest_due(&self) -> Option<Millis> {
+        self.rest.due()
+    }
+
+    /// Sends what a bounded number of flows had to withhold while they rested.
+    pub(crate) fn rest_turn(&mut self, now: Millis, caches: &mut Caches) {
+        for _ in 0..TIMERS_A_TURN {
+            let Some((id, stamp)) = self.rest.pop(now) else { break };
+            let resting = caches.internal.meta(id).filter(|m| rests(m, stamp));
+            let Some(meta) = resting else { continue };
+            caches
+                .internal
+                .set_meta(id, Meta { flags: meta.flags & !(mark::ARMED | mark::WITHHELD), ..meta });
+            if meta.flags & (mark::WITHHELD | mark::DEAD) == mark::WITHHELD {
+                self.enqueue(now, Item::Flow(id), caches);
+            }
+        }
+    }
+
+    /// A flow goes out with all that it had withheld. If it has changed since it was stored, this is an update
+    /// and it rests from now on.
+    fn rest_from_now(&mut self, now: Millis, id: FlowId, meta: Meta, caches: &mut Caches) {
+        let rests = self.rest.is_on() && meta.flags & (mark::UPDATED | mark::DEAD) == mark::UPDATED;
+        if !rests && meta.flags & mark::WITHHELD == 0 {
+            return;
+        }
+        let mut next = Meta { flags: meta.flags & !mark::WITHHELD, ..meta };
+        if rests {
+            if self.rest.is_long() {
+                let meta = |id| caches.internal.meta(id);
+                self.rest.trim(|id, stamp| meta(id).is_some_and(|m| self::rests(&m, stamp)));
+            }
+            next.flags |= mark::ARMED;
+            next.slot = self.rest.enter(now, id);
+        }
+        caches.internal.set_meta(id, next);
+    }
+
     /// Puts a control message on the send queue.
     pub(crate) fn control(&mut self, now: Millis, control: Control) {
         self.queue.push(now, Item::Control(control));
@@ -207,15 +281,10 @@ impl Delivery {
     }
 
     /// A flow was stored that does not have to be sent now.
-    pub(crate) fn stored_quietly(&mut self, now: Millis, id: FlowId, caches: &mut Caches) {
+    fn stored_quietly(&mut self, now: Millis, id: FlowId, caches: &mut Caches) {
         if let After::Announce(refresh) = &mut self.after {
             refresh.arm(now, id, caches);
         }
-    }
-
-    /// A record is removed from its cache, and no longer reported.
-    pub(crate) fn forget(&mut self, item: Item, caches: &mut Caches) {
-        self.places.remove(item, caches);
     }
 
     /// The internal caches have been emptied, so only control messages are left to send.
@@ -224,6 +293,7 @@ impl Delivery {
         self.repair.clear();
         self.bulk.cancel();
         self.places.forget_records();
+        self.rest.clear();
         if let After::Announce(refresh) = &mut self.after {
             refresh.forget();
         }
@@ -251,137 +321,6 @@ impl Delivery {
     pub(crate) fn announce_expects(&mut self, now: Millis, caches: &mut Caches) {
         let (places, repair) = (&mut self.places, &mut self.repair);
         Refresh::expects(now, caches, |item, caches| claim_paced(places, repair, item, caches));
-    }
-
-    // What the peer says about the messages that it was sent.
-
-    /// The peer has received this range. Returns the number of requests in it.
-    pub(crate) fn acked(&mut self, now: Millis, range: Range, caches: &mut Caches) -> usize {
-        self.last_ack = now;
-        let (mut messages, mut requests) = (0, 0);
-        for at in self.places.positions(range) {
-            let Some(sent) = self.places.take(at, caches) else { continue };
-            messages += 1;
-            // If it carried HELLO, it may be acknowledged without having been received. So ended flows stay,
-            // and the others stay marked as fresh, until the bulk that follows the peer's answer.
-            if sent.flags & flag::HELLO != 0 || self.hello.hello_is_under_way(now) {
-                if is_idle_and_dead(caches.meta(sent.item)) {
-                    self.hello.repeat_later(sent.item);
-                }
-            } else {
-                self.arrived(sent.item, caches);
-            }
-            if sent.is_request() {
-                self.stuck.answered();
-                requests += 1;
-            }
-        }
-        self.places.trim(caches);
-        self.pacer.acknowledged(messages);
-        requests
-    }
-
-    /// The peer has what was sent; if that had ended, it leaves its cache.
-    fn arrived(&mut self, item: Item, caches: &mut Caches) {
-        if self.remove_if_dead(item, caches) {
-            return;
-        }
-        if let Item::Flow(id) = item {
-            clear_fresh(id, caches);
-        }
-    }
-
-    /// Sends again what was skipped by acknowledgements that begin with `from`.
-    pub(crate) fn look_for_stuck(&mut self, now: Millis, from: u32, caches: &mut Caches) {
-        // Only the first few are searched: stale entries behind the front are not trimmed, and may be many.
-        let first = |requests: bool| {
-            let found = self.places.front(64, caches).find(|s| s.is_request() == requests);
-            found.filter(|s| after(from, s.seq)).map(|s| s.seq)
-        };
-        let (data, request) = (first(false), first(true));
-        if let Some(seq) = self.stuck.data(now, data) {
-            self.send_again(now, (seq, from.wrapping_sub(1)), false, caches);
-        }
-        if let Some(seq) = self.stuck.request(now, request) {
-            self.send_again(now, (seq, seq), true, caches);
-        }
-    }
-
-    /// Moves what was sent under these numbers back onto the queues. True when there was something.
-    fn send_again(&mut self, now: Millis, range: Range, requests: bool, caches: &mut Caches) -> bool {
-        let mut found = false;
-        for at in self.places.positions(range) {
-            let Some(sent) = self.places.get(at, caches) else { continue };
-            if sent.is_request() && !requests {
-                continue;
-            }
-            found = true;
-            self.places.take(at, caches);
-            match sent.item {
-                Item::Flow(_) | Item::Expect(_) => {
-                    claim_paced(&mut self.places, &mut self.repair, sent.item, caches);
-                }
-                Item::Control(_) => self.queue.push(now, sent.item),
-            }
-        }
-        self.places.trim(caches);
-        found
-    }
-
-    /// The peer has lost this range, and says so under the number `seq`. True when only a new start can
-    /// repair that: HELLO is sent again, and the peer's flows have to be asked for.
-    pub(crate) fn nacked(&mut self, now: Millis, seq: u32, range: Range, caches: &mut Caches) -> bool {
-        let found = self.send_again(now, range, true, caches);
-        if found && self.hello.hello_is_under_way(now) {
-            self.hello.missed();
-        }
-        if found && now.saturating_sub(self.last_loss) >= LOSS_APART_MS {
-            self.last_loss = now;
-            self.pacer.lost();
-        }
-        // What the full resend queue has given up cannot be sent again, so everything is sent once. Deletions
-        // among it are gone for good; only a peer that starts over can notice them.
-        let (from, _) = range;
-        let bulk = self.discarded.take_if(|d| !after(from, *d)).is_some();
-        let start_over = self.discarded_dead.take_if(|d| !after(from, *d)).is_some();
-        if start_over {
-            self.hello.greet_again();
-        }
-        if bulk {
-            self.hello.want_bulk(now);
-        }
-        self.repair.defer(seq, bulk);
-        start_over
-    }
-
-    /// The peer knows nothing of what we have sent. The resend queue is emptied, as the peer expects, and all
-    /// flows are sent afresh; unacknowledged deletions are still in the store and go along. Returns the
-    /// number of our requests that are still to be sent.
-    pub(crate) fn peer_started(&mut self, now: Millis, caches: &mut Caches) -> usize {
-        self.places.drain(caches);
-        (self.discarded, self.discarded_dead, self.stuck) = (None, None, Stuck::default());
-        self.repair.forget_requests();
-        self.hello.want_bulk(now);
-        self.queue.count(|i| matches!(i, Item::Control(c) if c.is_request()))
-    }
-
-    /// No HELLO is on its way any more: deletions are sent once more, and everything if the peer
-    /// has missed anything.
-    pub(crate) fn repeats_turn(&mut self, now: Millis, caches: &mut Caches) {
-        if self.hello.repeats_due().is_none_or(|t| t > now) {
-            return;
-        }
-        for item in self.hello.take_repeats() {
-            if is_idle_and_dead(caches.meta(item)) {
-                self.enqueue(now, item, caches);
-            }
-        }
-        self.hello.want_missed(now);
-    }
-
-    /// The number of requests that the full resend queue has given up since the last call.
-    pub(crate) fn take_discarded_requests(&mut self) -> usize {
-        std::mem::take(&mut self.discarded_requests)
     }
 
     // When something is due.
@@ -452,10 +391,16 @@ impl Delivery {
         assert!(self.places.live() <= limit, "the resend queue has its limit, and other modes have none");
         let comes_again =
             self.bulk_is_pending() || self.hello.is_greeting() || self.hello.repeats_due().is_some();
+        let resting = self.rest.entries();
         let queued: HashSet<Item> = self.queue.items().collect();
         let paced: HashSet<Item> = self.repair.items().collect();
         for (item, place) in crate::peer::place::records(caches) {
-            let dead = caches.meta(item).is_some_and(|m| m.flags & mark::DEAD != 0);
+            let Some(meta) = caches.meta(item) else { continue };
+            let dead = meta.flags & mark::DEAD != 0;
+            if let (Item::Flow(id), After::Keep(_) | After::Forget) = (item, &self.after) {
+                let rests = meta.flags & mark::ARMED != 0;
+                assert!(!rests || resting.contains(&(id, meta.slot)), "{item:?} rests for ever");
+            }
             match place {
                 Place::Queued => assert!(queued.contains(&item), "{item:?} is not on its queue"),
                 Place::Paced => assert!(paced.contains(&item), "{item:?} is not on its queue"),
@@ -464,6 +409,19 @@ impl Delivery {
             }
         }
     }
+}
+
+/// How long a flow rests after an update, in seconds.
+fn rest_s(config: &Config) -> u32 {
+    match config.mode {
+        Mode::Ftfw(_) | Mode::Notrack(_) => config.update_interval_s,
+        Mode::Alarm(_) => 0,
+    }
+}
+
+/// True when this is the entry of a flow that rests.
+fn rests(meta: &Meta, stamp: WheelSlot) -> bool {
+    meta.flags & mark::ARMED != 0 && meta.slot == stamp
 }
 
 /// Puts a record on the queue of what is sent at a measured pace, unless it is there already.

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod apply;
+mod delays;
 mod ftfw;
 mod local;
 mod notrack;
