@@ -12,7 +12,7 @@ install -m 644 docs/*.5 "$man/man5"
 install -m 644 docs/*.8 "$man/man8"
 install -d "$root/lib/systemd/system" "$root/share/doc/zct"
 sed "s|/usr/sbin/|$2/sbin/|" dist/zctd.service >"$root/lib/systemd/system/zctd.service"
-install -m 644 dist/zctd.conf "$root/share/doc/zct"
+install -m 644 dist/zctd.conf dist/zctd.rules.yml dist/zctd.rules.test.yml dist/zctd.grafana.json "$root/share/doc/zct"
 for program in zct nfct; do
     install -m 644 "docs/completions/$program.bash" "$root/share/bash-completion/completions/$program"
     install -m 644 "docs/completions/_$program" "$root/share/zsh/site-functions"

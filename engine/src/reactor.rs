@@ -67,6 +67,8 @@ pub struct Reactor {
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
     /// What [`Handler::settle`] last returned.
     wake: Option<Instant>,
+    /// The longest turn since [`Reactor::take_longest_turn`], by the clock that the turns were given.
+    longest: Duration,
     stopped: bool,
 }
 
@@ -84,6 +86,7 @@ impl Reactor {
             turn: Vec::new(),
             timers: BinaryHeap::new(),
             wake: None,
+            longest: Duration::ZERO,
             stopped: false,
         })
     }
@@ -127,6 +130,12 @@ impl Reactor {
         self.stopped = true;
     }
 
+    /// The longest turn since this was last asked, from the end of the wait to the end of the turn: for so
+    /// long nothing else was served.
+    pub fn take_longest_turn(&mut self) -> Duration {
+        std::mem::take(&mut self.longest)
+    }
+
     /// True after [`Reactor::stop`].
     pub fn is_stopped(&self) -> bool {
         self.stopped
@@ -151,6 +160,7 @@ impl Reactor {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(Error::sys("epoll_wait", e)),
         }
+        let begun = clock();
         let mut turn = std::mem::take(&mut self.turn);
         turn.clear();
         turn.append(&mut self.more);
@@ -172,6 +182,7 @@ impl Reactor {
             }
         }
         self.wake = handler.settle(now, self)?;
+        self.longest = self.longest.max(clock().saturating_duration_since(begun));
         Ok(())
     }
 
@@ -324,6 +335,24 @@ mod tests {
         let mut handler = Settling(0);
         reactor.run(Instant::now, &mut handler).unwrap();
         assert_eq!(handler.0, 3);
+    }
+
+    #[test]
+    fn the_longest_turn_is_told_once() {
+        let mut reactor = Reactor::new().unwrap();
+        let start = Instant::now();
+        // Every look at the clock takes longer than all before: of a turn, the last is 4, 8 or 12 ms late.
+        let looks = std::cell::Cell::new(0);
+        let clock = || {
+            looks.set(looks.get() + 1);
+            start + Duration::from_millis(looks.get() * looks.get())
+        };
+        reactor.set_timer(start, Token(1));
+        let mut handler = Settling(0);
+        reactor.run(clock, &mut handler).unwrap();
+        let (longest, again) = (reactor.take_longest_turn(), reactor.take_longest_turn());
+        assert_eq!(longest, Duration::from_millis(12 * 12 - 10 * 10));
+        assert_eq!(again, Duration::ZERO);
     }
 
     #[test]

@@ -75,6 +75,7 @@ pub mod daemon;
 pub mod host;
 pub mod kernel;
 pub mod links;
+pub mod metrics;
 pub mod peer;
 pub mod stats;
 pub mod status;

@@ -73,12 +73,14 @@ pub struct Settings {
     pub options: &'static str,
     /// Text for the `General` block.
     pub general: &'static str,
+    /// Further sections.
+    pub sections: &'static str,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
         let (mode, over) = ("FTFW", Over::Udp);
-        Settings { mode, mode_options: "", over, options: "", general: "" }
+        Settings { mode, mode_options: "", over, options: "", general: "", sections: "" }
     }
 }
 
@@ -200,7 +202,7 @@ impl Node {
              General {{\nHashSize 32768\nHashLimit 262144\nLogFile {}\nLockFile {}\n\
              UNIX {{ Path {}\n}}\nNetlinkBufferSize 16777216\nNetlinkBufferSizeMaxGrowth 33554432\n{scheduler}\n{}\n\
              Filter From Userspace {{ Address Ignore {{ IPv4_address 10.9.0.0/23 IPv4_address 127.0.0.1 \
-             IPv6_address fd09::/64 IPv6_address ff02::/16 IPv6_address fe80::/10 }} }}\n}}\n",
+             IPv6_address fd09::/64 IPv6_address ff02::/16 IPv6_address fe80::/10 }} }}\n}}\n{}\n",
             s.mode,
             s.mode_options,
             link_block(s.over, at),
@@ -208,7 +210,8 @@ impl Node {
             path("log"),
             path("lock"),
             path("ctl"),
-            s.general
+            s.general,
+            s.sections
         )
     }
 

@@ -102,6 +102,15 @@ const SETTINGS: &[Row] = &[
     ("Helper", Live(|old, new| old.helpers = new.helpers.clone()), |c| {
         (c.helpers != Helpers::default()).then(|| print::helpers_text(&c.helpers))
     }),
+    ("Metrics Listen", Live(|old, new| old.metrics.listen = new.metrics.listen.clone()), |c| {
+        c.metrics.listen.as_ref().map(words::listen)
+    }),
+    ("Metrics TextFile", Live(|old, new| old.metrics.text_file = new.metrics.text_file.clone()), |c| {
+        c.metrics.text_file.as_deref().map(words::path)
+    }),
+    ("Metrics Interval", Live(|old, new| old.metrics.interval_s = new.metrics.interval_s), |c| {
+        Some(c.metrics.interval_s.to_string())
+    }),
     ("Sync or Stats", Restart, |c| match &c.role {
         Role::Sync(_) => Some("Sync".into()),
         Role::Stats(_) => Some("Stats".into()),
@@ -302,6 +311,10 @@ mod tests {
         config(&format!("Stats {{ {more} }}\n"))
     }
 
+    fn metrics(more: &str) -> Config {
+        config(&format!("Stats {{ }}\nMetrics {{ {more} }}\n"))
+    }
+
     fn sync(mode: &str, more: &str) -> Config {
         config(&format!("Sync {{ Mode {mode} }} {LINK} {more} }}\n"))
     }
@@ -347,6 +360,10 @@ mod tests {
                 config("Helper { Type ftp inet tcp { QueueNum 2 } }\nStats { }\n"),
             ),
             ("Helper", true, config("Helper { Setup on }\nStats { }\n"), stats("")),
+            ("Metrics Listen", true, metrics("Listen 127.0.0.1:1"), metrics("Listen unix:/x ")),
+            ("Metrics Listen", true, metrics("Listen 127.0.0.1:1"), metrics("")),
+            ("Metrics TextFile", true, metrics("TextFile /x "), metrics("")),
+            ("Metrics Interval", true, metrics("Interval 7"), metrics("")),
             ("Stats LogFile", true, stats("LogFile on"), stats("LogFile /x ")),
             ("Stats Syslog", true, stats("Syslog on"), stats("")),
             ("LogFormat", true, stats("LogFormat json"), stats("LogFormat text")),

@@ -2,11 +2,11 @@
 //!
 //! Every setting that has an effect is written, even if it has its default; one for which the format has no
 //! way to say "not set" becomes a comment. The original accepts the text too, except for what it does not
-//! know: names like `fe0`, and the directives that are our own.
+//! know: names like `fe0`, and what is our own.
 
 use super::settings::{
     Config, DedicatedLink, DedicatedLinks, Ends, Expectations, Facility, Filter, FilterFrom, General, Group,
-    Helpers, Listed, LogFormat, Mode, Network, Role, Scheduler, Stats, Sync, default,
+    Helpers, Listed, Listen, LogFormat, Metrics, Mode, Network, Role, Scheduler, Stats, Sync, default,
 };
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -77,7 +77,27 @@ pub fn print(config: &Config) -> Vec<u8> {
         l.out.push(b'\n');
         helpers(&mut l, &config.helpers);
     }
+    if config.metrics != Metrics::default() {
+        l.out.push(b'\n');
+        metrics(&mut l, &config.metrics);
+    }
     l.out
+}
+
+fn metrics(l: &mut Lines, m: &Metrics) {
+    l.block("Metrics", |l| {
+        match &m.listen {
+            Some(Listen::Tcp(address)) => l.set("Listen", &address.to_string()),
+            Some(Listen::Unix(path)) => {
+                l.line(&[b"Listen", &[b"unix:", path.as_os_str().as_bytes()].concat()]);
+            }
+            None => {}
+        }
+        if let Some(path) = &m.text_file {
+            l.path("TextFile", path);
+            l.number("Interval", m.interval_s);
+        }
+    });
 }
 
 /// Prints a part of a configuration on one line.
@@ -111,7 +131,7 @@ pub(super) fn links_text(s: &Sync) -> String {
 
 /// Values as the file has them.
 pub(super) mod words {
-    use super::super::settings::{Facility, LogFormat, Mode, SchedulerPolicy};
+    use super::super::settings::{Facility, Listen, LogFormat, Mode, SchedulerPolicy};
     use std::os::unix::ffi::OsStrExt as _;
     use std::path::Path;
 
@@ -124,6 +144,13 @@ pub(super) mod words {
         match path.to_str() {
             Some(text) => text.to_owned(),
             None => path.as_os_str().as_bytes().escape_ascii().to_string(),
+        }
+    }
+
+    pub(in super::super) fn listen(l: &Listen) -> String {
+        match l {
+            Listen::Tcp(address) => address.to_string(),
+            Listen::Unix(p) => format!("unix:{}", path(p)),
         }
     }
 

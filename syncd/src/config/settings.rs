@@ -2,7 +2,7 @@
 //! (conntrackd.md §5.2 to §5.6).
 
 pub use crate::peer::{Alarm, Ftfw, Mode, Notrack};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// A complete configuration that a daemon can run with.
@@ -14,6 +14,34 @@ pub struct Config {
     pub role: Role,
     /// `Helper`.
     pub helpers: Helpers,
+    /// `Metrics`.
+    pub metrics: Metrics,
+}
+
+/// `Metrics`: where metrics for Prometheus are to be had; nowhere without the block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// `Listen`: where they can be asked for.
+    pub listen: Option<Listen>,
+    /// `TextFile`: the file that has them.
+    pub text_file: Option<PathBuf>,
+    /// `Interval`: seconds after which that file is written anew.
+    pub interval_s: u32,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics { listen: None, text_file: None, interval_s: default::METRICS_INTERVAL_S }
+    }
+}
+
+/// An address to listen at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// An address of this host and a TCP port.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
 }
 
 /// `Helper`: userspace helpers, of which zctd has none yet. The section is kept to be printed and counted.
@@ -404,7 +432,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// The original's default values.
+/// The default values: the original's, where it has the setting.
 pub mod default {
     use crate::peer::{Alarm, Ftfw};
 
@@ -434,6 +462,8 @@ pub mod default {
     pub const CACHE_TIMEOUT_S: u32 = Alarm::DEFAULT.cache_timeout_s;
     /// `ErrorQueueLength`.
     pub const ERROR_QUEUE_LENGTH: u32 = 128;
+    /// `Interval` of `Metrics`, seconds: how often Prometheus asks by default, about.
+    pub const METRICS_INTERVAL_S: u32 = 15;
     /// `QueueLen`: what the kernel's queues hold by default.
     pub const QUEUE_LEN: u32 = 1024;
 }

@@ -11,6 +11,7 @@
 mod catch_up;
 mod conditions;
 mod dumps;
+mod metrics;
 mod privileges;
 mod reload;
 mod requests;

@@ -6,6 +6,7 @@ use crate::control::client;
 use crate::daemon::state::{Comparison, Daemon, Node};
 use crate::daemon::{privileges, sync_node};
 use crate::stats::log::FlowLog;
+use zct_engine::Reactor;
 
 fn told(c: &Change) -> String {
     let value = |v: &Option<String>| v.clone().unwrap_or_else(|| "nothing".into());
@@ -14,7 +15,7 @@ fn told(c: &Change) -> String {
 
 impl Daemon {
     /// Rereads the configuration; if the file has errors, everything stays as it is.
-    pub(super) fn reload(&mut self) {
+    pub(super) fn reload(&mut self, reactor: &mut Reactor) {
         self.log.notice("reading the configuration again");
         self.reopen_logs();
         let loaded = match client::load(&self.file) {
@@ -29,6 +30,7 @@ impl Daemon {
         let changes = live_changes(&self.config, &new);
         let mut next = merged(&self.config, &new);
         self.take_over(&mut next);
+        self.take_over_metrics(&mut next, reactor);
         for c in &live_changes(&self.config, &next).live {
             self.log.notice(&told(c));
         }

@@ -6,7 +6,7 @@ use crate::config::settings::{Config, Expectations, Role};
 use crate::control::request;
 use crate::control::server::{Reply, Server};
 use crate::control::statistics::Runtime;
-
+use crate::daemon::metrics::Metrics;
 use crate::daemon::privileges;
 use crate::daemon::signals;
 use crate::daemon::start_error::StartError;
@@ -82,7 +82,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
             return ExitCode::FAILURE;
         }
     };
-    let Parts { signals, server, kernel, flush, node, epoch } = parts;
+    let Parts { signals, server, metrics, kernel, flush, node, epoch } = parts;
     let systemd = Systemd::from_environment(config.general.systemd);
     let mut daemon = Daemon {
         config,
@@ -92,6 +92,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
         systemd,
         signals,
         server,
+        metrics,
         kernel,
         flush,
         node,
@@ -138,6 +139,7 @@ fn random() -> [u64; 3] {
 struct Parts {
     signals: Signals,
     server: Option<Server>,
+    metrics: Metrics,
     kernel: Kernel,
     flush: Flush,
     node: Node,
@@ -188,10 +190,15 @@ fn rest(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, 
     }
     reactor.watch(kernel.dump_socket(), Token(token::DUMP)).map_err(system)?;
     kernel.want(Why::Populate);
-    privileges::give_up(config).map_err(StartError::Privileges)?;
+    // The port may be one of root's.
+    let metrics = Metrics::open(&config.metrics, reactor).map_err(StartError::Metrics)?;
     // A file system that contains a process's current directory cannot be unmounted.
-    std::env::set_current_dir("/").map_err(StartError::Root)?;
-    Ok(Parts { signals, server: None, kernel, flush, node, epoch })
+    let root = || std::env::set_current_dir("/").map_err(StartError::Root);
+    if let Err(why) = privileges::give_up(config).map_err(StartError::Privileges).and_then(|()| root()) {
+        metrics.server.remove();
+        return Err(why);
+    }
+    Ok(Parts { signals, server: None, metrics, kernel, flush, node, epoch })
 }
 
 impl Daemon {
@@ -207,6 +214,7 @@ impl Daemon {
         if let Some(s) = &self.server {
             s.remove();
         }
+        self.metrics.end();
         if let Some(lock) = self.lock.take() {
             lock.remove();
         }

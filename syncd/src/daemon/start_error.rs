@@ -3,6 +3,7 @@
 use crate::host::lock::{self, LockError};
 use crate::host::log::LogError;
 use crate::links::LinkError;
+use crate::metrics::server::ListenError;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ pub(super) enum StartError {
     Lock(PathBuf, LockError),
     /// The control socket.
     Control(WriteError),
+    /// The socket where metrics are asked for.
+    Metrics(ListenError),
     /// The sockets for events and dumps.
     Netlink(Error),
     /// The sockets that change the kernel's table.
@@ -48,6 +51,7 @@ impl fmt::Display for StartError {
             StartError::Changes(e) => write!(f, "can't open netlink handler: {e}"),
             StartError::Links(e) => write!(f, "can't open the dedicated links: {e}"),
             StartError::Log(e) => write!(f, "{e}"),
+            StartError::Metrics(e) => write!(f, "{e}"),
             StartError::System(e) => write!(f, "{e}"),
             StartError::Privileges(e) => write!(f, "can't give up privileges: {e}"),
             StartError::Root(e) => write!(f, "can't change to the root directory: {e}"),

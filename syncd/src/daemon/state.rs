@@ -3,6 +3,7 @@
 use crate::config::settings::Config;
 use crate::control::server::Server;
 use crate::control::statistics::Runtime;
+use crate::daemon::metrics::Metrics;
 use crate::daemon::sync_node::SyncNode;
 use crate::daemon::takeover::Takeover;
 use crate::daemon::waiting::Waiting;
@@ -24,6 +25,7 @@ pub(super) mod token {
     pub(in crate::daemon) const EVENTS: usize = 1;
     pub(in crate::daemon) const DUMP: usize = 2;
     pub(in crate::daemon) const CONTROL: usize = 16;
+    pub(in crate::daemon) const METRICS: usize = 512;
     pub(in crate::daemon) const LINKS: usize = 1024;
 }
 
@@ -54,6 +56,7 @@ pub(super) struct Daemon {
     pub(super) systemd: Systemd,
     pub(super) signals: Signals,
     pub(super) server: Option<Server>,
+    pub(super) metrics: Metrics,
     pub(super) kernel: Kernel,
     pub(super) flush: Flush,
     pub(super) node: Node,

@@ -6,6 +6,7 @@ use crate::control::server::Server;
 use crate::daemon::signals;
 use crate::daemon::state::{Daemon, Node, token};
 use crate::daemon::stats_node::StatsTaker;
+use crate::metrics;
 use crate::peer::Millis;
 use std::time::{Duration, Instant};
 use zct_engine::{Error, Handler, Reactor, Token, Turn, pace};
@@ -117,7 +118,8 @@ impl Daemon {
         };
         let server = self.server.as_ref().and_then(Server::deadline);
         let syslog = self.syslog_waits.then_some(now + SYSLOG_AGAIN_MS);
-        [node, server, syslog, self.kernel.deadline(), self.systemd.deadline()].into_iter().flatten().min()
+        let parts = [self.kernel.deadline(), self.systemd.deadline(), self.metrics.deadline()];
+        parts.into_iter().chain([node, server, syslog]).flatten().min()
     }
 
     /// Lets events gather while they come fast, so that one turn serves many, and one datagram tells
@@ -139,7 +141,7 @@ impl Daemon {
     fn signals_ready(&mut self, reactor: &mut Reactor) -> Result<Turn, Error> {
         while let Some(signal) = self.signals.pending()? {
             match signal {
-                signals::SIGHUP => self.reload(),
+                signals::SIGHUP => self.reload(reactor),
                 signals::SIGUSR1 => self.reopen_logs(),
                 _ => self.stop(reactor),
             }
@@ -155,6 +157,7 @@ impl Handler for Daemon {
             Node::Stats(_) => 0..0,
         };
         let control = token::CONTROL..token::CONTROL + Server::TOKENS;
+        let metrics = token::METRICS..token::METRICS + metrics::server::Server::TOKENS;
         let now = self.now();
         match token.0 {
             token::SIGNALS => self.signals_ready(reactor),
@@ -162,6 +165,7 @@ impl Handler for Daemon {
             // The dump is looked at at the end of every turn.
             token::DUMP => Ok(Turn::Drained),
             t if control.contains(&t) => self.control_ready(t, now, reactor),
+            t if metrics.contains(&t) => Ok(self.metrics.server.ready(t, now, reactor)),
             t if links.contains(&t) => {
                 let Node::Sync(n) = &mut self.node else { return Ok(Turn::Drained) };
                 if t == links.start {
@@ -186,6 +190,7 @@ impl Handler for Daemon {
         if let Some(server) = &mut self.server {
             more |= server.settle(&Daemon::shown(&self.node, now));
         }
+        self.settle_metrics(now, reactor);
         self.syslog_waits |= self.log.flush();
         self.systemd.settle(now);
         if more {

@@ -116,6 +116,17 @@ pub enum Missing {
 }
 
 impl Missing {
+    /// All reasons.
+    pub const ALL: [Missing; 7] = [
+        Missing::FirstDump,
+        Missing::Comparison,
+        Missing::Link,
+        Missing::Peer,
+        Missing::Resync,
+        Missing::Bulk,
+        Missing::Acknowledgement,
+    ];
+
     /// The name in JSON.
     pub fn name(self) -> &'static str {
         match self {

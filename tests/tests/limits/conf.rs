@@ -73,6 +73,8 @@ const HELPER_NUM: &str = "General { UNIX { Path /run/x } }\nStats { LogFile on }
 const POLICY: &str = "General { UNIX { Path /run/x } }\nStats { LogFile on }\n\
                       Helper { Type ftp inet tcp { QueueNum 1 QueueLen 2 Policy ftp { @ } } }\n";
 
+const METRICS: &str = "General { UNIX { Path /run/x } }\nStats { LogFile on }\nMetrics { TextFile /x @ }\n";
+
 const fn number(words: &'static [&'static str], file: &'static str, max: u128, zero: Zero) -> Row {
     Row { words, file, kind: Kind::Number(max, zero), shown: Some(words[0]) }
 }
@@ -118,6 +120,7 @@ const ROWS: &[Row] = &[
     number(&["QueueLen"], HELPER, INT, Zero::Said("0 means the kernel's default")),
     number(&["ExpectMax"], POLICY, 255, Zero::Number),
     number(&["ExpectTimeout"], POLICY, INT, Zero::Number),
+    number(&["Interval"], METRICS, INT, Zero::Wrong),
     address(&["IPv4_address"], FILTER, false, true),
     address(&["IPv6_address"], FILTER, true, true),
     address(&["IPv4_address"], UDP, false, false),
@@ -142,6 +145,8 @@ const OTHERS: &[&str] = &[
     "ExpectationSync",
     "Filter",
     "Interface",
+    // An address with a port, or a path; its values are tried where it is read.
+    "Listen",
     "LockFile",
     "LogFile",
     "LogFormat",
@@ -160,6 +165,7 @@ const OTHERS: &[&str] = &[
     "Systemd",
     "TCP",
     "TCPWindowTracking",
+    "TextFile",
     "Type",
     "UDP",
     "UNIX",

@@ -4,6 +4,7 @@
 mod given;
 mod helpers;
 mod links;
+mod metrics;
 mod sync;
 
 use super::parse::raw::{Raw, RawFilter, RawGeneral, RawList, RawStats, Set};
@@ -45,7 +46,8 @@ pub(crate) fn check(raw: Raw, report: &mut Report) -> Option<Config> {
         }
     };
     let helpers = helpers::helpers(raw.helpers, report);
-    let config = Config { general: general.settings, role: role?, helpers };
+    let metrics = metrics::metrics(raw.metrics, report);
+    let config = Config { general: general.settings, role: role?, helpers, metrics };
     report.can_start().then_some(config)
 }
 
@@ -163,7 +165,7 @@ fn stats(s: RawStats, general: &Checked, report: &mut Report) -> Stats {
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::{FilterFrom, Helpers};
+    use super::super::settings::{FilterFrom, Helpers, Listen, Metrics};
     use super::super::settings::{LogFormat, Network, Protocol, TcpState};
     use super::super::{Loaded, load, protocols::Protocols};
     use super::*;
@@ -202,7 +204,8 @@ mod tests {
     fn an_empty_file_is_the_original_defaults() {
         let empty = config("");
         let helpers = Helpers::default();
-        assert_eq!(empty, Config { general: defaults(), role: Role::Stats(Stats::default()), helpers });
+        let (role, metrics) = (Role::Stats(Stats::default()), Metrics::default());
+        assert_eq!(empty, Config { general: defaults(), role, helpers, metrics });
         // Zero stands for the default, with a remark.
         let zero = read("General { HashSize 0 HashLimit 0 EventIterationLimit 0 NetlinkBufferSize 0 }\n");
         assert_eq!(zero.config, Some(empty));
@@ -217,7 +220,8 @@ mod tests {
              EventIterationLimit 7 PollSecs 8 Scheduler { Type FIFO Priority 9 } Systemd no \
              Filter From Kernelspace { Protocol Accept { SCTP } Address Ignore { IPv4_address 10.0.0.0/8 \
              IPv6_address ::1 } State Accept { CLOSED LISTEN for TCP } } }\n\
-             Stats { LogFile /s Syslog local3 LogFormat json }\n",
+             Stats { LogFile /s Syslog local3 LogFormat json }\n\
+             Metrics { Listen [::1]:9776 TextFile /m Interval 10 }\n",
         );
         let general = General {
             hash_size: 1,
@@ -255,7 +259,13 @@ mod tests {
             syslog: Some(Facility::Local(3)),
             log_format: LogFormat::Json,
         };
-        assert_eq!(all, Config { general, role: Role::Stats(stats), helpers: Helpers::default() });
+        let metrics = Metrics {
+            listen: Some(Listen::Tcp(([0, 0, 0, 0, 0, 0, 0, 1], 9776).into())),
+            text_file: Some("/m".into()),
+            interval_s: 10,
+        };
+        let helpers = Helpers::default();
+        assert_eq!(all, Config { general, role: Role::Stats(stats), helpers, metrics });
         let aliases = config(
             "General { SocketBufferSize 4 SocketBufferSizeMaxGrown 5 SocketBufferSizeMaxGrowth 6 LogFile off }\n",
         );

@@ -11,9 +11,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 /// The longest path of a log or lock file.
-const PATH_MAX: usize = 256;
+pub(super) const PATH_MAX: usize = 256;
 /// The longest path of a UNIX socket (sun_path of unix(7) with its NUL is 108 bytes).
-const SOCKET_PATH_MAX: usize = 107;
+pub(super) const SOCKET_PATH_MAX: usize = 107;
 /// Sizes of socket buffers are C ints.
 pub(super) const BYTES_MAX: u32 = i32::MAX as u32;
 
@@ -105,7 +105,13 @@ pub(super) fn set<T>(setting: &mut Set<T>, read: Option<At<T>>) -> Option<()> {
     Some(())
 }
 
-fn path(p: &mut Parser<'_>, at: Place, word: &str, wanted: &str, max: usize) -> Option<At<PathBuf>> {
+pub(super) fn path(
+    p: &mut Parser<'_>,
+    at: Place,
+    word: &str,
+    wanted: &str,
+    max: usize,
+) -> Option<At<PathBuf>> {
     let bytes = p.path(word, wanted, max)?;
     Some(At { value: PathBuf::from(OsStr::from_bytes(bytes)), place: at })
 }

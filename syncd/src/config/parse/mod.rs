@@ -5,6 +5,7 @@ mod filter;
 mod general;
 mod helper;
 mod link;
+mod metrics;
 mod parser;
 pub(crate) mod raw;
 mod sync;
@@ -36,6 +37,7 @@ pub(crate) fn parse(text: &[u8], protocols: &Protocols) -> (Raw, Report) {
             b"Sync" => Some(sync::sync),
             b"Stats" => Some(general::stats),
             b"Helper" => Some(helper::helper),
+            b"Metrics" => Some(metrics::metrics),
             _ => None,
         };
         let read = match section {
@@ -94,6 +96,7 @@ mod tests {
             words("Stats", general::STATS),
             words("Helper", helper::HELPER),
             words("Type", helper::TYPE),
+            words("Metrics", metrics::METRICS),
             words("Policy", helper::POLICY),
             words("Filter", filter::FILTER),
             words("Address", filter::ADDRESS),

@@ -302,6 +302,17 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// Takes everything up to the next blank, brace or directive, and says where it was.
+    pub(super) fn whole(&mut self, wanted: &str) -> Option<(Place, Vec<u8>)> {
+        let t = self.ahead;
+        if matches!(t.kind, TokenKind::Open | TokenKind::Close | TokenKind::End) {
+            self.unexpected(wanted);
+            return None;
+        }
+        self.take();
+        Some((place(&t), self.glued(&t).unwrap_or_else(|| t.text.to_vec())))
+    }
+
     /// Takes `on`, `yes`, `off` or `no` in any letter case, if that comes next.
     pub(super) fn try_switch(&mut self) -> Option<bool> {
         let value = words::switch(&self.ahead)?;

@@ -2,8 +2,8 @@
 
 use super::super::report::{At, Place};
 use super::super::settings::{
-    Facility, FilterFrom, HelperFamily, HelperKind, HelperProtocol, LogFormat, Logic, Network, Protocol,
-    SchedulerPolicy, TcpState,
+    Facility, FilterFrom, HelperFamily, HelperKind, HelperProtocol, Listen, LogFormat, Logic, Network,
+    Protocol, SchedulerPolicy, TcpState,
 };
 use super::unique::Unique;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -19,6 +19,7 @@ pub(crate) struct Raw {
     pub(crate) sync: RawSync,
     pub(crate) stats: RawStats,
     pub(crate) helpers: RawHelpers,
+    pub(crate) metrics: RawMetrics,
     pub(crate) sync_place: Option<Place>,
     pub(crate) stats_place: Option<Place>,
 }
@@ -129,6 +130,15 @@ pub(crate) struct RawStats {
     pub(crate) log_file: Set<Option<PathBuf>>,
     pub(crate) syslog: Set<Option<Facility>>,
     pub(crate) log_format: Set<LogFormat>,
+}
+
+/// `Metrics`, all blocks together.
+#[derive(Debug, Default)]
+pub(crate) struct RawMetrics {
+    pub(crate) place: Option<Place>,
+    pub(crate) listen: Set<Listen>,
+    pub(crate) text_file: Set<PathBuf>,
+    pub(crate) interval_s: Set<u32>,
 }
 
 /// `Helper`, all blocks together.

@@ -4,7 +4,7 @@ use super::super::lexer::{Token, TokenKind};
 use super::super::report::quoted;
 
 /// The sections of the top level.
-pub(super) const SECTIONS: [&str; 4] = ["General", "Helper", "Stats", "Sync"];
+pub(super) const SECTIONS: [&str; 5] = ["General", "Helper", "Metrics", "Stats", "Sync"];
 
 /// The directives, and the blocks that they belong in.
 pub(super) const DIRECTIVES: &[(&str, &str)] = &[
@@ -32,6 +32,8 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("IPv6_address", "Multicast, UDP, TCP or Address"),
     ("IPv6_interface", "Multicast"),
     ("Interface", "Multicast, UDP or TCP"),
+    ("Interval", "Metrics"),
+    ("Listen", "Metrics"),
     ("LockFile", "General"),
     ("LogFile", "General or Stats"),
     ("LogFormat", "Stats"),
@@ -68,6 +70,7 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("Systemd", "General"),
     ("TCP", "Sync"),
     ("TCPWindowTracking", "Options"),
+    ("TextFile", "Metrics"),
     ("Type", "Scheduler or Helper"),
     ("UDP", "Sync"),
     ("UNIX", "General"),
@@ -94,8 +97,9 @@ const OTHERS: [&str; 16] = [
     "Userspace",
 ];
 
-/// Directives that the original does not know: it would take them for names.
-const OWN: [&str; 3] = ["LogFormat", "SyncAfter", "UpdateInterval"];
+/// Words that the original does not know: it would take them for names.
+const OWN: [&str; 7] =
+    ["Interval", "Listen", "LogFormat", "Metrics", "SyncAfter", "TextFile", "UpdateInterval"];
 
 /// True for words that cannot be names. Our own are not among them.
 pub(super) fn is_keyword(word: &[u8]) -> bool {
@@ -103,9 +107,8 @@ pub(super) fn is_keyword(word: &[u8]) -> bool {
     let switch_or_mode = ["on", "off", "yes", "no", "alarm", "ftfw", "notrack", "nack"];
     switch_or_mode.iter().any(|w| w.as_bytes().eq_ignore_ascii_case(word))
         || is("for")
-        || SECTIONS.iter().any(|w| is(w))
         || OTHERS.iter().any(|w| is(w))
-        || DIRECTIVES.iter().any(|(w, _)| !OWN.contains(w) && is(w))
+        || SECTIONS.iter().chain(DIRECTIVES.iter().map(|(w, _)| w)).any(|w| is(w) && !OWN.contains(w))
         // The original's pattern for `persistent` in any letter case has a mistake: its last letter is a
         // capital `T`.
         || (word.ends_with(b"T") && word.eq_ignore_ascii_case(b"persistent"))
@@ -260,6 +263,7 @@ mod tests {
             "on.",
             "IPv4_Interface",
             "LogFormat",
+            "Metrics",
         ] {
             assert!(!is_keyword(w.as_bytes()), "{w}");
         }

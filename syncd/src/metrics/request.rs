@@ -1,0 +1,147 @@
+//! As much of HTTP as it takes to answer `GET /metrics`: one request a connection, read to the end of its
+//! head, and one response, after which the connection is closed. Everything in the head but its first line is
+//! skipped.
+
+use zct_wire::text::metrics::CONTENT_TYPE;
+
+/// Bytes that a request may have; what Prometheus sends has about 300.
+pub const REQUEST_MAX: usize = 1024;
+
+/// What is to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The metrics; `body` is false for HEAD.
+    Metrics {
+        /// Whether more than the head of the response is wanted.
+        body: bool,
+    },
+    /// What is to be found here.
+    Front {
+        /// Whether more than the head of the response is wanted.
+        body: bool,
+    },
+    /// Something that there is not.
+    NotFound,
+    /// A method other than GET and HEAD.
+    Method,
+    /// No request of HTTP/1.0 or 1.1.
+    Nonsense,
+    /// A request of more bytes than [`REQUEST_MAX`].
+    TooLong,
+}
+
+/// Judges the bytes that have come so far; `None` as long as the request is not complete.
+pub fn read(bytes: &[u8]) -> Option<Asked> {
+    let Some(head) = complete(bytes) else {
+        return (bytes.len() >= REQUEST_MAX).then_some(Asked::TooLong);
+    };
+    let line = head.split(|b| *b == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let mut words = line.split(|b| *b == b' ');
+    let (Some(method), Some(target), Some(b"HTTP/1.0" | b"HTTP/1.1"), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Some(Asked::Nonsense);
+    };
+    let body = match method {
+        b"GET" => true,
+        b"HEAD" => false,
+        _ => return Some(Asked::Method),
+    };
+    let path = target.split(|b| *b == b'?').next().unwrap_or_default();
+    Some(match path {
+        b"/metrics" => Asked::Metrics { body },
+        b"/" => Asked::Front { body },
+        _ => Asked::NotFound,
+    })
+}
+
+/// The head of a request with the empty line at its end.
+fn complete(bytes: &[u8]) -> Option<&[u8]> {
+    let mut line = 0;
+    for (at, byte) in bytes.iter().enumerate() {
+        if *byte == b'\n' {
+            if matches!(bytes.get(line..at), Some(b"" | b"\r")) {
+                return bytes.get(..at);
+            }
+            line = at + 1;
+        }
+    }
+    None
+}
+
+/// The whole response; `metrics` is asked for only where they are wanted.
+pub fn response(asked: Asked, metrics: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
+    const PLAIN: &str = "text/plain; charset=utf-8";
+    let (status, kind, text, body) = match asked {
+        Asked::Metrics { body } => ("200 OK", CONTENT_TYPE, metrics(), body),
+        Asked::Front { body } => ("200 OK", PLAIN, b"zctd: the metrics are at /metrics\n".to_vec(), body),
+        Asked::NotFound => ("404 Not Found", PLAIN, b"the metrics are at /metrics\n".to_vec(), true),
+        Asked::Method => ("405 Method Not Allowed", PLAIN, b"GET and HEAD alone\n".to_vec(), true),
+        Asked::Nonsense => ("400 Bad Request", PLAIN, b"no HTTP/1.1 request\n".to_vec(), true),
+        Asked::TooLong => {
+            ("431 Request Header Fields Too Large", PLAIN, b"at most 1024 bytes\n".to_vec(), true)
+        }
+    };
+    let allow = if asked == Asked::Method { "Allow: GET, HEAD\r\n" } else { "" };
+    let length = text.len();
+    let mut out = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{allow}Connection: close\r\n\r\n"
+    )
+    .into_bytes();
+    if body {
+        out.extend(text);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_judged_when_it_is_complete() {
+        let text = b"GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n";
+        for len in 0..text.len() {
+            assert_eq!(read(&text[..len]), None, "{len}");
+        }
+        assert_eq!(read(text), Some(Asked::Metrics { body: true }));
+        assert_eq!(read(b"GET /metrics?name=x HTTP/1.0\n\n"), Some(Asked::Metrics { body: true }));
+        assert_eq!(read(b"HEAD /metrics HTTP/1.1\r\n\r\nmore"), Some(Asked::Metrics { body: false }));
+        assert_eq!(read(b"GET / HTTP/1.1\r\n\r\n"), Some(Asked::Front { body: true }));
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for (line, asked) in [
+            ("GET /metrics/x HTTP/1.1", Asked::NotFound),
+            ("GET http://h/metrics HTTP/1.1", Asked::NotFound),
+            ("POST /metrics HTTP/1.1", Asked::Method),
+            ("get /metrics HTTP/1.1", Asked::Method),
+            ("GET /metrics HTTP/2.0", Asked::Nonsense),
+            ("GET /metrics", Asked::Nonsense),
+            ("GET  /metrics HTTP/1.1", Asked::Nonsense),
+            ("GET /metrics HTTP/1.1 x", Asked::Nonsense),
+            ("PRI * HTTP/2.0", Asked::Nonsense),
+            ("", Asked::Nonsense),
+        ] {
+            assert_eq!(read(format!("{line}\r\n\r\n").as_bytes()), Some(asked), "{line}");
+        }
+        assert_eq!(read(&[b'x'; REQUEST_MAX - 1]), None);
+        assert_eq!(read(&[b'x'; REQUEST_MAX]), Some(Asked::TooLong));
+    }
+
+    #[test]
+    fn the_length_is_that_of_the_body_even_without_one() {
+        let whole = |asked| String::from_utf8(response(asked, || b"a 1\n".to_vec())).unwrap();
+        let want = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
+                    Content-Length: 4\r\nConnection: close\r\n\r\n";
+        assert_eq!(whole(Asked::Metrics { body: true }), format!("{want}a 1\n"));
+        assert_eq!(whole(Asked::Metrics { body: false }), want);
+        assert!(whole(Asked::Method).contains("\r\nAllow: GET, HEAD\r\n"));
+        // Nothing is put together for those who want something else.
+        for asked in [Asked::Front { body: true }, Asked::NotFound, Asked::Nonsense, Asked::TooLong] {
+            assert!(!response(asked, || panic!("not asked for")).is_empty());
+        }
+    }
+}
