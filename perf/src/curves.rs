@@ -2,9 +2,9 @@
 //! delivered against their rate.
 
 use crate::load;
-use crate::measure;
+use crate::measure::{self, Cores};
 use crate::mix::Mix;
-use crate::row::{Contender, Table};
+use crate::row::{Contender, NETLINK, Table};
 use crate::runner::{Runner, describe};
 use crate::sample::{Sample, Who};
 use crate::storm;
@@ -25,6 +25,14 @@ pub const BY_SIZE: &str = "list-by-size";
 /// Name of the rows of events over their rate; the figure `rate` says which.
 pub const BY_RATE: &str = "events-by-rate";
 
+/// The listings to be compared.
+pub const LISTINGS: [(Who, &str, &str); 4] = [
+    (Who::Original, "", "-L"),
+    (Who::Zct, "", "-L"),
+    (Who::Zct, NETLINK, "-L --reader netlink"),
+    (Who::Floor, "", "dump"),
+];
+
 /// The event listeners to be compared.
 pub const LISTENERS: [(Who, &str, &str); 4] = [
     (Who::Original, "its own buffer", "-E"),
@@ -43,10 +51,11 @@ pub fn by_size(runner: &mut Runner, flows_max: u32) -> io::Result<()> {
         runner.provide(Table::Full(Mix::Common, flows))?;
         for round in 0..runner.rounds.min(ROUNDS_MAX) {
             runner.quiet(BY_SIZE)?;
-            for (who, word) in [(Who::Original, "-L"), (Who::Zct, "-L"), (Who::Floor, "dump")] {
-                let words = [runner.tools.path(who), word.to_owned()];
-                let run = measure::run(&runner.tools.yardstick, &words, None)?;
-                let mut sample = Sample::of(BY_SIZE, who, "", round, &run);
+            for (who, variant, line) in LISTINGS {
+                let words = line.split(' ').map(str::to_owned).collect();
+                let words = runner.words(&Contender::new(who, variant, words));
+                let run = measure::run(&runner.tools.yardstick, Cores::All, &words, None)?;
+                let mut sample = Sample::of(BY_SIZE, who, variant, round, &run);
                 if measure::counted(&run.stderr) != Some(u64::from(flows)) {
                     sample.blame(format!("{flows} flows were there, it said: {}", run.stderr.trim()));
                 }
@@ -72,7 +81,7 @@ pub fn by_rate(runner: &mut Runner) -> io::Result<()> {
             for (who, variant, line) in LISTENERS {
                 load::empty().map_err(|e| io::Error::other(e.to_string()))?;
                 let words = line.split(' ').map(str::to_owned).collect();
-                let words = runner.words(&Contender { who, variant, words });
+                let words = runner.words(&Contender::new(who, variant, words));
                 let generator = ["packets".to_owned(), flows.to_string(), rate.to_string()];
                 let output = tempfile::tempfile()?;
                 let storm = storm::run(&runner.tools.yardstick, &words, &generator, &output)?;

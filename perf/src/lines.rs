@@ -30,7 +30,11 @@ pub fn create(i: u32) -> String {
     }
     _ = write!(line, " -t {}", f.timeout_s.unwrap_or(0));
     if f.protoinfo.is_some() {
-        line += " --state ESTABLISHED -u SEEN_REPLY,ASSURED";
+        let state = if mix::is_closing(i) { "TIME_WAIT" } else { "ESTABLISHED" };
+        _ = write!(line, " --state {state} -u SEEN_REPLY,ASSURED");
+    }
+    if let Some(mark) = f.mark {
+        _ = write!(line, " -m {}", mark.value);
     }
     if let Some(nat) = f.nat_src {
         _ = write!(line, " --src-nat {}", address(nat.addr));
@@ -45,6 +49,11 @@ pub fn delete(i: u32) -> String {
         tuple(&mut line, &t);
     }
     line
+}
+
+/// The destination of flow `i` of the common mix.
+pub fn destination(i: u32) -> String {
+    address(mix::flow(i).orig.and_then(|t| t.dst))
 }
 
 /// Writes one line for each of the numbers.
@@ -71,6 +80,7 @@ mod tests {
             "-I -s 10.0.0.8 -d 192.0.2.9 -p tcp --sport 1032 --dport 443 -t 30008 \
              --state ESTABLISHED -u SEEN_REPLY,ASSURED --src-nat 203.0.113.9"
         );
+        assert_eq!(destination(6), "198.51.100.7");
         assert_eq!(delete(9), "-D -s 2001:db8::9 -d 2001:db8:1::1 -p tcp --sport 1033 --dport 443");
     }
 }

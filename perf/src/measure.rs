@@ -5,6 +5,7 @@
 //! time is what reaping this one child reports; it includes the fraction of a millisecond before the program
 //! itself begins, which a run of `true` shows.
 
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::ptrace::{self, Options};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
@@ -52,25 +53,52 @@ pub struct Running {
     stderr: File,
 }
 
+/// The processors that a program may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cores {
+    /// All of the machine.
+    All,
+    /// The first alone, as with `taskset -c 0`.
+    One,
+}
+
+impl Cores {
+    /// The yardstick's command that starts a program on these.
+    fn command(self) -> &'static str {
+        match self {
+            Cores::All => "traced",
+            Cores::One => "traced-on-one-core",
+        }
+    }
+}
+
 /// Replaces this process with `command`, which stops at its first instruction for the parent: the other
 /// half of [`start`]. Returns only on failure.
-pub fn become_traced(command: &OsStr, words: &[OsString]) -> io::Error {
-    match ptrace::traceme() {
+pub fn become_traced(cores: Cores, command: &OsStr, words: &[OsString]) -> io::Error {
+    let ready = || {
+        if cores == Cores::One {
+            let mut first = CpuSet::new();
+            first.set(0)?;
+            sched_setaffinity(Pid::from_raw(0), &first)?;
+        }
+        ptrace::traceme()
+    };
+    match ready() {
         Ok(()) => Command::new(command).args(words).exec(),
         Err(e) => e.into(),
     }
 }
 
-/// Starts `words`, with its output going to `stdout`. `yardstick` is the program with the `traced` command.
+/// Starts `words`, with its output going to `stdout`. `yardstick` is the program with the `traced` commands.
 ///
 /// Must be followed by [`Running::finish`] on the same thread.
 ///
 /// # Errors
 /// When the program cannot be started, which includes that it does not exist.
-pub fn start(yardstick: &Path, words: &[String], stdout: Stdio) -> io::Result<Running> {
+pub fn start(yardstick: &Path, cores: Cores, words: &[String], stdout: Stdio) -> io::Result<Running> {
     let mut stderr = tempfile::tempfile()?;
     let mut command = Command::new(yardstick);
-    command.arg("traced").args(words).stdin(Stdio::null()).stdout(stdout).stderr(stderr.try_clone()?);
+    command.arg(cores.command()).args(words).stdin(Stdio::null()).stdout(stdout).stderr(stderr.try_clone()?);
     let pid = Pid::from_raw(i32::try_from(command.spawn()?.id()).map_err(io::Error::other)?);
     match waitpid(pid, None)? {
         // Execution of the new program begins here.
@@ -90,9 +118,9 @@ pub fn start(yardstick: &Path, words: &[String], stdout: Stdio) -> io::Result<Ru
 ///
 /// # Errors
 /// When it cannot be started or waited for.
-pub fn run(yardstick: &Path, words: &[String], stdout: Option<&File>) -> io::Result<Run> {
+pub fn run(yardstick: &Path, cores: Cores, words: &[String], stdout: Option<&File>) -> io::Result<Run> {
     let to = stdout.map_or(Ok(Stdio::null()), |f| f.try_clone().map(Stdio::from))?;
-    start(yardstick, words, to)?.finish()
+    start(yardstick, cores, words, to)?.finish()
 }
 
 impl Running {

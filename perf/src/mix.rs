@@ -39,6 +39,23 @@ pub fn is_udp(i: u32) -> bool {
     matches!(i % 10, 6 | 7)
 }
 
+/// The mark of one flow in 250; the others have none.
+pub const MARK: u32 = 7;
+
+/// Whether flow number `i` has the mark.
+pub fn is_marked(i: u32) -> bool {
+    i % 250 == 12
+}
+
+/// Whether flow number `i`, which is TCP, is in TIME_WAIT and not ESTABLISHED: one in 250.
+pub fn is_closing(i: u32) -> bool {
+    i % 250 == 13
+}
+
+fn state(i: u32) -> u8 {
+    if is_closing(i) { 7 } else { 3 }
+}
+
 fn flow_of(i: u32, udp: bool, v6: bool, snat: bool) -> NewFlow<'static> {
     let last = (1 + i % 250) as u8;
     let (src, dst) = if v6 {
@@ -67,7 +84,8 @@ fn flow_of(i: u32, udp: bool, v6: bool, snat: bool) -> NewFlow<'static> {
         reply: orig.inverse(),
         timeout_s: Some(30_000 + i % 1000),
         status: (!udp).then_some(ips::SEEN_REPLY | ips::ASSURED | ips::CONFIRMED),
-        protoinfo: (!udp).then_some(ProtoInfo::Tcp(TcpInfo { state: Some(3), ..TcpInfo::default() })),
+        mark: is_marked(i).then_some(Masked { value: MARK, mask: u32::MAX }),
+        protoinfo: (!udp).then(|| ProtoInfo::Tcp(TcpInfo { state: Some(state(i)), ..TcpInfo::default() })),
         nat_src: snat.then_some(Nat { addr: Some(Addr::V4([203, 0, 113, last])), port: None }),
         ..NewFlow::default()
     }
@@ -92,7 +110,7 @@ pub fn dumped(i: u32, buf: &mut [u8]) -> Result<&[u8], Full> {
     b.put_be32(cta::TIMEOUT, f.timeout_s.unwrap_or(0));
     if f.protoinfo.is_some() {
         let flags = Some(TcpFlags::default());
-        let info = TcpInfo { state: Some(3), wscale: [Some(0); 2], flags: [flags; 2] };
+        let info = TcpInfo { state: Some(state(i)), wscale: [Some(0); 2], flags: [flags; 2] };
         ProtoInfo::Tcp(info).build(&mut b, cta::PROTOINFO);
     }
     b.nest(cta::SYNPROXY, |b| _ = b.put_be32(1, 0).put_be32(2, 0).put_be32(3, 0));

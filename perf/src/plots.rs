@@ -1,6 +1,6 @@
 //! The three plots of a full measurement.
 
-use crate::curves::LISTENERS;
+use crate::curves::{LISTENERS, LISTINGS};
 use crate::results::{Report, named};
 use crate::row::{Metric, Row, Work, spread};
 use crate::sample::Who;
@@ -39,15 +39,14 @@ pub fn comparison(report: &Report<'_>) -> String {
 
 /// Seconds that a listing takes, against the size of the table.
 pub fn sizes(report: &Report<'_>) -> String {
-    let curves = [Who::Original, Who::Zct, Who::Floor].map(|who| Curve {
-        name: if who == Who::Floor {
-            "the kernel's part alone".into()
-        } else {
-            format!("{}: -L", who.name())
+    let curves = LISTINGS.map(|(who, variant, line)| Curve {
+        name: match who {
+            Who::Floor => "netlink's part alone".into(),
+            _ => format!("{}: {line}", who.name()),
         },
         colour: colour(who),
-        dashed: who == Who::Floor,
-        points: report.size_points(who),
+        dashed: who == Who::Floor || !variant.is_empty(),
+        points: report.size_points(who, variant),
     });
     let all = || curves.iter().flat_map(|c| c.points.iter().copied());
     let x = Axis { title: "flows", scale: Scale::Log, ticks: svg::decades(all().map(|p| p.0)) };

@@ -1,5 +1,6 @@
 //! What a row of the comparison is: a table of flows, programs that do the same work on it, and goals.
 
+use crate::measure::Cores;
 use crate::mix::Mix;
 use crate::sample::{Sample, Spread, Who};
 use std::path::PathBuf;
@@ -36,6 +37,21 @@ pub struct Contender {
     pub variant: &'static str,
     /// The words after the program's name.
     pub words: Vec<String>,
+    /// Where it may run.
+    pub cores: Cores,
+}
+
+/// The variant of zct that reads the table by netlink, as it does where there is no BPF.
+pub const NETLINK: &str = "netlink";
+/// The variant of zct that has one processor.
+pub const ONE_CORE: &str = "one core";
+
+impl Contender {
+    /// A program that may run everywhere, or on one processor if that is what is special about it.
+    pub fn new(who: Who, variant: &'static str, words: Vec<String>) -> Contender {
+        let cores = if variant == ONE_CORE { Cores::One } else { Cores::All };
+        Contender { who, variant, words, cores }
+    }
 }
 
 /// The flows that the row starts from.
@@ -128,6 +144,8 @@ impl Metric {
 /// What is to be reached by the median.
 #[derive(Clone, Copy, Debug)]
 pub struct Goal {
+    /// The variant of zct that is judged; empty for the run that is compared.
+    pub variant: &'static str,
     /// The figure that is judged.
     pub metric: Metric,
     /// Whose figure it is divided by; `None` takes it as it is.
@@ -184,19 +202,21 @@ pub fn spread(samples: &[Sample], row: &str, who: Who, variant: &str, metric: Me
 impl Row {
     /// The goals with their values, in order.
     pub fn outcomes(&self, samples: &[Sample]) -> Vec<Outcome> {
-        let median = |who, metric| spread(samples, self.name, who, "", metric).map(|s| s.median);
-        // Memory is promised for every command line, so the variants count too.
-        let peak = || {
-            let ours = self.contenders.iter().filter(|c| c.who == Who::Zct);
+        let median = |who, v, metric| spread(samples, self.name, who, v, metric).map(|s| s.median);
+        // Memory is promised for every command line, so the variants count too, unless one has its own goal.
+        let apart = |v: &str| self.goals.iter().any(|g| g.metric == Metric::Peak && g.variant == v);
+        let peak = |variant: &str| {
+            let counts = |v: &str| v == variant || variant.is_empty() && !apart(v);
+            let ours = self.contenders.iter().filter(|c| c.who == Who::Zct && counts(c.variant));
             let peaks = ours.filter_map(|c| spread(samples, self.name, c.who, c.variant, Metric::Peak));
             peaks.map(|s| s.median).reduce(f64::max)
         };
         let value = |goal: &Goal| {
             if goal.metric == Metric::Peak {
-                return peak();
+                return peak(goal.variant);
             }
-            let ours = median(Who::Zct, goal.metric)?;
-            goal.of.map_or(Some(ours), |who| Some(ours / median(who, goal.metric)?))
+            let ours = median(Who::Zct, goal.variant, goal.metric)?;
+            goal.of.map_or(Some(ours), |who| Some(ours / median(who, "", goal.metric)?))
         };
         self.goals.iter().map(|goal| Outcome { goal: *goal, value: value(goal) }).collect()
     }
@@ -223,7 +243,7 @@ mod tests {
 
     #[test]
     fn goals_are_judged_by_medians_of_the_runs_that_count() {
-        let goal = |of, at_most| Goal { metric: Metric::Wall, of, at_most };
+        let goal = |of, at_most| Goal { variant: "", metric: Metric::Wall, of, at_most };
         let row = Row {
             name: "r",
             title: String::new(),

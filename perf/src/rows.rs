@@ -4,7 +4,7 @@
 //! proportion, the hash table too.
 
 use crate::mix::{self, Mix};
-use crate::row::{Before, Check, Contender, Goal, Metric, Row, Table, Work};
+use crate::row::{Before, Check, Contender, Goal, Metric, NETLINK, ONE_CORE, Row, Table, Work};
 use crate::sample::Who;
 use std::path::Path;
 
@@ -12,6 +12,8 @@ use std::path::Path;
 pub const EVENT_BUFFER: &str = "16777216";
 /// The most that any command but `-R` may need, in MiB.
 const PEAK: f64 = 4.0;
+/// The most where BPF reads the table: the map that it fills counts.
+const PEAK_BPF: f64 = 12.0;
 /// The most that `-R` may need, in MiB.
 const PEAK_RESTORE: f64 = 16.0;
 /// One UDP flow in fifty has this destination, and no other flow has it.
@@ -33,6 +35,8 @@ pub struct Files<'a> {
     pub batch: &'a Path,
     /// The first ten lines of `batch`.
     pub ten: &'a Path,
+    /// The addresses of [`kept`].
+    pub keep: &'a Path,
 }
 
 /// How many flows `-R` restores and the event rows make.
@@ -50,19 +54,24 @@ fn words(line: &str) -> Vec<String> {
 }
 
 fn contender(who: Who, line: &str) -> Contender {
-    Contender { who, variant: "", words: words(line) }
+    Contender::new(who, "", words(line))
 }
 
 fn variant(who: Who, variant: &'static str, line: &str) -> Contender {
-    Contender { who, variant, words: words(line) }
+    Contender::new(who, variant, words(line))
 }
 
 fn wall(of: Who, at_most: f64) -> Goal {
-    Goal { metric: Metric::Wall, of: Some(of), at_most }
+    Goal { variant: "", metric: Metric::Wall, of: Some(of), at_most }
 }
 
 fn peak(at_most: f64) -> Goal {
-    Goal { metric: Metric::Peak, of: None, at_most }
+    Goal { variant: "", metric: Metric::Peak, of: None, at_most }
+}
+
+/// The goal for this variant of zct instead.
+fn of(variant: &'static str, goal: Goal) -> Goal {
+    Goal { variant, ..goal }
 }
 
 /// A row that reads the common table and leaves it as it is.
@@ -82,7 +91,7 @@ fn reading(
         work: Work::Alone,
         check: Check::Said(shown),
         contenders,
-        goals: goals.iter().copied().chain([peak(PEAK)]).collect(),
+        goals: goals.iter().copied().chain([peak(PEAK_BPF), of(NETLINK, peak(PEAK))]).collect(),
         once: false,
     }
 }
@@ -96,31 +105,64 @@ fn with_floor(mut contenders: Vec<Contender>, line: &str) -> Vec<Contender> {
     contenders
 }
 
+/// The original, zct as it chooses, zct by netlink, and the floor of netlink.
+fn all_readers(line: &str, floor: &str) -> Vec<Contender> {
+    let mut contenders = both(line);
+    contenders.push(variant(Who::Zct, NETLINK, &format!("{line} --reader netlink")));
+    with_floor(contenders, floor)
+}
+
 /// The rows that list the whole table.
 fn lists(flows: u32) -> Vec<Row> {
     let all = u64::from(flows);
     let full = |name, title, line: &str, goals: &[Goal]| {
-        reading(flows, name, title, all, with_floor(both(line), "dump"), goals)
+        reading(flows, name, title, all, all_readers(line, "dump"), goals)
     };
-    let user = Goal { metric: Metric::User, of: Some(Who::Original), at_most: 0.10 };
-    let near = [wall(Who::Floor, 1.15)];
+    let user = Goal { variant: "", metric: Metric::User, of: Some(Who::Original), at_most: 0.10 };
+    let near = [wall(Who::Original, 0.16), of(NETLINK, wall(Who::Floor, 1.15))];
+    let list = [
+        wall(Who::Original, 0.14),
+        wall(Who::Floor, 0.30),
+        of(ONE_CORE, wall(Who::Original, 0.20)),
+        of(NETLINK, wall(Who::Original, 0.52)),
+        of(NETLINK, wall(Who::Floor, 1.04)),
+        user,
+    ];
     let mut rows = vec![
-        full("list", "-L", "-L", &[wall(Who::Original, 0.52), wall(Who::Floor, 1.04), user]),
+        full("list", "-L", "-L", &list),
         full("list-xml", "-L -o xml", "-L -o xml", &near),
         full("list-save", "-L -o save", "-L -o save", &near),
         full("list-extended", "-L -o extended", "-L -o extended", &near),
     ];
-    let json = with_floor(vec![contender(Who::Zct, "-L -o json")], "dump");
-    rows.push(reading(flows, "list-json", "-L -o json", all, json, &near));
+    rows[0].contenders.push(variant(Who::Zct, ONE_CORE, "-L"));
+    // The original has no JSON: what it is compared with is its plain listing.
+    let json = ["-L -o json", "-L -o json --reader netlink"];
+    let json = vec![
+        contender(Who::Original, "-L"),
+        contender(Who::Zct, json[0]),
+        variant(Who::Zct, NETLINK, json[1]),
+        contender(Who::Floor, "dump"),
+    ];
+    rows.push(reading(flows, "list-json", "-L -o json (the original: -L)", all, json, &near));
+    let by = vec![
+        contender(Who::Original, "-L"),
+        contender(Who::Zct, "-L --by src --top 10"),
+        variant(Who::Zct, NETLINK, "-L --by src --top 10 --reader netlink"),
+        contender(Who::Floor, "dump"),
+    ];
+    let title = "-L --by src --top 10 (the original: -L)";
+    rows.push(reading(flows, "list-by", title, all, by, &[wall(Who::Original, 0.12)]));
     let jobs = vec![
         contender(Who::Original, "-L"),
         contender(Who::Zct, "-L --jobs 2"),
+        variant(Who::Zct, NETLINK, "-L --jobs 2 --reader netlink"),
         contender(Who::Floor, "dump together"),
     ];
     let title = "-L --jobs 2, half the flows IPv6";
+    let goals = [wall(Who::Original, 0.14), of(NETLINK, wall(Who::Original, 0.34))];
     rows.push(Row {
         table: Table::Full(Mix::HalfIpv6, flows),
-        ..reading(flows, "list-jobs", title, all, jobs, &[wall(Who::Original, 0.34)])
+        ..reading(flows, "list-jobs", title, all, jobs, &goals)
     });
     rows
 }
@@ -129,36 +171,51 @@ fn lists(flows: u32) -> Vec<Row> {
 fn selections(flows: u32) -> Vec<Row> {
     let of_dst = u64::from(flows / EVERY_DST);
     let of_net = (256..512).filter(|i| i % 10 != 9).count() as u64;
+    // Addresses of IPv4, which the kernel can select too.
     let asked = |name, title: &str, shown, floor: &str| {
-        let contenders = vec![
-            contender(Who::Original, title),
-            contender(Who::Zct, &format!("{title} --kernel-filter=always")),
-            contender(Who::Floor, floor),
-        ];
-        reading(flows, name, title, shown, contenders, &[wall(Who::Original, 0.13)])
+        let kernel = format!("{title} --reader netlink --kernel-filter=always");
+        let contenders = with_floor([both(title), vec![variant(Who::Zct, NETLINK, &kernel)]].concat(), floor);
+        let goals = [wall(Who::Original, 0.10), of(NETLINK, wall(Who::Original, 0.13))];
+        reading(flows, name, title, shown, contenders, &goals)
     };
     let floor = format!("dump --family=ipv4 --proto=udp --dst={UDP_DST}");
+    // The floor receives the whole table and selects nothing from it, so its count is not checked.
+    let picked = |name, title: &str, shown| Row {
+        check: Check::SaidByTools(shown),
+        ..reading(flows, name, title, shown, all_readers(title, "dump"), &[wall(Who::Original, 0.10)])
+    };
+    let count = vec![
+        contender(Who::Original, "-L -p udp --dport 53"),
+        contender(Who::Zct, "-C -p udp --dport 53"),
+        variant(Who::Zct, NETLINK, "-C -p udp --dport 53 --reader netlink"),
+        contender(Who::Floor, "dump"),
+    ];
+    let title = "-C -p udp --dport 53 (the original: -L)";
     vec![
         asked("list-src", "-L -s 10.0.0.200", 1, "dump --family=ipv4 --src=10.0.0.200"),
         asked("list-udp-dst", &format!("-L -p udp -d {UDP_DST}"), of_dst, &floor),
         asked("list-reply-src", "-L -r 192.0.2.5", of_dst, "dump --family=ipv4 --reply-src=192.0.2.5"),
-        // The floor receives the same dump but selects nothing from it, so its count is not checked.
         Row {
-            check: Check::SaidByTools(of_net),
-            ..reading(
-                flows,
-                "list-net",
-                "-L -s 10.0.1.0/24",
-                of_net,
-                with_floor(both("-L -s 10.0.1.0/24"), "dump --family=ipv4"),
-                &[wall(Who::Original, 0.72)],
-            )
+            goals: vec![
+                wall(Who::Original, 0.10),
+                of(NETLINK, wall(Who::Original, 0.72)),
+                peak(PEAK_BPF),
+                of(NETLINK, peak(PEAK)),
+            ],
+            ..picked("list-net", "-L -s 10.0.1.0/24", of_net)
+        },
+        picked("list-ipv6", "-L -s 2001:db8::9", 1),
+        picked("list-mark", &format!("-L -m {}/0xff", mix::MARK), of_dst),
+        picked("list-state", "-L -p tcp --state TIME_WAIT", of_dst),
+        Row {
+            check: Check::Nothing,
+            ..reading(flows, "count", title, 0, count, &[wall(Who::Original, 0.09)])
         },
     ]
 }
 
 /// The rows that delete.
-fn deletions(flows: u32) -> Vec<Row> {
+fn deletions(flows: u32, files: Files<'_>) -> Vec<Row> {
     let of_dst = u64::from(flows / EVERY_DST);
     let udp = u64::from(flows / EVERY_UDP);
     let deleting = |name, title: &str, deleted, refill, floor: &str, at_most| {
@@ -188,6 +245,7 @@ fn deletions(flows: u32) -> Vec<Row> {
     vec![
         deleting("delete-udp-dst", &few, of_dst, |i| i % EVERY_DST == 6, &few_floor, 0.13),
         deleting("delete-udp", all, udp, mix::is_udp, all_floor, 0.25),
+        reconciled(flows, files),
         Row {
             title: format!("{all}, while another program deletes every fifth of them"),
             work: Work::Beside(words("delete --every=5 --family=ipv4 --proto=udp")),
@@ -197,6 +255,26 @@ fn deletions(flows: u32) -> Vec<Row> {
         },
         apart,
     ]
+}
+
+/// The flows to a service that is gone, where those to all others stay.
+fn reconciled(flows: u32, files: Files<'_>) -> Row {
+    let of_dst = u64::from(flows / EVERY_DST);
+    let line = format!("reconcile --keep-dst @{} -p udp --dport 53", files.keep.to_string_lossy());
+    let contenders = vec![
+        contender(Who::Zct, &line),
+        variant(Who::Zct, NETLINK, &format!("{line} --reader netlink")),
+        contender(Who::Floor, "dump"),
+    ];
+    let title =
+        format!("reconcile --keep-dst @FILE -p udp --dport 53: {of_dst} flows to an address not in it");
+    let row = reading(flows, "reconcile", &title, of_dst, contenders, &[wall(Who::Floor, 0.40)]);
+    Row { check: Check::SaidByTools(of_dst), before: Before::Refill(|i| i % EVERY_DST == 6), ..row }
+}
+
+/// The addresses that keep their UDP flows in the row `reconcile`: all but one.
+pub fn kept() -> impl Iterator<Item = u32> {
+    (0..EVERY_DST).filter(|i| mix::is_udp(*i) && i % EVERY_DST != 6)
 }
 
 /// The rows that listen to events.
@@ -211,8 +289,8 @@ fn events(flows: u32) -> Vec<Row> {
         check: Check::Nothing,
         contenders: with_floor(both(&format!("-E -b {EVENT_BUFFER}")), &format!("events {EVENT_BUFFER}")),
         goals: vec![
-            Goal { metric: Metric::Missing, of: None, at_most: 0.0 },
-            Goal { metric: Metric::Cpu, of: Some(Who::Floor), at_most: 1.3 },
+            Goal { variant: "", metric: Metric::Missing, of: None, at_most: 0.0 },
+            Goal { variant: "", metric: Metric::Cpu, of: Some(Who::Floor), at_most: 1.3 },
             peak(PEAK),
         ],
         once: false,
@@ -343,7 +421,7 @@ pub fn all(flows: u32, files: Files<'_>) -> Vec<Row> {
         lists,
         selections(flows),
         vec![pause(flows)],
-        deletions(flows),
+        deletions(flows, files),
         vec![memory(flows)],
         jobs,
     ]
@@ -360,7 +438,7 @@ mod tests {
 
     fn rows(flows: u32) -> Vec<Row> {
         let file = Path::new("f");
-        all(flows, Files { restore: file, batch: file, ten: file })
+        all(flows, Files { restore: file, batch: file, ten: file, keep: file })
     }
 
     #[test]
@@ -370,8 +448,10 @@ mod tests {
         assert_eq!(names.len(), rows.len());
         for row in &rows {
             for goal in &row.goals {
-                let has = |who| row.contenders.iter().any(|c| c.who == who && c.variant.is_empty());
-                assert!(goal.of.is_none_or(has), "{}: {goal:?}", row.name);
+                let has = |who, v| row.contenders.iter().any(|c| c.who == who && c.variant == v);
+                assert!(goal.of.is_none_or(|who| has(who, "")), "{}: {goal:?}", row.name);
+                let ours = goal.metric == Metric::Peak || has(Who::Zct, goal.variant);
+                assert!(ours, "{}: {goal:?}", row.name);
             }
         }
     }

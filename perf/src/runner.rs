@@ -2,7 +2,7 @@
 
 use crate::digest::digest;
 use crate::load;
-use crate::measure::{self, Run};
+use crate::measure::{self, Cores, Run};
 use crate::mix::Mix;
 use crate::netns;
 use crate::row::{Before, Check, Contender, Row, Table, Tools, Work};
@@ -141,13 +141,18 @@ impl Runner {
 
     /// The two listings must be the same apart from order and time; this is checked without timing it.
     fn compare_output(&mut self, row: &Row) -> io::Result<()> {
-        let listing = |c: &&Contender| c.variant.is_empty() && c.words.first().is_some_and(|w| w == "-L");
+        // Groups are shown by ours alone.
+        let listing = |c: &&Contender| {
+            c.variant.is_empty()
+                && c.words.first().is_some_and(|w| w == "-L")
+                && !c.words.iter().any(|w| w == "--by")
+        };
         let by = |who| row.contenders.iter().filter(listing).find(|c| c.who == who);
         let (Some(original), Some(ours)) = (by(Who::Original), by(Who::Zct)) else { return Ok(()) };
         let mut digests = Vec::new();
         for contender in [original, ours] {
             let mut file = tempfile::tempfile()?;
-            measure::run(&self.tools.yardstick, &self.words(contender), Some(&file))?;
+            measure::run(&self.tools.yardstick, Cores::All, &self.words(contender), Some(&file))?;
             file.seek(SeekFrom::Start(0))?;
             digests.push(digest(BufReader::with_capacity(1 << 20, file))?);
         }
@@ -169,14 +174,14 @@ impl Runner {
         let sample = |run: &Run| Sample::of(row.name, contender.who, contender.variant, round, run);
         let mut sample = match &row.work {
             Work::Alone => {
-                let run = measure::run(&self.tools.yardstick, &words, None)?;
+                let run = measure::run(&self.tools.yardstick, contender.cores, &words, None)?;
                 let mut sample = sample(&run);
                 figures(&run.stderr, &mut sample);
                 check(row.check, &run, &mut sample)?;
                 sample
             }
             Work::Beside(rival) => {
-                let started = measure::start(&self.tools.yardstick, &words, Stdio::null())?;
+                let started = measure::start(&self.tools.yardstick, contender.cores, &words, Stdio::null())?;
                 let rival = Command::new(&self.tools.yardstick).args(rival).stderr(Stdio::piped()).spawn()?;
                 let run = started.finish()?;
                 let rival = rival.wait_with_output()?;

@@ -1,7 +1,7 @@
 //! A listener in a storm of events: how many it delivers, and what they cost it.
 
 use crate::load;
-use crate::measure::{self, Run, Running};
+use crate::measure::{self, Cores, Run, Running};
 use crate::netns;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};
@@ -36,7 +36,7 @@ pub struct Storm {
 /// # Errors
 /// When a system call or the generator fails, or the listener never listens.
 pub fn run(yardstick: &Path, words: &[String], generator: &[String], output: &File) -> io::Result<Storm> {
-    let listener = measure::start(yardstick, words, Stdio::from(output.try_clone()?))?;
+    let listener = measure::start(yardstick, Cores::All, words, Stdio::from(output.try_clone()?))?;
     // It is interrupted in any case: ending early is a fault of this run, not of the whole measurement.
     let made = await_listener(&listener).and_then(|()| {
         let begin = Instant::now();

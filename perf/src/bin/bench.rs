@@ -130,7 +130,7 @@ fn main() -> ExitCode {
 
 fn list(o: &Options) -> io::Result<ExitCode> {
     let none = Path::new("");
-    for row in rows::all(o.flows, Files { restore: none, batch: none, ten: none }) {
+    for row in rows::all(o.flows, Files { restore: none, batch: none, ten: none, keep: none }) {
         println!("{:16} {}", row.name, row.title);
     }
     println!("{BY_SIZE:16} -L over the size of the table\n{BY_RATE:16} events delivered over their rate");
@@ -205,11 +205,12 @@ fn work(o: &Options, dir: &Path, words: &[String]) -> io::Result<ExitCode> {
     let programs = std::env::current_exe()?;
     let program = |name| programs.with_file_name(name);
     let tools = Tools { zct: program("zct"), original: o.original.clone(), yardstick: program("yardstick") };
-    let [restore, batch, ten] = ["restore", "batch", "ten"].map(|f| dir.join(f));
+    let [restore, batch, ten, kept] = ["restore", "batch", "ten", "keep"].map(|f| dir.join(f));
     lines_file(&restore, 0..rows::restored(o.flows), lines::create)?;
     lines_file(&batch, rows::batched(o.flows), lines::delete)?;
     lines_file(&ten, rows::batched(o.flows).take(10), lines::delete)?;
-    let mut rows = rows::all(o.flows, Files { restore: &restore, batch: &batch, ten: &ten });
+    lines_file(&kept, rows::kept(), lines::destination)?;
+    let mut rows = rows::all(o.flows, Files { restore: &restore, batch: &batch, ten: &ten, keep: &kept });
     rows.retain(|r| o.wants(r.name));
     let machine = Machine::look(&tools.original.to_string_lossy(), &tools.zct.to_string_lossy());
     let mut runner = Runner::new(tools, o.rounds);

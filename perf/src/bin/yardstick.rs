@@ -8,6 +8,7 @@ use zct_perf::floor::delete::{self, Options};
 use zct_perf::floor::words::take;
 use zct_perf::floor::{dump, events, packets};
 use zct_perf::load;
+use zct_perf::measure::{self, Cores};
 use zct_perf::mix::Mix;
 use zct_perf::replica;
 use zct_wire::consts::af;
@@ -24,6 +25,8 @@ yardstick packets COUNT [PER_SECOND]        make flows by packets on loopback
 yardstick await SOCKET COUNT [--every MS]   wait until the daemon knows so many flows of its peer, asking every MS
 yardstick nothing                           end
 yardstick traced COMMAND [WORD...]          run a command that waits for its parent to trace it
+yardstick traced-on-one-core COMMAND [WORD...]
+                                            the same, on the first processor alone
 FILTER: --family ipv4|ipv6 --proto tcp|udp --src ADDR --dst ADDR --reply-src ADDR";
 
 type Fail = Box<dyn std::error::Error>;
@@ -54,11 +57,12 @@ fn run(words: &mut lexopt::Parser) -> Result<(), Fail> {
             awaited(Path::new(&socket), words.value()?.parse()?, words)
         }
         "nothing" => end(words),
-        "traced" => {
+        "traced" | "traced-on-one-core" => {
+            let cores = if command == "traced" { Cores::All } else { Cores::One };
             let program = words.value()?;
             // All that follows belongs to the program to be started.
             let its: Vec<_> = words.raw_args()?.collect();
-            Err(zct_perf::measure::become_traced(&program, &its).into())
+            Err(measure::become_traced(cores, &program, &its).into())
         }
         _ => Err(lexopt::Error::from(format!("{command}: no such command")).into()),
     }
