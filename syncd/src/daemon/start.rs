@@ -6,7 +6,6 @@ use crate::config::settings::{Config, Expectations, Role};
 use crate::control::request;
 use crate::control::server::{Reply, Server};
 use crate::control::statistics::Runtime;
-use crate::daemon::metrics::Metrics;
 use crate::daemon::privileges;
 use crate::daemon::signals;
 use crate::daemon::start_error::StartError;
@@ -19,6 +18,7 @@ use crate::host::log::Log;
 use crate::host::systemd::Systemd;
 use crate::kernel::flush::Flush;
 use crate::kernel::{Kernel, Why};
+use crate::metrics::outlets::Outlets;
 use crate::stats::cache::StatsCache;
 use crate::stats::log::FlowLog;
 use std::collections::hash_map::RandomState;
@@ -139,7 +139,7 @@ fn random() -> [u64; 3] {
 struct Parts {
     signals: Signals,
     server: Option<Server>,
-    metrics: Metrics,
+    metrics: Outlets,
     kernel: Kernel,
     flush: Flush,
     node: Node,
@@ -191,7 +191,7 @@ fn rest(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, 
     reactor.watch(kernel.dump_socket(), Token(token::DUMP)).map_err(system)?;
     kernel.want(Why::Populate);
     // The port may be one of root's.
-    let metrics = Metrics::open(&config.metrics, reactor).map_err(StartError::Metrics)?;
+    let metrics = Outlets::open(&config.metrics, token::METRICS, reactor).map_err(StartError::Metrics)?;
     // A file system that contains a process's current directory cannot be unmounted.
     let root = || std::env::set_current_dir("/").map_err(StartError::Root);
     if let Err(why) = privileges::give_up(config).map_err(StartError::Privileges).and_then(|()| root()) {

@@ -3,7 +3,6 @@
 use crate::config::settings::Config;
 use crate::control::server::Server;
 use crate::control::statistics::Runtime;
-use crate::daemon::metrics::Metrics;
 use crate::daemon::sync_node::SyncNode;
 use crate::daemon::takeover::Takeover;
 use crate::daemon::waiting::Waiting;
@@ -12,6 +11,7 @@ use crate::host::log::Log;
 use crate::host::systemd::Systemd;
 use crate::kernel::Kernel;
 use crate::kernel::flush::Flush;
+use crate::metrics::outlets::Outlets;
 use crate::peer::Millis;
 use crate::stats::cache::StatsCache;
 use std::path::PathBuf;
@@ -56,7 +56,7 @@ pub(super) struct Daemon {
     pub(super) systemd: Systemd,
     pub(super) signals: Signals,
     pub(super) server: Option<Server>,
-    pub(super) metrics: Metrics,
+    pub(super) metrics: Outlets,
     pub(super) kernel: Kernel,
     pub(super) flush: Flush,
     pub(super) node: Node,

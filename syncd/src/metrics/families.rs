@@ -3,7 +3,7 @@
 //! Names, types and units follow the customs of Prometheus: counters end in `_total`, times are seconds, and
 //! no label is an address.
 
-use super::Shown;
+use super::shown::Shown;
 use crate::status::{Cache, Link, Missing, Peer, PeerState, Role, Status, Transfer};
 use zct_wire::text::Out;
 use zct_wire::text::metrics::{Family, Value};
