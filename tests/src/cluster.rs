@@ -8,6 +8,7 @@ use crate::program::{DEADLINE, Exit, Output, Tool, find, run, zct};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -92,6 +93,8 @@ pub struct Node {
     letter: char,
     dir: PathBuf,
     child: Option<Child>,
+    /// Words before the daemon's path, for example `prlimit --nofile=20`.
+    before: Vec<String>,
 }
 
 /// The two nodes, and their namespaces.
@@ -228,8 +231,12 @@ impl Node {
             // The fail-over script does the same after a crash.
             _ = fs::remove_file(self.file("lock"));
         }
-        let err = fs::File::create(self.file("err")).expect("a file");
-        let child = Command::new(self.which.path())
+        // Of all runs, so that a panic of an earlier one shows at the end.
+        let err = fs::File::options().create(true).append(true).open(self.file("err")).expect("a file");
+        let program = self.which.path().into_os_string();
+        let mut words = self.before.iter().map(OsString::from).chain([program]);
+        let child = Command::new(words.next().expect("a program"))
+            .args(words)
             .arg("-C")
             .arg(self.file("conf"))
             .stdin(Stdio::null())
@@ -278,7 +285,8 @@ impl Cluster {
             netns.second_link(&peer);
         }
         let dir = tempfile::tempdir().expect("a directory");
-        let node = |which, letter| Node { which, letter, dir: dir.path().into(), child: None };
+        let node =
+            |which, letter| Node { which, letter, dir: dir.path().into(), child: None, before: vec![] };
         let nodes = [node(here, 'a'), node(there, 'b')];
         let cluster = Cluster { settings, nodes, peer, here: netns, _dir: dir };
         for at in [At::Here, At::There] {
@@ -302,6 +310,11 @@ impl Cluster {
                 self.peer.inside(|| f(node))
             }
         }
+    }
+
+    /// Starts a node's daemon through other programs from now on, each of which has to end with exec.
+    pub fn through(&mut self, at: At, words: &[&str]) {
+        self.nodes[usize::from(at == At::There)].before = words.iter().map(|&w| w.to_owned()).collect();
     }
 
     /// Runs `f` in the node's namespace.
@@ -342,6 +355,11 @@ impl Cluster {
         fs::read_to_string(self.node(at).file("log")).unwrap_or_default()
     }
 
+    /// Everything that a node's daemons have written to standard error.
+    pub fn stderr(&self, at: At) -> String {
+        fs::read_to_string(self.node(at).file("err")).unwrap_or_default()
+    }
+
     /// Asks a node with its own client, which has to succeed.
     pub fn ask(&self, at: At, words: &[&str]) -> String {
         let output = self.ask_by(self.node(at).which, at, words);
@@ -371,6 +389,22 @@ impl Cluster {
     pub fn rules(&self, text: &str) {
         self.here.nft(text);
         self.peer.inside(|| crate::program::tool_with_stdin("nft", &["-f", "-"], text.as_bytes()));
+    }
+
+    /// Makes the link between the nodes, after it was deleted, without addresses.
+    pub fn wire(&self) {
+        self.here.wire(&self.peer);
+    }
+
+    /// Gives that link its addresses, and waits until it works.
+    pub fn address(&self) {
+        self.here.address(&self.peer);
+    }
+
+    /// Runs `ip` with these words on a node.
+    pub fn ip(&self, at: At, words: &str) -> String {
+        let words: Vec<&str> = words.split_ascii_whitespace().collect();
+        self.inside(at, || crate::program::tool("ip", &words))
     }
 
     /// A node's own cache as its peer can know it: original tuples, with whatever else is replicated.
@@ -422,7 +456,7 @@ pub fn difference(own: &BTreeSet<String>, known: &BTreeSet<String>) -> Result<()
 }
 
 /// A line of a cache without what is not replicated: the reply tuple and ages.
-fn travelling(line: &str) -> String {
+pub(crate) fn travelling(line: &str) -> String {
     let mut words: Vec<&str> = Vec::new();
     let mut sources = 0;
     for word in line.split_whitespace() {

@@ -11,6 +11,7 @@ pub mod compare;
 pub mod differences;
 pub mod entries;
 pub mod etc;
+pub mod faults;
 pub mod imports;
 pub mod listener;
 pub mod mask;

@@ -52,7 +52,7 @@ fn up(link: &str, end: u8, other: u8) {
     ip(&format!("addr add fd09::{end}/64 dev {link} nodad"));
     ip(&format!("link set {link} up"));
     for address in [format!("10.9.0.{other}"), format!("fd09::{other}")] {
-        ip(&format!("neigh add {address} lladdr {there} dev {link} nud permanent"));
+        ip(&format!("neigh replace {address} lladdr {there} dev {link} nud permanent"));
     }
 }
 
@@ -123,20 +123,31 @@ impl Netns {
             of_this_thread()
         });
         let peer = Peer { ns: ns.join().expect("the peer's namespace") };
+        self.wire(&peer);
+        self.address(&peer);
+        peer
+    }
+}
+
+impl Netns {
+    /// Makes the link of [`Netns::peer`] without addresses, and leaves it down.
+    pub fn wire(&self, peer: &Peer) {
         let there = format!("/proc/{}/fd/{}", std::process::id(), peer.ns.as_raw_fd());
-        let veth = format!(
+        ip(&format!(
             "link add v0 address {} type veth peer name v1 address {} netns {there}",
             link_address(1),
             link_address(2)
-        );
-        ip(&veth);
+        ));
+    }
+
+    /// Gives that link its addresses, and waits until it works.
+    pub fn address(&self, peer: &Peer) {
         up("v0", 1, 2);
         peer.inside(|| {
             up("v1", 2, 1);
             await_link("v1", 2);
         });
         await_link("v0", 1);
-        peer
     }
 }
 
