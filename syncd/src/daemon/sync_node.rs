@@ -264,6 +264,9 @@ impl SyncNode {
                 Happening::Unframed => {
                     log.warning(&format!("`{name}': the peer sent no messages; its connection was closed"));
                 }
+                Happening::Withheld(n) => {
+                    log.warning(&format!("`{name}': {n} more incoming connections came and went"));
+                }
                 Happening::SendFailed(errno) => {
                     log.warning(&format!("`{name}': can't send: {}", errno_text(errno)));
                 }

@@ -5,6 +5,7 @@
 
 mod link;
 mod multicast;
+mod quota;
 mod settings;
 mod tcp;
 mod traffic;

@@ -5,6 +5,7 @@
 //! there is one again. A datagram of which only a part was sent is sent again as a whole on the next
 //! connection: the original loses the rest of it, and with it the framing of everything that follows.
 
+use crate::links::quota::Quota;
 use crate::links::traffic::{Happening, Traffic};
 use crate::peer::{Millis, Reassembler};
 use std::collections::VecDeque;
@@ -21,6 +22,8 @@ const CONNECT_MS: Millis = 5000;
 /// The limit on bytes that wait for a connected peer; beyond it no datagrams are made: changes had better
 /// wait in the machine, where several of one flow become one.
 const WAITING_MAX: usize = 256 << 10;
+/// Connections accepted in one turn.
+const ACCEPTS_A_TURN: usize = 16;
 /// Buffers handed to the kernel in one call.
 const VECTORS: usize = 16;
 /// Room for one datagram, with the largest message and the largest MTU there can be.
@@ -61,6 +64,7 @@ pub(crate) struct TcpLink {
     scratch: Vec<u8>,
     retry_at: Millis,
     was_up: bool,
+    quota: Quota,
 }
 
 /// The datagrams that wait, oldest first, and how much of the first one has been sent.
@@ -152,6 +156,7 @@ impl TcpLink {
             scratch: vec![0; ROOM],
             retry_at: 0,
             was_up: false,
+            quota: Quota::default(),
         })
     }
 
@@ -231,6 +236,7 @@ impl TcpLink {
 
     /// Connects if it is time to.
     pub(crate) fn settle(&mut self, around: &mut Around<'_>) -> Result<(), Error> {
+        around.happened.extend(self.quota.withheld(around.now).map(Happening::Withheld));
         if matches!(self.client, Client::Connecting(_, since) if since + CONNECT_MS <= around.now) {
             self.client = Client::Down;
         }
@@ -267,11 +273,11 @@ impl TcpLink {
     }
 
     fn accept(&mut self, around: &mut Around<'_>) -> Result<Turn, Error> {
-        loop {
+        for _ in 0..ACCEPTS_A_TURN {
             match self.listener.accept() {
                 Ok((_, from)) if from.ip() != self.peer.ip() => {
                     around.traffic.receive_errors += 1;
-                    around.happened.push(Happening::Stranger(from.ip()));
+                    self.report(around, Happening::Stranger(from.ip()));
                 }
                 Ok((stream, _)) => {
                     stream.set_nonblocking(true).map_err(|e| Error::sys("fcntl", e))?;
@@ -280,13 +286,21 @@ impl TcpLink {
                     around.reactor.watch(&stream, token)?;
                     // The newest connection counts: the peer has given up the one before.
                     self.server = Some((stream, Reassembler::default()));
-                    around.happened.push(Happening::Accepted);
+                    self.report(around, Happening::Accepted);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Drained),
                 // The caller gave up before its turn came, or descriptors are short: there is nothing to be
                 // done now.
                 Err(_) => return Ok(Turn::Drained),
             }
+        }
+        Ok(Turn::More)
+    }
+
+    /// Reports what others can cause as often as they like.
+    fn report(&mut self, around: &mut Around<'_>, what: Happening) {
+        if self.quota.allows(around.now) {
+            around.happened.push(what);
         }
     }
 
@@ -335,8 +349,8 @@ impl TcpLink {
                         Ok(messages) => take(messages),
                         Err(_) => {
                             around.traffic.receive_errors += 1;
-                            around.happened.push(Happening::Unframed);
                             self.server = None;
+                            self.report(around, Happening::Unframed);
                         }
                     }
                 }

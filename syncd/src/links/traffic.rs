@@ -22,8 +22,7 @@ pub struct Traffic {
 /// Something that has happened on a link, for the log and for the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Happening {
-    /// Something came from an address that is not the peer's. UDP reports only the first such datagram, TCP
-    /// every such connection.
+    /// Something came from an address that is not the peer's. UDP reports only the first such datagram.
     Stranger(IpAddr),
     /// The TCP connection that we send on is established; `again` when there was one before.
     Connected {
@@ -36,6 +35,9 @@ pub enum Happening {
     Accepted,
     /// What arrived over TCP was not a message; the connection was closed.
     Unframed,
+    /// Over TCP, so many strangers, connections and closed connections in a minute that these were not
+    /// reported one by one.
+    Withheld(u64),
     /// A datagram could not be sent, for this errno. It is reported again only after another errno.
     SendFailed(i32),
 }
