@@ -18,6 +18,8 @@ const CLIENTS_MAX: usize = 128;
 const PIECES_A_TURN: usize = 2;
 /// A client that has not asked for anything after this time is sent away.
 const SILENT_MS: Millis = 30_000;
+/// When descriptors are short, a client may keep its own for this long without saying or reading anything.
+const SHORT_MS: Millis = 200;
 
 /// Identifies a client until its answer is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +91,17 @@ pub struct Server {
     clients: Vec<Option<Client>>,
     serial: u64,
     first_token: usize,
+    /// When to accept what could not be accepted; the poll will not name it again.
+    accept_at: Option<Millis>,
+    short: Shortage,
+}
+
+/// Whether descriptors have ever been short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shortage {
+    Never,
+    New,
+    Told,
 }
 
 impl Server {
@@ -102,7 +115,15 @@ impl Server {
         let listener = UnixListener::bind(path).and_then(|l| l.set_nonblocking(true).map(|()| l));
         let listener = listener.map_err(|e| WriteError { path: path.into(), why: Unwritten::System(e) })?;
         let clients = (0..CLIENTS_MAX).map(|_| None).collect();
-        Ok(Server { listener, path: path.into(), clients, serial: 0, first_token })
+        Ok(Server {
+            listener,
+            path: path.into(),
+            clients,
+            serial: 0,
+            first_token,
+            accept_at: None,
+            short: Shortage::Never,
+        })
     }
 
     /// How many tokens the server uses.
@@ -143,6 +164,7 @@ impl Server {
     }
 
     fn accept(&mut self, now: Millis, reactor: &mut Reactor) -> Result<Turn, Error> {
+        self.accept_at = None;
         // As many as a well-behaved script brings at once; the others wait in the backlog.
         for _ in 0..16 {
             match self.listener.accept() {
@@ -162,8 +184,14 @@ impl Server {
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Drained),
-                // The client has gone away again, or descriptors are short: there is nothing to be done now.
-                Err(_) => return Ok(Turn::Drained),
+                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
+                // Descriptors are short.
+                Err(_) if self.short == Shortage::Never => self.short = Shortage::New,
+                Err(_) if self.close_silent(now.saturating_sub(SHORT_MS)).is_some() => {}
+                Err(_) => {
+                    self.accept_at = Some(now + SHORT_MS);
+                    return Ok(Turn::Drained);
+                }
             }
         }
         Ok(Turn::More)
@@ -174,13 +202,30 @@ impl Server {
         if let Some(free) = self.clients.iter().position(Option::is_none) {
             return Some(free);
         }
+        self.close_silent(Millis::MAX)
+    }
+
+    /// Closes the connection of the client that has been silent longest, at least since `before`; returns its
+    /// slot. Clients whose request is being carried out are not silent.
+    fn close_silent(&mut self, before: Millis) -> Option<usize> {
         let silent = self.clients.iter().enumerate().filter_map(|(slot, c)| {
             let c = c.as_ref()?;
             matches!(c.state, State::Asking { .. } | State::Answered(_)).then_some((c.since, slot))
         });
-        let (_, slot) = silent.min()?;
+        let (_, slot) = silent.min().filter(|(since, _)| *since <= before)?;
         self.close(slot);
         Some(slot)
+    }
+
+    /// Accepts clients that had to wait for a descriptor, if it is time to.
+    ///
+    /// # Errors
+    /// Those of [`Server::ready`].
+    pub fn accept_waiting(&mut self, now: Millis, reactor: &mut Reactor) -> Result<(), Error> {
+        if self.accept_at.is_some_and(|at| at <= now) && self.accept(now, reactor)? == Turn::More {
+            self.accept_at = Some(now);
+        }
+        Ok(())
     }
 
     fn close(&mut self, slot: usize) {
@@ -280,10 +325,19 @@ impl Server {
         more
     }
 
-    /// When silent clients have to be looked at again.
+    /// True once after descriptors were short for the first time.
+    pub fn take_shortage(&mut self) -> bool {
+        let new = self.short == Shortage::New;
+        if new {
+            self.short = Shortage::Told;
+        }
+        new
+    }
+
+    /// When silent clients, or those that wait to be accepted, have to be looked at again.
     pub fn deadline(&self) -> Option<Millis> {
         let silent = self.clients.iter().flatten().filter(|c| matches!(c.state, State::Asking { .. }));
-        silent.map(|c| c.since + SILENT_MS).min()
+        silent.map(|c| c.since + SILENT_MS).chain(self.accept_at).min()
     }
 
     /// Closes all connections; clients get what can be written to them now.

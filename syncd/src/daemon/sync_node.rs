@@ -131,9 +131,9 @@ impl SyncNode {
     }
 
     /// The state of interfaces has changed.
-    pub(super) fn interfaces_ready(&mut self, reactor: &mut Reactor) -> Result<zct_engine::Turn, Error> {
+    pub(super) fn interfaces_ready(&mut self) -> Result<zct_engine::Turn, Error> {
         let mut changed = Vec::new();
-        let turn = self.links.interfaces_ready(reactor, &mut changed)?;
+        let turn = self.links.interfaces_ready(&mut changed)?;
         for LinkChange { link, now } in changed {
             self.machine.link_payload(link, now.payload_max);
             self.machine.link_state(link, now.up);

@@ -81,6 +81,9 @@ impl Daemon {
             Node::Stats(s) => {
                 more |= s.sweep();
                 self.syslog_waits = s.log.flush();
+                if let Some(news) = s.log.news() {
+                    self.log.warning(&news);
+                }
             }
             Node::Sync(n) => {
                 more |= n.turn(now, !self.events_wait, &mut self.kernel, &mut self.log)?;
@@ -169,7 +172,7 @@ impl Handler for Daemon {
             t if links.contains(&t) => {
                 let Node::Sync(n) = &mut self.node else { return Ok(Turn::Drained) };
                 if t == links.start {
-                    return n.interfaces_ready(reactor);
+                    return n.interfaces_ready();
                 }
                 let budget = self.config.general.event_iteration_limit as usize;
                 n.link_ready(t, now, budget, reactor)
@@ -188,6 +191,10 @@ impl Handler for Daemon {
         let mut more = self.work(now, reactor)?;
         self.answer_conditions(now);
         if let Some(server) = &mut self.server {
+            server.accept_waiting(now, reactor)?;
+            if server.take_shortage() {
+                self.log.warning("descriptors are short: control clients have to wait");
+            }
             more |= server.settle(&Daemon::shown(&self.node, now));
         }
         self.settle_metrics(now, reactor);

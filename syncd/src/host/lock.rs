@@ -35,8 +35,6 @@ pub enum LockError {
     Unwritten(WriteError),
     /// It cannot be locked, and not because somebody holds the lock.
     Unlocked(Error),
-    /// Our process id cannot be written into the file.
-    NoPid(io::Error),
 }
 
 impl fmt::Display for LockError {
@@ -46,7 +44,6 @@ impl fmt::Display for LockError {
             LockError::NoFile => f.write_str("it is no plain file"),
             LockError::Unwritten(e) => f.write_str(&reason(e)),
             LockError::Unlocked(e) => write!(f, "{e}"),
-            LockError::NoPid(e) => write!(f, "{e}"),
         }
     }
 }
@@ -77,16 +74,17 @@ impl Lock {
             return Err(LockError::Held);
         }
         let mut lock = Lock { path: path.into(), file, replaced };
-        lock.write_pid().map_err(LockError::NoPid)?;
+        lock.write_pid();
         Ok(lock)
     }
 
-    /// Writes our process id into the file, again after a fork. It is for people; no program reads it.
-    pub fn write_pid(&mut self) -> io::Result<()> {
+    /// Writes our process id into the file. It is for people, no program reads it: a full disk is no reason
+    /// not to start.
+    fn write_pid(&mut self) {
         use std::io::{Seek as _, SeekFrom};
-        self.file.set_len(0)?;
-        self.file.seek(SeekFrom::Start(0))?;
-        writeln!(self.file, "{}", std::process::id())
+        let file = &mut self.file;
+        let emptied = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
+        _ = emptied.and_then(|_| writeln!(file, "{}", std::process::id()));
     }
 
     /// Removes the file, which ends the lock.

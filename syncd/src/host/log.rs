@@ -3,7 +3,7 @@
 use crate::config::report::{Report, Severity};
 use crate::config::settings::Facility;
 use std::collections::VecDeque;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixDatagram;
@@ -69,11 +69,22 @@ impl std::error::Error for LogError {
     }
 }
 
-/// A file that lines are appended to, and that can be reopened after somebody has moved it away.
+/// A file that lines are appended to, and that can be reopened after somebody has moved it away. Lines for
+/// which there is no room on the disk are counted.
 #[derive(Debug)]
 pub struct LineFile {
     path: PathBuf,
     file: File,
+    missing: u64,
+    /// Why the last write failed.
+    why: Option<io::Error>,
+    /// The last line in the file has no end.
+    cut: bool,
+}
+
+/// How many lines these bytes end.
+fn lines_in(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|b| **b == b'\n').count() as u64
 }
 
 impl LineFile {
@@ -85,7 +96,7 @@ impl LineFile {
     /// [`LogError`].
     pub fn open(path: &Path) -> Result<LineFile, LogError> {
         let file = write_file::open(path, How::Append).map_err(LogError)?;
-        Ok(LineFile { path: path.into(), file })
+        Ok(LineFile { path: path.into(), file, missing: 0, why: None, cut: false })
     }
 
     /// Opens the path again, and keeps the old file if that fails.
@@ -93,7 +104,8 @@ impl LineFile {
     /// # Errors
     /// Those of [`LineFile::open`].
     pub fn reopen(&mut self) -> Result<(), LogError> {
-        self.file = LineFile::open(&self.path)?.file;
+        let LineFile { file, cut, .. } = LineFile::open(&self.path)?;
+        (self.file, self.cut) = (file, cut);
         Ok(())
     }
 
@@ -102,9 +114,63 @@ impl LineFile {
         &self.path
     }
 
-    /// Appends whole lines.
-    pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.file.write_all(lines)
+    /// Appends whole lines. What cannot be written is left out and counted: a full disk must not end the
+    /// daemon.
+    pub fn write(&mut self, lines: &[u8]) {
+        let written = self.append(lines);
+        self.missing += lines_in(lines.get(written..).unwrap_or_default());
+    }
+
+    /// Appends a line about the lines that are missing before it, if there are any, and if there is room.
+    /// True when it did.
+    pub fn recover(&mut self, line: impl FnOnce(&str) -> String) -> bool {
+        let Some(why) = self.why.as_ref().filter(|_| self.missing > 0) else { return false };
+        let line = line(&format!("{} lines are missing here: {why}", self.missing));
+        let recovered = self.append(line.as_bytes()) == line.len();
+        if recovered {
+            self.missing = 0;
+        }
+        recovered
+    }
+
+    /// Why the last write failed, if it did.
+    pub fn failing(&self) -> Option<&io::Error> {
+        self.why.as_ref()
+    }
+
+    /// Lines that are missing since this was last asked, or since [`LineFile::recover`] has said so.
+    pub fn take_missing(&mut self) -> u64 {
+        std::mem::take(&mut self.missing)
+    }
+
+    /// Appends bytes until there is no more room, on a line of their own; returns how many.
+    fn append(&mut self, bytes: &[u8]) -> usize {
+        let mut done = 0;
+        if self.cut && self.append_raw(b"\n") == 0 {
+            return done;
+        }
+        done = self.append_raw(bytes);
+        self.cut = bytes.get(..done).and_then(<[u8]>::last).is_some_and(|last| *last != b'\n');
+        if done == bytes.len() {
+            self.why = None;
+        }
+        done
+    }
+
+    fn append_raw(&mut self, bytes: &[u8]) -> usize {
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|r| !r.is_empty()) {
+            match self.file.write(rest) {
+                Ok(n) if n > 0 => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Ok(_) => break,
+                Err(e) => {
+                    self.why = Some(e);
+                    break;
+                }
+            }
+        }
+        done
     }
 }
 
@@ -116,14 +182,15 @@ pub struct Syslog {
     pid: u32,
     /// Messages that wait until syslog accepts more.
     waiting: VecDeque<String>,
-    /// Number of messages that were dropped.
-    pub lost: u64,
+    /// Number of messages that were dropped, and how many of them syslog has been told of.
+    lost: u64,
+    told: u64,
 }
 
 impl Syslog {
     /// Prepares for sending; syslog need not be there yet.
     pub fn new(facility: Facility) -> Syslog {
-        Syslog { socket: None, facility, pid: std::process::id(), waiting: VecDeque::new(), lost: 0 }
+        Syslog { socket: None, facility, pid: std::process::id(), waiting: VecDeque::new(), lost: 0, told: 0 }
     }
 
     fn connect() -> io::Result<UnixDatagram> {
@@ -136,13 +203,23 @@ impl Syslog {
     /// Sends one message, now or in a later [`Syslog::flush`]: a syslog that does not read must not hold up
     /// the daemon. If it reads nothing for long, the oldest messages are dropped and counted.
     pub fn write(&mut self, level: Level, when: &str, text: &str) {
-        let priority = code(self.facility) | level as u8;
         if self.waiting.len() >= WAITING_MAX {
             self.waiting.pop_front();
             self.lost += 1;
         }
-        self.waiting.push_back(format!("<{priority}>{when} {IDENT}[{}]: {text}", self.pid));
+        self.push(level, when, text);
         self.flush();
+        let missing = self.lost - self.told;
+        if missing > 0 && self.waiting.is_empty() && self.socket.is_some() {
+            self.told = self.lost;
+            self.push(Level::Warning, when, &format!("{missing} messages are missing here"));
+            self.flush();
+        }
+    }
+
+    fn push(&mut self, level: Level, when: &str, text: &str) {
+        let priority = code(self.facility) | level as u8;
+        self.waiting.push_back(format!("<{priority}>{when} {IDENT}[{}]: {text}", self.pid));
     }
 
     /// Sends what waits, as far as syslog accepts it; returns true when something is left.
@@ -248,13 +325,13 @@ impl Log {
     /// Writes one line to all sinks.
     pub fn write(&mut self, level: Level, text: &str) {
         let date = self.date();
-        let mut line = String::with_capacity(text.len() + 64);
-        // Writing to a String cannot fail.
-        _ = writeln!(line, "[{date}] (pid={}) [{}] {text}", self.pid, level.word());
-        self.to_console(level, line.as_bytes());
+        let pid = self.pid;
+        let line = |level: Level, text: &str| format!("[{date}] (pid={pid}) [{}] {text}\n", level.word());
+        let whole = line(level, text);
+        self.to_console(level, whole.as_bytes());
         if let Some(f) = &mut self.file {
-            // A full disk must not end the daemon, and there is nowhere to report it.
-            _ = f.write(line.as_bytes());
+            f.recover(|missing| line(Level::Warning, missing));
+            f.write(whole.as_bytes());
         }
         if let Some(s) = &mut self.syslog {
             s.write(level, syslog_date(&date), text);
@@ -268,7 +345,7 @@ impl Log {
         let line = format!("{date}\t{flow}\n");
         self.to_console(level, line.as_bytes());
         if let Some(f) = &mut self.file {
-            _ = f.write(line.as_bytes());
+            f.write(line.as_bytes());
         }
         if let Some(s) = &mut self.syslog {
             s.write(level, syslog_date(&date), &flow);
@@ -376,6 +453,24 @@ mod tests {
         assert_eq!((count(&moved), count(&path)), (2, 1));
         std::fs::remove_file(&path).unwrap();
         std::fs::remove_file(&moved).unwrap();
+    }
+
+    /// A device that is always full stands for the disk.
+    #[test]
+    fn lines_without_room_are_counted_and_reported() {
+        let path = scratch("full");
+        let mut file = LineFile::open(&path).unwrap();
+        let disk = std::mem::replace(&mut file.file, File::options().append(true).open("/dev/full").unwrap());
+        assert!(!file.recover(|_| panic!("nothing is missing")));
+        file.write(b"one\ntwo\n");
+        file.write(b"three\n");
+        assert!(!file.recover(|text| text.to_owned()) && file.missing == 3);
+        (file.file, file.cut) = (disk, true);
+        assert!(file.recover(|text| format!("{text}\n")) && file.take_missing() == 0);
+        file.write(b"four\n");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(text, "\n3 lines are missing here: No space left on device (os error 28)\nfour\n");
     }
 
     #[test]

@@ -30,7 +30,12 @@ pub struct LinkIo {
     // The errno reported last, so that a broken network does not fill the log.
     told: Option<i32>,
     error_queue: usize,
+    // When to try again to open a socket for the interface as it is now.
+    reopen_at: Option<Millis>,
 }
+
+/// The time between two such attempts.
+const REOPEN_MS: Millis = 1000;
 
 /// What a change of the interface means for its link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +125,7 @@ impl LinkIo {
             happened: Vec::new(),
             told: None,
             error_queue,
+            reopen_at: None,
         })
     }
 
@@ -135,16 +141,23 @@ impl LinkIo {
         }
     }
 
-    /// Reopens the socket if it is bound to its interface's previous state; TCP connections
-    /// cope by themselves.
-    pub(super) fn reopen(&mut self, token: usize, reactor: &mut Reactor) -> Result<(), Error> {
+    /// The socket may be bound to its interface's previous state: it is reopened in the next
+    /// [`LinkIo::settle`], and until that succeeds, for want of an address or a descriptor, again and again.
+    /// TCP connections cope by themselves.
+    pub(super) fn reopen(&mut self) {
+        self.reopen_at = Some(0).filter(|_| matches!(self.io, Io::Udp(_)));
+    }
+
+    fn try_reopen(&mut self, token: usize, now: Millis, reactor: &mut Reactor) -> Result<(), Error> {
         let Io::Udp(old) = &self.io else { return Ok(()) };
-        if let Ok(io) = open_io(&self.settings, self.state, self.error_queue) {
-            _ = reactor.forget(old, Token(token));
-            self.io = io;
-            self.watch(token, reactor)?;
-        }
-        Ok(())
+        let Ok(io) = open_io(&self.settings, self.state, self.error_queue) else {
+            self.reopen_at = Some(now + REOPEN_MS);
+            return Ok(());
+        };
+        _ = reactor.forget(old, Token(token));
+        self.io = io;
+        self.reopen_at = None;
+        self.watch(token, reactor)
     }
 
     /// One of its sockets is ready: hands over what has arrived, at most about `budget` datagrams.
@@ -169,12 +182,15 @@ impl LinkIo {
     /// Does what its timers ask for.
     pub(super) fn settle(&mut self, at: At<'_>) -> Result<(), Error> {
         let At { reactor, first_token, now } = at;
+        if self.reopen_at.is_some_and(|at| at <= now) {
+            self.try_reopen(first_token, now, reactor)?;
+        }
         let (traffic, happened) = (&mut self.traffic, &mut self.happened);
         match &mut self.io {
             Io::Udp(u) => u.now = now,
             Io::Tcp(t) => t.settle(&mut tcp::Around { traffic, happened, reactor, first_token, now })?,
         }
-        if self.deadline().is_some_and(|d| d <= now) {
+        if self.io_deadline().is_some_and(|d| d <= now) {
             self.flush();
         }
         Ok(())
@@ -268,6 +284,10 @@ impl LinkIo {
 
     /// When it has to be looked at again if nothing happens.
     pub fn deadline(&self) -> Option<Millis> {
+        [self.io_deadline(), self.reopen_at].into_iter().flatten().min()
+    }
+
+    fn io_deadline(&self) -> Option<Millis> {
         match &self.io {
             Io::Udp(u) => u.deadline(),
             Io::Tcp(t) => t.deadline(),

@@ -129,13 +129,8 @@ impl Links {
     }
 
     /// Reads what the kernel reports about interfaces; returns how links have changed.
-    pub fn interfaces_ready(
-        &mut self,
-        reactor: &mut Reactor,
-        changed: &mut Vec<LinkChange>,
-    ) -> Result<Turn, Error> {
+    pub fn interfaces_ready(&mut self, changed: &mut Vec<LinkChange>) -> Result<Turn, Error> {
         let Links { all, watch, .. } = self;
-        let mut reopened = Vec::new();
         let turn = watch.drain(&mut |name, state| {
             for (at, l) in all.iter_mut().enumerate().filter(|(_, l)| l.interface().as_bytes() == name) {
                 let became = l.interface_is(state);
@@ -143,17 +138,11 @@ impl Links {
                     continue;
                 }
                 if became == InterfaceChange::Replaced {
-                    reopened.push(at);
+                    l.reopen();
                 }
                 changed.push(LinkChange { link: at, now: l.link() });
             }
         })?;
-        for at in reopened {
-            let token = self.link_token(at);
-            if let Some(l) = self.all.get_mut(at) {
-                l.reopen(token, reactor)?;
-            }
-        }
         Ok(turn)
     }
 

@@ -65,6 +65,8 @@ pub(crate) struct TcpLink {
     retry_at: Millis,
     was_up: bool,
     quota: Quota,
+    // When to accept what could not be accepted; the poll will not name it again.
+    accept_at: Option<Millis>,
 }
 
 /// The datagrams that wait, oldest first, and how much of the first one has been sent.
@@ -157,6 +159,7 @@ impl TcpLink {
             retry_at: 0,
             was_up: false,
             quota: Quota::default(),
+            accept_at: None,
         })
     }
 
@@ -227,16 +230,20 @@ impl TcpLink {
     }
 
     pub(crate) fn deadline(&self) -> Option<Millis> {
-        match &self.client {
+        let client = match &self.client {
             Client::Down => Some(self.retry_at),
             Client::Connecting(_, since) => Some(since + CONNECT_MS),
             Client::Up(_) => None,
-        }
+        };
+        [client, self.accept_at].into_iter().flatten().min()
     }
 
     /// Connects if it is time to.
     pub(crate) fn settle(&mut self, around: &mut Around<'_>) -> Result<(), Error> {
         around.happened.extend(self.quota.withheld(around.now).map(Happening::Withheld));
+        if self.accept_at.is_some_and(|at| at <= around.now) && self.accept(around)? == Turn::More {
+            self.accept_at = Some(around.now);
+        }
         if matches!(self.client, Client::Connecting(_, since) if since + CONNECT_MS <= around.now) {
             self.client = Client::Down;
         }
@@ -273,6 +280,7 @@ impl TcpLink {
     }
 
     fn accept(&mut self, around: &mut Around<'_>) -> Result<Turn, Error> {
+        self.accept_at = None;
         for _ in 0..ACCEPTS_A_TURN {
             match self.listener.accept() {
                 Ok((_, from)) if from.ip() != self.peer.ip() => {
@@ -289,9 +297,13 @@ impl TcpLink {
                     self.report(around, Happening::Accepted);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Drained),
-                // The caller gave up before its turn came, or descriptors are short: there is nothing to be
-                // done now.
-                Err(_) => return Ok(Turn::Drained),
+                // The caller gave up before its turn came.
+                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
+                // Descriptors or memory are short.
+                Err(_) => {
+                    self.accept_at = Some(around.now + RETRY_MS);
+                    return Ok(Turn::Drained);
+                }
             }
         }
         Ok(Turn::More)

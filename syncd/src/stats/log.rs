@@ -21,8 +21,8 @@ pub(crate) struct FlowLog {
     format: LogFormat,
     zone: SystemZone,
     lines: Vec<u8>,
-    /// Number of lines that could not be written.
-    pub lost: u64,
+    /// The daemon's log has been told that the file takes nothing.
+    told: bool,
 }
 
 impl FlowLog {
@@ -37,7 +37,7 @@ impl FlowLog {
             format: settings.log_format,
             zone: SystemZone::default(),
             lines: Vec::with_capacity(BUFFER),
-            lost: 0,
+            told: false,
         })
     }
 
@@ -53,23 +53,39 @@ impl FlowLog {
         self.syslog.as_mut().is_some_and(Syslog::flush)
     }
 
+    /// What the daemon's log should say about the file: that it takes nothing, or what is missing in it once
+    /// it does again.
+    pub(crate) fn news(&mut self) -> Option<String> {
+        let file = self.file.as_mut()?;
+        let path = file.path().display().to_string();
+        match file.failing() {
+            Some(_) if self.told => None,
+            Some(why) => {
+                self.told = true;
+                Some(format!("ended flows can't be written to `{path}': {why}"))
+            }
+            None => {
+                let missing = Some(file.take_missing()).filter(|n| *n > 0);
+                self.told = false;
+                missing.map(|n| format!("{n} ended flows are missing in `{path}'"))
+            }
+        }
+    }
+
     fn write_lines(&mut self) {
         if self.lines.is_empty() {
             return;
         }
         if let Some(f) = &mut self.file {
-            if f.write(&self.lines).is_err() {
-                self.lost += self.lines.iter().filter(|b| **b == b'\n').count() as u64;
-            }
+            f.write(&self.lines);
         }
         self.lines.clear();
     }
 
     /// Writes an ended flow to the log.
     pub(crate) fn ended(&mut self, flow: &EndedFlow<'_>) {
-        if self.write(flow).is_err() {
-            self.lost += 1;
-        }
+        // A flow of which not even the tuple can be read has nothing to be written down.
+        _ = self.write(flow);
         if self.lines.len() >= BUFFER {
             self.write_lines();
         }
