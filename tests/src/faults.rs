@@ -4,6 +4,7 @@
 //! Counts have a short form for `make test`; `ZCT_FAULTS=full` asks for the long one.
 
 use crate::cluster::{At, Cluster, difference, eventually, travelling};
+use crate::program::Exit;
 use crate::seed::{Storm, tcp, udp};
 use std::collections::BTreeSet;
 use std::fs;
@@ -67,7 +68,13 @@ fn of_the_link(line: &str) -> bool {
 impl Cluster {
     /// The flows in a node's kernel, one line each.
     pub fn kernel(&self, at: At) -> Vec<String> {
-        let listed = self.must(at, &["-L"], "");
+        let mut listed = String::new();
+        // Somebody on this machine may resize the table meanwhile.
+        eventually("a whole list", || {
+            let output = self.zct(at, &["-L"], "");
+            listed = output.out();
+            if output.exit == Exit::Code(0) { Ok(()) } else { Err(output.err()) }
+        });
         listed.lines().filter(|l| !of_the_link(l)).map(str::to_owned).collect()
     }
 

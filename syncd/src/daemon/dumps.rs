@@ -2,6 +2,7 @@
 //! the kernel, and those that a client or the peer asks for.
 
 use crate::daemon::catch_up::Failed;
+use crate::daemon::room::Step;
 use crate::daemon::state::{Comparison, Daemon, Node};
 use crate::daemon::stats_node::StatsTaker;
 use crate::kernel::{Stepped, Why};
@@ -15,12 +16,7 @@ impl Daemon {
     /// Begins to compare the caches with the kernel if that is due and no other dump is under way.
     pub(super) fn compare(&mut self, now: Millis) {
         if self.populating.is_none() && self.kernel.resync_is_due(now) {
-            match self.comparison {
-                Comparison::None => self.comparison = Comparison::Wanted,
-                Comparison::Wanted => {}
-                // What has just been lost may lie before the point that this dump has reached.
-                Comparison::Running => self.kernel.resync_later(now),
-            }
+            self.want_comparison(now);
         }
         if self.comparison != Comparison::Wanted || self.kernel.is_dumping() {
             return;
@@ -38,6 +34,47 @@ impl Daemon {
         }
         self.comparison = Comparison::Running;
         self.kernel.want(Why::Resync);
+    }
+
+    fn want_comparison(&mut self, now: Millis) {
+        match self.comparison {
+            Comparison::None => self.comparison = Comparison::Wanted,
+            Comparison::Wanted => {}
+            // What has just been lost may lie before the point that this dump has reached.
+            Comparison::Running => self.kernel.resync_later(now),
+        }
+    }
+
+    /// Gets the flows for which a cache had no room, once it has: the kernel's by a comparison, the peer's by
+    /// asking for them.
+    pub(super) fn look_for_room(&mut self, now: Millis) {
+        let [internal, external] = &mut self.rooms;
+        let steps = match &self.node {
+            Node::Stats(s) => [internal.of(now, &s.store, &s.stats), Step::Nothing],
+            Node::Sync(n) => {
+                let (caches, stats) = (n.machine.caches(), n.machine.stats());
+                let own = internal.of(now, &caches.internal, &stats.internal);
+                [own, external.of(now, &caches.external, &stats.external)]
+            }
+        };
+        for (step, whose) in steps.into_iter().zip(["the kernel", "the other node"]) {
+            match step {
+                Step::Nothing => {}
+                Step::Tell => {
+                    self.log.warning(&format!("HashLimit is reached: flows of {whose} are left out"));
+                }
+                Step::Repair => {
+                    self.log.notice(&format!("there is room again for flows of {whose} that were left out"));
+                }
+            }
+        }
+        let [own, known] = steps;
+        if own == Step::Repair {
+            self.want_comparison(now);
+        }
+        if let (Node::Sync(n), Step::Repair) = (&mut self.node, known) {
+            n.machine.request_resync(now);
+        }
     }
 
     /// Continues the dump under way. True when there is more to do at once.

@@ -15,6 +15,7 @@ mod metrics;
 mod privileges;
 mod reload;
 mod requests;
+mod room;
 mod signals;
 mod start;
 mod start_error;

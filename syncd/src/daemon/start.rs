@@ -101,6 +101,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
         epoch,
         waiting: Waiting::default(),
         comparison: Comparison::None,
+        rooms: Default::default(),
         populating: Some(1),
         syslog_waits: false,
         events_wait: false,

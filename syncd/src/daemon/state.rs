@@ -3,6 +3,7 @@
 use crate::config::settings::Config;
 use crate::control::server::Server;
 use crate::control::statistics::Runtime;
+use crate::daemon::room::Room;
 use crate::daemon::sync_node::SyncNode;
 use crate::daemon::takeover::Takeover;
 use crate::daemon::waiting::Waiting;
@@ -65,6 +66,8 @@ pub(super) struct Daemon {
     pub(super) epoch: Instant,
     pub(super) waiting: Waiting,
     pub(super) comparison: Comparison,
+    /// Whether the internal and the external cache have had room for every flow.
+    pub(super) rooms: [Room; 2],
     /// How often the first dump has been begun; `None` once it is complete.
     pub(super) populating: Option<u32>,
     /// Syslog has not accepted everything yet.

@@ -70,6 +70,7 @@ impl Daemon {
 
     /// Advances the work under way by a piece. True when there is more to do at once.
     fn work(&mut self, now: Millis, reactor: &mut Reactor) -> Result<bool, Error> {
+        self.look_for_room(now);
         self.compare(now);
         self.syslog_waits = false;
         let mut more = self.dump(now, reactor)?;

@@ -268,10 +268,21 @@ impl Machine {
     pub fn flow_change(&mut self, now: Millis, event: Event, origin: Origin, flow: &Flow, kernel_id: u32) {
         let Some(quiet) = origin.is_quiet() else { return };
         if !self.config.mode.disables_internal_cache() {
+            self.make_room(event, flow);
             let change = self.local.flow(now, event, quiet, flow, kernel_id, &mut self.caches);
             self.delivery.changed(now, change, &mut self.caches);
         } else if !quiet && Key::of(flow).is_some() {
             self.bypass_flow(now, event, flow);
+        }
+    }
+
+    /// Takes care that ended flows, which are kept until the peer knows, take no room from living ones, however
+    /// long the peer is absent.
+    fn make_room(&mut self, event: Event, flow: &Flow) {
+        let cache = &self.caches.internal;
+        let wanted = event != Event::Destroy && cache.is_full();
+        if wanted && cache.counts().dead > 0 && Key::of(flow).is_some_and(|k| cache.find(&k).is_none()) {
+            self.delivery.make_room(&mut self.caches);
         }
     }
 

@@ -161,7 +161,7 @@ impl FlowStore {
         if place.id.is_some() {
             return Err(StoreError::Exists);
         }
-        if self.v4.len() + self.v6.len() >= self.limit {
+        if self.is_full() {
             return Err(StoreError::Limit);
         }
         let id = match place.key {
@@ -296,6 +296,11 @@ impl FlowStore {
     /// Number of records with this layer 4 protocol, dead ones included.
     pub fn count_of(&self, proto: u8) -> usize {
         self.by_proto[usize::from(proto)] as usize
+    }
+
+    /// True when it takes no more records.
+    pub fn is_full(&self) -> bool {
+        self.v4.len() + self.v6.len() >= self.limit
     }
 
     /// The limit on records.

@@ -13,6 +13,9 @@ use zct_wire::event::Event;
 use zct_wire::peer::flag;
 use zct_wire::peer::header::{after, encode_control};
 
+/// Entries of the resend queue that are given up to make room for a single flow.
+const GIVEN_UP_AT_ONCE: usize = 64;
+
 /// A datagram that is being filled.
 struct Datagram<'b> {
     buf: &'b mut [u8],
@@ -234,12 +237,30 @@ impl Delivery {
     fn keep(&mut self, sent: Sent, limit: usize, caches: &mut Caches) {
         self.places.sent(sent, caches);
         while let Some(oldest) = self.places.overflow(limit, caches) {
-            self.resend_dropped += 1;
-            self.discarded = Some(oldest.seq);
-            if self.remove_if_dead(oldest.item, caches) {
-                self.discarded_dead = Some(oldest.seq);
-            }
-            self.discarded_requests += usize::from(oldest.is_request());
+            self.give_up(oldest, caches);
         }
+    }
+
+    /// Gives up the oldest entries of the resend queue until an ended flow has left the internal cache, but
+    /// not too many of them at once.
+    pub(crate) fn make_room(&mut self, caches: &mut Caches) {
+        for _ in 0..GIVEN_UP_AT_ONCE {
+            let Some(oldest) = self.places.overflow(0, caches) else { return };
+            if self.give_up(oldest, caches) {
+                return;
+            }
+        }
+    }
+
+    /// What is given up cannot be sent again; see [`Delivery::nacked`]. True if it had ended.
+    fn give_up(&mut self, oldest: Sent, caches: &mut Caches) -> bool {
+        self.resend_dropped += 1;
+        self.discarded = Some(oldest.seq);
+        let ended = self.remove_if_dead(oldest.item, caches);
+        if ended {
+            self.discarded_dead = Some(oldest.seq);
+        }
+        self.discarded_requests += usize::from(oldest.is_request());
+        ended
     }
 }
