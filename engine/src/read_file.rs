@@ -128,6 +128,13 @@ impl fmt::Display for Unread {
     }
 }
 
+impl ReadError {
+    /// True when there is no such file.
+    pub fn is_missing(&self) -> bool {
+        matches!(&self.why, Unread::System(e) if e.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path.display(), self.why)

@@ -110,7 +110,11 @@ fn what_is_shown_can_be_given() {
     let made =
         zct("-I -p tcp -s 10.0.0.9 -d 10.0.0.2 --sport 3 --dport 81 --state NONE -t 60 --label-add bit-7");
     assert_eq!(made.exit, Exit::Code(0), "{made:?}");
-    assert_eq!(zct("-L -l bit-7").lines().len(), 1);
+    let by_bit = zct("-L -l bit-7");
+    assert_eq!(by_bit.lines().len(), 1);
+    assert!(!by_bit.err().contains("nfct_labelmap_new"), "no name is needed: {by_bit:?}");
+    let both = zct("-L -l bit-7 -o labels");
+    assert!(both.err().starts_with("nfct_labelmap_new: No such file or directory"), "{both:?}");
     assert_eq!(zct("-D -l bit-7").exit, Exit::Code(0));
     assert_eq!(zct("-L -p tcp").lines().len(), 3);
 }

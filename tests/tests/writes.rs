@@ -40,6 +40,7 @@ const TESTS: &[(&str, fn())] = &[
     ("Z why", refused::refused_creations_say_why),
     ("Z -U -t 0", refused::flows_that_end_are_counted),
     ("Z -U nat", refused::a_translation_selects_what_is_updated),
+    ("Z mark mask", refused::the_mask_of_a_new_mark_is_not_used),
     ("Z untranslated", refused::what_looks_translated_gets_a_warning),
     ("Z untracked", refused::a_flow_that_is_not_tracked_is_restored),
     ("W23", a_flush_that_fails_says_nothing_else),

@@ -6,6 +6,7 @@
 
 use super::apply::{Words, apply, set_command, unknown};
 use super::args::Args;
+use super::command::Cmd;
 use super::names::{Meaning, find_long, find_short};
 use super::table::{Flag, Takes};
 use super::{late, stray};
@@ -32,8 +33,20 @@ pub fn parse(words: &[&[u8]], args: &mut Args) -> Result<(), Fail> {
     }
     late::resolve(&mut words, args)?;
     stray::warn(args);
+    warn_of_a_mask(args);
     words.repeats.say(args);
     Ok(())
+}
+
+/// A new flow gets the mark as it is, as in the original: a mask has nothing to keep.
+fn warn_of_a_mask(args: &mut Args) {
+    let makes = matches!(args.action, Some((Cmd::Create | Cmd::Add, _)));
+    if let Some(m) = args.mark.filter(|m| makes && m.mask != u32::MAX) {
+        args.warnings.push(format!(
+            "WARNING: the mask of --mark counts with -U and in selections: the flow gets mark {}",
+            m.value
+        ));
+    }
 }
 
 fn parse_long(word: &[u8], long: &[u8], words: &mut Words<'_>, args: &mut Args) -> Result<(), Fail> {

@@ -303,7 +303,8 @@ pub static FLAGS: &[Flag] = &[
         section: Section::Selection,
         brief: "mark of the flow",
         manual: "Selects flows with (mark & MASK) == MARK; bits of MARK outside MASK match nothing. With -U \
-                 the new mark is (old & ~MASK) ^ MARK.",
+                 the new mark is (old & ~MASK) ^ MARK. With -I and -A it is MARK, and a MASK is not used, which \
+                 a warning says.",
         complete: Complete::Nothing,
     },
     Flag {

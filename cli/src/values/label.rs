@@ -27,14 +27,17 @@ pub struct LabelMap {
 
 impl LabelMap {
     /// Reads a file. If it cannot be read or names nothing, standard error says so, in words that begin like
-    /// the original's, and the command goes on with a map without names.
-    pub fn load(file: Option<&OsStr>) -> LabelMap {
+    /// the original's, and the command goes on with a map without names. Where names are not `needed`, a usual
+    /// file that is not there is nothing to say.
+    pub fn load(file: Option<&OsStr>, needed: bool) -> LabelMap {
+        let may_lack = file.is_none() && !needed;
         let file = file.unwrap_or(OsStr::new(DEFAULT_FILE));
         let read = LabelMap::read(Path::new(file));
         let why = match &read {
             Ok(map) if !map.names.is_empty() => None,
             // Nothing has failed. This is the C library's word for errno 0, so the original prints it.
             Ok(_) => Some("Success".to_owned()),
+            Err(e) if may_lack && e.is_missing() => None,
             Err(e) => Some(e.why.to_string()),
         };
         if let Some(why) = why {
@@ -105,7 +108,7 @@ pub fn bits(map: Option<&LabelMap>, names: &[Vec<u8>]) -> Result<Vec<u16>, Fail>
 }
 
 /// The bit of a label that is written the way a label without a name is shown.
-fn unnamed(name: &[u8]) -> Option<u16> {
+pub(crate) fn unnamed(name: &[u8]) -> Option<u16> {
     let digits = name.strip_prefix(UNNAMED_LABEL)?;
     let shown = digits == b"0" || digits.first()? != &b'0' && digits.iter().all(u8::is_ascii_digit);
     let bit = std::str::from_utf8(digits).ok()?.parse().ok()?;

@@ -653,6 +653,14 @@ pub static DIFFERENCES: &[Difference] = &[
         ],
     ),
     write(
+        "Z mark mask",
+        [
+            "`-I` and `-A` with `-m MARK/MASK`",
+            "the mask is ignored without a word",
+            "the same, with a warning",
+        ],
+    ),
+    write(
         "Z untranslated",
         [
             "`-I` and `-A` with reply addresses that are not the inverse, and neither `-n` nor `-g`",

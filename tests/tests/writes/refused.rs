@@ -181,6 +181,24 @@ pub(crate) fn what_looks_translated_gets_a_warning() {
     assert!(err.contains("(-:1: -I ") && err.contains("WARNING: 30 more lines"), "{err}");
 }
 
+pub(crate) fn the_mask_of_a_new_mark_is_not_used() {
+    let [theirs, ours] = both(|tool| {
+        let made = ["-I", "-A"].map(|command| {
+            let line =
+                PLAIN.replace("-I", command).replace("--sport 1 ", &format!("--sport {} ", command.len()));
+            on(tool, &format!("{line} -m 5/1"))
+        });
+        (made, table("-L -m 5").len())
+    });
+    assert_eq!((theirs.1, ours.1), (1, 1));
+    assert!(theirs.0.iter().all(|o| !o.err().contains("mark")), "{theirs:?}");
+    for output in &ours.0 {
+        assert!(output.err().starts_with("WARNING: the mask of --mark counts with -U"), "{output:?}");
+    }
+    assert!(!on(Tool::Zct, "-U -m 4/1").err().contains("WARNING"));
+    assert!(!on(Tool::Zct, "-L -m 5/1").err().contains("WARNING"));
+}
+
 pub(crate) fn a_flow_that_is_not_tracked_is_restored() {
     // To a kernel without DCCP this flow is nothing but its addresses. One that has DCCP never makes it.
     let line = "-A -t 99 -u UNSET -s 10.0.0.1 -d 10.0.0.2 -r 10.0.0.2 -q 10.0.0.1 -p dccp";
