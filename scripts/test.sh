@@ -7,7 +7,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 export PATH
 
 scripts/setup.sh cc:gcc cc:libc6-dev readelf:binutils conntrack:conntrack conntrackd:conntrackd nfct:nfct nft:nftables \
-    ip:iproute2 unshare:util-linux bash:bash zsh:zsh fish:fish mandoc:mandoc keepalived:keepalived \
+    ip:iproute2 unshare:util-linux bash:bash zsh:zsh fish:fish mandoc:mandoc keepalived:keepalived tmux:tmux \
     promtool:prometheus
 
 if [ "$#" -gt 0 ]; then

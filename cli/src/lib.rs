@@ -17,6 +17,7 @@ pub mod program;
 pub mod reader;
 pub mod selection;
 pub mod stdout;
+pub mod top;
 pub mod values;
 
 use commands::wanted::Mode;
@@ -57,7 +58,7 @@ type Own = fn(Name, &[u8], &[&[u8]]) -> Result<(), Fail>;
 /// nothing after such a word. A command whose grammar is ours, unlike nfct's, reads its words with lexopt. What
 /// help, man page and completions say of each is in `flags::own`.
 const OWN: &[(&[u8], Own)] =
-    &[(b"metrics", metrics::run), (b"nfct", nfct::run), (b"reconcile", reconcile::run)];
+    &[(b"metrics", metrics::run), (b"top", top::run), (b"nfct", nfct::run), (b"reconcile", reconcile::run)];
 
 fn own_command(first: &[u8]) -> Option<Own> {
     OWN.iter().find(|(word, _)| *word == first).map(|(_, run)| *run)

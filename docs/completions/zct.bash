@@ -4,13 +4,22 @@ _zct() {
     local proto= own= i
     COMPREPLY=()
     if [[ ${COMP_WORDS[0]##*/} == zct ]]; then
-        ((COMP_CWORD == 1)) && [[ $cur != -* ]] && { COMPREPLY=($(compgen -W "metrics nfct reconcile" -- "$cur")); return; }
+        ((COMP_CWORD == 1)) && [[ $cur != -* ]] && { COMPREPLY=($(compgen -W "metrics top nfct reconcile" -- "$cur")); return; }
         case ${COMP_WORDS[1]} in
             metrics)
                 case $prev in
                     --textfile) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 esac
                 COMPREPLY=($(compgen -W "--by-protocol --by-zone --textfile --help" -- "$cur")); return ;;
+            top)
+                case $prev in
+                    --by) COMPREPLY=($(compgen -W "src dst sport dport proto zone mark state nat flow" -- "$cur")); return ;;
+                    --sort) COMPREPLY=($(compgen -W "flows packets bytes rate age" -- "$cur")); return ;;
+                    --delay) return ;;
+                    --rows) return ;;
+                    --output) COMPREPLY=($(compgen -W "json" -- "$cur")); return ;;
+                esac
+                own=" --by --sort --delay --rows --once --batch --output --help" ;;
             reconcile)
                 case $prev in
                     --keep-dst) return ;;

@@ -65,6 +65,7 @@ pub mod socket;
 pub mod stepdump;
 mod sys;
 pub mod table;
+pub mod terminal;
 pub mod trace;
 mod transport;
 pub mod write_file;
@@ -82,6 +83,7 @@ pub use sink::{Lost, Sink};
 pub use socket::NetlinkSocket;
 pub use stepdump::{Progress, StepDump};
 pub use sys::{BpfInsn, default_sigpipe, errno_text, processors, ticks_a_second};
+pub use terminal::{Terminal, TerminalState};
 pub use zone::SystemZone;
 
 /// Compiles what README shows.

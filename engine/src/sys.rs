@@ -469,6 +469,47 @@ pub(crate) fn local_time(unix_s: i64) -> LocalTime {
     }
 }
 
+/// How a terminal treats what is typed and what is written (termios(3)).
+#[derive(Clone, Copy)]
+pub(crate) struct TerminalMode(libc::termios);
+
+impl TerminalMode {
+    /// The same for a program that draws: every key at once and as it is, without echo and without signals,
+    /// and a read that never waits. What is written still becomes lines.
+    pub(crate) fn raw(mut self) -> TerminalMode {
+        self.0.c_iflag &=
+            !(libc::IXON | libc::ICRNL | libc::INLCR | libc::IGNCR | libc::ISTRIP | libc::BRKINT);
+        self.0.c_lflag &= !(libc::ECHO | libc::ICANON | libc::IEXTEN | libc::ISIG);
+        self.0.c_cc[libc::VMIN] = 0;
+        self.0.c_cc[libc::VTIME] = 0;
+        self
+    }
+}
+
+/// The mode of a terminal; ENOTTY where there is none.
+pub(crate) fn terminal_mode(fd: BorrowedFd<'_>) -> io::Result<TerminalMode> {
+    // SAFETY: termios is plain integers, for which all zeros is a value.
+    let mut mode: libc::termios = unsafe { zeroed() };
+    // SAFETY: the C library writes the one structure, which lives over the call.
+    check(unsafe { libc::tcgetattr(fd.as_raw_fd(), &raw mut mode) } as isize)?;
+    Ok(TerminalMode(mode))
+}
+
+/// Sets the mode of a terminal once what was written has gone out.
+pub(crate) fn set_terminal_mode(fd: BorrowedFd<'_>, mode: &TerminalMode) -> io::Result<()> {
+    // SAFETY: the structure was filled in by `tcgetattr` and lives over the call.
+    check(unsafe { libc::tcsetattr(fd.as_raw_fd(), libc::TCSADRAIN, &raw const mode.0) } as isize).map(drop)
+}
+
+/// Columns and lines of a terminal (TIOCGWINSZ in ioctl_tty(2)); 0 where it does not know them.
+pub(crate) fn terminal_size(fd: BorrowedFd<'_>) -> io::Result<(u16, u16)> {
+    // SAFETY: winsize is plain integers, for which all zeros is a value.
+    let mut size: libc::winsize = unsafe { zeroed() };
+    // SAFETY: this request writes one winsize, which lives over the call.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) } as isize)?;
+    Ok((size.ws_col, size.ws_row))
+}
+
 /// How many processors this process may run on; 1 when the kernel does not say.
 pub fn processors() -> usize {
     // SAFETY: cpu_set_t is plain integers, for which all zeros is a value.

@@ -24,5 +24,6 @@ pub mod promtool;
 pub mod rules;
 pub mod seed;
 pub mod ticks;
+pub mod tmux;
 pub mod traffic;
 pub mod world;

@@ -207,29 +207,25 @@ const KEYS: [&str; 17] = [
 #[test]
 fn every_count_is_that_of_the_listing() {
     let schema = schema();
-    for seed in [1, 2] {
-        let _world = World::new(seed, 300, 50);
-        for selection in ["", "-p tcp", "-f ipv6", "-s 10.0.0.0/16", "-u ASSURED", "-m 5"] {
-            let flows = listed(selection);
-            assert!(!flows.is_empty(), "{selection}");
-            for keys in KEYS {
-                let line = format!("-L {selection} --by {keys}").replace("  ", " ");
-                let want = count(&flows, keys);
-                let output = zct(&line);
-                let mut got = rows(&output, keys.split(',').count());
-                let (name, all) = got.pop().expect("a total");
-                assert_eq!((name, all), (vec!["total".to_owned()], total(want.values().copied())), "{line}");
-                let largest_first = got.windows(2).all(|w| w[0].1[0] >= w[1].1[0]);
-                assert!(largest_first, "{line}: {output:?}");
-                let groups = got.len();
-                assert_eq!(got.into_iter().collect::<BTreeMap<_, _>>(), want, "{line}");
-                assert_eq!(groups, want.len(), "{line}");
-                let said = format!("{} flow entries in {} groups.", flows.len(), want.len());
-                assert!(output.err().ends_with(&format!("{said}\n")), "{line}: {output:?}");
-                if seed == 1 {
-                    json_says_the_same(&schema, &line, &output);
-                }
-            }
+    let _world = World::new(1, 300, 50);
+    for selection in ["", "-p tcp", "-f ipv6", "-s 10.0.0.0/16", "-u ASSURED", "-m 5"] {
+        let flows = listed(selection);
+        assert!(!flows.is_empty(), "{selection}");
+        for keys in KEYS {
+            let line = format!("-L {selection} --by {keys}").replace("  ", " ");
+            let want = count(&flows, keys);
+            let output = zct(&line);
+            let mut got = rows(&output, keys.split(',').count());
+            let (name, all) = got.pop().expect("a total");
+            assert_eq!((name, all), (vec!["total".to_owned()], total(want.values().copied())), "{line}");
+            let largest_first = got.windows(2).all(|w| w[0].1[0] >= w[1].1[0]);
+            assert!(largest_first, "{line}: {output:?}");
+            let groups = got.len();
+            assert_eq!(got.into_iter().collect::<BTreeMap<_, _>>(), want, "{line}");
+            assert_eq!(groups, want.len(), "{line}");
+            let said = format!("{} flow entries in {} groups.", flows.len(), want.len());
+            assert!(output.err().ends_with(&format!("{said}\n")), "{line}: {output:?}");
+            json_says_the_same(&schema, &line, &output);
         }
     }
 }

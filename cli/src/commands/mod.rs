@@ -68,7 +68,7 @@ impl Invocation {
 }
 
 /// The dumps to ask the kernel for, as the options say.
-fn plan(args: &Args, filter: &Filter) -> Plan {
+pub(crate) fn plan(args: &Args, filter: &Filter) -> Plan {
     Plan::new(filter, args.kernel_filter, TableSize::read, dump_plan::has_tuple_filter)
 }
 

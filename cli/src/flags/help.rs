@@ -1,7 +1,7 @@
 //! `--help`, from the table.
 
 use super::command::{COMMANDS, Command};
-use super::own::{OWN_COMMANDS, OwnCommand};
+use super::own::{OWN_COMMANDS, OwnCommand, RECONCILE};
 use super::protocol::{PROTOCOLS, protocol_flags};
 use super::table::{FLAGS, Flag, Section, Takes};
 use crate::fail::{Name, ORIGINAL, VERSION};
@@ -71,7 +71,12 @@ pub fn own(c: &OwnCommand) -> String {
     }
     row(&mut out, "  -h, --help", "this text");
     if c.selects {
-        out.push_str("\nThe selection and all other options are those of zct -D; see zct -h.\n");
+        let like = if c.name == RECONCILE {
+            "and all other options are those of zct -D"
+        } else {
+            "is that of zct -L"
+        };
+        _ = writeln!(out, "\nThe selection {like}; see zct -h.");
     }
     out
 }

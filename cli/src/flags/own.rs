@@ -81,6 +81,74 @@ pub const OWN_COMMANDS: &[OwnCommand] = &[
         selects: false,
     },
     OwnCommand {
+        name: "top",
+        words: "[SELECTION] [OPTIONS]",
+        brief: "show who fills the table, and how that changes",
+        manual: "A selection is made of the options of\n.BR \\-L ,\nbut\n.B \\-d\nand\n.B \\-n\nare those below: a \
+                 destination is\n.BR \\-\\-dst ,\nand source NAT\n.BR \\-\\-src\\-nat .\n.PP\n\
+                 The first lines say how many flows are selected, how full the table is, new flows a second, and \
+                 packets and flows that were dropped since the machine started (and since the reading before). \
+                 Then come the groups. New flows are those that the reading before did not have; one that begins \
+                 and ends between two readings is not seen. Rates are bytes a second of flows that are still \
+                 there. Packets, bytes and rates need the sysctl net.netfilter.nf_conntrack_acct, ages need \
+                 net.netfilter.nf_conntrack_timestamp, from before a flow began; the last line says so.\n.PP\n\
+                 Keys:\n.B q\nquits; arrows and page keys move;\n.B /\nselects, in the words of\n.BR \\-L ;\n\
+                 .B b\nand\n.B B\ngroup by something else, single flows among it;\n.B o\nand\n.B O\nsort by \
+                 another figure;\n.B p\npauses;\n.B r\nreads at once;\n.B k\nand then\n.B y\ndelete the flows \
+                 of the line, each by its tuple, zone and id as\n.B \\-D\ndoes;\n.BR + \" and \" \\-\n\
+                 change the delay;\n.B ?\nhelps.\n.PP\n\
+                 A reading takes 32 bytes of memory for each flow, and at most 64 MiB for the groups. With\n\
+                 .B NO_COLOR\nset there are no colours. Where TERM is dumb or not set, there is\n\
+                 .B \\-\\-batch\nonly. docs/groups\\-schema.json describes the objects of\n.BR \\-o .",
+        options: &[
+            OwnOption {
+                name: "by",
+                value: "KEY[,...]",
+                brief: "what flows are counted by, as with -L --by, src without it; flow for single flows",
+                complete: Complete::Words(&[
+                    "src", "dst", "sport", "dport", "proto", "zone", "mark", "state", "nat", "flow",
+                ]),
+            },
+            OwnOption {
+                name: "sort",
+                value: "FIGURE",
+                brief: "largest by flows, packets, bytes, rate or age; flows without it",
+                complete: Complete::Words(&["flows", "packets", "bytes", "rate", "age"]),
+            },
+            OwnOption {
+                name: "delay",
+                value: "SECONDS",
+                brief: "time between two readings of the table, 2 without it; or -d",
+                complete: Complete::Nothing,
+            },
+            OwnOption {
+                name: "rows",
+                value: "ROWS",
+                brief: "at most so many groups: as many as fit without it, or 20 where there is no terminal; or -n",
+                complete: Complete::Nothing,
+            },
+            OwnOption {
+                name: "once",
+                value: "",
+                brief: "print one reading and end; or -1",
+                complete: Complete::Nothing,
+            },
+            OwnOption {
+                name: "batch",
+                value: "",
+                brief: "print each reading, which is also what happens where standard output is no terminal",
+                complete: Complete::Nothing,
+            },
+            OwnOption {
+                name: "output",
+                value: "json",
+                brief: "print each reading as a JSON object on a line; or -o",
+                complete: Complete::Words(&["json"]),
+            },
+        ],
+        selects: true,
+    },
+    OwnCommand {
         name: "nfct",
         words: "COMMAND SUBSYSTEM [PARAMETERS]",
         brief: "timeout policies and helpers: zct nfct help",

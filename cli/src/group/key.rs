@@ -234,13 +234,26 @@ impl Keys {
         Keys(FLOW.into_iter().map(Key::whole).collect())
     }
 
+    /// The same and the state, for a list of single flows.
+    pub fn flows() -> Keys {
+        Keys(FLOW.into_iter().chain([Member::State]).map(Key::whole).collect())
+    }
+
+    /// True for single flows.
+    pub fn is_flows(&self) -> bool {
+        self.iter().any(|k| k.member == Member::Icmp)
+    }
+
     /// The words, in their order.
     pub fn iter(&self) -> impl Iterator<Item = &Key> {
         self.0.iter()
     }
 
-    /// As it is written: `src/24,dport`.
+    /// As it is written: `src/24,dport`, or `flow`.
     pub fn name(&self) -> String {
+        if self.is_flows() {
+            return "flow".to_owned();
+        }
         self.iter().map(Key::name).collect::<Vec<_>>().join(",")
     }
 

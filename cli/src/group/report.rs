@@ -44,6 +44,41 @@ pub fn text(value: &Value) -> String {
     }
 }
 
+/// A single flow in few characters: `tcp 10.0.0.1:1000 > 192.0.2.1:443 ESTABLISHED`.
+fn flow(keys: &Keys, values: &[Value]) -> String {
+    let of =
+        |member| keys.iter().zip(values).find(|(k, _)| k.member == member).map_or(&Value::Absent, |(_, v)| v);
+    let end = |addr, port| match (of(addr), of(port)) {
+        (addr, Value::Absent) => text(addr),
+        (Value::Addr(Addr::V6(a), _), port) => format!("[{}]:{}", address(&Addr::V6(*a)), text(port)),
+        (addr, port) => format!("{}:{}", text(addr), text(port)),
+    };
+    let (src, dst) = (end(Member::Src, Member::SrcPort), end(Member::Dst, Member::DstPort));
+    let mut line = format!("{} {src} > {dst}", text(of(Member::Proto)));
+    if let Value::Icmp(kind, code, id) = of(Member::Icmp) {
+        _ = write!(line, " type {kind} code {code} id {id}");
+    }
+    match of(Member::State) {
+        Value::Absent => {}
+        state => _ = write!(line, " {}", text(state)),
+    }
+    match of(Member::Zone) {
+        Value::Absent | Value::Zone(Zone::Both(0)) => {}
+        zone => _ = write!(line, " zone {}", text(zone)),
+    }
+    line
+}
+
+/// The cells of a key: one for each word of `--by`, and one for a single flow.
+pub fn cells(keys: &Keys, values: &[Value]) -> Vec<String> {
+    if keys.is_flows() { vec![flow(keys, values)] } else { values.iter().map(text).collect() }
+}
+
+/// The names above those cells.
+pub fn names(keys: &Keys) -> Vec<String> {
+    if keys.is_flows() { vec![keys.name()] } else { keys.iter().map(Key::name).collect() }
+}
+
 /// The member of a JSON object for a value of a key: nothing but names, numbers and addresses, so that no
 /// character needs to be escaped.
 fn json_member(key: &Key, value: &Value) -> String {
@@ -59,7 +94,7 @@ fn json_member(key: &Key, value: &Value) -> String {
         (Member::Mark, _) => "mark",
         (Member::State, _) => "state",
         (Member::Nat, _) => "nat",
-        (Member::Icmp, _) => "icmp",
+        (Member::Icmp, _) => "icmp_type",
     };
     match value {
         Value::Absent => format!("\"{name}\":null"),
@@ -72,21 +107,28 @@ fn json_member(key: &Key, value: &Value) -> String {
 
 /// The members of a JSON object for a whole key.
 pub fn json_key(keys: &Keys, values: &[Value]) -> String {
-    let members = keys.iter().zip(values).map(|(key, value)| json_member(key, value));
+    let not_icmp = |(key, value): &(&Key, &Value)| key.member != Member::Icmp || **value != Value::Absent;
+    let members = keys.iter().zip(values).filter(not_icmp).map(|(key, value)| json_member(key, value));
     members.collect::<Vec<_>>().join(",")
 }
 
-/// Columns of text, as wide as what is in them: the first ones to the left, the figures to the right.
+/// Columns of text, as wide as what is in them: names to the left, figures to the right.
 #[derive(Debug, Default)]
 pub struct Columns {
     widths: Vec<usize>,
-    left: usize,
+    /// Which columns are figures.
+    figures: std::ops::Range<usize>,
 }
 
 impl Columns {
-    /// Columns of which the first `left` are names.
-    pub fn new(left: usize) -> Columns {
-        Columns { widths: Vec::new(), left }
+    /// Columns of which the first so many are names.
+    pub fn names_first(names: usize) -> Columns {
+        Columns { widths: Vec::new(), figures: names..usize::MAX }
+    }
+
+    /// Columns of which the first so many are figures.
+    pub fn figures_first(figures: usize) -> Columns {
+        Columns { widths: Vec::new(), figures: 0..figures }
     }
 
     /// Makes room for these cells.
@@ -102,10 +144,10 @@ impl Columns {
         let mut line = String::new();
         for (at, (cell, width)) in cells.iter().zip(&self.widths).enumerate() {
             let gap = if at == 0 { "" } else { "  " };
-            _ = if at < self.left {
-                write!(line, "{gap}{cell:width$}")
-            } else {
+            _ = if self.figures.contains(&at) {
                 write!(line, "{gap}{cell:>width$}")
+            } else {
+                write!(line, "{gap}{cell:width$}")
             };
         }
         line.truncate(line.trim_end().len());
@@ -183,7 +225,7 @@ impl<'a> Report<'a> {
             ends.push(self.sum(what, &self.others));
         }
         ends.push(self.sum("total".to_owned(), &self.groups.total()));
-        let mut columns = Columns::new(self.keys.iter().count());
+        let mut columns = Columns::names_first(self.keys.iter().count());
         columns.fit(&header);
         self.shown.iter().for_each(|at| columns.fit(&self.row(*at)));
         ends.iter().for_each(|cells| columns.fit(cells));
