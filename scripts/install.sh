@@ -12,7 +12,12 @@ install -m 644 docs/*.5 "$man/man5"
 install -m 644 docs/*.8 "$man/man8"
 install -d "$root/lib/systemd/system" "$root/share/doc/zct"
 sed "s|/usr/sbin/|$2/sbin/|" dist/zctd.service >"$root/lib/systemd/system/zctd.service"
+# Examples: what keepalived runs, alert rules for Prometheus and the tests of these, a dashboard for Grafana.
 install -m 644 dist/zctd.conf dist/zctd.rules.yml dist/zctd.rules.test.yml dist/zctd.grafana.json "$root/share/doc/zct"
+for file in keepalived.conf primary-backup.sh; do
+    sed "s|/usr/|$2/|g" "dist/$file" >"$root/share/doc/zct/$file"
+done
+chmod 755 "$root/share/doc/zct/primary-backup.sh"
 for program in zct nfct; do
     install -m 644 "docs/completions/$program.bash" "$root/share/bash-completion/completions/$program"
     install -m 644 "docs/completions/_$program" "$root/share/zsh/site-functions"

@@ -1,5 +1,5 @@
-//! Fail-over from end to end: a client, two firewalls with keepalived and the original package's script, and
-//! a server.
+//! Fail-over from end to end: a client, two firewalls with keepalived and the original package's script or our
+//! own, and a server.
 //!
 //! The active firewall is killed during plain and translated transfers, under a strict ruleset; the standby
 //! takes over, and the transfers finish. Then the first one comes back and takes over in turn.
@@ -21,7 +21,48 @@ use std::time::{Duration, Instant};
 use zct_tests::cluster::{Which, eventually, needs_root};
 use zct_tests::program::{Exit, find, run, zct};
 
-const SCRIPT: &str = "/usr/share/doc/conntrackd/examples/sync/primary-backup.sh";
+/// What keepalived runs when a firewall changes its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Script {
+    /// The original package's, unchanged; the test itself opens and closes a gate beside it.
+    Original,
+    /// Ours, which has a gate.
+    Ours,
+}
+
+impl Script {
+    fn path(self) -> &'static str {
+        match self {
+            Script::Original => "/usr/share/doc/conntrackd/examples/sync/primary-backup.sh",
+            Script::Ours => concat!(env!("CARGO_MANIFEST_DIR"), "/../dist/primary-backup.sh"),
+        }
+    }
+
+    /// The command for a new state, `$1`.
+    fn command(self, dir: &str) -> String {
+        let path = self.path();
+        match self {
+            Script::Original => format!(
+                "{path} $1\ncase $1 in\nprimary) nft flush chain inet f gate ;;\n*) nft -f {dir}/rules ;;\nesac"
+            ),
+            Script::Ours => format!(
+                "INTERFACES='c0 s0' ADDRESSES='10.1.0.254 10.2.0.254' ZCTD=/usr/sbin/conntrackd {path} $1"
+            ),
+        }
+    }
+
+    /// The rules of a gate that is closed when they are loaded.
+    fn gate(self) -> &'static str {
+        match self {
+            Script::Original => {
+                "chain gate { type filter hook prerouting priority -400; iifname { c0, s0 } ip protocol != 112 \
+                 ip daddr != 224.0.0.18 drop; }\n"
+            }
+            Script::Ours => "",
+        }
+    }
+}
+
 /// Bytes per transfer, sent in pieces with pauses so that it takes longer than a take-over.
 const TRANSFER: usize = 40 << 20;
 const PIECE: usize = 64 << 10;
@@ -85,11 +126,12 @@ struct Firewall {
     machine: Machine,
     dir: PathBuf,
     number: u8,
+    script: Script,
     keepalived: Option<Child>,
 }
 
 impl Firewall {
-    fn new(number: u8, which: Which, tracking: bool, dir: &Path) -> Firewall {
+    fn new(number: u8, which: Which, script: Script, tracking: bool, dir: &Path) -> Firewall {
         let machine = Machine::new();
         let dir = dir.join(format!("fw{number}"));
         fs::create_dir(&dir).expect("a directory");
@@ -121,16 +163,13 @@ impl Firewall {
         )
         .expect("a configuration");
         machine.sh(&format!("cp {}/conf /etc/conntrackd/conntrackd.conf", dir.display()));
-        Firewall { machine, dir, number, keepalived: None }
+        Firewall { machine, dir, number, script, keepalived: None }
     }
 
     /// Loads the rules. Nothing passes until the gate is opened, which happens when the flows are there.
     fn rules(&self) {
-        let rules = "table inet f {\n\
-            counter invalid { }\n\
-            chain gate { type filter hook prerouting priority -400; iifname { c0, s0 } ip protocol != 112 \
-            ip daddr != 224.0.0.18 drop; }\n\
-            chain forward { type filter hook forward priority 0; policy drop;\n\
+        let head = "table inet f {\ncounter invalid { }\n";
+        let chains = "chain forward { type filter hook forward priority 0; policy drop;\n\
             ct state invalid counter name invalid drop\n\
             ct state established,related accept\n\
             iifname c0 ct state new tcp flags & (syn|ack) == syn accept\n\
@@ -138,6 +177,7 @@ impl Firewall {
             chain nat { type nat hook postrouting priority 100;\n\
             oifname s0 tcp dport 9001 snat ip to 10.2.0.254\n\
             oifname s0 udp dport 9003 snat ip to 10.2.0.254\n}\n}\n";
+        let rules = [head, self.script.gate(), chains].concat();
         fs::write(self.dir.join("rules"), rules).expect("rules");
         self.machine.sh(&format!("nft -f {}/rules", self.dir.display()));
     }
@@ -148,12 +188,8 @@ impl Firewall {
 
     fn start_keepalived(&mut self) {
         let dir = self.dir.display();
-        // Runs the script unchanged, and then opens the gate.
-        let notify = format!(
-            "#!/bin/sh\n{SCRIPT} $1\n\
-             case $1 in\nprimary) nft flush chain inet f gate ;;\n*) nft -f {dir}/rules ;;\nesac\n\
-             echo $1 >> {dir}/states\n"
-        );
+        let command = self.script.command(&dir.to_string());
+        let notify = format!("#!/bin/sh\n{command}\necho $1 >> {dir}/states\n");
         fs::write(self.dir.join("notify"), notify).expect("a script");
         let instance = |name: &str, device: &str, id: u8, net: u8| {
             format!(
@@ -230,11 +266,19 @@ impl Firewall {
     }
 
     fn come_back(&mut self) {
+        // As a firewall that boots has it.
+        if self.script == Script::Ours {
+            self.machine.sh(&format!("{}/notify fault", self.dir.display()));
+        }
         self.machine.sh(
             "for l in c0 s0 y0; do ip link set $l up; ip addr del 10.1.0.254/24 dev c0 2>/dev/null || true; \
              ip addr del 10.2.0.254/24 dev s0 2>/dev/null || true; done; nft delete table inet f",
         );
         self.rules();
+        // The original's script starts the daemon; with ours, the system does.
+        if self.script == Script::Ours {
+            self.start_daemon();
+        }
         self.start_keepalived();
     }
 
@@ -298,7 +342,7 @@ struct Lab {
     _dir: tempfile::TempDir,
 }
 
-fn lab(which: Which, tracking: bool) -> (Lab, [Firewall; 2]) {
+fn lab(which: Which, script: Script, tracking: bool) -> (Lab, [Firewall; 2]) {
     needs_root("keepalived with scripts");
     for (program, package) in [
         ("keepalived", "keepalived"),
@@ -310,7 +354,7 @@ fn lab(which: Which, tracking: bool) -> (Lab, [Firewall; 2]) {
     }
     let dir = tempfile::tempdir().expect("a directory");
     let (switch, client, server) = (Machine::new(), Machine::new(), Machine::new());
-    let firewalls = [1, 2].map(|n| Firewall::new(n, which, tracking, dir.path()));
+    let firewalls = [1, 2].map(|n| Firewall::new(n, which, script, tracking, dir.path()));
     switch.sh(
         "ip link add brc type bridge; ip link add brs type bridge; ip link set brc up; ip link set brs up",
     );
@@ -493,8 +537,8 @@ fn judged(which: Which, what: &str, firewall: &Firewall) {
     }
 }
 
-fn fail_over_and_back(which: Which, tracking: bool) {
-    let (lab, [mut first, mut second]) = lab(which, tracking);
+fn fail_over_and_back(which: Which, script: Script, tracking: bool) {
+    let (lab, [mut first, mut second]) = lab(which, script, tracking);
     for f in [&first, &second] {
         f.rules();
         f.start_daemon();
@@ -536,7 +580,28 @@ fn fail_over_and_back(which: Which, tracking: bool) {
 
 #[test]
 fn transfers_survive_the_death_of_a_firewall() {
-    fail_over_and_back(Which::Zctd, true);
+    fail_over_and_back(Which::Zctd, Script::Original, true);
+}
+
+#[test]
+fn transfers_survive_with_our_own_script() {
+    fail_over_and_back(Which::Zctd, Script::Ours, true);
+}
+
+#[test]
+fn the_example_for_keepalived_is_one_that_it_reads() {
+    let machine = Machine::new();
+    machine.sh("for l in eth0 eth1; do ip link add $l type veth peer name p$l; done");
+    let conf = concat!(env!("CARGO_MANIFEST_DIR"), "/../dist/keepalived.conf");
+    // Paths of an installation, which this machine need not have.
+    let text = fs::read_to_string(conf).expect("the example");
+    let dir = tempfile::tempdir().expect("a directory");
+    let here = |text: String, installed: &str| text.replace(installed, "/bin/true");
+    let text = here(here(text, "/usr/sbin/zctd"), "/usr/share/doc/zct/primary-backup.sh");
+    let file = dir.path().join("keepalived.conf");
+    fs::write(&file, text).expect("a file");
+    let output = run(machine.command("keepalived").args(["-t", "-f"]).arg(&file), b"");
+    assert_eq!((output.exit, output.out() + &output.err()), (Exit::Code(0), String::new()));
 }
 
 #[test]
@@ -546,11 +611,13 @@ fn all_kinds_of_firewalls() {
         return;
     }
     for tracking in [false, true] {
-        fail_over_and_back(Which::Zctd, tracking);
+        fail_over_and_back(Which::Zctd, Script::Original, tracking);
     }
     // The original runs for comparison: that its transfers finish is not for us to promise.
     for tracking in [false, true] {
-        if std::panic::catch_unwind(|| fail_over_and_back(Which::Original, tracking)).is_err() {
+        if std::panic::catch_unwind(|| fail_over_and_back(Which::Original, Script::Original, tracking))
+            .is_err()
+        {
             println!("conntrackd, window tracking {tracking}: the transfers did not survive");
         }
     }
