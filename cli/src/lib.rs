@@ -15,7 +15,6 @@ pub mod nfct;
 pub mod output;
 pub mod program;
 pub mod reader;
-pub mod selection;
 pub mod stdout;
 pub mod top;
 pub mod values;

@@ -80,6 +80,7 @@ pub mod peer;
 pub mod stats;
 pub mod status;
 pub mod store;
+pub mod text;
 
 #[cfg(test)]
 mod sim;

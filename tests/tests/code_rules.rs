@@ -331,4 +331,6 @@ fn the_picture_of_the_house_shows_what_imports_what() {
     let now = draw(&picture);
     let other: Vec<&str> = now.lines().filter(|line| !drawn.lines().any(|l| l == *line)).collect();
     assert!(now == drawn, "docs/rooms.svg is not what the sources import: make picture\n{other:#?}");
+    let up: Vec<&str> = now.lines().filter(|line| line.contains("arrow to-back")).collect();
+    assert!(up.is_empty(), "folders that import each other: move what lies in the wrong one\n{up:#?}");
 }

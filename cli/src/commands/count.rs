@@ -3,7 +3,7 @@
 use super::{Invocation, output_failed};
 use crate::fail::{Doing, Fail, operation_failed, warn};
 use crate::filter::Filter;
-use crate::selection;
+use crate::flags::selection;
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use zct_engine::{Error, Lost, Requests, Sink};

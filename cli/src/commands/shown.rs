@@ -3,8 +3,8 @@
 use super::{Invocation, Outcome, output_failed};
 use crate::fail::Fail;
 use crate::filter::Filter;
+use crate::flags::selection;
 use crate::output::{Document, Presenter};
-use crate::selection;
 use crate::stdout::PrintError;
 use std::ops::ControlFlow;
 use zct_engine::{Lost, Sink};

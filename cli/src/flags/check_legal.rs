@@ -8,7 +8,7 @@ use super::protocol::{PROTOCOLS, ProtocolFlags};
 use super::table::{FLAGS, Flag};
 use super::{from_files, negation, stray};
 use crate::fail::{Fail, Name};
-use crate::selection;
+use crate::flags::selection;
 use crate::values::list::Output;
 use std::sync::OnceLock;
 use zct_wire::consts::ipproto;

@@ -47,7 +47,7 @@ mod tests {
     use crate::flags::args::Args;
     use crate::flags::check_legal;
     use crate::flags::parse::parse;
-    use crate::selection;
+    use crate::flags::selection;
     use std::path::PathBuf;
     use zct_wire::consts::af;
 

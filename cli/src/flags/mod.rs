@@ -17,5 +17,6 @@ pub mod own;
 pub mod parse;
 pub mod protocol;
 mod repeats;
+pub mod selection;
 pub mod stray;
 pub mod table;

@@ -10,7 +10,7 @@ use super::id::Id;
 use super::protocol::{PROTOCOLS, protocol_flags};
 use super::table::{FLAGS, Flag};
 use crate::fail::Fail;
-use crate::selection;
+use crate::flags::selection;
 use std::borrow::Cow;
 
 impl Id {

@@ -2,9 +2,9 @@
 //! walks that stay valid while the caches change.
 
 use crate::control::request::Listing;
-use crate::control::text::{LINE_MAX, Row, ages, expect_line, expect_xml};
 use crate::peer::{Caches, Machine, Millis};
 use crate::store::{Cursor, ExpectStore, FlowStore, Meta};
+use crate::text::{LINE_MAX, Row, ages, expect_line, expect_xml};
 use std::ops::ControlFlow;
 use zct_engine::{Error, Lost, Progress, Sink, StepDump, SystemZone};
 use zct_wire::WireError;

@@ -6,5 +6,4 @@ pub mod listings;
 pub mod request;
 pub mod server;
 pub mod statistics;
-pub mod text;
 pub mod words;

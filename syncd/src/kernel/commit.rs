@@ -4,11 +4,11 @@
 //! depends on. A turn handles a bounded number, in batches, and only after the events of the last ones have
 //! been taken. The original does not wait for those, so its own events overflow its socket.
 
-use crate::control::text::{LINE_MAX, Row, expect_line};
 use crate::host::log::{Level, Log};
 use crate::kernel::restore::{self, Without};
 use crate::peer::{Caches, Machine, Millis};
 use crate::store::{Cursor, Meta};
+use crate::text::{LINE_MAX, Row, expect_line};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use zct_engine::{Answer, Batch, Error, errno, errno_text};

@@ -6,11 +6,11 @@
 // A new type of message must not go unnoticed: no arm may match what it does not name.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use crate::control::text::{LINE_MAX, Row, expect_line};
 use crate::host::log::{Level, Log};
 use crate::kernel::restore::{self, Without};
 use crate::peer::CacheStats;
 use crate::store::Key;
+use crate::text::{LINE_MAX, Row, expect_line};
 use std::collections::VecDeque;
 use zct_engine::{Answer, Batch, Error, errno, errno_text};
 use zct_wire::event::Event;

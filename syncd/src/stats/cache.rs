@@ -1,11 +1,11 @@
 //! The flows of this firewall, counted, and logged when they end (conntrackd.md §11).
 
-use crate::control::text::Row;
 use crate::peer::{CacheStats, Millis};
 use crate::stats::ended::Ended;
 use crate::stats::lines::EndedFlow;
 use crate::stats::log::FlowLog;
 use crate::store::{Cursor, FlowId, FlowStore, Key, Meta};
+use crate::text::Row;
 use zct_wire::WireError;
 use zct_wire::flow::FlowView;
 use zct_wire::peer::Flow;

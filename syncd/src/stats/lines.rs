@@ -123,7 +123,7 @@ pub fn json_line(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::text::Row;
+    use crate::text::Row;
     use zct_wire::build::Builder;
     use zct_wire::consts::{cta, cta_help, ips};
     use zct_wire::flow::FlowView;
