@@ -70,6 +70,8 @@ pub struct Program {
 enum Step {
     /// Alternatives, each a row of checks that must all hold. When no row holds, the verdict applies.
     OneOf(Vec<Vec<Check>>, Verdict),
+    /// Rows of checks: when all of a row hold, the verdict applies.
+    NoneOf(Vec<Vec<Check>>, Verdict),
     /// When the check holds, the block decides, and a message that reaches its end is kept.
     When(Check, Program),
 }
@@ -83,6 +85,11 @@ impl Program {
     /// Requires all checks of at least one row to hold; otherwise `otherwise` is the verdict.
     pub fn require_one(&mut self, rows: Vec<Vec<Check>>, otherwise: Verdict) {
         self.steps.push(Step::OneOf(rows, otherwise));
+    }
+
+    /// When all checks of one of the rows hold, `then` is the verdict.
+    pub fn forbid(&mut self, rows: Vec<Vec<Check>>, then: Verdict) {
+        self.steps.push(Step::NoneOf(rows, then));
     }
 
     /// Messages for which the check holds are judged by the block alone.
@@ -123,11 +130,29 @@ impl Program {
                         code.get_mut(at)?.k = u32::from(distance(at, end)?);
                     }
                 }
+                Step::NoneOf(rows, then) => {
+                    for row in rows {
+                        let mut fails = Vec::new();
+                        for check in row {
+                            fails.push(emit_check(code, *check));
+                        }
+                        code.push(insn(RET_K, verdict(*then)));
+                        let next = code.len();
+                        for at in fails {
+                            code.get_mut(at)?.jf = distance(at, next)?;
+                        }
+                    }
+                }
                 Step::When(check, block) => {
+                    // A block may be longer than a conditional jump, so this one jumps over one that has no
+                    // condition.
                     let at = emit_check(code, *check);
+                    code.get_mut(at)?.jt = 1;
+                    let over = code.len();
+                    code.push(insn(JA, 0));
                     block.emit(code)?;
                     let end = code.len();
-                    code.get_mut(at)?.jf = distance(at, end)?;
+                    code.get_mut(over)?.k = u32::try_from(end.checked_sub(over + 1)?).ok()?;
                 }
             }
         }
@@ -213,6 +238,25 @@ mod tests {
             ([1, 5, 6, 8], false),
             ([2, 0, 0, 0], true),
             ([3, 5, 6, 9], false),
+        ] {
+            assert_eq!(keeps(&p, &message), want, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn rows_that_are_forbidden_leave_the_rest_to_what_follows() {
+        let byte = |at, v| Check::equal(Load::Byte(at), v);
+        let mut p = Program::default();
+        p.forbid(vec![vec![byte(0, 1), byte(1, 2)], vec![byte(0, 3)]], Verdict::Drop);
+        p.forbid(vec![vec![byte(1, 9)]], Verdict::Keep);
+        p.require(byte(2, 0), Verdict::Drop);
+        for (message, want) in [
+            ([1, 2, 0], false),
+            ([1, 3, 0], true),
+            ([3, 3, 0], false),
+            ([2, 2, 0], true),
+            ([2, 2, 1], false),
+            ([2, 9, 1], true),
         ] {
             assert_eq!(keeps(&p, &message), want, "{message:?}");
         }

@@ -91,6 +91,29 @@ impl Layout {
         (header(ORIG_AT, len, cta::TUPLE_ORIG | NLA_F_NESTED), ORIG_AT + u32::from(len))
     }
 
+    /// Where the ports of a flow are that has some: the check that the original tuple is long enough for them
+    /// and no longer, the checks that make the offsets valid, and the offsets of the original direction's
+    /// destination port and the reply direction's source port.
+    pub fn ports(&self) -> (Check, Vec<Check>, [u32; 2]) {
+        let behind = self.behind(PROTO_LENS[0]);
+        let (_, reply) = self.end_of_original(PROTO_LENS[0]);
+        // Behind the headers of the tuple, of its addresses and of its protocol: number, source, destination.
+        let port = |tuple: u32, n: u32| tuple + HDR + u32::from(self.ip_len) + HDR + (1 + n) * 2 * HDR;
+        let (dst, src) = (port(ORIG_AT, 1), port(reply, 0));
+        let mut shape = behind.shape;
+        shape.push(header(dst, 6, cta_proto::DST_PORT));
+        shape.push(header(src, 6, cta_proto::SRC_PORT));
+        (behind.ends, shape, [dst + HDR, src + HDR])
+    }
+
+    /// What follows the tuples, after an original tuple whose protocol part has this length.
+    pub fn behind(&self, proto_len: u16) -> Behind {
+        let (ends, reply) = self.end_of_original(proto_len);
+        let len = HDR as u16 + self.ip_len + proto_len;
+        let shape = vec![header(reply, len, cta::TUPLE_REPLY | NLA_F_NESTED)];
+        Behind { ends, shape, at: reply + u32::from(len) }
+    }
+
     /// The source address of the reply tuple, after an original tuple whose protocol part has this length.
     /// Returns the check for that length, the checks that make the offset valid, and the offset.
     pub fn reply_src(&self, proto_len: u16) -> (Check, Vec<Check>, u32) {
@@ -102,6 +125,65 @@ impl Layout {
         ];
         (ends, shape, ip + 2 * HDR)
     }
+}
+
+/// What follows the tuples of a message whose original tuple's protocol part has a known length.
+#[derive(Debug)]
+pub struct Behind {
+    /// The check of that length.
+    pub ends: Check,
+    /// The checks that make the other offsets valid.
+    pub shape: Vec<Check>,
+    /// Offset of CTA_ZONE, or of CTA_ID where there is no zone.
+    at: u32,
+}
+
+impl Behind {
+    /// The rows of checks of which exactly one holds in a message of a flow: it has no zone, or it has one.
+    pub fn known(&self) -> [Vec<Check>; 2] {
+        [vec![header(self.at, 8, cta::ID)], vec![header(self.at, 6, cta::ZONE)]]
+    }
+
+    /// The checks that a flow is in this zone.
+    pub fn zone(&self, zone: u16) -> Vec<Check> {
+        let [none, mut some] = self.known();
+        if zone == 0 {
+            return none;
+        }
+        some.push(Check::equal(Load::Half(self.at + HDR), u32::from(zone)));
+        some
+    }
+
+    /// The rows of checks of which one holds when a bit of the status is set. Each begins with its row of
+    /// [`Behind::known`], and nothing is looked at that the message may be too short for.
+    pub fn status(&self, bit: u32) -> [Vec<Check>; 2] {
+        let (mut rows, mut id) = (self.known(), self.at);
+        for row in &mut rows {
+            // Behind the zone comes the id.
+            if id != self.at {
+                row.push(header(id, 8, cta::ID));
+            }
+            let status = id + 2 * HDR;
+            row.push(header(status, 8, cta::STATUS));
+            row.push(Check { load: Load::Word(status + HDR), mask: bit, value: bit });
+            id += 2 * HDR;
+        }
+        rows
+    }
+}
+
+/// The ports from `first` to `last` as values and masks, of which one fits each of them and none any other.
+pub fn port_masks(first: u16, last: u16) -> Vec<(u16, u16)> {
+    let (mut out, mut from, end) = (Vec::new(), u32::from(first), u32::from(last) + 1);
+    while from < end {
+        let mut size = 1u32 << from.trailing_zeros().min(16);
+        while from + size > end {
+            size /= 2;
+        }
+        out.push((from as u16, !(size - 1) as u16));
+        from += size;
+    }
+    out
 }
 
 /// The checks that the address at an offset is in a network, which is given as the bytes of its address and
@@ -129,6 +211,58 @@ mod tests {
             p.require(*check, Verdict::Drop);
         }
         interpret(&p.assemble().unwrap(), message).is_some_and(|n| n != 0)
+    }
+
+    #[test]
+    fn masks_fit_the_ports_of_a_range_and_no_others() {
+        for (first, last) in
+            [(0, 65_535), (0, 0), (65_535, 65_535), (53, 53), (1000, 2000), (1, 65_534), (1024, 2047)]
+        {
+            let masks = port_masks(first, last);
+            assert!(masks.len() <= 30, "{masks:?}");
+            for port in 0..=u16::MAX {
+                let fits = masks.iter().filter(|(value, mask)| port & mask == *value).count();
+                assert_eq!(fits, usize::from((first..=last).contains(&port)), "{first}-{last}: {port}");
+            }
+        }
+    }
+
+    /// What follows the tuples, as kernels write it: a zone or none, the id, the status.
+    #[test]
+    fn zone_and_status_are_behind_the_tuples() {
+        let v4 = |last| Some(Addr::V4([10, 1, 2, last]));
+        let orig = Tuple {
+            src: v4(3),
+            dst: v4(4),
+            proto: Some(ipproto::UDP),
+            src_port: Some(1),
+            dst_port: Some(2),
+            ..Tuple::default()
+        };
+        for zone in [None, Some(7u16)] {
+            let mut buf = [0; 512];
+            let mut b = zct_wire::build::Builder::new(&mut buf, 0x100, 0, 0, af::INET, 0);
+            orig.build(&mut b, cta::TUPLE_ORIG);
+            orig.inverse().unwrap().build(&mut b, cta::TUPLE_REPLY);
+            if let Some(zone) = zone {
+                b.put(cta::ZONE, &zone.to_be_bytes());
+            }
+            b.put_be32(cta::ID, 0x3333).put_be32(cta::STATUS, 0x18);
+            let message = b.finish().unwrap();
+            let behind = LAYOUTS[0].behind(PROTO_LENS[0]);
+            assert!(holds(message, &behind.shape));
+            for asked in [0, 7, 8] {
+                assert_eq!(
+                    holds(message, &behind.zone(asked)),
+                    asked == zone.unwrap_or(0),
+                    "{zone:?} {asked}"
+                );
+            }
+            for bit in [0x08, 0x10, 0x20] {
+                let rows = behind.status(bit).into_iter().filter(|row| holds(message, row)).count();
+                assert_eq!(rows, usize::from(0x18 & bit != 0), "{zone:?} {bit}");
+            }
+        }
     }
 
     /// Every offset, on messages of both families and of protocols with both lengths.
@@ -166,6 +300,16 @@ mod tests {
                 let (ends, shape, at) = layout.reply_src(len);
                 assert!(holds(message, &[ends]) && holds(message, &shape) && is(at, dst));
                 assert!(!holds(message, &[layout.reply_src(wrong).0]));
+                let behind = layout.behind(len);
+                assert!(holds(message, &[behind.ends]) && holds(message, &behind.shape));
+                assert!(!holds(message, &[layout.behind(wrong).ends]));
+                let (ends, shape, [asked, answers]) = layout.ports();
+                let has_ports = holds(message, &[ends]) && holds(message, &shape);
+                assert_eq!(has_ports, proto == ipproto::UDP);
+                if has_ports {
+                    let is = |at, port| holds(message, &[Check::equal(Load::Half(at), port)]);
+                    assert!(is(asked, 2) && is(answers, 2) && !is(asked, 1));
+                }
             }
         }
         assert!(network(0, &[1, 2, 3, 4], &[0; 4]).is_empty());

@@ -38,6 +38,31 @@ fn a_good_file_is_printed_whole_and_so_again() {
     assert_eq!((status, again.as_str(), remarks.as_str()), (Some(0), printed.as_str(), ""));
 }
 
+/// What the original does not know is printed as it was given.
+#[test]
+fn our_own_settings_are_printed_whole_and_so_again() {
+    let text = b"General {\n\tUNIX {\n\t\tPath /run/x\n\t}\n\tFilter From Kernelspace {\n\
+        Port Ignore { 53 1000-2000 }\nZone Accept { 0 7 }\nNAT Ignore { SNAT }\nMark Ignore { 0x10 0x10/0xf0 }\n\
+        Label Accept { 0 127 }\n}\n}\n\
+        Sync { Mode FTFW { }\nOptions { SyncAfter 3 UpdateInterval 10 }\nUDP { IPv4_address 10.0.0.1 \
+        IPv4_Destination_Address 10.0.0.2 Port 3780 Interface lo } }\n";
+    let (status, printed, remarks) = check("own.conf", text);
+    assert_eq!((status, remarks.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = printed.lines().map(str::trim).collect();
+    for block in [
+        &["Port Ignore {", "53", "1000-2000", "}"][..],
+        &["Zone Accept {", "0", "7", "}"],
+        &["NAT Ignore {", "SNAT", "}"],
+        &["Mark Ignore {", "16", "0x10/0xf0", "}"],
+        &["Label Accept {", "0", "127", "}"],
+        &["SyncAfter 3", "UpdateInterval 10", "}"],
+    ] {
+        assert!(lines.windows(block.len()).any(|w| w == block), "{block:?}: {printed}");
+    }
+    let (status, again, remarks) = check("own-again.conf", printed.as_bytes());
+    assert_eq!((status, again.as_str(), remarks.as_str()), (Some(0), printed.as_str(), ""));
+}
+
 #[test]
 fn errors_go_to_stderr_and_nothing_is_printed() {
     let (status, printed, remarks) = check("bad.conf", b"General {\n\tHashSize x\n\tLogFile y\n}\n");

@@ -1,6 +1,6 @@
 //! `Filter` at work: whether the daemon wants to know about a flow (conntrackd.md §5.6).
 
-use super::settings::{Filter, Listed, Logic, Network};
+use super::settings::{Filter, Listed, Logic, MarkBits, Network, Ports};
 use std::collections::HashSet;
 use zct_wire::consts::ipproto;
 use zct_wire::error::WireError;
@@ -18,6 +18,16 @@ pub struct Subject {
     pub reply_src: Addr,
     /// The TCP state's number. `None` for other protocols, and in the destroy events of older kernels.
     pub tcp_state: Option<u8>,
+    /// The port that the client has asked for, and the one that answers; `None` for protocols without ports.
+    pub ports: [Option<u16>; 2],
+    /// Its zone, or that of one direction if it has only that.
+    pub zone: u16,
+    /// Its status (IPS_*).
+    pub status: u32,
+    /// Its mark.
+    pub mark: u32,
+    /// Its labels, as far as this message tells of them.
+    pub labels: u128,
 }
 
 /// Whether a flow is wanted, and if not, why.
@@ -31,15 +41,26 @@ pub enum FilterVerdict {
     Address,
     /// Its TCP state is not wanted.
     State,
+    /// Its ports are not wanted.
+    Port,
+    /// Its zone is not wanted.
+    Zone,
+    /// Its translation is not wanted, or that it has none.
+    Nat,
+    /// Its mark is not wanted.
+    Mark,
+    /// Its labels are not wanted.
+    Label,
 }
 
 /// A filter in the form in which it is asked: with sets in place of lists.
 ///
-/// A flow must pass all criteria that are given, in the order protocol, address, state. Of its two addresses,
-/// one match is enough. Networks and single addresses of both families form one criterion, so a list of IPv4
-/// addresses alone accepts no IPv6 flow. States are TCP states; other protocols pass. The original judges
-/// flows the same way with `From Userspace`; with `From Kernelspace` it compares the destination instead of
-/// the reply source and gets other results, which are not imitated.
+/// A flow must pass all criteria that are given, in the order protocol, address, port, zone, translation,
+/// mark, label, state. Of its two addresses, one match is enough, and so it is of two ports and of several
+/// labels. Networks and single addresses of both families form one criterion, so a list of IPv4 addresses
+/// alone accepts no IPv6 flow. States are TCP states; other protocols pass. The original, which knows
+/// protocols, addresses and states, judges flows the same way with `From Userspace`; with `From Kernelspace`
+/// it compares the destination instead of the reply source and gets other results, which are not imitated.
 ///
 /// # Allocation
 /// None for a question.
@@ -48,6 +69,12 @@ pub struct FlowFilter {
     protocols: Option<Set<[u64; 4]>>,
     addresses: Option<Set<Addresses>>,
     states: Option<Set<u64>>,
+    ports: Option<Set<Vec<Ports>>>,
+    zones: Option<Set<Vec<u16>>>,
+    // Bits of the status, of which one has to be set.
+    translations: Option<Set<u32>>,
+    marks: Option<Set<Vec<MarkBits>>>,
+    labels: Option<Set<u128>>,
 }
 
 #[derive(Clone, Debug)]
@@ -89,12 +116,29 @@ impl FlowFilter {
             }),
             addresses: set(&filter.address, Addresses::new),
             states: set(&filter.state, |items| items.iter().fold(0, |bits, s| bits | 1 << s.number())),
+            ports: set(&filter.port, <[Ports]>::to_vec),
+            zones: set(&filter.zone, <[u16]>::to_vec),
+            translations: set(&filter.nat, |items| items.iter().fold(0, |bits, t| bits | t.status())),
+            marks: set(&filter.mark, <[MarkBits]>::to_vec),
+            labels: set(&filter.label, |items| items.iter().fold(0, |bits, n| bits | 1 << n)),
         }
     }
 
     /// True when nothing can be filtered out.
     pub fn is_empty(&self) -> bool {
-        self.protocols.is_none() && self.addresses.is_none() && self.states.is_none()
+        self.protocols.is_none()
+            && self.addresses.is_none()
+            && self.states.is_none()
+            && self.ports.is_none()
+            && self.zones.is_none()
+            && self.translations.is_none()
+            && self.marks.is_none()
+            && self.labels.is_none()
+    }
+
+    /// True when labels decide, of which only some messages tell.
+    pub fn asks_for_labels(&self) -> bool {
+        self.labels.is_some()
     }
 
     /// Judges a flow.
@@ -110,6 +154,25 @@ impl FlowFilter {
             if !set.passes(listed) {
                 return FilterVerdict::Address;
             }
+        }
+        if let Some(set) = &self.ports {
+            let listed = |port: &u16| set.of.iter().any(|p| (p.first..=p.last).contains(port));
+            if !set.passes(s.ports.iter().flatten().any(listed)) {
+                return FilterVerdict::Port;
+            }
+        }
+        if self.zones.as_ref().is_some_and(|set| !set.passes(set.of.contains(&s.zone))) {
+            return FilterVerdict::Zone;
+        }
+        if self.translations.as_ref().is_some_and(|set| !set.passes(s.status & set.of != 0)) {
+            return FilterVerdict::Nat;
+        }
+        let marked = |set: &Set<Vec<MarkBits>>| set.of.iter().any(|m| s.mark & m.mask == m.value);
+        if self.marks.as_ref().is_some_and(|set| !set.passes(marked(set))) {
+            return FilterVerdict::Mark;
+        }
+        if self.labels.as_ref().is_some_and(|set| !set.passes(s.labels & set.of != 0)) {
+            return FilterVerdict::Label;
         }
         if let (Some(set), ipproto::TCP, Some(state)) = (&self.states, s.proto, s.tcp_state) {
             let listed = state < 64 && set.of >> state & 1 == 1;
@@ -176,7 +239,22 @@ impl Subject {
             Some((zct_wire::proto::StateOf::Tcp, state)) => Some(state),
             _ => None,
         };
-        Ok(Some(Subject { proto, orig_src, reply_src, tcp_state }))
+        let zone = flow.zone()?.or(orig.zone).or(reply.zone).unwrap_or(0);
+        let labels = flow
+            .labels()
+            .map_or(0, |l| l.iter().fold(0, |bits, n| bits | 1u128.checked_shl(n.into()).unwrap_or(0)));
+        Ok(Some(Subject {
+            proto,
+            orig_src,
+            reply_src,
+            tcp_state,
+            ports: [orig.dst_port, reply.src_port],
+            zone,
+            status: flow.status()?.unwrap_or(0),
+            // A mark of 0 is left out of most messages.
+            mark: flow.mark()?.unwrap_or(0),
+            labels,
+        }))
     }
 }
 
@@ -202,6 +280,11 @@ mod tests {
         orig_src: Addr::V4([10, 0, 0, 1]),
         reply_src: Addr::V4([10, 0, 0, 2]),
         tcp_state: Some(3),
+        ports: [Some(443), Some(8443)],
+        zone: 0,
+        status: 0x8 | 0x20,
+        mark: 0x12,
+        labels: 1 << 5,
     };
 
     #[test]
@@ -235,6 +318,64 @@ mod tests {
             (255, FilterVerdict::Pass),
         ] {
             assert_eq!(listen.judge(&Subject { tcp_state: Some(state), ..TCP }), verdict, "{state}");
+        }
+    }
+
+    /// The criteria that the original does not have: each with what is listed and what is not.
+    #[test]
+    fn ports_zones_translations_marks_and_labels() {
+        let icmp = Subject { proto: 1, ports: [None; 2], tcp_state: None, ..TCP };
+        let zoned = Subject { zone: 7, ..TCP };
+        let plain = Subject { status: 0x8, mark: 0, labels: 0, ..TCP };
+        for (text, verdict, subject, listed) in [
+            ("Port {W} { 443 }", FilterVerdict::Port, TCP, true),
+            ("Port {W} { 8000-9000 80 }", FilterVerdict::Port, TCP, true),
+            ("Port {W} { 444-8442 0 65535 }", FilterVerdict::Port, TCP, false),
+            ("Port {W} { 0-65535 }", FilterVerdict::Port, icmp, false),
+            ("Zone {W} { 7 9 }", FilterVerdict::Zone, zoned, true),
+            ("Zone {W} { 7 9 }", FilterVerdict::Zone, TCP, false),
+            ("Zone {W} { 0 }", FilterVerdict::Zone, TCP, true),
+            ("NAT {W} { DNAT }", FilterVerdict::Nat, TCP, true),
+            ("NAT {W} { SNAT }", FilterVerdict::Nat, TCP, false),
+            ("NAT {W} { SNAT DNAT }", FilterVerdict::Nat, plain, false),
+            ("Mark {W} { 18 }", FilterVerdict::Mark, TCP, true),
+            ("Mark {W} { 0x10/0xf0 }", FilterVerdict::Mark, TCP, true),
+            ("Mark {W} { 0x20/0xf0 2 }", FilterVerdict::Mark, TCP, false),
+            ("Mark {W} { 0 }", FilterVerdict::Mark, plain, true),
+            ("Mark {W} { 0/1 }", FilterVerdict::Mark, TCP, true),
+            ("Label {W} { 3 5 127 }", FilterVerdict::Label, TCP, true),
+            ("Label {W} { 127 }", FilterVerdict::Label, TCP, false),
+            ("Label {W} { 5 }", FilterVerdict::Label, plain, false),
+        ] {
+            let accept = filter(&text.replace("{W}", "Accept")).judge(&subject);
+            let ignore = filter(&text.replace("{W}", "Ignore")).judge(&subject);
+            let wanted = [FilterVerdict::Pass, verdict];
+            let wanted = if listed { wanted } else { [verdict, FilterVerdict::Pass] };
+            assert_eq!([accept, ignore], wanted, "{text} {subject:?}");
+        }
+        assert!(!filter("Label Accept { 1 }").is_empty() && filter("Label Accept { 1 }").asks_for_labels());
+        assert!(!filter("Mark Ignore { 1 }").asks_for_labels());
+    }
+
+    /// What is none of these is refused, with its place and what it should have been.
+    #[test]
+    fn items_that_are_none_are_named() {
+        for (text, message) in [
+            ("Port Ignore {\n70000 }", "f:2:1: error: `70000' is not a port from 0 to 65535 or a range"),
+            ("Port Ignore {\n 20-10 }", "f:2:2: error: `20-10' is not a port"),
+            ("Port Ignore {\n http }", "f:2:2: error: `http' is not a port"),
+            ("Port Accept {\n+5 }", "f:2:1: error: `+5' is not a port from 0 to 65535 or a range"),
+            ("Zone Ignore {\n 65536 }", "f:2:2: error: `65536' is not a zone from 0 to 65535"),
+            ("NAT Ignore {\n snat }", "f:2:2: error: `snat' is not SNAT or DNAT"),
+            ("Mark Ignore {\n 0x1g }", "f:2:2: error: `0x1g' is not a mark like 5, 0x10 or 0x10/0xf0"),
+            ("Mark Ignore {\n 0x11/0xf0 }", "f:2:2: error: `0x11/0xf0' is not a mark"),
+            ("Mark Ignore {\n 4294967296 }", "f:2:2: error: `4294967296' is not a mark"),
+            ("Label Ignore {\n 128 }", "f:2:2: error: `128' is not the number of a label, from 0 to 127"),
+            ("Port { 1 }", "f:1:25: error: expected Accept or Ignore after Port"),
+        ] {
+            let text = format!("General {{ Filter {{ {text} }} }}\n");
+            let said = load(text.as_bytes(), &Protocols::default()).report.lines("f").to_string();
+            assert!(said.contains(message), "{text}: {said}");
         }
     }
 
@@ -285,7 +426,17 @@ mod tests {
             Subject::of(&FlowView::index(CtMsg::parse(frame).unwrap()).unwrap())
         };
         let client = v4([10, 0, 0, 1]);
-        let whole = Subject { proto: 6, orig_src: client, reply_src: v4([10, 0, 0, 7]), tcp_state: Some(7) };
+        let whole = Subject {
+            proto: 6,
+            orig_src: client,
+            reply_src: v4([10, 0, 0, 7]),
+            tcp_state: Some(7),
+            ports: [Some(2), Some(1)],
+            zone: 0,
+            status: 0,
+            mark: 0,
+            labels: 0,
+        };
         assert_eq!(subject(Some(client), Some(7)), Ok(Some(whole)));
         assert_eq!(subject(Some(client), None), Ok(Some(Subject { tcp_state: None, ..whole })));
         assert_eq!(subject(None, Some(7)), Ok(None));

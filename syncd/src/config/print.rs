@@ -278,6 +278,17 @@ fn filter(l: &mut Lines, f: &Filter) {
                 }
             });
         }
+        list(l, "Port", f.port.as_ref(), |l, p| match p.first == p.last {
+            true => l.line(&[p.first.to_string().as_bytes()]),
+            false => l.line(&[format!("{}-{}", p.first, p.last).as_bytes()]),
+        });
+        list(l, "Zone", f.zone.as_ref(), |l, zone| l.line(&[zone.to_string().as_bytes()]));
+        list(l, "NAT", f.nat.as_ref(), |l, t| l.line(&[t.word().as_bytes()]));
+        list(l, "Mark", f.mark.as_ref(), |l, m| match m.mask {
+            u32::MAX => l.line(&[m.value.to_string().as_bytes()]),
+            mask => l.line(&[format!("{:#x}/{mask:#x}", m.value).as_bytes()]),
+        });
+        list(l, "Label", f.label.as_ref(), |l, bit| l.line(&[bit.to_string().as_bytes()]));
     });
 }
 

@@ -4,6 +4,7 @@
 pub use crate::peer::{Alarm, Ftfw, Mode, Notrack};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use zct_wire::consts::ips;
 
 /// A complete configuration that a daemon can run with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,6 +238,64 @@ pub struct Filter {
     pub address: Option<Listed<Network>>,
     /// `State`: TCP states by their kernel numbers, in the order of the file.
     pub state: Option<Listed<TcpState>>,
+    /// `Port`, which is not in the original, nor are the next four.
+    pub port: Option<Listed<Ports>>,
+    /// `Zone`.
+    pub zone: Option<Listed<u16>>,
+    /// `NAT`.
+    pub nat: Option<Listed<Translation>>,
+    /// `Mark`.
+    pub mark: Option<Listed<MarkBits>>,
+    /// `Label`: numbers of bits, up to [`LABEL_MAX`].
+    pub label: Option<Listed<u8>>,
+}
+
+/// The highest number of a connection tracking label.
+pub const LABEL_MAX: u8 = 127;
+
+/// The ports from the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ports {
+    /// The lowest.
+    pub first: u16,
+    /// The highest, which is not less.
+    pub last: u16,
+}
+
+/// Marks that have a value in some of their bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MarkBits {
+    /// The value, which has no bits outside the mask.
+    pub value: u32,
+    /// The bits that count.
+    pub mask: u32,
+}
+
+/// What NAT has translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Translation {
+    /// `SNAT`: the source (IPS_SRC_NAT).
+    Source,
+    /// `DNAT`: the destination (IPS_DST_NAT).
+    Destination,
+}
+
+impl Translation {
+    /// The file's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Translation::Source => "SNAT",
+            Translation::Destination => "DNAT",
+        }
+    }
+
+    /// The bit of a flow's status.
+    pub fn status(self) -> u32 {
+        match self {
+            Translation::Source => ips::SRC_NAT,
+            Translation::Destination => ips::DST_NAT,
+        }
+    }
 }
 
 /// Where events are filtered.
@@ -333,11 +392,11 @@ pub struct Sync {
     pub tcp_window_tracking: bool,
     /// `ExpectationSync`.
     pub expectations: Expectations,
-    /// `SyncAfter`: seconds that a flow has to live before the peer is told of it; `None` tells at once. Not in
-    /// the original.
+    /// `SyncAfter`: seconds that a flow has to live before the peer is told of it; `None` tells at once. Not
+    /// in the original.
     pub sync_after_s: Option<u32>,
-    /// `UpdateInterval`: the seconds from one update of a flow to the next; `None` sends each change. Not in the
-    /// original.
+    /// `UpdateInterval`: the seconds from one update of a flow to the next; `None` sends each change. Not in
+    /// the original.
     pub update_interval_s: Option<u32>,
 }
 

@@ -83,17 +83,32 @@ impl EventSink<'_> {
         let origin = self.judge.ports.origin(msg.hdr.portid.get());
         let view = FlowView::index(msg)?;
         self.overtaken.note(&view)?;
-        let passes = match self.judge.flow(&view)? {
-            FilterVerdict::Pass => true,
-            // The original ignores the end of such a flow, and its peer keeps the flow forever.
-            FilterVerdict::State => event == Event::Destroy && self.taker.knows(&view),
-            FilterVerdict::Protocol | FilterVerdict::Address => false,
-        };
-        if !passes {
+        if !self.passes(event, &view)? {
             self.counters.filtered += 1;
             return Ok(());
         }
         self.taker.flow(event, origin, &view)
+    }
+
+    fn passes(&self, event: Event, view: &FlowView<'_>) -> Result<bool, WireError> {
+        // Labels come with the beginning and when they change. Other messages are about a flow with labels
+        // that they do not tell: it is one that has passed, or one that has not.
+        let labels_unknown =
+            self.judge.flows.asks_for_labels() && event != Event::New && view.labels().is_none();
+        Ok(match self.judge.flow(view)? {
+            FilterVerdict::Pass | FilterVerdict::Label if labels_unknown => self.taker.knows(view),
+            FilterVerdict::Pass => true,
+            // These change while a flow lives. The original ignores the end of a flow in a state that is not
+            // wanted, and its peer keeps the flow forever.
+            FilterVerdict::State | FilterVerdict::Mark | FilterVerdict::Label => {
+                event == Event::Destroy && self.taker.knows(view)
+            }
+            FilterVerdict::Protocol
+            | FilterVerdict::Address
+            | FilterVerdict::Port
+            | FilterVerdict::Zone
+            | FilterVerdict::Nat => false,
+        })
     }
 
     fn expect(&mut self, event: Event, msg: CtMsg<'_>) -> Result<(), WireError> {

@@ -20,10 +20,13 @@ const STRICTER: [(&str, &str); 7] = [
     ("does not belong in ", "what belongs in Type is refused elsewhere in Helper"),
 ];
 
+/// Directives that the original does not know.
+const OWN: [&[u8]; 7] = [b"Label", b"LogFormat", b"Mark", b"NAT", b"SyncAfter", b"UpdateInterval", b"Zone"];
+
 /// What is accepted here and refused there, identified by what the original objects to.
 type Stumbles = fn(&[u8], &[u8]) -> bool;
 const LAXER: [(Stumbles, &str); 6] = [
-    (|_, word| word == b"LogFormat", "LogFormat is known"),
+    (|_, word| OWN.contains(&word), "our own directives are known"),
     (|_, word| is_hex_name(word), "interfaces and helpers may be called fe0"),
     (|text, word| word == b"#" && !text.ends_with(b"\n"), "a comment may end the file"),
     (|_, word| word.eq_ignore_ascii_case(b"persistent"), "mode persistent in any letter case"),

@@ -81,6 +81,12 @@ impl Flow {
             orig_src: addr(self.src),
             reply_src: addr(self.dnat.unwrap_or(self.dst)),
             tcp_state: self.state.filter(|_| self.proto == "tcp").map(|s| s.1),
+            // The original knows nothing of these.
+            ports: [None; 2],
+            zone: 0,
+            status: 0,
+            mark: 0,
+            labels: 0,
         }
     }
 }

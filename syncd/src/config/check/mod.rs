@@ -124,6 +124,11 @@ fn filter(f: RawFilter, report: &mut Report) -> Filter {
         protocol: listed(f.protocol, "Protocol", "no flow", report),
         address: listed(f.address, "Address", "no flow", report),
         state: listed(f.state, "State", "no TCP flow", report),
+        port: listed(f.port, "Port", "no flow", report),
+        zone: listed(f.zone, "Zone", "no flow", report),
+        nat: listed(f.nat, "NAT", "no flow", report),
+        mark: listed(f.mark, "Mark", "no flow", report),
+        label: listed(f.label, "Label", "no flow", report),
     }
 }
 
@@ -166,7 +171,7 @@ fn stats(s: RawStats, general: &Checked, report: &mut Report) -> Stats {
 #[cfg(test)]
 mod tests {
     use super::super::settings::{FilterFrom, Helpers, Listen, Metrics};
-    use super::super::settings::{LogFormat, Network, Protocol, TcpState};
+    use super::super::settings::{LogFormat, MarkBits, Network, Ports, Protocol, TcpState, Translation};
     use super::super::{Loaded, load, protocols::Protocols};
     use super::*;
     use std::net::{Ipv4Addr, Ipv6Addr};
@@ -219,7 +224,8 @@ mod tests {
              NetlinkBufferSize 4 NetlinkBufferSizeMaxGrowth 5 NetlinkOverrunResync 6 NetlinkEventsReliable yes \
              EventIterationLimit 7 PollSecs 8 Scheduler { Type FIFO Priority 9 } Systemd no \
              Filter From Kernelspace { Protocol Accept { SCTP } Address Ignore { IPv4_address 10.0.0.0/8 \
-             IPv6_address ::1 } State Accept { CLOSED LISTEN for TCP } } }\n\
+             IPv6_address ::1 } State Accept { CLOSED LISTEN for TCP } Port Ignore { 53 1000-2000 } Zone Accept { 7 } \
+             NAT Accept { SNAT DNAT } Mark Ignore { 5 0x10/0xf0 } Label Ignore { 127 } } }\n\
              Stats { LogFile /s Syslog local3 LogFormat json }\n\
              Metrics { Listen [::1]:9776 TextFile /m Interval 10 }\n",
         );
@@ -250,6 +256,20 @@ mod tests {
                     ],
                 }),
                 state: Some(Listed { logic: Logic::Accept, items: vec![TcpState(8), TcpState(9)] }),
+                port: Some(Listed {
+                    logic: Logic::Ignore,
+                    items: vec![Ports { first: 53, last: 53 }, Ports { first: 1000, last: 2000 }],
+                }),
+                zone: Some(Listed { logic: Logic::Accept, items: vec![7] }),
+                nat: Some(Listed {
+                    logic: Logic::Accept,
+                    items: vec![Translation::Source, Translation::Destination],
+                }),
+                mark: Some(Listed {
+                    logic: Logic::Ignore,
+                    items: vec![MarkBits { value: 5, mask: u32::MAX }, MarkBits { value: 0x10, mask: 0xf0 }],
+                }),
+                label: Some(Listed { logic: Logic::Ignore, items: vec![127] }),
             },
             scheduler: Some(Scheduler { policy: SchedulerPolicy::Fifo, priority: 9 }),
             systemd: false,

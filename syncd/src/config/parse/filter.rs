@@ -2,7 +2,9 @@
 
 use super::super::lexer::{Token, TokenKind};
 use super::super::report::{At, Place, quoted};
-use super::super::settings::{FilterFrom, Logic, Network, Protocol, TCP_STATE_WORDS, TcpState};
+use super::super::settings::{
+    FilterFrom, LABEL_MAX, Logic, MarkBits, Network, Ports, Protocol, TCP_STATE_WORDS, TcpState, Translation,
+};
 use super::parser::{BlockName, Directive, Parser, place};
 use super::raw::{RawFilter, RawList};
 use super::unique::Unique;
@@ -13,6 +15,28 @@ pub(super) const FILTER: &[Directive<RawFilter>] = &[
     Directive { word: "Protocol", read: protocol },
     Directive { word: "Address", read: address },
     Directive { word: "State", read: state },
+    Directive {
+        word: "Port",
+        read: |p, f, at| {
+            items(p, &mut f.port, at, "Port", "a port from 0 to 65535 or a range like 1000-2000", ports)
+        },
+    },
+    Directive {
+        word: "Zone",
+        read: |p, f, at| items(p, &mut f.zone, at, "Zone", "a zone from 0 to 65535", digits),
+    },
+    Directive { word: "NAT", read: |p, f, at| items(p, &mut f.nat, at, "NAT", "SNAT or DNAT", translation) },
+    Directive {
+        word: "Mark",
+        read: |p, f, at| items(p, &mut f.mark, at, "Mark", "a mark like 5, 0x10 or 0x10/0xf0", mark_bits),
+    },
+    Directive {
+        word: "Label",
+        read: |p, f, at| {
+            let label = |t: &str| digits(t).filter(|n| *n <= LABEL_MAX);
+            items(p, &mut f.label, at, "Label", "the number of a label, from 0 to 127", label)
+        },
+    },
 ];
 
 pub(super) const ADDRESS: &[Directive<Unique<Network>>] = &[
@@ -187,6 +211,60 @@ fn state(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
         p.error(place, "`for TCP' must follow the states".into());
     }
     Some(())
+}
+
+/// `Accept` or `Ignore`, and `{ ITEM … }`.
+fn items<T: Clone + Eq + Hash>(
+    p: &mut Parser<'_>,
+    of: &mut Option<RawList<T>>,
+    at: Place,
+    word: &'static str,
+    wanted: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Option<()> {
+    let logic = logic(p, at, word)?;
+    let all = list(p, of, logic, word);
+    p.list(BlockName { name: word, place: at }, |p, _| {
+        let (place, text) = p.whole(wanted)?;
+        match std::str::from_utf8(&text).ok().and_then(&read) {
+            Some(item) => {
+                if !all.insert(item) {
+                    p.warn(place, format!("{} is there twice", quoted(&text)));
+                }
+            }
+            None => p.error(place, format!("{} is not {wanted}", quoted(&text))),
+        }
+        Some(())
+    })
+}
+
+/// Digits alone: `parse` takes a sign too.
+fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+fn ports(text: &str) -> Option<Ports> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let ports = Ports { first: digits(first)?, last: digits(last)? };
+    (ports.first <= ports.last).then_some(ports)
+}
+
+fn translation(text: &str) -> Option<Translation> {
+    [Translation::Source, Translation::Destination].into_iter().find(|t| t.word() == text)
+}
+
+fn mark_bits(text: &str) -> Option<MarkBits> {
+    let number = |text: &str| match text.strip_prefix("0x") {
+        Some(hex) if hex.bytes().all(|b| b.is_ascii_hexdigit()) => u32::from_str_radix(hex, 16).ok(),
+        Some(_) => None,
+        None => digits(text),
+    };
+    let (value, mask) = match text.split_once('/') {
+        Some((value, mask)) => (number(value)?, number(mask)?),
+        None => (number(text)?, u32::MAX),
+    };
+    // A value outside its mask would match nothing.
+    (value & !mask == 0).then_some(MarkBits { value, mask })
 }
 
 impl Logic {

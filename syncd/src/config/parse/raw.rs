@@ -2,8 +2,8 @@
 
 use super::super::report::{At, Place};
 use super::super::settings::{
-    Facility, FilterFrom, HelperFamily, HelperKind, HelperProtocol, Listen, LogFormat, Logic, Network,
-    Protocol, SchedulerPolicy, TcpState,
+    Facility, FilterFrom, HelperFamily, HelperKind, HelperProtocol, Listen, LogFormat, Logic, MarkBits,
+    Network, Ports, Protocol, SchedulerPolicy, TcpState, Translation,
 };
 use super::unique::Unique;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -52,6 +52,11 @@ pub(crate) struct RawFilter {
     pub(crate) protocol: Option<RawList<Protocol>>,
     pub(crate) address: Option<RawList<Network>>,
     pub(crate) state: Option<RawList<TcpState>>,
+    pub(crate) port: Option<RawList<Ports>>,
+    pub(crate) zone: Option<RawList<u16>>,
+    pub(crate) nat: Option<RawList<Translation>>,
+    pub(crate) mark: Option<RawList<MarkBits>>,
+    pub(crate) label: Option<RawList<u8>>,
 }
 
 /// One criterion: a list, and whether it accepts or ignores.

@@ -33,12 +33,15 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("IPv6_interface", "Multicast"),
     ("Interface", "Multicast, UDP or TCP"),
     ("Interval", "Metrics"),
+    ("Label", "Filter"),
     ("Listen", "Metrics"),
     ("LockFile", "General"),
     ("LogFile", "General or Stats"),
     ("LogFormat", "Stats"),
+    ("Mark", "Filter"),
     ("Mode", "Sync"),
     ("Multicast", "Sync"),
+    ("NAT", "Filter"),
     ("NetlinkBufferSize", "General"),
     ("NetlinkBufferSizeMaxGrowth", "General"),
     ("NetlinkEventsReliable", "General"),
@@ -48,7 +51,7 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("Path", "UNIX"),
     ("Policy", "Type"),
     ("PollSecs", "General"),
-    ("Port", "UDP or TCP"),
+    ("Port", "Filter, UDP or TCP"),
     ("Priority", "Scheduler"),
     ("Protocol", "Filter"),
     ("PurgeTimeout", "Mode or Sync"),
@@ -75,6 +78,7 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("UDP", "Sync"),
     ("UNIX", "General"),
     ("UpdateInterval", "Options"),
+    ("Zone", "Filter"),
 ];
 
 /// Words that are neither directives nor sections.
@@ -98,8 +102,19 @@ const OTHERS: [&str; 16] = [
 ];
 
 /// Words that the original does not know: it would take them for names.
-const OWN: [&str; 7] =
-    ["Interval", "Listen", "LogFormat", "Metrics", "SyncAfter", "TextFile", "UpdateInterval"];
+const OWN: [&str; 11] = [
+    "Interval",
+    "Label",
+    "Listen",
+    "LogFormat",
+    "Mark",
+    "Metrics",
+    "NAT",
+    "SyncAfter",
+    "TextFile",
+    "UpdateInterval",
+    "Zone",
+];
 
 /// True for words that cannot be names. Our own are not among them.
 pub(super) fn is_keyword(word: &[u8]) -> bool {
