@@ -48,6 +48,7 @@ lint:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked --quiet
 	@CARGO="$(CARGO)" scripts/library.sh
+	@CARGO="$(CARGO)" scripts/deny.sh
 
 # Random comparisons with Debian's conntrack, as many as asked for: make differential N=1000 FLOWS=100000
 differential: release

@@ -112,9 +112,48 @@ fn programs_depend_on_what_is_listed_only() {
         todo.extend(list(&node["deps"]).iter().filter(runtime).map(|d| &d["pkg"]));
     }
     let names: BTreeSet<&str> = seen.iter().map(|id| text(&named(id)["name"])).collect();
+    assert_eq!(names.len(), seen.len(), "the programs have a library twice");
     let others: Vec<_> = names.iter().filter(|n| !n.starts_with("zct") && !ALLOWED.contains(n)).collect();
     assert!(others.is_empty(), "not on the list of runtime dependencies: {others:?}");
     assert!(names.contains("mio") && names.contains("zerocopy"), "the walk saw {names:?}");
+}
+
+/// The value of a list of words in deny.toml, which stands on one line.
+fn denied(key: &str) -> BTreeSet<String> {
+    let file = fs::read_to_string(root().join("deny.toml")).expect("deny.toml");
+    let line = file.lines().find_map(|l| l.strip_prefix(key)?.trim_start().strip_prefix('='));
+    let words = line.unwrap_or_else(|| panic!("no {key} in deny.toml")).trim().trim_matches(['[', ']']);
+    words.split(',').map(|w| w.trim().trim_matches('"').to_owned()).collect()
+}
+
+/// True when a licence expression can be satisfied with these licences: everything between AND has to have an
+/// alternative that is among them. Cargo still knows `/` for OR.
+fn permits(expression: &str, licences: &BTreeSet<String>) -> bool {
+    let alternatives = |part: &str| {
+        let part = part.trim().trim_start_matches('(').trim_end_matches(')').replace('/', " OR ");
+        part.split(" OR ").any(|one| licences.contains(one.trim()))
+    };
+    expression.split(" AND ").all(alternatives)
+}
+
+/// cargo-deny checks the same, and more, where it is installed.
+#[test]
+fn licences_are_those_that_deny_toml_allows() {
+    let allowed = denied("allow");
+    for (expression, fits) in [
+        ("MIT", true),
+        ("GPL-2.0-only", false),
+        ("GPL-2.0-only OR MIT", true),
+        ("Unlicense/MIT", true),
+        ("(MIT OR Apache-2.0) AND Unicode-3.0", true),
+        ("(MIT OR Apache-2.0) AND GPL-2.0-only", false),
+    ] {
+        assert_eq!(permits(expression, &allowed), fits, "{expression}");
+    }
+    let packages = list(&metadata()["packages"]);
+    let other = packages.iter().filter(|p| !p["license"].as_str().is_some_and(|l| permits(l, &allowed)));
+    let other: Vec<_> = other.map(|p| format!("{}: {}", p["name"], p["license"])).collect();
+    assert!(packages.len() > 50 && other.is_empty(), "not allowed by deny.toml: {other:#?}");
 }
 
 #[test]
