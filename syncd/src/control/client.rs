@@ -299,7 +299,7 @@ pub fn help(name: &str) -> String {
         ("-t", "reset the kernel timeout (see PurgeTimeout clause)"),
     ];
     let own = [
-        ("status [--json]", "the state of the daemon; fails when the nodes are not in sync"),
+        ("status [--json] [--ledger]", "the state of the daemon; fails when the nodes are not in sync"),
         ("wait --ready|--synced|--committed [--timeout S]", "return when that is reached"),
         ("-s protocol", "flows by protocol, and how far those came that have ended"),
         ("--check", "say what is wrong with the configuration file, and what it amounts to"),
@@ -407,7 +407,7 @@ mod tests {
     fn a_command_of_our_own_is_no_letter() {
         for line in ["status -C /x", "-C /x status"] {
             let args = parsed(line).unwrap();
-            assert_eq!((args.action, args.file), (Action::Own(Own::Status(Shape::Text)), "/x".into()));
+            assert_eq!((args.action, args.file), (Action::Own(Own::Status(Shape::Text, false)), "/x".into()));
         }
         assert_eq!(parsed("status --help").unwrap().action, Action::Help);
         // A word in the place of an option's value is that value.

@@ -105,8 +105,9 @@ pub enum Request {
     Purge,
     /// `-s`: show statistics.
     Statistics(Statistics),
-    /// `status`: whether the nodes are in sync, and the state of everything.
-    Status(Shape),
+    /// `status`: whether the nodes are in sync, and the state of everything; with the entries of the ledger, or
+    /// without.
+    Status(Shape, bool),
     /// `wait`: is answered when the condition holds.
     Wait(Condition),
     /// `wait` when time is up: is answered at once, with what is missing.
@@ -162,8 +163,10 @@ const CODES: &[(u32, Request)] = {
         (36, Statistics(self::Statistics::Queue)),
         (37, Statistics(self::Statistics::Expect)),
         (OWN + 1, Statistics(self::Statistics::Protocol)),
-        (OWN + 2, Status(Shape::Text)),
-        (OWN + 3, Status(Shape::Json)),
+        (OWN + 2, Status(Shape::Text, false)),
+        (OWN + 3, Status(Shape::Json, false)),
+        (OWN + 4, Status(Shape::Text, true)),
+        (OWN + 5, Status(Shape::Json, true)),
         (OWN + 16, Wait(Condition::Ready)),
         (OWN + 17, Wait(Condition::Synced)),
         (OWN + 18, Wait(Condition::Committed)),
@@ -195,12 +198,12 @@ impl Request {
     /// True for requests that are always answered with text.
     pub fn is_answered(self) -> bool {
         use Request::*;
-        matches!(self, List(_) | Statistics(_) | Status(_) | Wait(_) | Check(_))
+        matches!(self, List(_) | Statistics(_) | Status(..) | Wait(_) | Check(_))
     }
 
     /// True for requests that are served before the first dump of the kernel's table is complete.
     pub fn is_served_early(self) -> bool {
-        matches!(self, Request::Status(_) | Request::Wait(_) | Request::Check(_))
+        matches!(self, Request::Status(..) | Request::Wait(_) | Request::Check(_))
     }
 }
 

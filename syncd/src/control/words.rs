@@ -15,8 +15,8 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 /// A command of our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Own {
-    /// `status`: shows the state of the daemon.
-    Status(Shape),
+    /// `status`: shows the state of the daemon, with the entries of the ledger or without.
+    Status(Shape, bool),
     /// `wait`: waits until a condition holds, for no longer than this.
     Wait(Condition, Option<Duration>),
 }
@@ -64,16 +64,17 @@ pub(crate) fn parse(
 }
 
 fn status(words: &mut Parser, file: &mut PathBuf) -> Result<Option<Own>, lexopt::Error> {
-    let mut shape = Shape::Text;
+    let (mut shape, mut ledger) = (Shape::Text, false);
     while let Some(arg) = words.next()? {
         match arg {
             Long("json") => shape = Shape::Json,
+            Long("ledger") => ledger = true,
             Short('C') => *file = words.value()?.into(),
             Short('h') | Long("help") => return Ok(None),
             other => return Err(other.unexpected()),
         }
     }
-    Ok(Some(Own::Status(shape)))
+    Ok(Some(Own::Status(shape, ledger)))
 }
 
 fn wait(words: &mut Parser, file: &mut PathBuf) -> Result<Option<Own>, lexopt::Error> {
@@ -114,14 +115,14 @@ fn seconds(word: &str) -> Result<Duration, &'static str> {
 /// Carries out a command, by asking the daemon behind the socket; what it has to show goes to `out`.
 pub fn carry_out(socket: &Path, own: Own, out: &mut dyn io::Write) -> Ended {
     match own {
-        Own::Status(shape) => show_status(socket, shape, out),
+        Own::Status(shape, ledger) => show_status(socket, Request::Status(shape, ledger), out),
         Own::Wait(condition, timeout) => wait_for(socket, condition, timeout),
     }
 }
 
 /// Writes the status. The exit status says whether the node is in sync.
-fn show_status(socket: &Path, shape: Shape, out: &mut dyn io::Write) -> Ended {
-    let told = match told(socket, Request::Status(shape), None) {
+fn show_status(socket: &Path, request: Request, out: &mut dyn io::Write) -> Ended {
+    let told = match told(socket, request, None) {
         Ok(told) => told,
         Err(untold) => return Ended::because(code::NOBODY, untold.to_string()),
     };
@@ -227,9 +228,11 @@ mod tests {
     fn commands_and_what_follows_them() {
         let half = Duration::from_millis(500);
         for (line, own) in [
-            ("status", Some(Own::Status(Shape::Text))),
-            ("status --json", Some(Own::Status(Shape::Json))),
-            ("status --json -C /x", Some(Own::Status(Shape::Json))),
+            ("status", Some(Own::Status(Shape::Text, false))),
+            ("status --json", Some(Own::Status(Shape::Json, false))),
+            ("status --json -C /x", Some(Own::Status(Shape::Json, false))),
+            ("status --ledger", Some(Own::Status(Shape::Text, true))),
+            ("status --ledger --json", Some(Own::Status(Shape::Json, true))),
             ("status --help", None),
             ("wait --ready", Some(Own::Wait(Condition::Ready, None))),
             ("wait --timeout 2 --synced", Some(Own::Wait(Condition::Synced, Some(Duration::from_secs(2))))),

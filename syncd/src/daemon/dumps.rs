@@ -7,6 +7,7 @@ use crate::daemon::state::{Comparison, Daemon, Node};
 use crate::daemon::stats_node::StatsTaker;
 use crate::kernel::{Stepped, Why};
 use crate::peer::Millis;
+use crate::status::ledger::How;
 use zct_engine::{Error, Reactor};
 
 /// How often a first dump that failed is begun again before the daemon starts with what it has.
@@ -22,6 +23,7 @@ impl Daemon {
             return;
         }
         self.kernel.counters_mut().resyncs += 1;
+        self.losses.comparison_begins(now);
         match &mut self.node {
             // No copy is kept, so everything is sent again.
             Node::Sync(n) if n.machine.config().mode.disables_internal_cache() => {
@@ -96,9 +98,10 @@ impl Daemon {
             Ok(Stepped::Done(Why::Populate)) if self.is_catching_up() => {}
             Ok(Stepped::Done(Why::Populate)) => self.refilled(Ok(())),
             Ok(Stepped::Done(Why::CatchUp)) => self.caught_up(),
-            Ok(Stepped::Done(Why::Bulk)) => {}
+            Ok(Stepped::Done(Why::Bulk)) => self.losses.comparison_ends(Some(How::Bulk)),
             Ok(Stepped::Done(Why::Resync)) => {
                 self.comparison = Comparison::None;
+                self.losses.comparison_ends(Some(How::Comparison));
                 match &mut self.node {
                     Node::Sync(n) => n.end_kernel_resync(),
                     Node::Stats(s) => s.end_resync(),
@@ -122,10 +125,12 @@ impl Daemon {
 
     fn dump_failed(&mut self, why: Why, now: Millis, reason: &str) {
         self.log.warning(&format!("a dump of the kernel's table failed: {reason}"));
+        self.losses.dumps += 1;
         if why == Why::Populate {
             return self.refilled(Err(format!("the kernel's table could not be read whole: {reason}")));
         }
         self.comparison = Comparison::None;
+        self.losses.comparison_ends(None);
         self.kernel.resync_later(now);
     }
 
@@ -165,6 +170,7 @@ impl Daemon {
             return Ok(());
         }
         self.log.warning("the kernel's table could not be read whole; it will be compared again");
+        self.losses.dumps += 1;
         let now = self.now();
         self.kernel.resync_later(now);
         self.populated(reactor)

@@ -11,7 +11,10 @@
 mod catch_up;
 mod conditions;
 mod dumps;
+mod ledger;
+mod losses;
 mod metrics;
+mod numbers;
 mod privileges;
 mod reload;
 mod requests;
@@ -24,6 +27,7 @@ mod stats_node;
 mod status;
 mod sync_node;
 mod takeover;
+mod transfers;
 mod turns;
 mod waiting;
 

@@ -89,7 +89,7 @@ impl Daemon {
             Request::Refill(entries) => self.refill(entries, client),
             Request::List(listing) => Some(self.list(listing)),
             Request::Statistics(what) => Some(Ok(Reply::Text(self.statistics(what, now)))),
-            Request::Status(shape) => Some(Ok(Reply::Text(self.told_status(shape, now)))),
+            Request::Status(shape, ledger) => Some(Ok(Reply::Text(self.told_status(shape, ledger, now)))),
             Request::Wait(condition) => self.wait(condition, client.0, now).map(Ok),
             Request::Check(condition) => Some(Ok(self.checked(condition, now))),
             Request::FlushCache(cache) => Some(self.flush_cache(cache, reactor)),
@@ -297,8 +297,10 @@ impl Daemon {
 
     /// A turn of the commit has ended, perhaps the last one.
     pub(super) fn committed(&mut self, outcome: Result<Option<Outcome>, Error>) -> Result<(), Error> {
-        if let Ok(None) = outcome {
-            return Ok(());
+        match &outcome {
+            Ok(None) => return Ok(()),
+            Ok(Some(o)) => self.losses.committed(o),
+            Err(_) => {}
         }
         self.listen_again(&outcome)?;
         self.takeover.commit_ended(outcome.is_ok(), self.now(), Instant::now());
@@ -321,8 +323,9 @@ impl Daemon {
     }
 
     /// `status`: a line with the verdict, and the whole in the shape that is asked for.
-    fn told_status(&self, shape: Shape, now: Millis) -> String {
-        let status = self.status(now);
+    fn told_status(&self, shape: Shape, ledger: bool, now: Millis) -> String {
+        let mut status = self.status(now);
+        status.ledger = ledger.then(|| self.ledger(now));
         let code = if status.is_in_sync() { code::YES } else { code::DEGRADED };
         let head = request::verdict(code, &text::verdict(&status.missing));
         let body = match shape {

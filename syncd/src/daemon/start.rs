@@ -6,6 +6,7 @@ use crate::config::settings::{Config, Expectations, Role};
 use crate::control::request;
 use crate::control::server::{Reply, Server};
 use crate::control::statistics::Runtime;
+use crate::daemon::losses::Losses;
 use crate::daemon::privileges;
 use crate::daemon::signals;
 use crate::daemon::start_error::StartError;
@@ -98,6 +99,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
         node,
         runtime: Runtime::default(),
         takeover: Takeover::default(),
+        losses: Losses::default(),
         epoch,
         waiting: Waiting::default(),
         comparison: Comparison::None,

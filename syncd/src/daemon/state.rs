@@ -3,6 +3,7 @@
 use crate::config::settings::Config;
 use crate::control::server::Server;
 use crate::control::statistics::Runtime;
+use crate::daemon::losses::Losses;
 use crate::daemon::room::Room;
 use crate::daemon::sync_node::SyncNode;
 use crate::daemon::takeover::Takeover;
@@ -63,6 +64,7 @@ pub(super) struct Daemon {
     pub(super) node: Node,
     pub(super) runtime: Runtime,
     pub(super) takeover: Takeover,
+    pub(super) losses: Losses,
     pub(super) epoch: Instant,
     pub(super) waiting: Waiting,
     pub(super) comparison: Comparison,

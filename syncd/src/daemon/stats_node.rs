@@ -31,9 +31,13 @@ impl Taker for StatsTaker<'_> {
         Ok(())
     }
 
-    fn dumped(&mut self, _: Why, view: &FlowView<'_>) -> Result<(), WireError> {
+    fn dumped(&mut self, why: Why, view: &FlowView<'_>) -> Result<(), WireError> {
         let id = view.id()?.unwrap_or(0);
+        let known = self.cache.store.counts().flows;
         self.cache.upsert(self.now, &Flow::from_kernel(view)?, id, false);
+        if why == Why::Resync {
+            self.cache.repaired += self.cache.store.counts().flows.saturating_sub(known) as u64;
+        }
         Ok(())
     }
 

@@ -8,11 +8,16 @@ use crate::kernel::commit;
 use crate::links::{LinkIo, LinkKind};
 use crate::peer::{Millis, Mode};
 use crate::stats::cache::StatsCache;
+use crate::status::ledger::{Entry, Kind};
 use crate::status::{
-    Cache, Commit, Events, Link, Malformed, Missing, Peer, PeerState, Status, Takeover, Transfer, remaining,
+    Cache, Commit, Events, Lag, Link, Loss, Malformed, Missing, Peer, PeerState, Status, Takeover, Transfer,
+    remaining,
 };
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
+
+/// A peer that has not acknowledged something for so long is behind: when all is well it takes a second.
+const LAG_MAX: Duration = Duration::from_secs(3);
 
 /// From the daemon's own time to the Unix time that it means by the clock as it is set now.
 #[derive(Clone, Copy)]
@@ -33,7 +38,7 @@ impl Clock {
 }
 
 impl Daemon {
-    /// The state of the daemon and of all that it works with.
+    /// The state of the daemon and of all that it works with, without the entries of the ledger.
     pub(super) fn status(&self, now: Millis) -> Status {
         let clock = Clock::new(now);
         let (mode, internal, external) = match &self.node {
@@ -43,8 +48,9 @@ impl Daemon {
             }
             Node::Stats(s) => ("stats", Some(counted(s)), None),
         };
+        let given_up = self.losses.ledger.pending_since(Kind::ResendQueue);
         let (links, peers, commit) = match &self.node {
-            Node::Sync(n) => (links(n), vec![peer(n, now)], Some(committed(n))),
+            Node::Sync(n) => (links(n), vec![peer(n, given_up, clock)], Some(committed(n))),
             Node::Stats(_) => (Vec::new(), Vec::new(), None),
         };
         Status {
@@ -66,7 +72,15 @@ impl Daemon {
                 .takeover
                 .last()
                 .map(|t| Takeover { last_time: clock.unix(t.at), duration: t.took }),
+            losses: Kind::ALL.map(|kind| self.losses.ledger.tally(kind)),
+            ledger: None,
         }
+    }
+
+    /// The entries of the ledger, oldest first.
+    pub(super) fn ledger(&self, now: Millis) -> Vec<Loss> {
+        let clock = Clock::new(now);
+        self.losses.ledger.entries().map(|e| loss(e, clock)).collect()
     }
 
     /// What keeps this node from being in sync.
@@ -79,13 +93,21 @@ impl Daemon {
         };
         missing(self.populating.is_some(), Missing::FirstDump);
         // A daemon that polls compares all the time, and nothing is known to be missing meanwhile.
-        let compares = self.kernel.resync_is_pending() || self.comparison != Comparison::None;
-        let compares = compares || matches!(&self.node, Node::Sync(n) if n.catch_up.is_behind());
+        let compares = self.kernel.resync_is_pending()
+            || self.comparison != Comparison::None
+            || self.losses.is_comparing()
+            || matches!(&self.node, Node::Sync(n) if n.catch_up.is_behind());
         missing(compares && self.config.general.poll_s.is_none(), Missing::Comparison);
         if let Node::Sync(n) = &self.node {
             missing(!n.links.all.iter().any(|l| l.link().up), Missing::Link);
-            missing(peer_state(n, now) == PeerState::Silent, Missing::Peer);
-            missing(n.machine.resync_is_running(), Missing::Resync);
+            let silent = peer_state(n, now) == PeerState::Silent;
+            missing(silent, Missing::Peer);
+            let asks = n.machine.resync_is_running() || n.machine.outlook().open_requests > 0;
+            missing(asks, Missing::Resync);
+            missing(n.owes_a_bulk(), Missing::Bulk);
+            let given_up = self.losses.ledger.pending_since(Kind::ResendQueue);
+            let behind = lag(n, given_up, now).is_some_and(|l| l.age >= LAG_MAX);
+            missing(behind && !silent, Missing::Acknowledgement);
         }
         out
     }
@@ -97,9 +119,24 @@ impl Daemon {
             lost: c.lost,
             overruns: c.overruns,
             comparisons: c.resyncs,
-            repaired: None,
+            repaired: match &self.node {
+                Node::Sync(n) if n.machine.config().mode.disables_internal_cache() => None,
+                Node::Sync(n) => Some(n.repaired),
+                Node::Stats(s) => Some(s.repaired),
+            },
             buffer_bytes: self.kernel.events().map(|_| self.kernel.buffer()),
         }
+    }
+}
+
+fn loss(e: &Entry, clock: Clock) -> Loss {
+    Loss {
+        kind: e.kind,
+        time: clock.unix(e.at),
+        until_time: clock.unix(e.until),
+        estimate: e.estimate,
+        how: e.how,
+        repaired_time: e.repaired.map(|at| clock.unix(at)),
     }
 }
 
@@ -181,17 +218,31 @@ fn address(n: &SyncNode) -> Option<IpAddr> {
     }
 }
 
-fn peer(n: &SyncNode, now: Millis) -> Peer {
-    let s = n.machine.stats();
+/// What the peer has not acknowledged; `given_up` is when the first of it was given up that a bulk has to repair.
+fn lag(n: &SyncNode, given_up: Option<Millis>, now: Millis) -> Option<Lag> {
+    let Mode::Ftfw(_) = n.machine.config().mode else { return None };
+    let outlook = n.machine.outlook();
+    let sent = outlook.oldest.and_then(|number| n.numbers.time_of(number));
+    let oldest = [sent, outlook.waiting_since, given_up].into_iter().flatten().min();
+    Some(Lag {
+        messages: outlook.unacknowledged,
+        waiting: n.machine.waiting(),
+        age: Duration::from_millis(oldest.map_or(0, |at| now.saturating_sub(at))),
+    })
+}
+
+fn peer(n: &SyncNode, given_up: Option<Millis>, clock: Clock) -> Peer {
+    let (s, now) = (n.machine.stats(), clock.now);
+    let outlook = n.machine.outlook();
     Peer {
         address: address(n),
         state: peer_state(n, now),
-        last_seen_time: None,
-        lag: None,
+        last_seen_time: outlook.last_heard.map(|at| clock.unix(at)),
+        lag: lag(n, given_up, now),
         sent: s.sent,
         received: s.received,
         lost: s.lost,
-        resent: None,
+        resent: matches!(n.machine.config().mode, Mode::Ftfw(_)).then_some(s.resent),
         late: s.before,
         malformed: Malformed {
             version: s.bad_version,
@@ -200,8 +251,9 @@ fn peer(n: &SyncNode, now: Millis) -> Peer {
             truncated: s.truncated,
             size: s.bad_size,
         },
-        resync: Transfer { running: n.machine.resync_is_running(), ..Transfer::default() },
-        bulk: Transfer { running: n.machine.bulk_is_running(), count: s.bulks, ..Transfer::default() },
+        resync: n.resync.transfer(now, n.taken()),
+        // A small one begins and ends within a turn.
+        bulk: Transfer { count: s.bulks, ..n.bulk.transfer(now, outlook.bulk_sent) },
     }
 }
 

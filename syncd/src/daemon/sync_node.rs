@@ -5,7 +5,9 @@ use crate::config::parts;
 use crate::config::settings::{Config, Expectations, Sync};
 use crate::control::statistics::SyncView;
 use crate::daemon::catch_up::{self, CatchUp};
+use crate::daemon::numbers::Numbers;
 use crate::daemon::start_error::StartError;
+use crate::daemon::transfers::Progress;
 use crate::host::log::Log;
 use crate::kernel::commit::{Commit, Outcome};
 use crate::kernel::flush::Flush;
@@ -34,6 +36,15 @@ pub(super) struct SyncNode {
     pub(super) commit: Commit,
     pub(super) catch_up: CatchUp,
     pub(super) ended: Ended,
+    /// Flows that comparisons with the kernel have added or removed.
+    pub(super) repaired: u64,
+    /// When what is in flight was sent.
+    pub(super) numbers: Numbers,
+    /// Flows asked of the peer, and flows sent to it.
+    pub(super) resync: Progress,
+    pub(super) bulk: Progress,
+    /// The bulk that is pending is one that the peer needs, or that the operator has asked for.
+    bulk_matters: bool,
     injector: Option<Injector>,
     /// Deletes for the purge timer: its port tells the events of these from others.
     purge: Flush,
@@ -78,6 +89,11 @@ impl SyncNode {
             commit: Commit::open().map_err(StartError::Changes)?,
             catch_up: CatchUp::default(),
             ended: Ended::default(),
+            repaired: 0,
+            numbers: Numbers::default(),
+            resync: Progress::default(),
+            bulk: Progress::default(),
+            bulk_matters: false,
             injector,
             purge: Flush::open().map_err(StartError::Changes)?,
             error_queue,
@@ -114,8 +130,8 @@ impl SyncNode {
     /// The taker of the kernel's events and dumps.
     pub(super) fn taker(&mut self, now: Millis) -> SyncTaker<'_> {
         let catching_up = self.catch_up.tells();
-        let SyncNode { machine, ended, .. } = self;
-        SyncTaker { now, machine, ended, catching_up }
+        let SyncNode { machine, ended, repaired, .. } = self;
+        SyncTaker { now, machine, ended, repaired, catching_up }
     }
 
     /// A link is ready for reading.
@@ -160,10 +176,16 @@ impl SyncNode {
         kernel: &mut Kernel,
         log: &mut Log,
     ) -> Result<bool, Error> {
+        let ended = self.machine.stats().internal.destroyed;
         self.machine.turn(now);
+        // No flow ends by itself: a turn ends those that a comparison has not found.
+        self.repaired += self.machine.stats().internal.destroyed - ended;
         while let Some(output) = self.machine.poll() {
             match output {
-                Output::Notice(notice) => say(&self.links, notice, log),
+                Output::Notice(notice) => {
+                    self.bulk_matters |= notice == Notice::BulkStarts;
+                    say(&self.links, notice, log);
+                }
                 Output::InjectFlow(event, flow) => self.injector.iter_mut().for_each(|i| i.flow(event, flow)),
                 Output::InjectExpect(event, e) => self.injector.iter_mut().for_each(|i| i.expect(event, e)),
                 Output::DumpKernel => kernel.want(Why::Bulk),
@@ -205,8 +227,44 @@ impl SyncNode {
         self.commit.step(now, flows, &self.machine, log)
     }
 
+    /// Takes note of how far the passing on of all flows has come.
+    fn look(&mut self, now: Millis) {
+        let outlook = self.machine.outlook();
+        let (own, peers) = (&self.machine.caches().internal, &self.machine.caches().external);
+        let known = peers.counts().flows as u64;
+        let (running, taken) = (self.machine.resync_is_running(), self.taken());
+        self.resync.look(now, running, taken, (known > 0).then_some(known));
+        let all = own.counts().flows + self.machine.caches().internal_expect.len();
+        self.bulk.look(now, self.machine.bulk_is_running(), outlook.bulk_sent, Some(all as u64));
+        self.bulk_matters &= outlook.bulk_is_pending;
+        self.numbers.trim(outlook.oldest);
+    }
+
+    /// Changes of the peer's flows that were taken, which a requested bulk consists of.
+    pub(super) fn taken(&self) -> u64 {
+        let (kept, passed) = (self.machine.stats().external, self.injector.as_ref().map(|i| i.flows));
+        let passed = passed.map_or(0, |s| s.created + s.updated);
+        kept.created + kept.updated + passed
+    }
+
+    /// True while the peer has not been sent all that it needs.
+    pub(super) fn owes_a_bulk(&self) -> bool {
+        self.bulk_matters
+    }
+
     /// Hands the machine's datagrams to the active link. True when there is more to do at once.
     pub(super) fn transmit(&mut self, now: Millis) -> bool {
+        self.look(now);
+        let first = self.machine.outlook().next_number;
+        let more = self.send(now);
+        if self.machine.outlook().next_number != first {
+            self.numbers.sent(first, now);
+            self.look(now);
+        }
+        more
+    }
+
+    fn send(&mut self, now: Millis) -> bool {
         let SyncNode { machine, links, .. } = self;
         self.blocked = false;
         let Some(link) = links.all.get_mut(machine.active_link()) else { return false };
@@ -317,6 +375,7 @@ pub(super) struct SyncTaker<'a> {
     now: Millis,
     machine: &'a mut Machine,
     ended: &'a mut Ended,
+    repaired: &'a mut u64,
     /// Flows that are not known may have been made by traffic during a commit.
     catching_up: bool,
 }
@@ -343,7 +402,13 @@ impl Taker for SyncTaker<'_> {
             Why::Populate | Why::CatchUp if self.catching_up => {
                 catch_up::dumped(self.now, &flow, id, self.machine);
             }
-            Why::Populate | Why::CatchUp | Why::Resync => self.machine.flow_dumped(self.now, &flow, id),
+            Why::Populate | Why::CatchUp => self.machine.flow_dumped(self.now, &flow, id),
+            Why::Resync => {
+                let known = self.machine.caches().internal.counts().flows;
+                self.machine.flow_dumped(self.now, &flow, id);
+                let flows = self.machine.caches().internal.counts().flows;
+                *self.repaired += flows.saturating_sub(known) as u64;
+            }
             Why::Bulk => self.machine.bypass_dump(self.now, &flow),
         }
         Ok(())

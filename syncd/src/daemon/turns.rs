@@ -123,7 +123,8 @@ impl Daemon {
         let server = self.server.as_ref().and_then(Server::deadline);
         let syslog = self.syslog_waits.then_some(now + SYSLOG_AGAIN_MS);
         let parts = [self.kernel.deadline(), self.systemd.deadline(), self.metrics.deadline()];
-        parts.into_iter().chain([node, server, syslog]).flatten().min()
+        let ledger = self.losses.ledger.deadline();
+        parts.into_iter().chain([node, server, syslog, ledger]).flatten().min()
     }
 
     /// Lets events gather while they come fast, so that one turn serves many, and one datagram tells
@@ -190,6 +191,7 @@ impl Handler for Daemon {
     fn settle(&mut self, instant: Instant, reactor: &mut Reactor) -> Result<Option<Instant>, Error> {
         let now = self.millis(instant);
         let mut more = self.work(now, reactor)?;
+        self.keep_ledger(now);
         self.answer_conditions(now);
         if let Some(server) = &mut self.server {
             server.accept_waiting(now, reactor)?;

@@ -28,6 +28,8 @@ pub(crate) struct Bulk {
     until: Option<Position>,
     wrapped: bool,
     running: bool,
+    // Records that it has come to since it was last asked for.
+    sent: u64,
 }
 
 impl Bulk {
@@ -39,6 +41,12 @@ impl Bulk {
         }
         self.wrapped = false;
         self.running = true;
+        self.sent = 0;
+    }
+
+    /// Records that the pass under way has come to since it was last asked for.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
     }
 
     pub(crate) fn is_running(&self) -> bool {
@@ -58,12 +66,14 @@ impl Bulk {
             }
             if !self.at.expects {
                 if let Some(id) = flows.walk(&mut self.at.flow) {
+                    self.sent += 1;
                     return Some(Next::Flow(id));
                 }
                 // An end among the flows does not count any more: there may be more flows next time round,
                 // and the pass would end before its last expectations.
                 self.at = Position { expects: true, ..Position::default() };
             } else if let Some(id) = expects.walk(&mut self.at.expect) {
+                self.sent += 1;
                 return Some(Next::Expect(id));
             } else {
                 self.at = Position::default();
@@ -117,6 +127,12 @@ mod tests {
         let all: Vec<_> = std::iter::from_fn(|| b.next(&f, &e)).collect();
         assert_eq!(all.len(), 12);
         assert!(matches!(all[8], Next::Flow(_)) && matches!(all[9], Next::Expect(_)));
+        b.request();
+        assert!(b.next(&f, &e).is_some() && b.next(&f, &e).is_some());
+        assert_eq!(b.sent(), 2);
+        b.request();
+        assert_eq!(b.sent(), 0);
+        b.cancel();
         assert!(!b.is_running());
     }
 

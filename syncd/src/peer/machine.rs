@@ -7,7 +7,7 @@
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
 use crate::peer::config::{Config, Seed};
-use crate::peer::delivery::Delivery;
+use crate::peer::delivery::{Delivery, Outlook};
 use crate::peer::entry::Sent;
 use crate::peer::links::{Link, Links, Switch};
 use crate::peer::local::{Local, Origin};
@@ -98,6 +98,7 @@ impl Machine {
             sent: self.delivery.sent,
             unsendable: self.delivery.unsendable,
             resend_dropped: self.delivery.resend_dropped,
+            resent: self.delivery.resent,
             bypass_dropped: self.delivery.bypass.dropped(),
             swept: self.remote.swept,
             unannounced: self.local.unannounced,
@@ -132,6 +133,17 @@ impl Machine {
     /// True when a requested bulk has not been received completely.
     pub fn resync_is_running(&self) -> bool {
         self.session.resync_is_running()
+    }
+
+    /// True while flows that a comparison with the kernel has not found are being ended.
+    pub fn comparison_is_running(&self) -> bool {
+        self.local.is_sweeping()
+    }
+
+    /// How far the conversation with the peer has come.
+    pub fn outlook(&self) -> Outlook {
+        let open_requests = self.session.open_requests();
+        Outlook { open_requests, ..self.delivery.outlook(&self.caches) }
     }
 
     /// True when the peer has been heard recently.

@@ -69,6 +69,7 @@ mod track;
 pub use caches::Caches;
 pub use clock::Millis;
 pub use config::{Config, Seed};
+pub use delivery::Outlook;
 pub use entry::{Control, Item, Sent};
 pub use links::Link;
 pub use local::Origin;

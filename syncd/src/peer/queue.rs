@@ -26,6 +26,11 @@ impl Queue {
         self.items.len()
     }
 
+    /// Since when something has been waiting.
+    pub(crate) fn since(&self) -> Option<Millis> {
+        self.since
+    }
+
     pub(crate) fn count(&self, which: impl Fn(&Item) -> bool) -> usize {
         self.items.iter().filter(|i| which(i)).count()
     }

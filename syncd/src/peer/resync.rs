@@ -90,6 +90,11 @@ impl Resync {
         self.requests = queued + usize::from(self.due.is_some());
     }
 
+    /// Requests that the peer has not answered, including those that are still to be sent.
+    pub(crate) fn open_requests(&self) -> usize {
+        self.requests
+    }
+
     /// When a bulk will be requested.
     pub(crate) fn due(&self) -> Option<Millis> {
         self.due

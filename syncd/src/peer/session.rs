@@ -65,6 +65,14 @@ impl Session {
         matches!(self, Session::Ftfw(f) if f.resync.is_waiting())
     }
 
+    /// Requests that the peer has not answered.
+    pub(crate) fn open_requests(&self) -> usize {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.resync.open_requests(),
+            Session::Alarm(_) | Session::Notrack(_) => 0,
+        }
+    }
+
     /// The peer has asked for all flows under the number `seq`: its request is acknowledged once it has been
     /// served.
     pub(crate) fn bulk_requested(&self, seq: u32, delivery: &mut Delivery) {

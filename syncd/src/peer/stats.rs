@@ -63,6 +63,8 @@ pub struct Stats {
     pub unsendable: u64,
     /// Unacknowledged messages dropped because the resend queue was full ("not enough space errors").
     pub resend_dropped: u64,
+    /// Messages that were put on a queue again because the peer had lost them.
+    pub resent: u64,
     /// Messages made from events, and dropped because the network accepted none (`DisableInternalCache`).
     pub bypass_dropped: u64,
     /// How often the peer has started, or somebody has claimed so by a HELLO.

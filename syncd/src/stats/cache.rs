@@ -20,6 +20,8 @@ pub(crate) struct StatsCache {
     pub store: FlowStore,
     /// The counts that `-s` shows.
     pub stats: CacheStats,
+    /// Flows that comparisons with the kernel have added or removed.
+    pub repaired: u64,
     /// The counts by protocol.
     pub ended: Ended,
     /// The log that ended flows are written to.
@@ -35,6 +37,7 @@ impl StatsCache {
         StatsCache {
             store: FlowStore::new(limit, seed),
             stats: CacheStats::default(),
+            repaired: 0,
             ended: Ended::default(),
             log,
             generation: 0,
@@ -106,6 +109,11 @@ impl StatsCache {
         self.sweep = Some(Cursor::default());
     }
 
+    /// True while what it has not seen is being removed.
+    pub(crate) fn is_sweeping(&self) -> bool {
+        self.sweep.is_some()
+    }
+
     /// A bounded piece of the sweep after it; true when there is more.
     pub(crate) fn sweep(&mut self) -> bool {
         let Some(mut cursor) = self.sweep else { return false };
@@ -125,6 +133,7 @@ impl StatsCache {
         if meta.generation != self.generation {
             self.store.remove(id);
             self.stats.destroyed += 1;
+            self.repaired += 1;
             // The last message was missed, so what is stored has to do.
             self.log.ended(&EndedFlow::new(&Row::local(&flow, meta.id_or_heard_s)));
         }

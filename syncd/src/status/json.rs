@@ -3,7 +3,8 @@
 use crate::kernel::TableSize;
 use crate::links::Traffic;
 use crate::peer::CacheStats;
-use crate::status::{Cache, Commit, Events, Lag, Link, Peer, SCHEMA, Status, Takeover, Transfer};
+use crate::status::ledger::{Kind, Tally};
+use crate::status::{Cache, Commit, Events, Lag, Link, Loss, Peer, SCHEMA, Status, Takeover, Transfer};
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
@@ -130,6 +131,15 @@ pub fn write(s: &Status) -> String {
     o.list("peers", &s.peers, peer);
     o.object_or_null("commit", s.commit.as_ref(), commit);
     o.object_or_null("takeover", s.takeover.as_ref(), takeover);
+    o.object("losses", |o| {
+        for (kind, tally) in Kind::ALL.iter().zip(&s.losses) {
+            o.object(kind.name(), |o| lost(o, tally));
+        }
+    });
+    match &s.ledger {
+        Some(entries) => o.list("ledger", entries, loss),
+        None => o.plain("ledger", "null"),
+    }
     o.close('}');
     o.out.push('\n');
     o.out
@@ -249,6 +259,25 @@ fn commit(o: &mut Json, c: &Commit) {
 fn takeover(o: &mut Json, t: &Takeover) {
     o.seconds("last_time", Some(t.last_time));
     o.seconds("duration_seconds", Some(t.duration));
+}
+
+fn lost(o: &mut Json, t: &Tally) {
+    o.plain("entries", t.entries);
+    o.plain("estimate", t.estimate);
+    o.plain("repaired", t.repaired);
+    o.plain("pending", t.pending);
+}
+
+fn loss(o: &mut Json, l: &Loss) {
+    o.seconds("time", Some(l.time));
+    o.seconds("until", Some(l.until_time));
+    o.text("kind", l.kind.name());
+    o.plain("estimate", l.estimate);
+    o.seconds("repaired", l.repaired_time);
+    match l.how {
+        Some(how) => o.text("how", how.name()),
+        None => o.plain("how", "null"),
+    }
 }
 
 #[cfg(test)]

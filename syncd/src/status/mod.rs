@@ -8,11 +8,13 @@
 //! the Unix epoch by the clock as it is set now, so that a clock that was wrong at the start does no harm.
 
 pub mod json;
+pub mod ledger;
 pub mod text;
 
 use crate::kernel::TableSize;
 use crate::links::Traffic;
 use crate::peer::CacheStats;
+use crate::status::ledger::{How, KINDS, Kind, Tally};
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -54,6 +56,10 @@ pub struct Status {
     pub commit: Option<Commit>,
     /// The last take-over that was completed; `None` if there was none.
     pub takeover: Option<Takeover>,
+    /// Everything that was lost since the start, in the order of [`Kind::ALL`].
+    pub losses: [Tally; KINDS],
+    /// The ledger, oldest entry first; `None` unless it was asked for.
+    pub ledger: Option<Vec<Loss>>,
 }
 
 impl Status {
@@ -107,7 +113,7 @@ pub enum Missing {
     Link,
     /// The peer has not been heard lately.
     Peer,
-    /// The peer was asked for its flows, and has not sent all of them.
+    /// The peer was asked for all its flows or for lost messages, and has not sent all of that.
     Resync,
     /// The peer needs all flows, and has not been sent all of them.
     Bulk,
@@ -148,7 +154,7 @@ impl fmt::Display for Missing {
             Missing::Comparison => "the comparison of the cache with the kernel is not complete",
             Missing::Link => "no dedicated link is up",
             Missing::Peer => "the peer is not heard",
-            Missing::Resync => "the peer's flows have not all come",
+            Missing::Resync => "what the peer was asked for has not all come",
             Missing::Bulk => "the peer has not been sent all flows",
             Missing::Acknowledgement => "the peer does not acknowledge what it was sent",
         })
@@ -337,6 +343,23 @@ pub struct Takeover {
     pub last_time: Duration,
     /// How long it took.
     pub duration: Duration,
+}
+
+/// An entry of the ledger: losses of a kind that came close together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// What kind of loss.
+    pub kind: Kind,
+    /// When the first of them was noticed.
+    pub time: Duration,
+    /// When the last of them was noticed.
+    pub until_time: Duration,
+    /// How many of what the kind counts.
+    pub estimate: u64,
+    /// How it was repaired, or will be; `None` when nothing repairs it.
+    pub how: Option<How>,
+    /// When it was repaired; `None` as long as it is not.
+    pub repaired_time: Option<Duration>,
 }
 
 /// How long the rest of a piece of work takes at the rate of what has been done.

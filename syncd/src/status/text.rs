@@ -1,7 +1,8 @@
 //! A status for people.
 
 use crate::peer::CacheStats;
-use crate::status::{Cache, Commit, Events, Link, Missing, Peer, PeerState, Status, Transfer};
+use crate::status::ledger::Kind;
+use crate::status::{Cache, Commit, Events, Link, Loss, Missing, Peer, PeerState, Status, Transfer};
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 use zct_wire::text::{Out, TimeZone};
@@ -50,7 +51,26 @@ fn lines(out: &mut String, s: &Status, zone: &dyn TimeZone) -> fmt::Result {
     if let Some(t) = &s.takeover {
         writeln!(out, "take-over   at {}, took {}", Local(t.last_time, zone), Short(t.duration))?;
     }
-    Ok(())
+    for (kind, t) in Kind::ALL.iter().zip(&s.losses).filter(|(_, t)| t.entries > 0) {
+        let (lost, repaired, what) = (t.estimate, t.repaired, kind.describe());
+        writeln!(out, "lost        {lost} {what}: {repaired} repaired, {} entries pending", t.pending)?;
+    }
+    match &s.ledger {
+        Some(entries) if entries.is_empty() => writeln!(out, "ledger      empty"),
+        Some(entries) => entries.iter().try_for_each(|l| loss(out, l, zone)),
+        None => Ok(()),
+    }
+}
+
+fn loss(out: &mut String, l: &Loss, zone: &dyn TimeZone) -> fmt::Result {
+    write!(out, "{}: {} {}", Local(l.time, zone), l.estimate, l.kind.describe())?;
+    match (l.how, l.repaired_time) {
+        (Some(how), Some(t)) => {
+            writeln!(out, "; repaired after {}: {how}", Short(t.saturating_sub(l.until_time)))
+        }
+        (Some(how), None) => writeln!(out, "; to be repaired: {how}"),
+        (None, _) => writeln!(out),
+    }
 }
 
 fn cache(out: &mut String, name: &str, c: &Cache) -> fmt::Result {

@@ -71,6 +71,7 @@ impl Delivery {
                 continue;
             }
             found = true;
+            self.resent += 1;
             self.places.take(at, caches);
             match sent.item {
                 Item::Flow(_) | Item::Expect(_) => {

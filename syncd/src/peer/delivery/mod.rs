@@ -8,6 +8,9 @@
 
 mod answers;
 mod fill;
+mod outlook;
+
+pub use outlook::Outlook;
 
 use crate::peer::bulk::Bulk;
 use crate::peer::bypass::Bypass;
@@ -59,6 +62,7 @@ pub(crate) struct Delivery {
     pub(crate) sent: u64,
     pub(crate) unsendable: u64,
     pub(crate) resend_dropped: u64,
+    pub(crate) resent: u64,
     // The next sequence number, and the greetings sent along with it.
     pub(crate) seq: u32,
     pub(crate) hello: Hello,
@@ -104,6 +108,7 @@ impl Delivery {
             sent: 0,
             unsendable: 0,
             resend_dropped: 0,
+            resent: 0,
             seq,
             hello: Hello::new(ftfw),
             // The greeting goes at once: until the peer has answered it, nothing can be asked of the peer.
