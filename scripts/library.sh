@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks what the two crates for others promise and the workspace does not check: zct-wire builds where there is no
-# standard library, and both can be packed.
+# Checks what the two crates for others promise and the workspace does not check: zct-wire builds without its features
+# and where there is no standard library, and both can be packed.
 set -eu
 cd "$(dirname "$0")/.."
 : "${CARGO:=cargo}"
@@ -21,6 +21,10 @@ if [ -n "$target" ]; then
 else
     echo "lint: no target without a standard library is installed; zct-wire was not built for one" >&2
 fi
+
+for features in "" peer text; do
+    $CARGO clippy --quiet --locked --package zct-wire --no-default-features --features "$features" -- -D warnings
+done
 
 for crate in zct-wire zct-engine; do
     $CARGO package --quiet --locked --offline --allow-dirty --no-verify --list --package "$crate" > /dev/null

@@ -154,18 +154,18 @@ impl Collected {
             let datagram = into.get(..len).unwrap_or_default();
             for frame in Frames::new(datagram) {
                 let frame = frame?;
-                let index = frame.hdr.seq.get().wrapping_sub(first) as usize;
+                let index = frame.seq().wrapping_sub(first) as usize;
                 if index >= count {
                     continue;
                 }
-                let seq = frame.hdr.seq.get();
+                let seq = frame.seq();
                 match verdict(frame, seq) {
                     Some(said) => {
                         if let Err(e) = said {
                             answer(index, Answer::Refused(e));
                         }
                         // A refusal of the last request stands for its acknowledgement.
-                        if seq == last && frame.hdr.kind.get() == nlmsg::ERROR {
+                        if seq == last && frame.kind() == nlmsg::ERROR {
                             return Ok(());
                         }
                     }
@@ -218,9 +218,9 @@ mod tests {
         assert!(end.is_ok() && answers.is_empty(), "{end:?} {answers:?}");
         let [sent] = &link.sent[..] else { panic!("{} datagrams were sent", link.sent.len()) };
         let frames: Vec<_> = Frames::new(sent).map(Result::unwrap).collect();
-        let seqs: Vec<_> = frames.iter().map(|f| f.hdr.seq.get()).collect();
+        let seqs: Vec<_> = frames.iter().map(|f| f.seq()).collect();
         assert_eq!(seqs, [10, 11, 12]);
-        assert!(frames[2].hdr.flags.get() & nlm_f::ACK != 0);
+        assert!(frames[2].flags() & nlm_f::ACK != 0);
         assert!(batch.count == 0 && batch.first_seq == 13, "{batch:?}");
     }
 

@@ -60,7 +60,7 @@ impl Slab {
 pub(crate) fn deliver(datagram: &[u8], seq: u32, sink: &mut dyn Sink) -> ControlFlow<()> {
     for frame in Frames::new(datagram) {
         match frame {
-            Ok(f) if f.hdr.kind.get() <= nlmsg::OVERRUN || f.hdr.seq.get() != seq => {}
+            Ok(f) if f.kind() <= nlmsg::OVERRUN || f.seq() != seq => {}
             Ok(f) => match CtMsg::parse(f) {
                 Ok(msg) => sink.message(msg)?,
                 Err(e) => sink.lost(Lost::Damaged(e)),

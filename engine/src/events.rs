@@ -288,7 +288,7 @@ mod tests {
 
     impl Sink for Seen {
         fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
-            let seq = msg.hdr.seq.get();
+            let seq = msg.seq();
             self.seqs.push(seq);
             if self.stop_at == Some(seq) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         }

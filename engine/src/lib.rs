@@ -76,7 +76,7 @@ pub use datagrams::Datagrams;
 pub use error::{Error, errno};
 pub use events::Subscription;
 pub use pace::Pace;
-pub use reactor::{Handler, Interest, Reactor, Signals, Token, Turn};
+pub use reactor::{Handler, Reactor, Signals, Token, Turn};
 pub use request::Requests;
 pub use route::Interfaces;
 pub use sink::{Lost, Sink};

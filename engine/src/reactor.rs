@@ -4,14 +4,16 @@ use crate::error::Error;
 use crate::sys;
 use libc::c_int;
 use mio::unix::SourceFd;
-use mio::{Events, Poll};
+use mio::{Events, Interest, Poll};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-pub use mio::{Interest, Token};
+/// Which source or timer is meant: a number of the handler's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub usize);
 
 /// What a source says after its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,20 +96,26 @@ impl Reactor {
     /// Watches a descriptor for reading. It must stay open until [`Reactor::forget`] or the end.
     ///
     /// # Errors
-    /// As [`Reactor::watch_for`].
+    /// [`Error::Sys`] of `epoll_ctl`: EEXIST for a descriptor that is watched already, EPERM for a regular
+    /// file, ENOSPC past the user's fs.epoll.max_user_watches.
     pub fn watch(&mut self, fd: &impl AsRawFd, token: Token) -> Result<(), Error> {
         self.watch_for(fd, token, Interest::READABLE)
     }
 
-    /// Watches a descriptor for what `interest` says.
+    /// Watches a descriptor for reading and for writing.
     ///
     /// # Errors
-    /// [`Error::Sys`] of `epoll_ctl`: EEXIST for a descriptor that is watched already, EPERM for a regular
-    /// file, ENOSPC past the user's fs.epoll.max_user_watches.
-    pub fn watch_for(&mut self, fd: &impl AsRawFd, token: Token, interest: Interest) -> Result<(), Error> {
+    /// As [`Reactor::watch`].
+    pub fn watch_both(&mut self, fd: &impl AsRawFd, token: Token) -> Result<(), Error> {
+        self.watch_for(fd, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    fn watch_for(&mut self, fd: &impl AsRawFd, token: Token, interest: Interest) -> Result<(), Error> {
         let fd: RawFd = fd.as_raw_fd();
         let registry = self.poll.registry();
-        registry.register(&mut SourceFd(&fd), token, interest).map_err(|e| Error::sys("epoll_ctl", e))
+        registry
+            .register(&mut SourceFd(&fd), mio::Token(token.0), interest)
+            .map_err(|e| Error::sys("epoll_ctl", e))
     }
 
     /// Stops watching a descriptor.
@@ -165,8 +173,9 @@ impl Reactor {
         turn.clear();
         turn.append(&mut self.more);
         for event in &self.events {
-            if !turn.contains(&event.token()) {
-                turn.push(event.token());
+            let token = Token(event.token().0);
+            if !turn.contains(&token) {
+                turn.push(token);
             }
         }
         for token in &turn {

@@ -12,8 +12,8 @@ use zct_wire::header::{Frame, Frames};
 
 /// The outcome of request `seq`, if this message is the one that ends its answer.
 pub(crate) fn verdict(frame: Frame<'_>, seq: u32) -> Option<Result<(), Error>> {
-    let kind = frame.hdr.kind.get();
-    if frame.hdr.seq.get() != seq || (kind != nlmsg::DONE && kind != nlmsg::ERROR) {
+    let kind = frame.kind();
+    if frame.seq() != seq || (kind != nlmsg::DONE && kind != nlmsg::ERROR) {
         return None;
     }
     Some(match (frame.code(), frame.error()) {

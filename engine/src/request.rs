@@ -9,7 +9,7 @@ use crate::transport::Transport;
 use std::fs::File;
 use std::io::Read as _;
 use zct_wire::build::Full;
-use zct_wire::header::NlHdr;
+use zct_wire::header::NL_HDR;
 use zct_wire::request::REQUEST_MAX;
 
 /// A socket for requests and dumps, with its sequence numbers and buffers.
@@ -48,7 +48,7 @@ impl Requests {
         // Not 0, which is the sequence number of events.
         self.seq = self.seq.checked_add(1).unwrap_or(1);
         let request = build(&mut self.out, self.seq)?;
-        debug_assert!(request.len() > size_of::<NlHdr>(), "not a message");
+        debug_assert!(request.len() > NL_HDR, "not a message");
         self.socket.send(request)?;
         Ok(self.seq)
     }

@@ -88,7 +88,7 @@ impl AsRawFd for Interfaces {
 fn deliver(datagram: &[u8], tell: &mut dyn FnMut(Change<'_>)) -> Result<(), Error> {
     for frame in Frames::new(datagram) {
         let frame = frame?;
-        let gone = frame.hdr.kind.get() == RTM_DELLINK;
+        let gone = frame.kind() == RTM_DELLINK;
         match Interface::parse(frame)? {
             Some(i) if gone => tell(Change::Gone(i)),
             Some(i) => tell(Change::Is(i)),

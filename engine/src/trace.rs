@@ -80,8 +80,7 @@ fn lines(port: u32, way: &str, bytes: &[u8], len: usize) -> String {
 }
 
 fn message(out: &mut String, port: u32, way: &str, frame: Frame<'_>) {
-    let hdr = frame.hdr;
-    let (kind, flags) = (hdr.kind.get(), hdr.flags.get());
+    let (kind, flags) = (frame.kind(), frame.flags());
     _ = write!(out, "netlink {port} {way} type=");
     match name(kind) {
         Some(name) => out.push_str(name),
@@ -98,7 +97,7 @@ fn message(out: &mut String, port: u32, way: &str, frame: Frame<'_>) {
     if before == '|' {
         out.push(')');
     }
-    _ = write!(out, " seq={} len={}", hdr.seq.get(), frame.bytes.len());
+    _ = write!(out, " seq={} len={}", frame.seq(), frame.bytes.len());
     if let (nlmsg::ERROR | nlmsg::DONE, Ok(code)) = (kind, frame.code()) {
         let errno = code.saturating_neg();
         _ = write!(out, " errno={errno}");

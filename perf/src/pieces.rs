@@ -119,7 +119,7 @@ impl Material {
 }
 
 fn frames(m: &mut Material) -> u64 {
-    Frames::new(&m.chunk).map_while(Result::ok).map(|f| u64::from(f.hdr.seq.get())).sum()
+    Frames::new(&m.chunk).map_while(Result::ok).map(|f| u64::from(f.seq())).sum()
 }
 
 /// Indexes every flow and does `work` on it. We make the material ourselves: a flow that cannot be read is

@@ -234,10 +234,10 @@ impl Storm {
         loop {
             let len = self.socket.recv(&mut buf, true).expect("recvfrom");
             for frame in Frames::new(&buf[..len]).map(|f| f.expect("a whole message")) {
-                assert_eq!(frame.hdr.kind.get(), nlmsg::ERROR);
+                assert_eq!(frame.kind(), nlmsg::ERROR);
                 let code = frame.code().expect("a code");
-                assert_eq!(code, 0, "request {} of {last} was refused", frame.hdr.seq.get());
-                if frame.hdr.seq.get() == last {
+                assert_eq!(code, 0, "request {} of {last} was refused", frame.seq());
+                if frame.seq() == last {
                     return;
                 }
             }

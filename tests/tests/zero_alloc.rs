@@ -69,7 +69,7 @@ impl Sink for Events {
         let kind = Event::of(&msg).expect("an event");
         let flow = FlowView::index(msg).expect("a flow");
         if self.filter.matches(&flow).expect("it can be read") {
-            let happened = Happened { kind, time: now(), portid: msg.hdr.portid.get(), program: None };
+            let happened = Happened { kind, time: now(), portid: msg.port(), program: None };
             self.presenter.flow_event(&flow, &happened).expect("it is printed");
             self.seen += 1;
         }

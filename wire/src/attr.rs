@@ -7,16 +7,16 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// `struct nlattr`: header of one attribute, both fields in host byte order.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub struct AttrHdr {
+pub(crate) struct AttrHdr {
     /// Header and value in bytes, without the padding to four.
-    pub len: native_endian::U16,
+    pub(crate) len: native_endian::U16,
     /// Number in the low 14 bits, [`NLA_F_NESTED`] and [`NLA_F_NET_BYTEORDER`] above.
-    pub kind: native_endian::U16,
+    pub(crate) kind: native_endian::U16,
 }
 
 const _: () = assert!(size_of::<AttrHdr>() == 4);
 
-/// Size of [`AttrHdr`] in bytes.
+/// Size of `struct nlattr` in bytes.
 pub const ATTR_HDR: usize = size_of::<AttrHdr>();
 /// Bit of `nla_type`: the value is a list of attributes. Not every sender sets it, so readers ignore it.
 pub const NLA_F_NESTED: u16 = 0x8000;

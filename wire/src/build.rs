@@ -180,7 +180,7 @@ mod tests {
         let mut buf = [0xa5; 128];
         let bytes = sample(&mut buf).unwrap();
         let m = CtMsg::parse(Frames::new(bytes).next().unwrap().unwrap()).unwrap();
-        assert_eq!((m.kind(), m.hdr.flags.get(), m.hdr.seq.get(), m.nf.family), (0x100, 5, 42, 2));
+        assert_eq!((m.kind(), m.flags(), m.seq(), m.family()), (0x100, 5, 42, 2));
         let attrs: Vec<_> = m.attrs().map(Result::unwrap).collect();
         assert_eq!(attrs.iter().map(|a| a.kind).collect::<Vec<_>>(), [7, 1, 3, 4]);
         assert_eq!(attrs[0].value, [0, 0, 1, 44]);

@@ -289,7 +289,7 @@ mod tests {
         let bytes = add(&mut buf, 1, &FTP).unwrap();
         assert_eq!(&bytes[20..], ADD);
         let m = msg(bytes);
-        assert_eq!((m.kind(), m.hdr.flags.get(), m.nf.family), (0x900, 0x405, 0));
+        assert_eq!((m.kind(), m.flags(), m.family()), (0x900, 0x405, 0));
     }
 
     #[test]
@@ -345,6 +345,6 @@ mod tests {
         assert_eq!(kinds(disable(&mut buf, 1, b"x", 2, 6).unwrap()), [1, 2, 6]);
         assert_eq!(kinds(flush(&mut buf, 1).unwrap()), []);
         let m = msg(list(&mut buf, 1).unwrap());
-        assert_eq!((m.kind(), m.hdr.flags.get()), (0x901, 0x301));
+        assert_eq!((m.kind(), m.flags()), (0x901, 0x301));
     }
 }

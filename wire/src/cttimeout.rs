@@ -297,7 +297,7 @@ mod tests {
         let bytes = add(&mut buf, 1, b"abc", 2, 6, &closed()).unwrap();
         assert_eq!(&bytes[20..], ADD);
         let m = msg(bytes);
-        assert_eq!((m.kind(), m.hdr.flags.get(), m.nf.family), (0x800, 0x405, 0));
+        assert_eq!((m.kind(), m.flags(), m.family()), (0x800, 0x405, 0));
     }
 
     #[test]
@@ -353,14 +353,14 @@ mod tests {
         assert!(has_name(get(&mut buf, 1, b"x").unwrap()));
         assert!(!has_name(flush(&mut buf, 1).unwrap()));
         let m = msg(list(&mut buf, 1).unwrap());
-        assert_eq!((m.kind(), m.hdr.flags.get()), (0x801, 0x301));
+        assert_eq!((m.kind(), m.flags()), (0x801, 0x301));
     }
 
     #[test]
     fn defaults_are_asked_for_and_set() {
         let mut buf = [0; 256];
         let m = msg(default_get(&mut buf, 1, 2, 47).unwrap());
-        assert_eq!((m.kind(), m.hdr.flags.get(), m.attrs().count()), (0x804, 5, 2));
+        assert_eq!((m.kind(), m.flags(), m.attrs().count()), (0x804, 5, 2));
         let m = msg(default_set(&mut buf, 1, 2, 6, &closed()).unwrap());
         let p = PolicyView::parse(m).unwrap();
         assert_eq!((m.kind(), p.name, p.l4, p.timeout_s(8)), (0x803, None, Some(6), Ok(Some(7))));

@@ -19,7 +19,7 @@ impl Event {
     /// other messages. Works for flows and expectations alike.
     pub fn of(msg: &CtMsg<'_>) -> Option<Event> {
         match msg.kind() {
-            ipctnl::NEW | ipctnl_exp::NEW if msg.hdr.flags.get() & (nlm_f::CREATE | nlm_f::EXCL) != 0 => {
+            ipctnl::NEW | ipctnl_exp::NEW if msg.flags() & (nlm_f::CREATE | nlm_f::EXCL) != 0 => {
                 Some(Event::New)
             }
             ipctnl::NEW | ipctnl_exp::NEW => Some(Event::Update),

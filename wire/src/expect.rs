@@ -46,7 +46,7 @@ impl<'a> ExpectView<'a> {
 
     /// AF_INET or AF_INET6, from the message header.
     pub fn family(&self) -> u8 {
-        self.msg.nf.family
+        self.msg.family()
     }
 
     fn raw(&self, kind: u16) -> Option<&'a [u8]> {

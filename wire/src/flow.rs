@@ -123,7 +123,7 @@ impl<'a> FlowView<'a> {
     /// AF_INET or AF_INET6, from the message header.
     #[inline]
     pub fn family(&self) -> u8 {
-        self.msg.nf.family
+        self.msg.family()
     }
 
     /// The value of a top-level attribute, undecoded.

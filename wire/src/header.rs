@@ -9,35 +9,35 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// `struct nlmsghdr`, host byte order.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub struct NlHdr {
+pub(crate) struct NlHdr {
     /// Header and payload in bytes, without tail padding.
-    pub len: native_endian::U32,
+    pub(crate) len: native_endian::U32,
     /// `subsystem << 8 | message`, or a control type below 16.
-    pub kind: native_endian::U16,
+    pub(crate) kind: native_endian::U16,
     /// NLM_F_* bits; their meaning depends on the kind of message.
-    pub flags: native_endian::U16,
+    pub(crate) flags: native_endian::U16,
     /// Echoed in replies; 0 in events.
-    pub seq: native_endian::U32,
+    pub(crate) seq: native_endian::U32,
     /// Reply: port of the requester. Event: port of the process that caused it, or 0.
-    pub portid: native_endian::U32,
+    pub(crate) portid: native_endian::U32,
 }
 
 /// `struct nfgenmsg`, which follows [`NlHdr`] in every nfnetlink message.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub struct NfGenMsg {
+pub(crate) struct NfGenMsg {
     /// AF_INET, AF_INET6 or 0 for any.
-    pub family: u8,
+    pub(crate) family: u8,
     /// 0; non-zero on a flush means "honour the family" (ctnetlink.md §4.6).
-    pub version: u8,
+    pub(crate) version: u8,
     /// 0, or the CPU number in per-CPU statistics. Big endian.
-    pub res_id: big_endian::U16,
+    pub(crate) res_id: big_endian::U16,
 }
 
 const _: () = assert!(size_of::<NlHdr>() == 16);
 const _: () = assert!(size_of::<NfGenMsg>() == 4);
 
-/// Size of [`NlHdr`] in bytes.
+/// Size of `struct nlmsghdr` in bytes.
 pub const NL_HDR: usize = size_of::<NlHdr>();
 /// Where the attributes of an nfnetlink message start, in bytes from its beginning.
 pub const ATTRS_AT: usize = NL_HDR + size_of::<NfGenMsg>();
@@ -45,13 +45,37 @@ pub const ATTRS_AT: usize = NL_HDR + size_of::<NfGenMsg>();
 /// One netlink message: header and the bytes after it, borrowed from the datagram.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    /// The header, in place.
-    pub hdr: &'a NlHdr,
+    // In place: nothing is copied or converted before it is asked for.
+    pub(crate) hdr: &'a NlHdr,
     /// The whole message, header included, without tail padding.
     pub bytes: &'a [u8],
 }
 
 impl<'a> Frame<'a> {
+    /// `subsystem << 8 | message`, or a control type below 16 (`consts::nlmsg`).
+    #[inline]
+    pub fn kind(&self) -> u16 {
+        self.hdr.kind.get()
+    }
+
+    /// NLM_F_* bits; their meaning depends on the kind of message.
+    #[inline]
+    pub fn flags(&self) -> u16 {
+        self.hdr.flags.get()
+    }
+
+    /// The sequence number: that of the request in an answer, 0 in an event.
+    #[inline]
+    pub fn seq(&self) -> u32 {
+        self.hdr.seq.get()
+    }
+
+    /// In an answer, the netlink port of the requester. In an event, that of the process that caused it, or 0.
+    #[inline]
+    pub fn port(&self) -> u32 {
+        self.hdr.portid.get()
+    }
+
     /// The bytes after the netlink header.
     #[inline]
     pub fn payload(&self) -> &'a [u8] {
@@ -69,7 +93,7 @@ impl<'a> Frame<'a> {
 
     /// The message as an error or acknowledgement, if it is one.
     pub fn error(&self) -> Option<Result<NlError<'a>, WireError>> {
-        (self.hdr.kind.get() == nlmsg::ERROR).then(|| NlError::parse(*self))
+        (self.kind() == nlmsg::ERROR).then(|| NlError::parse(*self))
     }
 }
 
@@ -114,10 +138,8 @@ impl<'a> Iterator for Frames<'a> {
 /// One nfnetlink message with both headers checked.
 #[derive(Clone, Copy, Debug)]
 pub struct CtMsg<'a> {
-    /// The netlink header.
-    pub hdr: &'a NlHdr,
-    /// The nfnetlink header.
-    pub nf: &'a NfGenMsg,
+    hdr: &'a NlHdr,
+    pub(crate) nf: &'a NfGenMsg,
     /// The whole message, headers included.
     pub bytes: &'a [u8],
 }
@@ -145,6 +167,30 @@ impl<'a> CtMsg<'a> {
     #[inline]
     pub fn kind(&self) -> u16 {
         self.hdr.kind.get()
+    }
+
+    /// NLM_F_* bits; their meaning depends on the kind of message.
+    #[inline]
+    pub fn flags(&self) -> u16 {
+        self.hdr.flags.get()
+    }
+
+    /// The sequence number: that of the request in an answer, 0 in an event.
+    #[inline]
+    pub fn seq(&self) -> u32 {
+        self.hdr.seq.get()
+    }
+
+    /// In an answer, the netlink port of the requester. In an event, that of the process that caused it, or 0.
+    #[inline]
+    pub fn port(&self) -> u32 {
+        self.hdr.portid.get()
+    }
+
+    /// AF_INET, AF_INET6 or 0 for any.
+    #[inline]
+    pub fn family(&self) -> u8 {
+        self.nf.family
     }
 }
 
@@ -176,11 +222,11 @@ impl<'a> NlError<'a> {
             have: rest.len(),
         })?;
         let mut out = NlError { code, seq: inner.seq.get(), text: None, offset: None };
-        if frame.hdr.flags.get() & nlm_f::ACK_TLVS == 0 {
+        if frame.flags() & nlm_f::ACK_TLVS == 0 {
             return Ok(out);
         }
         // CAPPED: only the request's header is repeated, whatever length it states.
-        let skip = if frame.hdr.flags.get() & nlm_f::CAPPED != 0 {
+        let skip = if frame.flags() & nlm_f::CAPPED != 0 {
             NL_HDR
         } else {
             (inner.len.get() as usize).checked_next_multiple_of(4).unwrap_or(usize::MAX)
@@ -225,7 +271,7 @@ mod tests {
         assert_eq!(frames.len(), 2);
         assert_eq!(frames[0].bytes.len(), 21);
         let m = CtMsg::parse(frames[0]).unwrap();
-        assert_eq!((m.kind(), m.nf.family, m.hdr.seq.get()), (0x100, 2, 7));
+        assert_eq!((m.kind(), m.family(), m.seq()), (0x100, 2, 7));
         assert_eq!(frames[1].code(), Ok(0));
         assert!(CtMsg::parse(Frames::new(&message(3, 0, &[1, 2, 3])).next().unwrap().unwrap()).is_err());
     }

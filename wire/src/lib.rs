@@ -28,6 +28,11 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
+//! # Features
+//!
+//! Both are on unless you switch them off: `text` has [`text`], and `peer` has [`peer`]. Neither brings in another crate;
+//! without them there is less to build.
+//!
 //! # Conventions
 //!
 //! - **Byte order**: numbers that have been decoded are in host byte order, addresses ([`tuple::Addr`]) in
@@ -74,10 +79,12 @@ pub mod header;
 pub mod key;
 pub mod link;
 pub mod nat;
+#[cfg(feature = "peer")]
 pub mod peer;
 pub mod proto;
 pub mod request;
 pub mod stats;
+#[cfg(feature = "text")]
 pub mod text;
 pub mod tracked;
 pub mod tuple;

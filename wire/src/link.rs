@@ -57,7 +57,7 @@ impl<'a> Interface<'a> {
     /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose
     /// length lies.
     pub fn parse(frame: Frame<'a>) -> Result<Option<Interface<'a>>, WireError> {
-        if !matches!(frame.hdr.kind.get(), RTM_NEWLINK | RTM_DELLINK) {
+        if !matches!(frame.kind(), RTM_NEWLINK | RTM_DELLINK) {
             return Ok(None);
         }
         let payload = frame.payload();
@@ -169,8 +169,8 @@ mod tests {
         let mut buf = [0xa5; 64];
         let bytes = dump(&mut buf, 9).unwrap();
         let frame = Frames::new(bytes).next().unwrap().unwrap();
-        assert_eq!((frame.bytes.len(), frame.hdr.kind.get(), frame.hdr.flags.get()), (32, 18, 0x301));
-        assert_eq!((frame.hdr.seq.get(), &frame.bytes[16..]), (9, &[0; 16][..]));
+        assert_eq!((frame.bytes.len(), frame.kind(), frame.flags()), (32, 18, 0x301));
+        assert_eq!((frame.seq(), &frame.bytes[16..]), (9, &[0; 16][..]));
         assert!(dump(&mut [0; 31], 9).is_err());
     }
 }

@@ -395,15 +395,15 @@ mod tests {
         let mut buf = [0; REQUEST_MAX];
         let whole = Addressed::try_from(&tuple()).unwrap();
         let m = msg(delete_tuple(&mut buf, 3, 0, &whole, Some(7)).unwrap());
-        assert_eq!((m.kind(), m.hdr.flags.get(), m.nf.family), (ipctnl::DELETE, nlm_f::REQUEST, 2));
+        assert_eq!((m.kind(), m.flags(), m.family()), (ipctnl::DELETE, nlm_f::REQUEST, 2));
         let f = FlowView::index(m).unwrap();
         assert_eq!((f.orig().unwrap(), f.zone().unwrap()), (Some(tuple()), Some(7)));
         let m = msg(find(&mut buf, 3, &whole, Some(7)).unwrap());
-        assert_eq!((m.kind(), m.hdr.flags.get(), m.nf.family), (ipctnl::GET, nlm_f::REQUEST, 2));
+        assert_eq!((m.kind(), m.flags(), m.family()), (ipctnl::GET, nlm_f::REQUEST, 2));
         let f = FlowView::index(m).unwrap();
         assert_eq!((f.orig().unwrap(), f.zone().unwrap()), (Some(tuple()), Some(7)));
         let m = msg(delete_expect(&mut buf, 3, nlm_f::ACK, &whole).unwrap());
-        assert_eq!((m.kind(), m.nf.family), (ipctnl_exp::DELETE, 2));
+        assert_eq!((m.kind(), m.family()), (ipctnl_exp::DELETE, 2));
         let e = crate::expect::ExpectView::index(m).unwrap();
         assert_eq!(e.tuple_expected(), Ok(Some(tuple())));
         // What has no addresses cannot be handed to either of them.
@@ -418,7 +418,7 @@ mod tests {
             assert_eq!(missing, WireError::Missing { what: "CTA_TUPLE_IP" });
         }
         let v6 = Addressed::try_from(&Tuple { src: v6, dst: v6, ..tuple() }).unwrap();
-        assert_eq!(msg(delete_tuple(&mut buf, 3, 0, &v6, None).unwrap()).nf.family, 10);
+        assert_eq!(msg(delete_tuple(&mut buf, 3, 0, &v6, None).unwrap()).family(), 10);
     }
 
     #[test]
@@ -487,7 +487,7 @@ mod tests {
         let mut buf = [0; REQUEST_MAX];
         let bytes = dump(&mut buf, 1, Table::Conntrack, &filter).unwrap();
         let m = msg(bytes);
-        assert_eq!(m.hdr.flags.get(), nlm_f::REQUEST | nlm_f::DUMP);
+        assert_eq!(m.flags(), nlm_f::REQUEST | nlm_f::DUMP);
         let nest = m.attrs().map(Result::unwrap).find(|a| a.kind == cta::FILTER).unwrap();
         let mut want = Vec::new();
         want.extend(8u16.to_ne_bytes());

@@ -102,7 +102,7 @@ fn happened<'a>(
     kind: Event,
     time: EventTime,
 ) -> Happened<'a> {
-    let portid = msg.hdr.portid.get();
+    let portid = msg.port();
     let named = portid != 0 && presenter.format() != Format::Xml;
     let program = if named { programs.name(portid) } else { None };
     Happened { kind, time, portid, program }

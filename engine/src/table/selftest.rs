@@ -94,7 +94,7 @@ fn agrees(requests: &mut Requests, ours: CtMsg<'_>) -> Result<Option<Result<(), 
 
 /// Compares two messages about the same entry, the second of them from netlink and a little later.
 pub(crate) fn same(ours: CtMsg<'_>, theirs: CtMsg<'_>) -> Result<(), String> {
-    if ours.nf.family != theirs.nf.family {
+    if ours.family() != theirs.family() {
         return Err("the family differs".to_owned());
     }
     let mut theirs = theirs.attrs().filter(|a| !a.as_ref().is_ok_and(|a| a.kind == cta::ID));

@@ -78,7 +78,7 @@ pub fn run(filter: &DumpFilter) -> io::Result<Dumped> {
         dumped.bytes += len as u64;
         for frame in Frames::new(&into[..len]) {
             let frame = frame.map_err(|e| io::Error::other(e.to_string()))?;
-            match frame.hdr.kind.get() {
+            match frame.kind() {
                 nlmsg::DONE => return Ok(dumped),
                 nlmsg::ERROR => return Err(io::Error::from_raw_os_error(-frame.code().unwrap_or(0))),
                 _ => dumped.flows += 1,

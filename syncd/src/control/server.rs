@@ -10,7 +10,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use zct_engine::write_file::{self, Unwritten, WriteError};
-use zct_engine::{Error, Interest, Reactor, Token, Turn};
+use zct_engine::{Error, Reactor, Token, Turn};
 
 /// Clients at the same time; the one that has been silent longest makes room for a new one.
 const CLIENTS_MAX: usize = 128;
@@ -174,7 +174,7 @@ impl Server {
                     }
                     let Some(slot) = self.free_slot() else { continue };
                     let token = self.client_token(slot);
-                    reactor.watch_for(&stream, token, Interest::READABLE | Interest::WRITABLE)?;
+                    reactor.watch_both(&stream, token)?;
                     self.serial += 1;
                     let state = State::Asking { bytes: [0; 4], got: 0 };
                     let (serial, out) = (self.serial, Vec::new());

@@ -80,7 +80,7 @@ pub(super) struct EventSink<'a> {
 
 impl EventSink<'_> {
     fn flow(&mut self, event: Event, msg: CtMsg<'_>) -> Result<(), WireError> {
-        let origin = self.judge.ports.origin(msg.hdr.portid.get());
+        let origin = self.judge.ports.origin(msg.port());
         let view = FlowView::index(msg)?;
         self.overtaken.note(&view)?;
         if !self.passes(event, &view)? {
@@ -112,7 +112,7 @@ impl EventSink<'_> {
     }
 
     fn expect(&mut self, event: Event, msg: CtMsg<'_>) -> Result<(), WireError> {
-        let origin = self.judge.ports.origin(msg.hdr.portid.get());
+        let origin = self.judge.ports.origin(msg.port());
         let view = ExpectView::index(msg)?;
         if !self.judge.expect(view.helper()) {
             self.counters.filtered += 1;

@@ -254,8 +254,7 @@ impl TcpLink {
         // A peer that is absent is nothing to report: the attempt is repeated every second.
         if let Ok(stream) = inet::tcp_connect(&self.peer, &self.tuning) {
             let token = Token(around.first_token + role::CLIENT);
-            let both = zct_engine::Interest::READABLE | zct_engine::Interest::WRITABLE;
-            around.reactor.watch_for(&stream, token, both)?;
+            around.reactor.watch_both(&stream, token)?;
             self.client = Client::Connecting(stream, around.now);
         }
         Ok(())

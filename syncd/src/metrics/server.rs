@@ -12,7 +12,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use zct_engine::write_file::{self, Unwritten, WriteError};
-use zct_engine::{Interest, Reactor, Token, Turn, errno_text};
+use zct_engine::{Reactor, Token, Turn, errno_text};
 
 /// Connections at the same time.
 const CONNECTIONS_MAX: usize = 32;
@@ -211,7 +211,7 @@ impl Server {
                 Ok(stream) => {
                     let Some(slot) = free(&self.connections) else { continue };
                     let token = Token(self.first_token + 1 + slot);
-                    if reactor.watch_for(&stream, token, Interest::READABLE | Interest::WRITABLE).is_ok() {
+                    if reactor.watch_both(&stream, token).is_ok() {
                         let (request, out) = (Vec::new(), Vec::new());
                         let new = Connection { stream, since: now, request, asked: None, out, sent: 0 };
                         if let Some(c) = self.connections.get_mut(slot) {

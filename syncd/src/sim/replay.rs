@@ -45,7 +45,7 @@ fn report(data: &[u8]) -> Report {
     let frame = Frames::new(data).next().expect("a message").expect("a good one");
     let msg = CtMsg::parse(frame).expect("a conntrack message");
     let view = FlowView::index(msg).expect("a flow");
-    let event = match (msg.kind(), msg.hdr.flags.get() & (nlm_f::CREATE | nlm_f::EXCL)) {
+    let event = match (msg.kind(), msg.flags() & (nlm_f::CREATE | nlm_f::EXCL)) {
         (ipctnl::DELETE, _) => Event::Destroy,
         (_, 0) => Event::Update,
         _ => Event::New,
