@@ -8,6 +8,9 @@ N ?= 5000
 FLOWS ?= 150
 FUZZ_SECONDS ?= 60
 SEEDS ?= 1000
+# Of `make soak`: how long flows come and go, and the tests of faults in their long form.
+ZCT_SOAK_SECONDS ?= 3600
+FAULTS = faults_kill faults_links faults_system faults_kernel faults_clients faults_peer faults_strangers
 
 # Where `make install` puts things; LINKS are further names for the programs, and LINKS= makes none.
 DESTDIR ?=
@@ -70,12 +73,14 @@ failover: release
 fuzz:
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh
 
-# What takes too long for every change: many seeds, long fuzzing.
+# What takes too long for every change: many seeds, long fuzzing, every fault many times, an hour of churn.
 soak: release
 	@ZCT_LIMITS_ROUNDS=50 ZCT_LIMITS_SEED=$$(date +%s) scripts/test.sh limits
 	@ZCT_DIFFERENTIAL_N=50000 scripts/test.sh differential
 	@ZCT_DIFFERENTIAL_N=1000 ZCT_DIFFERENTIAL_FLOWS=100000 scripts/test.sh differential
 	@FUZZ_SECONDS=600 tests/fuzz/run.sh
+	@ZCT_FAULTS=full scripts/test.sh $(FAULTS) interop_faults
+	@ZCT_SOAK_SECONDS=$(ZCT_SOAK_SECONDS) scripts/test.sh faults_churn
 	$(MAKE) simulate SEEDS=5000
 	$(MAKE) interop failover
 
