@@ -196,6 +196,14 @@ impl Places {
         self.ring.iter().filter(|s| counts(caches, s))
     }
 
+    /// The number of the oldest message in flight. If many entries in front of it no longer count, that of the
+    /// oldest of these, so that nobody has to look through all of them.
+    pub(crate) fn oldest(&self, caches: &Caches) -> Option<u32> {
+        const LOOK_AT: usize = 64;
+        let first = || self.ring.iter().next().filter(|_| self.live() > 0);
+        self.front(LOOK_AT, caches).next().or_else(first).map(|sent| sent.seq)
+    }
+
     /// The messages in flight among the `n` oldest entries, which is cheap even if stale entries pile up
     /// behind an old one.
     pub(crate) fn front<'a>(&'a self, n: usize, caches: &'a Caches) -> impl Iterator<Item = Sent> + 'a {
@@ -233,6 +241,7 @@ mod tests {
     use crate::sim::{Named, Rng, seeds};
     use crate::store::Key;
     use std::collections::BTreeMap;
+    use zct_wire::peer::header::after;
     use zct_wire::peer::{Expect, Flow};
     use zct_wire::tuple::{Addr, Tuple};
 
@@ -282,6 +291,9 @@ mod tests {
         places.check(caches);
         let flight: Vec<Sent> = places.in_flight(caches).collect();
         assert_eq!(flight, model.flight, "seed {seed}");
+        let (first, oldest) = (flight.first().map(|s| s.seq), places.oldest(caches));
+        assert_eq!(first.is_some(), oldest.is_some(), "seed {seed}");
+        assert!(first.zip(oldest).is_none_or(|(first, oldest)| !after(oldest, first)), "seed {seed}");
         let mut theirs = model.places.clone();
         for (item, place) in records(caches) {
             let known = theirs.remove(&format!("{item:?}")).map(|(_, place)| place);

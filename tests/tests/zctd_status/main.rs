@@ -49,7 +49,7 @@ pub(crate) fn with_ledger(cluster: &Cluster, at: At) -> Value {
     seen
 }
 
-fn object(output: &Output) -> Value {
+pub(crate) fn object(output: &Output) -> Value {
     let line = output.out();
     let value: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {output:?}"));
     let wrong: Vec<String> = schema().iter_errors(&value).map(|e| e.to_string()).collect();

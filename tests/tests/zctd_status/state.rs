@@ -1,8 +1,11 @@
 //! What is said of a node in different states, modes and company.
 
-use crate::{status, until};
-use zct_tests::cluster::{At, Cluster, Settings, Which, mixture};
-use zct_tests::program::{Exit, Output};
+use crate::{object, status, until};
+use serde_json::json;
+use std::process::{Command, Stdio};
+use zct_tests::cluster::{At, Cluster, Settings, Which, eventually, mixture};
+use zct_tests::netns::Netns;
+use zct_tests::program::{Exit, Output, Tool, run};
 
 use Which::{Original, Zctd};
 
@@ -93,4 +96,51 @@ fn with_an_original() {
     assert_eq!(asked.exit, Exit::Code(3), "{asked:?}");
     // The original's client is served as before.
     assert_eq!(cluster.ask_by(Original, At::Here, &["-s"]).exit, Exit::Code(0));
+}
+
+/// The other role: there is no peer, and nothing to commit.
+#[test]
+fn a_node_that_only_counts() {
+    let _netns = Netns::fresh();
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = |what: &str| dir.path().join(what).display().to_string();
+    let text = format!(
+        "Stats {{ LogFile {} }}\nGeneral {{ LogFile {}\nLockFile {}\nUNIX {{ Path {}\n}}\n}}\n",
+        path("ended"),
+        path("log"),
+        path("lock"),
+        path("ctl")
+    );
+    std::fs::write(path("conf"), text).expect("a configuration");
+    let ask = |words: &[&str]| {
+        let mut command = Command::new(Zctd.path());
+        run(command.args(words).args(["-C", &path("conf")]), b"")
+    };
+    let mut daemon = Command::new(Zctd.path());
+    daemon.args(["-C", &path("conf")]).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut daemon = daemon.spawn().expect("the daemon");
+    eventually("the daemon is there", || match ask(&["wait", "--ready"]).exit {
+        Exit::Code(0) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    for condition in ["--synced", "--committed"] {
+        assert_eq!(ask(&["wait", condition, "--timeout", "0"]).exit, Exit::Code(0), "{condition}");
+    }
+    Tool::Zct.run_with_stdin(&["-R", "-"], mixture(1, 40).as_bytes());
+    eventually("the flows", || {
+        let seen = object(&ask(&["status", "--json"]));
+        if seen["caches"]["internal"]["flows"] == 40 { Ok(()) } else { Err(seen.to_string()) }
+    });
+    let seen = object(&ask(&["status", "--json", "--ledger"]));
+    assert_eq!(
+        (&seen["mode"], &seen["role"], &seen["in_sync"]),
+        (&"stats".into(), &"unknown".into(), &true.into())
+    );
+    assert!(
+        seen["caches"]["external"].is_null() && seen["commit"].is_null() && seen["takeover"].is_null(),
+        "{seen}"
+    );
+    assert_eq!((&seen["links"], &seen["peers"], &seen["ledger"]), (&json!([]), &json!([]), &json!([])));
+    assert_eq!(ask(&["-k"]).exit, Exit::Code(0));
+    assert!(daemon.wait().expect("the daemon").success());
 }

@@ -13,7 +13,7 @@ pub struct Outlook {
     pub next_number: u32,
     /// Messages that were sent and are not acknowledged. None are waited for except in FT-FW.
     pub unacknowledged: usize,
-    /// The number of the oldest of these.
+    /// The number of the oldest of these, or of an even older message that has become superfluous.
     pub oldest: Option<u32>,
     /// Since when the change waits that has waited longest to be sent, apart from bulks and repairs.
     pub waiting_since: Option<Millis>,
@@ -32,7 +32,7 @@ impl Delivery {
             last_heard: self.last_heard,
             next_number: self.seq,
             unacknowledged: self.places.live(),
-            oldest: self.places.in_flight(caches).next().map(|sent| sent.seq),
+            oldest: self.places.oldest(caches),
             waiting_since: self.queue.since(),
             bulk_is_pending: self.bulk_is_pending(),
             bulk_sent: self.bulk.sent(),
