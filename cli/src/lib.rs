@@ -16,6 +16,7 @@ pub mod output;
 pub mod program;
 pub mod reader;
 pub mod stdout;
+pub mod table_selection;
 pub mod top;
 pub mod values;
 

@@ -1,5 +1,7 @@
 //! By which way the table is read: a netlink dump, or a BPF program that walks it (bpf-table.md).
 
+use crate::filter::Filter;
+use crate::table_selection;
 use crate::values::list::Output;
 use zct_engine::table::Table;
 use zct_wire::request;
@@ -25,11 +27,16 @@ impl Reader {
     }
 }
 
-/// Opens the table for the BPF reader. `secmark` says that flows are selected by their security marks.
+/// Opens the table for the BPF reader, and lets it leave out what the filter does not match.
 ///
 /// # Errors
 /// Why netlink has to read it, in words for `--explain`.
-pub fn open(reader: Reader, which: request::Table, output: &Output, secmark: bool) -> Result<Table, String> {
+pub fn open(
+    reader: Reader,
+    which: request::Table,
+    output: &Output,
+    filter: &Filter,
+) -> Result<Table, String> {
     if reader == Reader::Netlink {
         return Err("that is the default".to_owned());
     }
@@ -37,13 +44,15 @@ pub fn open(reader: Reader, which: request::Table, output: &Output, secmark: boo
         return Err("only netlink does this".to_owned());
     }
     // An XML element always has the id.
-    if output.id || output.xml && !output.json {
+    if output.id || output.xml && !output.json || filter.id.is_some() {
         return Err("only netlink knows ids".to_owned());
     }
-    if secmark {
+    if filter.secmark.is_some() {
         return Err("only netlink knows security marks".to_owned());
     }
-    Table::open()
+    let mut table = Table::open()?;
+    table.select(&table_selection::selection(filter));
+    Ok(table)
 }
 
 /// The line of `--explain`.

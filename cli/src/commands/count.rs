@@ -4,8 +4,10 @@ use super::{Invocation, output_failed};
 use crate::fail::{Doing, Fail, operation_failed, warn};
 use crate::filter::Filter;
 use crate::flags::selection;
+use crate::reader;
 use std::io::Write as _;
 use std::ops::ControlFlow;
+use zct_engine::table::Table;
 use zct_engine::{Error, Lost, Requests, Sink};
 use zct_wire::consts::{af, cta};
 use zct_wire::filter::DumpFilter;
@@ -41,10 +43,16 @@ impl Sink for Global {
 /// `-C`: prints how many flows there are, or how many of them match.
 pub fn flows(call: &Invocation) -> Result<(), Fail> {
     let filter = selection::checked_filter(&call.args, call.label_bits.clone())?;
-    if super::explained(&call.args, &filter)? {
+    let args = &call.args;
+    let opened = || super::found_by_bpf(args, &filter);
+    if super::explained(args, &filter, || reader::explain(&opened()))? {
         return Ok(());
     }
-    if filter == Filter::default() { all_flows(call) } else { matching_flows(call, filter) }
+    if filter == Filter::default() {
+        return all_flows(call);
+    }
+    let opened = opened();
+    matching_flows(call, filter, opened)
 }
 
 /// Prints the kernel's own number.
@@ -89,11 +97,11 @@ impl Sink for Matching {
 }
 
 /// Prints how many flows match. None is a number like any other.
-fn matching_flows(call: &Invocation, filter: Filter) -> Result<(), Fail> {
+fn matching_flows(call: &Invocation, filter: Filter, opened: Result<Table, String>) -> Result<(), Fail> {
     let tally = Tally { count: 0, lost: None };
     let mut sink = Matching { filter: filter.clone(), tally, secmark_seen: false };
-    super::plan(&call.args, &filter)
-        .run(&filter, request::Table::Conntrack, &mut sink)
+    let read = opened.and_then(|mut table| table.read(&mut sink));
+    read.or_else(|_| super::plan(&call.args, &filter).run(&filter, request::Table::Conntrack, &mut sink))
         .map_err(|e| operation_failed(Doing::List, &e))?;
     print(call, sink.tally.count, None)?;
     if call.args.secmark.is_some() && !sink.secmark_seen && sink.tally.count > 0 {

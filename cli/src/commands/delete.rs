@@ -6,7 +6,7 @@
 
 use super::pending::Pending;
 use super::refused::{Refused, explained, summary};
-use super::{Invocation, Outcome, output_failed};
+use super::{Invocation, Outcome, found, output_failed};
 use crate::dump_plan;
 use crate::fail::{Doing, Fail, Name, operation_failed};
 use crate::filter::Filter;
@@ -14,10 +14,12 @@ use crate::flags::args::Args;
 use crate::flags::id::Id;
 use crate::flags::selection;
 use crate::output::{Document, Presenter};
+use crate::reader;
 use crate::stdout::PrintError;
 use crate::values::list::Output;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use zct_engine::table::Table;
 use zct_engine::{Answer, Batch, Error, Lost, Requests, Sink};
 use zct_wire::WireError;
 use zct_wire::consts::{ipproto, nlm_f};
@@ -33,6 +35,10 @@ pub(crate) trait Selection {
     fn plan(&self) -> (Filter, dump_plan::Plan);
     /// The number of the selection that the flow belongs to, if any.
     fn find(&self, f: &FlowView<'_>) -> Result<Option<u32>, WireError>;
+    /// The table to read instead of asking the kernel for a dump, if there is one.
+    fn table(&mut self) -> Option<Table> {
+        None
+    }
     /// The output options of that selection; `None` leaves the presenter as it was made.
     fn output(&self, index: u32) -> Option<Output>;
 }
@@ -41,12 +47,14 @@ pub(crate) trait Selection {
 pub(super) struct OneFilter {
     pub(super) filter: Filter,
     pub(super) plan: dump_plan::Plan,
+    /// The BPF reader, where flows are found by it.
+    pub(super) table: Option<Table>,
 }
 
 impl OneFilter {
     /// A filter with the simplest plan: one dump with what every kernel can filter.
     pub(super) fn plain(filter: Filter) -> OneFilter {
-        OneFilter { plan: dump_plan::Plan::plain(&filter), filter }
+        OneFilter { plan: dump_plan::Plan::plain(&filter), filter, table: None }
     }
 }
 
@@ -57,6 +65,10 @@ impl Selection for OneFilter {
 
     fn find(&self, f: &FlowView<'_>) -> Result<Option<u32>, WireError> {
         Ok(self.filter.matches(f)?.then_some(0))
+    }
+
+    fn table(&mut self) -> Option<Table> {
+        self.table.take()
     }
 
     fn output(&self, _: u32) -> Option<Output> {
@@ -158,7 +170,9 @@ impl<S: Selection + Send> Deleter<S> {
     /// Deletes what is found. Flows that were deleted are printed even if an error ends the work.
     pub(crate) fn run(mut self, doing: Doing) -> Result<Deleted, Fail> {
         let (filter, plan) = self.selection.plan();
-        let ended = plan.run(&filter, request::Table::Conntrack, &mut self);
+        let table = self.selection.table();
+        let found = table.and_then(|mut table| found::read(&mut table, &filter, &mut self).ok());
+        let ended = found.unwrap_or_else(|| plan.run(&filter, request::Table::Conntrack, &mut self));
         // The last batch, unless something has gone wrong already.
         let settled = if self.broken.is_none() { self.settle().map(drop) } else { Ok(()) };
         if let Some(presenter) = &mut self.presenter {
@@ -243,11 +257,12 @@ pub(super) fn selected(call: &Invocation, filter: Filter) -> Result<Option<u64>,
     let presenter =
         Presenter::stdout(&call.args.output, Document::Bare, None).map_err(|e| output_failed(&e))?;
     let dry_run = call.args.given.has(Id::DryRun);
-    if super::explained(&call.args, &filter)? {
+    let opened = || super::found_by_bpf(&call.args, &filter);
+    if super::explained(&call.args, &filter, || reader::explain(&opened()))? {
         return Ok(None);
     }
-    let plan = super::plan(&call.args, &filter);
-    let deleted = run(call.name, OneFilter { filter, plan }, Some(presenter), dry_run, Doing::Delete)?;
+    let (plan, table) = (super::plan(&call.args, &filter), opened().ok());
+    let deleted = run(call.name, OneFilter { filter, plan, table }, Some(presenter), dry_run, Doing::Delete)?;
     let count = deleted.count;
     let what = if dry_run { "would be deleted" } else { "have been deleted" };
     call.name.say(format!("{count} flow entries {what}.").as_bytes());

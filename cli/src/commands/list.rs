@@ -29,8 +29,8 @@ pub fn flows(call: &Invocation, table: Table) -> Result<(), Fail> {
         _ => request::Table::Conntrack,
     };
     let args = &call.args;
-    let opened = || reader::open(args.reader, which, &args.output, args.secmark.is_some());
-    if super::explained_with(&call.args, &sink.filter, || reader::explain(&opened()))? {
+    let opened = || reader::open(args.reader, which, &args.output, &sink.filter);
+    if super::explained(&call.args, &sink.filter, || reader::explain(&opened()))? {
         return Ok(());
     }
     if let Some(keys) = &call.args.by {

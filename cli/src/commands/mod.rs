@@ -7,6 +7,7 @@ pub mod delete;
 pub mod event;
 pub(crate) mod existing;
 pub mod flush;
+mod found;
 pub mod get;
 pub mod jobs;
 pub mod list;
@@ -24,13 +25,17 @@ use crate::fail::{Fail, Name};
 use crate::filter::{Filter, Labels};
 use crate::flags::args::Args;
 use crate::flags::id::Id;
+use crate::reader;
 use crate::stdout::PrintError;
 use crate::values::label::{self, LabelMap};
+use crate::values::list::Output;
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use zct_engine::table::Table;
 use zct_engine::{Lost, Sink, errno_text};
 use zct_wire::header::CtMsg;
+use zct_wire::request;
 
 /// The warning where `-c` was given and no flow had a security mark.
 const NO_SECMARKS: &[u8] = b"WARNING: --secmark selected nothing: this kernel reports no security marks";
@@ -72,13 +77,15 @@ pub(crate) fn plan(args: &Args, filter: &Filter) -> Plan {
     Plan::new(filter, args.kernel_filter, TableSize::read, dump_plan::has_tuple_filter)
 }
 
-/// `--explain`: prints the plan in words. True when it was given, and nothing else is to be done.
-fn explained(args: &Args, filter: &Filter) -> Result<bool, Fail> {
-    explained_with(args, filter, String::new)
+/// The BPF reader, for a command that changes what it finds. Netlink says what is shown of it, so the output does not
+/// matter.
+fn found_by_bpf(args: &Args, filter: &Filter) -> Result<Table, String> {
+    reader::open(args.reader, request::Table::Conntrack, &Output::default(), filter)
 }
 
-/// The same, and then what `more` says.
-fn explained_with(args: &Args, filter: &Filter, more: impl FnOnce() -> String) -> Result<bool, Fail> {
+/// `--explain`: prints the plan in words, and then what `more` says. True when it was given, and nothing else is to
+/// be done.
+fn explained(args: &Args, filter: &Filter, more: impl FnOnce() -> String) -> Result<bool, Fail> {
     if !args.given.has(Id::Explain) {
         return Ok(false);
     }

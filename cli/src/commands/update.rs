@@ -1,5 +1,6 @@
 //! `-U`: dump, select, change what differs (command-line.md §5.6).
 
+use super::found::{self, ANSWERS_BYTES};
 use super::pending::Pending;
 use super::refused::{self, Refused, explained, summary};
 use super::{Invocation, Outcome, output_failed};
@@ -8,6 +9,7 @@ use crate::filter::Filter;
 use crate::flags::id::Id;
 use crate::flags::selection;
 use crate::output::{Document, Presenter};
+use crate::reader;
 use crate::stdout::PrintError;
 use crate::values::label;
 use std::ops::ControlFlow;
@@ -19,9 +21,6 @@ use zct_wire::header::CtMsg;
 use zct_wire::proto::{DccpInfo, ProtoInfo, SctpInfo, TcpInfo};
 use zct_wire::request::{self, NewFlow};
 use zct_wire::text::save::Verb;
-
-/// Room for the answers to a batch of requests for flows: each takes up to a page and more.
-const ANSWERS_BYTES: usize = 1 << 20;
 
 /// What to change, as the options say.
 #[derive(Clone, Debug, Default)]
@@ -281,7 +280,11 @@ pub fn run(call: &Invocation) -> Result<Updated, Fail> {
         dry_run: call.args.given.has(Id::DryRun),
     };
     let filter = sink.filter.clone();
-    let ended = super::plan(&call.args, &filter).run(&filter, request::Table::Conntrack, &mut sink);
+    let table = super::found_by_bpf(&call.args, &filter).ok();
+    let found = table.and_then(|mut table| found::read(&mut table, &filter, &mut sink).ok());
+    let ended = found.unwrap_or_else(|| {
+        super::plan(&call.args, &filter).run(&filter, request::Table::Conntrack, &mut sink)
+    });
     let settled = if sink.broken.is_none() { sink.settle().map(drop) } else { Ok(()) };
     if let Err(e) = sink.presenter.flush() {
         sink.outcome.note(Err(PrintError::Io(e)));
@@ -295,7 +298,8 @@ pub fn run(call: &Invocation) -> Result<Updated, Fail> {
 /// `-U` on its own.
 pub fn flows(call: &Invocation) -> Result<(), Fail> {
     let filter = selection::update_filter(&call.args, call.label_bits.clone());
-    if super::explained(&call.args, &filter)? {
+    let explain = || reader::explain(&super::found_by_bpf(&call.args, &filter));
+    if super::explained(&call.args, &filter, explain)? {
         return Ok(());
     }
     let updated = run(call)?;

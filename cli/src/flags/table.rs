@@ -583,7 +583,7 @@ pub static FLAGS: &[Flag] = &[
                 Reader::parse(v).ok_or_else(|| Fail::word("`", v, "' is not one of auto, bpf, netlink"))?;
             Ok(())
         }),
-        legal: Legal::NOWHERE.may("L"),
+        legal: Legal::NOWHERE.may("LCDU"),
         section: Section::Display,
         brief: "how the table is read: auto, bpf, netlink",
         manual: "bpf has a BPF program walk the table where it lies, without locks and several times as fast as \
@@ -591,7 +591,9 @@ pub static FLAGS: &[Flag] = &[
                  it does not know everything that is to be shown (ids, and so XML; security marks; -z; dying and \
                  unconfirmed flows), and where a comparison of some flows with netlink shows any difference, \
                  netlink reads the table without a word; --explain says which and why. The flows are the same, \
-                 in another order. auto, the default, is netlink.",
+                 in another order. The program leaves out what is not selected, as far as it can tell. -D and -U \
+                 ask netlink for each flow that it has found, and check that again; the use count that they \
+                 show has the question in it. auto, the default, is netlink.",
         complete: Complete::Words(&["auto", "bpf", "netlink"]),
     },
     Flag {

@@ -76,7 +76,7 @@ fn read_table(
 ) -> Result<End, Error> {
     let args = &selection.call.args;
     if table.is_none() {
-        *table = reader::open(args.reader, Table::Conntrack, &args.output, args.secmark.is_some()).ok();
+        *table = reader::open(args.reader, Table::Conntrack, &args.output, &selection.filter).ok();
     }
     if let Some(ended) = table.as_mut().and_then(|t| t.read(taking).ok()) {
         // It is looked for again after a resize.

@@ -12,6 +12,7 @@ mod insn;
 mod layout;
 mod locate;
 mod program;
+mod select;
 mod selftest;
 mod walk;
 
@@ -22,6 +23,7 @@ use ask::Asked;
 use entry::{MESSAGE_MAX, first_message};
 use layout::Layout;
 use locate::{Place, refused};
+pub use select::{OneOf, Part, Selection, Test, Way, word};
 use walk::{ROOM, Walker};
 
 /// The table, found and ready to be read.
@@ -30,6 +32,8 @@ pub struct Table {
     layout: Layout,
     place: Place,
     walker: Walker,
+    /// Whether the kernel has taken the selection, if there is one.
+    selected: Option<Result<(), String>>,
 }
 
 impl Table {
@@ -45,12 +49,20 @@ impl Table {
         let mut memory = Shared::new(ROOM).map_err(|e| refused(&e))?;
         let layout = Layout::read()?;
         let place = locate::locate(&layout, &mut memory, ROOM)?;
-        let mut walker = Walker::new(&layout, memory, None)?;
+        let mut walker = Walker::new(&layout, memory)?;
         selftest::compare(&layout, &place, &mut walker)?;
-        Ok(Table { layout, place, walker })
+        Ok(Table { layout, place, walker, selected: None })
     }
 
-    /// Reads all flows of this namespace.
+    /// Leaves out flows that this selection surely does not want, from now on. Others that it does not want may come
+    /// all the same, and all come when the kernel does not take the program: `Display` says so.
+    pub fn select(&mut self, selection: &Selection) {
+        if !selection.is_everything() {
+            self.selected = Some(self.walker.select(&self.layout, selection));
+        }
+    }
+
+    /// Reads all flows of this namespace, or those that [`select`](Table::select) leaves.
     ///
     /// # Errors
     /// Why it does not work after all. Nothing has been handed to the sink then, and netlink is the way.
@@ -90,6 +102,11 @@ impl Table {
 
 impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} buckets, some flows compared with netlink", self.place.buckets)
+        write!(f, "{} buckets, some flows compared with netlink", self.place.buckets)?;
+        match &self.selected {
+            None => Ok(()),
+            Some(Ok(())) => f.write_str(", what is not selected left out where it can be told"),
+            Some(Err(why)) => write!(f, ", nothing left out ({why})"),
+        }
     }
 }

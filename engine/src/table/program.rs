@@ -11,6 +11,7 @@
 
 use super::insn::{Alu, Asm, Helper, Kfunc, Label, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Reg, When, Width};
 use super::layout::Layout;
+use super::select::Selection;
 use zct_wire::consts::ips;
 
 /// Chains that are followed side by side.
@@ -108,11 +109,6 @@ pub(crate) fn stride(l: &Layout) -> usize {
     ext_at(l) + EXT_ROOM
 }
 
-/// What decides, while an entry is looked at, whether it is copied out. It writes instructions that jump to
-/// the label for an entry that is not wanted, and go on for others. `nf_conn` is at the offset from r8; r0 to
-/// r5 are free.
-pub(crate) type Select<'a> = &'a dyn Fn(&mut Asm, &Layout, usize, Label);
-
 /// Instructions, and where the second function begins.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -183,7 +179,7 @@ impl Assembler<'_> {
     }
 
     /// The walk.
-    pub(crate) fn walk(&self, select: Option<Select<'_>>) -> Option<Program> {
+    pub(crate) fn walk(&self, select: Option<&Selection>) -> Option<Program> {
         let mut a = Asm::default();
         let turn = a.label();
         a.map_value(R6, self.map);
@@ -210,7 +206,7 @@ struct Turn<'a, 'c> {
     of: &'c Assembler<'c>,
     l: &'c Layout,
     a: &'a mut Asm,
-    select: Option<Select<'c>>,
+    select: Option<&'c Selection>,
     /// Ends the turn; the next one is about the next chain.
     advance: Label,
     /// Ends the turn; the group will be read again.
@@ -220,7 +216,7 @@ struct Turn<'a, 'c> {
 }
 
 impl<'a, 'c> Turn<'a, 'c> {
-    fn new(of: &'c Assembler<'c>, a: &'a mut Asm, select: Option<Select<'c>>) -> Self {
+    fn new(of: &'c Assembler<'c>, a: &'a mut Asm, select: Option<&'c Selection>) -> Self {
         let [advance, bad, stop] = [a.label(), a.label(), a.label()];
         Turn { of, l: of.layout, a, select, advance, bad, stop }
     }
@@ -380,7 +376,7 @@ impl<'a, 'c> Turn<'a, 'c> {
         a.alu(Alu::Arsh, R1, 32);
         a.jump_if(When::SLe, R1, 0, self.advance);
         if let Some(select) = self.select {
-            select(a, l, conn, self.advance);
+            select.emit(a, l, conn, self.advance);
         }
         let a = &mut *self.a;
         a.load(Width::W, R1, R6, field::NEXT);
@@ -438,8 +434,10 @@ impl<'a, 'c> Turn<'a, 'c> {
         a.jump_if(When::Gt, R8, last, self.advance);
         a.alu_reg(Alu::Add, R8, R6);
         // Extensions.
+        let unwanted = a.label();
+        let labels = self.select.filter(|s| s.has_labels());
         a.load(Width::D, R9, R8, conn + l.conn.ext);
-        a.jump_if(When::Eq, R9, 0, master);
+        a.jump_if(When::Eq, R9, 0, if labels.is_some_and(|s| s.needs_labels(l)) { unwanted } else { master });
         self.load64(R9, l.ext.len & !7);
         self.byte_of(R0, l.ext.len);
         let a = &mut *self.a;
@@ -451,6 +449,9 @@ impl<'a, 'c> Turn<'a, 'c> {
         a.copy(R3, R9);
         a.call(Helper::ProbeReadKernel);
         a.jump_if(When::Ne, R0, 0, self.bad);
+        if let Some(select) = labels {
+            select.emit_labels(a, l, (ext_at(l), EXT_ROOM), unwanted);
+        }
         if let Some(number) = l.ext.helper {
             a.load(Width::B, R1, R8, ext_at(l) + l.ext.offsets + number);
             a.jump_if(When::Eq, R1, 0, master);
@@ -473,6 +474,12 @@ impl<'a, 'c> Turn<'a, 'c> {
         self.a.place(check);
         self.check();
         self.a.jump(self.advance);
+        if labels.is_some() {
+            // A record without an address is none.
+            self.a.place(unwanted);
+            self.a.store_imm(Width::D, R8, record::ADDR, 0);
+            self.a.jump(self.advance);
+        }
     }
 
     /// Compares what tells one entry from another with what is there now.

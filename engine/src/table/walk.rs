@@ -4,7 +4,8 @@ use super::btf::Writer;
 use super::entry::{Clock, Entry};
 use super::layout::Layout;
 use super::locate::{Place, refused};
-use super::program::{Assembler, LANES, Program, Select, failed, field, record, stride};
+use super::program::{Assembler, LANES, Program, failed, field, record, stride};
+use super::select::Selection;
 use crate::sys::bpf::{Functions, Kind, Shared, load, load_btf};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
@@ -57,12 +58,19 @@ impl Walker {
     ///
     /// # Errors
     /// Words for `--explain`; with `ZCT_DEBUG` the end of what the kernel's verifier says.
-    pub(crate) fn new(layout: &Layout, memory: Shared, select: Option<Select<'_>>) -> Result<Walker, String> {
-        let assembler = Assembler { layout, map: memory.map().as_raw_fd(), room: ROOM };
-        let program = assembler.walk(select).ok_or("the program cannot be assembled")?;
-        let program = load_walk(&program)?;
+    pub(crate) fn new(layout: &Layout, memory: Shared) -> Result<Walker, String> {
+        let program = assemble(layout, &memory, None)?;
         let hz = crate::ticks_a_second().ok_or("the kernel's clock is not known")?;
         Ok(Walker { memory, program, hz, stride: stride(layout), seen: Vec::new() })
+    }
+
+    /// Copies only the entries that may be selected from now on.
+    ///
+    /// # Errors
+    /// Words for `--explain`; then all entries are copied as before.
+    pub(crate) fn select(&mut self, layout: &Layout, selection: &Selection) -> Result<(), String> {
+        self.program = assemble(layout, &self.memory, Some(selection))?;
+        Ok(())
     }
 
     fn put(&mut self, at: usize, bytes: &[u8]) {
@@ -150,6 +158,12 @@ impl Walker {
 }
 
 const _: () = assert!(LANES == 8, "a run begins and ends at multiples of eight");
+
+/// Makes the walk over this memory and loads it.
+fn assemble(layout: &Layout, memory: &Shared, select: Option<&Selection>) -> Result<OwnedFd, String> {
+    let assembler = Assembler { layout, map: memory.map().as_raw_fd(), room: ROOM };
+    load_walk(&assembler.walk(select).ok_or("the program cannot be assembled")?)
+}
 
 /// Loads the walk with the type information that a program of two functions needs.
 fn load_walk(program: &Program) -> Result<OwnedFd, String> {
