@@ -19,7 +19,7 @@ LINKS ?= conntrack nfct
 # What `make static` builds for.
 STATIC_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 
-.PHONY: run test test-kernels lint bench bench-quick bench-sync bench-counts picture differential simulate interop failover fuzz soak release static tiny install
+.PHONY: run test test-kernels lint bench bench-quick bench-sync bench-counts picture differential simulate interop failover demo fuzz soak release static tiny install
 
 run:
 	@scripts/run.sh
@@ -69,6 +69,11 @@ interop: release
 # A firewall dies under traffic, with zctd and with the original.
 failover: release
 	@ZCT_FAILOVER=full scripts/test.sh failover
+
+# Two firewalls, a client and a server in namespaces of their own: the active firewall dies under a transfer.
+demo:
+	$(CARGO) build --quiet --release --package zct --package zctd
+	@CARGO="$(CARGO)" scripts/demo.sh
 
 fuzz:
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh
