@@ -235,7 +235,7 @@ fn read_slabs(
 mod tests {
     use super::*;
     use crate::transport::{Replay, end_message as control};
-    use zct_wire::build::Builder;
+    use zct_wire::build::{Builder, Head};
     use zct_wire::consts::{cta, nlm_f};
     use zct_wire::flow::FlowView;
 
@@ -265,7 +265,7 @@ mod tests {
         let mut out = Vec::new();
         for mark in from..from + count {
             let mut buf = [0; 64];
-            let mut b = Builder::new(&mut buf, 0x100, nlm_f::MULTI, seq, 2, 0);
+            let mut b = Builder::new(&mut buf, Head::new(0x100, seq).flags(nlm_f::MULTI).family(2));
             b.put_be32(cta::MARK, mark);
             out.extend(b.finish().unwrap());
         }

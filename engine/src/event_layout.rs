@@ -241,7 +241,10 @@ mod tests {
         };
         for zone in [None, Some(7u16)] {
             let mut buf = [0; 512];
-            let mut b = zct_wire::build::Builder::new(&mut buf, 0x100, 0, 0, af::INET, 0);
+            let mut b = zct_wire::build::Builder::new(
+                &mut buf,
+                zct_wire::build::Head::new(0x100, 0).family(af::INET),
+            );
             orig.build(&mut b, cta::TUPLE_ORIG);
             orig.inverse().unwrap().build(&mut b, cta::TUPLE_REPLY);
             if let Some(zone) = zone {

@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use crate::transport::{Replay, end_message};
     use std::ops::ControlFlow;
-    use zct_wire::build::Builder;
+    use zct_wire::build::{Builder, Head};
     use zct_wire::consts::{nlm_f, nlmsg};
     use zct_wire::header::CtMsg;
 
@@ -184,7 +184,9 @@ mod tests {
         let mut out = Vec::new();
         for _ in 0..count {
             let mut buf = [0; 64];
-            out.extend(Builder::new(&mut buf, 0x100, nlm_f::MULTI, 7, 2, 0).finish().unwrap());
+            out.extend(
+                Builder::new(&mut buf, Head::new(0x100, 7).flags(nlm_f::MULTI).family(2)).finish().unwrap(),
+            );
         }
         out
     }

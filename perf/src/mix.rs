@@ -1,7 +1,7 @@
 //! The flows of every measurement. Of ten, six are established TCP, two UDP, one source-NATed TCP and one TCP
 //! over IPv6. Flow `i` is always the same, so that runs and programs can be compared.
 
-use zct_wire::build::{Builder, Full};
+use zct_wire::build::{Builder, Full, Head};
 use zct_wire::consts::{af, cta, ipctnl, ipproto, ips, nlm_f};
 use zct_wire::filter::Masked;
 use zct_wire::nat::Nat;
@@ -94,7 +94,7 @@ fn flow_of(i: u32, udp: bool, v6: bool, snat: bool) -> NewFlow<'static> {
 /// Flow number `i` as a dump shows it, in the kernel's order of attributes.
 pub fn dumped(i: u32, buf: &mut [u8]) -> Result<&[u8], Full> {
     let f = flow(i);
-    let mut b = Builder::new(buf, ipctnl::NEW, nlm_f::MULTI, 1, f.family, 0);
+    let mut b = Builder::new(buf, Head::new(ipctnl::NEW, 1).flags(nlm_f::MULTI).family(f.family));
     let (orig, mut reply) = (f.orig.unwrap_or_default(), f.reply.unwrap_or_default());
     let mut status = f.status.unwrap_or(ips::CONFIRMED);
     if let Some(nat) = f.nat_src {

@@ -6,7 +6,7 @@
 
 use std::hint::black_box;
 use std::time::Instant;
-use zct_wire::build::Builder;
+use zct_wire::build::{Builder, Head};
 use zct_wire::consts::{cta, ipctnl, ips};
 use zct_wire::flow::FlowView;
 use zct_wire::header::{CtMsg, Frames};
@@ -43,7 +43,7 @@ fn event(i: u32) -> Vec<u8> {
         status |= ips::SRC_NAT | ips::SRC_NAT_DONE | ips::DST_NAT_DONE;
     }
     let mut buf = [0; 512];
-    let mut b = Builder::new(&mut buf, ipctnl::NEW, 0x600, 0, src.family(), 0);
+    let mut b = Builder::new(&mut buf, Head::new(ipctnl::NEW, 0).flags(0x600).family(src.family()));
     orig.build(&mut b, cta::TUPLE_ORIG);
     reply.build(&mut b, cta::TUPLE_REPLY);
     b.put_be32(cta::ID, i).put_be32(cta::STATUS, status).put_be32(cta::TIMEOUT, 30_000);

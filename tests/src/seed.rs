@@ -6,7 +6,7 @@ use crate::program::{Exit, Tool};
 use fastrand::Rng;
 use std::ops::ControlFlow;
 use zct_engine::{Error, Lost, NetlinkSocket, Requests, Sink};
-use zct_wire::build::{Builder, Full};
+use zct_wire::build::{Builder, Full, Head};
 use zct_wire::consts::{af, cta, ipctnl, ipproto, ips, nlm_f, nlmsg};
 use zct_wire::filter::Masked;
 use zct_wire::flow::FlowView;
@@ -99,7 +99,8 @@ impl Kernel {
 
 /// Builds the request that deletes the flow with this tuple, whatever its id.
 fn delete<'b>(buf: &'b mut [u8], seq: u32, flags: u16, flow: &NewFlow<'_>) -> Result<&'b [u8], Full> {
-    let mut b = Builder::new(buf, ipctnl::DELETE, nlm_f::REQUEST | flags, seq, flow.family, 0);
+    let mut b =
+        Builder::new(buf, Head::new(ipctnl::DELETE, seq).flags(nlm_f::REQUEST | flags).family(flow.family));
     // Without a tuple the kernel would empty the table.
     flow.orig.expect("a tuple").build(&mut b, cta::TUPLE_ORIG);
     if let Some(zone) = flow.zone {

@@ -16,6 +16,42 @@ impl core::fmt::Display for Full {
 
 impl core::error::Error for Full {}
 
+/// What stands in front of a message's attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    kind: u16,
+    seq: u32,
+    flags: u16,
+    family: u8,
+    version: u8,
+}
+
+impl Head {
+    /// A message of type `kind` (`subsystem << 8 | message`) with this sequence number, without flags and for any
+    /// family.
+    pub const fn new(kind: u16, seq: u32) -> Head {
+        Head { kind, seq, flags: 0, family: 0, version: 0 }
+    }
+
+    /// The same with these NLM_F_* bits.
+    #[must_use]
+    pub const fn flags(self, flags: u16) -> Head {
+        Head { flags, ..self }
+    }
+
+    /// The same for AF_INET or AF_INET6.
+    #[must_use]
+    pub const fn family(self, family: u8) -> Head {
+        Head { family, ..self }
+    }
+
+    /// The same in a version other than 0: a flush that has to honour its family.
+    #[must_use]
+    pub const fn version(self, version: u8) -> Head {
+        Head { version, ..self }
+    }
+}
+
 /// One nfnetlink message under construction, written straight into borrowed memory.
 ///
 /// Overflow is sticky: calls chain freely and [`Builder::finish`] reports it once. Padding is zeroed, so
@@ -28,9 +64,9 @@ pub struct Builder<'b> {
 }
 
 impl<'b> Builder<'b> {
-    /// Starts a message of type `kind` (`subsystem << 8 | message`); `version` is 0, except for a flush
-    /// that has to honour its family.
-    pub fn new(buf: &'b mut [u8], kind: u16, flags: u16, seq: u32, family: u8, version: u8) -> Self {
+    /// Starts a message with this head.
+    pub fn new(buf: &'b mut [u8], head: Head) -> Self {
+        let Head { kind, seq, flags, family, version } = head;
         let hdr = NlHdr {
             len: 0.into(), // known in finish()
             kind: kind.into(),
@@ -165,7 +201,7 @@ mod tests {
     use std::vec::Vec;
 
     fn sample(buf: &mut [u8]) -> Result<&[u8], Full> {
-        let mut b = Builder::new(buf, 0x100, 5, 42, 2, 0);
+        let mut b = Builder::new(buf, Head::new(0x100, 42).flags(5).family(2));
         b.put_be32(7, 300).nest(1, |b| {
             b.nest(2, |b| {
                 b.put_u8(1, 6).put_be16(2, 80);
@@ -206,7 +242,7 @@ mod tests {
     #[test]
     fn an_attribute_of_64_kib_is_refused() {
         let mut buf = vec![0; 200_000];
-        let mut b = Builder::new(&mut buf, 1, 0, 0, 0, 0);
+        let mut b = Builder::new(&mut buf, Head::new(1, 0));
         b.put(1, &vec![0; 70_000]);
         assert_eq!(b.finish().unwrap_err(), Full);
     }

@@ -2,7 +2,7 @@
 //! (linux/netfilter/nfnetlink_cthelper.h, nfct.md §2).
 
 use crate::attr::{self, Attrs};
-use crate::build::{Builder, Full};
+use crate::build::{Builder, Full, Head};
 use crate::consts::{
     af, nfct_helper_status, nfcth, nfcth_policy, nfcth_policy_set, nfcth_tuple, nfnl_cthelper, nlm_f,
 };
@@ -133,7 +133,7 @@ fn policy(nest: &[u8]) -> Result<ExpectPolicy<'_>, WireError> {
 }
 
 fn start(buf: &mut [u8], kind: u16, flags: u16, seq: u32) -> Builder<'_> {
-    Builder::new(buf, kind, nlm_f::REQUEST | flags, seq, af::UNSPEC, 0)
+    Builder::new(buf, Head::new(kind, seq).flags(nlm_f::REQUEST | flags).family(af::UNSPEC))
 }
 
 fn tuple(b: &mut Builder<'_>, l3: u16, l4: u8) {

@@ -2,7 +2,7 @@
 //! (linux/netfilter/nfnetlink_cttimeout.h, ctnetlink.md §9).
 
 use crate::attr::{self, Attrs};
-use crate::build::{Builder, Full};
+use crate::build::{Builder, Full, Head};
 use crate::consts::{
     Named, af, cta_timeout, cta_timeout_dccp as dccp, cta_timeout_generic as generic, cta_timeout_gre as gre,
     cta_timeout_icmp as icmp, cta_timeout_icmpv6 as icmpv6, cta_timeout_sctp as sctp, cta_timeout_tcp as tcp,
@@ -175,7 +175,7 @@ impl<'a> PolicyView<'a> {
 }
 
 fn start(buf: &mut [u8], kind: u16, flags: u16, seq: u32) -> Builder<'_> {
-    Builder::new(buf, kind, nlm_f::REQUEST | flags, seq, af::UNSPEC, 0)
+    Builder::new(buf, Head::new(kind, seq).flags(nlm_f::REQUEST | flags).family(af::UNSPEC))
 }
 
 /// Creates a policy; one of that name must not exist. A name of [`cta_timeout::NAME_MAX`] bytes or more is

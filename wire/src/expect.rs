@@ -159,7 +159,7 @@ impl<'a> ExpectView<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::build::Builder;
+    use crate::build::{Builder, Head};
     use crate::header::Frames;
     use crate::tuple::Addr;
 
@@ -167,7 +167,7 @@ mod tests {
     fn reads_what_was_built_and_survives_every_truncation() {
         let t = Tuple { src: Some(Addr::V4([1, 2, 3, 4])), proto: Some(6), ..Tuple::default() };
         let mut buf = [0xa5; 512];
-        let mut b = Builder::new(&mut buf, 0x200, 0, 0, 2, 0);
+        let mut b = Builder::new(&mut buf, Head::new(0x200, 0).family(2));
         t.build(&mut b, cta_expect::TUPLE);
         t.build(&mut b, cta_expect::MASK);
         t.build(&mut b, cta_expect::MASTER);

@@ -479,7 +479,7 @@ impl<'a> LabelBits<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::build::Builder;
+    use crate::build::{Builder, Head};
     use crate::header::Frames;
     use std::vec::Vec;
 
@@ -490,7 +490,7 @@ mod tests {
     /// One flow with every attribute the kernel sends.
     fn full(buf: &mut [u8]) -> &[u8] {
         let orig = Tuple { proto: Some(6), src_port: Some(1), dst_port: Some(2), ..Tuple::default() };
-        let mut b = Builder::new(buf, 0x100, 0x600, 0, 2, 0);
+        let mut b = Builder::new(buf, Head::new(0x100, 0).flags(0x600).family(2));
         orig.build(&mut b, cta::TUPLE_ORIG);
         orig.build(&mut b, cta::TUPLE_REPLY);
         b.put_be32(cta::STATUS, 0x18e).put_be32(cta::MARK, 0).put_be32(cta::ID, 77).put_be32(cta::USE, 2);
@@ -583,7 +583,7 @@ mod tests {
     #[test]
     fn lengths_that_lie_are_errors_and_the_last_duplicate_counts() {
         let mut buf = [0; 64];
-        let mut b = Builder::new(&mut buf, 0x100, 0, 0, 2, 0);
+        let mut b = Builder::new(&mut buf, Head::new(0x100, 0).family(2));
         b.put_be32(cta::MARK, 1).put_be32(cta::MARK, 2);
         let good = b.finish().unwrap().to_vec();
         assert_eq!(view(&good).unwrap().mark(), Ok(Some(2)));

@@ -345,6 +345,7 @@ impl DccpInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::build::Head;
     use crate::consts::cta;
     use crate::header::{CtMsg, Frames};
 
@@ -357,7 +358,7 @@ mod tests {
         ];
         for info in all {
             let mut buf = [0xa5; 128];
-            let mut b = Builder::new(&mut buf, 0x100, 0, 0, 2, 0);
+            let mut b = Builder::new(&mut buf, Head::new(0x100, 0).family(2));
             info.build(&mut b, cta::PROTOINFO);
             let m = CtMsg::parse(Frames::new(b.finish().unwrap()).next().unwrap().unwrap()).unwrap();
             let value = m.attrs().next().unwrap().unwrap().value;

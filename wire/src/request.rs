@@ -4,7 +4,7 @@
 //! [`Full`]; [`REQUEST_MAX`] bytes always suffice. Sequence numbers are the caller's. Allocates nothing.
 
 use crate::attr::NLA_F_NESTED;
-use crate::build::{Builder, Full};
+use crate::build::{Builder, Full, Head};
 use crate::consts::{
     af, cta, cta_expect, cta_expect_nat, cta_filter, cta_help, cta_seqadj, cta_synproxy, ipctnl, ipctnl_exp,
     ips, nlm_f,
@@ -47,7 +47,8 @@ pub fn dump<'b>(buf: &'b mut [u8], seq: u32, table: Table, filter: &DumpFilter) 
         Table::Unconfirmed => ipctnl::GET_UNCONFIRMED,
         Table::Expect => ipctnl_exp::GET,
     };
-    let mut b = Builder::new(buf, kind, nlm_f::REQUEST | nlm_f::DUMP, seq, filter.family, 0);
+    let mut b =
+        Builder::new(buf, Head::new(kind, seq).flags(nlm_f::REQUEST | nlm_f::DUMP).family(filter.family));
     if matches!(table, Table::Conntrack | Table::ConntrackZero) {
         filter.build(&mut b);
     }
@@ -61,7 +62,8 @@ pub fn dump<'b>(buf: &'b mut [u8], seq: u32, table: Table, filter: &DumpFilter) 
 /// # Errors
 /// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
 pub fn probe_tuple_filter(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
-    let mut b = Builder::new(buf, ipctnl::GET, nlm_f::REQUEST | nlm_f::DUMP, seq, af::INET, 0);
+    let mut b =
+        Builder::new(buf, Head::new(ipctnl::GET, seq).flags(nlm_f::REQUEST | nlm_f::DUMP).family(af::INET));
     b.nest(cta::FILTER | NLA_F_NESTED, |b| _ = b.put(cta_filter::ORIG_FLAGS, &0x8000_0000u32.to_ne_bytes()));
     b.finish()
 }
@@ -78,7 +80,8 @@ pub fn get<'b>(
     reply: Option<&Tuple>,
     zone: Option<u16>,
 ) -> Result<&'b [u8], Full> {
-    let mut b = Builder::new(buf, ipctnl::GET, nlm_f::REQUEST | nlm_f::ACK, seq, family, 0);
+    let mut b =
+        Builder::new(buf, Head::new(ipctnl::GET, seq).flags(nlm_f::REQUEST | nlm_f::ACK).family(family));
     tuples(&mut b, orig, reply);
     if let Some(z) = zone {
         b.put_be16(cta::ZONE, z);
@@ -91,7 +94,8 @@ pub fn get<'b>(
 /// # Errors
 /// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
 pub fn get_expect<'b>(buf: &'b mut [u8], seq: u32, family: u8, tuple: &Tuple) -> Result<&'b [u8], Full> {
-    let mut b = Builder::new(buf, ipctnl_exp::GET, nlm_f::REQUEST | nlm_f::ACK, seq, family, 0);
+    let mut b =
+        Builder::new(buf, Head::new(ipctnl_exp::GET, seq).flags(nlm_f::REQUEST | nlm_f::ACK).family(family));
     tuple.build(&mut b, cta_expect::TUPLE);
     b.finish()
 }
@@ -101,7 +105,8 @@ pub fn get_expect<'b>(buf: &'b mut [u8], seq: u32, family: u8, tuple: &Tuple) ->
 /// # Errors
 /// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
 pub fn stats(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
-    Builder::new(buf, ipctnl::GET_STATS, nlm_f::REQUEST | nlm_f::ACK, seq, af::UNSPEC, 0).finish()
+    Builder::new(buf, Head::new(ipctnl::GET_STATS, seq).flags(nlm_f::REQUEST | nlm_f::ACK).family(af::UNSPEC))
+        .finish()
 }
 
 /// Asks for the counters of every CPU: of flows, or of expectations.
@@ -110,7 +115,7 @@ pub fn stats(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
 /// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
 pub fn stats_cpu(buf: &mut [u8], seq: u32, expect: bool) -> Result<&[u8], Full> {
     let kind = if expect { ipctnl_exp::GET_STATS_CPU } else { ipctnl::GET_STATS_CPU };
-    Builder::new(buf, kind, nlm_f::REQUEST | nlm_f::DUMP, seq, af::UNSPEC, 0).finish()
+    Builder::new(buf, Head::new(kind, seq).flags(nlm_f::REQUEST | nlm_f::DUMP).family(af::UNSPEC)).finish()
 }
 
 fn tuples(b: &mut Builder<'_>, orig: Option<&Tuple>, reply: Option<&Tuple>) {
@@ -165,7 +170,8 @@ pub struct NewFlow<'a> {
 /// [`Full`] when `buf` is too small: more than [`REQUEST_MAX`] bytes are needed only for a helper name that
 /// no kernel takes.
 pub fn new_flow<'b>(buf: &'b mut [u8], seq: u32, flags: u16, flow: &NewFlow<'_>) -> Result<&'b [u8], Full> {
-    let mut b = Builder::new(buf, ipctnl::NEW, nlm_f::REQUEST | flags, seq, flow.family, 0);
+    let mut b =
+        Builder::new(buf, Head::new(ipctnl::NEW, seq).flags(nlm_f::REQUEST | flags).family(flow.family));
     tuples(&mut b, flow.orig.as_ref(), flow.reply.as_ref());
     if let Some(z) = flow.zone {
         b.put_be16(cta::ZONE, z);
@@ -225,7 +231,8 @@ pub fn new_flow<'b>(buf: &'b mut [u8], seq: u32, flags: u16, flow: &NewFlow<'_>)
 /// # Errors
 /// [`Full`] when `buf` is too small: [`REQUEST_MAX`] bytes hold the tuple of any kernel.
 pub fn delete<'b>(buf: &'b mut [u8], seq: u32, flags: u16, key: &FlowKey<'_>) -> Result<&'b [u8], Full> {
-    let mut b = Builder::new(buf, ipctnl::DELETE, nlm_f::REQUEST | flags, seq, key.family, 0);
+    let mut b =
+        Builder::new(buf, Head::new(ipctnl::DELETE, seq).flags(nlm_f::REQUEST | flags).family(key.family));
     key.tuple_and_zone(&mut b);
     if let Some(id) = key.id {
         b.put_be32(cta::ID, id);
@@ -244,7 +251,8 @@ pub fn delete_tuple<'b>(
     orig: &Addressed,
     zone: Option<u16>,
 ) -> Result<&'b [u8], Full> {
-    let mut b = Builder::new(buf, ipctnl::DELETE, nlm_f::REQUEST | flags, seq, orig.family(), 0);
+    let mut b =
+        Builder::new(buf, Head::new(ipctnl::DELETE, seq).flags(nlm_f::REQUEST | flags).family(orig.family()));
     orig.tuple().build(&mut b, cta::TUPLE_ORIG);
     if let Some(z) = zone {
         b.put_be16(cta::ZONE, z);
@@ -257,7 +265,7 @@ pub fn delete_tuple<'b>(
 /// # Errors
 /// [`Full`] when `buf` is too small: [`REQUEST_MAX`] bytes hold the tuple of any kernel.
 pub fn get_again<'b>(buf: &'b mut [u8], seq: u32, key: &FlowKey<'_>) -> Result<&'b [u8], Full> {
-    let mut b = Builder::new(buf, ipctnl::GET, nlm_f::REQUEST, seq, key.family, 0);
+    let mut b = Builder::new(buf, Head::new(ipctnl::GET, seq).flags(nlm_f::REQUEST).family(key.family));
     key.tuple_and_zone(&mut b);
     b.finish()
 }
@@ -267,7 +275,7 @@ pub fn get_again<'b>(buf: &'b mut [u8], seq: u32, key: &FlowKey<'_>) -> Result<&
 /// # Errors
 /// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
 pub fn find<'b>(buf: &'b mut [u8], seq: u32, orig: &Addressed, zone: Option<u16>) -> Result<&'b [u8], Full> {
-    let mut b = Builder::new(buf, ipctnl::GET, nlm_f::REQUEST, seq, orig.family(), 0);
+    let mut b = Builder::new(buf, Head::new(ipctnl::GET, seq).flags(nlm_f::REQUEST).family(orig.family()));
     orig.tuple().build(&mut b, cta::TUPLE_ORIG);
     if let Some(z) = zone {
         b.put_be16(cta::ZONE, z);
@@ -281,7 +289,7 @@ pub fn find<'b>(buf: &'b mut [u8], seq: u32, orig: &Addressed, zone: Option<u16>
 /// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
 pub fn flush(buf: &mut [u8], seq: u32, expect: bool) -> Result<&[u8], Full> {
     let kind = if expect { ipctnl_exp::DELETE } else { ipctnl::DELETE };
-    Builder::new(buf, kind, nlm_f::REQUEST | nlm_f::ACK, seq, af::UNSPEC, 0).finish()
+    Builder::new(buf, Head::new(kind, seq).flags(nlm_f::REQUEST | nlm_f::ACK).family(af::UNSPEC)).finish()
 }
 
 /// Deletes the one expectation with this tuple.
@@ -294,7 +302,10 @@ pub fn delete_expect<'b>(
     flags: u16,
     tuple: &Addressed,
 ) -> Result<&'b [u8], Full> {
-    let mut b = Builder::new(buf, ipctnl_exp::DELETE, nlm_f::REQUEST | flags, seq, tuple.family(), 0);
+    let mut b = Builder::new(
+        buf,
+        Head::new(ipctnl_exp::DELETE, seq).flags(nlm_f::REQUEST | flags).family(tuple.family()),
+    );
     tuple.tuple().build(&mut b, cta_expect::TUPLE);
     b.finish()
 }
@@ -332,7 +343,8 @@ pub struct NewExpect<'a> {
 /// [`Full`] when `buf` is too small: more than [`REQUEST_MAX`] bytes are needed only for names that no kernel
 /// takes.
 pub fn new_expect<'b>(buf: &'b mut [u8], seq: u32, flags: u16, e: &NewExpect<'_>) -> Result<&'b [u8], Full> {
-    let mut b = Builder::new(buf, ipctnl_exp::NEW, nlm_f::REQUEST | flags, seq, e.family, 0);
+    let mut b =
+        Builder::new(buf, Head::new(ipctnl_exp::NEW, seq).flags(nlm_f::REQUEST | flags).family(e.family));
     e.master.build(&mut b, cta_expect::MASTER);
     e.tuple.build(&mut b, cta_expect::TUPLE);
     e.mask.build(&mut b, cta_expect::MASK);

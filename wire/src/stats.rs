@@ -61,21 +61,21 @@ impl GlobalStats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::build::Builder;
+    use crate::build::{Builder, Head};
     use crate::header::Frames;
     use std::vec::Vec;
 
     #[test]
     fn counters_come_in_their_order_and_short_ones_are_errors() {
         let mut buf = [0; 128];
-        let mut b = Builder::new(&mut buf, 0x104, 2, 0, 0, 0);
+        let mut b = Builder::new(&mut buf, Head::new(0x104, 0).flags(2));
         b.put_be32(2, 10).put_be32(16, 7).put(4, &[1]);
         let bytes = b.finish().unwrap();
         let msg = CtMsg::parse(Frames::new(bytes).next().unwrap().unwrap()).unwrap();
         let got: Vec<_> = CpuStats::new(msg).counters().collect();
         assert_eq!(got[..2], [Ok((2, 10)), Ok((16, 7))]);
         assert!(got[2].is_err());
-        let mut b = Builder::new(&mut buf, 0x105, 2, 0, 0, 0);
+        let mut b = Builder::new(&mut buf, Head::new(0x105, 0).flags(2));
         b.put_be32(1, 3).put_be32(2, 99);
         let bytes = b.finish().unwrap();
         let msg = CtMsg::parse(Frames::new(bytes).next().unwrap().unwrap()).unwrap();

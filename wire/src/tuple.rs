@@ -406,12 +406,13 @@ const _: () = assert!(size_of::<AttrHdr>() == 4);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::build::Head;
     use crate::header::{CtMsg, Frames};
     use std::vec::Vec;
 
     fn round(t: &Tuple) -> (Tuple, Vec<u8>) {
         let mut buf = [0xa5; 256];
-        let mut b = Builder::new(&mut buf, 0x100, 0, 0, 2, 0);
+        let mut b = Builder::new(&mut buf, Head::new(0x100, 0).family(2));
         t.build(&mut b, 1);
         let bytes = b.finish().unwrap();
         let m = CtMsg::parse(Frames::new(bytes).next().unwrap().unwrap()).unwrap();

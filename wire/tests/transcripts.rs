@@ -3,7 +3,7 @@
 mod common;
 
 use common::{check, context};
-use zct_wire::build::Builder;
+use zct_wire::build::{Builder, Head};
 use zct_wire::consts::{af, cta, cta_help, cta_timestamp, ipctnl, ipproto, ips};
 use zct_wire::error::WireError;
 use zct_wire::event::Event;
@@ -69,7 +69,7 @@ impl Listed {
 
 fn message(kind: u16, family: u8, fill: impl FnOnce(&mut Builder<'_>)) -> Vec<u8> {
     let mut buf = [0xa5; 1024];
-    let mut b = Builder::new(&mut buf, kind, 0, 0, family, 0);
+    let mut b = Builder::new(&mut buf, Head::new(kind, 0).family(family));
     fill(&mut b);
     b.finish().expect("small").to_vec()
 }

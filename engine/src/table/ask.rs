@@ -97,12 +97,12 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zct_wire::build::Builder;
+    use zct_wire::build::{Builder, Head};
 
     #[test]
     fn an_answer_has_the_use_count_of_a_dump() {
         let mut buf = [0; 128];
-        let mut b = Builder::new(&mut buf, 0x100, 0, 1, 2, 0);
+        let mut b = Builder::new(&mut buf, Head::new(0x100, 1).family(2));
         b.put_str(cta::SECCTX, b"odd").put_be32(cta::USE, 3).put_be32(cta::ID, 3);
         let len = b.finish().unwrap().len();
         release(&mut buf[..len]);

@@ -5,7 +5,7 @@
 
 use super::layout::{Layout, Place};
 use super::program::{ext_at, record};
-use zct_wire::build::Builder;
+use zct_wire::build::{Builder, Head};
 use zct_wire::consts::{
     af, cta, cta_counters, cta_help, cta_ip, cta_proto, cta_protoinfo, cta_protoinfo_dccp,
     cta_protoinfo_sctp, cta_protoinfo_tcp, cta_seqadj, cta_synproxy, cta_timestamp, cta_tuple, ipctnl,
@@ -118,7 +118,7 @@ impl<'a> Entry<'a> {
         let node = self.conn(l.conn.node);
         let family = self.u16(node + l.node.family) as u8;
         let status = self.u64(self.conn(l.conn.status)) as u32;
-        let mut b = Builder::new(out, ipctnl::NEW, nlm_f::MULTI, 0, family, 0);
+        let mut b = Builder::new(out, Head::new(ipctnl::NEW, 0).flags(nlm_f::MULTI).family(family));
         let (zone, dir) = match (l.conn.zone_id, l.conn.zone_dir) {
             (Some(id), Some(dir)) => (self.u16(self.conn(id)), self.u8(self.conn(dir))),
             _ => (0, 0),

@@ -405,13 +405,13 @@ mod tests {
 
     #[test]
     fn a_subject_is_what_the_kernel_says() {
-        use zct_wire::build::Builder;
+        use zct_wire::build::{Builder, Head};
         use zct_wire::consts::cta;
         use zct_wire::header::{CtMsg, Frames};
         use zct_wire::tuple::Tuple;
         let subject = |src: Option<Addr>, state: Option<u8>| {
             let mut buf = [0; 512];
-            let mut b = Builder::new(&mut buf, 0x100, 0, 0, 2, 0);
+            let mut b = Builder::new(&mut buf, Head::new(0x100, 0).family(2));
             let dst = Some(v4([10, 0, 0, 2]));
             let orig =
                 Tuple { src, dst, proto: Some(6), src_port: Some(1), dst_port: Some(2), ..Tuple::default() };

@@ -136,7 +136,7 @@ mod tests {
     use crate::config::settings::Translation;
     use std::net::Ipv4Addr;
     use zct_engine::bpf::interpret;
-    use zct_wire::build::Builder;
+    use zct_wire::build::{Builder, Head};
     use zct_wire::consts::cta;
     use zct_wire::flow::FlowView;
     use zct_wire::header::{CtMsg, Frames};
@@ -162,7 +162,7 @@ mod tests {
             reply.src_port = reply.src_port.map(|p| p + 8000);
         }
         let mut buf = [0; 512];
-        let mut b = Builder::new(&mut buf, 0x100, 0, 0, af::INET, 0);
+        let mut b = Builder::new(&mut buf, Head::new(0x100, 0).family(af::INET));
         orig.build(&mut b, cta::TUPLE_ORIG);
         reply.build(&mut b, cta::TUPLE_REPLY);
         if let Some(zone) = zone {

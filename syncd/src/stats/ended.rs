@@ -92,14 +92,14 @@ impl Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zct_wire::build::Builder;
+    use zct_wire::build::{Builder, Head};
     use zct_wire::consts::cta;
     use zct_wire::header::{CtMsg, Frames};
     use zct_wire::tuple::{Addr, Tuple};
 
     fn destroy(proto: u8, status: u32, counters: bool) -> Vec<u8> {
         let mut buf = [0; 1024];
-        let mut b = Builder::new(&mut buf, 0x102, 0, 0, 2, 0);
+        let mut b = Builder::new(&mut buf, Head::new(0x102, 0).family(2));
         let tuple = Tuple {
             src: Some(Addr::V4([10, 0, 0, 1])),
             dst: Some(Addr::V4([10, 0, 0, 2])),

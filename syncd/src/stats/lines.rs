@@ -124,7 +124,7 @@ pub fn json_line(
 mod tests {
     use super::*;
     use crate::text::Row;
-    use zct_wire::build::Builder;
+    use zct_wire::build::{Builder, Head};
     use zct_wire::consts::{cta, cta_help, ips};
     use zct_wire::flow::FlowView;
     use zct_wire::header::{CtMsg, Frames};
@@ -163,7 +163,7 @@ mod tests {
         more: impl FnOnce(&mut Builder<'_>),
     ) -> Vec<u8> {
         let mut buf = [0; 1024];
-        let mut b = Builder::new(&mut buf, 0x102, 0, 0, family, 0);
+        let mut b = Builder::new(&mut buf, Head::new(0x102, 0).family(family));
         orig.build(&mut b, cta::TUPLE_ORIG);
         reply.build(&mut b, cta::TUPLE_REPLY);
         b.put_be32(cta::STATUS, status).put_be32(cta::TIMEOUT, 899).put_be32(cta::USE, 2);

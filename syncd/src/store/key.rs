@@ -109,7 +109,7 @@ fn layer4(t: &Tuple) -> [u8; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zct_wire::build::Builder;
+    use zct_wire::build::{Builder, Head};
     use zct_wire::consts::cta;
     use zct_wire::header::{CtMsg, Frames};
 
@@ -177,7 +177,7 @@ mod tests {
             [(None, None, None), (Some(7), None, None), (None, Some(7), None), (None, None, Some(7))]
         {
             let mut buf = [0; 512];
-            let mut b = Builder::new(&mut buf, 0x100, 0, 0, 2, 0);
+            let mut b = Builder::new(&mut buf, Head::new(0x100, 0).family(2));
             Tuple { zone: orig, ..flow().orig }.build(&mut b, cta::TUPLE_ORIG);
             Tuple { zone: reply, ..flow().orig }.build(&mut b, cta::TUPLE_REPLY);
             zone(&mut b, both);

@@ -5,7 +5,7 @@ use crate::lab::{self, By, Verdicts};
 use std::ops::ControlFlow;
 use zct_engine::{Lost, Requests, Sink};
 use zct_wire::attr::NLA_F_NESTED;
-use zct_wire::build::{Builder, Full};
+use zct_wire::build::{Builder, Full, Head};
 use zct_wire::consts::{af, cta, cta_filter, cta_ip, cta_tuple, ipctnl, nlm_f};
 use zct_wire::filter::DumpFilter;
 use zct_wire::flow::FlowView;
@@ -55,7 +55,8 @@ fn ask(
 fn source_v6(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
     let mut addr = [0; 16];
     (addr[0], addr[15]) = (0xfd, 1);
-    let mut b = Builder::new(buf, ipctnl::GET, nlm_f::REQUEST | nlm_f::DUMP, seq, af::INET6, 0);
+    let mut b =
+        Builder::new(buf, Head::new(ipctnl::GET, seq).flags(nlm_f::REQUEST | nlm_f::DUMP).family(af::INET6));
     b.nest(cta::TUPLE_ORIG, |b| {
         b.nest(cta_tuple::IP, |b| _ = b.put(cta_ip::V6_SRC, &addr));
     });

@@ -209,7 +209,7 @@ fn padded(words: &[u8]) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::build::Builder;
+    use crate::build::{Builder, Head};
     use crate::consts::cta_help;
     use crate::header::{CtMsg, Frames};
     use crate::proto::SctpInfo;
@@ -232,7 +232,7 @@ mod tests {
         more: impl FnOnce(&mut Builder<'_>),
     ) -> Result<Flow, WireError> {
         let mut buf = [0xa5; 1024];
-        let mut b = Builder::new(&mut buf, 0x100, 0, 0, 2, 0);
+        let mut b = Builder::new(&mut buf, Head::new(0x100, 0).family(2));
         orig.build(&mut b, cta::TUPLE_ORIG);
         reply.build(&mut b, cta::TUPLE_REPLY);
         b.put_be32(cta::STATUS, status);

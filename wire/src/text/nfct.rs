@@ -102,7 +102,7 @@ mod tests {
         let want = ". = {\n\t.l3proto = 2,\n\t.l4proto = 132,\n\t.policy = {\n\
                     \t\t.SHUTDOWN_ACK_SENT = 3,\n\t},\n};\n";
         assert_eq!(text(|o| policy(o, &p).unwrap()), want);
-        let mut b = crate::build::Builder::new(&mut buf, ipctnl_timeout::NEW, 0, 1, 0, 0);
+        let mut b = crate::build::Builder::new(&mut buf, crate::build::Head::new(ipctnl_timeout::NEW, 1));
         b.put_u8(cta_timeout::L4PROTO, 6).nest(cta_timeout::DATA, |b| _ = b.put(3, &[1, 2]));
         let p = PolicyView::parse(msg(b.finish().unwrap())).unwrap();
         let mut room = [0; 256];

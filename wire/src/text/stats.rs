@@ -109,14 +109,14 @@ pub fn json(out: &mut Out<'_>, stats: &CpuStats<'_>, which: Counters) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::build::Builder;
+    use crate::build::{Builder, Head};
     use crate::header::{CtMsg, Frames};
     use std::string::String;
 
     #[test]
     fn a_line_and_an_object_with_newer_counters() {
         let mut buf = [0; 128];
-        let mut b = Builder::new(&mut buf, 0x104, 2, 0, 0, 0);
+        let mut b = Builder::new(&mut buf, Head::new(0x104, 0).flags(2));
         b.put_be32(2, 9).put_be32(2, 10).put_be32(15, 4_294_967_295).put_be32(16, 7).put_be32(20, 9);
         let mut bytes = b.finish().unwrap().to_vec();
         bytes[19] = 12; // res_id: the CPU, big endian

@@ -1,6 +1,6 @@
 //! Messages as the kernel lays them out, with everything it ever sends and a little more.
 
-use zct_wire::build::Builder;
+use zct_wire::build::{Builder, Head};
 use zct_wire::consts::{
     af, cta, cta_expect, cta_expect_nat, cta_help, cta_secctx, cta_seqadj, cta_synproxy, cta_timestamp,
     ipctnl, ipctnl_exp, ipproto, ips, nlm_f, nlmsg, nlmsgerr_attr,
@@ -22,7 +22,7 @@ pub const CREATED: u16 = nlm_f::CREATE | nlm_f::EXCL;
 
 fn build(kind: u16, flags: u16, family: u8, fill: impl FnOnce(&mut Builder<'_>)) -> Vec<u8> {
     let mut buf = vec![0xa5; 4096];
-    let mut b = Builder::new(&mut buf, kind, flags, 1, family, 0);
+    let mut b = Builder::new(&mut buf, Head::new(kind, 1).flags(flags).family(family));
     fill(&mut b);
     b.finish().expect("samples are small").to_vec()
 }

@@ -2,7 +2,7 @@
 //! again and reads the same. Each function panics when one does not hold.
 
 use zct_wire::attr::Attrs;
-use zct_wire::build::Builder;
+use zct_wire::build::{Builder, Head};
 use zct_wire::consts::{cta, cta_expect, ips};
 use zct_wire::event::Event;
 use zct_wire::expect::ExpectView;
@@ -76,7 +76,7 @@ pub fn tuple(nest: &[u8]) {
 
 fn rebuilt(t: &Tuple) -> Tuple {
     let mut buf = [0xa5; 256];
-    let mut b = Builder::new(&mut buf, 0x100, 0, 0, 2, 0);
+    let mut b = Builder::new(&mut buf, Head::new(0x100, 0).family(2));
     t.build(&mut b, 1);
     let bytes = b.finish().expect("a tuple fits 256 bytes");
     let nest = Attrs::new(&bytes[20..]).next().expect("one attribute").expect("which is whole");

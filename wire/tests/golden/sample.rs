@@ -1,6 +1,6 @@
 //! A clock, label names, and messages that are built and rendered in one call.
 
-use zct_wire::build::Builder;
+use zct_wire::build::{Builder, Head};
 use zct_wire::consts::{af, cta, cta_expect, ipctnl, ipctnl_exp, ipproto};
 use zct_wire::error::WireError;
 use zct_wire::expect::ExpectView;
@@ -90,7 +90,7 @@ pub(crate) fn ftp(b: &mut Builder<'_>) {
 
 fn message(kind: u16, family: u8, fill: impl FnOnce(&mut Builder<'_>)) -> Vec<u8> {
     let mut buf = [0xa5; 2048];
-    let mut b = Builder::new(&mut buf, kind, 0, 1, family, 0);
+    let mut b = Builder::new(&mut buf, Head::new(kind, 1).family(family));
     fill(&mut b);
     b.finish().unwrap().to_vec()
 }
