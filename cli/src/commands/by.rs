@@ -77,7 +77,8 @@ pub(super) fn flows(
     opened: Result<zct_engine::table::Table, String>,
 ) -> Result<(), Fail> {
     let order = call.args.sort.unwrap_or_default();
-    let groups = Groups::new(keys.words(), order);
+    let mut groups = Groups::new(keys.words(), order);
+    groups.expect(zct_engine::request::flows().unwrap_or(0));
     let mut sink = Grouping { filter, keys, groups, outcome: Outcome::default() };
     let read = opened.and_then(|mut table| table.read(&mut sink));
     let ended = read.map_or_else(|_| plan.run(filter, which, &mut sink), Ok);

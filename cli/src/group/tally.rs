@@ -12,7 +12,7 @@ use super::room::{self, SAVING_BYTES};
 use hashbrown::HashTable;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 
 /// What flows come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,8 +80,8 @@ pub struct Groups {
     order: Order,
     entries: Vec<u64>,
     index: HashTable<Slot>,
-    /// Keyed, because hostile traffic chooses the addresses and ports.
-    hasher: RandomState,
+    /// Of the hash, because hostile traffic chooses the addresses and ports.
+    secret: u64,
     room: usize,
     exact_max: usize,
     saving: Option<Saving>,
@@ -107,12 +107,19 @@ impl Groups {
             order,
             entries: Vec::new(),
             index: HashTable::new(),
-            hasher: RandomState::new(),
+            secret: RandomState::new().hash_one(0u64),
             room,
             exact_max: room::entries(room, (HEAD + words) * 8),
             saving: None,
             total: Counts::default(),
         }
+    }
+
+    /// Makes room for the keys of so many flows, should each have its own: the index does not have to grow then.
+    /// Memory that is not used is not taken from the system.
+    pub fn expect(&mut self, flows: u64) {
+        let flows = usize::try_from(flows).unwrap_or(usize::MAX).min(self.exact_max);
+        self.index.reserve(flows, |s| spread(s.hash));
     }
 
     fn stride(&self) -> usize {
@@ -176,10 +183,7 @@ impl Groups {
     }
 
     fn hash_of(&self, key: &Packed) -> u32 {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write_u32(key.tag);
-        key.words.iter().take(self.words).for_each(|w| hasher.write_u64(*w));
-        hasher.finish() as u32
+        key.hash(self.words, self.secret) as u32
     }
 
     fn entry(&self, at: usize) -> &[u64] {
@@ -210,8 +214,10 @@ impl Groups {
     /// Adds an entry without counts.
     fn insert(&mut self, key: &Packed, hash: u32) -> usize {
         let at = self.len();
-        self.entries.extend([u64::from(key.tag), 0, 0]);
-        self.entries.extend(key.words.iter().take(self.words));
+        let mut entry = [0; HEAD + WORDS_MAX];
+        let [head, _, _, words @ ..] = &mut entry;
+        (*head, *words) = (key.tag.into(), key.words);
+        self.entries.extend_from_slice(entry.get(..self.stride()).unwrap_or_default());
         // The bound on memory keeps the number of entries far below 2^32.
         self.index.insert_unique(spread(hash), Slot { hash, at: at as u32 }, |s| spread(s.hash));
         at
@@ -303,31 +309,56 @@ impl Groups {
         Group { key, counts, over: *second }
     }
 
+    /// One figure of a group, by its number.
+    pub fn figure(&self, at: usize, order: Order) -> u64 {
+        match (&self.saving, order) {
+            (Some(_), order) if order != self.order => 0,
+            (Some(_), _) | (None, Order::Packets) => self.word(at, 1),
+            (None, Order::Bytes) => self.word(at, 2),
+            (None, Order::Flows | Order::Rate | Order::Age) => self.word(at, 0) >> 32,
+        }
+    }
+
     /// The numbers of the groups with the largest figures, largest first, at most `top` of them. Groups with
     /// the same figure are in the order of their keys, so that the same table gives the same list.
+    ///
+    /// Most groups of a large table have one flow each, so keys are compared only where that decides.
     pub fn largest(&self, top: Option<usize>, figure: impl Fn(usize) -> u64) -> Vec<usize> {
-        let mut all: Vec<(Reverse<u64>, u32)> =
-            (0..self.len()).map(|at| (Reverse(figure(at)), at as u32)).collect();
-        let key = |at: u32| match self.entry(at as usize) {
+        let figures: Vec<u64> = (0..self.len()).map(figure).collect();
+        let top = top.unwrap_or(usize::MAX).min(figures.len());
+        let Some(last) = top.checked_sub(1) else { return Vec::new() };
+        // The smallest figure in the list.
+        let least = if top == figures.len() {
+            0
+        } else {
+            *figures.clone().select_nth_unstable_by(last, |a, b| b.cmp(a)).1
+        };
+        let key = |at: usize| match self.entry(at) {
             [head, _, _, words @ ..] => (*head as u32, words),
             _ => (0, &[][..]),
         };
-        let order = |a: &(Reverse<u64>, u32), b: &(Reverse<u64>, u32)| {
-            a.0.cmp(&b.0).then_with(|| key(a.1).cmp(&key(b.1)))
-        };
-        if let Some(top) = top.filter(|top| *top < all.len()) {
-            if top > 0 {
-                all.select_nth_unstable_by(top - 1, order);
+        let mut list: Vec<usize> = Vec::with_capacity(top);
+        list.extend(figures.iter().enumerate().filter(|(_, f)| **f > least).map(|(at, _)| at));
+        // Of those with that figure, the first keys: the largest of them is on top of the heap.
+        let room = top - list.len();
+        let mut first = BinaryHeap::with_capacity(room.min(figures.len()) + 1);
+        for (at, _) in figures.iter().enumerate().filter(|(_, f)| **f == least) {
+            let candidate = (key(at), at);
+            if first.len() < room {
+                first.push(candidate);
+            } else if let Some(mut largest) = first.peek_mut().filter(|l| candidate < **l) {
+                *largest = candidate;
             }
-            all.truncate(top);
         }
-        all.sort_unstable_by(order);
-        all.into_iter().map(|(_, at)| at as usize).collect()
+        list.extend(first.into_iter().map(|(_, at)| at));
+        let of = |at: usize| (Reverse(figures.get(at)), key(at));
+        list.sort_unstable_by(|a, b| of(*a).cmp(&of(*b)));
+        list
     }
 
     /// The same by the figure that the groups were made for.
     pub fn largest_by_order(&self, top: Option<usize>) -> Vec<usize> {
-        self.largest(top, |at| self.group(at).counts.by(self.order))
+        self.largest(top, |at| self.figure(at, self.order))
     }
 }
 

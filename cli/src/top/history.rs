@@ -5,7 +5,7 @@
 //! behind the one before it. Where the order breaks, in parts that several threads have read or after a
 //! resize, every 64th flow is a landmark to go on from, and what is left is looked up at the end.
 
-use crate::group::key::Packed;
+use crate::group::key::mix;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -86,21 +86,20 @@ impl History {
         self.landmarks.extend(marks.filter_map(|(at, seen)| Some((seen.ident, u32::try_from(at).ok()?))));
     }
 
-    /// What tells a flow from others. Multiplications with a secret number: a program that knows it could make
-    /// two flows look like one, which would show a wrong rate and nothing else.
-    fn ident(&self, key: &Packed) -> u64 {
-        let mix = |h: u64, word: u64| {
-            let product = u128::from(h ^ word) * 0x9e37_79b9_7f4a_7c15;
-            (product as u64) ^ (product >> 64) as u64
-        };
-        let words = std::iter::once(u64::from(key.tag)).chain(key.words);
-        words.fold(self.secret, mix).max(FOUND + 1)
+    /// What tells a flow from others: a hash of its original tuple, as it lies in the message, and of its zone.
+    /// Two that look like one would show a wrong rate, and nothing else.
+    pub(super) fn ident(&self, tuple: &[u8], zone: u16) -> u64 {
+        let words = tuple.chunks(8).map(|chunk| match chunk.first_chunk() {
+            Some(whole) => u64::from_ne_bytes(*whole),
+            None => chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        });
+        words.fold(mix(self.secret, zone.into()), mix).max(FOUND + 1)
     }
 
     /// Takes a flow of this reading, which is in `group`.
     #[inline]
-    pub(super) fn flow(&mut self, key: &Packed, bytes: u64, group: usize) -> Change {
-        let seen = Seen { ident: self.ident(key), bytes };
+    pub(super) fn flow(&mut self, ident: u64, bytes: u64, group: usize) -> Change {
+        let seen = Seen { ident, bytes };
         self.now.push(seen);
         if !self.known {
             return Change::Later;
@@ -159,22 +158,16 @@ fn more(before: u64, now: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::group::key::WORDS_MAX;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
-
-    fn key(n: u64) -> Packed {
-        let mut words = [0; WORDS_MAX];
-        words[1] = n;
-        Packed { tag: 2, words }
-    }
 
     /// What is said of each flow of a reading, whose number is its group: whether it is new, and its bytes.
     fn read(history: &mut History, flows: &[(u64, u64)]) -> BTreeMap<u64, (bool, u64)> {
         let mut said = BTreeMap::new();
         history.begin();
         for (n, bytes) in flows {
-            if let Change::More(more) = history.flow(&key(*n), *bytes, *n as usize) {
+            let ident = history.ident(&[&b"a tuple"[..], &n.to_be_bytes()].concat(), 0);
+            if let Change::More(more) = history.flow(ident, *bytes, *n as usize) {
                 said.insert(*n, (false, more));
             }
         }
@@ -210,6 +203,22 @@ mod tests {
                 prop_assert_eq!(said[n], (before.is_none(), more(before.copied().unwrap_or(0), *bytes)));
             }
         }
+    }
+
+    #[test]
+    fn every_byte_of_a_tuple_and_the_zone_count() {
+        let (history, tuple) = (History::new(), [7; 44]);
+        let mut idents: Vec<u64> = (0..tuple.len())
+            .map(|at| {
+                let mut other = tuple;
+                other[at] ^= 1;
+                history.ident(&other, 0)
+            })
+            .chain([history.ident(&tuple, 0), history.ident(&tuple, 1), history.ident(&[], 0)])
+            .collect();
+        idents.sort_unstable();
+        idents.dedup();
+        assert_eq!(idents.len(), tuple.len() + 3);
     }
 
     #[test]

@@ -93,7 +93,6 @@ fn read_table(
 struct Taking<'a> {
     selection: &'a Selection,
     keys: &'a Keys,
-    flow_keys: Keys,
     groups: Groups,
     extras: Vec<Extra>,
     history: &'a mut History,
@@ -115,9 +114,10 @@ impl Taking<'_> {
         let (key, what) = (self.keys.pack(&f)?, counts(&f)?);
         self.counted |= f.has(cta::COUNTERS_ORIG);
         let group = self.groups.add(&key, what);
-        let flow = if *self.keys == self.flow_keys { key } else { self.flow_keys.pack(&f)? };
+        let tuple = f.raw(cta::TUPLE_ORIG).unwrap_or_default();
+        let ident = self.history.ident(tuple, f.zone()?.unwrap_or(0));
         // Without a group there is nothing to add to: this is an estimate, whose extras are thrown away.
-        let change = self.history.flow(&flow, what.bytes, group.unwrap_or(0));
+        let change = self.history.flow(ident, what.bytes, group.unwrap_or(0));
         let Some(group) = group else { return Ok(()) };
         if self.extras.len() <= group {
             self.extras.resize(group + 1, Extra::default());
@@ -178,11 +178,12 @@ impl Reader {
         let system = System::read()?;
         self.history.begin();
         let known = self.history.is_known();
+        let mut groups = Groups::new(keys.words(), order);
+        groups.expect(system.entries);
         let mut taking = Taking {
             selection,
             keys,
-            flow_keys: Keys::of_a_flow(),
-            groups: Groups::new(keys.words(), order),
+            groups,
             extras: Vec::new(),
             history: &mut self.history,
             counted: false,
@@ -297,7 +298,7 @@ impl Reading {
             Order::Rate => self.extra(group).map_or(0, |e| e.more),
             // An early beginning is a high age; what has none comes last.
             Order::Age => self.extra(group).filter(|e| e.oldest_ns > 0).map_or(0, |e| u64::MAX - e.oldest_ns),
-            _ => self.groups.group(group).counts.by(order),
+            _ => self.groups.figure(group, order),
         })
     }
 

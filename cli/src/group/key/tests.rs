@@ -192,7 +192,7 @@ fn a_translation_is_known_by_what_the_reply_says() {
 
 #[test]
 fn single_flows_are_told_apart() {
-    let keys = Keys::of_a_flow();
+    let keys = Keys::flows();
     let ping = |id| {
         let mut f = v4(ipproto::ICMP);
         f.orig = f.orig.map(|t| Tuple { icmp_id: Some(id), ..t });
