@@ -138,8 +138,15 @@ fn a_screen_and_its_keys() {
 
 #[test]
 fn a_selection_can_be_typed() {
+    // Both readers may be asked to leave out what is not selected, but not what is selected next.
+    for reader in ["netlink", "bpf"] {
+        selections_are_typed(&format!("--by src --reader {reader}"));
+    }
+}
+
+fn selections_are_typed(words: &str) {
     let _ns = table();
-    let top = top("--by src");
+    let top = top(words);
     top.wait_for(&format!("{ALL} flows"));
     top.keys(&["/", "-p tcp --dport 443", "Enter"]);
     let screen = top.wait("rates of the 3", |s| {

@@ -163,6 +163,8 @@ impl Reader {
     pub(super) fn forget(&mut self) {
         self.history.forget();
         self.at = None;
+        // It leaves out what had not been selected.
+        self.table = None;
     }
 
     /// Reads the table; `None` when `stop` said so. An estimate is made of the figure of `order`.
