@@ -71,6 +71,7 @@ fn the_metrics_are_well_formed_and_true() {
     assert_eq!(samples["zctd_peer_up{peer=\"1\"}"], 1.0);
     assert_eq!(samples["zctd_link_up{link=\"v0\",transport=\"udp\"}"], 1.0);
     assert_eq!(samples["zctd_events_lost_total"], 0.0);
+    assert_eq!(samples["zctd_losses_total{kind=\"overrun\"}"], 0.0);
     for name in [
         "process_resident_memory_bytes",
         "process_open_fds",

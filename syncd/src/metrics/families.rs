@@ -4,6 +4,7 @@
 //! no label is an address.
 
 use super::shown::Shown;
+use crate::status::ledger::{Kind, Tally};
 use crate::status::{Cache, Link, Missing, Peer, PeerState, Role, Status, Transfer};
 use zct_wire::text::Out;
 use zct_wire::text::metrics::{Family, Value};
@@ -83,6 +84,9 @@ families! {
         "zctd_takeover_last_duration_seconds",
         "How long the last take-over took, from the request for a commit."
     );
+    LOSSES = counter("zctd_losses_total", "What was lost, by kind; zctd status --ledger has when and how much at a time.");
+    LOSSES_REPAIRED = counter("zctd_losses_repaired_total", "What of it has been repaired.");
+    LOSSES_PENDING = gauge("zctd_losses_pending", "Entries of the ledger that are going to be repaired.");
     LONGEST_TURN = gauge(
         "zctd_reactor_turn_max_seconds",
         "Longest time in which nothing else was served, since the metrics were last read."
@@ -100,6 +104,7 @@ pub(super) fn write(shown: &Shown<'_>, out: &mut Out<'_>) {
     links(&s.links, out);
     peers(&s.peers, out);
     work(s, out);
+    losses(s, out);
     LONGEST_TURN.single(out, shown.longest_turn);
 }
 
@@ -281,4 +286,21 @@ fn work(s: &Status, out: &mut Out<'_>) {
     }
     known(&TAKEOVER, out, s.takeover.map(|t| t.last_time));
     known(&TAKEOVER_DURATION, out, s.takeover.map(|t| t.duration));
+}
+
+/// The ledger's tallies.
+fn losses(s: &Status, out: &mut Out<'_>) {
+    let values: [Row<Tally>; 3] = [
+        (&LOSSES, |t| Some(t.estimate.into())),
+        (&LOSSES_REPAIRED, |t| Some(t.repaired.into())),
+        (&LOSSES_PENDING, |t| Some(t.pending.into())),
+    ];
+    for (family, of) in values {
+        let mut samples = family.write(out);
+        for (kind, tally) in Kind::ALL.iter().zip(&s.losses) {
+            if let Some(value) = of(tally) {
+                samples.sample(&[("kind", kind.name().as_bytes())], value);
+            }
+        }
+    }
 }
