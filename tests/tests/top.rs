@@ -138,15 +138,8 @@ fn a_screen_and_its_keys() {
 
 #[test]
 fn a_selection_can_be_typed() {
-    // Both readers may be asked to leave out what is not selected, but not what is selected next.
-    for reader in ["netlink", "bpf"] {
-        selections_are_typed(&format!("--by src --reader {reader}"));
-    }
-}
-
-fn selections_are_typed(words: &str) {
     let _ns = table();
-    let top = top(words);
+    let top = top("--by src");
     top.wait_for(&format!("{ALL} flows"));
     top.keys(&["/", "-p tcp --dport 443", "Enter"]);
     let screen = top.wait("rates of the 3", |s| {
@@ -177,6 +170,18 @@ fn selections_are_typed(words: &str) {
     top.wait("all flows again", |s| s[2] == "all flows" && s[0].contains(&format!("{ALL} flows")));
     top.keys(&["C-c"]);
     top.wait("the end", |s| is_restored(s, 0));
+}
+
+/// A program that leaves out what is not selected must not be asked for the next selection.
+#[test]
+fn the_bpf_reader_follows_the_selection() {
+    let _ns = table();
+    let top = top("--reader bpf -p tcp");
+    top.wait_for("zct top  3 flows");
+    for (words, flows) in [("-p udp", ALL - 3), ("-s 10.0.0.7", 7), ("-p tcp", 3), ("", ALL)] {
+        top.keys(&["/", "C-u", &format!("--reader bpf {words}"), "Enter"]);
+        top.wait_for(&format!("zct top  {flows} flows"));
+    }
 }
 
 #[test]
