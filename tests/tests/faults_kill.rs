@@ -27,7 +27,7 @@ fn killed_at_any_point_of_resync_bulk_and_commit() {
     cluster.must(At::Here, &["-R", "-"], &mixture(1, FLOWS));
     cluster.must(At::There, &["-R", "-"], &mixture(2, FLOWS / 10));
     cluster.whole("before");
-    for point in 0..times(6, 50) {
+    for point in 0..times(3, 50) {
         let (at, words) = [(At::There, "-n"), (At::Here, "-B"), (At::There, "-c")][point % 3];
         let victim = if rng.bool() { At::Here } else { At::There };
         let delay = Duration::from_micros(rng.u64(..if words == "-c" { 200_000 } else { 40_000 }));
@@ -62,7 +62,7 @@ fn a_peer_that_is_restarted_again_and_again() {
     let mut cluster = Cluster::start(Zctd, Zctd, Settings::default());
     cluster.must(At::There, &["-R", "-"], &mixture(2, 500));
     let churn = cluster.churn(At::Here, 1, 2000);
-    for n in 0..times(5, 30) {
+    for n in 0..times(3, 30) {
         let signal = if n % 2 == 0 { Signal::SIGKILL } else { Signal::SIGTERM };
         cluster.end(At::There, signal);
         cluster.run(At::There);

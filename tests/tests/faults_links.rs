@@ -25,7 +25,7 @@ fn changes(cluster: &Cluster) {
 fn down_and_up(over: Over) {
     let cluster = cluster(over);
     let churn = cluster.churn(At::Here, 1, 1000);
-    for n in 0..times(5, 50) {
+    for n in 0..times(3, 50) {
         // Either end goes down; the other one then has no carrier.
         let (at, device) = [(At::Here, "v0"), (At::There, "v1")][n % 2];
         cluster.ip(at, &format!("link set {device} down"));
@@ -171,7 +171,7 @@ fn to_the_second_link_and_back() {
             if active.contains(device) { Ok(()) } else { Err(links) }
         });
     };
-    for n in 0..times(2, 20) {
+    for n in 0..times(1, 20) {
         for (broken, other) in [("w0", "v0"), ("v0", "w0")] {
             cluster.ip(At::Here, &format!("link set {broken} down"));
             used(other);

@@ -208,12 +208,7 @@ fn little_memory() {
         let count = cluster.kernel(At::Here).len();
         if count <= 20_000 { Ok(()) } else { Err(count.to_string()) }
     });
-    // What did not fit is known again after a look at the kernel.
-    eventually("what did not fit", || {
-        cluster.ask(At::Here, &["-R"]);
-        cluster.ask(At::Here, &["-B"]);
-        cluster.agreement(At::Here)
-    });
+    // What did not fit is fetched now.
     cluster.whole("with little memory");
 }
 
