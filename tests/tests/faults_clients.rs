@@ -127,3 +127,18 @@ fn requests_during_a_commit() {
     eventually("the same tables", || cluster.agreement(At::There));
     cluster.whole("after all of them");
 }
+
+/// What a commit has made is told to the peer by a bulk that was asked for at once, although the daemon has
+/// yet to look at what it has made.
+#[test]
+fn a_bulk_right_behind_a_commit() {
+    let cluster = pair(5000);
+    for _ in 0..times(3, 50) {
+        cluster.ask(At::There, &["-c"]);
+        cluster.ask(At::There, &["-B"]);
+        cluster.agree_on(At::Here, "what was committed", 5000);
+        cluster.ask(At::There, &["-F"]);
+        cluster.agree_on(At::Here, "nothing", 0);
+    }
+    cluster.whole("at the end");
+}

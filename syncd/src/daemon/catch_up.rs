@@ -80,6 +80,12 @@ impl CatchUp {
         self.is_dumping()
     }
 
+    /// A bulk begins, on request or for a peer that has started. It cannot contain what has yet to be found,
+    /// so another one follows.
+    pub(super) fn bulk_begins(&mut self) {
+        self.announce_all |= self.is_behind();
+    }
+
     /// The dump is complete. True when everything has to be announced.
     pub(super) fn done(&mut self) -> bool {
         std::mem::take(self).announce_all

@@ -183,7 +183,10 @@ impl SyncNode {
         while let Some(output) = self.machine.poll() {
             match output {
                 Output::Notice(notice) => {
-                    self.bulk_matters |= notice == Notice::BulkStarts;
+                    if notice == Notice::BulkStarts {
+                        self.bulk_matters = true;
+                        self.catch_up.bulk_begins();
+                    }
                     say(&self.links, notice, log);
                 }
                 Output::InjectFlow(event, flow) => self.injector.iter_mut().for_each(|i| i.flow(event, flow)),
