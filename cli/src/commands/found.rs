@@ -7,8 +7,9 @@ use std::ops::ControlFlow;
 use zct_engine::dump::End;
 use zct_engine::table::Table;
 use zct_engine::{Answer, Batch, Error, Lost, Sink};
+use zct_wire::consts::cta;
 use zct_wire::flow::FlowView;
-use zct_wire::header::CtMsg;
+use zct_wire::header::{CtMsg, Frames};
 use zct_wire::request;
 
 /// Room for the answers to a batch of requests for flows: each takes up to a page and more.
@@ -19,6 +20,8 @@ struct Found<'a, S> {
     filter: &'a Filter,
     sink: &'a mut S,
     gets: Batch,
+    /// Room for one answer.
+    dumped: Vec<u8>,
     /// An error of our own, which ends the work.
     broken: Option<Error>,
 }
@@ -38,7 +41,9 @@ impl<S: Sink> Found<'_, S> {
     fn settle(&mut self) -> Result<ControlFlow<()>, Error> {
         let (sink, mut goes_on, mut refused) = (&mut *self.sink, ControlFlow::Continue(()), None);
         self.gets.send(&mut |_, answer| match answer {
-            Answer::Message(msg) if goes_on.is_continue() => goes_on = sink.message(msg),
+            Answer::Message(msg) if goes_on.is_continue() => {
+                goes_on = sink.message(as_dumped(msg, &mut self.dumped).unwrap_or(msg));
+            }
             Answer::Message(_) => {}
             // It has ended meanwhile.
             Answer::Refused(e) if e.errno() == Some(libc::ENOENT) => {}
@@ -68,6 +73,18 @@ impl<S: Sink> Sink for Found<'_, S> {
     }
 }
 
+/// The answer as a dump would have it: to answer, the kernel holds the flow once more (bpf-table.md §3). `None` when
+/// it does not say how often the flow is held.
+fn as_dumped<'b>(answer: CtMsg<'_>, room: &'b mut Vec<u8>) -> Option<CtMsg<'b>> {
+    let used = answer.attrs().flatten().find(|a| a.kind == cta::USE)?.value;
+    let at = used.as_ptr().addr().checked_sub(answer.bytes.as_ptr().addr())?;
+    let count = u32::from_be_bytes(*used.first_chunk()?);
+    room.clear();
+    room.extend_from_slice(answer.bytes);
+    room.get_mut(at..at + 4)?.copy_from_slice(&count.checked_sub(1)?.to_be_bytes());
+    CtMsg::parse(Frames::new(room).next()?.ok()?).ok()
+}
+
 /// Reads the table and hands the flows that match to the sink, as netlink knows them.
 ///
 /// # Errors
@@ -81,7 +98,7 @@ pub(super) fn read(
     let gets = Batch::open().map_err(|e| e.to_string())?;
     // Without privilege it gets what is allowed, which is enough for the answers to smaller batches.
     _ = gets.socket().set_receive_buffer(ANSWERS_BYTES);
-    let mut found = Found { filter, sink, gets, broken: None };
+    let mut found = Found { filter, sink, gets, dumped: Vec::new(), broken: None };
     let end = table.read(&mut found)?;
     if let Some(e) = found.broken {
         return Ok(Err(e));
@@ -90,4 +107,33 @@ pub(super) fn read(
         return Ok(Ok(end));
     }
     Ok(found.settle().map(|goes_on| if goes_on.is_break() { End::Stopped } else { End::Done }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zct_wire::build::{Builder, Head};
+    use zct_wire::consts::ipctnl;
+
+    #[test]
+    fn the_kernels_own_hold_is_not_shown() {
+        let mut buf = [0; 128];
+        let mut room = Vec::new();
+        for (has, want) in [(Some(2), Some(1)), (Some(1), Some(0)), (Some(0), None), (None, None)] {
+            let mut b = Builder::new(&mut buf, Head::new(ipctnl::NEW, 7).family(2));
+            b.put_be32(cta::STATUS, 5);
+            if let Some(count) = has {
+                b.put_be32(cta::USE, count);
+            }
+            b.put_be32(cta::ID, 9);
+            let bytes = b.finish().unwrap();
+            let answer = CtMsg::parse(Frames::new(bytes).next().unwrap().unwrap()).unwrap();
+            let seen = as_dumped(answer, &mut room).map(|msg| {
+                let f = FlowView::index(msg).unwrap();
+                assert_eq!((f.status(), f.id()), (Ok(Some(5)), Ok(Some(9))));
+                f.use_count().unwrap().unwrap()
+            });
+            assert_eq!(seen, want, "{has:?}");
+        }
+    }
 }

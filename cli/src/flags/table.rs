@@ -592,8 +592,7 @@ pub static FLAGS: &[Flag] = &[
                  unconfirmed flows), and where a comparison of some flows with netlink shows any difference, \
                  netlink reads the table without a word; --explain says which and why. The flows are the same, \
                  in another order. The program leaves out what is not selected, as far as it can tell. -D and -U \
-                 ask netlink for each flow that it has found, and check that again; the use count that they \
-                 show has the question in it. auto, the default, is netlink.",
+                 ask netlink for each flow that it has found, and check that again. auto, the default, is netlink.",
         complete: Complete::Words(&["auto", "bpf", "netlink"]),
     },
     Flag {
