@@ -4,11 +4,12 @@
 //! [`Delivery`], a message through the [`Session`] of its mode to [`Remote`] or back to [`Delivery`]. No part
 //! knows the machine.
 
+mod view;
+
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
 use crate::peer::config::{Config, Seed};
-use crate::peer::delivery::{Delivery, Outlook};
-use crate::peer::entry::Sent;
+use crate::peer::delivery::Delivery;
 use crate::peer::links::{Link, Links, Switch};
 use crate::peer::local::{Local, Origin};
 use crate::peer::message::{Class, Data};
@@ -17,7 +18,7 @@ use crate::peer::remote::{Applied, Remote};
 use crate::peer::session::Session;
 use crate::peer::stats::Stats;
 use crate::peer::timers::Timer;
-use crate::store::{Key, Meta};
+use crate::store::Key;
 use zct_wire::WireError;
 use zct_wire::event::Event;
 use zct_wire::expect::ExpectView;
@@ -92,77 +93,7 @@ impl Machine {
         self.delivery.reconfigure(&self.config);
     }
 
-    /// The counts so far.
-    pub fn stats(&self) -> Stats {
-        Stats {
-            sent: self.delivery.sent,
-            unsendable: self.delivery.unsendable,
-            resend_dropped: self.delivery.resend_dropped,
-            resent: self.delivery.resent,
-            bypass_dropped: self.delivery.bypass.dropped(),
-            swept: self.remote.swept,
-            unannounced: self.local.unannounced,
-            internal: self.local.flows,
-            internal_expect: self.local.expects,
-            external: self.remote.flows,
-            external_expect: self.remote.expects,
-            ..self.counted
-        }
-    }
-
-    /// The link to send on.
-    pub fn active_link(&self) -> usize {
-        self.links.active()
-    }
-
-    /// Messages that were sent and are not acknowledged, oldest first (`-s rsqueue`).
-    pub fn resend_queue(&self) -> Vec<Sent> {
-        self.delivery.in_flight(&self.caches).collect()
-    }
-
-    /// Number of changes that wait to be sent, not counting those of a bulk (`-s queue`).
-    pub fn waiting(&self) -> usize {
-        self.delivery.waiting()
-    }
-
-    /// True while a bulk is being sent.
-    pub fn bulk_is_running(&self) -> bool {
-        self.delivery.bulk_is_running()
-    }
-
-    /// True when a requested bulk has not been received completely.
-    pub fn resync_is_running(&self) -> bool {
-        self.session.resync_is_running()
-    }
-
-    /// True while flows that a comparison with the kernel has not found are being ended.
-    pub fn comparison_is_running(&self) -> bool {
-        self.local.is_sweeping()
-    }
-
-    /// How far the conversation with the peer has come.
-    pub fn outlook(&self) -> Outlook {
-        let open_requests = self.session.open_requests();
-        Outlook { open_requests, ..self.delivery.outlook(&self.caches) }
-    }
-
-    /// True when the peer has been heard recently.
-    pub fn peer_is_there(&self, now: Millis) -> bool {
-        self.delivery.peer_is_there(now)
-    }
-
-    /// Seconds until a flow of the peer is forgotten; `None` except in ALARM, since other
-    /// modes forget nothing.
-    pub fn expires_in_s(&self, now: Millis, meta: Meta) -> Option<u64> {
-        self.session.expires(meta).map(|at| at.saturating_sub(now) / 1000)
-    }
-
-    /// The flows and expectations of both nodes.
-    pub fn caches(&self) -> &Caches {
-        &self.caches
-    }
-
-    /// The same, to prepare a test.
+    /// The caches, to prepare a test.
     #[cfg(test)]
     pub(crate) fn caches_mut(&mut self) -> &mut Caches {
         &mut self.caches

@@ -27,7 +27,7 @@
 //! * `local` and `remote`: the caches of the kernel's flows and of the peer's;
 //! * `delivery`: everything that goes out, until the peer has it, and how datagrams are filled with it;
 //! * `ftfw`, `alarm`, `notrack`: what a message means in each mode; `session`: which of them it is;
-//! * `machine`.
+//! * `machine`; `machine::view` is what can be asked of it.
 
 // A new type of message must not go unnoticed: no arm may match what it does not name.
 #![deny(clippy::wildcard_enum_match_arm)]
