@@ -39,22 +39,20 @@ fn ports(family: u8, proto: u8, host: u8, src_port: u16, dst_port: u16) -> NewFl
         dst_port: Some(dst_port),
         ..Tuple::default()
     };
-    NewFlow {
-        family,
-        orig: Some(orig),
-        reply: orig.inverse(),
-        timeout_s: Some(432_000),
-        status: Some(ips::CONFIRMED),
-        ..NewFlow::default()
-    }
+    NewFlow::default().with(|it| {
+        it.family = family;
+        it.orig = Some(orig);
+        it.reply = orig.inverse();
+        it.timeout_s = Some(432_000);
+        it.status = Some(ips::CONFIRMED);
+    })
 }
 
 fn tcp(family: u8, host: u8, dst_port: u16, state: u8) -> NewFlow<'static> {
-    NewFlow {
-        status: Some(ips::CONFIRMED | ips::SEEN_REPLY | ips::ASSURED),
-        protoinfo: Some(ProtoInfo::Tcp(TcpInfo::created(state))),
-        ..ports(family, ipproto::TCP, host, 40_000 + u16::from(host), dst_port)
-    }
+    ports(family, ipproto::TCP, host, 40_000 + u16::from(host), dst_port).with(|it| {
+        it.status = Some(ips::CONFIRMED | ips::SEEN_REPLY | ips::ASSURED);
+        it.protoinfo = Some(ProtoInfo::Tcp(TcpInfo::created(state)));
+    })
 }
 
 fn ping(family: u8, host: u8) -> NewFlow<'static> {
@@ -80,18 +78,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         tcp(V4, 2, 443, 3),
         tcp(V4, 3, 22, 7),
         tcp(V6, 4, 443, 3),
-        NewFlow { mark: Some(Masked { value: 7, mask: u32::MAX }), ..tcp(V6, 5, 80, 4) },
-        NewFlow {
-            nat_src: Some(Nat { addr: Some(Addr::V4([203, 0, 113, 1])), port: Some(1025) }),
-            ..tcp(V4, 6, 443, 3)
-        },
-        NewFlow {
-            nat_dst: Some(Nat { addr: Some(Addr::V4([198, 51, 100, 9])), port: Some(8080) }),
-            ..tcp(V4, 7, 80, 3)
-        },
+        tcp(V6, 5, 80, 4).with(|it| it.mark = Some(Masked { value: 7, mask: u32::MAX })),
+        tcp(V4, 6, 443, 3)
+            .with(|it| it.nat_src = Some(Nat { addr: Some(Addr::V4([203, 0, 113, 1])), port: Some(1025) })),
+        tcp(V4, 7, 80, 3)
+            .with(|it| it.nat_dst = Some(Nat { addr: Some(Addr::V4([198, 51, 100, 9])), port: Some(8080) })),
         ports(V4, ipproto::UDP, 8, 5353, 53),
-        NewFlow { zone: Some(5), ..ports(V6, ipproto::UDP, 9, 5353, 53) },
-        NewFlow { protoinfo: Some(ProtoInfo::Sctp(sctp)), ..ports(V4, ipproto::SCTP, 10, 36_412, 36_412) },
+        ports(V6, ipproto::UDP, 9, 5353, 53).with(|it| it.zone = Some(5)),
+        ports(V4, ipproto::SCTP, 10, 36_412, 36_412).with(|it| it.protoinfo = Some(ProtoInfo::Sctp(sctp))),
         ports(V4, ipproto::GRE, 11, 1, 2),
         ping(V4, 12),
         ping(V6, 13),

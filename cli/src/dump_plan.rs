@@ -94,7 +94,7 @@ impl Plan {
         if plan.held_back.is_some() {
             return plan;
         }
-        let base = DumpFilter { zone, ..plain };
+        let base = plain.with(|it| it.zone = zone);
         plan.dumps.clear();
         if !wants_tuple {
             plan.dumps.push(base);
@@ -110,7 +110,11 @@ impl Plan {
             None => SmallVec::from_iter([af::INET, af::INET6]),
         };
         for family in families {
-            plan.dumps.push(DumpFilter { family, orig, reply, ..base });
+            plan.dumps.push(base.with(|it| {
+                it.family = family;
+                it.orig = orig;
+                it.reply = reply;
+            }));
         }
         plan
     }
@@ -119,7 +123,7 @@ impl Plan {
     fn without_tuples(&self, filter: &Filter) -> Plan {
         let plain = filter.for_kernel();
         let zone = self.dumps.first().and_then(|d| d.zone);
-        Plan { dumps: SmallVec::from_iter([DumpFilter { zone, ..plain }]), held_back: None }
+        Plan { dumps: SmallVec::from_iter([plain.with(|it| it.zone = zone)]), held_back: None }
     }
 
     /// Makes the dumps and hands everything to the sink.
@@ -209,13 +213,13 @@ fn tuple(d: &Direction, proto: Option<u8>) -> TupleFilter {
         [r] if has_ports && r.first == r.last => Some(r.first),
         _ => None,
     };
-    let mut t = TupleFilter {
-        src: addr(&d.src),
-        dst: addr(&d.dst),
-        proto: None,
-        src_port: port(&d.src_port),
-        dst_port: port(&d.dst_port),
-    };
+    let mut t = TupleFilter::default().with(|it| {
+        it.src = addr(&d.src);
+        it.dst = addr(&d.dst);
+        it.proto = None;
+        it.src_port = port(&d.src_port);
+        it.dst_port = port(&d.dst_port);
+    });
     // Both directions have the same protocol, so it is named once, or where ports need it.
     if !t.is_empty() || proto.is_some() {
         t.proto = proto;

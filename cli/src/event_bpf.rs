@@ -112,12 +112,11 @@ mod tests {
             dst_port: Some(2),
             ..Tuple::default()
         };
-        let flow = NewFlow {
-            family: if v6 { 10 } else { 2 },
-            orig: Some(orig),
-            reply: orig.inverse(),
-            ..NewFlow::default()
-        };
+        let flow = NewFlow::default().with(|it| {
+            it.family = if v6 { 10 } else { 2 };
+            it.orig = Some(orig);
+            it.reply = orig.inverse();
+        });
         let mut buf = [0; 1024];
         let mut bytes = new_flow(&mut buf, 0, 0, &flow).unwrap().to_vec();
         if random(x) & 3 == 0 {

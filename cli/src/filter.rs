@@ -255,13 +255,12 @@ impl Filter {
     /// The filters that the original passes to the kernel too: family, mark and status. We do the rest.
     pub fn for_kernel(&self) -> DumpFilter {
         let Status { set, clear, .. } = self.status;
-        DumpFilter {
-            family: self.family.unwrap_or(0),
-            mark: self.mark,
+        DumpFilter::default().with(|it| {
+            it.family = self.family.unwrap_or(0);
+            it.mark = self.mark;
             // If no bit is asked for there is no filter, because the kernel refuses an empty one.
-            status: (set | clear != 0).then_some(Masked { value: set, mask: set | clear }),
-            ..DumpFilter::default()
-        }
+            it.status = (set | clear != 0).then_some(Masked { value: set, mask: set | clear });
+        })
     }
 
     /// True when the flow is selected.

@@ -283,14 +283,14 @@ mod tests {
         if random(x) & 3 == 0 {
             reply = reply.map(|t| Tuple { dst: Some(addr(x, v6)), ..t });
         }
-        let mut flow = NewFlow {
-            family: if v6 { 10 } else { 2 },
-            orig: Some(orig),
-            reply,
-            status: Some(one(x, &[0, ips::SEEN_REPLY, ips::SRC_NAT_DONE, ips::SRC_NAT_DONE | ips::ASSURED])),
-            mark: Some(Masked { value: one(x, &[0, 1, 0x8000_0001]), mask: u32::MAX }),
-            ..NewFlow::default()
-        };
+        let mut flow = NewFlow::default().with(|it| {
+            it.family = if v6 { 10 } else { 2 };
+            it.orig = Some(orig);
+            it.reply = reply;
+            it.status =
+                Some(one(x, &[0, ips::SEEN_REPLY, ips::SRC_NAT_DONE, ips::SRC_NAT_DONE | ips::ASSURED]));
+            it.mark = Some(Masked { value: one(x, &[0, 1, 0x8000_0001]), mask: u32::MAX });
+        });
         if proto == ipproto::TCP {
             flow.protoinfo = Some(ProtoInfo::Tcp(TcpInfo::created(one(x, &[1, 3, 7]))));
         }

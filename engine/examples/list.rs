@@ -56,7 +56,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         };
         filter.family = af::INET;
-        filter.orig = TupleFilter { src: Some(source.octets()), ..TupleFilter::default() };
+        filter.orig = TupleFilter::default().with(|it| it.src = Some(source.octets()));
     }
     let mut lines = Lines { room: vec![0; 4096].into(), to: BufWriter::new(stdout()), complete: true };
     let done = Requests::open().and_then(|mut requests| {

@@ -286,12 +286,11 @@ mod tests {
                 [(ipproto::UDP, ports, PROTO_LENS), (ipproto::ICMP, ping, [PROTO_LENS[1], PROTO_LENS[0]])]
             {
                 let orig = Tuple { src: Some(src), dst: Some(dst), proto: Some(proto), ..rest };
-                let flow = NewFlow {
-                    family: layout.family,
-                    orig: Some(orig),
-                    reply: orig.inverse(),
-                    ..NewFlow::default()
-                };
+                let flow = NewFlow::default().with(|it| {
+                    it.family = layout.family;
+                    it.orig = Some(orig);
+                    it.reply = orig.inverse();
+                });
                 let mut buf = [0; 1024];
                 let message = new_flow(&mut buf, 0, 0, &flow).unwrap();
                 assert!(holds(message, &[family(layout.family)]) && !holds(message, &[family(other.family)]));

@@ -49,14 +49,13 @@ fn make(last: u8) {
         dst_port: Some(53),
         ..Tuple::default()
     };
-    let flow = NewFlow {
-        family: af::INET,
-        orig: Some(orig),
-        reply: orig.inverse(),
-        timeout_s: Some(300),
-        status: Some(ips::CONFIRMED),
-        ..NewFlow::default()
-    };
+    let flow = NewFlow::default().with(|it| {
+        it.family = af::INET;
+        it.orig = Some(orig);
+        it.reply = orig.inverse();
+        it.timeout_s = Some(300);
+        it.status = Some(ips::CONFIRMED);
+    });
     let flags = nlm_f::CREATE | nlm_f::EXCL | nlm_f::ACK;
     let made =
         Requests::open().and_then(|mut r| r.ask(|b, seq| new_flow(b, seq, flags, &flow), &mut Nothing));

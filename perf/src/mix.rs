@@ -78,17 +78,17 @@ fn flow_of(i: u32, udp: bool, v6: bool, snat: bool) -> NewFlow<'static> {
         dst_port: Some(if udp { 53 } else { 443 }),
         ..Tuple::default()
     };
-    NewFlow {
-        family: if v6 { af::INET6 } else { af::INET },
-        orig: Some(orig),
-        reply: orig.inverse(),
-        timeout_s: Some(30_000 + i % 1000),
-        status: (!udp).then_some(ips::SEEN_REPLY | ips::ASSURED | ips::CONFIRMED),
-        mark: is_marked(i).then_some(Masked { value: MARK, mask: u32::MAX }),
-        protoinfo: (!udp).then(|| ProtoInfo::Tcp(TcpInfo { state: Some(state(i)), ..TcpInfo::default() })),
-        nat_src: snat.then_some(Nat { addr: Some(Addr::V4([203, 0, 113, last])), port: None }),
-        ..NewFlow::default()
-    }
+    NewFlow::default().with(|it| {
+        it.family = if v6 { af::INET6 } else { af::INET };
+        it.orig = Some(orig);
+        it.reply = orig.inverse();
+        it.timeout_s = Some(30_000 + i % 1000);
+        it.status = (!udp).then_some(ips::SEEN_REPLY | ips::ASSURED | ips::CONFIRMED);
+        it.mark = is_marked(i).then_some(Masked { value: MARK, mask: u32::MAX });
+        it.protoinfo =
+            (!udp).then(|| ProtoInfo::Tcp(TcpInfo { state: Some(state(i)), ..TcpInfo::default() }));
+        it.nat_src = snat.then_some(Nat { addr: Some(Addr::V4([203, 0, 113, last])), port: None });
+    })
 }
 
 /// Flow number `i` as a dump shows it, in the kernel's order of attributes.

@@ -12,7 +12,7 @@ use zct_wire::filter::DumpFilter;
 const FLOWS: u32 = 2_000;
 
 fn udp() -> DumpFilter {
-    let mut filter = DumpFilter { family: af::INET, ..DumpFilter::default() };
+    let mut filter = DumpFilter::default().with(|it| it.family = af::INET);
     filter.orig.proto = Some(ipproto::UDP);
     filter
 }
@@ -30,7 +30,7 @@ fn what_is_loaded_is_dumped_and_deleted() {
     assert_eq!((again.made, again.refused), (1, u64::from(FLOWS / 10)));
     let all = u64::from(FLOWS) + 1;
     assert_eq!(dump::run(&DumpFilter::default()).unwrap().flows, all);
-    let families = [af::INET, af::INET6].map(|family| DumpFilter { family, ..DumpFilter::default() });
+    let families = [af::INET, af::INET6].map(|family| DumpFilter::default().with(|it| it.family = family));
     assert_eq!(dump::run_together(&families).unwrap().flows, all);
     let of_udp = (0..FLOWS).filter(|i| is_udp(*i)).count() as u64;
     assert_eq!(dump::run(&udp()).unwrap().flows, of_udp);
@@ -50,7 +50,7 @@ fn a_table_half_of_ipv6() {
     netns::enter_new().unwrap();
     load::fill_all(Mix::HalfIpv6, 0..FLOWS).unwrap();
     for family in [af::INET, af::INET6] {
-        let filter = DumpFilter { family, ..DumpFilter::default() };
+        let filter = DumpFilter::default().with(|it| it.family = family);
         assert_eq!(dump::run(&filter).unwrap().flows, u64::from(FLOWS / 2));
     }
 }

@@ -154,7 +154,7 @@ fn flow(rng: &mut Rng, n: u32) -> NewFlow<'static> {
     };
     let to = |rng: &mut Rng| Some(Nat { addr: Some(wire(random_address(rng, ipv6))), port: None });
     let nat_dst = if n % 5 == 0 { to(rng) } else { None };
-    NewFlow { nat_dst, ..plain(orig) }
+    plain(orig).with(|it| it.nat_dst = nat_dst)
 }
 
 /// What a listing says about a flow.

@@ -159,21 +159,20 @@ pub fn udp(src: [u8; 4], dst: [u8; 4], src_port: u16, dst_port: u16) -> NewFlow<
 
 /// A flow with this original tuple and its inverse.
 pub fn plain(orig: Tuple) -> NewFlow<'static> {
-    NewFlow {
-        family: orig.src.map_or(af::INET, |a| a.family()),
-        orig: Some(orig),
-        reply: orig.inverse(),
-        timeout_s: Some(100_000),
-        status: Some(ips::CONFIRMED),
-        ..NewFlow::default()
-    }
+    NewFlow::default().with(|it| {
+        it.family = orig.src.map_or(af::INET, |a| a.family());
+        it.orig = Some(orig);
+        it.reply = orig.inverse();
+        it.timeout_s = Some(100_000);
+        it.status = Some(ips::CONFIRMED);
+    })
 }
 
 /// A TCP flow in the given state.
 pub fn tcp(src: [u8; 4], dst: [u8; 4], src_port: u16, dst_port: u16, state: u8) -> NewFlow<'static> {
     let flow = udp(src, dst, src_port, dst_port);
     let orig = flow.orig.map(|t| Tuple { proto: Some(ipproto::TCP), ..t }).expect("a tuple");
-    NewFlow { protoinfo: Some(ProtoInfo::Tcp(TcpInfo::created(state))), ..plain(orig) }
+    plain(orig).with(|it| it.protoinfo = Some(ProtoInfo::Tcp(TcpInfo::created(state))))
 }
 
 /// Sends many requests in few system calls; the end of each batch is acknowledged.

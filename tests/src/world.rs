@@ -10,7 +10,6 @@ use crate::traffic::Traffic;
 use fastrand::Rng;
 use zct_wire::consts::ipproto;
 use zct_wire::proto::{ProtoInfo, SctpInfo};
-use zct_wire::request::NewFlow;
 
 /// The label file: comments, number bases, names with blanks, lines to be skipped, and long names. [`World`]
 /// gives one flow so many of those that the original cannot print its line.
@@ -145,10 +144,10 @@ impl World {
         let many = label_bytes(&LONG_LABELS.chain(0..3).collect::<Vec<_>>());
         let labelled = tcp([10, 0, 0, 1], [10, 0, 0, 2], 2000, 2000, 3);
         kernel
-            .create(&NewFlow { labels: Some((many, [0xff; 16])), ..labelled })
+            .create(&labelled.with(|it| it.labels = Some((many, [0xff; 16]))))
             .expect("a flow with many labels");
         let heartbeat = Some(ProtoInfo::Sctp(SctpInfo { state: Some(8), vtag: [Some(1), Some(2)] }));
-        let mut sctp = NewFlow { protoinfo: heartbeat, ..tcp([10, 0, 0, 1], [10, 0, 0, 2], 2001, 2000, 3) };
+        let mut sctp = tcp([10, 0, 0, 1], [10, 0, 0, 2], 2001, 2000, 3).with(|it| it.protoinfo = heartbeat);
         for tuple in [&mut sctp.orig, &mut sctp.reply].into_iter().flatten() {
             tuple.proto = Some(ipproto::SCTP);
         }

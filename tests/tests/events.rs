@@ -18,20 +18,19 @@ use zct_tests::seed::{Kernel, Mix, Storm, TRACKING, tcp, udp};
 use zct_tests::traffic::Traffic;
 use zct_wire::consts::ips;
 use zct_wire::filter::Masked;
-use zct_wire::request::NewFlow;
 
 /// Everything that can happen once: flows that we make, change and delete, and flows of packets from
 /// beginning to end.
 fn history(ns: &Netns) {
     let mut kernel = Kernel::open();
     let one = tcp([10, 0, 0, 1], [10, 0, 0, 2], 1000, 80, 3);
-    let marked = NewFlow { mark: Some(Masked { value: 5, mask: u32::MAX }), ..one };
+    let marked = one.with(|it| it.mark = Some(Masked { value: 5, mask: u32::MAX }));
     kernel.create(&marked).expect("a flow");
-    kernel.update(&NewFlow { mark: Some(Masked { value: 9, mask: u32::MAX }), ..one }).expect("a new mark");
+    kernel.update(&one.with(|it| it.mark = Some(Masked { value: 9, mask: u32::MAX }))).expect("a new mark");
     let seen = Some(ips::CONFIRMED | ips::SEEN_REPLY | ips::ASSURED);
-    kernel.update(&NewFlow { status: seen, ..one }).expect("a new status");
+    kernel.update(&one.with(|it| it.status = seen)).expect("a new status");
     kernel.delete(&one).expect("gone");
-    let zoned = NewFlow { zone: Some(7), ..udp([10, 0, 0, 3], [10, 0, 0, 2], 1001, 53) };
+    let zoned = udp([10, 0, 0, 3], [10, 0, 0, 2], 1001, 53).with(|it| it.zone = Some(7));
     kernel.create(&zoned).expect("a flow in a zone");
     kernel.delete(&zoned).expect("gone");
     // Random flows of every kind, which a flush ends in the order of the table.

@@ -9,7 +9,6 @@ use zct_tests::etc::PrivateEtc;
 use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool};
 use zct_tests::seed::{Kernel, TRACKING, label_bytes, tcp};
-use zct_wire::request::NewFlow;
 
 /// A map that has all names, and one that lacks bit 17.
 const WHOLE: &str = "3 three\n17 seventeen\n";
@@ -22,7 +21,7 @@ fn table() -> Netns {
     let mut kernel = Kernel::open();
     for (port, bits) in [(1, &[3, 17][..]), (2, &[17]), (3, &[])] {
         let labels = (!bits.is_empty()).then(|| (label_bytes(bits), [0xff; 16]));
-        let flow = NewFlow { labels, ..tcp([10, 0, 0, 1], [10, 0, 0, 2], port, 80, 3) };
+        let flow = tcp([10, 0, 0, 1], [10, 0, 0, 2], port, 80, 3).with(|it| it.labels = labels);
         kernel.create(&flow).expect("a flow");
     }
     ns

@@ -22,7 +22,7 @@ fn good(words: &[&str]) -> String {
 }
 
 fn in_zone<'a>(flow: NewFlow<'a>, zone: u16) -> NewFlow<'a> {
-    NewFlow { zone: Some(zone), ..flow }
+    flow.with(|it| it.zone = Some(zone))
 }
 
 #[test]

@@ -189,7 +189,13 @@ fn flows() -> Vec<Flow> {
                 plain(orig)
             };
             let marked = Masked { value: mark, mask: u32::MAX };
-            all.push(Flow { new: NewFlow { mark: Some(marked), timeout_s: Some(100_000), ..flow }, mark });
+            all.push(Flow {
+                new: flow.with(|it| {
+                    it.mark = Some(marked);
+                    it.timeout_s = Some(100_000);
+                }),
+                mark,
+            });
         };
         let tuple = Tuple { src: Some(Addr::V4(a)), dst: Some(Addr::V4(b)), ..Tuple::default() };
         let other = numbers[(i + 3) % numbers.len()];

@@ -6,7 +6,6 @@ use zct_tests::address_list::{AddressList, Flow, Many, flows, flows_of, ids, wir
 use zct_tests::program::{Exit, Output, Tool};
 use zct_tests::seed::{Kernel, Storm, udp};
 use zct_wire::nat::Nat;
-use zct_wire::request::NewFlow;
 
 fn reconcile(words: &[&str]) -> Output {
     Tool::ZctByName.run(&[&["reconcile"], words].concat())
@@ -73,7 +72,7 @@ fn endpoints_behind_a_service_address() {
     storm.create((0..3000u32).map(|n| {
         let [a, b] = (n as u16).to_be_bytes();
         let to = Nat { addr: Some(wire(IpAddr::V4(endpoint(n % 100)))), port: Some(53) };
-        NewFlow { nat_dst: Some(to), ..udp([10, 0, a, b], service, 40_000, 53) }
+        udp([10, 0, a, b], service, 40_000, 53).with(|it| it.nat_dst = Some(to))
     }));
     let mut endpoints = AddressList::default();
     endpoints.add((0..80).map(|n| IpAddr::V4(endpoint(n))));

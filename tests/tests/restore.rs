@@ -113,10 +113,8 @@ fn an_unchanged_table_stays_as_it_is() {
         let _ns = world();
         mix(seed, true).fill(&mut Kernel::open(), 400);
         // Not liberal, just as packets make them.
-        let strict = NewFlow {
-            protoinfo: Some(ProtoInfo::Tcp(TcpInfo { state: Some(3), ..TcpInfo::default() })),
-            ..zct_tests::seed::tcp([10, 77, 0, 1], [10, 77, 0, 2], 1, 2, 3)
-        };
+        let strict = zct_tests::seed::tcp([10, 77, 0, 1], [10, 77, 0, 2], 1, 2, 3)
+            .with(|it| it.protoinfo = Some(ProtoInfo::Tcp(TcpInfo { state: Some(3), ..TcpInfo::default() })));
         Kernel::open().create(&strict).expect("a flow");
         let (before, saved) = (table(), save());
         let kinds = |bit| before.values().filter(|f| f.status & bit != 0).count();
@@ -153,12 +151,11 @@ fn a_table_that_changed_becomes_what_was_saved() {
         // The id does not give away a flow made again: in the memory of the old one it gets the same id.
         let mut gone = HashSet::new();
         for (key, flow) in &before {
-            let old = NewFlow {
-                family: flow.orig.and_then(|t| t.src).expect("an address").family(),
-                orig: flow.orig,
-                zone: flow.zone,
-                ..NewFlow::default()
-            };
+            let old = NewFlow::default().with(|it| {
+                it.family = flow.orig.and_then(|t| t.src).expect("an address").family();
+                it.orig = flow.orig;
+                it.zone = flow.zone;
+            });
             let fixed = flow.status & ips::FIXED_TIMEOUT != 0;
             match rng.u8(..10) {
                 0 if is_alone(flow, &before) => {
@@ -166,12 +163,11 @@ fn a_table_that_changed_becomes_what_was_saved() {
                     gone.insert(key);
                 }
                 1 => {
-                    let change = NewFlow {
-                        mark: Some(Masked { value: rng.u32(6..50), mask: u32::MAX }),
-                        status: Some(flow.status | ips::ASSURED | ips::SEEN_REPLY),
-                        timeout_s: (!fixed).then(|| rng.u32(5000..9000)),
-                        ..old
-                    };
+                    let change = old.with(|it| {
+                        it.mark = Some(Masked { value: rng.u32(6..50), mask: u32::MAX });
+                        it.status = Some(flow.status | ips::ASSURED | ips::SEEN_REPLY);
+                        it.timeout_s = (!fixed).then(|| rng.u32(5000..9000));
+                    });
                     // With zones for one direction only, the tuple may find another flow.
                     _ = kernel.update(&change);
                 }
@@ -227,7 +223,7 @@ fn translated_flows_that_stayed_hold_nothing_up() {
     storm.create((1..=EACH).map(plain));
     storm.create((1..=EACH).map(|port| {
         let flow = udp([10, 1, 0, 6], [203, 0, 113, 9], port, 2000);
-        NewFlow { nat_src: Some(Nat { addr: Some(Addr::V4([198, 51, 100, 7])), port: Some(port) }), ..flow }
+        flow.with(|it| it.nat_src = Some(Nat { addr: Some(Addr::V4([198, 51, 100, 7])), port: Some(port) }))
     }));
     let saved = save();
     storm.delete((1..=EACH).map(plain));

@@ -22,7 +22,6 @@ use zct_wire::consts::{ipproto, ips};
 use zct_wire::filter::Masked;
 use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
-use zct_wire::request::NewFlow;
 use zct_wire::tuple::{Addr, Tuple};
 
 /// Lines that are compared on each table; `ZCT_DIFFERENTIAL_N` asks for another number.
@@ -186,7 +185,7 @@ fn fill() {
             flow.nat_src =
                 Some(zct_wire::nat::Nat { addr: Some(Addr::V4([198, 51, 100, n % 3])), port: None });
         }
-        NewFlow { timeout_s: Some(100_000), ..flow }
+        flow.with(|it| it.timeout_s = Some(100_000))
     }));
 }
 

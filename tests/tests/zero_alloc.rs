@@ -36,12 +36,11 @@ const WAITS: u64 = 4;
 /// A flow with everything that a line can show: helper, labels, mark, state.
 fn flow(n: u32) -> NewFlow<'static> {
     let [_, hi, mid, lo] = n.to_be_bytes();
-    NewFlow {
-        mark: Some(Masked { value: n, mask: u32::MAX }),
-        labels: Some((label_bytes(&[1, 5]), [0xff; 16])),
-        helper: Some(b"ftp"),
-        ..tcp([10, hi, mid, lo], [192, 0, 2, 1], 1000, 80, 3)
-    }
+    tcp([10, hi, mid, lo], [192, 0, 2, 1], 1000, 80, 3).with(|it| {
+        it.mark = Some(Masked { value: n, mask: u32::MAX });
+        it.labels = Some((label_bytes(&[1, 5]), [0xff; 16]));
+        it.helper = Some(b"ftp");
+    })
 }
 
 /// Runs zct in this process with its output thrown away; returns how often it allocated.

@@ -19,7 +19,10 @@ pub struct Masked {
 }
 
 /// The filters of a dump. A flow has to match all that are given.
+///
+/// [`DumpFilter::with`] makes one: kernels learn to filter by more, and this gets new members.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DumpFilter {
     /// AF_INET, AF_INET6, or 0 for both.
     pub family: u8,
@@ -37,7 +40,10 @@ pub struct DumpFilter {
 
 /// Members of one tuple that have to be equal. IPv4 addresses only; ports for TCP and UDP only: for other
 /// protocols the kernel accepts and ignores them.
+///
+/// [`TupleFilter::with`] makes one: kernels learn to filter by more, and this gets new members.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TupleFilter {
     /// Source address, IPv4.
     pub src: Option<[u8; 4]>,
@@ -52,6 +58,13 @@ pub struct TupleFilter {
 }
 
 impl TupleFilter {
+    /// The same, after `set` has filled in what is wanted.
+    #[must_use]
+    pub fn with(mut self, set: impl FnOnce(&mut Self)) -> Self {
+        set(&mut self);
+        self
+    }
+
     /// True when it asks for nothing, so that every tuple matches.
     pub fn is_empty(&self) -> bool {
         *self == TupleFilter::default()
@@ -86,6 +99,13 @@ impl TupleFilter {
 }
 
 impl DumpFilter {
+    /// The same, after `set` has filled in what is wanted.
+    #[must_use]
+    pub fn with(mut self, set: impl FnOnce(&mut Self)) -> Self {
+        set(&mut self);
+        self
+    }
+
     /// True when members of a tuple are asked for (CTA_FILTER, Linux 5.8).
     pub fn has_tuple_filter(&self) -> bool {
         !self.orig.is_empty() || !self.reply.is_empty()

@@ -129,7 +129,10 @@ fn tuples(b: &mut Builder<'_>, orig: Option<&Tuple>, reply: Option<&Tuple>) {
 
 /// A flow to create, or what to change in one. Every member but the family is optional; the kernel's
 /// rules are in ctnetlink.md §7.
+///
+/// [`NewFlow::with`] makes one: kernels get new attributes, and this gets new members.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct NewFlow<'a> {
     /// AF_INET or AF_INET6; must fit the tuples.
     pub family: u8,
@@ -162,6 +165,15 @@ pub struct NewFlow<'a> {
     pub seq_adj: [Option<SeqAdj>; 2],
     /// SYN proxy state.
     pub synproxy: Option<Synproxy>,
+}
+
+impl NewFlow<'_> {
+    /// The same, after `set` has filled in what is wanted.
+    #[must_use]
+    pub fn with(mut self, set: impl FnOnce(&mut Self)) -> Self {
+        set(&mut self);
+        self
+    }
 }
 
 /// Creates or changes a flow; `flags` are CREATE, EXCL and ACK as wanted (ctnetlink.md §7.1).
@@ -311,7 +323,10 @@ pub fn delete_expect<'b>(
 }
 
 /// An expectation to create; tuple, mask and master are all required by the kernel.
+///
+/// [`NewExpect::with`] makes one: kernels get new attributes, and this gets new members.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct NewExpect<'a> {
     /// AF_INET or AF_INET6.
     pub family: u8,
@@ -335,6 +350,15 @@ pub struct NewExpect<'a> {
     pub nat: Option<ExpectNat>,
     /// Function that sets up the expected flow.
     pub function: Option<&'a [u8]>,
+}
+
+impl NewExpect<'_> {
+    /// The same, after `set` has filled in what is wanted.
+    #[must_use]
+    pub fn with(mut self, set: impl FnOnce(&mut Self)) -> Self {
+        set(&mut self);
+        self
+    }
 }
 
 /// Creates an expectation; `flags` as for [`new_flow`].

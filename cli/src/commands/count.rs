@@ -148,7 +148,7 @@ impl Tally {
 
 /// `-C expect`: prints how many expectations there are, of IPv4 only, as in the original.
 pub fn expectations(call: &Invocation) -> Result<(), Fail> {
-    let ask = DumpFilter { family: af::INET, ..DumpFilter::default() };
+    let ask = DumpFilter::default().with(|it| it.family = af::INET);
     let mut sink = Tally { count: 0, lost: None };
     let asked = Requests::open().and_then(|mut r| {
         r.dump(|buf, seq| request::dump(buf, seq, request::Table::Expect, &ask), &mut sink)

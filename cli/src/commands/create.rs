@@ -54,14 +54,13 @@ pub fn expectation(call: &Invocation) -> Result<(), Fail> {
         ..Tuple::default()
     };
     let mask = |mask: Option<Addr>, id: Id| mask.or_else(|| prefix_of(args, id));
-    let new = NewExpect {
-        family: args.family.unwrap_or(af::INET),
-        tuple: tuple(args.tuple_src.map(|a| a.addr), args.tuple_dst.map(|a| a.addr), args.tuple_ports),
-        mask: tuple(mask(args.mask_src, Id::MaskSrc), mask(args.mask_dst, Id::MaskDst), args.mask_ports),
-        master: super::get::orig_tuple(args),
-        timeout_s: args.timeout,
-        ..NewExpect::default()
-    };
+    let new = NewExpect::default().with(|it| {
+        it.family = args.family.unwrap_or(af::INET);
+        it.tuple = tuple(args.tuple_src.map(|a| a.addr), args.tuple_dst.map(|a| a.addr), args.tuple_ports);
+        it.mask = tuple(mask(args.mask_src, Id::MaskSrc), mask(args.mask_dst, Id::MaskDst), args.mask_ports);
+        it.master = super::get::orig_tuple(args);
+        it.timeout_s = args.timeout;
+    });
     let flags = nlm_f::CREATE | nlm_f::EXCL | nlm_f::ACK;
     Requests::open()
         .and_then(|mut r| r.ask(|buf, seq| request::new_expect(buf, seq, flags, &new), &mut Silent))

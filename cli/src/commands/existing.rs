@@ -83,7 +83,8 @@ fn compare(wanted: &Wanted, f: &FlowView<'_>, by: By) -> Result<Found, WireError
     }
     let asked = &wanted.flow;
     let key = if by == By::Orig { (Some(orig), None) } else { (None, Some(reply)) };
-    let mut new = NewFlow { family: f.family(), zone: f.zone()?, ..NewFlow::default() };
+    let mut new = NewFlow::default();
+    (new.family, new.zone) = (f.family(), f.zone()?);
     (new.orig, new.reply) = key;
     let (old, left) = (f.status()?.unwrap_or(0), f.timeout_s()?);
     // Bits can only be added: the kernel clears none.

@@ -59,7 +59,7 @@ fn parts(filter: &Filter, jobs: usize, sample: &Sample) -> Vec<DumpFilter> {
         Some(family) => vec![family],
         None => vec![af::INET, af::INET6],
     };
-    let by_family = families.iter().map(|family| DumpFilter { family: *family, ..plain });
+    let by_family = families.iter().map(|family| plain.with(|it| it.family = *family));
     // The kernel takes one filter on the status: if the selection uses it, the parts cannot.
     let enough = jobs <= families.len() && sample.is_even();
     if enough || plain.status.is_some() {
@@ -67,7 +67,7 @@ fn parts(filter: &Filter, jobs: usize, sample: &Sample) -> Vec<DumpFilter> {
     }
     let assured = |value| Some(Masked { value, mask: ips::ASSURED });
     by_family
-        .flat_map(|part| [ips::ASSURED, 0].map(|value| DumpFilter { status: assured(value), ..part }))
+        .flat_map(|part| [ips::ASSURED, 0].map(|value| part.with(|it| it.status = assured(value))))
         .collect()
 }
 

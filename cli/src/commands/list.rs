@@ -101,7 +101,7 @@ pub fn expectations(call: &Invocation) -> Result<(), Fail> {
     // Unlike flows, expectations are listed for IPv4 unless told otherwise (command-line.md §5.1).
     let family = call.args.family.unwrap_or(af::INET);
     let mut sink = Expectations { family, presenter, outcome: Outcome::default() };
-    let ask = DumpFilter { family, ..DumpFilter::default() };
+    let ask = DumpFilter::default().with(|it| it.family = family);
     let ended = Requests::open().and_then(|mut r| {
         r.dump(|buf, seq| request::dump(buf, seq, request::Table::Expect, &ask), &mut sink)
     });

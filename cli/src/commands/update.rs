@@ -54,8 +54,8 @@ impl Change {
     /// The request that makes the flow what it should be; `None` when nothing differs.
     fn request(&self, f: &FlowView<'_>) -> Result<Option<NewFlow<'static>>, Error> {
         let mut changed = false;
-        let orig = f.orig()?;
-        let mut new = NewFlow { family: f.family(), orig, zone: f.zone()?, ..NewFlow::default() };
+        let mut new = NewFlow::default();
+        (new.family, new.orig, new.zone) = (f.family(), f.orig()?, f.zone()?);
         if let Some(m) = self.mark {
             let old = f.mark()?.unwrap_or(0);
             let value = old & !m.mask ^ m.value;
@@ -74,7 +74,7 @@ impl Change {
         if let Some(s) = self.state {
             changed |= f.state()?.map(|(_, state)| state) != Some(s);
         }
-        new.protoinfo = self.protoinfo(orig.and_then(|t| t.proto));
+        new.protoinfo = self.protoinfo(new.orig.and_then(|t| t.proto));
         new.labels = self.labels(f);
         changed |= new.labels.is_some();
         Ok(changed.then_some(new))

@@ -142,21 +142,20 @@ pub fn wanted(call: &Invocation, mode: Mode) -> Result<Wanted, Fail> {
     let labels = label::bits(call.labels.as_deref(), &args.label_add)?;
     let status = args.status.map(|s| s.set);
     let unexpected = mode == Mode::Add && status.is_some_and(|s| s & ips::EXPECTED != 0);
-    let flow = NewFlow {
-        family: args.family.unwrap_or(af::INET),
-        orig: Some(Tuple { zone: args.orig_zone, ..orig }),
-        reply: Some(Tuple { zone: args.reply_zone, ..reply }),
-        zone: args.zone,
-        timeout_s: args.timeout,
-        status: if unexpected { status.map(|s| s & !ips::EXPECTED) } else { status },
-        mark: args.mark.map(|m| Masked { value: m.value, mask: u32::MAX }),
-        protoinfo: protoinfo(args),
-        nat_src,
-        nat_dst,
+    let flow = NewFlow::default().with(|it| {
+        it.family = args.family.unwrap_or(af::INET);
+        it.orig = Some(Tuple { zone: args.orig_zone, ..orig });
+        it.reply = Some(Tuple { zone: args.reply_zone, ..reply });
+        it.zone = args.zone;
+        it.timeout_s = args.timeout;
+        it.status = if unexpected { status.map(|s| s & !ips::EXPECTED) } else { status };
+        it.mark = args.mark.map(|m| Masked { value: m.value, mask: u32::MAX });
+        it.protoinfo = protoinfo(args);
+        it.nat_src = nat_src;
+        it.nat_dst = nat_dst;
         // The mask has only the labels that are named, so an existing flow keeps its other labels.
-        labels: (!labels.is_empty()).then(|| (label::words(&labels), label::words(&labels))),
-        ..NewFlow::default()
-    };
+        it.labels = (!labels.is_empty()).then(|| (label::words(&labels), label::words(&labels)));
+    });
     Ok(Wanted { flow, reply: wanted_reply(args, &flow), unexpected })
 }
 

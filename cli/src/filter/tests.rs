@@ -23,7 +23,11 @@ fn tuple(src: [u8; 4], dst: [u8; 4], src_port: u16, dst_port: u16) -> Tuple {
 
 fn flow() -> NewFlow<'static> {
     let orig = tuple(A, B, 1000, 53);
-    NewFlow { family: af::INET, orig: Some(orig), reply: orig.inverse(), ..NewFlow::default() }
+    NewFlow::default().with(|it| {
+        it.family = af::INET;
+        it.orig = Some(orig);
+        it.reply = orig.inverse();
+    })
 }
 
 /// What the filter says about the flow as the kernel would send it.
@@ -59,7 +63,7 @@ fn dst_ports(list: &[(u16, u16)]) -> Filter {
 #[test]
 fn nothing_asked_admits_everything() {
     assert!(admits(&Filter::default(), &flow()));
-    assert!(admits(&Filter::default(), &NewFlow { family: af::INET6, ..NewFlow::default() }));
+    assert!(admits(&Filter::default(), &NewFlow::default().with(|it| it.family = af::INET6)));
 }
 
 #[test]
@@ -78,7 +82,7 @@ fn networks_compare_the_bits_of_their_mask_and_one_is_enough() {
     }
     let all_v6 = Network { addr: Addr::V6([0; 16]), mask: Addr::V6([0; 16]) };
     assert!(!admits(&sources(&[all_v6]), &flow()));
-    assert!(!admits(&sources(&[host(A)]), &NewFlow { orig: None, ..flow() }));
+    assert!(!admits(&sources(&[host(A)]), &flow().with(|it| it.orig = None)));
 }
 
 #[test]
@@ -105,7 +109,7 @@ fn a_set_admits_its_members_and_an_empty_one_nothing() {
         let all_but = Filter { not: vec![filter], ..Filter::default() };
         assert_eq!(admits(&all_but, &flow()), !want, "{all_but:?}");
     }
-    assert!(!admits(&sources(&[], &[host(A)]), &NewFlow { orig: None, ..flow() }));
+    assert!(!admits(&sources(&[], &[host(A)]), &flow().with(|it| it.orig = None)));
 }
 
 #[test]
@@ -159,7 +163,7 @@ fn port_ranges_have_both_their_ends() {
         assert_eq!(admits(&dst_ports(list), &flow()), want, "{list:?}");
     }
     let ping = Tuple { src_port: None, dst_port: None, ..tuple(A, B, 0, 0) };
-    assert!(!admits(&dst_ports(&[(0, u16::MAX)]), &NewFlow { orig: Some(ping), ..flow() }));
+    assert!(!admits(&dst_ports(&[(0, u16::MAX)]), &flow().with(|it| it.orig = Some(ping))));
 }
 
 #[test]
@@ -172,7 +176,7 @@ fn family_and_protocol() {
 
 #[test]
 fn all_wanted_status_bits_are_set_and_no_unwanted_one() {
-    let of = |status| NewFlow { status: Some(status), ..flow() };
+    let of = |status| flow().with(|it| it.status = Some(status));
     let asks = |set, clear| Filter { status: Status { set, clear, ignored: false }, ..Filter::default() };
     let both = ips::ASSURED | ips::SEEN_REPLY;
     for (filter, status, want) in [
@@ -193,7 +197,7 @@ fn all_wanted_status_bits_are_set_and_no_unwanted_one() {
 #[test]
 fn a_mark_is_compared_under_its_mask_and_has_to_be_there() {
     let asks = |value, mask| Filter { mark: Some(Masked { value, mask }), ..Filter::default() };
-    let of = |value| NewFlow { mark: Some(Masked { value, mask: u32::MAX }), ..flow() };
+    let of = |value| flow().with(|it| it.mark = Some(Masked { value, mask: u32::MAX }));
     for (filter, mark, want) in [
         (asks(5, u32::MAX), 5, true),
         (asks(5, u32::MAX), 4, false),
@@ -209,11 +213,11 @@ fn a_mark_is_compared_under_its_mask_and_has_to_be_there() {
 #[test]
 fn zone_zero_is_none() {
     let asks = |zone| Filter { zone: Some(zone), ..Filter::default() };
-    let of = |zone| NewFlow { zone: Some(zone), ..flow() };
+    let of = |zone| flow().with(|it| it.zone = Some(zone));
     assert!(admits(&asks(3), &of(3)) && !admits(&asks(3), &of(4)) && !admits(&asks(3), &flow()));
     assert!(admits(&asks(0), &flow()) && !admits(&asks(0), &of(3)));
     let one_way = |zone| orig(Direction { zone: Some(zone), ..Direction::default() });
-    let with = NewFlow { orig: Some(Tuple { zone: Some(3), ..tuple(A, B, 1000, 53) }), ..flow() };
+    let with = flow().with(|it| it.orig = Some(Tuple { zone: Some(3), ..tuple(A, B, 1000, 53) }));
     assert!(admits(&one_way(3), &with) && !admits(&one_way(4), &with) && !admits(&one_way(3), &flow()));
     assert!(admits(&one_way(0), &flow()) && !admits(&one_way(0), &with));
     let back = Filter { reply: Direction { zone: Some(3), ..Direction::default() }, ..Filter::default() };
@@ -236,7 +240,10 @@ fn icmp_members() {
         icmp_id: Some(77),
         ..tuple(A, B, 0, 0)
     };
-    let ping = NewFlow { orig: Some(ping), reply: ping.inverse(), ..flow() };
+    let ping = flow().with(|it| {
+        it.orig = Some(ping);
+        it.reply = ping.inverse();
+    });
     let asks = |kind, code, id| Filter { icmp: Icmp { kind, code, id }, ..Filter::default() };
     assert!(admits(&asks(Some(8), Some(1), Some(77)), &ping));
     for wrong in [
@@ -253,7 +260,7 @@ fn icmp_members() {
 #[test]
 fn timeout_is_exact() {
     let asks = |timeout| Filter { timeout: Some(timeout), ..Filter::default() };
-    let with = NewFlow { timeout_s: Some(30), ..flow() };
+    let with = flow().with(|it| it.timeout_s = Some(30));
     assert!(admits(&asks(30), &with) && !admits(&asks(29), &with) && !admits(&asks(0), &flow()));
     assert!(!admits(&Filter { id: Some(1), ..Filter::default() }, &flow()));
 }
@@ -264,7 +271,7 @@ fn all_labels_have_to_be_set() {
     // Bits 1 and 33.
     words[..4].copy_from_slice(&2u32.to_ne_bytes());
     words[4..8].copy_from_slice(&2u32.to_ne_bytes());
-    let with = NewFlow { labels: Some((words, [0xff; 16])), ..flow() };
+    let with = flow().with(|it| it.labels = Some((words, [0xff; 16])));
     let asks = |labels: &[u16]| Filter {
         labels: Labels { set: labels.to_vec(), clear: Vec::new() },
         ..Filter::default()
@@ -275,9 +282,9 @@ fn all_labels_have_to_be_set() {
 
 #[test]
 fn states_tags_and_roles() {
-    let tcp = NewFlow { protoinfo: Some(ProtoInfo::Tcp(TcpInfo::created(3))), ..flow() };
+    let tcp = flow().with(|it| it.protoinfo = Some(ProtoInfo::Tcp(TcpInfo::created(3))));
     let sctp = SctpInfo { state: Some(4), vtag: [Some(7), Some(9)] };
-    let sctp = NewFlow { protoinfo: Some(ProtoInfo::Sctp(sctp)), ..flow() };
+    let sctp = flow().with(|it| it.protoinfo = Some(ProtoInfo::Sctp(sctp)));
     let state = |state| Filter { states: States::from_iter([state]), ..Filter::default() };
     assert!(admits(&state(3), &tcp) && !admits(&state(4), &tcp) && !admits(&state(0), &flow()));
     let tags = |a, b| Filter { vtag: [a, b], ..Filter::default() };
@@ -285,7 +292,7 @@ fn states_tags_and_roles() {
     assert!(!admits(&tags(Some(9), None), &sctp) && !admits(&tags(Some(7), Some(7)), &sctp));
     assert!(!admits(&tags(Some(7), None), &flow()));
     let dccp = |role| DccpInfo { role: Some(role), ..DccpInfo::default() };
-    let dccp = |role| NewFlow { protoinfo: Some(ProtoInfo::Dccp(dccp(role))), ..flow() };
+    let dccp = |role| flow().with(|it| it.protoinfo = Some(ProtoInfo::Dccp(dccp(role))));
     let role = Filter { dccp_role: Some(1), ..Filter::default() };
     assert!(admits(&role, &dccp(1)) && !admits(&role, &dccp(0)) && !admits(&role, &flow()));
 }
@@ -293,7 +300,10 @@ fn states_tags_and_roles() {
 /// The flow with its source translated to `OUTSIDE` and `port`.
 fn translated(port: u16) -> NewFlow<'static> {
     let reply = tuple(B, OUTSIDE, 53, port);
-    NewFlow { reply: Some(reply), status: Some(ips::SRC_NAT_DONE), ..flow() }
+    flow().with(|it| {
+        it.reply = Some(reply);
+        it.status = Some(ips::SRC_NAT_DONE);
+    })
 }
 
 #[test]
@@ -320,9 +330,9 @@ fn translations() {
     ] {
         assert_eq!(admits(&filter, flow), want, "{filter:?}");
     }
-    let only_said = NewFlow { status: Some(ips::SRC_NAT_DONE), ..flow() };
+    let only_said = flow().with(|it| it.status = Some(ips::SRC_NAT_DONE));
     assert!(!admits(&src(nat(None, None)), &only_said), "nothing has changed");
-    let not_said = NewFlow { status: Some(0), ..translated(2000) };
+    let not_said = translated(2000).with(|it| it.status = Some(0));
     assert!(!admits(&src(nat(None, None)), &not_said), "not by translation");
     // Both halves of a filter count.
     let wrong_too = Filter { proto: Some(ipproto::TCP), ..src(nat(None, None)) };
@@ -332,7 +342,10 @@ fn translations() {
 #[test]
 fn a_destination_is_translated_where_replies_come_from() {
     let reply = tuple(OUTSIDE, A, 5353, 1000);
-    let f = NewFlow { reply: Some(reply), status: Some(ips::DST_NAT_DONE), ..flow() };
+    let f = flow().with(|it| {
+        it.reply = Some(reply);
+        it.status = Some(ips::DST_NAT_DONE);
+    });
     let asks = |port| {
         let want = Some(NatMatch { addr: Some(Addr::V4(OUTSIDE)), port });
         Filter { dst_nat: want, ..Filter::default() }
@@ -362,6 +375,6 @@ fn what_is_left_out_is_left_out() {
     // A flow that is sent without a mark has 0.
     let mark = |value| not(&[Filter { mark: Some(Masked { value, mask: u32::MAX }), ..Filter::default() }]);
     assert!(!admits(&mark(0), &flow()) && admits(&mark(5), &flow()));
-    let marked = NewFlow { mark: Some(Masked { value: 5, mask: u32::MAX }), ..flow() };
+    let marked = flow().with(|it| it.mark = Some(Masked { value: 5, mask: u32::MAX }));
     assert!(admits(&mark(0), &marked) && !admits(&mark(5), &marked));
 }

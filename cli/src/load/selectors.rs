@@ -259,12 +259,11 @@ mod tests {
                     dst_port: Some((r >> 16) as u16 % 3),
                     ..Tuple::default()
                 };
-                let flow = NewFlow {
-                    family: src.family(),
-                    orig: Some(orig),
-                    reply: orig.inverse(),
-                    ..NewFlow::default()
-                };
+                let flow = NewFlow::default().with(|it| {
+                    it.family = src.family();
+                    it.orig = Some(orig);
+                    it.reply = orig.inverse();
+                });
                 let mut buf = [0; 1024];
                 let bytes = new_flow(&mut buf, 1, 0, &flow).unwrap();
                 let msg = CtMsg::parse(Frames::new(bytes).next().unwrap().unwrap()).unwrap();

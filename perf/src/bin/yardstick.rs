@@ -87,7 +87,7 @@ fn dumped(words: &mut lexopt::Parser) -> Result<(), Fail> {
         }
     }
     let d = if together {
-        dump::run_together(&[af::INET, af::INET6].map(|family| DumpFilter { family, ..filter }))?
+        dump::run_together(&[af::INET, af::INET6].map(|family| filter.with(|it| it.family = family)))?
     } else {
         dump::run(&filter)?
     };

@@ -70,24 +70,25 @@ pub fn new_flow(flow: &Flow, timeout_s: u32, tracking: bool, without: Without) -
         nat.filter(|n| n.addr.is_some() || n.port.is_some())
     };
     let [adj_orig, adj_reply] = flow.seq_adj.map_or([None; 2], |[a, b]| [Some(a), Some(b)]);
-    Some(NewFlow {
-        family: flow.family()?,
-        orig: Some(orig),
-        reply: Some(reply),
-        zone: flow.zone,
-        timeout_s: Some(timeout_s),
-        status: flow.status.map(|s| s & STATUS),
-        mark: flow.mark.map(|value| Masked { value, mask: u32::MAX }),
-        protoinfo: flow.proto.and_then(|p| protocol(p, tracking)),
-        helper: flow.helper.as_ref().filter(|_| !without.helper).map(|h| h.as_bytes()),
-        nat_src: plain(flow.nat_src()),
-        nat_dst: plain(flow.nat_dst()),
-        master: flow.master.filter(|_| !without.master),
-        labels: flow.labels.map(|l| (l, [0xff; 16])),
-        seq_adj: [adj_orig, adj_reply],
+    let family = flow.family()?;
+    Some(NewFlow::default().with(|it| {
+        it.family = family;
+        it.orig = Some(orig);
+        it.reply = Some(reply);
+        it.zone = flow.zone;
+        it.timeout_s = Some(timeout_s);
+        it.status = flow.status.map(|s| s & STATUS);
+        it.mark = flow.mark.map(|value| Masked { value, mask: u32::MAX });
+        it.protoinfo = flow.proto.and_then(|p| protocol(p, tracking));
+        it.helper = flow.helper.as_ref().filter(|_| !without.helper).map(|h| h.as_bytes());
+        it.nat_src = plain(flow.nat_src());
+        it.nat_dst = plain(flow.nat_dst());
+        it.master = flow.master.filter(|_| !without.master);
+        it.labels = flow.labels.map(|l| (l, [0xff; 16]));
+        it.seq_adj = [adj_orig, adj_reply];
         // If all values are zero, the kernel sets them by itself.
-        synproxy: flow.synproxy.filter(|s| *s != Synproxy::default()),
-    })
+        it.synproxy = flow.synproxy.filter(|s| *s != Synproxy::default());
+    }))
 }
 
 /// The request that changes this flow: without what can only be set when it is created.
@@ -95,7 +96,11 @@ pub fn change_flow(flow: &Flow, timeout_s: u32, tracking: bool) -> Option<NewFlo
     let new = new_flow(flow, timeout_s, tracking, Without { master: true, helper: true })?;
     // The kernel finds the flow by its original direction; the reply direction of a translated one would not
     // be the inverse.
-    Some(NewFlow { reply: None, nat_src: None, nat_dst: None, ..new })
+    Some(new.with(|it| {
+        it.reply = None;
+        it.nat_src = None;
+        it.nat_dst = None;
+    }))
 }
 
 /// Writes the request that creates a flow; the kernel refuses it if the flow exists.
@@ -116,19 +121,20 @@ pub fn delete<'b>(buf: &'b mut [u8], seq: u32, key: &Addressed, flow: &Flow) -> 
 
 /// The request that creates an expectation; `None` without addresses.
 pub fn new_expect(e: &Expect) -> Option<NewExpect<'_>> {
-    Some(NewExpect {
-        family: e.family()?,
-        tuple: e.tuple,
-        mask: e.mask,
-        master: e.master,
-        timeout_s: e.timeout_s,
-        flags: e.flags,
-        class: e.class,
-        zone: None,
-        helper: e.helper.as_ref().map(|h| h.as_bytes()),
-        nat: e.nat,
-        function: e.function.as_ref().map(|f| f.as_bytes()),
-    })
+    let family = e.family()?;
+    Some(NewExpect::default().with(|it| {
+        it.family = family;
+        it.tuple = e.tuple;
+        it.mask = e.mask;
+        it.master = e.master;
+        it.timeout_s = e.timeout_s;
+        it.flags = e.flags;
+        it.class = e.class;
+        it.zone = None;
+        it.helper = e.helper.as_ref().map(|h| h.as_bytes());
+        it.nat = e.nat;
+        it.function = e.function.as_ref().map(|f| f.as_bytes());
+    }))
 }
 
 /// Writes the request that creates an expectation; the kernel refuses it if the expectation exists.

@@ -66,7 +66,7 @@ fn source_v6(buf: &mut [u8], seq: u32) -> Result<&[u8], Full> {
 
 pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
     lab::seed(FLOWS)?;
-    let zone = DumpFilter { zone: Some(1), ..DumpFilter::default() };
+    let zone = DumpFilter::default().with(|it| it.zone = Some(1));
     let zones = ask(
         |buf, seq| request::dump(buf, seq, Table::Conntrack, &zone),
         &[(1, 1)],

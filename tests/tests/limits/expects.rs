@@ -9,7 +9,6 @@ use fastrand::Rng;
 use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool, tool_with_stdin};
 use zct_tests::seed::{Kernel, tcp};
-use zct_wire::request::NewFlow;
 
 /// What an expectation needs. Its master is the FTP flow of [`master`].
 fn template(proto: &str, command: char) -> Vec<(&'static str, &'static str)> {
@@ -54,7 +53,7 @@ fn template(proto: &str, command: char) -> Vec<(&'static str, &'static str)> {
 
 /// Makes the flow that can have expectations.
 fn master(kernel: &mut Kernel) {
-    let flow = NewFlow { helper: Some(b"ftp"), ..tcp([10, 8, 0, 1], [10, 8, 0, 2], 40_001, 21, 3) };
+    let flow = tcp([10, 8, 0, 1], [10, 8, 0, 2], 40_001, 21, 3).with(|it| it.helper = Some(b"ftp"));
     kernel.create(&flow).expect("a flow with a helper: is there a module nf_conntrack_ftp?");
 }
 

@@ -103,7 +103,7 @@ fn with_ports(proto: u8, src: &str, dst: &str, sport: u16, dport: u16) -> NewFlo
         }
         _ => None,
     };
-    NewFlow { protoinfo, ..plain(orig) }
+    plain(orig).with(|it| it.protoinfo = protoinfo)
 }
 
 fn icmp(proto: u8, src: &str, dst: &str, kind: u8, id: u16) -> NewFlow<'static> {
@@ -169,17 +169,17 @@ fn flows() -> Vec<NewFlow<'static>> {
     }
     for (n, zone) in ZONES.into_iter().enumerate() {
         let flow = |n| with_ports(17, "10.1.0.5", "10.9.9.9", 7000 + n as u16, 443);
-        all.push(NewFlow { zone: Some(zone), ..flow(n) });
+        all.push(flow(n).with(|it| it.zone = Some(zone)));
         let of_one = |t: Option<Tuple>| t.map(|t| Tuple { zone: Some(zone), ..t });
         let (one, other) = (flow(n + 20), flow(n + 40));
-        all.push(NewFlow { orig: of_one(one.orig), ..one });
-        all.push(NewFlow { reply: of_one(other.reply), ..other });
+        all.push(one.with(|it| it.orig = of_one(one.orig)));
+        all.push(other.with(|it| it.reply = of_one(other.reply)));
     }
     for (n, port) in [20_000u16, 443, 65_535].into_iter().enumerate() {
         let to = Some(Nat { addr: Some(addr("198.51.100.7")), port: Some(port) });
         let flow = |dst| with_ports(17, "10.1.0.5", dst, 8000 + n as u16, 53);
-        all.push(NewFlow { nat_src: to, ..flow("10.9.9.8") });
-        all.push(NewFlow { nat_dst: to, ..flow("10.9.9.7") });
+        all.push(flow("10.9.9.8").with(|it| it.nat_src = to));
+        all.push(flow("10.9.9.7").with(|it| it.nat_dst = to));
     }
     for (n, flow) in all.iter_mut().enumerate() {
         flow.mark = Some(Masked { value: MARKS[n % MARKS.len()], mask: u32::MAX });

@@ -126,21 +126,20 @@ fn sent_again(f: &FlowView<'_>) {
     if helper.is_some_and(|h| h.len() > 1000) || ![orig, reply, master].iter().all(numbered) {
         return;
     }
-    let new = NewFlow {
-        family: f.family(),
-        orig,
-        reply,
-        zone,
-        timeout_s,
-        status,
-        mark: mark.map(|value| Masked { value, mask: u32::MAX }),
-        protoinfo,
-        helper,
-        master,
-        seq_adj: [adj_orig, adj_reply],
-        synproxy,
-        ..NewFlow::default()
-    };
+    let new = NewFlow::default().with(|it| {
+        it.family = f.family();
+        it.orig = orig;
+        it.reply = reply;
+        it.zone = zone;
+        it.timeout_s = timeout_s;
+        it.status = status;
+        it.mark = mark.map(|value| Masked { value, mask: u32::MAX });
+        it.protoinfo = protoinfo;
+        it.helper = helper;
+        it.master = master;
+        it.seq_adj = [adj_orig, adj_reply];
+        it.synproxy = synproxy;
+    });
     let mut buf = [0xa5; request::REQUEST_MAX];
     let bytes = request::new_flow(&mut buf, 1, 0, &new).expect("any flow fits a request");
     let frame = Frames::new(bytes).next().expect("one message").expect("which is whole");

@@ -29,7 +29,11 @@ fn flow(src: Addr, dst: Addr, proto: u8) -> NewFlow<'static> {
         icmp_id: icmp.then_some(77),
         ..Tuple::default()
     };
-    NewFlow { family: src.family(), orig: Some(orig), reply: orig.inverse(), ..NewFlow::default() }
+    NewFlow::default().with(|it| {
+        it.family = src.family();
+        it.orig = Some(orig);
+        it.reply = orig.inverse();
+    })
 }
 
 fn v4(proto: u8) -> NewFlow<'static> {
@@ -151,7 +155,7 @@ fn an_ipv4_address_is_not_the_ipv6_address_of_the_same_bytes() {
 fn states_of_the_same_name_are_one() {
     let sctp = |state| {
         let info = SctpInfo { state: Some(state), vtag: [Some(1), Some(2)] };
-        NewFlow { protoinfo: Some(ProtoInfo::Sctp(info)), ..v4(ipproto::SCTP) }
+        v4(ipproto::SCTP).with(|it| it.protoinfo = Some(ProtoInfo::Sctp(info)))
     };
     let established = SCTP_STATES.iter().position(|n| *n == b"ESTABLISHED").expect("a state") as u8;
     assert_eq!(values("state", &sctp(established)), [Value::State(StateOf::Tcp, 3)]);
