@@ -3,25 +3,32 @@
 use crate::filter::Filter;
 use crate::table_selection;
 use crate::values::list::Output;
+use zct_engine::processors;
 use zct_engine::table::Table;
 use zct_wire::request;
 
 /// What `--reader` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reader {
-    /// A dump.
+    /// BPF where it gives the same and is expected to be faster.
     #[default]
-    Netlink,
-    /// BPF wherever that gives the same.
+    Auto,
+    /// BPF wherever it gives the same.
     Bpf,
+    /// A dump.
+    Netlink,
 }
+
+/// With fewer flows, loading and checking the programs takes longer than a dump (perf/NOTES.md).
+const PAYS: u64 = 10_000;
 
 impl Reader {
     /// The value of the option.
     pub fn parse(word: &[u8]) -> Option<Reader> {
         match word {
-            b"netlink" | b"auto" => Some(Reader::Netlink),
+            b"auto" => Some(Reader::Auto),
             b"bpf" => Some(Reader::Bpf),
+            b"netlink" => Some(Reader::Netlink),
             _ => None,
         }
     }
@@ -38,7 +45,7 @@ pub fn open(
     filter: &Filter,
 ) -> Result<Table, String> {
     if reader == Reader::Netlink {
-        return Err("that is the default".to_owned());
+        return Err("--reader=netlink".to_owned());
     }
     if which != request::Table::Conntrack {
         return Err("only netlink does this".to_owned());
@@ -50,9 +57,34 @@ pub fn open(
     if filter.secmark.is_some() {
         return Err("only netlink knows security marks".to_owned());
     }
+    let flows = zct_engine::request::flows().unwrap_or(0);
+    if reader == Reader::Auto && flows < PAYS {
+        return Err(format!("with {flows} flows BPF takes longer"));
+    }
     let mut table = Table::open()?;
     table.select(&table_selection::selection(filter));
     Ok(table)
+}
+
+/// In how many parts to read at the same time: as many as there are idle processors, or as `jobs` says, but 1,
+/// 2 or 4.
+pub fn parts(jobs: usize) -> usize {
+    let wanted = if jobs > 0 { jobs } else { idle_processors() };
+    match wanted {
+        0 | 1 => 1,
+        2 | 3 => 2,
+        _ => 4,
+    }
+}
+
+/// How many processors this program may use that nobody else does at this moment. The kernel counts the tasks
+/// that run or want to, this one among them.
+fn idle_processors() -> usize {
+    let busy = std::fs::read_to_string("/proc/loadavg").ok().and_then(|text| {
+        let (running, _) = text.split(' ').nth(3)?.split_once('/')?;
+        running.parse::<usize>().ok()
+    });
+    processors().saturating_sub(busy.unwrap_or(1).saturating_sub(1))
 }
 
 /// The line of `--explain`.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use zct_tests::mask::Mask;
 use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool, run, tool, zct};
@@ -120,7 +121,7 @@ fn what_only_netlink_knows_is_read_by_netlink() {
     }
     let dying = Tool::ZctByName.run(&["-L", "dying", "--reader", "bpf", "--explain"]);
     assert!(dying.out().ends_with("read by netlink: only netlink does this\n"), "{dying:?}");
-    assert!(list("netlink", &["--explain"]).out().ends_with("read by netlink: that is the default\n"));
+    assert!(list("netlink", &["--explain"]).out().ends_with("read by netlink: --reader=netlink\n"));
     compare(&["-o", "id"]);
     assert_eq!(list("bpf", &["-o", "xml"]).out().matches("<id>").count(), 100);
     Storm::open().delete((0..100).map(|n| udp([10, 0, 0, n], [192, 0, 2, 1], 1000, 53)));
@@ -180,4 +181,79 @@ fn in_a_user_namespace_netlink_reads_the_same() {
     let output = tool("unshare", &["-U", "-r", "-n", "sh", "-c", &script]);
     assert!(output.contains("read by netlink: it takes CAP_BPF and CAP_PERFMON\n"), "{output}");
     assert!(output.contains("src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2"), "{output}");
+}
+
+/// Flows come and go on another thread while the table is read, in one part and in several.
+#[test]
+fn stable_flows_come_once_each_in_a_storm() {
+    const STABLE: u32 = 50_000;
+    const LISTINGS: usize = 12;
+    /// Flows that come and go at the same time. They share chains with the others.
+    const ROUND: u32 = 2000;
+    let _ns = Netns::fresh();
+    Storm::open().create((0..STABLE).map(|n| flow(10, n)));
+    assert_read_by_bpf(&[]);
+    let (ended, rounds) = (AtomicBool::new(false), AtomicU32::new(0));
+    let mut others = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut storm = Storm::open();
+            let mut from = 0u32;
+            while !ended.load(Ordering::Relaxed) {
+                let some = from..from + ROUND;
+                storm.create(some.clone().map(|n| flow(11, n)));
+                storm.delete(some.map(|n| flow(11, n)));
+                from = (from + ROUND) % 1_000_000;
+                rounds.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        // The storm has to end with the test, however that ends.
+        let _stop = OnDrop(&ended);
+        for number in 0..LISTINGS {
+            let before = rounds.load(Ordering::Relaxed);
+            let listed = list("bpf", &["--jobs", ["1", "2", "4"][number % 3]]);
+            let mut seen = vec![0u8; STABLE as usize];
+            for line in listed.lines() {
+                let source = line.split(' ').find_map(|w| w.strip_prefix("src=")).expect("a source");
+                let [net, hi, mid, lo] = source.parse::<std::net::Ipv4Addr>().expect("an address").octets();
+                match net {
+                    10 => seen[u32::from_be_bytes([0, hi, mid, lo]) as usize] += 1,
+                    _ => others += 1,
+                }
+            }
+            let wrong = seen.iter().enumerate().filter(|(_, n)| **n != 1).collect::<Vec<_>>();
+            assert!(wrong.is_empty(), "listing {number}: {} of {STABLE}: {:?}", wrong.len(), wrong.first());
+            // Several rounds begin and end before the next listing, and that one overlaps with some.
+            while rounds.load(Ordering::Relaxed) < before + 2 {
+                std::thread::yield_now();
+            }
+        }
+    });
+    assert!(others > 0, "none of the flows that came and went was ever listed");
+}
+
+/// Says so when it is dropped.
+struct OnDrop<'a>(&'a AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn from_some_thousands_of_flows_on_bpf_reads_by_itself_in_the_order_of_a_dump() {
+    let _ns = Netns::fresh();
+    let auto = |words: &[&str]| Tool::ZctByName.run(&[&["-L", "--explain"], words].concat()).lines().pop();
+    Storm::open().create((0..100).map(|n| flow(10, n)));
+    assert_eq!(auto(&[]).as_deref(), Some("read by netlink: with 100 flows BPF takes longer"));
+    Storm::open().create((100..20_000).map(|n| flow(10, n)));
+    assert!(auto(&[]).is_some_and(|said| said.starts_with("read by BPF: ")), "{:?}", auto(&[]));
+    assert_eq!(auto(&["--reader", "netlink"]).as_deref(), Some("read by netlink: --reader=netlink"));
+    let masked = |words: &[&str]| Mask::TIMEOUT.apply(&Tool::ZctByName.run(words).out());
+    let [one, dump] = [&["-L", "--jobs", "1"][..], &["-L", "--reader", "netlink"]].map(masked);
+    assert!(one == dump, "one thread lists in another order than a dump");
+    compare(&["--jobs", "4", "-o", "json"]);
+    let by = |reader| Tool::ZctByName.run(&["-L", "--by", "dst/24", "--reader", reader]);
+    assert_eq!(by("bpf"), by("netlink"));
 }

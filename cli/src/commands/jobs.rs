@@ -14,12 +14,14 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, PoisonError};
+use zct_engine::dump::End;
+use zct_engine::table::Table;
 use zct_engine::{Error, Lost, Requests, Sink};
 use zct_wire::consts::{af, ips};
 use zct_wire::filter::{DumpFilter, Masked};
 use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
-use zct_wire::request::{self, Table};
+use zct_wire::request;
 
 /// Flows looked at to decide on the parts.
 const SAMPLE: u64 = 1000;
@@ -86,13 +88,38 @@ impl Write for Shared {
     }
 }
 
+/// Reads the table by BPF in equal parts, each on a thread of its own; `all` gets what came of them.
+///
+/// # Errors
+/// As [`Table::read_in_parts`]; nothing has been printed then.
+pub(super) fn by_bpf(
+    call: &Invocation,
+    table: &mut Table,
+    parts: usize,
+    all: &mut Flows,
+) -> Result<End, String> {
+    let to = io::stdout().as_fd().try_clone_to_owned().map_err(|e| e.to_string())?;
+    let to = Shared(Arc::new(Mutex::new(File::from(to))));
+    let presenter =
+        || Presenter::over(to.clone(), &call.args.output, Document::Conntrack, call.labels.clone());
+    let mut sinks: Vec<Flows> = (0..parts).map(|_| Flows::over(all.filter.clone(), presenter())).collect();
+    let end = table.read_in_parts(&mut sinks)?;
+    for mut part in sinks {
+        part.finish(false);
+        all.outcome.add(part.outcome);
+    }
+    Ok(end)
+}
+
 /// Lists the table in parts, each on a thread of its own.
 pub(super) fn flows(call: &Invocation, filter: Filter) -> Result<(), Fail> {
     let failed = |e: &Error| operation_failed(Doing::List, e);
     let mut sample = Sample::default();
     let plain = filter.for_kernel();
     Requests::open()
-        .and_then(|mut r| r.dump(|buf, seq| request::dump(buf, seq, Table::Conntrack, &plain), &mut sample))
+        .and_then(|mut r| {
+            r.dump(|buf, seq| request::dump(buf, seq, request::Table::Conntrack, &plain), &mut sample)
+        })
         .map_err(|e| failed(&e))?;
     let parts = Mutex::new(parts(&filter, call.args.jobs, &sample));
     let to = io::stdout().as_fd().try_clone_to_owned().map_err(|e| output_failed(&e))?;
@@ -105,7 +132,7 @@ pub(super) fn flows(call: &Invocation, filter: Filter) -> Result<(), Fail> {
         loop {
             let next = parts.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let Some(part) = next else { break };
-            requests.dump(|buf, seq| request::dump(buf, seq, Table::Conntrack, &part), &mut sink)?;
+            requests.dump(|buf, seq| request::dump(buf, seq, request::Table::Conntrack, &part), &mut sink)?;
         }
         sink.finish(false);
         Ok(sink.outcome)

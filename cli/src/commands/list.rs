@@ -37,11 +37,13 @@ pub fn flows(call: &Invocation, table: Table) -> Result<(), Fail> {
         let plan = plan(call, &sink.filter, which);
         return super::by::flows(call, keys, &sink.filter, (&plan, which), opened());
     }
-    let opened = opened();
-    if opened.is_err() && call.args.jobs > 1 && which == request::Table::Conntrack {
+    let read = opened().and_then(|mut table| match reader::parts(args.jobs) {
+        1 => table.read(&mut sink),
+        parts => super::jobs::by_bpf(call, &mut table, parts, &mut sink),
+    });
+    if read.is_err() && call.args.jobs > 1 && which == request::Table::Conntrack {
         return super::jobs::flows(call, sink.filter);
     }
-    let read = opened.and_then(|mut table| table.read(&mut sink));
     let ended = read.map_or_else(|_| by_netlink(call, which, &mut sink), Ok);
     sink.finish(matches!(ended, Ok(End::Done)) && table == Table::Conntrack);
     ended.map_err(|e| operation_failed(Doing::List, &e))?;

@@ -43,12 +43,10 @@ impl<'a> Entry<'a> {
         Entry { l, bytes }
     }
 
-    /// The address of a record's entry in the kernel, which tells it from all others while it lives, and the
-    /// bucket in which it was found.
-    pub(crate) fn place(record: &[u8]) -> (u64, u32) {
-        let address = record.get(record::ADDR..).and_then(|b| b.first_chunk());
-        let bucket = record.get(record::BUCKET..).and_then(|b| b.first_chunk());
-        (address.map_or(0, |b| u64::from_ne_bytes(*b)), bucket.map_or(0, |b| u32::from_ne_bytes(*b)))
+    /// The entry's address in the kernel, which tells it from all others while it lives, and the bucket in
+    /// which it was found.
+    pub(crate) fn place(&self) -> (u64, u32) {
+        (self.u64(record::ADDR), self.u32(record::BUCKET))
     }
 
     fn array<const N: usize>(&self, at: usize) -> [u8; N] {

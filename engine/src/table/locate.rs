@@ -31,7 +31,7 @@ pub(crate) struct Place {
     pub(crate) table: u64,
     /// Address of `struct net` of this network namespace.
     pub(crate) net: u64,
-    /// How many buckets there are; a multiple of eight.
+    /// How many buckets there are; a multiple of 512.
     pub(crate) buckets: u32,
 }
 
@@ -101,18 +101,22 @@ impl Probe<'_> {
         None
     }
 
-    /// Looks at some buckets: each is empty and has its own marker, or leads to an entry that leads back.
+    /// Looks at some buckets of an array, and behind its end: a resize may be going on, and then the number of
+    /// buckets is that of another array.
     fn is_array(&mut self, array: u64, buckets: u32) -> bool {
+        let mut some = (0..8).chain(buckets.saturating_sub(8)..buckets);
+        some.all(|bucket| self.is_bucket(array, bucket)) && !self.is_bucket(array, buckets)
+    }
+
+    /// True for a bucket that is empty and has its own marker, or leads to an entry that leads back.
+    fn is_bucket(&mut self, array: u64, bucket: u32) -> bool {
         let pprev = self.layout.node.pprev as u64;
-        let some = (0..8).chain(buckets.saturating_sub(8)..buckets);
-        some.map(u64::from).all(|bucket| {
-            let head = array.wrapping_add(bucket * 8);
-            // An entry that is just being removed does not lead back for a moment.
-            (0..10).any(|_| match self.peek(head) {
-                Some(marker) if marker & 1 == 1 => marker >> 1 == bucket,
-                Some(node) => self.peek(node.wrapping_add(pprev)) == Some(head),
-                None => false,
-            })
+        let head = array.wrapping_add(u64::from(bucket) * 8);
+        // An entry that is just being removed does not lead back for a moment.
+        (0..10).any(|_| match self.peek(head) {
+            Some(marker) if marker & 1 == 1 => marker >> 1 == u64::from(bucket),
+            Some(node) => self.peek(node.wrapping_add(pprev)) == Some(head),
+            None => false,
         })
     }
 }
@@ -131,10 +135,10 @@ fn get(memory: &Shared, at: usize) -> u64 {
 ///
 /// # Errors
 /// Words for `--explain`.
-pub(crate) fn locate(layout: &Layout, memory: &mut Shared, room: usize) -> Result<Place, String> {
+pub(crate) fn locate(layout: &Layout, memory: &mut Shared) -> Result<Place, String> {
     let buckets = crate::request::buckets().ok_or("the number of buckets is not shown")?;
-    let buckets = u32::try_from(buckets).ok().filter(|b| *b > 0 && b % 8 == 0);
-    let buckets = buckets.ok_or("the number of buckets is not a multiple of eight")?;
+    let buckets = u32::try_from(buckets).ok().filter(|b| *b > 0 && b % 512 == 0);
+    let buckets = buckets.ok_or("the number of buckets is not a multiple of 512")?;
     let mut sample = Sample::default();
     let all = DumpFilter::default();
     Requests::open()
@@ -144,7 +148,7 @@ pub(crate) fn locate(layout: &Layout, memory: &mut Shared, room: usize) -> Resul
         return Err("the table is empty".to_owned());
     }
     let map = memory.map().as_raw_fd();
-    let assembler = Assembler { layout, map, room };
+    let assembler = Assembler { layout, map, room: memory.bytes().len() };
     let peek = assembler.peek().ok_or("a program cannot be assembled")?;
     let peek = load(Kind::RawTracepoint, &peek, None, None, &mut []).map_err(|e| refused(&e))?;
     let mut probe = Probe { layout, memory, peek };

@@ -11,6 +11,7 @@ mod insn;
 #[allow(missing_docs)] // members of the kernel's structures, under their own names
 mod layout;
 mod locate;
+mod pass;
 mod program;
 mod select;
 mod selftest;
@@ -19,10 +20,9 @@ mod walk;
 use crate::dump::End;
 use crate::sink::{Lost, Sink};
 use crate::sys::bpf::Shared;
-use ask::Asked;
-use entry::{MESSAGE_MAX, first_message};
 use layout::Layout;
 use locate::{Place, refused};
+use pass::{Pass, Share};
 pub use select::{OneOf, Part, Selection, Test, Way, word};
 use walk::{ROOM, Walker};
 
@@ -34,6 +34,8 @@ pub struct Table {
     walker: Walker,
     /// Whether the kernel has taken the selection, if there is one.
     selected: Option<Result<(), String>>,
+    /// The selection, for more walks.
+    selection: Option<Selection>,
 }
 
 impl Table {
@@ -48,10 +50,10 @@ impl Table {
         }
         let mut memory = Shared::new(ROOM).map_err(|e| refused(&e))?;
         let layout = Layout::read()?;
-        let place = locate::locate(&layout, &mut memory, ROOM)?;
+        let place = locate::locate(&layout, &mut memory)?;
         let mut walker = Walker::new(&layout, memory)?;
         selftest::compare(&layout, &place, &mut walker)?;
-        Ok(Table { layout, place, walker, selected: None })
+        Ok(Table { layout, place, walker, selected: None, selection: None })
     }
 
     /// Leaves out flows that this selection surely does not want, from now on. Others that it does not want may come
@@ -59,6 +61,7 @@ impl Table {
     pub fn select(&mut self, selection: &Selection) {
         if !selection.is_everything() {
             self.selected = Some(self.walker.select(&self.layout, selection));
+            self.selection = Some(selection.clone());
         }
     }
 
@@ -67,36 +70,51 @@ impl Table {
     /// # Errors
     /// Why it does not work after all. Nothing has been handed to the sink then, and netlink is the way.
     pub fn read(&mut self, sink: &mut dyn Sink) -> Result<End, String> {
-        let mut buf = [0; MESSAGE_MAX];
-        let (mut next, mut any) = (0, false);
-        let mut asked = Asked::default();
-        while next < self.place.buckets {
-            next = match self.walker.run(&self.place, next, self.place.buckets) {
-                Ok(next) => next,
-                Err(why) if !any => return Err(why.to_string()),
+        Pass::new(&self.layout, &mut self.walker, self.place, Share { number: 0, of: 1 })?.read(sink)
+    }
+
+    /// The same with one thread for each sink, which gets an equal part of the table: 1, 2 or 4 of them.
+    ///
+    /// # Errors
+    /// As [`Table::read`], and for any other number of sinks.
+    ///
+    /// # Panics
+    /// With the panic of a sink.
+    pub fn read_in_parts<S: Sink + Send>(&mut self, sinks: &mut [S]) -> Result<End, String> {
+        let of = match sinks {
+            [one] => return self.read(one),
+            [_, _] | [_, _, _, _] => sinks.len() as u32,
+            _ => return Err("the table has 1, 2 or 4 parts".to_owned()),
+        };
+        let mut walkers = Vec::with_capacity(sinks.len());
+        for _ in 1..of {
+            let memory = Shared::new(ROOM).map_err(|e| refused(&e))?;
+            let mut walker = Walker::new(&self.layout, memory)?;
+            if let (Some(selection), Some(Ok(()))) = (&self.selection, &self.selected) {
+                walker.select(&self.layout, selection)?;
+            }
+            walkers.push(walker);
+        }
+        let (layout, place) = (&self.layout, self.place);
+        let mut passes = Vec::with_capacity(sinks.len());
+        for (number, walker) in (0..).zip(walkers.iter_mut().chain([&mut self.walker])) {
+            passes.push(Pass::new(layout, walker, place, Share { number, of })?);
+        }
+        let ends: Vec<_> = std::thread::scope(|scope| {
+            let work = |(mut pass, sink): (Pass<'_>, &mut S)| match pass.read(sink) {
+                // Other parts may have been delivered already, so it is too late for another way.
                 Err(_) => {
                     sink.lost(Lost::Resized);
-                    return Ok(End::Done);
+                    End::Done
                 }
+                Ok(end) => end,
             };
-            let clock = self.walker.clock();
-            for entry in self.walker.entries(&self.layout) {
-                any = true;
-                let message = match entry.message(clock, &mut buf) {
-                    Some(made) if !entry.needs_netlink() => first_message(made),
-                    Some(made) => first_message(made).and_then(|ours| asked.message(ours)),
-                    None => None,
-                };
-                let Some(message) = message else { continue };
-                if sink.message(message).is_break() {
-                    return Ok(End::Stopped);
-                }
-            }
-        }
-        if crate::request::buckets() != Some(u64::from(self.place.buckets)) {
-            sink.lost(Lost::Resized);
-        }
-        Ok(End::Done)
+            let threads: Vec<_> =
+                passes.into_iter().zip(sinks).map(|one| scope.spawn(move || work(one))).collect();
+            // A panic in a sink continues in this thread.
+            threads.into_iter().map(|t| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p))).collect()
+        });
+        Ok(if ends.contains(&End::Stopped) { End::Stopped } else { End::Done })
     }
 }
 

@@ -49,6 +49,8 @@ pub(crate) mod field {
     pub(super) const CURSOR: usize = 64;
     /// Bit n: chain n goes on; bit 8 + n: with an entry's reply direction.
     pub(super) const MASK: usize = 72;
+    /// How many rounds the group has taken.
+    pub(super) const ROUNDS: usize = 76;
     /// For each chain, the address of the next entry or the marker.
     pub(super) const NEXTS: usize = 128;
     /// For each chain, the record of its entry; 0 for none.
@@ -85,6 +87,10 @@ pub(crate) mod record {
     /// `nf_conn`; the extensions come after it.
     pub(crate) const CONN: usize = 96;
 }
+
+/// Entries after which a chain is none of the table's. The kernel refuses one that would make a chain longer
+/// than 100; the rest is for tables that were made smaller.
+const ROUNDS_MAX: i32 = 1 << 16;
 
 /// Bytes of an entry's extensions that there is room for; their length is a byte.
 pub(crate) const EXT_ROOM: usize = 256;
@@ -232,7 +238,7 @@ impl<'a, 'c> Turn<'a, 'c> {
         a.jump_if(When::Ne, R1, 0, touch);
         self.open(fault);
         self.a.place(touch);
-        self.touch();
+        self.touch(fault);
         // A round begins: this turn is the first chain's.
         self.a.set(R7, 0);
         self.a.place(node);
@@ -273,6 +279,7 @@ impl<'a, 'c> Turn<'a, 'c> {
         a.store(Width::W, R6, field::GROUP_USED, R1);
         a.store_imm(Width::W, R6, field::OPEN, 1);
         a.store_imm(Width::W, R6, field::DIRTY, 0);
+        a.store_imm(Width::W, R6, field::ROUNDS, 0);
         a.load(Width::D, R3, R6, field::TABLE);
         a.alu(Alu::Lsh, R2, 3);
         a.alu_reg(Alu::Add, R3, R2);
@@ -281,9 +288,14 @@ impl<'a, 'c> Turn<'a, 'c> {
 
     /// Touches the next entry of every chain, without waiting for one after the other, and notes which go
     /// on. When none does, the group ends.
-    fn touch(&mut self) {
+    fn touch(&mut self, fault: Label) {
         let word = self.l.node.dir & !7;
-        self.a.set(R7, 0);
+        let a = &mut *self.a;
+        a.load(Width::W, R1, R6, field::ROUNDS);
+        a.alu(Alu::Add, R1, 1);
+        a.store(Width::W, R6, field::ROUNDS, R1);
+        a.jump_if(When::Gt, R1, ROUNDS_MAX, fault);
+        a.set(R7, 0);
         for lane in 0..LANES {
             let next = self.a.label();
             self.a.load(Width::D, R1, R6, field::NEXTS + 8 * lane);
@@ -337,7 +349,7 @@ impl<'a, 'c> Turn<'a, 'c> {
     /// Looks at the entry of chain r7: copies it if it is wanted, and goes on to the next.
     fn first(&mut self) {
         let l = self.l;
-        let [follow, full, roomy] = [(); 3].map(|()| self.a.label());
+        let [follow, full, roomy, lost] = [(); 4].map(|()| self.a.label());
         self.lane();
         let a = &mut *self.a;
         a.store_imm(Width::D, R9, field::SLOTS, 0);
@@ -354,7 +366,7 @@ impl<'a, 'c> Turn<'a, 'c> {
         a.load(Width::D, R3, R9, field::NEXTS);
         a.alu(Alu::Sub, R3, l.conn.node as i32);
         a.store(Width::D, R8, record::ADDR, R3);
-        self.read(record::CONN, R8, l.conn.size, self.bad);
+        self.read(record::CONN, R8, l.conn.size, lost);
         let a = &mut *self.a;
         let conn = record::CONN;
         a.load(Width::D, R1, R8, conn + l.conn.node + l.node.next);
@@ -394,6 +406,10 @@ impl<'a, 'c> Turn<'a, 'c> {
         self.a.store(Width::D, R9, field::NEXTS, R0);
         self.a.jump(self.advance);
         let a = &mut *self.a;
+        // There is no entry here. The chain ends in a marker that is never right.
+        a.place(lost);
+        a.store_imm(Width::D, R9, field::NEXTS, -1);
+        a.jump(self.bad);
         a.place(full);
         // The group is read again in the next run, which begins with an empty memory; unless this was one.
         a.load(Width::W, R1, R6, field::GROUP_USED);

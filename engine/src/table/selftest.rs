@@ -50,7 +50,7 @@ fn attempt(
         let mut compared = 0;
         for entry in walker.entries(layout) {
             let kind = entry.kind();
-            if kinds.contains(&kind) {
+            if entry.needs_netlink() || kinds.contains(&kind) {
                 continue;
             }
             kinds.push(kind);

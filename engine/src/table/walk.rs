@@ -16,7 +16,7 @@ pub(crate) const ROOM: usize = 1 << 20;
 /// change to another task.
 const TURNS: u32 = 8192;
 /// Groups that may be read again in one run. In a storm of changes it is one in hundreds.
-const REDO_MAX: u32 = 10_000;
+const REDO_MAX: u32 = 2_000;
 
 /// Why a run did not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,19 +49,26 @@ pub(crate) struct Walker {
     program: OwnedFd,
     hz: u32,
     stride: usize,
-    /// The addresses of one group's entries, to look for any that came twice.
-    seen: Vec<(u64, usize)>,
+    /// Where the records of the last run are, in the order of the table.
+    order: Vec<u32>,
+    /// Address, record and bucket of one group's entries.
+    group: Vec<(u64, u32, u32)>,
 }
 
 impl Walker {
     /// Loads the walk, into new memory or into that which was used to find the table.
     ///
     /// # Errors
-    /// Words for `--explain`; with `ZCT_DEBUG` the end of what the kernel's verifier says.
+    /// Words for `--explain`, with the end of what the kernel's verifier says of a program that it refuses.
     pub(crate) fn new(layout: &Layout, memory: Shared) -> Result<Walker, String> {
         let program = assemble(layout, &memory, None)?;
         let hz = crate::ticks_a_second().ok_or("the kernel's clock is not known")?;
-        Ok(Walker { memory, program, hz, stride: stride(layout), seen: Vec::new() })
+        Ok(Walker { memory, program, hz, stride: stride(layout), order: Vec::new(), group: Vec::new() })
+    }
+
+    /// The memory, for other programs between runs.
+    pub(crate) fn memory(&mut self) -> &mut Shared {
+        &mut self.memory
     }
 
     /// Copies only the entries that may be selected from now on.
@@ -105,7 +112,7 @@ impl Walker {
         self.memory.run(self.program.as_fd(), Kind::RawTracepoint).map_err(|_| Stuck::Refused)?;
         match self.word(field::FAILED) {
             0 => {
-                self.drop_repeated();
+                self.arrange();
                 Ok(self.word(field::NEXT))
             }
             failed::REDONE => Err(Stuck::Restless),
@@ -114,31 +121,32 @@ impl Walker {
         }
     }
 
-    /// Takes out entries that came twice in one group. That happens when an entry is used again in the chain
-    /// that is being followed: it is put in front, and the chain is gone through once more.
-    fn drop_repeated(&mut self) {
-        let (used, stride) = (self.word(field::USED) as usize, self.stride);
-        let (mut at, mut group) = (field::RECORDS, None);
-        loop {
-            let record = self.memory.bytes().get(at..at + stride).filter(|_| at < used).map(Entry::place);
-            let this = record.map(|(_, bucket)| bucket / LANES as u32);
-            if this != group {
-                self.seen.sort_unstable();
-                let pairs = self.seen.windows(2).filter_map(|w| match w {
-                    [(a, _), (b, later)] if a == b => Some(*later),
-                    _ => None,
-                });
-                for later in pairs {
-                    if let Some(address) = self.memory.bytes_mut().get_mut(later + record::ADDR..) {
-                        address.iter_mut().take(8).for_each(|b| *b = 0);
-                    }
+    /// Puts the entries of each group in the order of their buckets, as in a dump, and leaves out those that came
+    /// twice. That happens when an entry is used again in the chain that is being followed: it is put in front,
+    /// and the chain is gone through once more.
+    fn arrange(&mut self) {
+        self.order.clear();
+        let records = self.memory.bytes().get(..self.word(field::USED) as usize).unwrap_or_default();
+        let mut at = field::RECORDS;
+        while at < records.len() {
+            self.group.clear();
+            let mut group = None;
+            while let Some(record) = records.get(at..at + self.stride) {
+                let (address, bucket) = place(record);
+                if group.is_some_and(|g| g != bucket / LANES as u32) {
+                    break;
                 }
-                self.seen.clear();
-                group = this;
+                group = Some(bucket / LANES as u32);
+                self.group.push((address, at as u32, bucket));
+                at += self.stride;
             }
-            let Some((address, _)) = record else { return };
-            self.seen.push((address, at));
-            at += stride;
+            if group.is_none() {
+                return;
+            }
+            self.group.sort_unstable();
+            self.group.dedup_by_key(|(address, ..)| *address);
+            self.group.sort_unstable_by_key(|(_, at, bucket)| (*bucket, *at));
+            self.order.extend(self.group.iter().map(|(_, at, _)| *at));
         }
     }
 
@@ -148,13 +156,19 @@ impl Walker {
         Clock { jiffies: jiffies.map_or(0, |b| u64::from_ne_bytes(*b)), hz: self.hz }
     }
 
-    /// The entries of the last run.
+    /// The entries of the last run, in the order of the table.
     pub(crate) fn entries<'a>(&'a self, layout: &'a Layout) -> impl Iterator<Item = Entry<'a>> + use<'a> {
-        let used = self.word(field::USED) as usize;
-        let records = self.memory.bytes().get(field::RECORDS..used).unwrap_or_default();
-        let entries = records.chunks_exact(self.stride).filter(|bytes| Entry::place(bytes).0 != 0);
-        entries.map(|bytes| Entry::new(layout, bytes))
+        let record =
+            |at: &u32| self.memory.bytes().get(*at as usize..(*at as usize).saturating_add(self.stride));
+        self.order.iter().filter_map(record).map(|bytes| Entry::new(layout, bytes))
     }
+}
+
+/// Address and bucket of a record.
+fn place(record: &[u8]) -> (u64, u32) {
+    let address = record.get(record::ADDR..).and_then(|b| b.first_chunk());
+    let bucket = record.get(record::BUCKET..).and_then(|b| b.first_chunk());
+    (address.map_or(0, |b| u64::from_ne_bytes(*b)), bucket.map_or(0, |b| u32::from_ne_bytes(*b)))
 }
 
 const _: () = assert!(LANES == 8, "a run begins and ends at multiples of eight");
@@ -177,11 +191,11 @@ fn load_walk(program: &Program) -> Result<OwnedFd, String> {
     let functions = Some(Functions { btf: btf.as_fd(), info: &info });
     load(Kind::RawTracepoint, &program.code, functions, None, &mut []).map_err(|e| {
         let mut text = refused(&e);
-        if std::env::var_os("ZCT_DEBUG").is_some() && e.raw_os_error() != Some(libc::EPERM) {
+        if e.raw_os_error() != Some(libc::EPERM) {
             let mut log = vec![0; 1 << 22];
             _ = load(Kind::RawTracepoint, &program.code, functions, None, &mut log);
             let log = log.split(|b| *b == 0).next().unwrap_or_default();
-            let end = log.get(log.len().saturating_sub(4000)..).unwrap_or_default();
+            let end = log.get(log.len().saturating_sub(2000)..).unwrap_or_default();
             text.push('\n');
             text.push_str(&String::from_utf8_lossy(end));
         }

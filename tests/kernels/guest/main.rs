@@ -14,6 +14,7 @@ mod lab;
 mod large;
 mod listing;
 mod offload;
+mod reader;
 mod selectors;
 mod traffic;
 mod traits;
@@ -37,6 +38,7 @@ const SUITES: &[(&str, Suite)] = &[
     ("expects", expects::check),
     ("dying", dying::check),
     ("large", large::check),
+    ("reader", reader::check),
 ];
 
 /// A rule with labels, in a chain that nothing reaches: the kernel keeps labels only where one exists.

@@ -4,6 +4,7 @@ use crate::compare::{same, without_timeouts, without_value};
 use crate::events;
 use crate::lab::{self, By, Verdicts, conntrack, must, sysctl};
 use crate::listing::{FORMATS, compare, json};
+use crate::reader::same_as_the_original;
 use crate::traffic::{self, Tcp};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -43,6 +44,7 @@ pub(crate) fn secctx(v: &mut Verdicts) -> Result<(), String> {
         v.add(format_args!("{line} with secctx"), shown);
     }
     v.add("-L -o json with secctx", json());
+    v.add("-L --reader bpf with secctx", same_as_the_original("-o extended"));
     v.add("-D with secctx", {
         let ours = conntrack(By::Ours, "-D -f ipv4");
         packets()?;

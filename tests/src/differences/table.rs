@@ -85,7 +85,11 @@ pub static DIFFERENCES: &[Difference] = &[
         "Z reader",
         Differential,
         Some(listing::reader),
-        ["`--reader WAY`", "unknown option", "reads the table by BPF, in no order, or by netlink"],
+        [
+            "`-L` of 10,000 flows or more; `--reader WAY`",
+            "in the order of the table; unknown option",
+            "BPF reads the table, in parts and so in no order where processors are idle; or as the option says",
+        ],
     ),
     read(
         "Z explain",
