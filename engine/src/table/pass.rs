@@ -162,7 +162,7 @@ impl<'a> Pass<'a> {
         if buckets() != Some(u64::from(self.place.buckets)) {
             return Ok(true);
         }
-        if self.walker.entries(self.layout).next().is_some() {
+        if self.walker.met_any() {
             return Ok(false);
         }
         Ok(self.find_again()? != self.place)

@@ -49,6 +49,8 @@ pub(crate) mod field {
     pub(super) const CURSOR: usize = 64;
     /// Bit n: chain n goes on; bit 8 + n: with an entry's reply direction.
     pub(super) const MASK: usize = 72;
+    /// Out: not 0 when there was any entry at all, whoever's.
+    pub(crate) const MET: usize = 80;
     /// How many rounds the group has taken.
     pub(super) const ROUNDS: usize = 76;
     /// For each chain, the address of the next entry or the marker.
@@ -344,6 +346,7 @@ impl<'a, 'c> Turn<'a, 'c> {
         a.set(R0, 0);
         a.exit();
         a.place(goes_on);
+        a.store_imm(Width::W, R6, field::MET, 1);
     }
 
     /// Looks at the entry of chain r7: copies it if it is wanted, and goes on to the next.

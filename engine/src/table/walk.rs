@@ -106,6 +106,7 @@ impl Walker {
             (field::REDONE, 0),
             (field::REDO_MAX, REDO_MAX),
             (field::FAILED, 0),
+            (field::MET, 0),
         ] {
             self.put(at, &value.to_ne_bytes());
         }
@@ -148,6 +149,11 @@ impl Walker {
             self.group.sort_unstable_by_key(|(_, at, bucket)| (*bucket, *at));
             self.order.extend(self.group.iter().map(|(_, at, _)| *at));
         }
+    }
+
+    /// True when the last run came across any entry at all, of whatever namespace.
+    pub(crate) fn met_any(&self) -> bool {
+        self.word(field::MET) != 0
     }
 
     /// The clock at the beginning of the last run.
