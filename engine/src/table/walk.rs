@@ -138,7 +138,10 @@ impl Walker {
                     break;
                 }
                 group = Some(bucket / LANES as u32);
-                self.group.push((address, at as u32, bucket));
+                // Without an address it was taken back.
+                if address != 0 {
+                    self.group.push((address, at as u32, bucket));
+                }
                 at += self.stride;
             }
             if group.is_none() {
