@@ -116,6 +116,8 @@ impl Delivery {
     pub(crate) fn peer_started(&mut self, now: Millis, caches: &mut Caches) -> usize {
         self.places.drain(caches);
         (self.discarded, self.discarded_dead, self.stuck) = (None, None, Stuck::default());
+        // Those that were given up since the last datagram are forgotten with the others.
+        self.discarded_requests = 0;
         self.repair.forget_requests();
         self.hello.want_bulk(now);
         self.queue.count(|i| matches!(i, Item::Control(c) if c.is_request()))
