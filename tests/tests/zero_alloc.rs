@@ -152,18 +152,27 @@ fn a_message_costs_no_allocation() {
     let labels = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(labels.path(), label_file()).expect("it can be written");
     let file = labels.path().to_str().expect("a path");
-    let listings: [&[&str]; 8] = [
-        &["-L"],
-        &["-L", "-o", "xml,ktimestamp"],
-        &["-L", "-o", "save"],
-        &["-L", "-o", "json,id,ktimestamp"],
-        &["-L", "-o", "extended,id,ktimestamp,labels", "-M", file],
-        &["-L", "-o", "json,labels", "-M", file],
-        &["-L", "-s", "10.0.0.0/9", "-p", "tcp", "--state", "ESTABLISHED", "--kernel-filter", "never"],
-        &["-L", "-l", "five", "-M", file, "-n", "-m", "0/0x1"],
+    // By one reader each: left to itself, zct reads the small table by netlink and the large one by BPF.
+    let (netlink, bpf) = (["--reader", "netlink"], ["--reader", "bpf"]);
+    let listings: [(&[&str], [&str; 2]); 12] = [
+        (&["-L"], netlink),
+        (&["-L", "-o", "xml,ktimestamp"], netlink),
+        (&["-L", "-o", "save"], netlink),
+        (&["-L", "-o", "json,id,ktimestamp"], netlink),
+        (&["-L", "-o", "extended,id,ktimestamp,labels", "-M", file], netlink),
+        (&["-L", "-o", "json,labels", "-M", file], netlink),
+        (
+            &["-L", "-s", "10.0.0.0/9", "-p", "tcp", "--state", "ESTABLISHED", "--kernel-filter", "never"],
+            netlink,
+        ),
+        (&["-L", "-l", "five", "-M", file, "-n", "-m", "0/0x1"], netlink),
+        (&["-L"], bpf),
+        (&["-L", "-o", "save"], bpf),
+        (&["-L", "-o", "json,ktimestamp"], bpf),
+        (&["-L", "-s", "10.0.0.0/9", "-p", "tcp", "--state", "ESTABLISHED"], bpf),
     ];
-    let run = |words: &&[&str]| {
-        let words = [&["conntrack"], *words].concat();
+    let run = |(words, reader): &(&[&str], [&str; 2])| {
+        let words = [&["conntrack"], *words, reader].concat();
         // One run beforehand, for what the process makes only once.
         allocations_of(&words);
         allocations_of(&words)

@@ -39,6 +39,8 @@ pub(super) struct CatchUp {
     stage: Stage,
     /// The caches no longer tell what traffic made from what the commit made, so all of it is announced.
     announce_all: bool,
+    /// Events of the commit may wait in the socket.
+    drains: bool,
 }
 
 impl CatchUp {
@@ -50,7 +52,7 @@ impl CatchUp {
 
     /// A commit begins without listening to new flows.
     pub(super) fn begin(&mut self) {
-        *self = CatchUp { stage: Stage::Deaf, announce_all: false };
+        *self = CatchUp { stage: Stage::Deaf, ..CatchUp::default() };
     }
 
     /// True while a commit does not listen.
@@ -68,9 +70,21 @@ impl CatchUp {
         self.stage != Stage::Listening
     }
 
-    /// The commit has ended, new flows are listened to again, and the dump begins.
+    /// The commit has ended, new flows are listened to again, and the dump begins once the events are read that
+    /// wait: the end of a flow that the commit has replaced, read after the dump, would take away its successor,
+    /// since the beginning of that one was not listened to.
     pub(super) fn listening_again(&mut self) {
-        self.stage = Stage::Dumping(1);
+        (self.stage, self.drains) = (Stage::Dumping(1), true);
+    }
+
+    /// True from the end of such a commit until its events are read.
+    pub(super) fn drains(&self) -> bool {
+        self.drains
+    }
+
+    /// No event waits that the commit has caused.
+    pub(super) fn drained(&mut self) {
+        self.drains = false;
     }
 
     /// The caches have lost what tells traffic's flows from those of the commit. True when a dump that is
@@ -250,6 +264,19 @@ mod tests {
         }
         assert_eq!(c.failed(), Failed::Later);
         assert!(!c.is_dumping() && !c.tells());
+    }
+
+    #[test]
+    fn the_events_of_the_commit_are_read_before_the_dump() {
+        let mut c = CatchUp::default();
+        assert!(!c.drains());
+        c.begin();
+        assert!(!c.drains(), "there is no dump yet");
+        c.listening_again();
+        assert!(c.drains());
+        c.drained();
+        assert!(!c.drains() && c.is_dumping());
+        assert_eq!((c.failed(), c.drains()), (Failed::Again, false));
     }
 
     #[test]

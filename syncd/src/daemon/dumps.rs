@@ -8,7 +8,7 @@ use crate::daemon::stats_node::StatsTaker;
 use crate::kernel::{Stepped, Why};
 use crate::peer::Millis;
 use crate::status::ledger::How;
-use zct_engine::{Error, Reactor};
+use zct_engine::{Error, Reactor, Turn};
 
 /// How often a first dump that failed is begun again before the daemon starts with what it has.
 const POPULATE_ATTEMPTS: u32 = 5;
@@ -84,6 +84,14 @@ impl Daemon {
         // A dump that is sent on as it arrives has to wait until there is room for it.
         if matches!(&self.node, Node::Sync(n) if n.machine.bypass_is_full()) {
             return Ok(false);
+        }
+        if matches!(&self.node, Node::Sync(n) if n.catch_up.drains()) {
+            if self.events_ready()? == Turn::More {
+                return Ok(true);
+            }
+            if let Node::Sync(n) = &mut self.node {
+                n.catch_up.drained();
+            }
         }
         let Daemon { kernel, node, .. } = self;
         let stepped = match node {

@@ -28,7 +28,8 @@ impl Daemon {
         }
     }
 
-    fn events_ready(&mut self) -> Result<Turn, Error> {
+    /// Reads the events that wait, up to a turn's share.
+    pub(super) fn events_ready(&mut self) -> Result<Turn, Error> {
         let now = self.now();
         let Daemon { kernel, node, log, .. } = self;
         let turn = match node {
