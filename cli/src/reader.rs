@@ -1,10 +1,12 @@
 //! By which way the table is read: a netlink dump, or a BPF program that walks it (bpf-table.md).
 
+use crate::dump_plan::Plan;
 use crate::filter::Filter;
 use crate::table_selection;
 use crate::values::list::Output;
-use zct_engine::processors;
+use zct_engine::dump::End;
 use zct_engine::table::Table;
+use zct_engine::{Error, Sink, processors};
 use zct_wire::request;
 
 /// What `--reader` says.
@@ -64,6 +66,23 @@ pub fn open(
     let mut table = Table::open()?;
     table.select(&table_selection::selection(filter));
     Ok(table)
+}
+
+/// Hands every flow to the sink: by BPF where the table could be `opened`, else as planned.
+///
+/// # Errors
+/// Those of the dumps.
+pub fn read(
+    opened: Result<Table, String>,
+    plan: &Plan,
+    filter: &Filter,
+    which: request::Table,
+    sink: &mut (impl Sink + Send),
+) -> Result<End, Error> {
+    match opened.and_then(|mut table| table.read(sink)) {
+        Ok(end) => Ok(end),
+        Err(_) => plan.run(filter, which, sink),
+    }
 }
 
 /// In how many parts to read at the same time: as many as there are idle processors, or as `jobs` says, but 1,

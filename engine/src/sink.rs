@@ -34,6 +34,8 @@ pub enum Lost {
     /// The hash table was resized during the dump: flows may be missing or appear twice, and there is no
     /// other sign of it (ctnetlink.md §6.3).
     Resized,
+    /// A part of the table could not be read any more after some flows had been delivered.
+    Unread,
 }
 
 impl std::fmt::Display for Lost {
@@ -44,6 +46,7 @@ impl std::fmt::Display for Lost {
             Lost::Truncated { len } => write!(f, "a datagram of {len} bytes was cut short"),
             Lost::Damaged(e) => write!(f, "a message cannot be read: {e}"),
             Lost::Resized => f.write_str("the table was resized while it was read"),
+            Lost::Unread => f.write_str("a part of the table could not be read"),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::group::key::Keys;
 use crate::group::order::Order;
 use crate::group::report::Report;
 use crate::group::tally::{Counts, Groups};
+use crate::reader;
 use crate::stdout::Printer;
 use std::fs::File;
 use std::io;
@@ -80,9 +81,7 @@ pub(super) fn flows(
     let mut groups = Groups::new(keys.words(), order);
     groups.expect(zct_engine::request::flows().unwrap_or(0));
     let mut sink = Grouping { filter, keys, groups, outcome: Outcome::default() };
-    let read = opened.and_then(|mut table| table.read(&mut sink));
-    let ended = read.map_or_else(|_| plan.run(filter, which, &mut sink), Ok);
-    ended.map_err(|e| operation_failed(Doing::List, &e))?;
+    reader::read(opened, plan, filter, which, &mut sink).map_err(|e| operation_failed(Doing::List, &e))?;
     let Grouping { groups, outcome, .. } = sink;
     let flows = outcome.check()?;
     let report = Report::new(&groups, keys, call.args.top);

@@ -5,6 +5,7 @@ use crate::fail::{Doing, Fail, operation_failed, warn};
 use crate::filter::Filter;
 use crate::flags::selection;
 use crate::reader;
+use crate::values::list::Output;
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use zct_engine::table::Table;
@@ -44,7 +45,7 @@ impl Sink for Global {
 pub fn flows(call: &Invocation) -> Result<(), Fail> {
     let filter = selection::checked_filter(&call.args, call.label_bits.clone())?;
     let args = &call.args;
-    let opened = || super::found_by_bpf(args, &filter);
+    let opened = || reader::open(args.reader, request::Table::Conntrack, &Output::default(), &filter);
     if super::explained(args, &filter, || reader::explain(&opened()))? {
         return Ok(());
     }
@@ -100,8 +101,8 @@ impl Sink for Matching {
 fn matching_flows(call: &Invocation, filter: Filter, opened: Result<Table, String>) -> Result<(), Fail> {
     let tally = Tally { count: 0, lost: None };
     let mut sink = Matching { filter: filter.clone(), tally, secmark_seen: false };
-    let read = opened.and_then(|mut table| table.read(&mut sink));
-    read.or_else(|_| super::plan(&call.args, &filter).run(&filter, request::Table::Conntrack, &mut sink))
+    let plan = super::plan(&call.args, &filter);
+    reader::read(opened, &plan, &filter, request::Table::Conntrack, &mut sink)
         .map_err(|e| operation_failed(Doing::List, &e))?;
     print(call, sink.tally.count, None)?;
     if call.args.secmark.is_some() && !sink.secmark_seen && sink.tally.count > 0 {

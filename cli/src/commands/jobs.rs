@@ -88,6 +88,12 @@ impl Write for Shared {
     }
 }
 
+/// Makes what prints a part, for each thread one.
+fn presenters(call: &Invocation) -> io::Result<impl Fn() -> Presenter> {
+    let to = Shared(Arc::new(Mutex::new(File::from(io::stdout().as_fd().try_clone_to_owned()?))));
+    Ok(move || Presenter::over(to.clone(), &call.args.output, Document::Conntrack, call.labels.clone()))
+}
+
 /// Reads the table by BPF in equal parts, each on a thread of its own; `all` gets what came of them.
 ///
 /// # Errors
@@ -98,10 +104,7 @@ pub(super) fn by_bpf(
     parts: usize,
     all: &mut Flows,
 ) -> Result<End, String> {
-    let to = io::stdout().as_fd().try_clone_to_owned().map_err(|e| e.to_string())?;
-    let to = Shared(Arc::new(Mutex::new(File::from(to))));
-    let presenter =
-        || Presenter::over(to.clone(), &call.args.output, Document::Conntrack, call.labels.clone());
+    let presenter = presenters(call).map_err(|e| e.to_string())?;
     let mut sinks: Vec<Flows> = (0..parts).map(|_| Flows::over(all.filter.clone(), presenter())).collect();
     let end = table.read_in_parts(&mut sinks)?;
     for mut part in sinks {
@@ -122,12 +125,9 @@ pub(super) fn flows(call: &Invocation, filter: Filter) -> Result<(), Fail> {
         })
         .map_err(|e| failed(&e))?;
     let parts = Mutex::new(parts(&filter, call.args.jobs, &sample));
-    let to = io::stdout().as_fd().try_clone_to_owned().map_err(|e| output_failed(&e))?;
-    let to = Shared(Arc::new(Mutex::new(File::from(to))));
+    let presenter = presenters(call).map_err(|e| output_failed(&e))?;
     let work = || -> Result<Outcome, Error> {
-        let presenter =
-            Presenter::over(to.clone(), &call.args.output, Document::Conntrack, call.labels.clone());
-        let mut sink = Flows::over(filter.clone(), presenter);
+        let mut sink = Flows::over(filter.clone(), presenter());
         let mut requests = Requests::open()?;
         loop {
             let next = parts.lock().unwrap_or_else(PoisonError::into_inner).pop();

@@ -24,7 +24,6 @@ use crate::dump_plan::{self, Plan, TableSize};
 use crate::fail::{Fail, Name};
 use crate::filter::{Filter, Labels};
 use crate::flags::args::Args;
-use crate::flags::command::Cmd;
 use crate::flags::id::Id;
 use crate::reader::{self, Reader};
 use crate::stdout::PrintError;
@@ -81,8 +80,7 @@ pub(crate) fn plan(args: &Args, filter: &Filter) -> Plan {
 /// The BPF reader, for a command that changes what it finds. Netlink says what is shown of it, so the output does not
 /// matter.
 fn found_by_bpf(args: &Args, filter: &Filter) -> Result<Table, String> {
-    let counts = matches!(args.action, Some((Cmd::Count, _)));
-    if args.reader == Reader::Auto && !counts {
+    if args.reader == Reader::Auto {
         return Err("that is the default for changes".to_owned());
     }
     reader::open(args.reader, request::Table::Conntrack, &Output::default(), filter)

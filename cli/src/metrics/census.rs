@@ -1,13 +1,16 @@
 //! The flows of the table, counted by what they are.
 
 use super::question::{By, incomplete};
+use crate::dump_plan::Plan;
 use crate::fail::{Doing, Fail, operation_failed};
+use crate::filter::Filter;
+use crate::reader::{self, Reader};
+use crate::values::list::Output;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use zct_engine::{Lost, Requests, Sink};
+use zct_engine::{Lost, Sink};
 use zct_wire::WireError;
 use zct_wire::consts::ips;
-use zct_wire::filter::DumpFilter;
 use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
 use zct_wire::proto::StateOf;
@@ -117,12 +120,13 @@ pub(super) struct Census {
 }
 
 impl Census {
-    /// Reads the whole table.
-    pub(super) fn take(requests: &mut Requests, by: By) -> Result<Census, Fail> {
+    /// Reads the whole table, as `-L` does.
+    pub(super) fn take(by: By) -> Result<Census, Fail> {
         let mut census = Census { by, counts: HashMap::new(), lost: None };
-        let (table, all) = (request::Table::Conntrack, DumpFilter::default());
-        let ended = requests.dump_table(|buf, seq| request::dump(buf, seq, table, &all), &mut census);
-        ended.map_err(|e| operation_failed(Doing::List, &e))?;
+        let (table, all) = (request::Table::Conntrack, Filter::default());
+        let opened = reader::open(Reader::Auto, table, &Output::default(), &all);
+        reader::read(opened, &Plan::plain(&all), &all, table, &mut census)
+            .map_err(|e| operation_failed(Doing::List, &e))?;
         if let Some(why) = census.lost {
             return Err(incomplete(why));
         }

@@ -135,7 +135,7 @@ impl Kernel {
         let all = DumpFilter::default();
         let table = request::Table::Expect;
         requests.dump(|buf, seq| request::dump(buf, seq, table, &all), &mut expectations).map_err(failed)?;
-        let census = if by == By::default() { None } else { Some(Census::take(&mut requests, by)?) };
+        let census = if by == By::default() { None } else { Some(Census::take(by)?) };
         Ok(Kernel {
             cpus: cpus.complete()?,
             stats: stats.complete()?,

@@ -104,7 +104,7 @@ impl Table {
             let work = |(mut pass, sink): (Pass<'_>, &mut S)| match pass.read(sink) {
                 // Other parts may have been delivered already, so it is too late for another way.
                 Err(_) => {
-                    sink.lost(Lost::Resized);
+                    sink.lost(Lost::Unread);
                     End::Done
                 }
                 Ok(end) => end,

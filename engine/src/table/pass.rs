@@ -232,7 +232,7 @@ impl<'a> Pass<'a> {
         if !self.delivered {
             return Err(why);
         }
-        sink.lost(Lost::Resized);
+        sink.lost(Lost::Unread);
         Ok(End::Done)
     }
 }

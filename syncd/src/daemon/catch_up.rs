@@ -20,7 +20,9 @@ enum Stage {
     Listening,
     /// A commit is under way.
     Deaf,
-    /// It has ended: the dump has been begun so often.
+    /// It has ended, and events that it has caused may wait in the socket.
+    Draining,
+    /// Those are read: the dump has been begun so often.
     Dumping(u32),
 }
 
@@ -39,8 +41,6 @@ pub(super) struct CatchUp {
     stage: Stage,
     /// The caches no longer tell what traffic made from what the commit made, so all of it is announced.
     announce_all: bool,
-    /// Events of the commit may wait in the socket.
-    drains: bool,
 }
 
 impl CatchUp {
@@ -52,7 +52,7 @@ impl CatchUp {
 
     /// A commit begins without listening to new flows.
     pub(super) fn begin(&mut self) {
-        *self = CatchUp { stage: Stage::Deaf, ..CatchUp::default() };
+        *self = CatchUp { stage: Stage::Deaf, announce_all: false };
     }
 
     /// True while a commit does not listen.
@@ -62,7 +62,7 @@ impl CatchUp {
 
     /// True from the end of such a commit until its dump is complete.
     pub(super) fn is_dumping(&self) -> bool {
-        matches!(self.stage, Stage::Dumping(_))
+        matches!(self.stage, Stage::Draining | Stage::Dumping(_))
     }
 
     /// True until everything that traffic did during a commit is known.
@@ -74,17 +74,17 @@ impl CatchUp {
     /// wait: the end of a flow that the commit has replaced, read after the dump, would take away its successor,
     /// since the beginning of that one was not listened to.
     pub(super) fn listening_again(&mut self) {
-        (self.stage, self.drains) = (Stage::Dumping(1), true);
+        self.stage = Stage::Draining;
     }
 
     /// True from the end of such a commit until its events are read.
     pub(super) fn drains(&self) -> bool {
-        self.drains
+        self.stage == Stage::Draining
     }
 
     /// No event waits that the commit has caused.
     pub(super) fn drained(&mut self) {
-        self.drains = false;
+        self.stage = Stage::Dumping(1);
     }
 
     /// The caches have lost what tells traffic's flows from those of the commit. True when a dump that is
@@ -258,6 +258,7 @@ mod tests {
         c.begin();
         assert!(c.is_deaf() && c.tells() && !c.is_dumping());
         c.listening_again();
+        c.drained();
         for _ in 1..ATTEMPTS {
             assert!(c.is_dumping() && c.tells());
             assert_eq!(c.failed(), Failed::Again);
@@ -288,6 +289,7 @@ mod tests {
         c.listening_again();
         assert!(!c.tells(), "all of it will be announced");
         assert!(c.forgotten());
+        c.drained();
         assert_eq!(c.failed(), Failed::Again);
         assert!(c.done());
         c.begin();
