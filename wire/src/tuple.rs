@@ -74,6 +74,11 @@ impl TryFrom<&Tuple> for Addressed {
 ///
 /// Decoded values in host byte order; 70-odd bytes, copied, never allocated. ICMP and ICMPv6 share the
 /// `icmp_*` members and are told apart by `proto`. GRE keys are in the port members, as the kernel has it.
+///
+/// The members are all that tell one flow from another, so this type may be taken apart and put together
+/// member by member. If a kernel adds one, that is an incompatible version of this crate: each program then
+/// has to say what the member does to its keys. Where only some members matter, `..Tuple::default()` and `..`
+/// keep such a program as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tuple {
     /// Source address.
@@ -312,13 +317,14 @@ impl Tuple {
 
     /// Appends the tuple as the nest `kind`, with those members that are there.
     pub fn build(&self, b: &mut Builder<'_>, kind: u16) {
+        // By name and without `..`, so that a member cannot be left out unnoticed.
+        let Tuple { src, dst, proto, src_port, dst_port, icmp_id, icmp_type, icmp_code, zone } = *self;
         b.nest(kind, |b| {
-            if self.src.is_some() || self.dst.is_some() {
+            if src.is_some() || dst.is_some() {
                 b.nest(cta_tuple::IP, |b| {
-                    for (addr, v4, v6) in [
-                        (self.src, cta_ip::V4_SRC, cta_ip::V6_SRC),
-                        (self.dst, cta_ip::V4_DST, cta_ip::V6_DST),
-                    ] {
+                    for (addr, v4, v6) in
+                        [(src, cta_ip::V4_SRC, cta_ip::V6_SRC), (dst, cta_ip::V4_DST, cta_ip::V6_DST)]
+                    {
                         match addr {
                             Some(Addr::V4(a)) => _ = b.put(v4, &a),
                             Some(Addr::V6(a)) => _ = b.put(v6, &a),
@@ -327,37 +333,35 @@ impl Tuple {
                     }
                 });
             }
-            if let Some(num) = self.proto {
-                b.nest(cta_tuple::PROTO, |b| self.build_proto(b, num));
+            if let Some(num) = proto {
+                b.nest(cta_tuple::PROTO, |b| {
+                    b.put_u8(cta_proto::NUM, num);
+                    if let Some(p) = src_port {
+                        b.put_be16(cta_proto::SRC_PORT, p);
+                    }
+                    if let Some(p) = dst_port {
+                        b.put_be16(cta_proto::DST_PORT, p);
+                    }
+                    let (id, ty, code) = if num == ipproto::ICMPV6 {
+                        (cta_proto::ICMPV6_ID, cta_proto::ICMPV6_TYPE, cta_proto::ICMPV6_CODE)
+                    } else {
+                        (cta_proto::ICMP_ID, cta_proto::ICMP_TYPE, cta_proto::ICMP_CODE)
+                    };
+                    if let Some(v) = icmp_id {
+                        b.put_be16(id, v);
+                    }
+                    if let Some(v) = icmp_type {
+                        b.put_u8(ty, v);
+                    }
+                    if let Some(v) = icmp_code {
+                        b.put_u8(code, v);
+                    }
+                });
             }
-            if let Some(zone) = self.zone {
+            if let Some(zone) = zone {
                 b.put_be16(cta_tuple::ZONE, zone);
             }
         });
-    }
-
-    fn build_proto(&self, b: &mut Builder<'_>, num: u8) {
-        b.put_u8(cta_proto::NUM, num);
-        if let Some(p) = self.src_port {
-            b.put_be16(cta_proto::SRC_PORT, p);
-        }
-        if let Some(p) = self.dst_port {
-            b.put_be16(cta_proto::DST_PORT, p);
-        }
-        let (id, ty, code) = if num == ipproto::ICMPV6 {
-            (cta_proto::ICMPV6_ID, cta_proto::ICMPV6_TYPE, cta_proto::ICMPV6_CODE)
-        } else {
-            (cta_proto::ICMP_ID, cta_proto::ICMP_TYPE, cta_proto::ICMP_CODE)
-        };
-        if let Some(v) = self.icmp_id {
-            b.put_be16(id, v);
-        }
-        if let Some(v) = self.icmp_type {
-            b.put_u8(ty, v);
-        }
-        if let Some(v) = self.icmp_code {
-            b.put_u8(code, v);
-        }
     }
 
     /// The plain inverse: what the other direction looks like without address translation.

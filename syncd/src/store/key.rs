@@ -11,7 +11,8 @@ pub(crate) const V4: usize = 16;
 pub(crate) const V6: usize = 40;
 
 /// The key of a flow, as it stands at the front of its record: source and destination address, ports or ICMP
-/// type, code and identifier, protocol, direction of the zone, zone; all in network byte order.
+/// type, code and identifier (zero where there are none), protocol, direction of the zone, zone; all in
+/// network byte order.
 ///
 /// The kernel's id is not part of it: a peer's flows have none, and it changes when a flow is created again.
 /// The zone is, with its direction (0 both, 1 original, 2 reply): the same tuple may exist once in each. The
@@ -48,19 +49,32 @@ impl Key {
     }
 
     fn new(t: &Tuple, reply_zone: Option<u16>, zone: Option<u16>) -> Option<Key> {
-        let (dir, zone) = match (zone, t.zone, reply_zone) {
+        // By name and without `..`: a member that is not in the key would make one flow of two.
+        let Tuple { src, dst, proto, src_port, dst_port, icmp_id, icmp_type, icmp_code, zone: orig_zone } =
+            *t;
+        let l4 = match (src_port, dst_port) {
+            (None, None) => {
+                let [id0, id1] = icmp_id.unwrap_or(0).to_be_bytes();
+                [icmp_type.unwrap_or(0), icmp_code.unwrap_or(0), id0, id1]
+            }
+            (src, dst) => {
+                let ([s0, s1], [d0, d1]) = (src.unwrap_or(0).to_be_bytes(), dst.unwrap_or(0).to_be_bytes());
+                [s0, s1, d0, d1]
+            }
+        };
+        let (dir, zone) = match (zone, orig_zone, reply_zone) {
             (_, Some(z), _) => (zone_dir::ORIG, z),
             (_, None, Some(z)) => (zone_dir::REPLY, z),
             (z, None, None) => (zone_dir::BOTH, z.unwrap_or(0)),
         };
         let [z0, z1] = zone.to_be_bytes();
-        let tail = [t.proto?, dir, z0, z1];
-        Some(match (t.src?, t.dst?) {
+        let tail = [proto?, dir, z0, z1];
+        Some(match (src?, dst?) {
             (Addr::V4(src), Addr::V4(dst)) => {
                 let mut key = [0; V4];
                 key[..4].copy_from_slice(&src);
                 key[4..8].copy_from_slice(&dst);
-                key[8..12].copy_from_slice(&layer4(t));
+                key[8..12].copy_from_slice(&l4);
                 key[12..].copy_from_slice(&tail);
                 Key::V4(key)
             }
@@ -68,7 +82,7 @@ impl Key {
                 let mut key = [0; V6];
                 key[..16].copy_from_slice(&src);
                 key[16..32].copy_from_slice(&dst);
-                key[32..36].copy_from_slice(&layer4(t));
+                key[32..36].copy_from_slice(&l4);
                 key[36..].copy_from_slice(&tail);
                 Key::V6(key)
             }
@@ -93,17 +107,6 @@ impl Key {
             Key::V6(b) => b[36],
         }
     }
-}
-
-/// Ports, or type, code and identifier; zero where there are none.
-fn layer4(t: &Tuple) -> [u8; 4] {
-    let ([a, b], [c, d]) = match (t.src_port, t.dst_port) {
-        (None, None) => {
-            ([t.icmp_type.unwrap_or(0), t.icmp_code.unwrap_or(0)], t.icmp_id.unwrap_or(0).to_be_bytes())
-        }
-        (src, dst) => (src.unwrap_or(0).to_be_bytes(), dst.unwrap_or(0).to_be_bytes()),
-    };
-    [a, b, c, d]
 }
 
 #[cfg(test)]
