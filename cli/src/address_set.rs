@@ -1,8 +1,8 @@
 //! Many addresses and networks, and whether an address is among them.
 //!
-//! Single addresses are in a hash, networks are sorted ranges that do not overlap. With 100,000 random addresses
-//! the hash answers in 20 ns and a binary search over all of them in 60; networks are few, as a rule, and no hash
-//! finds the one around an address.
+//! Single addresses are in a hash, networks are sorted ranges that do not overlap. With 100,000 random
+//! addresses the hash answers in 20 ns and a binary search over all of them in 60; networks are few, as a
+//! rule, and no hash finds the one around an address.
 
 use std::collections::HashSet;
 use zct_wire::consts::af;
@@ -57,8 +57,8 @@ impl<T: Copy + Ord + std::hash::Hash> Family<T> {
 }
 
 impl AddressSet {
-    /// Makes a set of addresses, each with the length of its prefix in bits; bits beyond it are ignored. A length
-    /// that is longer than the address counts as the whole address.
+    /// Makes a set of addresses, each with the length of its prefix in bits; bits beyond it are ignored. A
+    /// length that is longer than the address counts as the whole address.
     ///
     /// # Allocation
     /// Room for the members; looking one up allocates nothing.

@@ -57,12 +57,13 @@ impl PortRange {
 }
 
 /// Networks and addresses, one of which must contain the address. A single one, as nearly always, allocates
-/// nothing. Without any, every address is admitted, and so is none at all; a set that is empty admits nothing.
+/// nothing. Without any, every address is admitted, and so is none at all; a set that is empty admits
+/// nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Choice);
 
-/// What there is to choose from. That there is nothing is a case of its own, which costs one comparison for each
-/// address of a flow.
+/// What there is to choose from. That there is nothing is a case of its own, which costs one comparison for
+/// each address of a flow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Choice {
     #[default]

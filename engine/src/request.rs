@@ -75,8 +75,8 @@ impl Requests {
     /// # Errors
     /// [`Error::Refused`] with what the kernel answered instead of a dump, or said at its end: EPERM without
     /// CAP_NET_ADMIN, EINVAL for a filter that it refuses. [`Error::TooLarge`] when `build` answers [`Full`].
-    /// [`Error::Sys`] of `sendto` or `recvfrom`: ENOBUFS when the end of the dump was lost. Messages that came
-    /// before the error have been delivered.
+    /// [`Error::Sys`] of `sendto` or `recvfrom`: ENOBUFS when the end of the dump was lost. Messages that
+    /// came before the error have been delivered.
     pub fn dump(
         &mut self,
         build: impl FnOnce(&mut [u8], u32) -> Result<&[u8], Full>,

@@ -87,8 +87,8 @@ impl Transport for Replay {
     }
 }
 
-/// A message that ends the answer to request `seq`: an NLMSG_DONE or NLMSG_ERROR with this code, which is zero
-/// or a negative errno.
+/// A message that ends the answer to request `seq`: an NLMSG_DONE or NLMSG_ERROR with this code, which is
+/// zero or a negative errno.
 #[cfg(test)]
 pub(crate) fn end_message(kind: u16, seq: u32, code: i32) -> Vec<u8> {
     let mut out = 36u32.to_ne_bytes().to_vec();

@@ -1,5 +1,5 @@
-//! Lists of many addresses, as files for zct and as sets of its own for the tests: what is in them is found out
-//! without zct.
+//! Lists of many addresses, as files for zct and as sets of its own for the tests: what is in them is found
+//! out without zct.
 
 use crate::entries::Facts;
 use crate::netns::Netns;

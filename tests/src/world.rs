@@ -24,8 +24,8 @@ pub fn label_file() -> String {
     text
 }
 
-/// Files of addresses that flows have, by name. The original takes one network, or a list of one family, from which a
-/// listing of several is put together.
+/// Files of addresses that flows have, by name. The original takes one network, or a list of one family, from
+/// which a listing of several is put together.
 pub const ADDRESS_FILES: [(&str, &str); 4] = [
     ("ten", "10.0.0.0/8\n"),
     ("some", "# some hosts\n10.0.0.1 10.0.0.2\n172.16.0.0/12 # and a network\n"),

@@ -1,5 +1,5 @@
-//! `@FILE`: selections by 100,000 addresses and networks, compared with a selection made here from what the original
-//! lists.
+//! `@FILE`: selections by 100,000 addresses and networks, compared with a selection made here from what the
+//! original lists.
 
 use nix::sys::signal::Signal;
 use std::net::IpAddr;

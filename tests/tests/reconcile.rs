@@ -1,5 +1,5 @@
-//! `zct reconcile`: what is on no list goes, in one pass, and nothing else does; a list that cannot be what was meant
-//! deletes nothing.
+//! `zct reconcile`: what is on no list goes, in one pass, and nothing else does; a list that cannot be what
+//! was meant deletes nothing.
 
 use std::net::{IpAddr, Ipv4Addr};
 use zct_tests::address_list::{AddressList, Flow, Many, flows, flows_of, ids, wire};

@@ -1,5 +1,5 @@
-//! The table read by BPF is the table that netlink reads (bpf-table.md §3): the same flows with the same words,
-//! in another order.
+//! The table read by BPF is the table that netlink reads (bpf-table.md §3): the same flows with the same
+//! words, in another order.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
@@ -60,8 +60,8 @@ fn lines(output: &Output) -> BTreeMap<String, Vec<u64>> {
     found
 }
 
-/// Cuts out the seconds that a flow has left: the value of `-t` or `"timeout":`, or else the number that comes
-/// after the protocol's. A flow without them has 0.
+/// Cuts out the seconds that a flow has left: the value of `-t` or `"timeout":`, or else the number that
+/// comes after the protocol's. A flow without them has 0.
 fn without_timeout(line: &str) -> (String, u64) {
     let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let mut at = ["-t ", "\"timeout\":"].iter().find_map(|w| line.find(w).map(|at| at + w.len()));
@@ -74,8 +74,8 @@ fn without_timeout(line: &str) -> (String, u64) {
     (format!("{}{}", &line[..at], &line[at + len..]), line[at..at + len].parse().unwrap_or(0))
 }
 
-/// Compares a listing by BPF with one by netlink before it and one after it: the same lines, but for flows that
-/// end meanwhile, and timeouts that lie between.
+/// Compares a listing by BPF with one by netlink before it and one after it: the same lines, but for flows
+/// that end meanwhile, and timeouts that lie between.
 fn compare(args: &[&str]) {
     let [before, ours, after] = ["netlink", "bpf", "netlink"].map(|r| list(r, args));
     let [before_lines, our_lines, after_lines] = [&before, &ours, &after].map(lines);

@@ -1,5 +1,5 @@
-//! Selections that the BPF reader applies inside the kernel: the same flows as by netlink, for every option and in
-//! random combinations; and that it does apply them.
+//! Selections that the BPF reader applies inside the kernel: the same flows as by netlink, for every option
+//! and in random combinations; and that it does apply them.
 
 use fastrand::Rng;
 use std::collections::BTreeMap;
@@ -255,8 +255,8 @@ fn words_of(line: &str) -> Vec<&str> {
     line.split_ascii_whitespace().collect()
 }
 
-/// Runs zct, which has to succeed by way of BPF. When another namespace resizes the hash meanwhile it says that it is
-/// not through, and is run again for the rest.
+/// Runs zct, which has to succeed by way of BPF. When another namespace resizes the hash meanwhile it says
+/// that it is not through, and is run again for the rest.
 fn by_bpf(words: &[&str]) -> Output {
     let mut output = Tool::ZctByName.run(&[words, &["--reader", "bpf"]].concat());
     while output.err().contains("The list is incomplete") {

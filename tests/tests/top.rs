@@ -1,4 +1,5 @@
-//! `zct top`: in a real terminal, which is typed into and looked at, and as text and objects for other programs.
+//! `zct top`: in a real terminal, which is typed into and looked at, and as text and objects for other
+//! programs.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

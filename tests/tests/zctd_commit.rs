@@ -1,5 +1,5 @@
-//! A commit of many flows does not listen to new ones: what traffic makes meanwhile has to arrive all the same,
-//! in the internal cache and at the peer.
+//! A commit of many flows does not listen to new ones: what traffic makes meanwhile has to arrive all the
+//! same, in the internal cache and at the peer.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -35,8 +35,8 @@ fn prepared() -> Cluster {
     cluster
 }
 
-/// Gives the second node commands, such as `-c -R`, while traffic makes flows there; returns what a cache should
-/// show of those.
+/// Gives the second node commands, such as `-c -R`, while traffic makes flows there; returns what a cache
+/// should show of those.
 fn under_traffic(cluster: &Cluster, commands: &str) -> Vec<String> {
     let mut client = Command::new("sh")
         .args(["-ec", r#"for word in $3; do "$1" -C "$2" "$word"; done"#, "sh"])

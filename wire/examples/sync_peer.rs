@@ -6,8 +6,9 @@
 //! sync_peer LOCAL:PORT GROUP:PORT [COUNT]   # Multicast { }: LOCAL is the interface's own address
 //! ```
 //!
-//! It is enough of a peer for FT-FW: it greets and acknowledges, but does not ask for what was lost. A NOTRACK
-//! node sends its flows too and counts our acknowledgements as malformed; an ALARM node ignores all we send.
+//! It is enough of a peer for FT-FW: it greets and acknowledges, but does not ask for what was lost. A
+//! NOTRACK node sends its flows too and counts our acknowledgements as malformed; an ALARM node ignores all
+//! we send.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};

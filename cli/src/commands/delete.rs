@@ -251,8 +251,8 @@ pub fn flows(call: &Invocation) -> Result<(), Fail> {
     }
 }
 
-/// Deletes the flows that the filter of this command line selects, or shows them in a dry run. Returns how many
-/// there were, or `None` when the line asked for an explanation instead.
+/// Deletes the flows that the filter of this command line selects, or shows them in a dry run. Returns how
+/// many there were, or `None` when the line asked for an explanation instead.
 pub(super) fn selected(call: &Invocation, filter: Filter) -> Result<Option<u64>, Fail> {
     let presenter =
         Presenter::stdout(&call.args.output, Document::Bare, None).map_err(|e| output_failed(&e))?;

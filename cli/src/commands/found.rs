@@ -1,6 +1,6 @@
-//! Flows that the BPF reader has found, for commands that change them. Each is asked for by netlink first: what is
-//! handed on is the kernel's own answer, with the flow's id, and whoever takes it checks it against the whole
-//! selection.
+//! Flows that the BPF reader has found, for commands that change them. Each is asked for by netlink first:
+//! what is handed on is the kernel's own answer, with the flow's id, and whoever takes it checks it against
+//! the whole selection.
 
 use crate::filter::Filter;
 use std::ops::ControlFlow;
@@ -73,8 +73,8 @@ impl<S: Sink> Sink for Found<'_, S> {
     }
 }
 
-/// The answer as a dump would have it: to answer, the kernel holds the flow once more (bpf-table.md §3). `None` when
-/// it does not say how often the flow is held.
+/// The answer as a dump would have it: to answer, the kernel holds the flow once more (bpf-table.md §3).
+/// `None` when it does not say how often the flow is held.
 fn as_dumped<'b>(answer: CtMsg<'_>, room: &'b mut Vec<u8>) -> Option<CtMsg<'b>> {
     let used = answer.attrs().flatten().find(|a| a.kind == cta::USE)?.value;
     let at = used.as_ptr().addr().checked_sub(answer.bytes.as_ptr().addr())?;
@@ -88,8 +88,8 @@ fn as_dumped<'b>(answer: CtMsg<'_>, room: &'b mut Vec<u8>) -> Option<CtMsg<'b>> 
 /// Reads the table and hands the flows that match to the sink, as netlink knows them.
 ///
 /// # Errors
-/// The outer one says why the table cannot be read in this way: nothing has been handed over then. The inner one is
-/// of the requests for flows.
+/// The outer one says why the table cannot be read in this way: nothing has been handed over then. The inner
+/// one is of the requests for flows.
 pub(super) fn read(
     table: &mut Table,
     filter: &Filter,

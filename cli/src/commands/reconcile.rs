@@ -1,7 +1,9 @@
-//! `zct reconcile`: deletes the flows of a selection that are to or from none of the addresses that still exist.
+//! `zct reconcile`: deletes the flows of a selection that are to or from none of the addresses that still
+//! exist.
 //!
-//! It is `-D SELECTION ! -d @FILE` for those who run it from a timer or a controller: a list that is empty or lacks a
-//! family, because whoever makes it has failed, deletes nothing; and that there was nothing to delete is success.
+//! It is `-D SELECTION ! -d @FILE` for those who run it from a timer or a controller: a list that is empty or
+//! lacks a family, because whoever makes it has failed, deletes nothing; and that there was nothing to delete
+//! is success.
 
 use super::{Invocation, delete};
 use crate::address_set::AddressSet;
@@ -39,8 +41,8 @@ struct Words {
 }
 
 impl Words {
-    /// Takes the options of its own from the line. A value is never taken for an option, because none of the values
-    /// that the others take begins with `--`.
+    /// Takes the options of its own from the line. A value is never taken for an option, because none of the
+    /// values that the others take begins with `--`.
     fn read(words: &[&[u8]]) -> Result<Words, Fail> {
         let mut parser = Parser::from_args(words.iter().map(|w| OsString::from_vec(w.to_vec())));
         let mut read = Words::default();
@@ -82,8 +84,8 @@ fn mistake(error: &lexopt::Error) -> Fail {
 /// `zct reconcile`.
 ///
 /// # Errors
-/// A usage error for a line, or a list, that would delete more than what was meant; then nothing has been done.
-/// Otherwise those of `-D`, but for finding nothing.
+/// A usage error for a line, or a list, that would delete more than what was meant; then nothing has been
+/// done. Otherwise those of `-D`, but for finding nothing.
 pub fn run(name: Name, _: &[u8], words: &[&[u8]]) -> Result<(), Fail> {
     let words = Words::read(words)?;
     if words.help {

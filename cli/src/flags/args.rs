@@ -246,8 +246,8 @@ impl Args {
         self.set_family(family)
     }
 
-    /// Reads addresses with optional prefix lengths, or files of them; a length shorter than the address counts
-    /// as `mask`. Returns the first address; the others, and those of files, are kept.
+    /// Reads addresses with optional prefix lengths, or files of them; a length shorter than the address
+    /// counts as `mask`. Returns the first address; the others, and those of files, are kept.
     pub fn networks(&mut self, list: &[u8], mask: Id, side: Side) -> Result<Option<AddrArg>, Fail> {
         let one = !list.contains(&b',');
         self.addresses(list, side, |a, text| {
@@ -269,8 +269,8 @@ impl Args {
         Ok(self.addresses(list, side, parse)?.map(|a| a.addr))
     }
 
-    /// Of addresses that are listed, all have to be of one family, which is then that of the whole selection. A
-    /// file may have both.
+    /// Of addresses that are listed, all have to be of one family, which is then that of the whole selection.
+    /// A file may have both.
     fn addresses(
         &mut self,
         list: &[u8],

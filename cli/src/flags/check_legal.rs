@@ -72,9 +72,9 @@ struct Rules {
     illegal: Given,
 }
 
-/// The rules of one column; the last column is commands without one. `which` is 0 for the options that need no
-/// protocol, and then counts the protocols. Kept, because every line of a batch file asks; made when first asked
-/// for, because a command line asks for one or two of them.
+/// The rules of one column; the last column is commands without one. `which` is 0 for the options that need
+/// no protocol, and then counts the protocols. Kept, because every line of a batch file asks; made when first
+/// asked for, because a command line asks for one or two of them.
 fn rules(which: usize, column: usize) -> &'static Rules {
     type Columns = [OnceLock<Rules>; COLUMNS.len() + 1];
     static RULES: [Columns; PROTOCOLS.len() + 1] =

@@ -12,9 +12,9 @@ impl FromFiles {
     }
 }
 
-/// Refuses a mask for addresses that have lengths of their own, a second reading of standard input, and a change of
-/// all flows but those of an empty file. A list that was to protect flows, and that could not be made, would
-/// otherwise be the end of all of them.
+/// Refuses a mask for addresses that have lengths of their own, a second reading of standard input, and a
+/// change of all flows but those of an empty file. A list that was to protect flows, and that could not be
+/// made, would otherwise be the end of all of them.
 pub(super) fn check(args: &Args) -> Result<(), Fail> {
     let all = || args.sets.iter().chain(args.not.iter().flat_map(|not| &not.sets));
     if all().next().is_none() {

@@ -71,8 +71,8 @@ fn hash(name: &[u8]) -> usize {
 
 type Spelling = (&'static [u8], Meaning);
 
-// Each index is made when it is first asked: a batch file asks for every word of every line, other command lines
-// often for letters alone.
+// Each index is made when it is first asked: a batch file asks for every word of every line, other command
+// lines often for letters alone.
 
 /// What letters mean.
 fn letters() -> &'static [Option<Meaning>; 128] {
@@ -132,7 +132,8 @@ pub(super) fn find_long(name: &[u8], args: &Args) -> Option<Meaning> {
         });
         longer.map(|(_, meaning)| *meaning).filter(move |m| m.is_ours() == ours)
     };
-    // An option that only zct has takes no abbreviation away from those of the original: --b is --buffer-size.
+    // An option that only zct has takes no abbreviation away from those of the original: --b is
+    // --buffer-size.
     let (first, mut others) = match longer(false).next() {
         Some(first) => (first, longer(false)),
         None => (longer(true).next()?, longer(true)),

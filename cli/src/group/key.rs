@@ -188,8 +188,9 @@ pub fn mix(hash: u64, word: u64) -> u64 {
 impl Packed {
     /// A hash of the key, and of nothing but its first `words` words.
     ///
-    /// A multiplication a word, where SipHash has fourteen operations. It is no secure hash. But whoever chooses addresses and ports does not learn the secret, which is another one
-    /// for every run, and without it cannot make more than a few keys alike.
+    /// A multiplication a word, where SipHash has fourteen operations. It is no secure hash. But whoever
+    /// chooses addresses and ports does not learn the secret, which is another one for every run, and without
+    /// it cannot make more than a few keys alike.
     #[inline]
     pub fn hash(&self, words: usize, secret: u64) -> u64 {
         let hash = self.words.iter().take(words).fold(mix(secret, self.tag.into()), |h, w| mix(h, *w));

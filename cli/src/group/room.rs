@@ -10,8 +10,8 @@ const SLOT: usize = 9;
 /// What an estimate needs for each entry beside the entry itself: a count and a place in a heap.
 pub const SAVING_BYTES: usize = 16;
 
-/// How many entries of `entry` bytes fit in `room` bytes together with their index, which has slots to a power
-/// of two, seven eighths of them in use at most.
+/// How many entries of `entry` bytes fit in `room` bytes together with their index, which has slots to a
+/// power of two, seven eighths of them in use at most.
 pub fn entries(room: usize, entry: usize) -> usize {
     let fits = |slots: usize| {
         let left = room.checked_sub(slots.checked_mul(SLOT)?)?;

@@ -73,7 +73,8 @@ const HEAD: usize = 3;
 /// Groups of flows.
 ///
 /// # Allocation
-/// Grows with the number of keys, in few large pieces, up to a bound. A flow of a known key allocates nothing.
+/// Grows with the number of keys, in few large pieces, up to a bound. A flow of a known key allocates
+/// nothing.
 #[derive(Debug)]
 pub struct Groups {
     words: usize,
@@ -115,8 +116,8 @@ impl Groups {
         }
     }
 
-    /// Makes room for the keys of so many flows, should each have its own: the index does not have to grow then.
-    /// Memory that is not used is not taken from the system.
+    /// Makes room for the keys of so many flows, should each have its own: the index does not have to grow
+    /// then. Memory that is not used is not taken from the system.
     pub fn expect(&mut self, flows: u64) {
         let flows = usize::try_from(flows).unwrap_or(usize::MAX).min(self.exact_max);
         self.index.reserve(flows, |s| spread(s.hash));

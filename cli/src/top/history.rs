@@ -1,5 +1,5 @@
-//! What each flow had carried when the table was last read, so that rates and new flows are those of flows and
-//! not of sums: a group whose flows end would have lost bytes otherwise.
+//! What each flow had carried when the table was last read, so that rates and new flows are those of flows
+//! and not of sums: a group whose flows end would have lost bytes otherwise.
 //!
 //! The kernel lists a table that has changed little in nearly the same order, so a flow is looked for right
 //! behind the one before it. Where the order breaks, in parts that several threads have read or after a
@@ -86,8 +86,8 @@ impl History {
         self.landmarks.extend(marks.filter_map(|(at, seen)| Some((seen.ident, u32::try_from(at).ok()?))));
     }
 
-    /// What tells a flow from others: a hash of its original tuple, as it lies in the message, and of its zone.
-    /// Two that look like one would show a wrong rate, and nothing else.
+    /// What tells a flow from others: a hash of its original tuple, as it lies in the message, and of its
+    /// zone. Two that look like one would show a wrong rate, and nothing else.
     pub(super) fn ident(&self, tuple: &[u8], zone: u16) -> u64 {
         let words = tuple.chunks(8).map(|chunk| match chunk.first_chunk() {
             Some(whole) => u64::from_ne_bytes(*whole),
@@ -129,8 +129,8 @@ impl History {
         Some(seen.bytes)
     }
 
-    /// Ends a reading. Says of each flow that was not found at once which group it is in, whether it is new, and
-    /// how many bytes it has carried since. Nothing is said of the first reading.
+    /// Ends a reading. Says of each flow that was not found at once which group it is in, whether it is new,
+    /// and how many bytes it has carried since. Nothing is said of the first reading.
     pub(super) fn end(&mut self, mut found: impl FnMut(usize, bool, u64)) {
         if !self.lost.is_empty() {
             let rest = self.before.iter().filter(|seen| seen.ident != FOUND);

@@ -33,8 +33,8 @@ const SEQUENCES: [(&[u8], Key); 10] = [
     (b"8~", Key::End),
 ];
 
-/// Takes the keys off the front of what was typed. Only a sequence that has not come in whole stays; an ESC that
-/// nothing follows is the key of that name.
+/// Takes the keys off the front of what was typed. Only a sequence that has not come in whole stays; an ESC
+/// that nothing follows is the key of that name.
 pub(super) fn take(typed: &mut Vec<u8>) -> Vec<Key> {
     let mut keys = Vec::new();
     let mut rest = typed.as_slice();

@@ -24,7 +24,7 @@ struct Input {
 }
 
 impl Input {
-    /// Takes what there is, without waiting.
+    /// Takes the keys and signals that have arrived, without waiting.
     fn take(&mut self, screen: &mut Screen) {
         while let Ok(Some(signal)) = self.signals.pending() {
             match signal {
@@ -36,7 +36,7 @@ impl Input {
     }
 }
 
-/// Everything.
+/// The program while it runs on a terminal.
 struct Live {
     name: Name,
     screen: Screen,

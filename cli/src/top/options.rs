@@ -133,8 +133,8 @@ fn value(words: &mut lexopt::Parser) -> Result<OsString, Fail> {
     words.value().map_err(said)
 }
 
-/// The option of `-L` with this name, or the first whose name begins so: all that matters here is whether it
-/// takes a value, and those that begin alike and are meant by an abbreviation do alike.
+/// The option of `-L` with this name, or the first whose name begins so. All that matters here is whether it
+/// takes a value, and options that share an abbreviation agree on that.
 fn named(name: &str) -> Option<&'static Flag> {
     let all = || FLAGS.iter().chain(PROTOCOLS.iter().flat_map(|p| p.flags()));
     let commands = || COMMANDS.iter().any(|c| c.long == name);
@@ -177,7 +177,7 @@ pub(super) struct Selection {
 impl Selection {
     /// Reads words that select flows, as `-L` does; words that belong to no option are refused.
     pub(super) fn of(name: Name, words: &[Vec<u8>]) -> Result<Selection, Fail> {
-        // With the table named, the first word is none.
+        // The table is named, so that the first word is not taken for it.
         let line = [&b"-L"[..], b"conntrack"];
         let line: Vec<&[u8]> = line.into_iter().chain(words.iter().map(Vec::as_slice)).collect();
         let mut args = Args::default();

@@ -317,7 +317,8 @@ impl Reading {
         self.groups.total()
     }
 
-    /// What the figure that is asked for needs and does not have, in words; `None` when there is nothing to say.
+    /// What the figure that is asked for needs and does not have, in words; `None` when there is nothing to
+    /// say.
     pub(super) fn missing(&self, order: Order) -> Option<String> {
         let flows = self.total().flows > 0;
         match order {

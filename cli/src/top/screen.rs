@@ -18,8 +18,8 @@ const LEAVE: &[u8] = b"\x1b[0m\x1b[?25h\x1b[?1049l";
 /// What a terminal that does not know its size is taken for.
 const USUAL: (usize, usize) = (80, 24);
 
-/// A frame as the bytes that draw it over the one before. Every line is cleared behind its end, and nothing is
-/// cleared before it is written, so nothing flickers.
+/// A frame as the bytes that draw it over the one before. Every line is cleared behind its end, and nothing
+/// is cleared before it is written, so nothing flickers.
 pub(super) fn paint(frame: &Frame, styles: bool) -> Vec<u8> {
     let mut out = b"\x1b[?25l\x1b[H".to_vec();
     for (at, (line, look)) in frame.lines.iter().enumerate() {

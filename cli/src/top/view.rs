@@ -63,11 +63,11 @@ pub(super) struct Frame {
 enum Prompt {
     None,
     Filter(String),
-    /// The key that flows have in common which are to be deleted, and what to call them.
+    /// Whether to delete the flows with this key; and what the question calls them.
     Delete(Packed, String),
 }
 
-/// Something to be done that is not the view's.
+/// What a key asks for that the view cannot do itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Nothing,
@@ -221,7 +221,7 @@ impl View {
         let all = GROUPINGS.iter().copied().chain(["flow"]).collect::<Vec<_>>();
         let next = match all.iter().position(|g| *g == name) {
             Some(at) => at + if forward { 1 } else { all.len() - 1 },
-            // What --by asked for is in front of the first.
+            // None of them, but what --by asked for: as if it stood in front of the first.
             None => {
                 if forward {
                     0

@@ -1,7 +1,7 @@
 //! `@FILE`: addresses and networks from a file, or from standard input.
 //!
-//! One or several a line, with blanks or commas between them; `#` begins a comment. Unlike a word of the command
-//! line, an IPv4 address has to be written in full: nobody sees a warning about one line of 100,000.
+//! One or several a line, with blanks or commas between them; `#` begins a comment. Unlike a word of the
+//! command line, an IPv4 address has to be written in full: nobody sees a warning about one line of 100,000.
 
 use super::addr;
 use crate::fail::Fail;
@@ -22,8 +22,8 @@ pub fn named(value: &[u8]) -> Option<&[u8]> {
     value.strip_prefix(b"@")
 }
 
-/// The addresses in the file of this name, each with the length of its prefix; `-` is standard input, which can be
-/// read only once.
+/// The addresses in the file of this name, each with the length of its prefix; `-` is standard input, which
+/// can be read only once.
 ///
 /// # Errors
 /// A usage error that names the file and, where it is about a word of the file, its line and the word.

@@ -104,8 +104,8 @@ pub(crate) struct Functions<'a> {
 /// says about the program is written to `log`, unless that is empty.
 ///
 /// # Errors
-/// EPERM without CAP_BPF and CAP_PERFMON, EINVAL or EACCES for a program that this kernel refuses; ENOSPC when
-/// the log is too short.
+/// EPERM without CAP_BPF and CAP_PERFMON, EINVAL or EACCES for a program that this kernel refuses; ENOSPC
+/// when the log is too short.
 pub(crate) fn load(
     kind: Kind,
     code: &[u64],

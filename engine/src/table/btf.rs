@@ -36,7 +36,7 @@ pub(crate) struct Member {
     pub(crate) of: u32,
 }
 
-/// What one file says, on top of what the kernel's own says where it is a module's.
+/// One BTF file. A module's continues the kernel's own, which is then its base.
 #[derive(Debug)]
 pub(crate) struct Btf<'b> {
     base: Option<&'b Btf<'b>>,

@@ -137,7 +137,7 @@ impl<'a> Entry<'a> {
             let node = record::MASTER.wrapping_sub(l.node.tuple);
             b.nest(cta::TUPLE_MASTER, |b| self.tuple(b, node, None));
         }
-        // An entry that is handled by a flow table has neither, there is nothing here that knows them.
+        // While a flow table handles the entry, netlink leaves both out: what this memory says is old.
         if status & ips::OFFLOAD == 0 {
             b.put_be32(cta::TIMEOUT, self.seconds_left(clock));
             self.protoinfo(&mut b, self.u8(node + l.node.protocol));
@@ -146,7 +146,7 @@ impl<'a> Entry<'a> {
         b.finish().ok()
     }
 
-    /// Until the entry expires, in seconds, cut.
+    /// Seconds until the entry expires, rounded down.
     fn seconds_left(&self, clock: Clock) -> u32 {
         let ticks = self.u32(self.conn(self.l.conn.timeout)).wrapping_sub(clock.jiffies as u32) as i32;
         u32::try_from(ticks).unwrap_or(0).checked_div(clock.hz).unwrap_or(0)

@@ -1,4 +1,5 @@
-//! The options that say what a floor program asks the kernel for: `--family ipv4 --proto udp --dst 192.0.2.1`.
+//! The options that say what a floor program asks the kernel for: `--family ipv4 --proto udp --dst
+//! 192.0.2.1`.
 
 use lexopt::{Arg, Error, Parser, ValueExt as _};
 use std::net::Ipv4Addr;

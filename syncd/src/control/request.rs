@@ -105,8 +105,8 @@ pub enum Request {
     Purge,
     /// `-s`: show statistics.
     Statistics(Statistics),
-    /// `status`: whether the nodes are in sync, and the state of everything; with the entries of the ledger, or
-    /// without.
+    /// `status`: whether the nodes are in sync, and the state of everything; with the entries of the ledger,
+    /// or without.
     Status(Shape, bool),
     /// `wait`: is answered when the condition holds.
     Wait(Condition),

@@ -149,7 +149,8 @@ fn wait_for(socket: &Path, condition: Condition, timeout: Option<Duration>) -> E
     }
 }
 
-/// The answer to a request of our own: its first line has an exit status and a text, and something may follow.
+/// The answer to a request of our own: its first line has an exit status and a text, and something may
+/// follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Told {
     code: u8,

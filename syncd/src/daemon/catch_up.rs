@@ -1,7 +1,7 @@
 //! A commit of many flows does not listen to new ones, because the kernel would spend a third of the time on
-//! telling of what the commit itself makes. A dump afterwards catches up: what it shows that is neither in the
-//! internal cache nor among the flows of the peer was made by traffic meanwhile, and the peer is told of it.
-//! Changes and ends are listened to all the time.
+//! telling of what the commit itself makes. A dump afterwards catches up: what it shows that is neither in
+//! the internal cache nor among the flows of the peer was made by traffic meanwhile, and the peer is told of
+//! it. Changes and ends are listened to all the time.
 
 use crate::peer::{Caches, Event, Machine, Millis, Origin};
 use crate::store::{FlowStore, Key, Meta};
@@ -44,7 +44,8 @@ pub(super) struct CatchUp {
 }
 
 impl CatchUp {
-    /// Whether a commit had better not listen: the dump reads both tables, so the peer's has to be the larger.
+    /// Whether a commit had better not listen: the dump reads both tables, so the peer's has to be the
+    /// larger.
     pub(super) fn is_worth_it(&self, caches: &Caches) -> bool {
         let (own, peers) = (caches.internal.counts().flows, caches.external.counts().flows);
         self.stage == Stage::Listening && peers >= WORTH && peers >= own
@@ -70,9 +71,9 @@ impl CatchUp {
         self.stage != Stage::Listening
     }
 
-    /// The commit has ended, new flows are listened to again, and the dump begins once the events are read that
-    /// wait: the end of a flow that the commit has replaced, read after the dump, would take away its successor,
-    /// since the beginning of that one was not listened to.
+    /// The commit has ended, new flows are listened to again, and the dump begins once the events are read
+    /// that wait: the end of a flow that the commit has replaced, read after the dump, would take away its
+    /// successor, since the beginning of that one was not listened to.
     pub(super) fn listening_again(&mut self) {
         self.stage = Stage::Draining;
     }

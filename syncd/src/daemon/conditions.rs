@@ -59,8 +59,8 @@ impl Daemon {
         None
     }
 
-    /// A client has ended its stream. It is gone if it has waited for a condition; others may have closed only
-    /// their sending half, and writing will tell.
+    /// A client has ended its stream. It is gone if it has waited for a condition; others may have closed
+    /// only their sending half, and writing will tell.
     pub(super) fn client_ended(&mut self, client: ClientId) {
         if self.waiting.forget(client) {
             self.reply(client, Reply::Close);

@@ -228,8 +228,8 @@ impl Commit {
         true
     }
 
-    /// One turn; returns the outcome if it was the last. `flows` is how many flows may be made before the event
-    /// socket is full.
+    /// One turn; returns the outcome if it was the last. `flows` is how many flows may be made before the
+    /// event socket is full.
     ///
     /// # Errors
     /// A failed system call ends the commit.

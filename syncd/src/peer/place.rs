@@ -196,8 +196,8 @@ impl Places {
         self.ring.iter().filter(|s| counts(caches, s))
     }
 
-    /// The number of the oldest message in flight. If many entries in front of it no longer count, that of the
-    /// oldest of these, so that nobody has to look through all of them.
+    /// The number of the oldest message in flight. If many entries in front of it no longer count, that of
+    /// the oldest of these, so that nobody has to look through all of them.
     pub(crate) fn oldest(&self, caches: &Caches) -> Option<u32> {
         const LOOK_AT: usize = 64;
         let first = || self.ring.iter().next().filter(|_| self.live() > 0);

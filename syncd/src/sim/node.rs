@@ -183,8 +183,8 @@ impl Node {
         }
     }
 
-    /// The keys of closed connections of which this node will never tell its peer, because they are as short as
-    /// `SyncAfter` leaves out.
+    /// The keys of closed connections of which this node will never tell its peer, because they are as short
+    /// as `SyncAfter` leaves out.
     pub(crate) fn unannounced(&self) -> BTreeSet<Vec<u8>> {
         let (mut cursor, mut out) = (Cursor::default(), BTreeSet::new());
         let Node::Ours(n) = self else { return out };

@@ -106,8 +106,8 @@ fn ours_agree_after_everything() {
     }
 }
 
-/// What is too young is kept back, and changes keep their distance: still nothing stays lost, whatever happens
-/// to the network and the nodes, with a peer of either kind.
+/// What is too young is kept back, and changes keep their distance: still nothing stays lost, whatever
+/// happens to the network and the nodes, with a peer of either kind.
 #[test]
 fn ours_agree_when_young_flows_and_quick_changes_are_kept_back() {
     for seed in seeds(60) {

@@ -179,8 +179,8 @@ fn add_again() -> Result<(), String> {
     Ok(())
 }
 
-/// The kernel wants the role along with the state, and `--role` is illegal here: zct names the flow that was refused
-/// and counts it. The installed one prints the old flow and counts it as updated.
+/// The kernel wants the role along with the state, and `--role` is illegal here: zct names the flow that was
+/// refused and counts it. The installed one prints the old flow and counts it as updated.
 fn dccp_state() -> Result<(), String> {
     let line = "-U -p dccp -s 10.0.0.1 --state CLOSING";
     let ours = ran(line, START, || conntrack(By::Ours, line))?;

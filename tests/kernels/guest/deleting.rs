@@ -65,7 +65,8 @@ fn alike(original: &Ran, ours: &Ran) -> Result<(), String> {
     same("printed", &sorted(&masked(&original.output)), &sorted(&masked(&ours.output)))
 }
 
-/// Takes off what zct says, and the original does not, when everything was deleted because nothing was selected.
+/// Takes off what zct says, and the original does not, when everything was deleted because nothing was
+/// selected.
 pub(crate) fn take_note(o: &mut Output) -> Result<(), String> {
     let note = "conntrack v… (conntrack-tools): no selection was given: all flows were deleted (-F does this at \
                 once; zct -D asks for --all)\n";

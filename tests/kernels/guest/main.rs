@@ -1,6 +1,7 @@
 //! What runs inside the guest: checks of zct beside the original on this kernel, one verdict per line.
 //!
-//! `kernel-guest [SUITE...]` runs the checks; `serve` and `talk ADDRESS` are the two ends of a TCP connection.
+//! `kernel-guest [SUITE...]` runs the checks; `serve` and `talk ADDRESS` are the two ends of a TCP
+//! connection.
 
 mod changing;
 mod compare;

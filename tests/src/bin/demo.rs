@@ -1,8 +1,10 @@
-//! `make demo`: a firewall dies under a transfer, and the other one goes on. Told in a dozen lines with the times.
+//! `make demo`: a firewall dies under a transfer, and the other one goes on. Told in a dozen lines with the
+//! times.
 //!
-//! Runs inside the namespaces that `scripts/demo.sh` makes, of which nothing is left when it ends. In place of
-//! keepalived there is a heartbeat between the two firewalls, so that nothing but zctd has to be installed; what
-//! happens then is what keepalived does: the addresses move, and `dist/primary-backup.sh` runs.
+//! Runs inside the namespaces that `scripts/demo.sh` makes, of which nothing is left when it ends. In place
+//! of keepalived there is a heartbeat between the two firewalls, so that nothing but zctd has to be
+//! installed; what happens then is what keepalived does: the addresses move, and `dist/primary-backup.sh`
+//! runs.
 
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill};

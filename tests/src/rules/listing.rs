@@ -78,8 +78,8 @@ fn reorder(e: &mut Expected<'_>) -> bool {
     true
 }
 
-/// The original's saved lines in the order of ours: which flow a line is about is in the same options of both,
-/// whatever else other rules change.
+/// The original's saved lines in the order of ours: which flow a line is about is in the same options of
+/// both, whatever else other rules change.
 fn in_order_of(theirs: &[String], ours: &[String]) -> Option<String> {
     const KEY: [&str; 13] = [
         "-s",

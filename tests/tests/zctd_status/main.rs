@@ -1,5 +1,5 @@
-//! `zctd status` and `zctd wait`: what they say of daemons in every state, as an object that the published schema
-//! admits, and by their exit status; and the loss ledger, with losses that the tests have counted.
+//! `zctd status` and `zctd wait`: what they say of daemons in every state, as an object that the published
+//! schema admits, and by their exit status; and the loss ledger, with losses that the tests have counted.
 
 mod losses;
 mod state;

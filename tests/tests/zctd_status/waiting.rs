@@ -112,7 +112,8 @@ fn clients_that_go_away_make_room_for_others() {
     }
 }
 
-/// A large table takes a while to read. What is asked meanwhile is answered: the state at once, the rest later.
+/// A large table takes a while to read. What is asked meanwhile is answered: the state at once, the rest
+/// later.
 #[test]
 fn the_state_is_told_before_the_daemon_is_ready() {
     let mut cluster = Cluster::prepare(Zctd, Zctd, Settings::default());

@@ -216,7 +216,8 @@ pub(crate) const EXPECT_NEW: &[u8] = &[
     0x00, 0x08, 0x00, 0x13, 0x66, 0x74, 0x70, 0x00, // EXP_HELPER_NAME(19) 'ftp' + NUL
 ];
 
-/// Two messages in one datagram: expectation DEL + UPDATE of the related (expected) flow with MASTER_* attributes.
+/// Two messages in one datagram: expectation DEL + UPDATE of the related (expected) flow with MASTER_*
+/// attributes.
 #[rustfmt::skip]
 pub(crate) const EXPECT_DELETE_AND_RELATED: &[u8] = &[
     0x15, 0x00, 0x00, 0x7c, // version 1, type 5 EXP_DEL, flags none, length 124

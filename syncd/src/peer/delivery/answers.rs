@@ -1,5 +1,5 @@
-//! What the peer says about the messages that it was sent: received, missing, or that it has started and knows
-//! of none.
+//! What the peer says about the messages that it was sent: received, missing, or that it has started and
+//! knows of none.
 
 use super::{Delivery, LOSS_APART_MS, claim_paced, clear_fresh, is_idle_and_dead};
 use crate::peer::caches::Caches;
