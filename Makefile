@@ -18,19 +18,33 @@ PREFIX ?= /usr/local
 LINKS ?= conntrack nfct
 # What `make static` builds for.
 STATIC_TARGET ?= $(shell uname -m)-unknown-linux-gnu
+# What `make deb` builds for, in Debian's words.
+ARCHITECTURE ?= $(shell dpkg --print-architecture 2>/dev/null || echo amd64)
 
-.PHONY: run test test-kernels lint bench bench-quick bench-sync bench-counts picture differential simulate interop failover demo fuzz soak release static tiny install
+.PHONY: run test test-kernels test-packages test-hardening test-reproducible deb lint bench bench-quick bench-sync bench-counts picture differential simulate interop failover demo fuzz soak release static tiny install
 
 run:
 	@scripts/run.sh
 
+# With a version, everything that a release of that version consists of: make release VERSION=0.2.0
+ifeq ($(origin VERSION),command line)
+release:
+	@CARGO="$(CARGO)" scripts/release.sh $(VERSION)
+else
 release:
 	$(CARGO) build --release --workspace
+endif
 
-# Each program as a single file that needs nothing else: glibc is linked in.
+# Each program as a single file that needs nothing else. The C library is linked in: glibc, or what STATIC_TARGET names,
+# such as x86_64-unknown-linux-musl or aarch64-unknown-linux-musl, which need nothing but rustup to build.
 static:
-	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --target $(STATIC_TARGET) --package zct --package zctd
+	RUSTFLAGS="-C target-feature=+crt-static" CROSS_BUILD_ONLY=1 scripts/cross.sh $(STATIC_TARGET) \
+		$(CARGO) build --release --target $(STATIC_TARGET) --package zct --package zctd
 	@ls -l target/$(STATIC_TARGET)/release/zct target/$(STATIC_TARGET)/release/zctd
+
+# Debian's packages into target/deb: make deb ARCHITECTURE=arm64
+deb:
+	@CARGO="$(CARGO)" scripts/deb.sh $(ARCHITECTURE)
 
 # The smallest static programs: musl, and the standard library built for size; run in an empty root directory.
 tiny:
@@ -45,6 +59,18 @@ test: release static
 # The same programs under Debian's kernels 6.1 and 6.12, in virtual machines: make test-kernels KERNELS=6.12.115
 test-kernels:
 	@CARGO="$(CARGO)" tests/kernels/run.sh $(KERNELS)
+
+# Debian's packages in chroots and booted containers of both releases, as root: make test-packages RELEASES=trixie
+test-packages:
+	@CARGO="$(CARGO)" tests/packages/run.sh $(RELEASES)
+
+# The daemon's tests with what its unit allows and nothing more, enforced by the kernel.
+test-hardening:
+	@tests/hardening/run.sh
+
+# A release built twice, in two directories, compared byte for byte.
+test-reproducible:
+	@CARGO="$(CARGO)" tests/reproducible/run.sh
 
 lint:
 	$(CARGO) fmt --all --check

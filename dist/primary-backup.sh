@@ -13,7 +13,8 @@ set -u
 INTERFACES="${INTERFACES-}"
 ADDRESSES="${ADDRESSES-}"
 ZCTD="${ZCTD-/usr/sbin/zctd}"
-CONFIGURATION="${CONFIGURATION-/etc/conntrackd/conntrackd.conf}"
+# Without one, zctd's own choice: /etc/zctd/zctd.conf or /etc/conntrackd/conntrackd.conf.
+CONFIGURATION="${CONFIGURATION-}"
 # Seconds after which traffic has to flow, with the peer's connections or without.
 PATIENCE="${PATIENCE-10}"
 if [ -r /etc/default/zct-failover ]; then
@@ -30,7 +31,7 @@ say() {
 
 # A command of the daemon; what it says goes where the daemon's own messages go.
 zctd() {
-    "$ZCTD" -C "$CONFIGURATION" "$@" || {
+    "$ZCTD" ${CONFIGURATION:+-C "$CONFIGURATION"} "$@" || {
         say "zctd $*: exit status $?"
         return 1
     }

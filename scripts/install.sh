@@ -10,14 +10,14 @@ install -d "$sbin" "$man/man5" "$man/man8" "$root/share/bash-completion/completi
 install -m 755 target/release/zct target/release/zctd "$sbin"
 install -m 644 docs/*.5 "$man/man5"
 install -m 644 docs/*.8 "$man/man8"
-install -d "$root/lib/systemd/system" "$root/share/doc/zct"
+install -d "$root/lib/systemd/system" "$root/share/zctd"
 sed "s|/usr/sbin/|$2/sbin/|" dist/zctd.service >"$root/lib/systemd/system/zctd.service"
 # Examples: what keepalived runs, alert rules for Prometheus and the tests of these, a dashboard for Grafana.
-install -m 644 dist/zctd.conf dist/zctd.rules.yml dist/zctd.rules.test.yml dist/zctd.grafana.json "$root/share/doc/zct"
+install -m 644 dist/zctd.conf dist/realtime.conf dist/zctd.rules.yml dist/zctd.rules.test.yml dist/zctd.grafana.json "$root/share/zctd"
 for file in keepalived.conf primary-backup.sh; do
-    sed "s|/usr/|$2/|g" "dist/$file" >"$root/share/doc/zct/$file"
+    sed "s|/usr/|$2/|g" "dist/$file" >"$root/share/zctd/$file"
 done
-chmod 755 "$root/share/doc/zct/primary-backup.sh"
+chmod 755 "$root/share/zctd/primary-backup.sh"
 for program in zct nfct; do
     install -m 644 "docs/completions/$program.bash" "$root/share/bash-completion/completions/$program"
     install -m 644 "docs/completions/_$program" "$root/share/zsh/site-functions"

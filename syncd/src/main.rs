@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     if let Err(why) = zct_engine::trace::follow_environment() {
         eprintln!("{name}: {why}");
     }
-    let Args { action, file } = match client::parse(words) {
+    let Args { action, file } = match client::parse(words, client::default_file(&name)) {
         Ok(args) => args,
         Err(usage) => {
             if usage.with_help {

@@ -597,7 +597,7 @@ fn the_example_for_keepalived_is_one_that_it_reads() {
     let text = fs::read_to_string(conf).expect("the example");
     let dir = tempfile::tempdir().expect("a directory");
     let here = |text: String, installed: &str| text.replace(installed, "/bin/true");
-    let text = here(here(text, "/usr/sbin/zctd"), "/usr/share/doc/zct/primary-backup.sh");
+    let text = here(here(text, "/usr/sbin/zctd"), "/usr/share/zctd/primary-backup.sh");
     let file = dir.path().join("keepalived.conf");
     fs::write(&file, text).expect("a file");
     let output = run(machine.command("keepalived").args(["-t", "-f"]).arg(&file), b"");

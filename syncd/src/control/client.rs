@@ -15,8 +15,20 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use zct_engine::read_file::{Bounds, ReadError, read_file};
 
-/// The configuration file when no other is given.
-pub const DEFAULT_FILE: &str = "/etc/conntrackd/conntrackd.conf";
+/// The configuration file when no other is given, and the only one under the name `conntrackd`.
+const ORIGINALS_FILE: &str = "/etc/conntrackd/conntrackd.conf";
+/// Under any other name this one comes first, so that both daemons can be installed side by side.
+const OWN_FILE: &str = "/etc/zctd/zctd.conf";
+
+/// The configuration file of a program that is called `name` and was given no other.
+pub fn default_file(name: &str) -> &'static Path {
+    chosen_file(name, |own| own.exists())
+}
+
+fn chosen_file(name: &str, exists: impl Fn(&Path) -> bool) -> &'static Path {
+    let own = Path::new(OWN_FILE);
+    if name != "conntrackd" && exists(own) { own } else { Path::new(ORIGINALS_FILE) }
+}
 
 /// More than any configuration needs: a larger file is a mistake (a device, a log file).
 const FILE: Bounds = Bounds { file: 16 << 20, line: 1 << 20 };
@@ -109,13 +121,13 @@ fn abbreviates(word: &OsStr, names: &[&str]) -> Option<usize> {
 ///
 /// As in the original, an option is known by the second character of its word alone, a later request replaces
 /// an earlier one, and arguments may be abbreviated. Words that begin with two dashes are our own, and so are
-/// commands without a dash: all that follows one belongs to it.
+/// commands without a dash: all that follows one belongs to it. `file` is the configuration when none is given.
 ///
 /// # Errors
 /// [`Usage`], with the message to print.
-pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, Usage> {
+pub fn parse(words: impl IntoIterator<Item = OsString>, file: &Path) -> Result<Args, Usage> {
     let mut words = words.into_iter().peekable();
-    let mut file = PathBuf::from(DEFAULT_FILE);
+    let mut file = file.to_owned();
     let (mut background, mut check, mut request) = (false, false, None);
     while let Some(word) = words.next() {
         match word.to_str() {
@@ -325,7 +337,19 @@ mod tests {
     use crate::control::request::Shape;
 
     fn parsed(line: &str) -> Result<Args, Usage> {
-        parse(line.split_whitespace().map(OsString::from))
+        parse(line.split_whitespace().map(OsString::from), Path::new(ORIGINALS_FILE))
+    }
+
+    #[test]
+    fn the_name_and_what_is_there_choose_the_file() {
+        for (name, exists, file) in [
+            ("zctd", true, OWN_FILE),
+            ("zctd", false, ORIGINALS_FILE),
+            ("conntrackd", true, ORIGINALS_FILE),
+            ("conntrackd", false, ORIGINALS_FILE),
+        ] {
+            assert_eq!(chosen_file(name, |own| own == Path::new(OWN_FILE) && exists), Path::new(file));
+        }
     }
 
     fn asked(line: &str) -> Request {

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use zct_engine::Reactor;
 use zctd::control::client;
 use zctd::control::listings::Shown;
@@ -37,7 +37,8 @@ thread_local! {
 
 fuzz_target!(|data: &[u8]| {
     let words = data.split(|b| *b == b' ').map(|w| OsString::from_vec(w.to_vec()));
-    if let Ok(client::Args { action: client::Action::Ask(request), .. }) = client::parse(words) {
+    let args = client::parse(words, Path::new("/etc/zctd/zctd.conf"));
+    if let Ok(client::Args { action: client::Action::Ask(request), .. }) = args {
         assert!(Request::from_code(request.code(false)).is_some());
     }
     BENCH.with_borrow_mut(|b| {
