@@ -3,6 +3,7 @@
 #   zct-VERSION-TARGET.tar.gz  the static programs, manual pages, completions, examples and licences, for each of TARGETS
 #   *.deb                      Debian's packages, for each of ARCHITECTURES
 #   zct-VERSION.tar.gz         the sources as they are committed
+#   zct-VERSION-openwrt.tar.gz the package directory for OpenWrt
 #   zct-VERSION.cdx.json       what the programs are made of; each program carries the list too (cargo audit bin FILE)
 #   THIRD-PARTY                the licences of that
 #   SHA256SUMS
@@ -45,6 +46,12 @@ pack() {
 scripts/third_party.sh >"$out/THIRD-PARTY"
 scripts/sbom.sh "$version" >"$out/zct-$version.cdx.json"
 git archive --format=tar --prefix="zct-$version/" HEAD | gzip -9 --no-name >"$out/zct-$version.tar.gz"
+# OpenWrt's recipe, with the checksum of these sources.
+mkdir -p "$work/zct-$version-openwrt"
+cp -r dist/openwrt/. "$work/zct-$version-openwrt"
+sum=$(sha256sum <"$out/zct-$version.tar.gz")
+sed -i "s/^PKG_HASH:=.*/PKG_HASH:=${sum%% *}/" "$work/zct-$version-openwrt/Makefile"
+pack "zct-$version-openwrt"
 for target in $TARGETS; do
     scripts/build.sh "$target"
     name=zct-$version-$target

@@ -8,7 +8,9 @@ export PATH
 
 scripts/setup.sh cc:gcc cc:libc6-dev readelf:binutils conntrack:conntrack conntrackd:conntrackd nfct:nfct nft:nftables \
     ip:iproute2 unshare:util-linux bash:bash zsh:zsh fish:fish mandoc:mandoc keepalived:keepalived tmux:tmux \
-    promtool:prometheus
+    promtool:prometheus systemd-analyze:systemd setpriv:util-linux
+# A module is no command.
+/usr/bin/python3 -c 'import seccomp' 2>/dev/null || scripts/setup.sh "python3-seccomp:python3-seccomp"
 
 if [ "$#" -gt 0 ]; then
     set -- --package zct-tests $(printf -- '--test %s ' "$@") -- --nocapture

@@ -5,8 +5,6 @@
 set -eu
 cd "$(dirname "$0")/../.."
 PATH="$PATH:/usr/sbin:/sbin"
-scripts/setup.sh systemd-analyze:systemd setpriv:util-linux
-/usr/bin/python3 -c 'import seccomp' 2>/dev/null || scripts/setup.sh no-such-command:python3-seccomp
 cargo build --release --locked --quiet --package zct --package zctd
 
 if [ $# = 0 ]; then

@@ -49,6 +49,7 @@ $apt install conntrack conntrackd libnfnetlink0
 systemctl stop conntrackd
 cp /usr/sbin/conntrackd /usr/sbin/conntrack /zct-test/
 # What the peer and the tests go on using; apt would take the libraries away with the packages.
+# shellcheck disable=SC2046 # the list is words on purpose
 apt-mark manual $(dpkg-query -W -f '${Package} ' 'libnetfilter*' 'libnfnetlink*' 'libmnl*' 'libsystemd0') >/dev/null
 
 ip netns add peer
