@@ -17,9 +17,9 @@ if [ -z "$target" ] && command -v rustup > /dev/null; then
     target=$(bare)
 fi
 if [ -n "$target" ]; then
-    $CARGO check --quiet --locked --package zct-wire --target "$target"
+    $CARGO check --quiet --locked --package zct-wire --package zct-helpers --target "$target"
 else
-    echo "lint: no target without a standard library is installed; zct-wire was not built for one" >&2
+    echo "lint: no target without a standard library is installed; zct-wire and zct-helpers were not built for one" >&2
 fi
 
 for features in "" peer text; do

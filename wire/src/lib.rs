@@ -73,6 +73,7 @@ pub mod cttimeout;
 pub mod error;
 pub mod event;
 pub mod expect;
+pub mod expected;
 pub mod filter;
 pub mod flow;
 pub mod header;

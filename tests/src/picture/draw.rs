@@ -60,22 +60,28 @@ pub fn draw(picture: &Picture) -> String {
         plan.draw(&mut out, EDGE + at * (half + EDGE), y, height);
     }
     let ground = y + height;
-    // The engine is narrower, so that arrows from above it can pass to what is below.
+    // Engine and helpers are narrower, so that arrows from above can pass them to what is below.
     let inset = 3 * EDGE;
-    let engine = Plan::new(house("engine"), WIDTH - 2 * inset);
-    engine.draw(&mut out, inset, ground + GAP, engine.height);
-    let cellar = ground + GAP + engine.height;
+    let side = 2 * (WIDTH - 2 * inset) / 5;
+    let engine = Plan::new(house("engine"), WIDTH - 2 * inset - side - EDGE);
+    let helpers = Plan::new(house("helpers"), side);
+    let height = engine.height.max(helpers.height);
+    engine.draw(&mut out, inset, ground + GAP, height);
+    helpers.draw(&mut out, WIDTH - inset - side, ground + GAP, height);
+    let cellar = ground + GAP + height;
     let wire = Plan::new(house("wire"), WIDTH - 2 * EDGE);
     wire.draw(&mut out, EDGE, cellar + GAP, wire.height);
     let ways = [
         ("cli", "engine", WIDTH / 4, ground),
-        ("syncd", "engine", 3 * WIDTH / 4, ground),
+        ("syncd", "engine", WIDTH / 2 + 2 * EDGE, ground),
+        ("syncd", "helpers", 3 * WIDTH / 4, ground),
         ("cli", "wire", 2 * EDGE, ground),
         ("syncd", "wire", WIDTH - 2 * EDGE, ground),
-        ("engine", "wire", WIDTH / 2, cellar),
+        ("engine", "wire", WIDTH / 4, cellar),
+        ("helpers", "wire", 3 * WIDTH / 4, cellar),
     ];
     for (from, to, x, from_y) in ways {
-        let to_y = if to == "engine" { ground + GAP } else { cellar + GAP };
+        let to_y = if to == "wire" { cellar + GAP } else { ground + GAP };
         if house(from).uses.contains(&to) {
             between(&mut out, x, from_y, to_y);
         }

@@ -39,12 +39,13 @@ pub struct Picture {
 }
 
 /// The crates by folder, each with the name that sources use for it.
-const CRATES: [(&str, &str); 6] = [
+const CRATES: [(&str, &str); 7] = [
     ("perf", "zct_perf"),
     ("tests", "zct_tests"),
     ("cli", "zct"),
     ("syncd", "zctd"),
     ("engine", "zct_engine"),
+    ("helpers", "zct_helpers"),
     ("wire", "zct_wire"),
 ];
 
