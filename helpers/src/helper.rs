@@ -1,12 +1,11 @@
 //! The helpers there are, by name.
 
 use crate::config::Config;
-use crate::packet::Packet;
+use crate::datagram::{TCP, UDP};
+use crate::packet::{Packet, Transport};
 use crate::private::Private;
-use crate::tftp;
 use crate::verdict::Verdict;
-
-const UDP: u8 = 17;
+use crate::{ftp, tftp};
 
 /// How many expectations of one kind a flow may have at a time, and how long they wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +35,8 @@ pub struct Helper {
     pub class: Class,
     /// The port or ports that a ruleset usually sends here.
     pub port: u16,
+    /// Whether it notes where a TCP connection's bytes begin, and so wants the segments that open one.
+    pub opening: bool,
     read: Read,
 }
 
@@ -44,21 +45,17 @@ const fn helper(
     protocol: u8,
     port: u16,
     private_len: usize,
-    class: (u32, u32),
+    (max, timeout_s): (u32, u32),
     read: Read,
 ) -> Helper {
-    Helper {
-        name,
-        protocol,
-        private_len,
-        class: Class { name, max: class.0, timeout_s: class.1 },
-        port,
-        read,
-    }
+    Helper { name, protocol, private_len, class: Class { name, max, timeout_s }, port, opening: false, read }
 }
 
 /// All of them: name, transport, port, bytes of private data, expectations and their seconds, function.
-pub static HELPERS: [Helper; 1] = [helper("tftp", UDP, 69, 0, (1, 300), tftp::packet)];
+pub static HELPERS: [Helper; 2] = [
+    Helper { opening: true, ..helper("ftp", TCP, 21, 24, (1, 300), ftp::packet) },
+    helper("tftp", UDP, 69, 0, (1, 300), tftp::packet),
+];
 
 impl Helper {
     /// The one with this name and transport.
@@ -66,9 +63,12 @@ impl Helper {
         HELPERS.iter().find(|h| h.name == name && h.protocol == protocol)
     }
 
-    /// Reads a packet of a flow that has this helper. Packets of other transports have nothing for it.
+    /// Reads a packet of a flow that has this helper. Packets of other transports, and those without payload, have
+    /// nothing for it.
     pub fn packet(&self, config: &Config<'_>, private: &mut Private, packet: &Packet<'_>) -> Verdict {
-        if packet.original.protocol != self.protocol {
+        let opens = matches!(packet.transport, Transport::Tcp { syn: true, .. });
+        let wanted = if opens { self.opening } else { !packet.payload.is_empty() };
+        if packet.original.protocol != self.protocol || !wanted {
             return Verdict::PASS;
         }
         let verdict = (self.read)(config, private, packet);
@@ -86,8 +86,6 @@ mod tests {
     use super::*;
     use crate::fixture::udp_client;
     use crate::{Addr, Refusal, config::Prefix, private};
-
-    const TCP: u8 = 6;
 
     #[test]
     fn every_helper_is_one_that_the_kernel_takes() {

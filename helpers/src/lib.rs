@@ -9,7 +9,9 @@
 //! |---|---|
 //! | a protocol by its name | [`Helper::find`] |
 //! | the model for a new protocol | `tftp.rs` |
+//! | the packet in an IP datagram | [`Datagram`] |
 //! | the rules about addresses and ports | [`Config`] |
+//! | a packet with other addresses in its text, and right lengths and checksums | [`rewrite`] |
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(clippy::missing_errors_doc)]
@@ -28,18 +30,23 @@
 #[macro_use]
 extern crate std;
 
+mod checksum;
 pub mod config;
+pub mod datagram;
 pub mod few;
 pub mod helper;
 pub mod packet;
 pub mod private;
 pub mod read;
 pub mod refusal;
+pub mod rewrite;
 pub mod verdict;
 
+mod ftp;
 mod tftp;
 
 pub use config::Config;
+pub use datagram::Datagram;
 pub use helper::{Class, HELPERS, Helper};
 pub use packet::{Packet, Side, State, Transport};
 pub use private::Private;

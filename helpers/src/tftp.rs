@@ -1,13 +1,13 @@
 //! TFTP (RFC 1350): the server answers a request from a new port, to the port that the request came from.
 
 use crate::config::Config;
+use crate::datagram::UDP;
 use crate::packet::{Packet, Side};
 use crate::private::Private;
 use crate::read::Cursor;
 use crate::refusal::Refusal;
 use crate::verdict::Verdict;
 
-const UDP: u8 = 17;
 const READ: u16 = 1;
 const WRITE: u16 = 2;
 /// The longest name that is let through: what file systems take.

@@ -20,6 +20,8 @@ const INCLUDES: &str = "
 #include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink_cttimeout.h>
 #include <linux/netfilter/nfnetlink_cthelper.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nfnetlink_queue.h>
 ";
 
 /// Compiles a program and returns what it prints, or the compiler's complaints.

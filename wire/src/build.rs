@@ -24,13 +24,14 @@ pub struct Head {
     flags: u16,
     family: u8,
     version: u8,
+    resource: u16,
 }
 
 impl Head {
     /// A message of type `kind` (`subsystem << 8 | message`) with this sequence number, without flags and for any
     /// family.
     pub const fn new(kind: u16, seq: u32) -> Head {
-        Head { kind, seq, flags: 0, family: 0, version: 0 }
+        Head { kind, seq, flags: 0, family: 0, version: 0, resource: 0 }
     }
 
     /// The same with these NLM_F_* bits.
@@ -43,6 +44,12 @@ impl Head {
     #[must_use]
     pub const fn family(self, family: u8) -> Head {
         Head { family, ..self }
+    }
+
+    /// The same for this resource: the number of a queue.
+    #[must_use]
+    pub const fn resource(self, resource: u16) -> Head {
+        Head { resource, ..self }
     }
 
     /// The same in a version other than 0: a flush that has to honour its family.
@@ -66,7 +73,7 @@ pub struct Builder<'b> {
 impl<'b> Builder<'b> {
     /// Starts a message with this head.
     pub fn new(buf: &'b mut [u8], head: Head) -> Self {
-        let Head { kind, seq, flags, family, version } = head;
+        let Head { kind, seq, flags, family, version, resource } = head;
         let hdr = NlHdr {
             len: 0.into(), // known in finish()
             kind: kind.into(),
@@ -74,7 +81,7 @@ impl<'b> Builder<'b> {
             seq: seq.into(),
             portid: 0.into(),
         };
-        let nf = NfGenMsg { family, version, res_id: 0.into() };
+        let nf = NfGenMsg { family, version, res_id: resource.into() };
         let mut b = Builder { buf, len: 0, full: false };
         b.raw(hdr.as_bytes()).raw(nf.as_bytes());
         b

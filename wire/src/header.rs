@@ -192,6 +192,12 @@ impl<'a> CtMsg<'a> {
     pub fn family(&self) -> u8 {
         self.nf.family
     }
+
+    /// What the message is about beside its attributes: the number of a queue, or of a CPU.
+    #[inline]
+    pub fn resource(&self) -> u16 {
+        self.nf.res_id.get()
+    }
 }
 
 /// NLMSG_ERROR: a refusal, or an acknowledgement when `code` is 0.

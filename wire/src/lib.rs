@@ -14,6 +14,7 @@
 //! | a flow | the text of conntrack(8), or JSON | [`text`] |
 //! | a datagram of conntrackd | its messages, then what they say | [`peer::Messages`], [`peer::Flow`] |
 //! | timeout policies, helpers | both directions | [`cttimeout`], [`cthelper`] |
+//! | a packet in a queue | the flow it belongs to, and a verdict | [`nfqueue`], [`expected`] |
 //!
 //! ```
 //! use zct_wire::filter::DumpFilter;
@@ -80,6 +81,7 @@ pub mod header;
 pub mod key;
 pub mod link;
 pub mod nat;
+pub mod nfqueue;
 #[cfg(feature = "peer")]
 pub mod peer;
 pub mod proto;

@@ -9,6 +9,7 @@ mod conntrack;
 mod expect;
 mod helper;
 mod netlink;
+mod queue;
 mod timeout;
 
 pub use conntrack::*;
@@ -16,6 +17,7 @@ pub use expect::*;
 pub use group::Named;
 pub use helper::*;
 pub use netlink::*;
+pub use queue::*;
 pub use timeout::*;
 
 /// Every group, for the test against the C headers.
@@ -71,6 +73,13 @@ pub const ALL: &[&[Named]] = &[
     nfcth_policy_set::NAMED,
     nfcth_policy::NAMED,
     nfct_helper_status::NAMED,
+    nfqnl_msg::NAMED,
+    nfqa_cfg::NAMED,
+    nfqnl_cfg_cmd::NAMED,
+    nfqa_cfg_f::NAMED,
+    nfqa::NAMED,
+    ip_ct::NAMED,
+    nf::NAMED,
 ];
 
 #[cfg(test)]
@@ -92,6 +101,7 @@ mod tests {
             include_str!("expect.rs"),
             include_str!("helper.rs"),
             include_str!("netlink.rs"),
+            include_str!("queue.rs"),
             include_str!("timeout.rs"),
         ];
         let groups: usize = files.iter().map(|f| f.matches("\ngroup! {").count()).sum();
