@@ -69,8 +69,8 @@ impl Config<'_> {
     /// An announced port, which is 1024 to 65535, or any but 0 and 111 if the settings say so.
     ///
     /// # Errors
-    /// [`Refusal::PortZero`], [`Refusal::PrivilegedPort`], [`Refusal::ReservedPort`]; [`Refusal::Malformed`] for a
-    /// number that is no port.
+    /// [`Refusal::PortZero`], [`Refusal::PrivilegedPort`], [`Refusal::ReservedPort`]; [`Refusal::Malformed`]
+    /// for a number that is no port.
     pub fn port(&self, number: u32) -> Result<u16, Refusal> {
         self.port_or(number, &[])
     }

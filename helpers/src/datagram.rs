@@ -22,7 +22,8 @@ mod tcp_flag {
     pub(super) const URG: u8 = 0x20;
 }
 
-/// A whole TCP segment or UDP datagram, and the places of its parts in the packet, in bytes from its beginning.
+/// A whole TCP segment or UDP datagram, and the places of its parts in the packet, in bytes from its
+/// beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
     /// Where the TCP or UDP header begins.
@@ -47,8 +48,8 @@ struct Ip {
 }
 
 impl Datagram {
-    /// Reads a packet from its IP header on. `None` for what no helper may look at: fragments, packets that are
-    /// not whole or whose lengths lie, other protocols, resets and urgent data.
+    /// Reads a packet from its IP header on. `None` for what no helper may look at: fragments, packets that
+    /// are not whole or whose lengths lie, other protocols, resets and urgent data.
     pub fn parse(packet: &[u8]) -> Option<Datagram> {
         let ip = match packet.first()?.checked_shr(4)? {
             4 => v4(packet)?,

@@ -1,9 +1,9 @@
 //! FTP (RFC 959, RFC 2428): PORT and EPRT of the client, the answers 227 and 229 of the server.
 //!
-//! What counts is a whole line: one that follows a line feed, or the beginning of the connection, and that ends in
-//! the same segment. So the numbers of the bytes that follow a line feed are kept in the flow, two for each side,
-//! where a retransmission finds its own again. Text elsewhere is the content of something else, made to look like
-//! a command.
+//! What counts is a whole line: one that follows a line feed, or the beginning of the connection, and that
+//! ends in the same segment. So the numbers of the bytes that follow a line feed are kept in the flow, two
+//! for each side, where a retransmission finds its own again. Text elsewhere is the content of something
+//! else, made to look like a command.
 
 use crate::config::Config;
 use crate::datagram::TCP;
@@ -34,8 +34,8 @@ mod said {
     pub(super) const ALL: u32 = 15;
 }
 
-/// The layout of the private data: four numbers of bytes that begin a line, and for each side how many of its two
-/// are in use, as the original has it. The upper half of the second last says what has been said.
+/// The layout of the private data: four numbers of bytes that begin a line, and for each side how many of its
+/// two are in use, as the original has it. The upper half of the second last says what has been said.
 struct Notes<'p>(&'p mut Private);
 
 impl<'p> Notes<'p> {
@@ -293,7 +293,8 @@ fn delimiter(byte: Option<u8>) -> Option<u8> {
     byte.filter(|b| b.is_ascii_graphic() && !b.is_ascii_digit())
 }
 
-/// The first six numbers that stand together in an answer, in parentheses or not (RFC 1123 §4.1.2.6), and where.
+/// The first six numbers that stand together in an answer, in parentheses or not (RFC 1123 §4.1.2.6), and
+/// where.
 fn six_numbers(line: &[u8]) -> Option<([u8; 6], (usize, usize))> {
     let part = |b: u8| b.is_ascii_digit() || b == b',';
     let mut before = b' ';

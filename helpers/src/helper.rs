@@ -28,8 +28,8 @@ pub struct Helper {
     pub name: &'static str,
     /// Its transport: 6 or 17.
     pub protocol: u8,
-    /// How many bytes it notes in a flow. As the original has it: the kernel refuses another length while a stub
-    /// is there.
+    /// How many bytes it notes in a flow. As the original has it: the kernel refuses another length while a
+    /// stub is there.
     pub private_len: usize,
     /// The policy that holds unless the configuration has one.
     pub class: Class,
@@ -63,8 +63,8 @@ impl Helper {
         HELPERS.iter().find(|h| h.name == name && h.protocol == protocol)
     }
 
-    /// Reads a packet of a flow that has this helper. Packets of other transports, and those without payload, have
-    /// nothing for it.
+    /// Reads a packet of a flow that has this helper. Packets of other transports, and those without payload,
+    /// have nothing for it.
     pub fn packet(&self, config: &Config<'_>, private: &mut Private, packet: &Packet<'_>) -> Verdict {
         let opens = matches!(packet.transport, Transport::Tcp { syn: true, .. });
         let wanted = if opens { self.opening } else { !packet.payload.is_empty() };

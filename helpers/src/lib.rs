@@ -1,9 +1,10 @@
 //! Connection tracking helpers: what a packet of a control connection announces, and what follows from it.
 //!
-//! A protocol is a pure function: [`Helper::packet`] takes the settings of its type, what it noted in the flow
-//! before ([`Private`]) and a packet ([`Packet`]), and returns a [`Verdict`]: the flows to expect, where their
-//! addresses and ports are written in the payload, or why an announcement is refused. No I/O, no allocation, no
-//! panic, no unsafe. The payload is that of strangers: every number has a range, every search a bound.
+//! A protocol is a pure function: [`Helper::packet`] takes the settings of its type, what it noted in the
+//! flow before ([`Private`]) and a packet ([`Packet`]), and returns a [`Verdict`]: the flows to expect, where
+//! their addresses and ports are written in the payload, or why an announcement is refused. No I/O, no
+//! allocation, no panic, no unsafe. The payload is that of strangers: every number has a range, every search
+//! a bound.
 //!
 //! | you want | begin with |
 //! |---|---|

@@ -30,7 +30,8 @@ pub enum Transport {
     Udp,
     /// TCP.
     Tcp {
-        /// Sequence number of the payload's first byte, as its sender counts: without the kernel's adjustment.
+        /// Sequence number of the payload's first byte, as its sender counts: without the kernel's
+        /// adjustment.
         seq: u32,
         /// A connection is being opened: the numbering of the sender's bytes begins with `seq + 1`.
         syn: bool,
@@ -95,7 +96,8 @@ impl Packet<'_> {
         self.expect_translated(protocol, port, port)
     }
 
-    /// The same where the receiver knows the sender's `port` as `outside` already: NAT chose it for this packet.
+    /// The same where the receiver knows the sender's `port` as `outside` already: NAT chose it for this
+    /// packet.
     pub fn expect_translated(&self, protocol: u8, port: u16, outside: u16) -> Expected {
         let dir = match self.side {
             Side::Original => 1,

@@ -70,7 +70,8 @@ impl<'a> Cursor<'a> {
         n
     }
 
-    /// Everything before the next `byte`, which is read too; not more than `max` bytes are looked at before it.
+    /// Everything before the next `byte`, which is read too; not more than `max` bytes are looked at before
+    /// it.
     pub fn until(&mut self, byte: u8, max: usize) -> Option<&'a [u8]> {
         let n = self.rest().iter().take(max.saturating_add(1)).position(|b| *b == byte)?;
         let found = self.take(n)?;

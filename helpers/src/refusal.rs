@@ -1,7 +1,7 @@
 //! Why an announcement is not followed.
 
-/// Why an announcement is refused. The packet goes on unchanged in every case: a firewall that does not open a
-/// port is noticed where it matters, and one that drops control traffic breaks what needs no helper.
+/// Why an announcement is refused. The packet goes on unchanged in every case: a firewall that does not open
+/// a port is noticed where it matters, and one that drops control traffic breaks what needs no helper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// It names an address that is neither the sender's nor among those allowed.

@@ -1,10 +1,10 @@
-//! The packet as the other side of a translation has to see it: other addresses and ports in its text, and lengths
-//! and checksums that fit.
+//! The packet as the other side of a translation has to see it: other addresses and ports in its text, and
+//! lengths and checksums that fit.
 //!
-//! The kernel fixes nothing of a packet that it gets back, but does two things: it takes the difference in length
-//! for the sequence numbers of all later segments of a translated TCP flow over IPv4 (ctnetlink.md §3.2,
-//! CTA_SEQ_ADJ), and it adjusts those of this segment. Retransmissions come as the sender wrote them, and have to be
-//! changed in the same way.
+//! The kernel fixes nothing of a packet that it gets back, but does two things: it takes the difference in
+//! length for the sequence numbers of all later segments of a translated TCP flow over IPv4 (ctnetlink.md
+//! §3.2, CTA_SEQ_ADJ), and it adjusts those of this segment. Retransmissions come as the sender wrote them,
+//! and have to be changed in the same way.
 
 use crate::checksum;
 use crate::datagram::{Datagram, TCP};
@@ -122,9 +122,9 @@ impl Out<'_> {
 /// `expected`. `None` when it stays as it is, byte for byte.
 ///
 /// # Errors
-/// [`Refusal::CannotTranslate`] when the text would change its length in TCP over IPv6, for which the kernel cannot
-/// adjust sequence numbers; when the packet would become too long; when an edit lies outside the payload, or in
-/// another one.
+/// [`Refusal::CannotTranslate`] when the text would change its length in TCP over IPv6, for which the kernel
+/// cannot adjust sequence numbers; when the packet would become too long; when an edit lies outside the
+/// payload, or in another one.
 pub fn rewrite<'o>(
     datagram: &Datagram,
     packet: &[u8],

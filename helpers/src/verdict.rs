@@ -31,7 +31,8 @@ pub enum Write {
     Length16,
 }
 
-/// A place in the payload that has to say what the translated side sees. Only read when the flow is translated.
+/// A place in the payload that has to say what the translated side sees. Only read when the flow is
+/// translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edit {
     /// Where it begins, in bytes from the beginning of the payload.

@@ -1,8 +1,9 @@
-//! Expectations that a helper in user space asks for: inside a verdict (NFQA_EXP) or as a request of their own.
+//! Expectations that a helper in user space asks for: inside a verdict (NFQA_EXP) or as a request of their
+//! own.
 //!
-//! An expectation inside a verdict that has no mask crashes kernels (6.1.192 and 6.12.117 among them: the mask
-//! is read before anything is checked). So the nest is built in one place, [`Expected::members`], from a type
-//! that has no way to leave the mask out, and that has both addresses of one family.
+//! An expectation inside a verdict that has no mask crashes kernels (6.1.192 and 6.12.117 among them: the
+//! mask is read before anything is checked). So the nest is built in one place, [`Expected::members`], from a
+//! type that has no way to leave the mask out, and that has both addresses of one family.
 
 use crate::build::{Builder, Full, Head};
 use crate::consts::{cta_expect, cta_expect_nat, ipctnl_exp, nf_ct_expect, nlm_f};
@@ -78,8 +79,8 @@ enum Source {
 /// How the expected flow follows the translation of its master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Follow {
-    /// Direction of the master whose translation counts, 0 original or 1 reply: the one opposite to the packet
-    /// that announced the port.
+    /// Direction of the master whose translation counts, 0 original or 1 reply: the one opposite to the
+    /// packet that announced the port.
     pub dir: u32,
     /// The port as it was announced, to which the expected flow's destination port is translated.
     pub port: u16,
@@ -100,8 +101,8 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// A flow from any port of `source` to `port` at `destination`; from anybody when `source` is `None`. It is
-    /// used up by the first flow that fits. `None` when the addresses are of two families.
+    /// A flow from any port of `source` to `port` at `destination`; from anybody when `source` is `None`. It
+    /// is used up by the first flow that fits. `None` when the addresses are of two families.
     pub fn new(protocol: u8, source: Option<Addr>, destination: Addr, port: u16) -> Option<Expected> {
         let source = match source {
             Some(addr) if addr.family() != destination.family() => return None,
@@ -277,8 +278,8 @@ impl Expected {
         b.put_str(cta_expect::FN, NAT_FOLLOW_MASTER);
     }
 
-    /// Asks for this expectation of the flow `master` (its original direction), which has to be confirmed. The
-    /// kernel answers EEXIST when one for the same destination is there, whoever's it is.
+    /// Asks for this expectation of the flow `master` (its original direction), which has to be confirmed.
+    /// The kernel answers EEXIST when one for the same destination is there, whoever's it is.
     ///
     /// # Errors
     /// [`Full`] when `buf` is too small; [`crate::request::REQUEST_MAX`] is enough.

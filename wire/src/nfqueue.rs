@@ -1,7 +1,8 @@
-//! Packets that the kernel queues for user space, and verdicts about them (linux/netfilter/nfnetlink_queue.h).
+//! Packets that the kernel queues for user space, and verdicts about them
+//! (linux/netfilter/nfnetlink_queue.h).
 //!
-//! Only what a connection tracking helper needs: a packet with the flow it belongs to, and verdicts that always
-//! let it go on. A verdict cannot drop, and an expectation in it always has its mask ([`Expected`]).
+//! Only what a connection tracking helper needs: a packet with the flow it belongs to, and verdicts that
+//! always let it go on. A verdict cannot drop, and an expectation in it always has its mask ([`Expected`]).
 
 use crate::attr::{self, Attrs};
 use crate::build::{Builder, Full, Head};
@@ -11,7 +12,8 @@ use crate::expected::{Ends, Expected};
 use crate::header::CtMsg;
 use crate::tuple::Tuple;
 
-/// The most bytes of a packet that the kernel copies into a message: what an attribute of 16 bits of length holds.
+/// The most bytes of a packet that the kernel copies into a message: what an attribute of 16 bits of length
+/// holds.
 pub const COPY_MAX: u32 = 0xffff;
 /// Room for a message with the largest packet, everything around it included.
 pub const MESSAGE_MAX: usize = 65_536 + 4096;
@@ -22,8 +24,8 @@ fn config(buf: &mut [u8], seq: u32, queue: u16) -> Builder<'_> {
     Builder::new(buf, Head::new(nfqnl_msg::CONFIG, seq).flags(nlm_f::REQUEST | nlm_f::ACK).resource(queue))
 }
 
-/// Takes over a queue: packets come whole, with their flow, and go on without a verdict when the queue is full.
-/// All in one message, so that no packet is queued to a socket that is not ready for it.
+/// Takes over a queue: packets come whole, with their flow, and go on without a verdict when the queue is
+/// full. All in one message, so that no packet is queued to a socket that is not ready for it.
 ///
 /// # Errors
 /// [`Full`] when `buf` is too small.
@@ -91,8 +93,8 @@ impl<'a> Queued<'a> {
     ///
     /// # Errors
     /// [`WireError::Short`] or [`WireError::BadLength`] for an attribute header that is cut short, or whose
-    /// length lies; [`WireError::BadValue`] for a number that is shorter than its type; [`WireError::Missing`]
-    /// when there is no number to answer to.
+    /// length lies; [`WireError::BadValue`] for a number that is shorter than its type;
+    /// [`WireError::Missing`] when there is no number to answer to.
     pub fn parse(msg: CtMsg<'a>) -> Result<Queued<'a>, WireError> {
         let (mut id, mut info, mut cut_from, mut flow) = (None, None, None, None);
         let mut payload: &[u8] = &[];
@@ -111,7 +113,8 @@ impl<'a> Queued<'a> {
         Ok(Queued { queue: msg.resource(), family: msg.family(), id, payload, info, cut_from, flow })
     }
 
-    /// Its flow; `None` when the message has none, which is a kernel without the glue between queue and flows.
+    /// Its flow; `None` when the message has none, which is a kernel without the glue between queue and
+    /// flows.
     ///
     /// # Errors
     /// As [`Queued::parse`], and [`WireError::Missing`] for a tuple that is not complete.
@@ -170,8 +173,8 @@ fn verdict_start(buf: &mut [u8], kind: u16, queue: u16, id: u32) -> Builder<'_> 
 /// Lets one packet go on, with changes.
 ///
 /// Never sends IPS_* bits, marks or labels: what is sent replaces what another program has set meanwhile. The
-/// nest for the flow is there whenever there is a change, for without it the kernel adjusts no sequence numbers
-/// and takes no expectation.
+/// nest for the flow is there whenever there is a change, for without it the kernel adjusts no sequence
+/// numbers and takes no expectation.
 ///
 /// # Errors
 /// [`Full`] when `buf` is too small: [`VERDICT_MAX`], and as many bytes as the packet has.
