@@ -6,6 +6,9 @@ use zct_wire::peer::flag;
 
 /// Bulks caused by greetings are at least this far apart, because forging a HELLO costs only eight bytes.
 const BULK_APART_MS: Millis = 5000;
+/// Requests for everything that follow each other faster share a bulk: sixteen bytes must not be worth a
+/// table each.
+const SERVED_APART_MS: Millis = 1000;
 /// How long the answer to a greeting waits for something to travel with. The peer waits for the answer, but a
 /// flood of greetings does not deserve a flood of answers.
 const ANSWER_MS: Millis = 10;
@@ -30,6 +33,8 @@ pub(crate) struct Hello {
     missed: bool,
     bulk_at: Option<Millis>,
     last_bulk: Option<Millis>,
+    // When a request for everything was served last.
+    served: Option<Millis>,
 }
 
 impl Hello {
@@ -44,6 +49,7 @@ impl Hello {
             missed: false,
             bulk_at: None,
             last_bulk: None,
+            served: None,
         }
     }
 
@@ -154,8 +160,27 @@ impl Hello {
         if due {
             self.bulk_at = None;
             self.last_bulk = Some(now);
+            self.served = Some(now);
         }
         due
+    }
+
+    /// The peer asks for everything. True if it can have it at once; otherwise that becomes due a second
+    /// after the last time.
+    pub(crate) fn may_serve(&mut self, now: Millis) -> bool {
+        match self.served.map(|t| t + SERVED_APART_MS).filter(|at| now < *at) {
+            Some(at) => {
+                self.bulk_at = Some(self.bulk_at.map_or(at, |b| b.min(at)));
+                false
+            }
+            None => {
+                self.served = Some(now);
+                // This is the one that was due.
+                let due = self.bulk_due().is_some_and(|at| at <= now);
+                self.bulk_at.take_if(|_| due);
+                true
+            }
+        }
     }
 
     /// True from when a bulk is wanted until it begins.
@@ -198,5 +223,14 @@ mod tests {
         assert!(h.bulk_is_due(200) && !h.bulk_is_due(200));
         h.want_bulk(300);
         assert!(!h.bulk_is_due(5199) && h.bulk_is_due(5200));
+    }
+
+    #[test]
+    fn a_storm_of_requests_is_one_bulk_a_second() {
+        let mut h = Hello::new(false);
+        let bulks = (0..10_000).filter(|now| h.may_serve(*now) | h.bulk_is_due(*now)).count();
+        assert_eq!(bulks, 10);
+        // The last of them is served too.
+        assert!(h.bulk_is_wanted() && h.bulk_is_due(10_000) && !h.bulk_is_wanted());
     }
 }

@@ -13,6 +13,7 @@ use crate::peer::delivery::Delivery;
 use crate::peer::links::{Link, Links, Switch};
 use crate::peer::local::{Local, Origin};
 use crate::peer::message::{Class, Data};
+use crate::peer::mode::Mode;
 use crate::peer::output::{Notice, Output, Outputs};
 use crate::peer::remote::{Applied, Remote};
 use crate::peer::session::Session;
@@ -219,8 +220,8 @@ impl Machine {
         }
     }
 
-    /// Takes care that ended flows, which are kept until the peer knows, take no room from living ones, however
-    /// long the peer is absent.
+    /// Takes care that ended flows, which are kept until the peer knows, take no room from living ones,
+    /// however long the peer is absent.
     fn make_room(&mut self, event: Event, flow: &Flow) {
         let cache = &self.caches.internal;
         let wanted = event != Event::Destroy && cache.is_full();
@@ -312,6 +313,14 @@ impl Machine {
 
     // The peer.
 
+    /// Messages of the peer were dropped below the machine until now. What was in them comes again, except
+    /// where nobody acknowledges anything: there the peer is asked for its flows.
+    pub fn peer_was_not_heard(&mut self, now: Millis) {
+        if matches!(self.config.mode, Mode::Notrack(_)) {
+            self.request_resync(now);
+        }
+    }
+
     /// A datagram that came in on `link`, or whole messages from a stream (see
     /// [`Reassembler`](crate::peer::Reassembler)).
     ///
@@ -344,8 +353,10 @@ impl Machine {
             Err(_) => return false,
             Ok(Class::Data(data)) => self.data(now, (data, m.body())),
             Ok(Class::Resync) => {
-                self.outputs.notice(Notice::ResyncRequested);
-                self.announce_bulk();
+                if self.delivery.hello.may_serve(now) {
+                    self.outputs.notice(Notice::ResyncRequested);
+                    self.announce_bulk();
+                }
                 self.session.bulk_requested(m.seq, &mut self.delivery);
             }
             Ok(Class::Alive | Class::Ack(_) | Class::Nack(_)) => {}
