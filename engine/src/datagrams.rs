@@ -35,12 +35,12 @@ pub struct Sent {
 }
 
 /// A datagram that was received.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Datagram<'a> {
     /// The address of its sender.
     pub from: SocketAddr,
-    /// Its payload.
-    pub bytes: &'a [u8],
+    /// Its payload, which may be decrypted where it is.
+    pub bytes: &'a mut [u8],
 }
 
 /// A bound UDP socket that sends to one address.
@@ -89,7 +89,7 @@ impl Datagrams {
             match sys::recv_many(self.fd.as_fd(), &mut self.rx) {
                 Ok(n) => {
                     got += n;
-                    for (received, bytes) in self.rx.datagrams() {
+                    for (received, bytes) in self.rx.datagrams_mut() {
                         if let Some(from) = received.from {
                             take(Datagram { from, bytes });
                         }

@@ -44,6 +44,8 @@
 #![deny(unsafe_code)]
 #![warn(clippy::missing_errors_doc)]
 
+#[cfg(feature = "seal")]
+pub mod aead;
 pub mod batch;
 pub mod bpf;
 pub mod datagrams;
@@ -60,6 +62,8 @@ pub mod read_file;
 mod receive;
 pub mod request;
 pub mod route;
+#[cfg(feature = "seal")]
+pub mod secret;
 pub mod sink;
 pub mod socket;
 pub mod stepdump;

@@ -7,6 +7,8 @@
 #![allow(unsafe_code)] // the only place; every block says why it is sound
 
 pub(crate) mod bpf;
+#[cfg(feature = "seal")]
+pub(crate) mod memory;
 
 use libc::{c_int, c_void, socklen_t};
 use std::ffi::CStr;
@@ -323,6 +325,15 @@ impl<A: RawAddr> Slots<A> {
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = (Received<A::Sender>, &[u8])> {
         let slots = self.buffers.chunks_exact(self.room);
         self.received.iter().zip(slots).map(|(r, slot)| (*r, slot.get(..r.len).unwrap_or(slot)))
+    }
+
+    /// The same, to be changed in place.
+    pub(crate) fn datagrams_mut(&mut self) -> impl Iterator<Item = (Received<A::Sender>, &mut [u8])> {
+        let slots = self.buffers.chunks_exact_mut(self.room);
+        self.received.iter().zip(slots).map(|(r, slot)| {
+            let len = r.len.min(slot.len());
+            (*r, slot.get_mut(..len).unwrap_or_default())
+        })
     }
 
     /// One slot, to write a datagram into.

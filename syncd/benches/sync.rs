@@ -6,13 +6,16 @@
 
 use std::hint::black_box;
 use std::time::Instant;
+use zct_engine::secret::{Secret, Vault};
 use zct_wire::build::{Builder, Head};
 use zct_wire::consts::{cta, ipctnl, ips};
 use zct_wire::flow::FlowView;
 use zct_wire::header::{CtMsg, Frames};
+use zct_wire::peer::sealed::OVERHEAD;
 use zct_wire::peer::{Encode, Flow, MESSAGE_MAX, Messages};
 use zct_wire::proto::{ProtoInfo, TcpFlags, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
+use zctd::peer::seal::{AuthMode, GroupKey, Seal, Settings};
 use zctd::peer::{Config, Event, Link, Machine, Origin, Seed};
 use zctd::store::{FlowStore, Key, Meta};
 
@@ -172,12 +175,55 @@ fn part(name: &str, flows: u32) -> Option<Box<dyn FnMut()>> {
                 assert_eq!(m.caches().external.counts().flows, flows as usize);
             })
         }
+        // One datagram of 1,400 bytes for each flow, and what it costs to refuse one that is forged.
+        "seal" | "open" | "forged" => {
+            let secret = |byte| Secret::new(&mut [byte; 32]).expect("a page");
+            let make = |node| {
+                let keys = vec![GroupKey { number: 1, secret: secret(1) }];
+                let settings = Settings { node, mode: AuthMode::Enforce, keys, active: 1 };
+                Seal::new(0, settings, Vault::new().expect("a page"), secret(2)).expect("the key is there")
+            };
+            let (mut here, mut there, mut frame) = (make(1), make(2), [0; 1400]);
+            // They prove themselves to each other.
+            for _ in 0..3 {
+                for (from, to) in [(true, false), (false, true)] {
+                    let from = if from { &mut here } else { &mut there };
+                    let n = from.fill(0, &mut frame, &mut |_| Some(0)).expect("a frame");
+                    let to = if to { &mut here } else { &mut there };
+                    to.open(0, &mut frame[..n], &mut |_| {});
+                }
+            }
+            let (opens, forges) = (name == "open", name == "forged");
+            Box::new(move || {
+                for _ in 0..flows {
+                    let n = here.close(&mut frame, 1400 - OVERHEAD).expect("a frame");
+                    if forges {
+                        frame[n - 1] ^= 1;
+                    }
+                    if opens || forges {
+                        there.open(0, &mut frame[..n], &mut |m| _ = black_box(m.len()));
+                    }
+                }
+            })
+        }
         "nothing" => Box::new(|| {}),
         _ => return None,
     })
 }
 
-const PARTS: &[&str] = &["from-kernel", "encode", "decode", "insert", "locate", "unpack", "active", "backup"];
+const PARTS: &[&str] = &[
+    "from-kernel",
+    "encode",
+    "decode",
+    "insert",
+    "locate",
+    "unpack",
+    "active",
+    "backup",
+    "seal",
+    "open",
+    "forged",
+];
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with("--")).collect();

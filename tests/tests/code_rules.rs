@@ -79,7 +79,7 @@ fn named(id: &Value) -> &'static Value {
 }
 
 /// What the programs may depend on, indirectly too.
-const ALLOWED: [&str; 19] = [
+const ALLOWED: [&str; 36] = [
     "mio",
     "zerocopy",
     "memchr",
@@ -88,6 +88,9 @@ const ALLOWED: [&str; 19] = [
     "crossbeam-channel",
     "libc",
     "hashbrown",
+    "blake2",
+    "chacha20poly1305",
+    "zeroize",
     "log",
     "cfg-if",
     // A dependency of crossbeam-channel.
@@ -96,6 +99,21 @@ const ALLOWED: [&str; 19] = [
     "allocator-api2",
     "equivalent",
     "foldhash",
+    // Dependencies of chacha20poly1305 and blake2.
+    "aead",
+    "block-buffer",
+    "chacha20",
+    "cipher",
+    "cmov",
+    "cpufeatures",
+    "crypto-common",
+    "ctutils",
+    "digest",
+    "hybrid-array",
+    "inout",
+    "poly1305",
+    "typenum",
+    "universal-hash",
     // zerocopy's derive macros, which run only while it is built.
     "zerocopy-derive",
     "proc-macro2",

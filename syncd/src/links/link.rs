@@ -166,7 +166,7 @@ impl LinkIo {
         at: At<'_>,
         token: usize,
         budget: usize,
-        take: &mut dyn FnMut(&[u8]),
+        take: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Turn, Error> {
         let At { reactor, first_token, now } = at;
         let (traffic, happened) = (&mut self.traffic, &mut self.happened);

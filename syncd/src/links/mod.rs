@@ -154,7 +154,7 @@ impl Links {
         now: Millis,
         budget: usize,
         reactor: &mut Reactor,
-        take: &mut dyn FnMut(usize, &[u8]),
+        take: &mut dyn FnMut(usize, &mut [u8]),
     ) -> Result<Turn, Error> {
         let at = token.saturating_sub(self.first_token + 1) / TOKENS;
         let first_token = self.link_token(at);

@@ -265,7 +265,7 @@ impl TcpLink {
         which: usize,
         budget: usize,
         around: &mut Around<'_>,
-        take: &mut dyn FnMut(&[u8]),
+        take: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Turn, Error> {
         match which {
             role::LISTENER => self.accept(around),
@@ -347,7 +347,7 @@ impl TcpLink {
         self.flush(around.traffic, around.happened);
     }
 
-    fn receive(&mut self, budget: usize, around: &mut Around<'_>, take: &mut dyn FnMut(&[u8])) -> Turn {
+    fn receive(&mut self, budget: usize, around: &mut Around<'_>, take: &mut dyn FnMut(&mut [u8])) -> Turn {
         for _ in 0..budget.max(1) {
             let Some((stream, reassembler)) = &mut self.server else { return Turn::Drained };
             match stream.read(reassembler.room()) {

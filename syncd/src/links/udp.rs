@@ -51,7 +51,7 @@ impl UdpLink {
         budget: usize,
         traffic: &mut Traffic,
         happened: &mut Vec<Happening>,
-        take: &mut dyn FnMut(&[u8]),
+        take: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Turn, Error> {
         let before = self.strangers;
         let (peer, strangers) = (self.peer, &mut self.strangers);

@@ -28,6 +28,8 @@
 //! * `delivery`: everything that goes out, until the peer has it, and how datagrams are filled with it;
 //! * `ftfw`, `alarm`, `notrack`: what a message means in each mode; `session`: which of them it is;
 //! * `machine`; `machine::view` is what can be asked of it.
+//!
+//! [`seal`] knows nothing of all this but the clock: it stands between the machine and the links.
 
 // A new type of message must not go unnoticed: no arm may match what it does not name.
 #![deny(clippy::wildcard_enum_match_arm)]
@@ -59,6 +61,7 @@ mod refresh;
 mod remote;
 mod resync;
 mod ring;
+pub mod seal;
 mod session;
 mod stats;
 mod stream;

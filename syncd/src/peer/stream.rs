@@ -7,7 +7,8 @@ use zct_wire::peer::{Bad, Split, Transport, split};
 /// Room for the longest message there can be, and as much again to read into.
 const CAPACITY: usize = 2 * 65_536;
 
-/// Collects what arrives on one connection, and returns whole messages.
+/// Collects what arrives on one connection, and returns whole messages and whole sealed frames: the length of
+/// both is in the same place.
 ///
 /// # Allocation
 /// One buffer of 128 KiB for the life of the connection.
@@ -41,7 +42,7 @@ impl Reassembler {
     ///
     /// # Errors
     /// The framing is lost, and with it the rest of the stream: close the connection.
-    pub fn filled(&mut self, n: usize) -> Result<&[u8], Bad> {
+    pub fn filled(&mut self, n: usize) -> Result<&mut [u8], Bad> {
         self.filled = (self.filled + n).min(self.buf.len());
         let start = self.taken;
         let mut rest = &self.buf[start..self.filled];
@@ -54,7 +55,7 @@ impl Reassembler {
             }
         }
         self.taken = self.filled - rest.len();
-        Ok(&self.buf[start..self.taken])
+        Ok(&mut self.buf[start..self.taken])
     }
 }
 
@@ -96,7 +97,7 @@ mod tests {
         let mut head = [0u8; 8];
         head.copy_from_slice(&[0x10, 0, 0xff, 0xff, 0, 0, 0, 1]);
         r.room()[..8].copy_from_slice(&head);
-        assert_eq!(r.filled(8), Ok(&[][..]));
+        assert_eq!(r.filled(8), Ok(&mut [][..]));
         let mut left = 65_535 - 8;
         while left > 0 {
             let n = r.room().len().min(left);

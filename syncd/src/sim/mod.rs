@@ -17,11 +17,12 @@ mod net;
 mod node;
 mod original;
 mod replay;
+mod sealed;
 mod tests;
 mod world;
 
 pub(crate) use kernel::Kernel;
-pub(crate) use net::{Net, Quality};
+pub(crate) use net::{Attacker, Net, Quality};
 pub(crate) use node::{Node, OurNode};
 pub(crate) use original::{Original, OriginalConfig};
 pub(crate) use world::{World, covers};

@@ -26,6 +26,44 @@ impl Quality {
 const TRUESIZE: usize = 2304;
 const RCVBUF: usize = 212_992;
 
+/// Hears every datagram, also those that are lost, and repeats some: to whom they were for and to whom they
+/// were from, at once and much later, as they were or with a bit changed.
+#[derive(Debug)]
+pub(crate) struct Attacker {
+    /// How many he repeats for a hundred that he hears.
+    pub(crate) percent: u64,
+    tape: Vec<Vec<u8>>,
+    pub(crate) repeated: u64,
+}
+
+/// Datagrams that he remembers.
+const TAPE: usize = 20_000;
+
+impl Attacker {
+    pub(crate) fn new(percent: u64) -> Attacker {
+        Attacker { percent, tape: Vec::new(), repeated: 0 }
+    }
+
+    fn hear(&mut self, bytes: &[u8]) {
+        if self.tape.len() < TAPE {
+            self.tape.push(bytes.to_vec());
+        }
+    }
+
+    fn repeats(&mut self, rng: &mut Rng) -> Option<(usize, Vec<u8>, Millis)> {
+        if !rng.percent(self.percent) {
+            return None;
+        }
+        let mut bytes = self.tape.get(rng.below(self.tape.len() as u64) as usize)?.clone();
+        if rng.percent(10) {
+            let bit = rng.below(bytes.len() as u64 * 8) as usize;
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        self.repeated += 1;
+        Some((rng.below(2) as usize, bytes, rng.below(500)))
+    }
+}
+
 /// Time of arrival, order of sending, receiver, bytes.
 type UnderWay = (Millis, u64, usize, Vec<u8>);
 
@@ -39,6 +77,8 @@ pub(crate) struct Net {
     sockets: [VecDeque<Vec<u8>>; 2],
     // For TCP: what has arrived at each node is a stream, cut anywhere.
     streams: Option<[Reassembler; 2]>,
+    /// Somebody who hears everything, and repeats it when he likes.
+    pub(crate) attacker: Option<Attacker>,
     /// Datagrams that a full receive buffer refused, by receiver.
     pub(crate) overflowed: [u64; 2],
     /// Datagrams sent, by sender.
@@ -54,6 +94,7 @@ impl Net {
             sent: 0,
             sockets: [VecDeque::new(), VecDeque::new()],
             streams: None,
+            attacker: None,
             overflowed: [0; 2],
             datagrams: [0; 2],
         }
@@ -62,6 +103,13 @@ impl Net {
     /// Sends from node `from` to the other.
     pub(crate) fn send(&mut self, now: Millis, from: usize, bytes: &[u8]) {
         self.datagrams[from] += 1;
+        if let Some(mut attacker) = self.attacker.take() {
+            attacker.hear(bytes);
+            while let Some((to, bytes, delay_ms)) = attacker.repeats(&mut self.rng) {
+                self.put_under_way(now + delay_ms, to, &bytes);
+            }
+            self.attacker = Some(attacker);
+        }
         let copies = 1 + u64::from(self.rng.percent(self.quality.dup));
         for _ in 0..copies {
             if self.quality.cut[from] || self.rng.percent(self.quality.loss) {

@@ -1,11 +1,14 @@
 //! A node in the world: this crate's machine, or the model of the original.
 
+use crate::peer::seal::{Happening, Seal, Settings};
 use crate::peer::{Config, Event, Link, Machine, Millis, Notice, Origin, Output, Seed};
 use crate::sim::kernel::{ExpectReport, Report};
 use crate::sim::original::Original;
 use crate::sim::{Kernel, Rng};
 use crate::store::{Cursor, ExpectStore, FlowStore, Key};
 use std::collections::{BTreeMap, BTreeSet};
+use zct_engine::secret::{Secret, Vault};
+use zct_wire::peer::sealed::OVERHEAD;
 use zct_wire::peer::{Encode, Expect, Flow, MESSAGE_MAX};
 use zct_wire::proto::{ProtoInfo, TcpInfo};
 
@@ -55,6 +58,7 @@ pub(crate) struct OurNode {
     pub(crate) machine: Machine,
     pub(crate) notices: Vec<Notice>,
     config: Config,
+    pub(crate) seal: Option<Seal>,
 }
 
 pub(crate) const LINK: Link = Link { payload_max: 1472, up: true };
@@ -63,7 +67,22 @@ impl OurNode {
     pub(crate) fn new(now: Millis, config: Config, rng: &mut Rng, sequence: u32) -> Self {
         let seed = Seed { sequence, hash: [rng.next(), rng.next()], random: rng.next() };
         let machine = Machine::new(now, config.clone(), vec![LINK], 0, seed);
-        OurNode { machine, notices: Vec::new(), config }
+        OurNode { machine, notices: Vec::new(), config, seal: None }
+    }
+
+    /// Takes over settings of `Auth`, as a daemon does that starts or rereads its configuration.
+    pub(crate) fn take_keys(&mut self, now: Millis, settings: Option<Settings>, rng: &mut Rng) {
+        match (&mut self.seal, settings) {
+            (Some(seal), Some(new)) => seal.reconfigure(now, new),
+            (seal, None) => *seal = None,
+            (seal, Some(new)) => {
+                let mut seed: [u8; 32] = std::array::from_fn(|_| rng.next() as u8);
+                let (vault, seed) = (Vault::new().expect("a page"), Secret::new(&mut seed).expect("a page"));
+                *seal = Seal::new(now, new, vault, seed);
+            }
+        }
+        let sealing = if self.seal.as_ref().is_some_and(Seal::seals) { OVERHEAD } else { 0 };
+        self.machine.link_payload(0, LINK.payload_max - sealing);
     }
 }
 
@@ -82,7 +101,11 @@ impl Node {
     /// Restarts with an empty external cache and the kernel's flows, as a daemon does.
     pub(crate) fn restart(&mut self, now: Millis, kernel: &Kernel, rng: &mut Rng, sequence: u32) {
         match self {
-            Node::Ours(n) => *n = OurNode::new(now, n.config.clone(), rng, sequence),
+            Node::Ours(n) => {
+                let settings = n.seal.as_ref().map(|s| s.settings().clone());
+                *n = OurNode::new(now, n.config.clone(), rng, sequence);
+                n.take_keys(now, settings, rng);
+            }
             Node::Original(o) => *o = Original::new(now, o.config, sequence),
         }
         for (flow, id) in kernel.flows.values() {
@@ -118,6 +141,9 @@ impl Node {
 
     pub(crate) fn datagram(&mut self, now: Millis, bytes: &[u8]) {
         match self {
+            Node::Ours(OurNode { machine, seal: Some(seal), .. }) => {
+                seal.open(now, &mut bytes.to_vec(), &mut |messages| machine.datagram(now, 0, messages));
+            }
             Node::Ours(n) => n.machine.datagram(now, 0, bytes),
             Node::Original(o) => o.datagram(now, bytes),
         }
@@ -127,6 +153,14 @@ impl Node {
     pub(crate) fn turn(&mut self, now: Millis, mut send: impl FnMut(&[u8])) {
         match self {
             Node::Ours(n) => {
+                if let Some(seal) = &mut n.seal {
+                    seal.turn(now);
+                    while let Some(happening) = seal.poll() {
+                        if matches!(happening, Happening::Proved(_)) {
+                            n.machine.peer_was_not_heard(now);
+                        }
+                    }
+                }
                 n.machine.turn(now);
                 while let Some(output) = n.machine.poll() {
                     match output {
@@ -142,7 +176,12 @@ impl Node {
                 let mut buf = [0xa5; 65_536];
                 // A turn is limited, so that a machine that cannot stop sending is noticed.
                 for _ in 0..100_000 {
-                    let Some(len) = n.machine.transmit(now, &mut buf) else { return };
+                    let OurNode { machine, seal, .. } = &mut *n;
+                    let len = match seal {
+                        Some(seal) => seal.fill(now, &mut buf, &mut |b| machine.transmit(now, b)),
+                        None => machine.transmit(now, &mut buf),
+                    };
+                    let Some(len) = len else { return };
                     assert!(len < LINK.payload_max, "{len} bytes in one datagram");
                     send(&buf[..len]);
                 }
@@ -164,7 +203,9 @@ impl Node {
 
     pub(crate) fn deadline(&self, now: Millis) -> Option<Millis> {
         match self {
-            Node::Ours(n) => n.machine.deadline(now),
+            Node::Ours(n) => {
+                [n.machine.deadline(now), n.seal.as_ref().map(Seal::deadline)].into_iter().flatten().min()
+            }
             Node::Original(o) => Some(o.deadline()),
         }
     }

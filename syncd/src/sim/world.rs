@@ -150,6 +150,15 @@ impl World {
         self.nodes[i].restart(self.now, &self.kernels[i], &mut self.rng, sequence);
     }
 
+    /// Both daemons die at once and start again at once.
+    pub(crate) fn crash_both(&mut self) {
+        let sequence = self.epoch_s.wrapping_add((self.now / 1000) as u32);
+        for i in 0..2 {
+            self.net.forget(i);
+            self.nodes[i].restart(self.now, &self.kernels[i], &mut self.rng, sequence);
+        }
+    }
+
     /// What the other node should know about node `i`'s kernel.
     pub(crate) fn truth(&self, i: usize) -> Table {
         let flows = self.kernels[i].flows.values();

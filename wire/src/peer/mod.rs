@@ -9,9 +9,10 @@
 //! [`attr::ct::DPAT_PORT`], [`attr::ct::ICMP_ID`]), which are in the sender's own byte order, and SCTP
 //! verification tags, which are the kernel's bytes. Timeouts are seconds.
 //!
-//! Nothing in a frame is authenticated or checksummed: everything here expects hostile bytes. Reading
+//! Nothing in a message is authenticated or checksummed: everything here expects hostile bytes. Reading
 //! accepts what the original sends and everything harmless beyond it; writing stays inside what the
 //! original accepts, because it answers an unknown type or flag with requests for retransmission for ever.
+//! [`sealed`] has the frames in which two zctd send messages encrypted.
 
 // No wildcard arms: whoever adds a type of message is led to every place that has to handle it.
 #![deny(clippy::wildcard_enum_match_arm)]
@@ -23,6 +24,7 @@ pub mod expect;
 pub mod flow;
 pub mod header;
 pub mod name;
+pub mod sealed;
 
 #[cfg(test)]
 mod captures;
