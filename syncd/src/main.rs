@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Action::Help => print(client::help(&name).as_bytes()),
         Action::Version => print(client::version().as_bytes()),
         Action::Check => check(&file),
+        Action::GenKey(path) => genkey(path.as_deref()),
         Action::Daemon { background } => start(&file, background),
         Action::Ask(request) => with_socket(&file, |socket| ask(socket, request)),
         Action::Own(own) => with_socket(&file, |socket| carry_out(socket, own)),
@@ -46,9 +47,18 @@ fn check(file: &Path) -> ExitCode {
         Err(why) => return fail(&why.to_string()),
     };
     eprint!("{}", loaded.report.lines(&file.to_string_lossy()));
-    match loaded.config {
-        Some(config) => print(&config::print(&config)),
-        None => ExitCode::FAILURE,
+    let Some(config) = loaded.config else { return ExitCode::FAILURE };
+    match config::parts::sync(&config).map_or(Ok(None), |s| config::keys::read(s, file)) {
+        Ok(_) => print(&config::print(&config)),
+        Err(why) => fail(&why.to_string()),
+    }
+}
+
+fn genkey(path: Option<&Path>) -> ExitCode {
+    match (config::keys::generate(path, &mut std::io::stdout().lock()), path) {
+        (Ok(()), _) => ExitCode::SUCCESS,
+        (Err(why), Some(path)) => fail(&format!("can't write a key to `{}': {why}", path.display())),
+        (Err(why), None) => fail(&format!("can't write a key: {why}")),
     }
 }
 

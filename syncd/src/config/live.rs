@@ -186,6 +186,12 @@ const SETTINGS: &[Row] = &[
         Live(|old, new| take_sync(old, new, |old, new| old.update_interval_s = new.update_interval_s)),
         |c| sync(c, |s| s.update_interval_s.map(|n| n.to_string())),
     ),
+    ("NodeID", Live(|old, new| take_sync(old, new, |old, new| old.node_id = new.node_id)), |c| {
+        sync(c, |s| s.node_id.map(|n| n.to_string()))
+    }),
+    ("Auth", Live(|old, new| take_sync(old, new, |old, new| old.auth = new.auth.clone())), |c| {
+        sync(c, |s| s.auth.as_ref().map(print::auth_text))
+    }),
     // Everything that was sent without window scales would have to be sent again.
     ("TCPWindowTracking", Restart, |c| sync(c, |s| Some(words::on_off(s.tcp_window_tracking)))),
     (
@@ -319,6 +325,14 @@ mod tests {
         config(&format!("Sync {{ Mode {mode} }} {LINK} {more} }}\n"))
     }
 
+    fn sealed(key: &str) -> String {
+        format!("NodeID 1 Auth {{ Key 1 {key} ActiveKey 1 }}")
+    }
+
+    fn hex(digit: char) -> String {
+        format!("hex:{}", digit.to_string().repeat(64))
+    }
+
     /// Each setting, changed alone, is the only one reported, and in the right list.
     #[test]
     fn every_setting_is_told_apart() {
@@ -404,6 +418,10 @@ mod tests {
                 sync("FTFW {", "Options { ExpectationSync { ftp } }"),
             ),
             ("SyncAfter", true, sync("FTFW {", "Options { SyncAfter 3 }"), sync("FTFW {", "")),
+            ("NodeID", true, sync("FTFW {", "NodeID 3"), sync("FTFW {", "")),
+            ("Auth", true, sync("FTFW {", &sealed("file:/a ")), sync("FTFW {", "NodeID 1")),
+            ("Auth", true, sync("FTFW {", &sealed("file:/a ")), sync("FTFW {", &sealed("credential:a "))),
+            ("Auth", true, sync("FTFW {", &sealed(&hex('1'))), sync("FTFW {", &sealed(&hex('2')))),
             ("UpdateInterval", true, sync("FTFW {", ""), sync("FTFW {", "Options { UpdateInterval 9 }")),
         ];
         for (name, _, _) in SETTINGS.iter().filter(|(name, ..)| !["Sync or Stats", "Mode"].contains(name)) {

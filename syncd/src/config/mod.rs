@@ -38,6 +38,7 @@
 
 mod check;
 pub mod flow_filter;
+pub mod keys;
 pub mod lexer;
 pub mod live;
 pub(crate) mod parse;

@@ -5,9 +5,11 @@
 //! know: names like `fe0`, and what is our own.
 
 use super::settings::{
-    Config, DedicatedLink, DedicatedLinks, Ends, Expectations, Facility, Filter, FilterFrom, General, Group,
-    Helpers, Listed, Listen, LogFormat, Metrics, Mode, Network, Role, Scheduler, Stats, Sync, default,
+    Auth, Config, DedicatedLink, DedicatedLinks, Ends, Expectations, Facility, Filter, FilterFrom, General,
+    Group, Helpers, KeySource, Listed, Listen, LogFormat, Metrics, Mode, Network, Role, Scheduler, Stats,
+    Sync, default,
 };
+use crate::peer::seal::GroupKey;
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -127,6 +129,18 @@ pub(super) fn helpers_text(h: &Helpers) -> String {
 /// The link blocks on one line.
 pub(super) fn links_text(s: &Sync) -> String {
     one_line(|l| links(l, s))
+}
+
+/// The `Auth` block on one line. Keys that are not shown are told apart by their fingerprints.
+pub(super) fn auth_text(a: &Auth) -> String {
+    let hidden = a.keys.iter().filter_map(|k| match &k.source {
+        KeySource::Hex(secret) => {
+            let key = GroupKey { number: k.number, secret: secret.clone() };
+            Some(format!(" (key {}: {})", k.number, key.fingerprint()))
+        }
+        KeySource::File(_) | KeySource::Credential(_) => None,
+    });
+    one_line(|l| auth(l, a)) + &hidden.collect::<String>()
 }
 
 /// Values as the file has them.
@@ -338,6 +352,32 @@ fn sync(l: &mut Lines, s: &Sync) {
                 seconds.into_iter().for_each(|s| l.number(word, s));
             }
         });
+        s.node_id.into_iter().for_each(|n| l.number("NodeID", n));
+        s.auth.iter().for_each(|a| auth(l, a));
+    });
+}
+
+/// A key that stands in the file itself becomes a comment: it is not shown.
+fn auth(l: &mut Lines, a: &Auth) {
+    l.block("Auth", |l| {
+        for key in &a.keys {
+            let number = key.number;
+            match &key.source {
+                KeySource::File(path) => {
+                    l.line(&[
+                        format!("Key {number}").as_bytes(),
+                        &[b"file:", path.as_os_str().as_bytes()].concat(),
+                    ]);
+                }
+                KeySource::Credential(name) => {
+                    let source = [b"credential:", name.as_os_str().as_bytes()].concat();
+                    l.line(&[format!("Key {number}").as_bytes(), &source]);
+                }
+                KeySource::Hex(_) => l.set("#", &format!("Key {number} hex: not shown")),
+            }
+        }
+        l.number("ActiveKey", a.active);
+        l.set("Mode", a.mode.word());
     });
 }
 

@@ -1,9 +1,11 @@
 //! What the configuration file says, as typed values with the original's defaults
 //! (conntrackd.md §5.2 to §5.6).
 
+pub use crate::peer::seal::AuthMode;
 pub use crate::peer::{Alarm, Ftfw, Mode, Notrack};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use zct_engine::secret::Secret;
 use zct_wire::consts::ips;
 
 /// A complete configuration that a daemon can run with.
@@ -398,6 +400,42 @@ pub struct Sync {
     /// `UpdateInterval`: the seconds from one update of a flow to the next; `None` sends each change. Not in
     /// the original.
     pub update_interval_s: Option<u32>,
+    /// `NodeID`: the number of this node, which no other has. Not in the original.
+    pub node_id: Option<u16>,
+    /// `Auth`: the keys with which messages are sealed; `None` sends and takes them as they are. Not in the
+    /// original.
+    pub auth: Option<Auth>,
+}
+
+/// `Auth`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Auth {
+    /// `Key`, in the order of the file, each number once.
+    pub keys: Vec<Key>,
+    /// `ActiveKey`: the number of the one that is used for sending.
+    pub active: u8,
+    /// `Mode`.
+    pub mode: AuthMode,
+}
+
+/// `Key`: its number, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// 1 to 255.
+    pub number: u8,
+    /// Where it is.
+    pub source: KeySource,
+}
+
+/// Where a key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// `file:PATH`.
+    File(PathBuf),
+    /// `credential:NAME`: a file of this name among the credentials that systemd passes to the service.
+    Credential(PathBuf),
+    /// `hex:DIGITS`: in the configuration file itself.
+    Hex(Secret),
 }
 
 /// `ExpectationSync`: which expectations are replicated.

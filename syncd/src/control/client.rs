@@ -14,6 +14,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use zct_engine::read_file::{Bounds, ReadError, read_file};
+use zeroize::Zeroize as _;
 
 /// The configuration file when no other is given, and the only one under the name `conntrackd`.
 const ORIGINALS_FILE: &str = "/etc/conntrackd/conntrackd.conf";
@@ -54,11 +55,13 @@ impl std::error::Error for ConfigUnread {
 /// # Errors
 /// [`ConfigUnread`] when the file cannot be read.
 pub fn load(file: &Path) -> Result<Loaded, ConfigUnread> {
-    let text = read_file(file, FILE).map_err(ConfigUnread)?;
+    let mut text = read_file(file, FILE).map_err(ConfigUnread)?;
     // Even without /etc/protocols the usual names are known.
     let (protocols, unread) =
         Protocols::read().map_or_else(|e| (Protocols::default(), Some(e)), |p| (p, None));
     let mut loaded = config::load(&text, &protocols);
+    // There may be keys in it.
+    text.zeroize();
     if let Some(e) = unread {
         let why = format!("only the usual names of protocols are known: {e}");
         loaded.report.add(Severity::Warning, None, why);
@@ -78,6 +81,8 @@ pub enum Action {
     Ask(Request),
     /// A command of our own.
     Own(Own),
+    /// `genkey`: make a key, and write it to this file or print it.
+    GenKey(Option<PathBuf>),
     /// `--check`: report what is wrong with the configuration, and print what it amounts to.
     Check,
     /// `-h`: print the usage.
@@ -121,7 +126,8 @@ fn abbreviates(word: &OsStr, names: &[&str]) -> Option<usize> {
 ///
 /// As in the original, an option is known by the second character of its word alone, a later request replaces
 /// an earlier one, and arguments may be abbreviated. Words that begin with two dashes are our own, and so are
-/// commands without a dash: all that follows one belongs to it. `file` is the configuration when none is given.
+/// commands without a dash: all that follows one belongs to it. `file` is the configuration when none is
+/// given.
 ///
 /// # Errors
 /// [`Usage`], with the message to print.
@@ -138,6 +144,16 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, file: &Path) -> Result<A
                 continue;
             }
             _ => {}
+        }
+        if word == "genkey" {
+            let path = words.next().map(PathBuf::from);
+            let alone = !background && !check && request.is_none() && words.next().is_none();
+            // What looks like an option is none: there are none.
+            let usable = path.as_ref().is_none_or(|p| !p.as_os_str().as_bytes().starts_with(b"-"));
+            return match alone && usable {
+                true => Ok(Args { action: Action::GenKey(path), file }),
+                false => Err(Usage::new("genkey takes the name of a file, or nothing")),
+            };
         }
         if let Some(own) = words::parse(&word, words.by_ref(), &mut file) {
             let alone = !background && !check && request.is_none();
@@ -314,6 +330,10 @@ pub fn help(name: &str) -> String {
         ("status [--json] [--ledger]", "the state of the daemon; fails when the nodes are not in sync"),
         ("wait --ready|--synced|--committed [--timeout S]", "return when that is reached"),
         ("-s protocol", "flows by protocol, and how far those came that have ended"),
+        (
+            "genkey [FILE]",
+            "make a key for Auth: into a new file that nobody else may read, or to standard output",
+        ),
         ("--check", "say what is wrong with the configuration file, and what it amounts to"),
         ("--help, --version", "as -h and -v"),
     ];

@@ -1,13 +1,31 @@
-//! Keeps the loss ledger. At the end of every turn the counts of all parts are compared with those of the turn
-//! before: whatever has counted a loss gets its entry, and no part has to know of the ledger.
+//! Keeps the loss ledger. At the end of every turn the counts of all parts are compared with those of the
+//! turn before: whatever has counted a loss gets its entry, and no part has to know of the ledger.
 
 use crate::daemon::state::{Comparison, Daemon, Node};
 use crate::daemon::sync_node::SyncNode;
+use crate::peer::seal::Refused;
 use crate::peer::{CacheStats, Millis, Mode, Stats};
 use crate::status::ledger::{How, KINDS, Kind, Line};
 
 fn failed(s: &CacheStats) -> u64 {
     s.no_space + s.update_failed + s.destroy_failed
+}
+
+/// The reasons that are no mere accident of the network.
+const UNAUTHENTIC: [Refused; 6] = [
+    Refused::Malformed,
+    Refused::UnknownKey,
+    Refused::OwnNode,
+    Refused::Forged,
+    Refused::Overload,
+    Refused::TooManyNodes,
+];
+
+/// Frames that were not taken for these reasons. Without a seal nothing is counted, and the counts begin
+/// again with each one.
+fn unsealed(n: &SyncNode, reasons: &[Refused]) -> u64 {
+    let counts = n.seal.as_ref().map(crate::peer::seal::Seal::counts).unwrap_or_default();
+    reasons.iter().map(|r| counts.of(*r)).sum()
 }
 
 /// What a sync daemon has counted of each kind; `s` are the machine's counts.
@@ -17,6 +35,9 @@ fn counted(kind: Kind, n: &SyncNode, s: &Stats) -> u64 {
         Kind::Gap => s.lost,
         Kind::Malformed => s.malformed,
         Kind::OtherMode => s.foreign_mode,
+        Kind::Unsealed => unsealed(n, &[Refused::Plain]),
+        Kind::Unauthentic => unsealed(n, &UNAUTHENTIC),
+        Kind::Unproved => unsealed(n, &[Refused::Unproved]),
         Kind::Refused => links.map(|l| l.traffic().receive_errors).sum(),
         Kind::CacheFull => {
             [s.internal, s.external, s.internal_expect, s.external_expect].iter().map(|c| c.no_space).sum()
@@ -76,6 +97,9 @@ impl Daemon {
             | Kind::Malformed
             | Kind::OtherMode
             | Kind::Refused
+            | Kind::Unsealed
+            | Kind::Unauthentic
+            | Kind::Unproved
             | Kind::CacheFull
             | Kind::TooLarge
             | Kind::Bypass
@@ -118,8 +142,8 @@ impl Daemon {
             self.losses.ledger.repaired(now, kind, from, how);
         }
     }
-    /// Messages of the peer that did not come are made good when it has answered what we asked of it; messages
-    /// that it did not get, when it has acknowledged what was sent later, and needs no bulk.
+    /// Messages of the peer that did not come are made good when it has answered what we asked of it;
+    /// messages that it did not get, when it has acknowledged what was sent later, and needs no bulk.
     fn settle_messages(&mut self, now: Millis) {
         let Node::Sync(n) = &self.node else { return };
         let ledger = &mut self.losses.ledger;

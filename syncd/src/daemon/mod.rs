@@ -19,6 +19,7 @@ mod privileges;
 mod reload;
 mod requests;
 mod room;
+mod sealing;
 mod signals;
 mod start;
 mod start_error;

@@ -1,10 +1,12 @@
 //! SIGHUP: rereads the configuration. What can change at run time does, and the log names the rest.
 
+use crate::config::keys;
 use crate::config::live::{Change, live_changes, merged};
 use crate::config::settings::{Config, Expectations, Role};
 use crate::control::client;
 use crate::daemon::state::{Comparison, Daemon, Node};
 use crate::daemon::{privileges, sync_node};
+use crate::peer::seal::Settings;
 use crate::stats::log::FlowLog;
 use zct_engine::Reactor;
 
@@ -26,10 +28,18 @@ impl Daemon {
         let Some(new) = loaded.config else {
             return self.log.error("the configuration stays as it is");
         };
+        let keys = match crate::config::parts::sync(&new).map_or(Ok(None), |s| keys::read(s, &self.file)) {
+            Ok(keys) => keys,
+            Err(why) => {
+                self.log.error(&why.to_string());
+                return self.log.error("the configuration stays as it is");
+            }
+        };
         self.systemd.reloading(self.epoch.elapsed().as_micros() as u64);
         let changes = live_changes(&self.config, &new);
         let mut next = merged(&self.config, &new);
         self.take_over(&mut next);
+        self.take_keys(keys, &next);
         self.take_over_metrics(&mut next, reactor);
         for c in &live_changes(&self.config, &next).live {
             self.log.notice(&told(c));
@@ -61,6 +71,20 @@ impl Daemon {
         }
         if let (Node::Sync(n), Role::Sync(s)) = (&mut self.node, &next.role) {
             sync_node::reconfigure(n, next, s);
+        }
+    }
+
+    /// Keys are read anew each time: a file may have another one now.
+    fn take_keys(&mut self, keys: Option<Settings>, next: &Config) {
+        let now = self.now();
+        // A daemon that has no part in this needs a restart for it.
+        let wanted = crate::config::parts::sync(next).is_some_and(|s| s.auth.is_some()) == keys.is_some();
+        let Node::Sync(n) = &mut self.node else { return };
+        if !wanted {
+            return;
+        }
+        if let Err(e) = n.take_keys(now, keys, &mut self.log) {
+            self.log.error(&format!("can't change the keys: {e}"));
         }
     }
 

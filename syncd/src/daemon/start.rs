@@ -1,13 +1,14 @@
 //! The start and the end of the daemon (conntrackd.md §1.1).
 
-use crate::config::parts;
 use crate::config::report::Report;
 use crate::config::settings::{Config, Expectations, Role};
+use crate::config::{keys, parts};
 use crate::control::request;
 use crate::control::server::{Reply, Server};
 use crate::control::statistics::Runtime;
 use crate::daemon::losses::Losses;
 use crate::daemon::privileges;
+use crate::daemon::sealing;
 use crate::daemon::signals;
 use crate::daemon::start_error::StartError;
 use crate::daemon::state::{Comparison, Daemon, Node, token};
@@ -24,7 +25,7 @@ use crate::stats::cache::StatsCache;
 use crate::stats::log::FlowLog;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 use zct_engine::inet;
@@ -72,7 +73,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
     // Not before the lock is ours, since the log may belong to a running daemon.
     log.remarks(remarks, &file);
     let opened = Reactor::new().map_err(StartError::System).and_then(|mut reactor| {
-        let parts = parts(&config, &mut log, &mut reactor)?;
+        let parts = parts(&config, &file, &mut log, &mut reactor)?;
         Ok((parts, reactor))
     });
     let (parts, mut reactor) = match opened {
@@ -150,12 +151,12 @@ struct Parts {
 }
 
 /// Creates the parts, in the order in which nothing gets lost.
-fn parts(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, StartError> {
+fn parts(config: &Config, file: &Path, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, StartError> {
     let server = match &config.general.control_socket {
         None => None,
         Some(path) => Some(Server::open(path, token::CONTROL).map_err(StartError::Control)?),
     };
-    let opened = rest(config, log, reactor).and_then(|parts| {
+    let opened = rest(config, file, log, reactor).and_then(|parts| {
         server.as_ref().map_or(Ok(()), |s| s.watch(reactor)).map_err(StartError::System)?;
         Ok(parts)
     });
@@ -166,7 +167,7 @@ fn parts(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts,
 }
 
 /// Creates everything but the control socket.
-fn rest(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, StartError> {
+fn rest(config: &Config, file: &Path, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, StartError> {
     let system = StartError::System;
     let epoch = Instant::now();
     let signals = Signals::take(&signals::ALL).map_err(system)?;
@@ -177,7 +178,9 @@ fn rest(config: &Config, log: &mut Log, reactor: &mut Reactor) -> Result<Parts, 
     let mut kernel = Kernel::open(&config.general, expects, log).map_err(netlink)?;
     let node = match &config.role {
         Role::Sync(s) => {
-            let n = SyncNode::open(config, s, random(), 0, token::LINKS, log)?;
+            let keys = keys::read(s, file).map_err(StartError::Keys)?;
+            let seal = sealing::begin(0, keys, log).map_err(system)?;
+            let n = SyncNode::open(config, s, seal, random(), 0, token::LINKS, log)?;
             kernel.set_ports(n.ports());
             Node::Sync(Box::new(n))
         }

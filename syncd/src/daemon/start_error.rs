@@ -1,5 +1,6 @@
 //! Why the daemon does not start.
 
+use crate::config::keys::KeyError;
 use crate::host::lock::{self, LockError};
 use crate::host::log::LogError;
 use crate::links::LinkError;
@@ -25,6 +26,8 @@ pub(super) enum StartError {
     Changes(Error),
     /// The dedicated links.
     Links(LinkError),
+    /// The keys of `Auth`.
+    Keys(KeyError),
     /// The log of ended flows.
     Log(LogError),
     /// The reactor, or the signals.
@@ -50,6 +53,7 @@ impl fmt::Display for StartError {
             }
             StartError::Changes(e) => write!(f, "can't open netlink handler: {e}"),
             StartError::Links(e) => write!(f, "can't open the dedicated links: {e}"),
+            StartError::Keys(e) => write!(f, "{e}"),
             StartError::Log(e) => write!(f, "{e}"),
             StartError::Metrics(e) => write!(f, "{e}"),
             StartError::System(e) => write!(f, "{e}"),

@@ -6,12 +6,13 @@ use crate::daemon::sync_node::SyncNode;
 use crate::kernel::TableSize;
 use crate::kernel::commit;
 use crate::links::{LinkIo, LinkKind};
+use crate::peer::seal::{GroupKey, Seal};
 use crate::peer::{Millis, Mode};
 use crate::stats::cache::StatsCache;
 use crate::status::ledger::{Entry, Kind};
 use crate::status::{
-    Cache, Commit, Events, Lag, Link, Loss, Malformed, Missing, Peer, PeerState, Status, Takeover, Transfer,
-    remaining,
+    Cache, Commit, Events, Lag, Link, Loss, Malformed, Missing, Peer, PeerState, Sealing, Status, Takeover,
+    Transfer, remaining,
 };
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -218,7 +219,8 @@ fn address(n: &SyncNode) -> Option<IpAddr> {
     }
 }
 
-/// What the peer has not acknowledged; `given_up` is when the first of it was given up that a bulk has to repair.
+/// What the peer has not acknowledged; `given_up` is when the first of it was given up that a bulk has to
+/// repair.
 fn lag(n: &SyncNode, given_up: Option<Millis>, now: Millis) -> Option<Lag> {
     let Mode::Ftfw(_) = n.machine.config().mode else { return None };
     let outlook = n.machine.outlook();
@@ -251,9 +253,22 @@ fn peer(n: &SyncNode, given_up: Option<Millis>, clock: Clock) -> Peer {
             truncated: s.truncated,
             size: s.bad_size,
         },
+        sealing: n.seal.as_ref().map(|s| sealing(s, now)),
         resync: n.resync.transfer(now, n.taken()),
         // A small one begins and ends within a turn.
         bulk: Transfer { count: s.bulks, ..n.bulk.transfer(now, outlook.bulk_sent) },
+    }
+}
+
+fn sealing(s: &Seal, now: Millis) -> Sealing {
+    let (key, _) = s.sealing_with();
+    let used = s.settings().keys.iter().find(|k| k.number == key);
+    Sealing {
+        node: s.living(now).last(),
+        mode: s.settings().mode.word(),
+        key,
+        fingerprint: used.map(GroupKey::fingerprint),
+        counts: s.counts(),
     }
 }
 

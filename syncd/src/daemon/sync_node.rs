@@ -6,6 +6,7 @@ use crate::config::settings::{Config, Expectations, Sync};
 use crate::control::statistics::SyncView;
 use crate::daemon::catch_up::{self, CatchUp};
 use crate::daemon::numbers::Numbers;
+use crate::daemon::sealing;
 use crate::daemon::start_error::StartError;
 use crate::daemon::transfers::Progress;
 use crate::host::log::Log;
@@ -14,6 +15,7 @@ use crate::kernel::flush::Flush;
 use crate::kernel::inject::Injector;
 use crate::kernel::{Kernel, Ports, Taker, Why};
 use crate::links::{Happening, LinkChange, Links};
+use crate::peer::seal::{Seal, Settings};
 use crate::peer::{self, Event, Machine, Millis, Mode, Notice, Origin, Output, Seed};
 use crate::stats::ended::Ended;
 use crate::store::{Key, Meta};
@@ -21,6 +23,7 @@ use zct_engine::{Error, Reactor, errno_text};
 use zct_wire::WireError;
 use zct_wire::expect::ExpectView;
 use zct_wire::flow::FlowView;
+use zct_wire::peer::sealed::OVERHEAD;
 use zct_wire::peer::{Expect, Flow};
 
 /// Datagrams made in one turn; what is left remains due.
@@ -45,6 +48,8 @@ pub(super) struct SyncNode {
     pub(super) bulk: Progress,
     /// The bulk that is pending is one that the peer needs, or that the operator has asked for.
     bulk_matters: bool,
+    /// Where messages are sealed.
+    pub(super) seal: Option<Seal>,
     injector: Option<Injector>,
     /// Deletes for the purge timer: its port tells the events of these from others.
     purge: Flush,
@@ -60,6 +65,7 @@ impl SyncNode {
     pub(super) fn open(
         config: &Config,
         sync: &Sync,
+        seal: Option<Seal>,
         random: [u64; 3],
         now: Millis,
         first_token: usize,
@@ -80,7 +86,7 @@ impl SyncNode {
         }
         let [a, b, c] = random;
         let sequence = crate::host::log::now_s() as u32;
-        let states = links.all.iter().map(crate::links::LinkIo::link).collect();
+        let states = links.all.iter().map(|l| room_for(l.link(), seal.as_ref())).collect();
         let seed = Seed { sequence, random: c, hash: [a, b] };
         let machine = Machine::new(now, protocol, states, sync.default_link, seed);
         Ok(SyncNode {
@@ -94,6 +100,7 @@ impl SyncNode {
             resync: Progress::default(),
             bulk: Progress::default(),
             bulk_matters: false,
+            seal,
             injector,
             purge: Flush::open().map_err(StartError::Changes)?,
             error_queue,
@@ -142,8 +149,11 @@ impl SyncNode {
         budget: usize,
         reactor: &mut Reactor,
     ) -> Result<zct_engine::Turn, Error> {
-        let SyncNode { machine, links, .. } = self;
-        links.ready(token, now, budget, reactor, &mut |link, bytes| machine.datagram(now, link, bytes))
+        let SyncNode { machine, links, seal, .. } = self;
+        links.ready(token, now, budget, reactor, &mut |link, bytes| match seal {
+            Some(seal) => seal.open(now, bytes, &mut |messages| machine.datagram(now, link, messages)),
+            None => machine.datagram(now, link, bytes),
+        })
     }
 
     /// The state of interfaces has changed.
@@ -151,10 +161,25 @@ impl SyncNode {
         let mut changed = Vec::new();
         let turn = self.links.interfaces_ready(&mut changed)?;
         for LinkChange { link, now } in changed {
+            let now = room_for(now, self.seal.as_ref());
             self.machine.link_payload(link, now.payload_max);
             self.machine.link_state(link, now.up);
         }
         Ok(turn)
+    }
+
+    /// Takes over other keys, or their absence.
+    pub(super) fn take_keys(
+        &mut self,
+        now: Millis,
+        settings: Option<Settings>,
+        log: &mut Log,
+    ) -> Result<(), Error> {
+        sealing::change(now, &mut self.seal, settings, log)?;
+        for (at, l) in self.links.all.iter().enumerate() {
+            self.machine.link_payload(at, room_for(l.link(), self.seal.as_ref()).payload_max);
+        }
+        Ok(())
     }
 
     /// `-B`: sends everything to the peer.
@@ -176,6 +201,9 @@ impl SyncNode {
         kernel: &mut Kernel,
         log: &mut Log,
     ) -> Result<bool, Error> {
+        if let Some(seal) = &mut self.seal {
+            sealing::settle(now, seal, &mut self.machine, log);
+        }
         let ended = self.machine.stats().internal.destroyed;
         self.machine.turn(now);
         // No flow ends by itself: a turn ends those that a comparison has not found.
@@ -223,8 +251,8 @@ impl SyncNode {
         kernel: &Kernel,
         log: &mut Log,
     ) -> Result<Option<Outcome>, Error> {
-        // One flow may cause three events; when new flows are not listened to, just the end of the one that it
-        // replaces.
+        // One flow may cause three events; when new flows are not listened to, just the end of the one that
+        // it replaces.
         let events_a_flow = if self.catch_up.is_deaf() { 1 } else { 3 };
         let flows = kernel.buffer_events() / events_a_flow;
         self.commit.step(now, flows, &self.machine, log)
@@ -268,7 +296,7 @@ impl SyncNode {
     }
 
     fn send(&mut self, now: Millis) -> bool {
-        let SyncNode { machine, links, .. } = self;
+        let SyncNode { machine, links, seal, .. } = self;
         self.blocked = false;
         let Some(link) = links.all.get_mut(machine.active_link()) else { return false };
         let mut made = 0;
@@ -284,7 +312,7 @@ impl SyncNode {
                 flushed = true;
                 continue;
             };
-            let Some(len) = machine.transmit(now, buf) else {
+            let Some(len) = sealing::transmit(now, seal.as_mut(), machine, buf) else {
                 link.flush();
                 return false;
             };
@@ -342,8 +370,15 @@ impl SyncNode {
             true => self.machine.turn_deadline(now),
             false => self.machine.deadline(now),
         };
-        [machine, self.links.deadline()].into_iter().flatten().min()
+        let seal = self.seal.as_ref().filter(|_| !self.blocked).map(Seal::deadline);
+        [machine, seal, self.links.deadline()].into_iter().flatten().min()
     }
+}
+
+/// What is left of a link for messages.
+fn room_for(link: peer::Link, seal: Option<&Seal>) -> peer::Link {
+    let sealing = seal.filter(|s| s.seals()).map_or(0, |_| OVERHEAD);
+    peer::Link { payload_max: link.payload_max.saturating_sub(sealing), ..link }
 }
 
 /// Writes what the machine reports to the log.

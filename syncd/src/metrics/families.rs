@@ -4,6 +4,7 @@
 //! no label is an address.
 
 use super::shown::Shown;
+use crate::peer::seal::Refused;
 use crate::status::ledger::{Kind, Tally};
 use crate::status::{Cache, Link, Missing, Peer, PeerState, Role, Status, Transfer};
 use zct_wire::text::Out;
@@ -69,6 +70,10 @@ families! {
     PEER_RESENT = counter("zctd_peer_messages_resent_total", "Messages sent again because the peer had lost them.");
     PEER_LATE = counter("zctd_peer_messages_late_total", "Messages of the peer that came twice or too late.");
     PEER_MALFORMED = counter("zctd_peer_messages_malformed_total", "Messages of the peer that made no sense.");
+    PEER_SEALED = counter("zctd_peer_frames_sealed_total", "Sealed frames sent (Auth).");
+    PEER_OPENED = counter("zctd_peer_frames_opened_total", "Sealed frames taken (Auth).");
+    PEER_PROOFS = counter("zctd_peer_proofs_total", "Proofs of other nodes that they are there (Auth).");
+    PEER_REFUSED = counter("zctd_peer_frames_refused_total", "What Auth did not take.");
     RESYNC_RUNNING = gauge("zctd_resync_in_progress", "1 while all flows are passed on.");
     RESYNCS = counter("zctd_resyncs_total", "How often the passing on of all flows was begun.");
     RESYNC_DURATION = gauge("zctd_resync_last_duration_seconds", "How long the last one took that was completed.");
@@ -221,7 +226,7 @@ fn links(links: &[Link], out: &mut Out<'_>) {
 
 /// Peers are told apart by their number, since an address is no label.
 fn peers(peers: &[Peer], out: &mut Out<'_>) {
-    let values: [Row<Peer>; 10] = [
+    let values: [Row<Peer>; 13] = [
         (&PEER_UP, |p| match p.state {
             PeerState::Up => Some(true.into()),
             PeerState::Silent => Some(false.into()),
@@ -236,6 +241,9 @@ fn peers(peers: &[Peer], out: &mut Out<'_>) {
         (&PEER_LOST, |p| Some(p.lost.into())),
         (&PEER_RESENT, |p| p.resent.map(Value::Number)),
         (&PEER_LATE, |p| Some(p.late.into())),
+        (&PEER_SEALED, |p| p.sealing.as_ref().map(|s| s.counts.sealed.into())),
+        (&PEER_OPENED, |p| p.sealing.as_ref().map(|s| s.counts.opened.into())),
+        (&PEER_PROOFS, |p| p.sealing.as_ref().map(|s| s.counts.proofs.into())),
     ];
     for (family, of) in values {
         let mut samples = family.write(out);
@@ -249,6 +257,13 @@ fn peers(peers: &[Peer], out: &mut Out<'_>) {
     for (at, peer) in peers.iter().enumerate() {
         for (reason, count) in peer.malformed.by_reason() {
             samples.sample(&[("peer", number(at).as_bytes()), ("reason", reason.as_bytes())], count);
+        }
+    }
+    let mut samples = PEER_REFUSED.write(out);
+    for (at, peer) in peers.iter().enumerate() {
+        for why in peer.sealing.iter().flat_map(|_| Refused::ALL) {
+            let count = peer.sealing.as_ref().map_or(0, |s| s.counts.of(why));
+            samples.sample(&[("peer", number(at).as_bytes()), ("reason", why.name().as_bytes())], count);
         }
     }
     let transfers: [Row<Transfer>; 3] = [

@@ -3,6 +3,7 @@
 use crate::kernel::TableSize;
 use crate::links::Traffic;
 use crate::peer::CacheStats;
+use crate::peer::seal::{AuthMode, Refused};
 use crate::status::ledger::{Kind, Tally};
 use crate::status::{Cache, Commit, Events, Lag, Link, Loss, Peer, SCHEMA, Status, Takeover, Transfer};
 use std::fmt::{Display, Write as _};
@@ -202,7 +203,7 @@ fn link(o: &mut Json, l: &Link) {
 fn peer(o: &mut Json, p: &Peer) {
     // Nodes have no names, messages no authentication, and caches are not compared by digests: these keys
     // are there for those who read the object, and stay null until that changes.
-    o.plain("node", "null");
+    o.or_null("node", p.sealing.as_ref().and_then(|s| s.node));
     match p.address {
         Some(a) => o.text("address", &a.to_string()),
         None => o.plain("address", "null"),
@@ -211,8 +212,26 @@ fn peer(o: &mut Json, p: &Peer) {
     o.seconds("last_seen", p.last_seen_time);
     // The version of conntrackd's protocol, which is the only one there is.
     o.plain("protocol", zct_wire::peer::header::VERSION);
-    o.plain("authenticated", "null");
-    o.plain("key", "null");
+    o.or_null(
+        "authenticated",
+        p.sealing.as_ref().map(|s| s.mode == AuthMode::Enforce.word() && s.node.is_some()),
+    );
+    o.or_null("key", p.sealing.as_ref().map(|s| s.key));
+    o.object_or_null("sealing", p.sealing.as_ref(), |o, s| {
+        o.text("mode", s.mode);
+        match s.fingerprint {
+            Some(f) => o.text("fingerprint", &f.to_string()),
+            None => o.plain("fingerprint", "null"),
+        }
+        o.plain("sealed", s.counts.sealed);
+        o.plain("opened", s.counts.opened);
+        o.plain("proofs", s.counts.proofs);
+        o.object("refused", |o| {
+            for why in Refused::ALL {
+                o.plain(why.name(), s.counts.of(why));
+            }
+        });
+    });
     o.object_or_null("lag", p.lag, |o, Lag { messages, waiting, age }| {
         o.plain("messages", messages);
         o.plain("waiting", waiting);

@@ -36,6 +36,12 @@ pub enum Kind {
     OtherMode,
     /// Datagrams that were not the peer's, and connections that broke.
     Refused,
+    /// Messages without a seal where only sealed ones are taken (`Auth`).
+    Unsealed,
+    /// Sealed frames that were not authentic, or not for this node (`Auth`).
+    Unauthentic,
+    /// Sealed frames of a node that had yet to prove that it was there (`Auth`).
+    Unproved,
     /// Entries for which a cache had no room.
     CacheFull,
     /// Messages given up before the peer had acknowledged them, because ResendQueueSize was reached.
@@ -53,7 +59,7 @@ pub enum Kind {
 }
 
 /// The number of kinds.
-pub const KINDS: usize = 14;
+pub const KINDS: usize = 17;
 
 impl Kind {
     /// All kinds, each at the position of its number.
@@ -65,6 +71,9 @@ impl Kind {
         Kind::Malformed,
         Kind::OtherMode,
         Kind::Refused,
+        Kind::Unsealed,
+        Kind::Unauthentic,
+        Kind::Unproved,
         Kind::CacheFull,
         Kind::ResendQueue,
         Kind::TooLarge,
@@ -84,6 +93,9 @@ impl Kind {
             Kind::Malformed => "malformed",
             Kind::OtherMode => "other_mode",
             Kind::Refused => "refused",
+            Kind::Unsealed => "unsealed",
+            Kind::Unauthentic => "unauthentic",
+            Kind::Unproved => "unproved",
             Kind::CacheFull => "cache_full",
             Kind::ResendQueue => "resend_queue",
             Kind::TooLarge => "too_large",
@@ -104,6 +116,9 @@ impl Kind {
             Kind::Malformed => "messages that made no sense",
             Kind::OtherMode => "messages of a peer in another mode",
             Kind::Refused => "datagrams of strangers, and broken connections",
+            Kind::Unsealed => "messages without a seal",
+            Kind::Unauthentic => "sealed frames that were not authentic",
+            Kind::Unproved => "sealed frames before their sender had proved that it was there",
             Kind::CacheFull => "entries for which a cache had no room",
             Kind::ResendQueue => "messages that are not kept until they are acknowledged",
             Kind::TooLarge => "messages larger than the link carries",

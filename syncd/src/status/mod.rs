@@ -4,8 +4,9 @@
 //! below `/proc/sys`; it never walks a table. [`text`] writes it for people,
 //! [`json`] for programs (docs/status.schema.json).
 //!
-//! `None` stands for what is unknown or does not apply. Times are spans: those named `…_time` are counted from
-//! the Unix epoch by the clock as it is set now, so that a clock that was wrong at the start does no harm.
+//! `None` stands for what is unknown or does not apply. Times are spans: those named `…_time` are counted
+//! from the Unix epoch by the clock as it is set now, so that a clock that was wrong at the start does no
+//! harm.
 
 pub mod json;
 pub mod ledger;
@@ -14,6 +15,7 @@ pub mod text;
 use crate::kernel::TableSize;
 use crate::links::Traffic;
 use crate::peer::CacheStats;
+use crate::peer::seal::{Counts, Fingerprint};
 use crate::status::ledger::{How, KINDS, Kind, Tally};
 use std::fmt;
 use std::net::IpAddr;
@@ -106,8 +108,8 @@ impl Role {
 pub enum Missing {
     /// The first dump of the kernel's table is not complete.
     FirstDump,
-    /// Events were lost, or the filter has changed, or a commit did not listen to new flows, and the comparison
-    /// with the kernel is not complete.
+    /// Events were lost, or the filter has changed, or a commit did not listen to new flows, and the
+    /// comparison with the kernel is not complete.
     Comparison,
     /// No dedicated link is up.
     Link,
@@ -254,10 +256,27 @@ pub struct Peer {
     pub late: u64,
     /// Messages that made no sense.
     pub malformed: Malformed,
+    /// What `Auth` makes of all this; `None` without it.
+    pub sealing: Option<Sealing>,
     /// Flows asked of the peer: the request under way or the last one.
     pub resync: Transfer,
     /// All flows sent to the peer: the bulk under way or the last one.
     pub bulk: Transfer,
+}
+
+/// Messages sealed and opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sealing {
+    /// The number of the other node that has proved last that it is there; `None` when none has lately.
+    pub node: Option<u16>,
+    /// The mode of `Auth`.
+    pub mode: &'static str,
+    /// The number of the key in use.
+    pub key: u8,
+    /// By what it is recognised; `None` when it is no longer configured.
+    pub fingerprint: Option<Fingerprint>,
+    /// What has been counted.
+    pub counts: Counts,
 }
 
 /// How far the peer is behind.

@@ -1,6 +1,7 @@
 //! A status for people.
 
 use crate::peer::CacheStats;
+use crate::peer::seal::Refused;
 use crate::status::ledger::Kind;
 use crate::status::{Cache, Commit, Events, Link, Loss, Missing, Peer, PeerState, Status, Transfer};
 use std::fmt::{self, Write as _};
@@ -150,6 +151,21 @@ fn peer(out: &mut String, p: &Peer, now: Duration) -> fmt::Result {
     if malformed.iter().any(|(_, n)| *n > 0) {
         write!(out, "malformed  ")?;
         malformed.iter().filter(|(_, n)| *n > 0).try_for_each(|(what, n)| write!(out, " {what} {n}"))?;
+        writeln!(out)?;
+    }
+    if let Some(s) = &p.sealing {
+        write!(out, "sealed      mode {}, key {}", s.mode, s.key)?;
+        if let Some(f) = s.fingerprint {
+            write!(out, " ({f})")?;
+        }
+        write!(out, ", ")?;
+        match s.node {
+            Some(n) => write!(out, "node {n} is proved")?,
+            None => write!(out, "no other node is proved")?,
+        }
+        write!(out, ": {} frames sealed, {} opened", s.counts.sealed, s.counts.opened)?;
+        let refused = Refused::ALL.map(|why| (why.name(), s.counts.of(why)));
+        refused.iter().filter(|(_, n)| *n > 0).try_for_each(|(what, n)| write!(out, ", {what} {n}"))?;
         writeln!(out)?;
     }
     transfer(out, "resync", &p.resync)?;

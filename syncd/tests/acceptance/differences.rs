@@ -21,7 +21,19 @@ const STRICTER: [(&str, &str); 7] = [
 ];
 
 /// Directives that the original does not know.
-const OWN: [&[u8]; 7] = [b"Label", b"LogFormat", b"Mark", b"NAT", b"SyncAfter", b"UpdateInterval", b"Zone"];
+const OWN: [&[u8]; 11] = [
+    b"ActiveKey",
+    b"Auth",
+    b"Key",
+    b"NodeID",
+    b"Label",
+    b"LogFormat",
+    b"Mark",
+    b"NAT",
+    b"SyncAfter",
+    b"UpdateInterval",
+    b"Zone",
+];
 
 /// What is accepted here and refused there, identified by what the original objects to.
 type Stumbles = fn(&[u8], &[u8]) -> bool;

@@ -63,6 +63,8 @@ const ALARM: &str = "General { UNIX { Path /run/x } }\nSync { Mode ALARM { @ }\n
                      IPv4_Destination_Address 10.0.0.2 Port 3780 Interface lo } }\n";
 const OPTIONS: &str = "General { UNIX { Path /run/x } }\nSync { Mode FTFW { } Options { @ }\nUDP { IPv4_address \
                        10.0.0.1 IPv4_Destination_Address 10.0.0.2 Port 3780 Interface lo } }\n";
+const SYNC: &str = "General { UNIX { Path /run/x } }\nSync { Mode FTFW { } @\nUDP { IPv4_address 10.0.0.1 \
+                    IPv4_Destination_Address 10.0.0.2 Port 3780 Interface lo } }\n";
 const UDP: &str = "General { UNIX { Path /run/x } }\nSync { Mode FTFW { } UDP { IPv4_address 10.0.0.1 \
                    IPv4_Destination_Address 10.0.0.2 Port 3780 Interface lo @ } }\n";
 const UDP6: &str = "General { UNIX { Path /run/x } }\nSync { Mode FTFW { } UDP { IPv6_address 2001:db8::1 \
@@ -118,6 +120,7 @@ const ROWS: &[Row] = &[
     number(&["CommitTimeout"], FTFW, INT, Zero::Said("CommitTimeout")),
     number(&["SyncAfter"], OPTIONS, INT, Zero::Said("0 is the same as no SyncAfter")),
     number(&["UpdateInterval"], OPTIONS, INT, Zero::Said("0 is the same as no UpdateInterval")),
+    number(&["NodeID"], SYNC, 65_535, Zero::Wrong),
     number(&["PurgeTimeout"], ALARM, INT, Zero::Said("PurgeTimeout")),
     number(&["RefreshTime"], ALARM, INT, DEFAULT),
     number(&["CacheTimeout"], ALARM, INT, DEFAULT),
@@ -153,13 +156,18 @@ const ROWS: &[Row] = &[
 
 /// Directives that take neither a number nor an address.
 const OTHERS: &[&str] = &[
+    // The number of a key, which has to be there.
+    "ActiveKey",
     "Address",
+    "Auth",
     "Checksum",
     "DisableExternalCache",
     "DisableInternalCache",
     "ExpectationSync",
     "Filter",
     "Interface",
+    // A number, and then where the key is; both are tried where they are read.
+    "Key",
     // An address with a port, or a path; its values are tried where it is read.
     "Listen",
     "LockFile",

@@ -1,8 +1,8 @@
 //! `Sync`: the mode that takes precedence, and what its settings need (conntrackd.md §5.3).
 
-use super::super::parse::raw::{RawSync, Set};
+use super::super::parse::raw::{RawAuth, RawSync, Set};
 use super::super::report::{At, Place, Report, Severity};
-use super::super::settings::{Alarm, Expectations, Ftfw, Mode, Notrack, Sync, default};
+use super::super::settings::{Alarm, Auth, Expectations, Ftfw, Mode, Notrack, Sync, default};
 use super::given::{or_default, value, warn};
 use super::links;
 
@@ -31,6 +31,8 @@ pub(super) fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync
             "UpdateInterval is not for mode ALARM, which announces every flow again within RefreshTime";
         report.add(Severity::CannotStart, Some(place), text.into());
     }
+    let node_id = value(s.node_id).and_then(|n| u16::try_from(n).ok());
+    let auth = s.auth.and_then(|a| auth(a, node_id, report));
     let (links, default_link) = links::links(s.links, s.error_queue_length, place, report)?;
     Some(Sync {
         mode,
@@ -42,7 +44,36 @@ pub(super) fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync
         expectations,
         sync_after_s,
         update_interval_s,
+        node_id,
+        auth,
     })
+}
+
+/// Keys that are as many as one may need for a change of keys, and a few more.
+const KEYS_MAX: usize = 16;
+
+fn auth(a: RawAuth, node_id: Option<u16>, report: &mut Report) -> Option<Auth> {
+    let mut cannot = |place, text: String| report.add(Severity::CannotStart, Some(place), text);
+    if a.keys.is_empty() {
+        cannot(a.place, "Auth needs a Key: `zctd genkey' makes one".into());
+        return None;
+    }
+    if a.keys.len() > KEYS_MAX {
+        cannot(a.place, format!("Auth has more than {KEYS_MAX} keys"));
+    }
+    if node_id.is_none() {
+        let text = "Auth needs a NodeID in Sync: a number from 1 to 65535 that no other node has";
+        cannot(a.place, text.into());
+    }
+    let Some(At { value: active, place }) = a.active else {
+        cannot(a.place, "Auth needs an ActiveKey: the number of the key that is used for sending".into());
+        return None;
+    };
+    let Some(active) = a.keys.iter().map(|k| k.number).find(|n| u32::from(*n) == active) else {
+        cannot(place, format!("ActiveKey {active}: there is no Key {active}"));
+        return None;
+    };
+    Some(Auth { keys: a.keys, active, mode: value(a.mode).unwrap_or_default() })
 }
 
 /// What makes flows or changes wait, which is kept with the flow in the internal cache.
@@ -147,7 +178,9 @@ fn ftfw(s: &RawSync, disable_external_cache: bool, startup_resync: bool, report:
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::settings::{DedicatedLink, DedicatedLinks, Ends, Role};
+    use super::super::super::settings::{
+        AuthMode, DedicatedLink, DedicatedLinks, Ends, Key, KeySource, Role,
+    };
     use super::super::super::{load, protocols::Protocols};
     use super::*;
     use std::net::{IpAddr, Ipv4Addr};
@@ -171,7 +204,8 @@ mod tests {
     fn every_setting_of_sync_gets_where_it_belongs() {
         let s = sync_of(
             "CommitTimeout 1 PurgeTimeout 2 Options { TCPWindowTracking on ExpectationSync { ftp sip } \
-             SyncAfter 3 UpdateInterval 10 }",
+             SyncAfter 3 UpdateInterval 10 } NodeID 7 Auth { Key 9 file:/k9 Key 8 credential:k8 Key 9 file:/k \
+             ActiveKey 8 Mode receive-only }",
         );
         let link = DedicatedLink {
             interface: "eth0".into(),
@@ -190,6 +224,12 @@ mod tests {
             disable_external_cache: false,
             startup_resync: false,
         };
+        let key = |number, source| Key { number, source };
+        let auth = Auth {
+            keys: vec![key(8, KeySource::Credential("k8".into())), key(9, KeySource::File("/k".into()))],
+            active: 8,
+            mode: AuthMode::ReceiveOnly,
+        };
         let wanted = Sync {
             mode: Mode::Ftfw(ftfw),
             commit_timeout_s: Some(1),
@@ -200,6 +240,8 @@ mod tests {
             expectations: Expectations::Of(vec!["ftp".into(), "sip".into()]),
             sync_after_s: Some(3),
             update_interval_s: Some(10),
+            node_id: Some(7),
+            auth: Some(auth),
         };
         assert_eq!(s, wanted);
         let mode = |text| sync_of(text).mode;

@@ -1,6 +1,7 @@
 //! The grammar: from words to what the file says. Whether the settings fit together is checked
 //! later, in [`super::check`].
 
+mod auth;
 mod filter;
 mod general;
 mod helper;
@@ -105,6 +106,7 @@ mod tests {
             words("Mode", sync::ALARM),
             words("Mode", sync::NOTRACK),
             words("Options", sync::OPTIONS),
+            words("Auth", auth::AUTH),
             words("Multicast", link::MULTICAST),
             words("UDP", link::UDP),
             words("TCP", link::TCP),

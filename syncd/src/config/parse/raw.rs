@@ -2,8 +2,8 @@
 
 use super::super::report::{At, Place};
 use super::super::settings::{
-    Facility, FilterFrom, HelperFamily, HelperKind, HelperProtocol, Listen, LogFormat, Logic, MarkBits,
-    Network, Ports, Protocol, SchedulerPolicy, TcpState, Translation,
+    AuthMode, Facility, FilterFrom, HelperFamily, HelperKind, HelperProtocol, Key, Listen, LogFormat, Logic,
+    MarkBits, Network, Ports, Protocol, SchedulerPolicy, TcpState, Translation,
 };
 use super::unique::Unique;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -89,6 +89,18 @@ pub(crate) struct RawSync {
     pub(crate) sync_after_s: Set<u32>,
     pub(crate) update_interval_s: Set<u32>,
     pub(crate) links: Vec<RawLink>,
+    pub(crate) node_id: Set<u32>,
+    pub(crate) auth: Option<RawAuth>,
+}
+
+/// `Auth`, all blocks together.
+#[derive(Debug)]
+pub(crate) struct RawAuth {
+    pub(crate) place: Place,
+    /// Each number once; the last occurrence counts.
+    pub(crate) keys: Vec<Key>,
+    pub(crate) active: Set<u32>,
+    pub(crate) mode: Set<AuthMode>,
 }
 
 /// The kind of a link.

@@ -2,6 +2,7 @@
 
 use super::super::lexer::TokenKind;
 use super::super::report::Place;
+use super::auth::auth;
 use super::general::{BYTES_MAX, set};
 use super::link::link;
 use super::parser::{BlockName, Directive, Parser};
@@ -59,6 +60,8 @@ pub(super) const SYNC: &[Row] = &[
     CACHE_TIMEOUT,
     COMMIT_TIMEOUT,
     PURGE_TIMEOUT,
+    Directive { word: "NodeID", read: |p, s, at| set(&mut s.node_id, p.number(at, "NodeID", 1..=65_535)) },
+    Directive { word: "Auth", read: auth },
 ];
 
 pub(super) const FTFW: &[Row] = &[

@@ -9,7 +9,9 @@ pub(super) const SECTIONS: [&str; 5] = ["General", "Helper", "Metrics", "Stats",
 /// The directives, and the blocks that they belong in.
 pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("ACKWindowSize", "Mode FTFW"),
+    ("ActiveKey", "Auth"),
     ("Address", "Filter"),
+    ("Auth", "Sync"),
     ("Backlog", "UNIX"),
     ("CacheTimeout", "Mode ALARM or Sync"),
     ("Checksum", "Multicast, UDP or TCP"),
@@ -33,13 +35,14 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("IPv6_interface", "Multicast"),
     ("Interface", "Multicast, UDP or TCP"),
     ("Interval", "Metrics"),
+    ("Key", "Auth"),
     ("Label", "Filter"),
     ("Listen", "Metrics"),
     ("LockFile", "General"),
     ("LogFile", "General or Stats"),
     ("LogFormat", "Stats"),
     ("Mark", "Filter"),
-    ("Mode", "Sync"),
+    ("Mode", "Sync or Auth"),
     ("Multicast", "Sync"),
     ("NAT", "Filter"),
     ("NetlinkBufferSize", "General"),
@@ -47,6 +50,7 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("NetlinkEventsReliable", "General"),
     ("NetlinkOverrunResync", "General"),
     ("Nice", "General"),
+    ("NodeID", "Sync"),
     ("Options", "Sync"),
     ("Path", "UNIX"),
     ("Policy", "Type"),
@@ -102,14 +106,18 @@ const OTHERS: [&str; 16] = [
 ];
 
 /// Words that the original does not know: it would take them for names.
-const OWN: [&str; 11] = [
+const OWN: [&str; 15] = [
+    "ActiveKey",
+    "Auth",
     "Interval",
+    "Key",
     "Label",
     "Listen",
     "LogFormat",
     "Mark",
     "Metrics",
     "NAT",
+    "NodeID",
     "SyncAfter",
     "TextFile",
     "UpdateInterval",
