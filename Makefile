@@ -100,7 +100,7 @@ differential: release
 simulate:
 	SIMULATE_SEEDS=$(SEEDS) $(CARGO) test --profile simulate --package zctd --lib sim::
 
-# Every mode and link, with zctd and the original in every order: prints the table in README.
+# Every mode and link, with zctd and the original in every order: prints the table in docs/zctd.md.
 interop: release
 	@ZCT_INTEROP=full scripts/test.sh interop_nodes interop_faults
 

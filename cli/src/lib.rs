@@ -21,7 +21,9 @@ pub mod top;
 pub mod values;
 
 use commands::wanted::Mode;
-use commands::{Invocation, count, create, delete, event, flush, get, list, reconcile, stats, update};
+use commands::{
+    Invocation, count, create, delete, event, flush, get, list, reconcile, stats, update, version,
+};
 use event::Subject;
 use fail::{Fail, Name};
 use flags::args::Args;
@@ -57,8 +59,13 @@ type Own = fn(Name, &[u8], &[&[u8]]) -> Result<(), Fail>;
 /// The commands that only `zct` has, each named by the first word of the line. The original's options mean
 /// nothing after such a word. A command whose grammar is ours, unlike nfct's, reads its words with lexopt. What
 /// help, man page and completions say of each is in `flags::own`.
-const OWN: &[(&[u8], Own)] =
-    &[(b"metrics", metrics::run), (b"top", top::run), (b"nfct", nfct::run), (b"reconcile", reconcile::run)];
+const OWN: &[(&[u8], Own)] = &[
+    (b"help", commands::help::run),
+    (b"metrics", metrics::run),
+    (b"top", top::run),
+    (b"nfct", nfct::run),
+    (b"reconcile", reconcile::run),
+];
 
 fn own_command(first: &[u8]) -> Option<Own> {
     OWN.iter().find(|(word, _)| *word == first).map(|(_, run)| *run)
@@ -95,7 +102,7 @@ fn dispatch(call: &Invocation) -> Result<(), Fail> {
         (Cmd::Event, Table::Expect) => event::listen(call, Subject::Expectations),
         (Cmd::Event, _) => event::listen(call, Subject::Flows),
         (Cmd::Help, _) => print(&help::text(call.name, call.args.protocol)),
-        (Cmd::Version, _) => print(&format!("{}\n", call.name.version())),
+        (Cmd::Version, _) => print(&version::text(call.name)),
         (Cmd::Create, Table::Expect) => create::expectation(call),
         (Cmd::Create, _) => create::flow(call, Mode::Create),
         (Cmd::Add, _) => create::flow(call, Mode::Add),

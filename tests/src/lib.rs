@@ -18,6 +18,7 @@ pub mod mask;
 pub mod netns;
 pub mod nfct_words;
 pub mod options;
+pub mod pages;
 pub mod picture;
 pub mod program;
 pub mod promtool;

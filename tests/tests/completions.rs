@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use zct_tests::program::{Exit, find, run, zct};
+use zct_tests::netns::Netns;
+use zct_tests::program::{Exit, Tool, find, run, zct};
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/completions")).join(name)
@@ -90,4 +91,38 @@ fn policies_are_offered_by_their_names() {
     let mut offers = offered("nfct get timeout s");
     offers.sort();
     assert_eq!(offers, ["slow", "swift"]);
+}
+
+/// Zones and marks are those that flows have, asked of the table.
+#[test]
+fn every_shell_offers_what_the_table_has() {
+    let _ns = Netns::fresh();
+    let flow =
+        |end: &str| format!("-A -p udp -s 10.0.0.9 -d 10.96.0.10 --sport 5000 --dport 53 -t 600 {end}\n");
+    let made = Tool::ZctByName.run_with_stdin(&["-R", "-"], (flow("-w 31") + &flow("-m 77")).as_bytes());
+    assert_eq!(made.exit, Exit::Code(0), "{made:?}");
+    let dir = tempfile::tempdir().expect("a directory");
+    std::os::unix::fs::symlink(zct(), dir.path().join("zct")).expect("a link");
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap_or_default());
+    let ask = |shell: &str, script: String| {
+        let output = run(Command::new(find(shell, shell)).args(["-c", &script]).env("PATH", &path), b"");
+        assert_eq!(output.exit, Exit::Code(0), "{shell}: {output:?}");
+        let words = output.out().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        words
+    };
+    for (key, option, seen) in [("zone", "-w", ["0", "31"]), ("mark", "-m", ["0", "77"])] {
+        let words =
+            format!("COMP_WORDS=(zct -L {option} ''); COMP_CWORD=3; _zct zct; echo ${{COMPREPLY[@]}}");
+        assert_eq!(
+            ask("bash", format!("source {}; {words}", file("zct.bash").display())),
+            seen,
+            "bash {key}"
+        );
+        let fish = format!("source {}; complete -C 'zct -L {option} '", file("zct.fish").display());
+        assert_eq!(ask("fish", fish), seen, "fish {key}");
+        // Completions of zsh work within its line editor; what they are made from can be called.
+        let zsh = "compadd() { shift; print -- $*; }; compdef() { :; }; _arguments() { :; }; words=(zct -L)";
+        let zsh = format!("{zsh}; CURRENT=3; source {}; _zct_seen {key}", file("_zct").display());
+        assert_eq!(ask("zsh", zsh), seen, "zsh {key}");
+    }
 }

@@ -150,7 +150,7 @@ fn multicast_among_ourselves() {
     tried("FTFW", Over::Multicast, Zctd, Zctd);
 }
 
-/// Every combination, printed as the table in README.
+/// Every combination, printed as the table in docs/zctd.md.
 #[test]
 fn all_combinations() {
     if std::env::var("ZCT_INTEROP").is_err() {

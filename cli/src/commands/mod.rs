@@ -9,6 +9,7 @@ pub(crate) mod existing;
 pub mod flush;
 mod found;
 pub mod get;
+pub mod help;
 pub mod jobs;
 pub mod list;
 mod pending;
@@ -18,6 +19,7 @@ mod refused;
 mod shown;
 pub mod stats;
 pub mod update;
+pub mod version;
 pub mod wanted;
 
 use crate::dump_plan::{self, Plan, TableSize};

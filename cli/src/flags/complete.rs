@@ -8,6 +8,8 @@ use super::table::{Complete, FLAGS, Flag, Takes};
 use std::fmt::Write as _;
 
 const HEAD: &str = "# Made from the table of options: ZCT_GOLDEN=write cargo test -p zct\n";
+/// Prints the numbers that flows have for a key at this moment, in every shell. The original does not have `--by`.
+const SEEN: &str = "zct -L --by $KEY --top 100 2>/dev/null | sed -n 's/^\\([0-9][0-9]*\\) .*/\\1/p'";
 const TABLES: &str = "conntrack expect dying unconfirmed";
 
 /// All options; those that several protocols share appear once.
@@ -47,7 +49,8 @@ fn spellings(flag: &Flag) -> Vec<String> {
 /// The completion script for bash.
 pub fn bash() -> String {
     let mut out = format!(
-        "{HEAD}_zct() {{\n    local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}}\n    local proto= own= i\n    COMPREPLY=()\n"
+        "{HEAD}_zct_seen() {{\n    {}\n}}\n_zct() {{\n    local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}}\n    local proto= own= i\n    COMPREPLY=()\n",
+        SEEN.replace("$KEY", "\"$1\"")
     );
     out += &bash_own();
     out += "    for ((i = 1; i < COMP_CWORD; i++)); do\n        case ${COMP_WORDS[i]} in\n            -p|--protonum) proto=${COMP_WORDS[i+1]} ;;\n        esac\n    done\n    case $prev in\n";
@@ -69,6 +72,12 @@ pub fn bash() -> String {
             (Takes::Nothing(_), _) => {}
             (_, Complete::File) => {
                 _ = writeln!(out, "        {names}) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;");
+            }
+            (_, Complete::Seen(key)) => {
+                _ = writeln!(
+                    out,
+                    "        {names}) COMPREPLY=($(compgen -W \"$(_zct_seen {key})\" -- \"$cur\")); return ;;"
+                );
             }
             _ if !words.is_empty() => {
                 _ = writeln!(
@@ -146,6 +155,7 @@ fn bash_value(o: &OwnOption) -> String {
     match o.complete {
         Complete::File => "COMPREPLY=($(compgen -f -- \"$cur\")); ".to_owned(),
         Complete::Words(words) => format!("COMPREPLY=($(compgen -W \"{}\" -- \"$cur\")); ", words.join(" ")),
+        Complete::Seen(key) => format!("COMPREPLY=($(compgen -W \"$(_zct_seen {key})\" -- \"$cur\")); "),
         Complete::Nothing => String::new(),
     }
 }
@@ -172,6 +182,7 @@ fn zsh_own(out: &mut String) {
                 ("", _) => String::new(),
                 (value, Complete::File) => format!(":{}:_files", zsh_text(value)),
                 (value, Complete::Words(words)) => format!(":{}:({})", zsh_text(value), words.join(" ")),
+                (value, Complete::Seen(key)) => format!(":{}:{{_zct_seen {key}}}", zsh_text(value)),
                 (value, Complete::Nothing) => format!(":{}: ", zsh_text(value)),
             };
             _ = writeln!(out, "                '--{}[{}]{action}'{end}", o.name, zsh_text(o.brief));
@@ -196,6 +207,7 @@ fn fish_own(out: &mut String) {
                 ("", _) => String::new(),
                 (_, Complete::File) => " -r -F".to_owned(),
                 (_, Complete::Words(words)) => format!(" -x -a '{}'", words.join(" ")),
+                (_, Complete::Seen(key)) => format!(" -x -a '(__zct_seen {key})'"),
                 (_, Complete::Nothing) => " -x".to_owned(),
             };
             _ = writeln!(
@@ -226,6 +238,7 @@ fn zsh_spec(f: &Flag, spelling: &str) -> String {
             let words = words_of(f);
             let offered = match complete {
                 Complete::File => "_files".to_owned(),
+                Complete::Seen(key) => format!("{{_zct_seen {key}}}"),
                 _ if !words.is_empty() => format!("({})", words.join(" ")),
                 _ => " ".to_owned(),
             };
@@ -237,7 +250,10 @@ fn zsh_spec(f: &Flag, spelling: &str) -> String {
 
 /// The completion script for zsh.
 pub fn zsh() -> String {
-    let mut out = format!("#compdef zct conntrack\n{HEAD}\nlocal proto\nlocal -a specs own\n");
+    let mut out = format!(
+        "#compdef zct conntrack\n{HEAD}\n_zct_seen() {{\n    compadd -- $({})\n}}\nlocal proto\nlocal -a specs own\n",
+        SEEN.replace("$KEY", "$1")
+    );
     zsh_own(&mut out);
     out += "proto=${words[(i)-p]}\nproto=${(L)words[proto+1]}\nspecs=(\n";
     for c in COMMANDS {
@@ -279,6 +295,7 @@ fn fish_text(text: &str) -> String {
 /// The completion script for fish.
 pub fn fish() -> String {
     let mut out = HEAD.to_owned();
+    _ = writeln!(out, "function __zct_seen\n    {}\nend", SEEN.replace("$KEY", "$argv[1]"));
     out += "complete -c zct -f\n";
     for c in COMMANDS {
         _ = writeln!(
@@ -322,6 +339,7 @@ fn fish_flag(out: &mut String, f: &Flag, only: &str) {
     match (f.takes, f.complete) {
         (Takes::Nothing(_), _) => {}
         (_, Complete::File) => out.push_str(" -r -F"),
+        (_, Complete::Seen(key)) => _ = write!(out, " -x -a '(__zct_seen {key})'"),
         (Takes::Value(..), _) if words.is_empty() => out.push_str(" -x"),
         (Takes::Value(..), _) => _ = write!(out, " -x -a '{}'", words.join(" ")),
         (Takes::Maybe(..), _) => {}

@@ -1,8 +1,10 @@
 //! `--help`, from the table.
 
-use super::command::{COMMANDS, Command};
+use super::command::{COMMANDS, Cmd, Command, Table};
+use super::examples;
+use super::legal::{COLUMNS, Rule};
 use super::own::{OWN_COMMANDS, OwnCommand, RECONCILE};
-use super::protocol::{PROTOCOLS, protocol_flags};
+use super::protocol::{PROTOCOLS, ProtocolFlags, protocol_flags};
 use super::table::{FLAGS, Flag, Section, Takes};
 use crate::fail::{Name, ORIGINAL, VERSION};
 use crate::values::protocol::{Protocol, database_name};
@@ -78,7 +80,93 @@ pub fn own(c: &OwnCommand) -> String {
         };
         _ = writeln!(out, "\nThe selection {like}; see zct -h.");
     }
+    examples_of(&mut out, c.name);
     out
+}
+
+/// What `zct help` says of one of the commands that are letters: its paragraph, and the options that it takes.
+pub fn command(c: &Command) -> String {
+    let mut out = format!("zct{}: {}\n\n", &command_label(c)[1..], c.brief);
+    paragraph(&mut out, c.manual);
+    let tables = if c.tables.is_empty() { "" } else { " [TABLE]" };
+    _ = writeln!(out, "\nUsage: zct -{}{tables} [OPTIONS]", char::from(c.short));
+    let flows = |f: &Flag| taken(f, c.cmd, Table::Conntrack);
+    for (section, title) in SECTIONS {
+        let rows: Vec<&Flag> = FLAGS.iter().filter(|f| f.section == section && flows(f)).collect();
+        if !rows.is_empty() {
+            _ = write!(out, "\n{title}\n");
+            rows.iter().for_each(|f| row(&mut out, &flag_label(f), f.brief));
+        }
+    }
+    let names = |flags: &mut dyn Iterator<Item = &'static Flag>| -> String {
+        flags.map(|f| format!("--{}", f.names[0])).collect::<Vec<_>>().join(" ")
+    };
+    let protocols: Vec<_> =
+        PROTOCOLS.iter().map(|p| (p.name, names(&mut p.flags().filter(|f| flows(f))))).collect();
+    if protocols.iter().any(|(_, options)| !options.is_empty()) {
+        out.push_str("\nOptions of protocols, which -p names (zct help PROTOCOL):\n");
+        for (name, options) in protocols.iter().filter(|(_, options)| !options.is_empty()) {
+            row(&mut out, &format!("  {name}"), options);
+        }
+    }
+    let expectations = names(&mut FLAGS.iter().filter(|f| taken(f, c.cmd, Table::Expect)));
+    if !expectations.is_empty() {
+        out.push_str("\nWith the table expect:\n");
+        row(&mut out, "", &expectations);
+    }
+    examples_of(&mut out, c.long);
+    out
+}
+
+/// What `zct help` says of `-R`.
+pub fn load_file() -> String {
+    let mut out = String::from(
+        "zct -R, --load-file FILE: run the commands of a file, or of standard input (-)\n\n\
+         Usage: zct -R FILE [OPTIONS]\n\n",
+    );
+    for (name, brief) in LOAD_FLAGS {
+        row(&mut out, &format!("      --{name}"), brief);
+    }
+    examples_of(&mut out, "load-file");
+    out
+}
+
+/// What `zct help` says of a protocol.
+pub fn protocol(p: &ProtocolFlags) -> String {
+    let mut out = format!("zct … -p {}: options of the protocol\n\n", p.name);
+    for f in p.flags() {
+        row(&mut out, &flag_label(f), f.brief);
+    }
+    out
+}
+
+/// Whether the command takes the option.
+fn taken(f: &Flag, cmd: Cmd, table: Table) -> bool {
+    let column = COLUMNS.iter().position(|c| *c == (cmd, table));
+    column.is_some_and(|column| f.legal.rule(column) != Rule::Illegal)
+}
+
+/// Appends the examples of a command, each with what it does above it.
+fn examples_of(out: &mut String, command: &str) {
+    for (i, e) in examples::of(command).enumerate() {
+        out.push_str(if i == 0 { "\nExamples:\n" } else { "" });
+        _ = writeln!(out, "  # {}\n  {}", e.what, e.line);
+    }
+}
+
+/// Appends text in lines of [`WIDTH`].
+fn paragraph(out: &mut String, text: &str) {
+    let mut at = 0;
+    for word in text.split(' ') {
+        if at > 0 {
+            let fits = at + 1 + word.len() <= WIDTH;
+            out.push(if fits { ' ' } else { '\n' });
+            at = if fits { at + 1 } else { 0 };
+        }
+        out.push_str(word);
+        at += word.len();
+    }
+    out.push('\n');
 }
 
 fn version(name: Name) -> &'static str {

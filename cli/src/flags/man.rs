@@ -1,6 +1,7 @@
 //! The manual page `zct.8`, from the table.
 
 use super::command::{COMMANDS, Command};
+use super::examples::EXAMPLES;
 use super::help::LOAD_FLAGS;
 use super::own::OWN_COMMANDS;
 use super::protocol::PROTOCOLS;
@@ -141,20 +142,13 @@ A deletion without a tuple is sent for
 alone. With
 .B \-f
 the flows of one family are deleted one by one, since kernels differ in what they flush.
-.SH EXAMPLES
-.nf
-zct \-L \-p tcp \-\-state ESTABLISHED \-\-dport 443 \-o json
-zct \-D \-p udp \-d 10.96.0.10 \-\-dport 53
-zct \-U \-s 192.0.2.0/24 \-m 0x10/0xf0
-zct \-D ! \-s 192.0.2.7 \-p tcp ! \-\-dport 22
-zct \-E \-e NEW,DESTROY \-o timestamp
-zct \-L \-o save > flows; zct \-R flows
-.fi
-.SH SEE ALSO
+"#;
+
+const SEE_ALSO: &str = r".SH SEE ALSO
 .BR nfct (8),
 .BR nft (8),
 .BR ip\-netns (8)
-"#;
+";
 
 /// The whole manual page as roff source.
 pub fn page() -> String {
@@ -203,6 +197,11 @@ pub fn page() -> String {
         p.flags().for_each(|f| flag(&mut out, f));
     }
     out += TOPICS;
+    out.push_str(".SH EXAMPLES\n");
+    for e in EXAMPLES {
+        _ = writeln!(out, "{}\n.PP\n.nf\n{}\n.fi\n.PP", sentence(e.what), escape(e.line));
+    }
+    out += SEE_ALSO;
     out
 }
 

@@ -5,6 +5,7 @@ pub mod args;
 pub mod check_legal;
 pub mod command;
 pub mod complete;
+pub mod examples;
 mod from_files;
 pub mod help;
 pub mod id;

@@ -48,6 +48,15 @@ pub fn find(name: &[u8]) -> Option<&'static OwnCommand> {
 /// All of them.
 pub const OWN_COMMANDS: &[OwnCommand] = &[
     OwnCommand {
+        name: "help",
+        words: "[COMMAND|PROTOCOL]",
+        brief: "the options of a command, with examples: zct help delete, zct help top, zct help tcp",
+        manual: "A command is named by its word, its long option or its letter. Without one, this is the text of\n\
+                 .BR \\-h .",
+        options: &[],
+        selects: false,
+    },
+    OwnCommand {
         name: "metrics",
         words: "[OPTIONS]",
         brief: "print the kernel's counters and limits for Prometheus",

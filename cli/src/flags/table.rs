@@ -37,6 +37,8 @@ pub enum Complete {
     File,
     /// These words.
     Words(&'static [&'static str]),
+    /// The numbers that flows have at this moment: a key of `-L --by`.
+    Seen(&'static str),
 }
 
 /// The heading under which help shows an option.
@@ -305,7 +307,7 @@ pub static FLAGS: &[Flag] = &[
         manual: "Selects flows with (mark & MASK) == MARK; bits of MARK outside MASK match nothing. With -U \
                  the new mark is (old & ~MASK) ^ MARK. With -I and -A it is MARK, and a MASK is not used, which \
                  a warning says.",
-        complete: Complete::Nothing,
+        complete: Complete::Seen("mark"),
     },
     Flag {
         id: Id::EntryId,
@@ -423,7 +425,7 @@ pub static FLAGS: &[Flag] = &[
         section: Section::Selection,
         brief: "conntrack zone of both directions",
         manual: "0 selects flows without a zone.",
-        complete: Complete::Nothing,
+        complete: Complete::Seen("zone"),
     },
     Flag {
         id: Id::Label,
@@ -481,7 +483,7 @@ pub static FLAGS: &[Flag] = &[
         section: Section::Selection,
         brief: "zone of the original direction alone",
         manual: "0 selects flows without a zone in that direction: neither one of its own nor one of both.",
-        complete: Complete::Nothing,
+        complete: Complete::Seen("zone"),
     },
     Flag {
         id: Id::ReplyZone,
@@ -492,7 +494,7 @@ pub static FLAGS: &[Flag] = &[
         section: Section::Selection,
         brief: "zone of the reply direction alone",
         manual: "0 likewise.",
-        complete: Complete::Nothing,
+        complete: Complete::Seen("zone"),
     },
     Flag {
         id: Id::Labelmap,

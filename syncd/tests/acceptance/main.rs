@@ -75,13 +75,13 @@ fn zctd_accepts_what_conntrackd_accepts() {
 }
 
 #[test]
-fn the_readme_counts_the_differences() {
+fn the_page_counts_the_differences() {
     let names: std::collections::BTreeSet<_> = differences::names().collect();
     let words = ["Ten", "Eleven", "Twelve", "Thirteen", "Fourteen", "Fifteen", "Sixteen"];
     let word = words.get(names.len().wrapping_sub(10)).expect("a word for the number");
-    let readme = include_str!("../../../README.md");
+    let page = include_str!("../../../docs/zctd.md");
     let counted = format!("{word} changes to the file format");
-    assert!(readme.contains(&counted), "README does not say: {counted}");
+    assert!(page.contains(&counted), "docs/zctd.md does not say: {counted}");
 }
 
 /// Asks about a part of the corpus, evenly spread, or about all of it with `ZCT_ORACLE=all`;

@@ -1,4 +1,4 @@
-//! Prints the table of intended differences for the README.
+//! Prints the table of intended differences for docs/differences.md.
 
 fn main() {
     print!("{}", zct_tests::differences::markdown());
