@@ -1,10 +1,13 @@
 # Made from the table of options: ZCT_GOLDEN=write cargo test -p zct
+_zct_seen() {
+    zct -L --by "$1" --top 100 2>/dev/null | sed -n 's/^\([0-9][0-9]*\) .*/\1/p'
+}
 _zct() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
     local proto= own= i
     COMPREPLY=()
     if [[ ${COMP_WORDS[0]##*/} == zct ]]; then
-        ((COMP_CWORD == 1)) && [[ $cur != -* ]] && { COMPREPLY=($(compgen -W "metrics top nfct reconcile" -- "$cur")); return; }
+        ((COMP_CWORD == 1)) && [[ $cur != -* ]] && { COMPREPLY=($(compgen -W "help metrics top nfct reconcile" -- "$cur")); return; }
         case ${COMP_WORDS[1]} in
             metrics)
                 case $prev in
@@ -52,17 +55,17 @@ _zct() {
         --mask-src) return ;;
         --mask-dst) return ;;
         -a|--nat-range) return ;;
-        -m|--mark) return ;;
+        -m|--mark) COMPREPLY=($(compgen -W "$(_zct_seen mark)" -- "$cur")); return ;;
         -i|--id) return ;;
         -f|--family) COMPREPLY=($(compgen -W "ipv4 ipv6" -- "$cur")); return ;;
         -o|--output) COMPREPLY=($(compgen -W "xml extended timestamp id ktimestamp labels userspace save json" -- "$cur")); return ;;
         -c|--secmark) return ;;
         -b|--buffer-size) return ;;
-        -w|--zone) return ;;
+        -w|--zone) COMPREPLY=($(compgen -W "$(_zct_seen zone)" -- "$cur")); return ;;
         -l|--label) return ;;
         --label-add) return ;;
-        --orig-zone) return ;;
-        --reply-zone) return ;;
+        --orig-zone) COMPREPLY=($(compgen -W "$(_zct_seen zone)" -- "$cur")); return ;;
+        --reply-zone) COMPREPLY=($(compgen -W "$(_zct_seen zone)" -- "$cur")); return ;;
         -M|--labelmap) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         --kernel-filter) COMPREPLY=($(compgen -W "auto always never" -- "$cur")); return ;;
         --jobs) return ;;

@@ -104,11 +104,12 @@ fn every_shell_offers_what_the_table_has() {
     let dir = tempfile::tempdir().expect("a directory");
     std::os::unix::fs::symlink(zct(), dir.path().join("zct")).expect("a link");
     let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap_or_default());
+    // fish says behind a tab what an offer means.
     let ask = |shell: &str, script: String| {
         let output = run(Command::new(find(shell, shell)).args(["-c", &script]).env("PATH", &path), b"");
         assert_eq!(output.exit, Exit::Code(0), "{shell}: {output:?}");
-        let words = output.out().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        words
+        let offers = output.lines().into_iter().map(|l| l.split('\t').next().unwrap_or_default().to_owned());
+        offers.collect::<Vec<_>>().join(" ").split_whitespace().map(str::to_owned).collect::<Vec<_>>()
     };
     for (key, option, seen) in [("zone", "-w", ["0", "31"]), ("mark", "-m", ["0", "77"])] {
         let words =

@@ -199,7 +199,7 @@ pub fn page() -> String {
     out += TOPICS;
     out.push_str(".SH EXAMPLES\n");
     for e in EXAMPLES {
-        _ = writeln!(out, "{}\n.PP\n.nf\n{}\n.fi\n.PP", sentence(e.what), escape(e.line));
+        _ = writeln!(out, ".PP\n{}\n.PP\n.nf\n{}\n.fi", sentence(e.what), escape(e.line));
     }
     out += SEE_ALSO;
     out
