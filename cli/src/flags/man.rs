@@ -198,8 +198,9 @@ pub fn page() -> String {
     }
     out += TOPICS;
     out.push_str(".SH EXAMPLES\n");
-    for e in EXAMPLES {
-        _ = writeln!(out, ".PP\n{}\n.PP\n.nf\n{}\n.fi", sentence(e.what), escape(e.line));
+    for (i, e) in EXAMPLES.iter().enumerate() {
+        let between = if i == 0 { "" } else { ".PP\n" };
+        _ = writeln!(out, "{between}{}\n.PP\n.nf\n{}\n.fi", sentence(e.what), escape(e.line));
     }
     out += SEE_ALSO;
     out
