@@ -62,7 +62,7 @@ mod tests {
     fn the_answer_to_a_request_is_expected_from_any_port_of_the_server() {
         let expected = Expected::new(UDP, Some(SERVER), CLIENT, 4000).unwrap();
         for request in
-            [REQUEST, b"\0\x02name with spaces.txt\0NetASCII\0", b"\0\x01f\0octet\0blksize\01428\0"]
+            [REQUEST, b"\0\x02name with spaces.txt\0NetASCII\0", b"\0\x01f\0octet\0blksize\x001428\0"]
         {
             assert_eq!(read(&udp_client(69, request)), Verdict::expect(expected), "{request:?}");
         }
