@@ -17,8 +17,9 @@ use zct_wire::tuple::Addr;
 
 /// The longest packet there is.
 pub const PACKET_MAX: usize = 65_535;
-/// The longest text that replaces something: an IPv6 address in dotted quads and a port in two numbers.
-const TEXT_MAX: usize = 56;
+/// The longest text that replaces something: an IPv6 address and a port in two numbers, with their length and
+/// padding.
+const TEXT_MAX: usize = 64;
 const V4_TOTAL: usize = 2;
 const V4_CHECKSUM: usize = 10;
 const V6_LENGTH: usize = 4;
@@ -62,6 +63,18 @@ fn address(text: &mut Text, addr: Addr) -> fmt::Result {
     }
 }
 
+/// An address and a port as RPC has them, in the form of XDR: length, text, zeros up to a multiple of four.
+fn universal(text: &mut Text, addr: Addr, port: u16) -> fmt::Result {
+    let [high, low] = port.to_be_bytes();
+    text.push(&[0; 4])?;
+    address(text, addr)?;
+    write!(text, ".{high}.{low}")?;
+    let len = text.len.checked_sub(4).ok_or(fmt::Error)?;
+    let length = u32::try_from(len).map_err(|_| fmt::Error)?;
+    text.bytes.get_mut(..4).ok_or(fmt::Error)?.copy_from_slice(&length.to_be_bytes());
+    text.push([0; 3].get(..len.wrapping_neg() & 3).ok_or(fmt::Error)?)
+}
+
 /// What stands in place of an edit. `growth` is what the whole payload grows by, `old` what stood there.
 fn render(edit: &Edit, old: &[u8], expected: &Few<Expected, EXPECTED_MAX>, growth: isize) -> Option<Text> {
     let one = |number: u8| {
@@ -80,8 +93,7 @@ fn render(edit: &Edit, old: &[u8], expected: &Few<Expected, EXPECTED_MAX>, growt
         }
         Write::Universal(n) => {
             let (addr, port) = one(n)?;
-            let [high, low] = port.to_be_bytes();
-            address(&mut text, addr).and_then(|()| write!(text, ".{high}.{low}"))
+            universal(&mut text, addr, port)
         }
         Write::Port16(n) => text.push(&one(n)?.1.to_be_bytes()),
         Write::Port32(n) => text.push(&u32::from(one(n)?.1).to_be_bytes()),
@@ -90,14 +102,20 @@ fn render(edit: &Edit, old: &[u8], expected: &Few<Expected, EXPECTED_MAX>, growt
             let length = isize::try_from(length).ok()?.checked_add(growth)?;
             text.push(&u16::try_from(length).ok()?.to_be_bytes())
         }
+        Write::Length32 => {
+            let length = u32::from_be_bytes(old.try_into().ok()?);
+            text.push(&length.checked_add_signed(i32::try_from(growth).ok()?)?.to_be_bytes())
+        }
     };
     done.is_ok().then_some(text)
 }
 
 /// The change in size of one edit; lengths keep theirs.
 fn growth(edit: &Edit, expected: &Few<Expected, EXPECTED_MAX>) -> Option<isize> {
-    if edit.write == Write::Length16 {
-        return (edit.len == 2).then_some(0);
+    match edit.write {
+        Write::Length16 => return (edit.len == 2).then_some(0),
+        Write::Length32 => return (edit.len == 4).then_some(0),
+        _ => {}
     }
     let new = render(edit, &[], expected, 0)?.len;
     isize::try_from(new).ok()?.checked_sub(isize::try_from(edit.len).ok()?)
@@ -271,7 +289,7 @@ mod tests {
             (Write::Port(0), b"1234"),
             (Write::ColonPort(0), b":1234"),
             (Write::HostPort(0), b"10,222,111,133,4,210"),
-            (Write::Universal(0), b"10.222.111.133.4.210"),
+            (Write::Universal(0), b"\0\0\0\x1410.222.111.133.4.210"),
             (Write::Port16(0), b"\x04\xd2"),
             (Write::Port32(0), b"\0\0\x04\xd2"),
         ] {
@@ -373,11 +391,11 @@ mod tests {
         #[test]
         fn edits_of_all_kinds_end(
             payload in proptest::collection::vec(any::<u8>(), 0..64),
-            all in proptest::collection::vec((0..80_usize, 0..80_usize, 0..8_u8, 0..5_u8), 0..12),
+            all in proptest::collection::vec((0..80_usize, 0..80_usize, 0..9_u8, 0..5_u8), 0..12),
         ) {
             let write = |kind, n| match kind {
                 0 => Write::Address(n), 1 => Write::Port(n), 2 => Write::ColonPort(n), 3 => Write::HostPort(n),
-                4 => Write::Universal(n), 5 => Write::Port16(n), 6 => Write::Port32(n), _ => Write::Length16,
+                4 => Write::Universal(n), 5 => Write::Port16(n), 6 => Write::Port32(n), 7 => Write::Length16, _ => Write::Length32,
             };
             let all: Vec<_> = all.into_iter().map(|(at, len, kind, n)| (at, len, write(kind, n))).collect();
             _ = change(&v4(UDP), &payload, (PUBLIC, 7), &all);

@@ -21,7 +21,8 @@ pub enum Write {
     ColonPort(u8),
     /// An IPv4 address and the port as FTP has them: `192,0,2,1,4,210`.
     HostPort(u8),
-    /// An address and the port as RPC has them: `192.0.2.1.4.210`.
+    /// Address and port as RPC has them, `192.0.2.1.4.210`, with its length before and zeros up to a multiple
+    /// of four after it.
     Universal(u8),
     /// The port as two bytes, big endian.
     Port16(u8),
@@ -29,6 +30,8 @@ pub enum Write {
     Port32(u8),
     /// A length of two bytes, big endian, that grows by as much as the payload does.
     Length16,
+    /// The same in four bytes.
+    Length32,
 }
 
 /// A place in the payload that has to say what the translated side sees. Only read when the flow is
