@@ -50,6 +50,11 @@ pub struct Config<'a> {
     pub senders: &'a [Prefix],
     /// Addresses other than the sender's own that it may announce.
     pub addresses: &'a [Prefix],
+    /// Whether more than one flow may use what is expected, where that is a matter of choice; `None` leaves
+    /// it to the protocol.
+    pub permanent: Option<bool>,
+    /// Servers may answer from other ports than that of their service.
+    pub any_port: bool,
 }
 
 impl Config<'_> {

@@ -5,7 +5,7 @@ use crate::datagram::{TCP, UDP};
 use crate::packet::{Packet, Transport};
 use crate::private::Private;
 use crate::verdict::Verdict;
-use crate::{ftp, tftp};
+use crate::{amanda, dhcpv6, ftp, mdns, rpc, sane, slp, ssdp, tftp, tns};
 
 /// How many expectations of one kind a flow may have at a time, and how long they wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +52,19 @@ const fn helper(
 }
 
 /// All of them: name, transport, port, bytes of private data, expectations and their seconds, function.
-pub static HELPERS: [Helper; 2] = [
+pub static HELPERS: [Helper; 12] = [
+    helper("amanda", UDP, 10080, 0, (4, 180), amanda::packet),
+    helper("dhcpv6", UDP, 547, 0, (1, 300), dhcpv6::packet),
     Helper { opening: true, ..helper("ftp", TCP, 21, 24, (1, 300), ftp::packet) },
+    helper("mdns", UDP, 5353, 0, (8, 30), mdns::packet),
+    helper("rpc", TCP, 111, 16, (1, 300), rpc::packet),
+    helper("rpc", UDP, 111, 16, (1, 300), rpc::packet),
+    helper("sane", TCP, 6566, 4, (1, 300), sane::packet),
+    helper("slp", UDP, 427, 0, (8, 16), slp::packet),
+    helper("ssdp", TCP, 1900, 0, (8, 300), ssdp::segment),
+    helper("ssdp", UDP, 1900, 0, (8, 300), ssdp::datagram),
     helper("tftp", UDP, 69, 0, (1, 300), tftp::packet),
+    helper("tns", TCP, 1521, 1, (1, 300), tns::packet),
 ];
 
 impl Helper {

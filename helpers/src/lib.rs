@@ -43,8 +43,16 @@ pub mod refusal;
 pub mod rewrite;
 pub mod verdict;
 
+mod amanda;
+mod dhcpv6;
 mod ftp;
+mod mdns;
+mod rpc;
+mod sane;
+mod slp;
+mod ssdp;
 mod tftp;
+mod tns;
 
 pub use config::Config;
 pub use datagram::Datagram;
@@ -58,3 +66,5 @@ pub use zct_wire::tuple::Addr;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod roundtrip;
