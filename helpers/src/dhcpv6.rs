@@ -10,17 +10,17 @@ use crate::verdict::Verdict;
 use zct_wire::expected::Expected;
 use zct_wire::tuple::Addr;
 
-/// RFC 8415 §7.2.
+/// RFC 8415, section 7.2.
 const CLIENT_PORT: u16 = 546;
 const SERVER_PORT: u16 = 547;
-/// RFC 8415 §7.1: All_DHCP_Relay_Agents_and_Servers and All_DHCP_Servers.
+/// RFC 8415, section 7.1: All_DHCP_Relay_Agents_and_Servers and All_DHCP_Servers.
 const GROUPS: [Addr; 2] = [
     Addr::V6([0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2]),
     Addr::V6([0xff, 0x05, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 3]),
 ];
 
-/// For how many seconds the client asks again (RFC 8415 §7.6), by the type of its message (§7.3). An answer
-/// is expected for no longer than its flow lives.
+/// For how many seconds the client asks again (RFC 8415, section 7.6), by the type of its message (section
+/// 7.3). An answer is expected for no longer than its flow lives.
 fn patience_s(kind: u8) -> Option<u32> {
     match kind {
         1 => Some(120),     // SOLICIT: SOL_MAX_RT as it was in RFC 3315

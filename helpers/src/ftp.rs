@@ -293,8 +293,8 @@ fn delimiter(byte: Option<u8>) -> Option<u8> {
     byte.filter(|b| b.is_ascii_graphic() && !b.is_ascii_digit())
 }
 
-/// The first six numbers that stand together in an answer, in parentheses or not (RFC 1123 §4.1.2.6), and
-/// where.
+/// The first six numbers that stand together in an answer, in parentheses or not (RFC 1123, section 4.1.2.6),
+/// and where.
 fn six_numbers(line: &[u8]) -> Option<([u8; 6], (usize, usize))> {
     let part = |b: u8| b.is_ascii_digit() || b == b',';
     let mut before = b' ';

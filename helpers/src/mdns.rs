@@ -12,17 +12,17 @@ use zct_wire::expected::Expected;
 use zct_wire::tuple::Addr;
 
 const PORT: u16 = 5353;
-/// RFC 6762 §3.
+/// RFC 6762, section 3.
 const GROUPS: [Addr; 2] =
     [Addr::V4([224, 0, 0, 251]), Addr::V6([0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xfb])];
-/// RFC 1035 §4.1.1: QR, set in a response, and the four bits of OPCODE, which RFC 6762 §18.3 wants to be
-/// zero.
+/// RFC 1035, section 4.1.1: QR, set in a response, and the four bits of OPCODE, which RFC 6762, section 18.3,
+/// wants to be zero.
 const RESPONSE_OR_OPCODE: u16 = 0xf800;
-/// RFC 1035 §2.3.4.
+/// RFC 1035, section 2.3.4.
 const NAME_MAX: usize = 255;
 const LABEL_MAX: u8 = 63;
 
-/// Expects the answers to a one-shot query (RFC 6762 §5.1, §6.7).
+/// Expects the answers to a one-shot query (RFC 6762, sections 5.1 and 6.7).
 pub(crate) fn packet(config: &Config<'_>, _: &mut Private, packet: &Packet<'_>) -> Verdict {
     let to = packet.own();
     let to_group = GROUPS.contains(&to.dst()) && to.dst_port == PORT;
@@ -47,7 +47,8 @@ fn answers(config: &Config<'_>, packet: &Packet<'_>) -> Result<Verdict, Refusal>
     Ok(answer.map_or(Verdict::PASS, |e| Verdict::expect(e.from_port(PORT).permanent())))
 }
 
-/// Whether a message asks for something (RFC 1035 §4.1). `None` if it is too short for what it says it is.
+/// Whether a message asks for something (RFC 1035, section 4.1). `None` if it is too short for what it says
+/// it is.
 fn is_query(message: &[u8]) -> Option<bool> {
     let mut message = Cursor::new(message);
     let _id = message.be16()?;

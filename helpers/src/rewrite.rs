@@ -2,8 +2,8 @@
 //! lengths and checksums that fit.
 //!
 //! The kernel fixes nothing of a packet that it gets back, but does two things: it takes the difference in
-//! length for the sequence numbers of all later segments of a translated TCP flow over IPv4 (ctnetlink.md
-//! §3.2, CTA_SEQ_ADJ), and it adjusts those of this segment. Retransmissions come as the sender wrote them,
+//! length for the sequence numbers of all later segments of a translated TCP flow over IPv4 (CTA_SEQ_ADJ,
+//! ctnetlink.md §3.5), and it adjusts those of this segment. Retransmissions come as the sender wrote them,
 //! and have to be changed in the same way.
 
 use crate::checksum;

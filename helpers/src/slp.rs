@@ -13,9 +13,9 @@ use zct_wire::tuple::Addr;
 
 const PORT: u16 = 427;
 const VERSION: u8 = 2;
-/// RFC 2608 §8.1, §10.3, §10.1: service request, attribute request, service type request.
+/// RFC 2608, sections 8.1, 10.3, 10.1: service request, attribute request, service type request.
 const REQUESTS: [u8; 3] = [1, 6, 9];
-/// RFC 2608 §8: version to language tag length.
+/// RFC 2608, section 8: version to language tag length.
 const HEADER: usize = 14;
 
 /// Expects the answers to a request to many.
@@ -31,9 +31,10 @@ pub(crate) fn packet(config: &Config<'_>, _: &mut Private, packet: &Packet<'_>) 
     }
 }
 
-/// Whether a request to this address reaches more than one host: the group of RFC 2608 §6.1, those of RFC
-/// 3111 §4 (any scope, number 0x116 or 0x1000 to 0x13ff under 1), or a broadcast. Which addresses are a
-/// subnet's broadcast is known on its interface alone; hence every one that ends in 255 is taken for one.
+/// Whether a request to this address reaches more than one host: the group of RFC 2608, section 6.1, those of
+/// RFC 3111, section 4 (any scope, number 0x116 or 0x1000 to 0x13ff under 1), or a broadcast. Which addresses
+/// are a subnet's broadcast is known on its interface alone; hence every one that ends in 255 is taken for
+/// one.
 fn is_many(to: Addr) -> bool {
     match to {
         Addr::V4([239, 255, 255, 253] | [_, _, _, 255]) => true,
@@ -58,7 +59,7 @@ fn answers(config: &Config<'_>, packet: &Packet<'_>) -> Result<Verdict, Refusal>
     Ok(answer.map_or(Verdict::PASS, |e| Verdict::expect(e.from_port(PORT).permanent())))
 }
 
-/// Whether a message asks for something (RFC 2608 §8). `None` if its lengths contradict each other.
+/// Whether a message asks for something (RFC 2608, section 8). `None` if its lengths contradict each other.
 fn is_request(payload: &[u8]) -> Option<bool> {
     let mut message = Cursor::new(payload);
     if message.byte()? != VERSION || !REQUESTS.contains(&message.byte()?) {
@@ -80,7 +81,7 @@ mod tests {
     use crate::fixture::{CLIENT, udp_client, udp_server};
 
     const GROUP: Addr = Addr::V4([239, 255, 255, 253]);
-    /// A service request for printers, in the form of RFC 2608 §8.1.
+    /// A service request for printers, in the form of RFC 2608, section 8.1.
     const REQUEST: &[u8] = b"\x02\x01\0\0\x38\x20\0\0\0\0\x12\x34\0\x02en\
         \0\0\0\x17service:printer:lpr://x\0\x07DEFAULT\0\0\0\0";
     const V6: Addr = Addr::V6([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);

@@ -1,22 +1,22 @@
-//! Calls and replies of the port mapper: RFC 5531 §9 around RFC 1833 §2 (rpcbind, versions 3 and 4) and §3
-//! (port mapper, version 2).
+//! Calls and replies of the port mapper: RFC 5531, section 9 around RFC 1833, sections 2
+//! (rpcbind, versions 3 and 4) and 3 (port mapper, version 2).
 
 use super::{universal, xdr::opaque};
 use crate::read::Cursor;
 
 /// The port mapper's own program number, under all its names.
 pub(super) const PORTMAPPER: u32 = 100_000;
-/// RFC 5531 §9.
+/// RFC 5531, section 9.
 const CALL: u32 = 0;
 const REPLY: u32 = 1;
 const RPC_VERSION: u32 = 2;
 const ACCEPTED: u32 = 0;
 const SUCCESS: u32 = 0;
-/// RFC 5531 §8.2: the most that credentials have, in bytes.
+/// RFC 5531, section 8.2: the most that credentials have, in bytes.
 const AUTH_MAX: usize = 400;
-/// RFC 1833 §3, PMAPPROC_GETPORT; and §2, RPCBPROC_GETADDR.
+/// RFC 1833, section 3, PMAPPROC_GETPORT; and section 2, RPCBPROC_GETADDR.
 const GETPORT: u32 = 3;
-/// RFC 1833 §2.2.1, RPCBPROC_GETVERSADDR: in version 4 only.
+/// RFC 1833, section 2.2.1, RPCBPROC_GETVERSADDR: in version 4 only.
 const GETVERSADDR: u32 = 9;
 /// The longest transport name that is known, as `udp6`.
 const NETID_MAX: usize = 4;

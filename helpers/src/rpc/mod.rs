@@ -30,7 +30,7 @@ const PROTOCOL: usize = 12;
 const WITH_ADDRESS: u32 = 0x100;
 const ANSWERED: u32 = 0x200;
 
-/// RFC 5531 §11: the bit of a record mark that says the record ends with this fragment.
+/// RFC 5531, section 11: the bit of a record mark that says the record ends with this fragment.
 const LAST_FRAGMENT: u32 = 0x8000_0000;
 const RECORD_MARK: usize = 4;
 

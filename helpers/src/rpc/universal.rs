@@ -1,4 +1,4 @@
-//! Universal addresses (RFC 5665 §5.2.3.3 and §5.2.3.4): an address, and the two bytes of a port.
+//! Universal addresses (RFC 5665, sections 5.2.3.3 and 5.2.3.4): an address, and the two bytes of a port.
 
 use crate::read::{Cursor, address};
 use zct_wire::tuple::Addr;

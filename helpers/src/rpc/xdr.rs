@@ -2,8 +2,8 @@
 
 use crate::read::Cursor;
 
-/// RFC 4506 §4.10 and §4.11: bytes with their number before them, padded with zeros to a multiple of four.
-/// `None` also for more than `max`.
+/// RFC 4506, sections 4.10 and 4.11: bytes with their number before them, padded with zeros to a multiple of
+/// four. `None` also for more than `max`.
 pub(super) fn opaque<'a>(items: &mut Cursor<'a>, max: usize) -> Option<&'a [u8]> {
     let len = usize::try_from(items.be32()?).ok().filter(|len| *len <= max)?;
     let bytes = items.take(len)?;

@@ -1,5 +1,5 @@
-//! UPnP (UPnP Device Architecture 1.1 §1.3, §4.1): a search, its answers, and the events of the devices
-//! found.
+//! UPnP (UPnP Device Architecture 1.1, sections 1.3 and 4.1): a search, its answers, and the events of the
+//! devices found.
 //!
 //! | message | over | sent by | lets through |
 //! |---|---|---|---|
