@@ -29,8 +29,14 @@ cp -a "$root/." "$tried"
 printf 'General {\nLogFile on\n}\nStats {\nLogFile on\n}\n' >"$tried/etc/zctd/zctd.conf"
 PATH="$PATH:/usr/sbin:/sbin" unshare --net sh -euc '
     root=$1
-    try() { env -i chroot "$root" "$@"; }
-    try /usr/sbin/zctd -d
+    chroot=$(command -v chroot)
+    try() { env -i "$chroot" "$root" "$@"; }
+    # In the foreground, as a container runs it: there is no /dev here, which -d would need.
+    try /usr/sbin/zctd >/dev/null 2>&1 &
+    for _ in $(seq 100); do
+        ! try /usr/sbin/zctd wait --ready --timeout 0 2>/dev/null || break
+        sleep 0.1
+    done
     try /usr/sbin/conntrack -I -p udp -s 192.0.2.1 -d 192.0.2.2 --sport 1 --dport 2 -t 60
     try /usr/sbin/zct -L -o json | grep -q "\"src\":\"192.0.2.1\""
     try /usr/sbin/nfct list timeout
@@ -39,6 +45,7 @@ PATH="$PATH:/usr/sbin:/sbin" unshare --net sh -euc '
         sleep 0.1
     done
     try /usr/sbin/zctd -i | grep -q src=192.0.2.1
-    try /usr/sbin/zctd -k' sh "$tried"
+    try /usr/sbin/zctd -k
+    wait' sh "$tried"
 [ ! -e "$tried/run/conntrackd.ctl" ]
 echo "container.sh: $image is made, and its programs run with it as their root directory"
