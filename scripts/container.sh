@@ -26,13 +26,14 @@ fi
 tried=$(mktemp -d)
 trap 'rm -rf "$tried"' EXIT
 cp -a "$root/." "$tried"
-printf 'General {\nLogFile on\n}\nStats {\nLogFile on\n}\n' >"$tried/etc/zctd/zctd.conf"
+printf 'General {\nLogFile on\nUNIX {\nPath /run/zctd/zctd.ctl\n}\n}\nStats {\n}\n' >"$tried/etc/zctd/zctd.conf"
 PATH="$PATH:/usr/sbin:/sbin" unshare --net sh -euc '
     root=$1
     chroot=$(command -v chroot)
     try() { env -i "$chroot" "$root" "$@"; }
     # In the foreground, as a container runs it: there is no /dev here, which -d would need.
     try /usr/sbin/zctd >/dev/null 2>&1 &
+    trap "kill $! 2>/dev/null || :" EXIT
     for _ in $(seq 100); do
         ! try /usr/sbin/zctd wait --ready --timeout 0 2>/dev/null || break
         sleep 0.1
@@ -47,5 +48,5 @@ PATH="$PATH:/usr/sbin:/sbin" unshare --net sh -euc '
     try /usr/sbin/zctd -i | grep -q src=192.0.2.1
     try /usr/sbin/zctd -k
     wait' sh "$tried"
-[ ! -e "$tried/run/conntrackd.ctl" ]
+[ ! -e "$tried/run/zctd/zctd.ctl" ]
 echo "container.sh: $image is made, and its programs run with it as their root directory"

@@ -7,8 +7,8 @@
 #   zct-VERSION.cdx.json       what the programs are made of; each program carries the list too (cargo audit bin FILE)
 #   THIRD-PARTY                the licences of that
 #   SHA256SUMS
-# The same commit gives the same bytes, wherever it is built with the same Rust, C compiler and Debian: make
-# test-reproducible.
+# Nothing in it depends on where and when it is built, given the same Rust, C compiler and Debian; make test-reproducible
+# compares two builds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${CARGO:=cargo}"
