@@ -21,7 +21,7 @@ STATIC_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 # What `make deb` builds for, in Debian's words.
 ARCHITECTURE ?= $(shell dpkg --print-architecture 2>/dev/null || echo amd64)
 
-.PHONY: run test test-kernels test-packages test-hardening test-openwrt test-reproducible deb container lint bench bench-quick bench-sync bench-counts picture differential simulate interop failover demo fuzz soak release static tiny install
+.PHONY: run test test-kernels test-packages test-hardening test-openwrt test-reproducible deb container lint msrv bench bench-quick bench-sync bench-counts picture differential simulate interop failover demo fuzz soak release static tiny install
 
 run:
 	@scripts/run.sh
@@ -86,6 +86,12 @@ lint:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked --quiet
 	@CARGO="$(CARGO)" scripts/library.sh
 	@CARGO="$(CARGO)" scripts/deny.sh
+
+# The oldest Rust that Cargo.toml promises: everything has to build with it, tests included.
+MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+msrv:
+	rustup --quiet toolchain install $(MSRV) --profile minimal --no-self-update
+	rustup run $(MSRV) cargo check --workspace --all-targets --locked --target-dir target/msrv
 
 # Random comparisons with Debian's conntrack, as many as asked for: make differential N=1000 FLOWS=100000
 differential: release

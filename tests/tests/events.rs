@@ -13,7 +13,7 @@ use zct_tests::mask::Mask;
 use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool};
 use zct_tests::rules::labels::with_numbers;
-use zct_tests::rules::listing::{sctp_names, with_marks, with_ports, with_states};
+use zct_tests::rules::written::{sctp_names, with_marks, with_ports, with_states};
 use zct_tests::seed::{Kernel, Mix, Storm, TRACKING, tcp, udp};
 use zct_tests::traffic::Traffic;
 use zct_wire::consts::ips;

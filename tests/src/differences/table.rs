@@ -1,7 +1,7 @@
 //! The rows of the table of intended differences.
 
 use super::{Difference, Rule, SeenIn, Side};
-use crate::rules::{labels, listing, words};
+use crate::rules::{labels, listing, values, words, written};
 
 const fn read(
     id: &'static str,
@@ -226,7 +226,7 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "1.4.9 numbers",
         Differential,
-        Some(words::numbers),
+        Some(values::numbers),
         [
             "`-w -i -c -m --orig-zone --reply-zone` with what is no number, or too large",
             "0, or cut to its lowest bits",
@@ -236,7 +236,7 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "W22",
         Differential,
-        Some(words::other_numbers),
+        Some(values::other_numbers),
         [
             "`-t -b`, ports, ICMP fields, keys, tags: what is no number, negative or too large, or has text behind it",
             "0, the number at its start, or its lowest bits",
@@ -246,7 +246,7 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "Z mask of a mark",
         Differential,
-        Some(words::masks_of_marks),
+        Some(values::masks_of_marks),
         [
             "`-m VALUE/MASK` with a mask that is empty, no number, or too large",
             "0, or cut to its lowest bits",
@@ -256,7 +256,7 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "Z netmask",
         Differential,
-        Some(words::netmasks),
+        Some(values::netmasks),
         [
             "a prefix length that is empty or wrong: `-s 10.0.0.1/`, `/33`",
             "empty is 0, every address; `Invalid netmask`",
@@ -266,7 +266,7 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "Z address text",
         Differential,
-        Some(words::text_behind_an_address),
+        Some(values::text_behind_an_address),
         [
             "text behind an address in the same word: `'10.0.0.1 10.0.0.2'`; more than 45 characters",
             "the first address alone; the first 45",
@@ -276,7 +276,7 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "Z address form",
         Differential,
-        Some(words::unusual_addresses),
+        Some(values::unusual_addresses),
         [
             "an IPv4 address that is not four decimal numbers: `10.1`, `010.1.0.5`",
             "10.0.0.1 and 8.1.0.5, without a word",
@@ -352,13 +352,13 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "W29",
         Differential,
-        Some(listing::long_lines),
+        Some(written::long_lines),
         ["a line longer than 4095 bytes (1023 with `-D -U -E` and expectations)", "cut short", "whole"],
     ),
     read(
         "W16",
         Differential,
-        Some(listing::sctp_xml),
+        Some(written::sctp_xml),
         [
             "`<state>` of SCTP and DCCP in XML; names with `<` or `&`",
             "the TCP name of the number; not escaped",
@@ -428,7 +428,7 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "Z heartbeat",
         Differential,
-        Some(listing::saved_states),
+        Some(written::saved_states),
         [
             "SCTP states 8 and 9 with `-o save`; `--state HEARTBEAT_SENT`, `HEARTBEAT_ACKED`",
             "`(null)`, which nobody can load; crashes",
@@ -438,7 +438,7 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "Z saved port",
         Differential,
-        Some(listing::saved_ports),
+        Some(written::saved_ports),
         [
             "`-o save` of a flow of which a port is translated and the address is not",
             "`-r` or `-q`: restored, it is not translated",
@@ -448,7 +448,7 @@ pub static DIFFERENCES: &[Difference] = &[
     read(
         "Z saved mark",
         Differential,
-        Some(listing::saved_marks),
+        Some(written::saved_marks),
         ["`-o save`", "without the mark", "with it: `-m MARK`, but for `-D` lines, which it would narrow"],
     ),
     read(

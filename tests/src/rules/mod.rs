@@ -6,7 +6,9 @@
 pub mod labels;
 pub mod listing;
 pub mod nfct;
+pub mod values;
 pub mod words;
+pub mod written;
 
 use crate::differences::Expected;
 use crate::entries::{Entries, Facts};
