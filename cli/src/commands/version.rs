@@ -22,7 +22,7 @@ pub fn text(name: Name) -> String {
 fn built(out: &mut String) {
     let linked = if cfg!(target_feature = "crt-static") { "statically" } else { "dynamically" };
     let libc = if cfg!(target_env = "musl") { "musl" } else { "glibc" };
-    let bits = 8 * size_of::<usize>();
+    let bits = usize::BITS;
     let order = if cfg!(target_endian = "big") { "big" } else { "little" };
     _ = writeln!(
         out,
