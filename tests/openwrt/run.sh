@@ -42,15 +42,15 @@ flags=
 case $target in *-musl*) flags=-Ctarget-feature=+crt-static ;; esac
 RUSTFLAGS=$flags CROSS_BUILD_ONLY=1 CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} scripts/cross.sh "$target" \
     make --no-print-directory -C dist/openwrt -f "$work/all.mk" TOPDIR="$work" INCLUDE_DIR="$work/include" \
-    PKG_BUILD_DIR="$PWD" PKG_INSTALL_DIR="$work/installed" ROOT="$work/root" TARGET="$target" >"$work/log" 2>&1 ||
+    PKG_BUILD_DIR="$PWD" PKG_INSTALL_DIR="$work/installed" ROOT="$work/tree" TARGET="$target" >"$work/log" 2>&1 ||
     { tail -40 "$work/log" >&2; exit 1; }
 
 for file in zct/usr/sbin/{zct,conntrack,nfct} zctd/usr/sbin/{zctd,conntrackd} zctd/etc/{init.d/zctd,config/zctd,zctd/zctd.conf}
 do
-    [ -e "$work/root/$file" ] || { echo "openwrt: $file is missing" >&2; exit 1; }
+    [ -e "$work/tree/$file" ] || { echo "openwrt: $file is missing" >&2; exit 1; }
 done
 case $target in
-    "$(uname -m)"-*) "$work/root/zct/usr/sbin/conntrack" -V && "$work/root/zctd/usr/sbin/conntrackd" -v ;;
+    "$(uname -m)"-*) "$work/tree/zct/usr/sbin/conntrack" -V && "$work/tree/zctd/usr/sbin/conntrackd" -v ;;
 esac
 stated=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 grep -qx "PKG_VERSION:=$stated" dist/openwrt/Makefile || { echo "openwrt: the recipe is not of version $stated" >&2; exit 1; }
@@ -66,13 +66,13 @@ procd_close_instance() { echo close; }
 mkdir() { :; }
 TEXT
 init() {
-    sed "s|/usr/sbin/zctd|$work/root/zctd/usr/sbin/zctd|" dist/openwrt/files/zctd.init >"$work/init"
+    sed "s|/usr/sbin/zctd|$work/tree/zctd/usr/sbin/zctd|" dist/openwrt/files/zctd.init >"$work/init"
     ENABLED=$1 FILE=$2 sh -euc '. "$1"; . "$2"; start_service' sh "$work/procd.sh" "$work/init" 2>"$work/said"
 }
 case $target in
     "$(uname -m)"-*)
         [ -z "$(init 0 dist/zctd.conf)" ]
-        init 1 dist/zctd.conf | grep -qx "command $work/root/zctd/usr/sbin/zctd -C dist/zctd.conf"
+        init 1 dist/zctd.conf | grep -qx "command $work/tree/zctd/usr/sbin/zctd -C dist/zctd.conf"
         echo 'Nonsense {' >"$work/bad.conf"
         ! init 1 "$work/bad.conf" >"$work/out"
         [ ! -s "$work/out" ]
