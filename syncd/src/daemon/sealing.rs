@@ -72,6 +72,7 @@ pub(super) fn settle(now: Millis, seal: &mut Seal, machine: &mut Machine, log: &
                 log.notice(&format!("node {node} has proved that it is there: its messages are taken"));
                 machine.peer_was_not_heard(now);
             }
+            Happening::Settled(_) => machine.peer_was_not_heard(now),
             // That is how every start begins.
             Happening::Refused(Refused::Unproved | Refused::Repeated) => {}
             Happening::Refused(why) => log.warning(&format!("Auth: {}", why.describe())),

@@ -156,7 +156,7 @@ impl Node {
                 if let Some(seal) = &mut n.seal {
                     seal.turn(now);
                     while let Some(happening) = seal.poll() {
-                        if matches!(happening, Happening::Proved(_)) {
+                        if matches!(happening, Happening::Proved(_) | Happening::Settled(_)) {
                             n.machine.peer_was_not_heard(now);
                         }
                     }

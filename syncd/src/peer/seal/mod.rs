@@ -48,6 +48,8 @@ const CHALLENGED_AGAIN_APART_MS: Millis = 1000;
 const ANSWERED_APART_MS: Millis = 100;
 /// A challenge is good for one to two of these.
 const SLOT_MS: Millis = 4000;
+/// How long a node has to hear our proof after it has given its own.
+const SETTLED_MS: Millis = 1000;
 /// Nodes share counts of their proofs by their numbers; sharing one costs another challenge at worst.
 const GENERATIONS: usize = 64;
 
@@ -56,6 +58,8 @@ const GENERATIONS: usize = 64;
 pub enum Happening {
     /// This node has proved that it is there; what it has said before was not taken.
     Proved(u16),
+    /// It has had the time to hear our own proof since then: what it was asked for before, it may not have taken.
+    Settled(u16),
     /// Something was not taken; reported once for each reason.
     Refused(Refused),
 }
@@ -75,6 +79,8 @@ pub struct Seal {
     generations: [u32; GENERATIONS],
     counts: Counts,
     happened: VecDeque<Happening>,
+    /// When which node is settled.
+    settles: Option<(Millis, u16)>,
     reported: [bool; Refused::COUNT],
 }
 
@@ -97,6 +103,7 @@ impl Seal {
             generations: [0; GENERATIONS],
             counts: Counts::default(),
             happened: VecDeque::with_capacity(NOTES_WAITING),
+            settles: None,
             reported: [false; Refused::COUNT],
         })
     }
@@ -148,11 +155,15 @@ impl Seal {
     /// Does what time asks for.
     pub fn turn(&mut self, now: Millis) {
         self.sender.turn(now, &mut self.keys);
+        if let Some((_, node)) = self.settles.take_if(|(at, _)| *at <= now) {
+            self.happened.push_back(Happening::Settled(node));
+        }
     }
 
     /// When to call [`Seal::turn`] and [`Seal::note`] if nothing happens before.
     pub fn deadline(&self) -> Millis {
-        self.sender.deadline()
+        let settles = self.settles.map_or(Millis::MAX, |(at, _)| at);
+        self.sender.deadline().min(settles)
     }
 
     /// Takes out what has happened, oldest first.
@@ -346,6 +357,7 @@ impl Seal {
         self.counts.proofs += 1;
         if news && self.happened.len() < NOTES_WAITING {
             self.happened.push_back(Happening::Proved(h.node));
+            self.settles = Some((now + SETTLED_MS, h.node));
         }
         Ok(None)
     }
