@@ -46,6 +46,19 @@ fn what_is_loaded_is_dumped_and_deleted() {
 }
 
 #[test]
+fn flows_that_come_and_go_leave_the_last_ones() {
+    netns::enter_new().unwrap();
+    let churn = load::Churn { rate: 1_000_000, count: FLOWS, living: 500, short: 0 };
+    let filled = load::churn(churn).unwrap();
+    assert_eq!((filled.made, filled.ended, filled.refused), (u64::from(FLOWS), u64::from(FLOWS) - 500, 0));
+    assert_eq!(there(), 500);
+    load::empty().unwrap();
+    let filled = load::churn(load::Churn { living: FLOWS, short: 8, ..churn }).unwrap();
+    assert_eq!(filled.refused, 0);
+    assert_eq!(there(), filled.made - filled.ended);
+}
+
+#[test]
 fn a_table_half_of_ipv6() {
     netns::enter_new().unwrap();
     load::fill_all(Mix::HalfIpv6, 0..FLOWS).unwrap();

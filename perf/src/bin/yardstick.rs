@@ -1,13 +1,13 @@
 //! The neutral side of the measurements: processes of their own, so that they are measured as the tools are.
 
 use lexopt::prelude::*;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zct_perf::floor::delete::{self, Options};
 use zct_perf::floor::words::take;
 use zct_perf::floor::{dump, events, packets};
-use zct_perf::load;
+use zct_perf::load::{self, Churn};
 use zct_perf::measure::{self, Cores};
 use zct_perf::mix::Mix;
 use zct_perf::replica;
@@ -21,8 +21,14 @@ yardstick delete [--every N] [--apart [--vanish N]] [FILTER...]
                                             delete what the kernel finds
 yardstick load COUNT [--half-ipv6] [--step N] [--rate PER_SECOND]
                                             make flows 0, N, 2N, ... below COUNT
+yardstick churn COUNT --rate PER_SECOND --living N [--short OF_TEN]
+                                            the same, and each ends when N later ones are there, or after a second
 yardstick packets COUNT [PER_SECOND]        make flows by packets on loopback
-yardstick await SOCKET COUNT [--every MS]   wait until the daemon knows so many flows of its peer, asking every MS
+yardstick await SOCKET COUNT [--every MS] [--also SOCKET]
+                                            wait until the daemon knows so many flows of its peer, asking every MS,
+                                            and print the longest time that an answer took; also: ask another one
+yardstick sample SOCKET NAME                print a value of the metrics at this socket
+yardstick silence ADDRESS SECONDS           print the longest time in which the address does not answer
 yardstick nothing                           end
 yardstick traced COMMAND [WORD...]          run a command that waits for its parent to trace it
 yardstick traced-on-one-core COMMAND [WORD...]
@@ -51,10 +57,24 @@ fn run(words: &mut lexopt::Parser) -> Result<(), Fail> {
         "events" => received(words.value()?.parse()?, words),
         "delete" => deleted(words),
         "load" => loaded(words.value()?.parse()?, words),
+        "churn" => churned(words.value()?.parse()?, words),
         "packets" => sent(words.value()?.parse()?, words),
         "await" => {
             let socket = words.value()?;
             awaited(Path::new(&socket), words.value()?.parse()?, words)
+        }
+        "sample" => {
+            let (socket, name) = (words.value()?, words.value()?.string()?);
+            end(words)?;
+            println!("{}", replica::sample(Path::new(&socket), &name)?);
+            Ok(())
+        }
+        "silence" => {
+            let (address, s) = (words.value()?.parse()?, words.value()?.parse()?);
+            end(words)?;
+            let until = Instant::now() + Duration::from_secs(s);
+            println!("{:.4}", replica::longest_silence(address, || Instant::now() > until)?.as_secs_f64());
+            Ok(())
         }
         "nothing" => end(words),
         "traced" | "traced-on-one-core" => {
@@ -142,6 +162,25 @@ fn loaded(count: u32, words: &mut lexopt::Parser) -> Result<(), Fail> {
     Ok(())
 }
 
+fn churned(count: u32, words: &mut lexopt::Parser) -> Result<(), Fail> {
+    let mut churn = Churn { rate: 0, count, living: 0, short: 0 };
+    while let Some(word) = words.next()? {
+        match word {
+            Long("rate") => churn.rate = words.value()?.parse()?,
+            Long("living") => churn.living = words.value()?.parse()?,
+            Long("short") => churn.short = words.value()?.parse()?,
+            _ => return Err(word.unexpected().into()),
+        }
+    }
+    let begin = Instant::now();
+    let filled = load::churn(churn)?;
+    let took = begin.elapsed().as_secs_f64();
+    eprintln!("yardstick: {} flows made and {} ended in {took:.2} s", filled.made, filled.ended);
+    filled
+        .why
+        .map_or(Ok(()), |why| Err(format!("{} were refused, the first one: {why}", filled.refused).into()))
+}
+
 fn sent(count: u32, words: &mut lexopt::Parser) -> Result<(), Fail> {
     let rate = match words.next()? {
         Some(Value(rate)) => rate.parse()?,
@@ -155,12 +194,15 @@ fn sent(count: u32, words: &mut lexopt::Parser) -> Result<(), Fail> {
 }
 
 fn awaited(socket: &Path, count: u64, words: &mut lexopt::Parser) -> Result<(), Fail> {
-    let mut every = Duration::from_millis(1);
+    let (mut every, mut also) = (Duration::from_millis(1), None);
     while let Some(word) = words.next()? {
         match word {
             Long("every") => every = Duration::from_millis(words.value()?.parse()?),
+            Long("also") => also = Some(PathBuf::from(words.value()?)),
             _ => return Err(word.unexpected().into()),
         }
     }
-    Ok(replica::await_flows(socket, count, every)?)
+    let longest = replica::await_flows(socket, count, every, also.as_deref())?;
+    println!("{:.4}", longest.as_secs_f64());
+    Ok(())
 }
