@@ -15,6 +15,10 @@ const RECV_SLOTS: usize = 32;
 const RECV_ROOM: usize = 65_536 + 64;
 /// Datagrams sent by one system call.
 const SEND_SLOTS: usize = 32;
+/// What the kernel keeps with the bytes of a packet (`struct skb_shared_info` and headroom), and beside them
+/// (`struct sk_buff`).
+const PACKET_OWN: usize = 384;
+const PACKET_HEAD: usize = 256;
 /// linux/filter.h: loads at this offset see the network header, whatever the socket.
 const SKF_NET_OFF: u32 = 0xfff0_0000;
 
@@ -70,6 +74,19 @@ impl Datagrams {
             lens: Vec::with_capacity(SEND_SLOTS),
             sent: 0,
         }
+    }
+
+    /// How many datagrams that just fit an MTU of so many bytes the receive buffer takes, as the kernel counts
+    /// for most network cards: the next power of two above their bytes and its own, and 256 more.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] of `getsockopt`.
+    pub fn receive_room(&self, mtu: usize) -> Result<usize, Error> {
+        let mut word = [0];
+        sys::option_words(self.fd.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, &mut word)
+            .map_err(|e| Error::sys("getsockopt", e))?;
+        let each = mtu.saturating_add(PACKET_OWN).next_power_of_two().saturating_add(PACKET_HEAD);
+        Ok(word[0] as usize / each)
     }
 
     /// The address to which datagrams are sent.
@@ -245,6 +262,21 @@ mod tests {
         let mut buf = [0; 9];
         assert_eq!(other.recv(&mut buf).unwrap(), 5);
         assert_eq!(other.recv(&mut buf).unwrap(), 6);
+    }
+
+    #[test]
+    fn the_receive_buffer_takes_as_many_as_it_says() {
+        let (mut d, other) = pair();
+        let room = d.receive_room(1500).unwrap();
+        assert!(d.receive_room(9000).unwrap() < room / 4);
+        assert!(d.slot().is_some());
+        d.filled(1);
+        _ = d.flush();
+        let (_, here) = other.recv_from(&mut [0; 9]).unwrap();
+        for _ in 0..room {
+            other.send_to(&[0; 1472], here).unwrap();
+        }
+        assert_eq!(collect(&mut d).len(), room);
     }
 
     #[test]

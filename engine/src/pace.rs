@@ -5,6 +5,7 @@
 //! call and a write for every dozen events, which costs more than the events themselves.
 
 use crate::events::EVENT_BYTES;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 /// The longest time messages are left unread, which is also the most they can be late.
@@ -18,6 +19,17 @@ pub const ROOM: usize = 512 << 10;
 // The fastest storms seen make 300 events in one rest.
 const _: () = assert!(ROOM / EVENT_BYTES > 400);
 
+/// How fast messages come, and what follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speed {
+    /// Each deserves its own wake-up.
+    Slow,
+    /// It pays to let them gather.
+    Fast,
+    /// They come faster than it was said that they may: they gather by themselves, and fill their buffer.
+    Flood,
+}
+
 /// Decides after each turn whether to rest before the next one.
 ///
 /// # Allocation
@@ -27,27 +39,42 @@ pub struct Pace {
     since: Instant,
     /// How many messages had been handled at `since`.
     counted: u64,
-    fast: bool,
+    /// The numbers during one rest that are fast.
+    fast: RangeInclusive<u64>,
+    speed: Speed,
 }
 
 impl Pace {
-    /// Starts at `now`, before the first message.
+    /// For events: starts at `now`, before the first one. However fast they come, it pays to rest.
     pub fn new(now: Instant) -> Pace {
-        Pace { since: now, counted: 0, fast: false }
+        Pace::between(PLENTY..=u64::MAX, now)
+    }
+
+    /// The same for other messages, of which so many during one rest are fast, and more are a flood.
+    pub fn between(fast: RangeInclusive<u64>, now: Instant) -> Pace {
+        Pace { since: now, counted: 0, fast, speed: Speed::Slow }
     }
 
     /// How long to leave new messages unread, after a turn that ended at `now` with nothing left to read.
-    /// `messages` is the number handled since the beginning. `None` when they arrive so slowly that each
-    /// deserves its own wake-up.
+    /// `messages` is the number handled since the beginning. `None` when they do not come [`Speed::Fast`].
     pub fn rest(&mut self, messages: u64, now: Instant) -> Option<Duration> {
+        (self.speed(messages, now) == Speed::Fast).then_some(REST)
+    }
+
+    /// How fast they have come by such a turn.
+    pub fn speed(&mut self, messages: u64, now: Instant) -> Speed {
         let passed = now.saturating_duration_since(self.since);
         if passed >= REST {
-            let came = messages.wrapping_sub(self.counted);
-            let needed = u128::from(PLENTY) * passed.as_micros() / REST.as_micros();
-            self.fast = u128::from(came) >= needed;
+            let came = u128::from(messages.wrapping_sub(self.counted));
+            let in_a_rest = |n: u64| u128::from(n) * passed.as_micros() / REST.as_micros();
+            self.speed = match came {
+                n if n < in_a_rest(*self.fast.start()) => Speed::Slow,
+                n if n <= in_a_rest(*self.fast.end()) => Speed::Fast,
+                _ => Speed::Flood,
+            };
             (self.since, self.counted) = (now, messages);
         }
-        self.fast.then_some(REST)
+        self.speed
     }
 }
 
@@ -88,5 +115,19 @@ mod tests {
         assert_eq!(pace.rest(192, now + REST), Some(REST));
         assert_eq!(pace.rest(192, now + REST + REST / 2), Some(REST));
         assert_eq!(pace.rest(192, now + REST * 2), None);
+    }
+
+    #[test]
+    fn more_than_may_gather_is_a_flood() {
+        let start = Instant::now();
+        let mut pace = Pace::between(4..=24, start);
+        for (rest, total, speed) in
+            [(1, 3, Speed::Slow), (2, 7, Speed::Fast), (3, 31, Speed::Fast), (4, 56, Speed::Flood)]
+        {
+            assert_eq!(pace.speed(total, start + REST * rest), speed, "{total}");
+        }
+        // Ten rests have room for ten times as many.
+        assert_eq!(pace.speed(56 + 240, start + REST * 14), Speed::Fast);
+        assert_eq!(pace.rest(56 + 240 + 25, start + REST * 15), None);
     }
 }

@@ -18,6 +18,7 @@ mod numbers;
 mod privileges;
 mod reload;
 mod requests;
+mod rest;
 mod room;
 mod sealing;
 mod signals;

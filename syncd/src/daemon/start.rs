@@ -8,6 +8,7 @@ use crate::control::server::{Reply, Server};
 use crate::control::statistics::Runtime;
 use crate::daemon::losses::Losses;
 use crate::daemon::privileges;
+use crate::daemon::rest::Rest;
 use crate::daemon::sealing;
 use crate::daemon::signals;
 use crate::daemon::start_error::StartError;
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 use zct_engine::inet;
 use zct_engine::process::{self, Detached};
-use zct_engine::{Error, Pace, Reactor, Signals, Token, errno_text};
+use zct_engine::{Error, Reactor, Signals, Token, errno_text};
 
 /// Runs the daemon until it is told to stop. `file` is the configuration's path, to be read again; `remarks`
 /// are what was found in it, for the log.
@@ -109,8 +110,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
         syslog_waits: false,
         events_wait: false,
         background: child,
-        pace: Pace::new(Instant::now()),
-        heard: 0,
+        rest: Rest::new(Instant::now()),
         stopping: false,
     };
     // Nothing becomes ready by itself, so the first turn needs a timer.

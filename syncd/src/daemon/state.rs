@@ -4,6 +4,7 @@ use crate::config::settings::Config;
 use crate::control::server::Server;
 use crate::control::statistics::Runtime;
 use crate::daemon::losses::Losses;
+use crate::daemon::rest::Rest;
 use crate::daemon::room::Room;
 use crate::daemon::sync_node::SyncNode;
 use crate::daemon::takeover::Takeover;
@@ -18,8 +19,8 @@ use crate::peer::Millis;
 use crate::stats::cache::StatsCache;
 use std::path::PathBuf;
 use std::time::Instant;
+use zct_engine::Signals;
 use zct_engine::process::Child;
-use zct_engine::{Pace, Signals};
 
 /// Which part a token belongs to.
 pub(super) mod token {
@@ -77,9 +78,7 @@ pub(super) struct Daemon {
     /// Events may be waiting in the socket.
     pub(super) events_wait: bool,
     pub(super) background: Option<Child>,
-    pub(super) pace: Pace,
-    /// How many datagrams the peer had sent by the last rest.
-    pub(super) heard: u64,
+    pub(super) rest: Rest,
     pub(super) stopping: bool,
 }
 

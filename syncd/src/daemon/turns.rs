@@ -3,6 +3,7 @@
 
 use crate::control::listings::Shown;
 use crate::control::server::Server;
+use crate::daemon::rest;
 use crate::daemon::signals;
 use crate::daemon::state::{Daemon, Node, token};
 use crate::daemon::stats_node::StatsTaker;
@@ -13,9 +14,6 @@ use zct_engine::{Error, Handler, Reactor, Token, Turn, pace};
 
 /// When to try again to send what syslog did not accept.
 const SYSLOG_AGAIN_MS: Millis = 10;
-
-/// Between two rests, up to this many datagrams may be mere acknowledgements.
-const DATAGRAMS_IN_PASSING: u64 = 8;
 
 impl Daemon {
     /// Ends the daemon after this turn.
@@ -128,18 +126,20 @@ impl Daemon {
         parts.into_iter().chain([node, server, syslog, ledger]).flatten().min()
     }
 
-    /// Lets events gather while they come fast, so that one turn serves many, and one datagram tells
-    /// the peer of many. Not while the peer is sending: its datagrams would overflow a receive buffer
-    /// of the usual size.
+    /// Lets events and the peer's datagrams gather while they come fast, if the buffers can hold them.
     fn rest(&mut self, now: Instant) {
-        let Some(events) = self.kernel.events() else { return };
-        let Some(rest) = self.pace.rest(events.received(), now) else { return };
-        let heard = match &self.node {
-            Node::Sync(n) => n.links.received(),
-            Node::Stats(_) => 0,
+        let (events, hold) = match self.kernel.events() {
+            Some(events) => (events.received(), self.kernel.buffer() >= pace::ROOM && !self.events_wait),
+            None => (0, true),
         };
-        let talks = heard.wrapping_sub(std::mem::replace(&mut self.heard, heard)) > DATAGRAMS_IN_PASSING;
-        if self.kernel.buffer() >= pace::ROOM && !self.events_wait && !talks {
+        let due = match &self.node {
+            Node::Sync(n) => {
+                let links = &n.links;
+                self.rest.due(now, events, links.received(), || links.all.iter().all(|l| l.holds(rest::ROOM)))
+            }
+            Node::Stats(_) => self.rest.due(now, events, 0, || true),
+        };
+        if let Some(rest) = due.filter(|_| hold) {
             std::thread::sleep(rest);
         }
     }

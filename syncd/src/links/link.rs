@@ -225,6 +225,15 @@ impl LinkIo {
         self.traffic
     }
 
+    /// Whether so many datagrams can wait to be read, and none is lost.
+    pub fn holds(&self, datagrams: usize) -> bool {
+        match &self.io {
+            Io::Udp(u) => u.receive_room(self.state.mtu) >= datagrams,
+            // Its peer waits when the buffer is full.
+            Io::Tcp(_) => true,
+        }
+    }
+
     /// The state of its interface: `RUNNING`, `NO-CARRIER` or `DOWN`.
     pub fn status(&self) -> &'static str {
         self.state.status()

@@ -74,6 +74,11 @@ impl UdpLink {
         Ok(turn)
     }
 
+    /// How many datagrams of an interface with this MTU can wait to be read; 0 if that cannot be found out.
+    pub(crate) fn receive_room(&self, mtu: usize) -> usize {
+        self.io.receive_room(mtu).unwrap_or(0)
+    }
+
     pub(crate) fn slot(&mut self) -> Option<&mut [u8]> {
         if self.blocked.is_some() {
             return None;
