@@ -52,11 +52,13 @@ impl Daemon {
     pub(super) fn look_for_room(&mut self, now: Millis) {
         let [internal, external] = &mut self.rooms;
         let steps = match &self.node {
-            Node::Stats(s) => [internal.of(now, &s.store, &s.stats), Step::Nothing],
+            Node::Stats(s) => [internal.of(now, &s.store, s.stats.no_space), Step::Nothing],
             Node::Sync(n) => {
                 let (caches, stats) = (n.machine.caches(), n.machine.stats());
-                let own = internal.of(now, &caches.internal, &stats.internal);
-                [own, external.of(now, &caches.external, &stats.external)]
+                let own = stats.internal.no_space + stats.internal_expect.no_space;
+                let peers = stats.external.no_space + stats.external_expect.no_space;
+                let own = internal.of(now, &caches.internal, own);
+                [own, external.of(now, &caches.external, peers)]
             }
         };
         for (step, whose) in steps.into_iter().zip(["the kernel", "the other node"]) {
@@ -76,6 +78,7 @@ impl Daemon {
         }
         if let (Node::Sync(n), Step::Repair) = (&mut self.node, known) {
             n.machine.request_resync(now);
+            self.losses.resync_begins(now);
         }
     }
 

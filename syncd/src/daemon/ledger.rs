@@ -39,9 +39,8 @@ fn counted(kind: Kind, n: &SyncNode, s: &Stats) -> u64 {
         Kind::Unauthentic => unsealed(n, &UNAUTHENTIC),
         Kind::Unproved => unsealed(n, &[Refused::Unproved]),
         Kind::Refused => links.map(|l| l.traffic().receive_errors).sum(),
-        Kind::CacheFull => {
-            [s.internal, s.external, s.internal_expect, s.external_expect].iter().map(|c| c.no_space).sum()
-        }
+        Kind::CacheFull => s.internal.no_space + s.internal_expect.no_space,
+        Kind::PeerCacheFull => s.external.no_space + s.external_expect.no_space,
         Kind::ResendQueue => s.resend_dropped,
         Kind::TooLarge => s.unsendable,
         Kind::Bypass => s.bypass_dropped,
@@ -89,6 +88,9 @@ impl Daemon {
                 let polls = self.config.general.poll_s.is_some();
                 (compares || polls).then_some(How::Comparison)
             }
+            // Once there is room; see `look_for_room`.
+            Kind::CacheFull => Some(How::Comparison),
+            Kind::PeerCacheFull if ftfw.is_some() => Some(How::Bulk),
             Kind::Gap if asks => Some(How::Resent),
             Kind::Send if ftfw.is_some() => Some(How::Resent),
             Kind::ResendQueue => Some(How::Bulk),
@@ -100,7 +102,7 @@ impl Daemon {
             | Kind::Unsealed
             | Kind::Unauthentic
             | Kind::Unproved
-            | Kind::CacheFull
+            | Kind::PeerCacheFull
             | Kind::TooLarge
             | Kind::Bypass
             | Kind::Commit
@@ -120,6 +122,7 @@ impl Daemon {
             }
         }
         self.settle_comparison(now);
+        self.settle_resync(now);
         self.settle_messages(now);
         while let Some(Line { kind, lost, repaired }) = self.losses.ledger.line(now) {
             let text = format!("{}: {lost} more, {repaired} repaired", kind.describe());
@@ -138,12 +141,25 @@ impl Daemon {
             return;
         }
         (self.losses.compared_from, self.losses.compared) = (None, None);
-        for kind in [Kind::Overrun, Kind::Unreadable, Kind::Dump] {
+        // Flows that found no room are found again by every comparison, and either taken or refused and counted
+        // once more.
+        for kind in [Kind::Overrun, Kind::Unreadable, Kind::Dump, Kind::CacheFull] {
             self.losses.ledger.repaired(now, kind, from, how);
         }
     }
-    /// Messages of the peer that did not come are made good when it has answered what we asked of it;
-    /// messages that it did not get, when it has acknowledged what was sent later, and needs no bulk.
+
+    /// The same holds for the peer's flows and a bulk that was asked for, once all of it has come.
+    fn settle_resync(&mut self, now: Millis) {
+        let Node::Sync(n) = &mut self.node else { return };
+        self.losses.resync_is(now, n.machine.resync_is_running());
+        if let (true, Some(from)) = (n.take_resynced(), self.losses.resync_from) {
+            self.losses.resync_from = None;
+            self.losses.ledger.repaired(now, Kind::PeerCacheFull, from, How::Bulk);
+        }
+    }
+
+    /// Messages of the peer that did not come are made good when it has answered what we asked of it; messages
+    /// that it did not get, when it has acknowledged what was sent later, and needs no bulk.
     fn settle_messages(&mut self, now: Millis) {
         let Node::Sync(n) = &self.node else { return };
         let ledger = &mut self.losses.ledger;

@@ -18,6 +18,10 @@ pub(super) struct Losses {
     pub(super) compared_from: Option<Millis>,
     /// Its dump is complete, and was of this kind; what it did not contain may still have to be removed.
     pub(super) compared: Option<How>,
+    /// The peer has been asked for all its flows, and they have not all come.
+    resync_runs: bool,
+    /// When it was asked; what came after that may not be complete yet.
+    pub(super) resync_from: Option<Millis>,
 }
 
 impl Losses {
@@ -32,6 +36,19 @@ impl Losses {
         if complete.is_none() {
             self.compared_from = None;
         }
+    }
+
+    /// The peer is asked for its flows at this moment, whether it has been asked before or not.
+    pub(super) fn resync_begins(&mut self, now: Millis) {
+        (self.resync_runs, self.resync_from) = (true, Some(now));
+    }
+
+    /// Whether flows that it was asked for are still to come.
+    pub(super) fn resync_is(&mut self, now: Millis, running: bool) {
+        if running && !self.resync_runs {
+            self.resync_begins(now);
+        }
+        self.resync_runs = running;
     }
 
     /// True until what the comparison has found missing is removed too.

@@ -1,7 +1,7 @@
 //! Flows for which a cache had no room (HashLimit), once it has room again: the kernel's are found by a
 //! comparison, and the peer is asked for its own.
 
-use crate::peer::{CacheStats, Millis};
+use crate::peer::Millis;
 use crate::store::FlowStore;
 
 /// The time between two repairs: a cache that stays close to its limit must not cause one after the other.
@@ -27,10 +27,10 @@ pub(super) enum Step {
 }
 
 impl Room {
-    /// Looks at the cache, with its counts.
-    pub(super) fn of(&mut self, now: Millis, store: &FlowStore, stats: &CacheStats) -> Step {
+    /// Looks at the cache, which has refused so many entries in all.
+    pub(super) fn of(&mut self, now: Millis, store: &FlowStore, refused: u64) -> Step {
         let (counts, limit) = (store.counts(), store.limit());
-        self.look(now, stats.no_space, limit.saturating_sub(counts.ipv4 + counts.ipv6), limit)
+        self.look(now, refused, limit.saturating_sub(counts.ipv4 + counts.ipv6), limit)
     }
 
     /// `refused` is how many flows the cache has refused in all, `free` how many it could take now.

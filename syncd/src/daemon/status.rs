@@ -246,6 +246,7 @@ fn peer(n: &SyncNode, given_up: Option<Millis>, clock: Clock) -> Peer {
         lost: s.lost,
         resent: matches!(n.machine.config().mode, Mode::Ftfw(_)).then_some(s.resent),
         late: s.before,
+        unannounced: s.unannounced,
         malformed: Malformed {
             version: s.bad_version,
             header: s.bad_header,

@@ -57,6 +57,8 @@ pub(super) struct SyncNode {
     expectations: bool,
     /// The network accepts nothing for now.
     blocked: bool,
+    /// All flows that the peer was asked for have come, and what it no longer has is gone.
+    resynced: bool,
 }
 
 impl SyncNode {
@@ -106,6 +108,7 @@ impl SyncNode {
             error_queue,
             expectations: sync.expectations != Expectations::Off,
             blocked: false,
+            resynced: false,
         })
     }
 
@@ -215,6 +218,7 @@ impl SyncNode {
                         self.bulk_matters = true;
                         self.catch_up.bulk_begins();
                     }
+                    self.resynced |= matches!(notice, Notice::Swept(_));
                     say(&self.links, notice, log);
                 }
                 Output::InjectFlow(event, flow) => self.injector.iter_mut().for_each(|i| i.flow(event, flow)),
@@ -276,6 +280,11 @@ impl SyncNode {
         let (kept, passed) = (self.machine.stats().external, self.injector.as_ref().map(|i| i.flows));
         let passed = passed.map_or(0, |s| s.created + s.updated);
         kept.created + kept.updated + passed
+    }
+
+    /// True once after all flows that the peer was asked for have come.
+    pub(super) fn take_resynced(&mut self) -> bool {
+        std::mem::take(&mut self.resynced)
     }
 
     /// True while the peer has not been sent all that it needs.

@@ -69,6 +69,10 @@ families! {
     PEER_LOST = counter("zctd_peer_messages_lost_total", "Messages of the peer that did not arrive.");
     PEER_RESENT = counter("zctd_peer_messages_resent_total", "Messages sent again because the peer had lost them.");
     PEER_LATE = counter("zctd_peer_messages_late_total", "Messages of the peer that came twice or too late.");
+    PEER_UNANNOUNCED = counter(
+        "zctd_peer_unannounced_flows_total",
+        "Flows that ended before SyncAfter, of which the peer was told nothing."
+    );
     PEER_MALFORMED = counter("zctd_peer_messages_malformed_total", "Messages of the peer that made no sense.");
     PEER_SEALED = counter("zctd_peer_frames_sealed_total", "Sealed frames sent (Auth).");
     PEER_OPENED = counter("zctd_peer_frames_opened_total", "Sealed frames taken (Auth).");
@@ -226,7 +230,7 @@ fn links(links: &[Link], out: &mut Out<'_>) {
 
 /// Peers are told apart by their number, since an address is no label.
 fn peers(peers: &[Peer], out: &mut Out<'_>) {
-    let values: [Row<Peer>; 13] = [
+    let values: [Row<Peer>; 14] = [
         (&PEER_UP, |p| match p.state {
             PeerState::Up => Some(true.into()),
             PeerState::Silent => Some(false.into()),
@@ -241,6 +245,7 @@ fn peers(peers: &[Peer], out: &mut Out<'_>) {
         (&PEER_LOST, |p| Some(p.lost.into())),
         (&PEER_RESENT, |p| p.resent.map(Value::Number)),
         (&PEER_LATE, |p| Some(p.late.into())),
+        (&PEER_UNANNOUNCED, |p| Some(p.unannounced.into())),
         (&PEER_SEALED, |p| p.sealing.as_ref().map(|s| s.counts.sealed.into())),
         (&PEER_OPENED, |p| p.sealing.as_ref().map(|s| s.counts.opened.into())),
         (&PEER_PROOFS, |p| p.sealing.as_ref().map(|s| s.counts.proofs.into())),

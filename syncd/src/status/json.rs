@@ -242,6 +242,7 @@ fn peer(o: &mut Json, p: &Peer) {
     o.plain("lost", p.lost);
     o.or_null("resent", p.resent);
     o.plain("late", p.late);
+    o.plain("unannounced", p.unannounced);
     o.object("malformed", |o| {
         for (reason, count) in p.malformed.by_reason() {
             o.plain(reason, count);

@@ -42,8 +42,10 @@ pub enum Kind {
     Unauthentic,
     /// Sealed frames of a node that had yet to prove that it was there (`Auth`).
     Unproved,
-    /// Entries for which a cache had no room.
+    /// Entries of the kernel for which the internal cache had no room.
     CacheFull,
+    /// Entries of the peer for which the external cache had no room.
+    PeerCacheFull,
     /// Messages given up before the peer had acknowledged them, because ResendQueueSize was reached.
     ResendQueue,
     /// Messages that are larger than the link carries.
@@ -59,7 +61,7 @@ pub enum Kind {
 }
 
 /// The number of kinds.
-pub const KINDS: usize = 17;
+pub const KINDS: usize = 18;
 
 impl Kind {
     /// All kinds, each at the position of its number.
@@ -75,6 +77,7 @@ impl Kind {
         Kind::Unauthentic,
         Kind::Unproved,
         Kind::CacheFull,
+        Kind::PeerCacheFull,
         Kind::ResendQueue,
         Kind::TooLarge,
         Kind::Bypass,
@@ -97,6 +100,7 @@ impl Kind {
             Kind::Unauthentic => "unauthentic",
             Kind::Unproved => "unproved",
             Kind::CacheFull => "cache_full",
+            Kind::PeerCacheFull => "peer_cache_full",
             Kind::ResendQueue => "resend_queue",
             Kind::TooLarge => "too_large",
             Kind::Bypass => "bypass",
@@ -119,7 +123,8 @@ impl Kind {
             Kind::Unsealed => "messages without a seal",
             Kind::Unauthentic => "sealed frames that were not authentic",
             Kind::Unproved => "sealed frames before their sender had proved that it was there",
-            Kind::CacheFull => "entries for which a cache had no room",
+            Kind::CacheFull => "entries of the kernel for which the cache had no room",
+            Kind::PeerCacheFull => "entries of the peer for which the cache had no room",
             Kind::ResendQueue => "messages that are not kept until they are acknowledged",
             Kind::TooLarge => "messages larger than the link carries",
             Kind::Bypass => "messages dropped because the network took none",

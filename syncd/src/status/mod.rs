@@ -254,6 +254,8 @@ pub struct Peer {
     pub resent: Option<u64>,
     /// Messages of it that came twice or too late.
     pub late: u64,
+    /// Flows that ended before `SyncAfter`, of which it was told nothing.
+    pub unannounced: u64,
     /// Messages that made no sense.
     pub malformed: Malformed,
     /// What `Auth` makes of all this; `None` without it.

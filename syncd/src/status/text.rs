@@ -147,6 +147,9 @@ fn peer(out: &mut String, p: &Peer, now: Duration) -> fmt::Result {
     if let Some(n) = p.resent.filter(|n| *n > 0) {
         writeln!(out, "resent      {n} messages")?;
     }
+    if p.unannounced > 0 {
+        writeln!(out, "unannounced {} flows that ended before SyncAfter", p.unannounced)?;
+    }
     let malformed = p.malformed.by_reason();
     if malformed.iter().any(|(_, n)| *n > 0) {
         write!(out, "malformed  ")?;

@@ -216,16 +216,57 @@ fn nonsense_and_strangers_are_counted_one_by_one() {
     until(&cluster, At::Here, &[]);
 }
 
-#[test]
-fn what_does_not_fit_a_cache_is_in_the_ledger() {
-    let cluster = Cluster::start(Zctd, Zctd, Settings { general: "HashLimit 10", ..Settings::default() });
-    both_in_sync(&cluster);
+/// More flows than a cache of 10 has room for, and of these all but four end while its daemon is stopped, so that it
+/// sees the room in one go.
+fn too_many_and_then_few(cluster: &Cluster, full: At, kind: &str, way: &str) {
+    both_in_sync(cluster);
     cluster.must(At::There, &["-R", "-"], &mixture(2, 40));
     eventually("the losses", || {
-        let seen = with_ledger(&cluster, At::There);
-        if lost(&seen, "cache_full") == (30, 0) { Ok(()) } else { Err(seen.to_string()) }
+        let seen = with_ledger(cluster, full);
+        if lost(&seen, kind) == (30, 0) { Ok(()) } else { Err(seen.to_string()) }
     });
-    cluster.agree_on(At::Here, "those that fit", 10);
+    let seen = with_ledger(cluster, full);
+    assert_eq!(
+        (&seen["losses"][kind]["pending"], ways(&seen, kind)),
+        (&1.into(), vec![way.into()]),
+        "{seen}"
+    );
+    let pid = Pid::from_raw(cluster.pid(full) as i32);
+    kill(pid, Signal::SIGSTOP).expect("the daemon");
+    cluster.must(At::There, &["-D", "-f", "ipv6"], "");
+    cluster.must(At::There, &["-D", "-f", "ipv4", "!", "-d", "10.200.0.1"], "");
+    kill(pid, Signal::SIGCONT).expect("the daemon");
+    eventually("the repair", || {
+        let seen = with_ledger(cluster, full);
+        let (all, repaired) = lost(&seen, kind);
+        if all >= 30 && all == repaired { Ok(()) } else { Err(seen.to_string()) }
+    });
+    cluster.agree_on(At::Here, "what is left", 4);
+    let seen = with_ledger(cluster, full);
+    only(&seen, &[kind]);
+    assert_eq!(
+        (&seen["losses"][kind]["pending"], ways(&seen, kind)),
+        (&0.into(), vec![way.into()]),
+        "{seen}"
+    );
+}
+
+#[test]
+fn what_does_not_fit_a_cache_is_in_the_ledger_until_it_fits() {
+    let cluster = Cluster::start(Zctd, Zctd, Settings { general: "HashLimit 10", ..Settings::default() });
+    too_many_and_then_few(&cluster, At::There, "cache_full", "comparison");
+}
+
+#[test]
+fn what_does_not_fit_the_peers_cache_is_in_its_ledger_until_it_fits() {
+    let mut cluster =
+        Cluster::prepare(Zctd, Zctd, Settings { general: "HashLimit 40", ..Settings::default() });
+    let file = cluster.configuration(At::Here);
+    let text = std::fs::read_to_string(&file).expect("the configuration");
+    std::fs::write(&file, text.replace("HashLimit 40", "HashLimit 10")).expect("the configuration");
+    cluster.run(At::Here);
+    cluster.run(At::There);
+    too_many_and_then_few(&cluster, At::Here, "peer_cache_full", "bulk");
 }
 
 /// Sends `node` messages as its peer would, each in a datagram of its own.
