@@ -99,6 +99,23 @@ fn the_metrics_are_well_formed_and_true() {
 }
 
 #[test]
+fn who_prefers_openmetrics_gets_the_same_values() {
+    let cluster = cluster("Metrics { Listen 127.0.0.1:9776 }");
+    fill(&cluster);
+    let request = b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text, */*;q=0.1\r\n\r\n";
+    let answer = exchange(connect(ADDRESS), request).expect("an answer");
+    let (head, text) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(
+        head.contains("\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n")
+    );
+    let text = text.strip_suffix("# EOF\n").expect("an end");
+    assert!(text.contains("# TYPE zctd_events counter\nzctd_events_total "), "{text}");
+    let (open, plain) = (promtool::samples(text), promtool::samples(&scrape()));
+    assert_eq!(open.keys().collect::<Vec<_>>(), plain.keys().collect::<Vec<_>>());
+    assert_eq!(open["zctd_events_total"], plain["zctd_events_total"]);
+}
+
+#[test]
 fn other_requests_get_what_they_deserve() {
     let _cluster = cluster("Metrics { Listen 127.0.0.1:9776 }");
     for (request, status) in [

@@ -4,6 +4,7 @@
 //! what was asked, [`process`] says what the process has used. Nothing here walks a table.
 
 pub mod families;
+pub mod openmetrics;
 pub mod outlets;
 pub mod process;
 pub mod request;

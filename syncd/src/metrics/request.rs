@@ -1,17 +1,29 @@
 //! As much of HTTP as it takes to answer `GET /metrics`: one request a connection, read to the end of its
-//! head, and one response, after which the connection is closed. Everything in the head but its first line is
-//! skipped.
+//! head, and one response, after which the connection is closed. Everything in the head but its first line and
+//! `Accept` is skipped.
 
+use super::openmetrics;
 use zct_wire::text::metrics::CONTENT_TYPE;
 
 /// Bytes that a request may have; what Prometheus sends has about 300.
 pub const REQUEST_MAX: usize = 1024;
+
+/// The format of the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus's own, version 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
 
 /// What is to be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// The metrics; `body` is false for HEAD.
     Metrics {
+        /// The format that is preferred.
+        format: Format,
         /// Whether more than the head of the response is wanted.
         body: bool,
     },
@@ -50,10 +62,19 @@ pub fn read(bytes: &[u8]) -> Option<Asked> {
     };
     let path = target.split(|b| *b == b'?').next().unwrap_or_default();
     Some(match path {
-        b"/metrics" => Asked::Metrics { body },
+        b"/metrics" => Asked::Metrics { format: format(head), body },
         b"/" => Asked::Front { body },
         _ => Asked::NotFound,
     })
+}
+
+/// The format that the `Accept` headers prefer.
+fn format(head: &[u8]) -> Format {
+    let accepts = head.split(|b| *b == b'\n').filter_map(|line| {
+        let (name, value) = line.split_at_checked(line.iter().position(|b| *b == b':')?)?;
+        name.eq_ignore_ascii_case(b"accept").then(|| value.strip_prefix(b":").unwrap_or(value))
+    });
+    if openmetrics::is_preferred(accepts) { Format::OpenMetrics } else { Format::Text }
 }
 
 /// The head of a request with the empty line at its end.
@@ -70,11 +91,14 @@ fn complete(bytes: &[u8]) -> Option<&[u8]> {
     None
 }
 
-/// The whole response; `metrics` is asked for only where they are wanted.
+/// The whole response; `metrics`, in Prometheus's format, is asked for only where they are wanted.
 pub fn response(asked: Asked, metrics: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
     const PLAIN: &str = "text/plain; charset=utf-8";
     let (status, kind, text, body) = match asked {
-        Asked::Metrics { body } => ("200 OK", CONTENT_TYPE, metrics(), body),
+        Asked::Metrics { format: Format::Text, body } => ("200 OK", CONTENT_TYPE, metrics(), body),
+        Asked::Metrics { format: Format::OpenMetrics, body } => {
+            ("200 OK", openmetrics::CONTENT_TYPE, openmetrics::from_text(&metrics()), body)
+        }
         Asked::Front { body } => ("200 OK", PLAIN, b"zctd: the metrics are at /metrics\n".to_vec(), body),
         Asked::NotFound => ("404 Not Found", PLAIN, b"the metrics are at /metrics\n".to_vec(), true),
         Asked::Method => ("405 Method Not Allowed", PLAIN, b"GET and HEAD alone\n".to_vec(), true),
@@ -105,10 +129,28 @@ mod tests {
         for len in 0..text.len() {
             assert_eq!(read(&text[..len]), None, "{len}");
         }
-        assert_eq!(read(text), Some(Asked::Metrics { body: true }));
-        assert_eq!(read(b"GET /metrics?name=x HTTP/1.0\n\n"), Some(Asked::Metrics { body: true }));
-        assert_eq!(read(b"HEAD /metrics HTTP/1.1\r\n\r\nmore"), Some(Asked::Metrics { body: false }));
+        let plain = |body| Some(Asked::Metrics { format: Format::Text, body });
+        assert_eq!(read(text), plain(true));
+        assert_eq!(read(b"GET /metrics?name=x HTTP/1.0\n\n"), plain(true));
+        assert_eq!(read(b"HEAD /metrics HTTP/1.1\r\n\r\nmore"), plain(false));
         assert_eq!(read(b"GET / HTTP/1.1\r\n\r\n"), Some(Asked::Front { body: true }));
+    }
+
+    #[test]
+    fn headers_choose_the_format() {
+        let open = b"GET /metrics HTTP/1.1\r\nHost: a\r\naccept: application/openmetrics-text\r\n\r\n";
+        let asked = Asked::Metrics { format: Format::OpenMetrics, body: true };
+        assert_eq!(read(open), Some(asked));
+        let answer = String::from_utf8(response(asked, || b"a 1\n".to_vec())).unwrap();
+        assert!(answer.ends_with("Content-Length: 10\r\nConnection: close\r\n\r\na 1\n# EOF\n"), "{answer}");
+        assert!(
+            answer
+                .contains("\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n")
+        );
+        // A header of a similar name, and the same words elsewhere.
+        let other = b"GET /metrics HTTP/1.1\r\nX-Accept: application/openmetrics-text\r\n\
+                      accept-charset: application/openmetrics-text\r\n:\r\n\r\n";
+        assert_eq!(read(other), Some(Asked::Metrics { format: Format::Text, body: true }));
     }
 
     #[test]
@@ -136,8 +178,9 @@ mod tests {
         let whole = |asked| String::from_utf8(response(asked, || b"a 1\n".to_vec())).unwrap();
         let want = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
                     Content-Length: 4\r\nConnection: close\r\n\r\n";
-        assert_eq!(whole(Asked::Metrics { body: true }), format!("{want}a 1\n"));
-        assert_eq!(whole(Asked::Metrics { body: false }), want);
+        let plain = |body| Asked::Metrics { format: Format::Text, body };
+        assert_eq!(whole(plain(true)), format!("{want}a 1\n"));
+        assert_eq!(whole(plain(false)), want);
         assert!(whole(Asked::Method).contains("\r\nAllow: GET, HEAD\r\n"));
         // Nothing is put together for those who want something else.
         for asked in [Asked::Front { body: true }, Asked::NotFound, Asked::Nonsense, Asked::TooLong] {
