@@ -54,6 +54,8 @@ pub mod error;
 pub mod event_layout;
 pub mod events;
 pub mod inet;
+pub mod labels;
+pub mod number;
 pub mod pace;
 pub mod process;
 pub mod protocols;

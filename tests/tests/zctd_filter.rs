@@ -6,7 +6,7 @@ use zct_tests::cluster::{At, Cluster, Settings, Which, eventually};
 use zct_tests::etc::PrivateEtc;
 
 const FILTER: &str = "Port Ignore { 53 1000-1010 }\nZone Ignore { 7 }\nNAT Ignore { SNAT }\n\
-                      Mark Ignore { 0x10/0xf0 }\nLabel Ignore { 5 }\n";
+                      Mark Ignore { 0x10/0xf0 }\nLabel Ignore { five }\n";
 
 /// A flow by its source port: whether it passes, whether the kernel can tell, and the rest of its words.
 const FLOWS: [(u16, bool, bool, &str); 14] = [

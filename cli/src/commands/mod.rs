@@ -60,7 +60,7 @@ impl Invocation {
     pub fn load_labels(args: &Args) -> Option<Arc<LabelMap>> {
         let names = [&args.labels, &args.labels_not, &args.label_add, &args.label_del];
         let by_bit = !args.output.labels && names.into_iter().flatten().all(|n| label::unnamed(n).is_some());
-        args.needs_labels().then(|| Arc::new(LabelMap::load(args.labelmap.as_deref(), !by_bit)))
+        args.needs_labels().then(|| Arc::new(label::load(args.labelmap.as_deref(), !by_bit)))
     }
 
     /// Completes a command line by looking up the bits of its labels in the file that was loaded.

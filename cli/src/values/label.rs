@@ -1,90 +1,34 @@
 //! Label names, and the file that assigns bits to them (command-line.md §2.7).
 
-use super::number::{self, Base};
 use crate::fail::{Fail, warn};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use zct_engine::read_file::{Bounds, ReadError, read_file};
-use zct_wire::text::{LabelNames, UNNAMED_LABEL};
+use zct_engine::labels::{FILE, KERNEL_BITS};
+use zct_wire::text::UNNAMED_LABEL;
 
-/// The file with the names, unless `--labelmap` names another.
-pub const DEFAULT_FILE: &str = "/etc/xtables/connlabel.conf";
-/// How many bits a file may name; the kernel keeps only the first [`KERNEL_BITS`].
-const BITS: u64 = 1024;
-/// How many label bits a flow has (XT_CONNLABEL_MAXBIT + 1, linux/netfilter/xt_connlabel.h).
-const KERNEL_BITS: u16 = 128;
-/// The longest line that the original reads in one piece.
-const LINE_MAX: usize = 1023;
-/// Enough for a thousand long names and their comments.
-const BOUNDS: Bounds = Bounds { file: 4 << 20, line: 64 << 10 };
+pub use zct_engine::labels::LabelMap;
+pub(crate) use zct_engine::labels::unnamed;
 
-/// The names of label bits, as a file gives them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LabelMap {
-    names: Vec<Option<Box<[u8]>>>,
-}
-
-impl LabelMap {
-    /// Reads a file. If it cannot be read or names nothing, standard error says so, in words that begin like
-    /// the original's, and the command goes on with a map without names. Where names are not `needed`, a usual
-    /// file that is not there is nothing to say.
-    pub fn load(file: Option<&OsStr>, needed: bool) -> LabelMap {
-        let may_lack = file.is_none() && !needed;
-        let file = file.unwrap_or(OsStr::new(DEFAULT_FILE));
-        let read = LabelMap::read(Path::new(file));
-        let why = match &read {
-            Ok(map) if !map.names.is_empty() => None,
-            // Nothing has failed. This is the C library's word for errno 0, so the original prints it.
-            Ok(_) => Some("Success".to_owned()),
-            Err(e) if may_lack && e.is_missing() => None,
-            Err(e) => Some(e.why.to_string()),
-        };
-        if let Some(why) = why {
-            let before = format!("nfct_labelmap_new: {why} (no label names in `");
-            warn(&[before.as_bytes(), file.as_bytes(), b"')"].concat());
-        }
-        read.unwrap_or_default()
+/// Reads a file, or the usual one. If it cannot be read or names nothing, standard error says so, in words that
+/// begin like the original's, and the command goes on with a map without names. Where names are not `needed`, a
+/// usual file that is not there is nothing to say.
+pub fn load(file: Option<&OsStr>, needed: bool) -> LabelMap {
+    let may_lack = file.is_none() && !needed;
+    let file = file.unwrap_or(OsStr::new(FILE));
+    let read = LabelMap::read(Path::new(file));
+    let why = match &read {
+        Ok(map) if !map.is_empty() => None,
+        // Nothing has failed. This is the C library's word for errno 0, so the original prints it.
+        Ok(_) => Some("Success".to_owned()),
+        Err(e) if may_lack && e.is_missing() => None,
+        Err(e) => Some(e.why.to_string()),
+    };
+    if let Some(why) = why {
+        let before = format!("nfct_labelmap_new: {why} (no label names in `");
+        warn(&[before.as_bytes(), file.as_bytes(), b"')"].concat());
     }
-
-    fn read(file: &Path) -> Result<LabelMap, ReadError> {
-        let mut map = LabelMap::default();
-        for line in read_file(file, BOUNDS)?.split_inclusive(|b| *b == b'\n') {
-            // A longer line is read in pieces, each of which counts as a line.
-            line.chunks(LINE_MAX).for_each(|piece| map.add_line(piece));
-        }
-        Ok(map)
-    }
-
-    /// Takes one line of the form `BIT NAME`. The first line for a bit or a name wins.
-    fn add_line(&mut self, line: &[u8]) {
-        if line.first() == Some(&b'#') {
-            return;
-        }
-        let Some((bit, rest)) = number::leading(line, Base::Any) else { return };
-        let name = rest.trim_ascii();
-        let allowed = |b: &u8| b.is_ascii_alphanumeric() || *b == b' ' || *b == b'-';
-        if bit >= BITS || name.is_empty() || !name.iter().all(allowed) || self.bit(name).is_some() {
-            return;
-        }
-        let bit = bit as usize;
-        if self.names.len() <= bit {
-            self.names.resize(bit + 1, None);
-        }
-        self.names[bit].get_or_insert_with(|| name.into());
-    }
-
-    /// The bit of a name, if the file has that name.
-    pub fn bit(&self, name: &[u8]) -> Option<u16> {
-        let at = self.names.iter().position(|n| n.as_deref() == Some(name))?;
-        u16::try_from(at).ok()
-    }
-}
-
-impl LabelNames for LabelMap {
-    fn name(&self, bit: u16) -> Option<&[u8]> {
-        self.names.get(usize::from(bit))?.as_deref()
-    }
+    read.unwrap_or_default()
 }
 
 /// The bits of the named labels. `bit-17`, which is how a bit without a name is shown, is bit 17 unless the
@@ -105,14 +49,6 @@ pub fn bits(map: Option<&LabelMap>, names: &[Vec<u8>]) -> Result<Vec<u16>, Fail>
         }
     };
     names.iter().map(bit).collect()
-}
-
-/// The bit of a label that is written the way a label without a name is shown.
-pub(crate) fn unnamed(name: &[u8]) -> Option<u16> {
-    let digits = name.strip_prefix(UNNAMED_LABEL)?;
-    let shown = digits == b"0" || digits.first()? != &b'0' && digits.iter().all(u8::is_ascii_digit);
-    let bit = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    (shown && bit < KERNEL_BITS).then_some(bit)
 }
 
 /// The bits as the kernel takes them: 16 bytes, 32-bit words in host order. No bit is past the end, because
@@ -136,30 +72,7 @@ mod tests {
     use super::*;
 
     fn map(lines: &[&str]) -> LabelMap {
-        let mut m = LabelMap::default();
-        lines.iter().for_each(|l| m.add_line(l.as_bytes()));
-        m
-    }
-
-    #[test]
-    fn the_grammar_of_the_file() {
-        let m = map(&[
-            "# 5 comment\n",
-            "0 zero\n",
-            "0x10  two words \n",
-            "0 again\n",
-            "7 zero\n",
-            "3 under_score\n",
-            "4\n",
-            "1024 too-high\n",
-            "1023 high\n",
-            "no-number\n",
-        ]);
-        assert_eq!((m.bit(b"zero"), m.bit(b"two words"), m.bit(b"high")), (Some(0), Some(16), Some(1023)));
-        for gone in ["again", "under_score", "too-high", "comment"] {
-            assert_eq!(m.bit(gone.as_bytes()), None, "{gone}");
-        }
-        assert_eq!((m.name(0), m.name(7), m.name(2000)), (Some(&b"zero"[..]), None, None));
+        LabelMap::parse(lines.join("\n").as_bytes())
     }
 
     #[test]

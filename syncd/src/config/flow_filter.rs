@@ -260,8 +260,9 @@ impl Subject {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{load, protocols::Protocols};
+    use super::super::{Names, load, protocols::Protocols};
     use super::*;
+    use zct_engine::labels::LabelMap;
 
     fn filter(text: &str) -> FlowFilter {
         let text = format!("General {{ Filter {{ {text} }} }}\n");
@@ -355,6 +356,27 @@ mod tests {
         }
         assert!(!filter("Label Accept { 1 }").is_empty() && filter("Label Accept { 1 }").asks_for_labels());
         assert!(!filter("Mark Ignore { 1 }").asks_for_labels());
+    }
+
+    #[test]
+    fn labels_have_names_too() {
+        let labels = LabelMap::parse(b"5 voice\n7 12\n8 bit-9\n200 beyond\n");
+        let names = Names { protocols: &Protocols::default(), labels: &labels };
+        let of = |word: &str| {
+            let text = format!("General {{ Filter {{ Label Accept {{ {word} }} }} }}\n");
+            let loaded = load(text.as_bytes(), names);
+            (loaded.config.and_then(|c| c.general.filter.label).map(|l| l.items), loaded.report)
+        };
+        // A number is a number, whatever the file says.
+        for (word, bits) in [("voice", [5]), ("12", [12]), ("bit-9", [8]), ("bit-127", [127])] {
+            assert_eq!(of(word).0, Some(bits.to_vec()), "{word}");
+        }
+        for word in ["beyond", "Voice", "bit-128", "128"] {
+            let said = of(word).1.lines("f").to_string();
+            let message =
+                format!("`{word}' is not the number of a label, from 0 to 127, or its name in /etc/");
+            assert!(said.contains(&message), "{said}");
+        }
     }
 
     /// What is none of these is refused, with its place and what it should have been.

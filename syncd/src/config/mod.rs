@@ -54,6 +54,7 @@ use protocols::Protocols;
 use report::Report;
 use settings::Config;
 use std::path::PathBuf;
+use zct_engine::labels::LabelMap;
 
 pub use live::live_changes;
 pub use print::print;
@@ -70,9 +71,24 @@ pub struct Loaded {
     pub report: Report,
 }
 
-/// Reads a configuration file. `protocols` are the names that `Protocol` lists can use.
-pub fn load(text: &[u8], protocols: &Protocols) -> Loaded {
-    let (raw, mut report) = parse::parse(text, protocols);
+/// The names that lists can use.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// In `Protocol`.
+    pub protocols: &'a Protocols,
+    /// In `Label`.
+    pub labels: &'a LabelMap,
+}
+
+impl<'a> From<&'a Protocols> for Names<'a> {
+    fn from(protocols: &'a Protocols) -> Names<'a> {
+        Names { protocols, labels: LabelMap::EMPTY }
+    }
+}
+
+/// Reads a configuration file. `names` are those that lists can use; protocols alone will do.
+pub fn load<'a>(text: &[u8], names: impl Into<Names<'a>>) -> Loaded {
+    let (raw, mut report) = parse::parse(text, names.into());
     let control_socket = raw.general.control_socket.as_ref().map(|s| s.value.clone());
     let config = check::check(raw, &mut report);
     report.sort();

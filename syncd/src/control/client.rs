@@ -13,6 +13,7 @@ use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use zct_engine::labels::{self, LabelMap};
 use zct_engine::read_file::{Bounds, ReadError, read_file};
 use zeroize::Zeroize as _;
 
@@ -59,12 +60,19 @@ pub fn load(file: &Path) -> Result<Loaded, ConfigUnread> {
     // Even without /etc/protocols the usual names are known.
     let (protocols, unread) =
         Protocols::read().map_or_else(|e| (Protocols::default(), Some(e)), |p| (p, None));
-    let mut loaded = config::load(&text, &protocols);
+    let (labels, unnamed) = match LabelMap::read(Path::new(labels::FILE)) {
+        Ok(map) => (map, None),
+        Err(e) => (LabelMap::default(), Some(e).filter(|e| !e.is_missing())),
+    };
+    let mut loaded = config::load(&text, config::Names { protocols: &protocols, labels: &labels });
     // There may be keys in it.
     text.zeroize();
     if let Some(e) = unread {
         let why = format!("only the usual names of protocols are known: {e}");
         loaded.report.add(Severity::Warning, None, why);
+    }
+    if let Some(e) = unnamed {
+        loaded.report.add(Severity::Warning, None, format!("labels have no names: {e}"));
     }
     Ok(loaded)
 }

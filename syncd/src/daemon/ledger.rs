@@ -158,8 +158,8 @@ impl Daemon {
         }
     }
 
-    /// Messages of the peer that did not come are made good when it has answered what we asked of it; messages
-    /// that it did not get, when it has acknowledged what was sent later, and needs no bulk.
+    /// Messages of the peer that did not come are made good when it has answered what we asked of it;
+    /// messages that it did not get, when it has acknowledged what was sent later, and needs no bulk.
     fn settle_messages(&mut self, now: Millis) {
         let Node::Sync(n) = &self.node else { return };
         let ledger = &mut self.losses.ledger;

@@ -10,6 +10,7 @@ use super::raw::{RawFilter, RawList};
 use super::unique::Unique;
 use std::hash::Hash;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use zct_engine::labels::{self, LabelMap};
 
 pub(super) const FILTER: &[Directive<RawFilter>] = &[
     Directive { word: "Protocol", read: protocol },
@@ -33,8 +34,9 @@ pub(super) const FILTER: &[Directive<RawFilter>] = &[
     Directive {
         word: "Label",
         read: |p, f, at| {
-            let label = |t: &str| digits(t).filter(|n| *n <= LABEL_MAX);
-            items(p, &mut f.label, at, "Label", "the number of a label, from 0 to 127", label)
+            let names = p.names.labels;
+            let wanted = "the number of a label, from 0 to 127, or its name in /etc/xtables/connlabel.conf";
+            items(p, &mut f.label, at, "Label", wanted, |t| label(names, t))
         },
     },
 ];
@@ -111,7 +113,7 @@ fn protocol(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()>
             return Some(());
         }
         let name = p.name("Protocol", "the name of a protocol")?;
-        match p.protocols().number(name.as_bytes()) {
+        match p.names.protocols.number(name.as_bytes()) {
             Some(number) => _ = items.insert(Protocol { name: name.into(), number }),
             None => p.warn(
                 place(&t),
@@ -251,6 +253,13 @@ fn ports(text: &str) -> Option<Ports> {
 
 fn translation(text: &str) -> Option<Translation> {
     [Translation::Source, Translation::Destination].into_iter().find(|t| t.word() == text)
+}
+
+/// A number, a name of the file, or the form in which a bit without a name is shown.
+fn label(names: &LabelMap, text: &str) -> Option<u8> {
+    let named = || names.bit(text.as_bytes()).or_else(|| labels::unnamed(text.as_bytes()));
+    let bit = digits(text).or_else(|| named().and_then(|bit| u8::try_from(bit).ok()))?;
+    (bit <= LABEL_MAX).then_some(bit)
 }
 
 fn mark_bits(text: &str) -> Option<MarkBits> {

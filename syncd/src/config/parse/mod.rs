@@ -13,8 +13,8 @@ mod sync;
 pub(crate) mod unique;
 mod words;
 
+use super::Names;
 use super::lexer::TokenKind;
-use super::protocols::Protocols;
 use super::report::{Place, Report};
 use parser::{Parser, place};
 use raw::{LinkKind, Raw, RawLink};
@@ -23,8 +23,8 @@ use raw::{LinkKind, Raw, RawLink};
 type Section = fn(&mut Parser<'_>, &mut Raw, Place) -> Option<()>;
 
 /// Reads a file. Whatever could not be read is missing in the result and listed as an error in the report.
-pub(crate) fn parse(text: &[u8], protocols: &Protocols) -> (Raw, Report) {
-    let mut p = Parser::new(text, protocols);
+pub(crate) fn parse(text: &[u8], names: Names<'_>) -> (Raw, Report) {
+    let mut p = Parser::new(text, names);
     let mut raw = Raw::default();
     loop {
         p.at_top();
@@ -81,6 +81,7 @@ impl RawLink {
 
 #[cfg(test)]
 mod tests {
+    use super::super::protocols::Protocols;
     use super::*;
     use parser::Directive;
 
@@ -131,7 +132,7 @@ mod tests {
     fn the_last_of_repeated_settings_counts_and_lists_are_put_together() {
         let text = b"General { HashLimit 1 }\nSync { RefreshTime 1 Mode ALARM { RefreshTime 2 } RefreshTime 3 }\n\
             General { HashLimit 2 Filter { Protocol Accept { TCP } } Filter { Protocol Ignore { UDP TCP } } }\n";
-        let (raw, report) = parse(text, &Protocols::default());
+        let (raw, report) = parse(text, (&Protocols::default()).into());
         assert!(!report.is_refused());
         assert_eq!(raw.general.hash_limit.map(|s| s.value), Some(2));
         let refresh = raw.sync.refresh_time_s.map(|s| (s.value, s.place));

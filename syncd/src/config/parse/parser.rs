@@ -6,8 +6,8 @@
 //! A top-level section that begins inside a block closes all open blocks, which is what was meant if a brace
 //! was forgotten.
 
+use super::super::Names;
 use super::super::lexer::{Lexer, Token, TokenKind};
-use super::super::protocols::Protocols;
 use super::super::report::{At, Place, Report, Severity, quoted};
 use super::words;
 use std::fmt::Display;
@@ -41,20 +41,15 @@ pub(super) struct Parser<'a> {
     unwinding: bool,
     /// The last path that ends in a brace, which is probably not part of it.
     swallowed_brace: Option<Place>,
-    protocols: &'a Protocols,
+    pub(super) names: Names<'a>,
 }
 
 impl<'a> Parser<'a> {
-    pub(super) fn new(text: &'a [u8], protocols: &'a Protocols) -> Self {
+    pub(super) fn new(text: &'a [u8], names: Names<'a>) -> Self {
         let mut lexer = Lexer::new(text);
         let ahead = lexer.token();
         let report = Report::default();
-        Parser { lexer, ahead, report, line: 1, unwinding: false, swallowed_brace: None, protocols }
-    }
-
-    /// The names of protocols.
-    pub(super) fn protocols(&self) -> &'a Protocols {
-        self.protocols
+        Parser { lexer, ahead, report, line: 1, unwinding: false, swallowed_brace: None, names }
     }
 
     /// The next word, without taking it.
