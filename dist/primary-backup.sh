@@ -5,7 +5,11 @@
 # beside this file. While a node is not active, and while it takes over, its gate is closed: what would be forwarded,
 # and what is meant for the shared addresses, is dropped before connection tracking sees it, ARP too. So the addresses
 # answer only once the connections are in the kernel, and no packet of theirs is taken for the first of a new one.
-# Everything else, such as VRRP and administration by the node's own addresses, passes.
+# Everything else, such as VRRP and administration by the node's own addresses, passes. keepalived announces the
+# addresses before that: neighbours may send here at once, since the gate holds, and do not ask a dead node any longer.
+#
+# keepalived does not wait for one of these to end before it begins the next. The one that it began last decides: a
+# take-over that is outdated does not open the gate, and whatever comes late does nothing.
 #
 # These can be set in /etc/default/zct-failover. Without INTERFACES there is no gate.
 set -u
@@ -17,6 +21,8 @@ ZCTD="${ZCTD-/usr/sbin/zctd}"
 CONFIGURATION="${CONFIGURATION-}"
 # Seconds after which traffic has to flow, with the peer's connections or without.
 PATIENCE="${PATIENCE-10}"
+# A directory that is empty after a boot.
+RUNTIME="${RUNTIME-/run}"
 if [ -r /etc/default/zct-failover ]; then
     . /etc/default/zct-failover
 fi
@@ -34,6 +40,50 @@ zctd() {
     "$ZCTD" ${CONFIGURATION:+-C "$CONFIGURATION"} "$@" || {
         say "zctd $*: exit status $?"
         return 1
+    }
+}
+
+# When this script was begun: ticks since the boot, and among those of the same tick its number.
+mine=$(sed 's/.*) //' "/proc/$$/stat" | cut -d ' ' -f 20)
+mine="${mine:-0} $$"
+# Where the latest one writes the same. Where nothing can be written, each counts as the latest.
+latest="$RUNTIME/zct-failover"
+OUTDATED=3
+if ! true 2>/dev/null >>"$latest.lock"; then
+    say "can't write to $RUNTIME: of two scripts at a time the one that ends last decides"
+    latest=/dev/null
+fi
+
+# Runs a command while no other of these scripts does; without flock(1) of util-linux it just runs it.
+alone() {
+    (
+        [ "$latest" = /dev/null ] || ! command -v flock >/dev/null 2>&1 || {
+            exec 9>>"$latest.lock"
+            flock 9
+        }
+        "$@"
+    )
+}
+
+# Becomes the latest, unless that was begun after this one, and runs a command.
+claim() {
+    newer=$(printf '%s\n%s\n' "$(cat "$latest" 2>/dev/null)" "$mine" | sort -k 1,1n -k 2,2n | tail -n 1)
+    [ "$newer" = "$mine" ] || return $OUTDATED
+    echo "$mine" >"$latest" || rm -f "$latest"
+    "$@"
+}
+
+# Runs a command if this is still the latest.
+still() {
+    [ ! -s "$latest" ] || [ "$(cat "$latest")" = "$mine" ] || return $OUTDATED
+    "$@"
+}
+
+# The end of a script that is not, with its word and the status of what it tried.
+unless_outdated() {
+    [ "$2" != $OUTDATED ] || {
+        say "$1: the node has another state by now"
+        exit 0
     }
 }
 
@@ -82,10 +132,13 @@ RULES
 
 case "${1-}" in
 primary)
+    alone claim true
+    unless_outdated primary $?
     # The peer's connections into the kernel, before anything passes.
     zctd -c
     zctd wait --committed --timeout "$PATIENCE"
-    open_gate
+    alone still open_gate
+    unless_outdated primary $?
     # From now on they are this node's own: what is known of the peer is forgotten, and the peer, when it is
     # back, is sent everything.
     zctd -f
@@ -93,13 +146,15 @@ primary)
     zctd -B
     ;;
 backup)
-    close_gate
+    alone claim close_gate
+    unless_outdated backup $?
     # The connections in this kernel belong to the other node now; those that it knows are asked for.
     zctd -t
     zctd -n
     ;;
 fault)
-    close_gate
+    alone claim close_gate
+    unless_outdated fault $?
     zctd -t
     ;;
 *)

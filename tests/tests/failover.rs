@@ -588,6 +588,56 @@ fn transfers_survive_with_our_own_script() {
     fail_over_and_back(Which::Zctd, Script::Ours, true);
 }
 
+/// keepalived begins the next script before the last one has ended: the one that it began last decides, whichever
+/// comes last.
+#[test]
+fn of_two_scripts_at_a_time_the_later_one_decides() {
+    needs_root("rules of a firewall");
+    let (machine, dir) = (Machine::new(), tempfile::tempdir().expect("a directory"));
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    // A daemon whose commit lasts until it may end.
+    let daemon = format!(
+        "#!/bin/sh\ncase \"$*\" in *-c) touch {0}/committing; until [ -e {0}/go ]; do sleep 0.05; done ;; esac\n",
+        dir.path().display()
+    );
+    fs::write(path("zctd"), daemon).expect("a script");
+    machine.sh(&format!("chmod 755 {}", path("zctd")));
+    let script = format!(
+        "INTERFACES=lo ADDRESSES=10.1.0.254 ZCTD={} RUNTIME={} PATIENCE=1 exec {}",
+        path("zctd"),
+        dir.path().display(),
+        Script::Ours.path()
+    );
+    let begin = |words: String| machine.command("sh").args(["-ec", &words]).spawn().expect("sh");
+    let ended = |mut child: Child| assert!(child.wait().expect("an end").success());
+    let is_closed = || machine.sh("nft list tables").contains("table inet zct_gate");
+
+    // A take-over that is outdated when its commit ends.
+    let primary = begin(format!("{script} primary"));
+    eventually("a commit", || fs::metadata(path("committing")).map(drop).map_err(|e| e.to_string()));
+    machine.sh(&format!("{script} backup"));
+    assert!(is_closed());
+    fs::write(path("go"), "").expect("a file");
+    ended(primary);
+    assert!(is_closed(), "a take-over that is outdated has opened the gate");
+
+    // A script that was begun before a take-over, and comes to its turn after it.
+    let late = begin(format!("until [ -e {} ]; do sleep 0.05; done; {script} backup", path("late")));
+    // A tick of the clock that orders them.
+    std::thread::sleep(Duration::from_millis(50));
+    machine.sh(&format!("{script} primary"));
+    assert!(!is_closed());
+    fs::write(path("late"), "").expect("a file");
+    ended(late);
+    assert!(!is_closed(), "what was begun earlier has closed the gate");
+    machine.sh(&format!("{script} fault"));
+    assert!(is_closed());
+    // Where nothing can be written it does its work all the same.
+    let nowhere = script.replace(&format!("RUNTIME={}", dir.path().display()), "RUNTIME=/nowhere");
+    machine.sh(&format!("{nowhere} primary"));
+    assert!(!is_closed());
+}
+
 #[test]
 fn the_example_for_keepalived_is_one_that_it_reads() {
     let machine = Machine::new();
