@@ -62,7 +62,7 @@ tables() {
 
     # The active node sends everything, to a backup that knows nothing.
     ask "$b" -f external
-    await "$b" 0 1 >/dev/null
+    await "$b" 0 1 >/dev/null || { short "the external cache is not empty"; return 0; }
     t=$(now)
     ask "$a" -B
     if await "$b" "$count" 1 >/dev/null; then record bulk-s "$count" "$(seconds "$t" "$(now)")"; fi
@@ -81,7 +81,7 @@ tables() {
     # The active node dies, and the backup takes over.
     slay "$pa"
     t=$(now)
-    ask "$b" -c
+    ask "$b" -c || short "the commit has failed"
     record commit-s "$count" "$(seconds "$t" "$(now)")"
     have=$(ip netns exec "$b" "$zct" -C)
     [ "$have" -ge "$count" ] || short "$have of $count flows committed"
@@ -90,7 +90,7 @@ tables() {
 # The value of a member of zctd's status, wherever it stands.
 member() { grep -o "\"$1\":[0-9.]*" | cut -d: -f2; }
 lag() { ask "$1" status --json 2>/dev/null | grep -o '"lag":{[^}]*}' | member seconds || true; }
-lost() { { ask "$1" status --json || true; } | grep -o '"losses":.*' | member estimate | awk '{ n += $1 } END { print n }'; }
+lost() { { ask "$1" status --json || true; } | grep -o '"losses":.*' | member estimate | awk '{ n += $1 } END { print n + 0 }'; }
 
 # NODE COMMAND...: runs it in the background while the node is asked for its lag; prints the longest.
 longest_lag() {
@@ -114,7 +114,7 @@ grow() {
     "$yardstick" sample "$dir/$a.metrics" zctd_reactor_turn_max_seconds >/dev/null
     "$yardstick" sample "$dir/$b.metrics" zctd_reactor_turn_max_seconds >/dev/null
     load "$a" "$count" 0
-    await "$b" "$count" 100 >/dev/null
+    await "$b" "$count" 100 >/dev/null || { short "$count flows were not replicated"; return 0; }
     record active-turn-s "$count" "$("$yardstick" sample "$dir/$a.metrics" zctd_reactor_turn_max_seconds)"
     record backup-turn-s "$count" "$("$yardstick" sample "$dir/$b.metrics" zctd_reactor_turn_max_seconds)"
 }
@@ -124,9 +124,10 @@ sustain() {
     local rate=50000 living=100000 s=$1 ra rb most left
     prepare $((living * 4))
     # Until the first have ended, memory grows.
-    ip netns exec "$a" "$yardstick" churn $((rate * 5)) --rate $rate --living $living 2>/dev/null
+    ip netns exec "$a" "$yardstick" churn $((rate * 5)) --rate $rate --living $living 2>/dev/null ||
+        { short "the load was not carried out"; return 0; }
     ip netns exec "$a" "$zct" -F >/dev/null 2>&1
-    await "$b" 0 100 >/dev/null
+    await "$b" 0 100 >/dev/null || { short "the backup still knows what has ended"; return 0; }
     ra=$(rss "$pa") rb=$(rss "$pb")
     most=$(longest_lag "$a" ip netns exec "$a" "$yardstick" churn $((rate * s)) --rate $rate --living $living)
     left=$(ip netns exec "$a" "$zct" -C)
@@ -145,7 +146,8 @@ short_lived() {
         [ $name = all ] || sync_options='Options { SyncAfter 3 }'
         prepare $((rate * s))
         t=$(ticks "$pa")
-        ip netns exec "$a" "$yardstick" churn $((rate * s)) --rate $rate --living $((rate * s)) --short 8 2>/dev/null
+        ip netns exec "$a" "$yardstick" churn $((rate * s)) --rate $rate --living $((rate * s)) --short 8 2>/dev/null ||
+            { short "the load was not carried out"; return 0; }
         # The last of the long ones are announced, and the last of the short ones end, within a few seconds.
         sleep 4
         record "$name-datagrams" $rate "$(ask "$a" status --json 2>/dev/null | grep -o '"tx":{[^}]*}' | member packets)"
@@ -158,7 +160,7 @@ short_lived() {
 # cold|hot: keepalived on both nodes; the active one dies with all flows. How long the shared address does not answer.
 take_over() {
     local count=$large n number keepers=() gap quiet
-    mode_options=
+    mode_options='' sync_options=''
     [ "$1" = cold ] || mode_options='DisableExternalCache On'
     table $((count * 2))
     prepare "$count"
@@ -217,7 +219,7 @@ KEEPALIVED
     done
     load "$a" "$count" 0
     if [ "$1" = cold ]; then
-        await "$b" "$count" 100 >/dev/null
+        await "$b" "$count" 100 >/dev/null || { short "$count flows were not replicated"; return 0; }
     else
         left=300
         until [ "$(ip netns exec "$b" "$zct" -C)" -ge "$count" ]; do
