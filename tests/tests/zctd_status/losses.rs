@@ -226,11 +226,8 @@ fn too_many_and_then_few(cluster: &Cluster, full: At, kind: &str, way: &str) {
         if lost(&seen, kind) == (30, 0) { Ok(()) } else { Err(seen.to_string()) }
     });
     let seen = with_ledger(cluster, full);
-    assert_eq!(
-        (&seen["losses"][kind]["pending"], ways(&seen, kind)),
-        (&1.into(), vec![way.into()]),
-        "{seen}"
-    );
+    assert!(number(&seen["losses"][kind]["pending"]) > 0, "{seen}");
+    assert_eq!(ways(&seen, kind), [way], "{seen}");
     let pid = Pid::from_raw(cluster.pid(full) as i32);
     kill(pid, Signal::SIGSTOP).expect("the daemon");
     cluster.must(At::There, &["-D", "-f", "ipv6"], "");
@@ -244,11 +241,8 @@ fn too_many_and_then_few(cluster: &Cluster, full: At, kind: &str, way: &str) {
     cluster.agree_on(At::Here, "what is left", 4);
     let seen = with_ledger(cluster, full);
     only(&seen, &[kind]);
-    assert_eq!(
-        (&seen["losses"][kind]["pending"], ways(&seen, kind)),
-        (&0.into(), vec![way.into()]),
-        "{seen}"
-    );
+    assert_eq!(number(&seen["losses"][kind]["pending"]), 0, "{seen}");
+    assert_eq!(ways(&seen, kind), [way], "{seen}");
 }
 
 #[test]
