@@ -68,42 +68,35 @@ pub fn open(
     Ok(table)
 }
 
-/// Hands every flow to the sink: by BPF where the table could be `opened`, else as planned.
+/// Hands every flow to one of the sinks: by BPF where the table could be `opened`, in as many parts as there are
+/// sinks, which are 1, 2 or 4; else all to the first, as planned.
 ///
 /// # Errors
 /// Those of the dumps.
-pub fn read(
+pub fn read<S: Sink + Send>(
     opened: Result<Table, String>,
     plan: &Plan,
     filter: &Filter,
     which: request::Table,
-    sink: &mut (impl Sink + Send),
+    sinks: &mut [S],
 ) -> Result<End, Error> {
-    match opened.and_then(|mut table| table.read(sink)) {
-        Ok(end) => Ok(end),
-        Err(_) => plan.run(filter, which, sink),
+    match (opened.and_then(|mut table| table.read_in_parts(sinks)), sinks) {
+        (Err(_), [first, ..]) => plan.run(filter, which, first),
+        (Err(_), []) => Ok(End::Done),
+        (Ok(end), _) => Ok(end),
     }
 }
 
-/// In how many parts to read at the same time: as many as there are idle processors, or as `jobs` says, but 1,
-/// 2 or 4.
+/// In how many parts to read at the same time: as many as there are processors that this program may use, or as
+/// `jobs` says, but 1, 2 or 4. How busy the processors are does not matter: no part waits for another, so on a busy
+/// machine the parts take turns and cost no more time than a single one would (perf/NOTES.md).
 pub fn parts(jobs: usize) -> usize {
-    let wanted = if jobs > 0 { jobs } else { idle_processors() };
+    let wanted = if jobs > 0 { jobs } else { processors() };
     match wanted {
         0 | 1 => 1,
         2 | 3 => 2,
         _ => 4,
     }
-}
-
-/// How many processors this program may use that nobody else does at this moment. The kernel counts the tasks
-/// that run or want to, this one among them.
-fn idle_processors() -> usize {
-    let busy = std::fs::read_to_string("/proc/loadavg").ok().and_then(|text| {
-        let (running, _) = text.split(' ').nth(3)?.split_once('/')?;
-        running.parse::<usize>().ok()
-    });
-    processors().saturating_sub(busy.unwrap_or(1).saturating_sub(1))
 }
 
 /// The line of `--explain`.

@@ -177,6 +177,28 @@ fn translated(nat: &NatMatch, done: u32, addr: impl Fn(u8) -> [Part; 2], port: [
     rows
 }
 
+/// The selection of exactly the flows that the filter matches, so that what the program leaves need not be looked at
+/// again; `None` when there are no such tests.
+pub fn exact(f: &Filter) -> Option<Selection> {
+    let wanted = Filter { not: Vec::new(), ..f.clone() };
+    let require = if wanted == Filter::default() { Vec::new() } else { exactly(&wanted)? };
+    // What is left out has the protocol that all have.
+    let not = |n: &Filter| exactly(&Filter { proto: n.proto.or(f.proto), ..n.clone() });
+    let exclude = f.not.iter().map(not).collect::<Option<_>>()?;
+    Some(Selection { require, exclude, ..Selection::default() })
+}
+
+/// The tests that hold for exactly the flows that the filter matches.
+fn exactly(f: &Filter) -> Option<Vec<OneOf>> {
+    let named = |protocols: &[u8]| f.proto.is_some_and(|p| protocols.contains(&p));
+    let ports = [&f.orig, &f.reply].iter().any(|d| !d.src_port.is_empty() || !d.dst_port.is_empty());
+    let exact = (!ports || named(&[ipproto::TCP, ipproto::UDP]))
+        && (f.icmp == Icmp::default() || named(&[ipproto::ICMP, ipproto::ICMPV6]))
+        && (f.states.is_empty() || named(&[ipproto::TCP, ipproto::SCTP]))
+        && f.status.set & f.status.clear == 0;
+    if exact { excluded(f) } else { None }
+}
+
 /// The tests that hold for no other flows than those the filter matches; `None` when they cannot be found.
 fn excluded(f: &Filter) -> Option<Vec<OneOf>> {
     let rest = Filter {

@@ -172,6 +172,19 @@ fn without_the_right_netlink_reads_the_same() {
 }
 
 #[test]
+fn without_btf_netlink_reads_the_same() {
+    let _ns = Netns::fresh();
+    Storm::open().create((0..100).map(|n| udp([10, 0, 0, n], [192, 0, 2, 1], 1000, 53)));
+    // Something else is there, in a mount namespace that ends with the program.
+    let hidden = ["-m", "sh", "-c", "mount -t tmpfs none /sys/kernel/btf && exec \"$@\"", "sh"];
+    let said = through("unshare", &hidden, &["-L", "--reader", "bpf", "--explain"]).out();
+    assert!(said.ends_with("read by netlink: this kernel has no BTF\n"), "{said}");
+    let listed = through("unshare", &hidden, &["-L", "--reader", "bpf", "-o", "save"]);
+    let want = Mask::TIMEOUT.apply(&list("netlink", &["-o", "save"]).out());
+    assert_eq!((listed.exit, Mask::TIMEOUT.apply(&listed.out())), (Exit::Code(0), want));
+}
+
+#[test]
 fn in_a_user_namespace_netlink_reads_the_same() {
     let script = format!(
         "conntrack -I -p udp -s 10.0.0.1 -d 10.0.0.2 --sport 1 --dport 2 -t 1000 >/dev/null 2>&1 && \
@@ -221,6 +234,8 @@ fn stable_flows_come_once_each_in_a_storm() {
                     _ => others += 1,
                 }
             }
+            let counted = Tool::ZctByName.run(&["-C", "-s", "10.0.0.0/8", "--reader", "bpf"]).out();
+            assert_eq!(counted, format!("{STABLE}\n"), "count {number}");
             let wrong = seen.iter().enumerate().filter(|(_, n)| **n != 1).collect::<Vec<_>>();
             assert!(wrong.is_empty(), "listing {number}: {} of {STABLE}: {:?}", wrong.len(), wrong.first());
             // Several rounds begin and end before the next listing, and that one overlaps with some.
@@ -254,6 +269,30 @@ fn from_some_thousands_of_flows_on_bpf_reads_by_itself_in_the_order_of_a_dump() 
     let [one, dump] = [&["-L", "--jobs", "1"][..], &["-L", "--reader", "netlink"]].map(masked);
     assert!(one == dump, "one thread lists in another order than a dump");
     compare(&["--jobs", "4", "-o", "json"]);
-    let by = |reader| Tool::ZctByName.run(&["-L", "--by", "dst/24", "--reader", reader]);
-    assert_eq!(by("bpf"), by("netlink"));
+    for key in ["dst/24", "src"] {
+        let words = ["-L", "--by", key, "--reader", "bpf"];
+        let dump = Tool::ZctByName.run(&["-L", "--by", key, "--reader", "netlink"]);
+        assert_eq!(Tool::ZctByName.run(&words), dump, "--by {key}");
+        assert_eq!(through("taskset", &["-c", "0"], &words).out(), dump.out(), "--by {key}, one processor");
+    }
+}
+
+#[test]
+fn what_is_changed_is_found_by_bpf_where_it_is_little() {
+    let _ns = Netns::fresh();
+    let said = |words: &[&str]| Tool::ZctByName.run(&[words, &["--explain"]].concat()).lines().pop();
+    Storm::open().create((0..20_000).map(|n| flow(if n % 100 == 0 { 11 } else { 10 }, n)));
+    for command in [&["-D"][..], &["-U", "-m", "7"]] {
+        let [few, most] = ["11.0.0.0/8", "10.0.0.0/8"].map(|from| said(&[command, &["-s", from]].concat()));
+        assert!(few.as_deref().is_some_and(|s| s.starts_with("read by BPF: ")), "{command:?}: {few:?}");
+        let most = most.unwrap_or_default();
+        assert!(most.starts_with("read by netlink: with some "), "{command:?}: {most}");
+        assert!(
+            most.ends_with(" of 20000 flows selected BPF takes longer, since each is asked for"),
+            "{most}"
+        );
+    }
+    let deleted = Tool::ZctByName.run(&["-D", "-s", "11.0.0.0/8"]);
+    assert!(deleted.err().contains("200 flow entries have been deleted."), "{deleted:?}");
+    assert_eq!(Tool::ZctByName.run(&["-C"]).out(), "19800\n");
 }

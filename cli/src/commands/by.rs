@@ -7,7 +7,8 @@ use crate::filter::Filter;
 use crate::group::key::Keys;
 use crate::group::order::Order;
 use crate::group::report::Report;
-use crate::group::tally::{Counts, Groups};
+use crate::group::shards::{Adder, Shared};
+use crate::group::tally::Counts;
 use crate::reader;
 use crate::stdout::Printer;
 use std::fs::File;
@@ -27,7 +28,7 @@ pub(crate) const ACCOUNTING: &str = "net.netfilter.nf_conntrack_acct";
 struct Grouping<'a> {
     filter: &'a Filter,
     keys: &'a Keys,
-    groups: Groups,
+    groups: Adder<'a>,
     outcome: Outcome,
 }
 
@@ -38,7 +39,7 @@ impl Grouping<'_> {
             return Ok(());
         }
         let key = self.keys.pack(&f)?;
-        self.groups.add(&key, counts(&f)?);
+        self.groups.add(key, counts(&f)?);
         self.outcome.shown += 1;
         Ok(())
     }
@@ -78,12 +79,17 @@ pub(super) fn flows(
     opened: Result<zct_engine::table::Table, String>,
 ) -> Result<(), Fail> {
     let order = call.args.sort.unwrap_or_default();
-    let mut groups = Groups::new(keys.words(), order);
-    groups.expect(zct_engine::request::flows().unwrap_or(0));
-    let mut sink = Grouping { filter, keys, groups, outcome: Outcome::default() };
-    reader::read(opened, plan, filter, which, &mut sink).map_err(|e| operation_failed(Doing::List, &e))?;
-    let Grouping { groups, outcome, .. } = sink;
-    let flows = outcome.check()?;
+    let parts = if opened.is_ok() { reader::parts(call.args.jobs) } else { 1 };
+    let shared = Shared::new(parts, keys.words(), order, zct_engine::request::flows().unwrap_or(0));
+    let grouping = || Grouping { filter, keys, groups: Adder::new(&shared), outcome: Outcome::default() };
+    let mut sinks: Vec<Grouping<'_>> = (0..parts).map(|_| grouping()).collect();
+    reader::read(opened, plan, filter, which, &mut sinks).map_err(|e| operation_failed(Doing::List, &e))?;
+    let mut outcome = Outcome::default();
+    for sink in sinks {
+        sink.groups.finish();
+        outcome.add(sink.outcome);
+    }
+    let (flows, groups) = (outcome.check()?, shared.into_shards());
     let report = Report::new(&groups, keys, call.args.top);
     print(&report, call.args.output.json).map_err(|e| output_failed(&e))?;
     if let Some(text) = report.bound_text() {

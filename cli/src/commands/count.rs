@@ -5,6 +5,7 @@ use crate::fail::{Doing, Fail, operation_failed, warn};
 use crate::filter::Filter;
 use crate::flags::selection;
 use crate::reader;
+use crate::table_selection;
 use crate::values::list::Output;
 use std::io::Write as _;
 use std::ops::ControlFlow;
@@ -71,14 +72,14 @@ fn all_flows(call: &Invocation) -> Result<(), Fail> {
 }
 
 /// The flows that match.
-struct Matching {
-    filter: Filter,
+struct Matching<'a> {
+    filter: &'a Filter,
     tally: Tally,
     /// True when any flow carried a security mark to compare.
     secmark_seen: bool,
 }
 
-impl Sink for Matching {
+impl Sink for Matching<'_> {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
         let matched = FlowView::index(msg).and_then(|f| Ok((f, self.filter.matches(&f)?)));
         match matched {
@@ -98,17 +99,26 @@ impl Sink for Matching {
 }
 
 /// Prints how many flows match. None is a number like any other.
-fn matching_flows(call: &Invocation, filter: Filter, opened: Result<Table, String>) -> Result<(), Fail> {
-    let tally = Tally { count: 0, lost: None };
-    let mut sink = Matching { filter: filter.clone(), tally, secmark_seen: false };
+fn matching_flows(call: &Invocation, filter: Filter, mut opened: Result<Table, String>) -> Result<(), Fail> {
+    let parts = reader::parts(call.args.jobs);
+    // Where the kernel cannot count, the flows are read.
+    if let (Ok(table), Some(selection)) = (&mut opened, table_selection::exact(&filter)) {
+        if let Ok(count) = table.count(&selection, parts) {
+            return print(call, count, None);
+        }
+    }
+    let matching = || Matching { filter: &filter, tally: Tally::default(), secmark_seen: false };
+    let mut sinks: Vec<Matching<'_>> = (0..parts).map(|_| matching()).collect();
     let plan = super::plan(&call.args, &filter);
-    reader::read(opened, &plan, &filter, request::Table::Conntrack, &mut sink)
+    reader::read(opened, &plan, &filter, request::Table::Conntrack, &mut sinks)
         .map_err(|e| operation_failed(Doing::List, &e))?;
-    print(call, sink.tally.count, None)?;
-    if call.args.secmark.is_some() && !sink.secmark_seen && sink.tally.count > 0 {
+    let secmark_seen = sinks.iter().any(|s| s.secmark_seen);
+    let all = sinks.into_iter().fold(Tally::default(), |all, one| all.and(one.tally));
+    print(call, all.count, None)?;
+    if call.args.secmark.is_some() && !secmark_seen && all.count > 0 {
         warn(super::NO_SECMARKS);
     }
-    sink.tally.check()
+    all.check()
 }
 
 /// Without netlink the number comes from `/proc`. The error is reported all the same, with exit 1.
@@ -124,6 +134,7 @@ fn count_from_proc(call: &Invocation, error: &Error) -> Result<(), Fail> {
     Err(failed)
 }
 
+#[derive(Default)]
 struct Tally {
     count: u64,
     lost: Option<Lost>,
@@ -141,6 +152,11 @@ impl Sink for Tally {
 }
 
 impl Tally {
+    /// This one and that of another part.
+    fn and(self, other: Tally) -> Tally {
+        Tally { count: self.count + other.count, lost: self.lost.or(other.lost) }
+    }
+
     /// A count of a part must not look like that of the whole.
     fn check(self) -> Result<(), Fail> {
         self.lost.map_or(Ok(()), |why| Err(Fail::runtime(format!("The count is incomplete: {why}"))))
@@ -150,7 +166,7 @@ impl Tally {
 /// `-C expect`: prints how many expectations there are, of IPv4 only, as in the original.
 pub fn expectations(call: &Invocation) -> Result<(), Fail> {
     let ask = DumpFilter::default().with(|it| it.family = af::INET);
-    let mut sink = Tally { count: 0, lost: None };
+    let mut sink = Tally::default();
     let asked = Requests::open().and_then(|mut r| {
         r.dump(|buf, seq| request::dump(buf, seq, request::Table::Expect, &ask), &mut sink)
     });

@@ -5,7 +5,7 @@
 use crate::filter::Filter;
 use std::ops::ControlFlow;
 use zct_engine::dump::End;
-use zct_engine::table::Table;
+use zct_engine::table::{self, Table};
 use zct_engine::{Answer, Batch, Error, Lost, Sink};
 use zct_wire::consts::cta;
 use zct_wire::flow::FlowView;
@@ -83,6 +83,43 @@ fn as_dumped<'b>(answer: CtMsg<'_>, room: &'b mut Vec<u8>) -> Option<CtMsg<'b>> 
     room.extend_from_slice(answer.bytes);
     room.get_mut(at..at + 4)?.copy_from_slice(&count.checked_sub(1)?.to_be_bytes());
     CtMsg::parse(Frames::new(room).next()?.ok()?).ok()
+}
+
+/// With more of the flows selected than one in so many, a dump is taken to find them sooner: to ask for a flow costs
+/// about as much as to dump two, and the walk comes on top (perf/NOTES.md).
+const ASKING: u64 = 3;
+
+/// Counts the flows that match.
+struct Matching<'a> {
+    filter: &'a Filter,
+    count: u64,
+}
+
+impl Sink for Matching<'_> {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        // What cannot be read is found out when it counts.
+        let matched = FlowView::index(msg).and_then(|f| self.filter.matches(&f));
+        self.count += u64::from(matched.unwrap_or(true));
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, _: Lost) {}
+}
+
+/// Whether so few flows are selected that asking for each of them takes less time than a dump of all; a part of the
+/// table tells.
+///
+/// # Errors
+/// That they are too many, or why the table cannot be read, in words for `--explain`.
+pub(super) fn check_few(table: &mut Table, filter: &Filter) -> Result<(), String> {
+    let mut sample = Matching { filter, count: 0 };
+    table.sample(&mut sample)?;
+    let selected = sample.count * u64::from(table::SAMPLE);
+    let all = zct_engine::request::flows().unwrap_or(0);
+    if selected * ASKING <= all {
+        return Ok(());
+    }
+    Err(format!("with some {selected} of {all} flows selected BPF takes longer, since each is asked for"))
 }
 
 /// Reads the table and hands the flows that match to the sink, as netlink knows them.

@@ -81,11 +81,15 @@ pub(crate) fn plan(args: &Args, filter: &Filter) -> Plan {
 
 /// The BPF reader, for a command that changes what it finds. Netlink says what is shown of it, so the output does not
 /// matter.
+///
+/// # Errors
+/// Why a dump has to find it.
 fn found_by_bpf(args: &Args, filter: &Filter) -> Result<Table, String> {
+    let mut table = reader::open(args.reader, request::Table::Conntrack, &Output::default(), filter)?;
     if args.reader == Reader::Auto {
-        return Err("that is the default for changes".to_owned());
+        found::check_few(&mut table, filter)?;
     }
-    reader::open(args.reader, request::Table::Conntrack, &Output::default(), filter)
+    Ok(table)
 }
 
 /// `--explain`: prints the plan in words, and then what `more` says. True when it was given, and nothing else is to

@@ -593,9 +593,10 @@ pub static FLAGS: &[Flag] = &[
                  it does not know everything that is to be shown (ids, and so XML; security marks; -z; dying and \
                  unconfirmed flows), and where a comparison of some flows with netlink shows any difference, \
                  netlink reads the table without a word; --explain says which and why. The flows are the same, \
-                 and in the same order when they are read in one part: on one processor, while others are busy, or \
-                 with --jobs 1. The program leaves out what is not selected, as far as it can tell. -D and -U, for \
-                 which auto is netlink, ask netlink for each flow that it has found, and check that again.",
+                 and in the same order when they are read in one part: on one processor, or with --jobs 1. The \
+                 program leaves out what is not selected, as far as it can tell. -D and -U ask netlink for each \
+                 flow that it has found, and check that again; where more than a third of the flows are selected, \
+                 auto is netlink for them.",
         complete: Complete::Words(&["auto", "bpf", "netlink"]),
     },
     Flag {

@@ -4,4 +4,5 @@ pub mod key;
 pub mod order;
 pub mod report;
 pub mod room;
+pub mod shards;
 pub mod tally;

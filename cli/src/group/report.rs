@@ -2,7 +2,8 @@
 
 use super::key::{Key, Keys, Member, Value, Zone};
 use super::order::Order;
-use super::tally::{Counts, Groups};
+use super::shards::{Place, Shards};
+use super::tally::Counts;
 use crate::stdout::Printer;
 use std::fmt::Write as _;
 use std::io;
@@ -158,9 +159,9 @@ impl Columns {
 /// What is shown of the groups: the largest of them, and what the others come to.
 #[derive(Debug)]
 pub struct Report<'a> {
-    groups: &'a Groups,
+    groups: &'a Shards,
     keys: &'a Keys,
-    shown: Vec<usize>,
+    shown: Vec<Place>,
     others: Counts,
     /// The figures that have a column.
     figures: Vec<Order>,
@@ -168,8 +169,8 @@ pub struct Report<'a> {
 
 impl<'a> Report<'a> {
     /// The `top` largest groups, or all.
-    pub fn new(groups: &'a Groups, keys: &'a Keys, top: Option<usize>) -> Report<'a> {
-        let shown = groups.largest_by_order(top);
+    pub fn new(groups: &'a Shards, keys: &'a Keys, top: Option<usize>) -> Report<'a> {
+        let shown = groups.largest(top);
         let mut others = groups.total();
         for at in &shown {
             let Counts { flows, packets, bytes } = groups.group(*at).counts;
@@ -194,7 +195,7 @@ impl<'a> Report<'a> {
         self.figures.iter().map(|o| counts.by(*o).to_string())
     }
 
-    fn row(&self, at: usize) -> Vec<String> {
+    fn row(&self, at: Place) -> Vec<String> {
         let group = self.groups.group(at);
         let key = self.keys.values(&group.key).iter().map(text).collect::<Vec<_>>();
         let over = self.groups.estimated().map(|_| group.over.to_string());

@@ -66,9 +66,10 @@ fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }
 
-/// Words of an entry in front of its key: flows and tag, packets, bytes. In an estimate the last two are the
-/// count and by how much it may be too high.
-const HEAD: usize = 3;
+/// Words of an entry in front of its key: flows and tag; then, as soon as any flow has counted some, packets and
+/// bytes. In an estimate these two are the count and by how much it may be too high.
+const HEAD: [usize; 2] = [1, 3];
+const HEAD_MAX: usize = 3;
 
 /// Groups of flows.
 ///
@@ -80,6 +81,8 @@ pub struct Groups {
     words: usize,
     order: Order,
     entries: Vec<u64>,
+    /// True when entries have room for packets and bytes.
+    wide: bool,
     index: HashTable<Slot>,
     /// Of the hash, because hostile traffic chooses the addresses and ports.
     secret: u64,
@@ -107,10 +110,11 @@ impl Groups {
             words,
             order,
             entries: Vec::new(),
+            wide: false,
             index: HashTable::new(),
             secret: RandomState::new().hash_one(0u64),
             room,
-            exact_max: room::entries(room, (HEAD + words) * 8),
+            exact_max: room::entries(room, (HEAD[0] + words) * 8),
             saving: None,
             total: Counts::default(),
         }
@@ -123,8 +127,28 @@ impl Groups {
         self.index.reserve(flows, |s| spread(s.hash));
     }
 
+    fn head(&self) -> usize {
+        HEAD[usize::from(self.wide)]
+    }
+
     fn stride(&self) -> usize {
-        HEAD + self.words
+        self.head() + self.words
+    }
+
+    /// Makes room for packets and bytes in every entry.
+    #[cold]
+    fn widen(&mut self) {
+        let (old, len) = (self.stride(), self.len());
+        self.wide = true;
+        let (new, more) = (self.stride(), HEAD[1] - HEAD[0]);
+        self.exact_max = room::entries(self.room, new * 8);
+        self.entries.resize(len * new, 0);
+        for at in (0..len).rev() {
+            let (from, to) = (at * old, at * new);
+            self.entries.copy_within(from + HEAD[0]..from + old, to + HEAD[1]);
+            self.entries.copy_within(from..from + HEAD[0], to);
+            self.entries.iter_mut().skip(to + HEAD[0]).take(more).for_each(|word| *word = 0);
+        }
     }
 
     /// How many groups there are in memory.
@@ -161,6 +185,9 @@ impl Groups {
     #[inline]
     pub fn add(&mut self, key: &Packed, what: Counts) -> Option<usize> {
         self.total.add(what);
+        if !self.wide && what.packets | what.bytes != 0 {
+            self.widen();
+        }
         let hash = self.hash_of(key);
         let found = self.index.find(spread(hash), |s| s.hash == hash && self.is_at(s.at as usize, key));
         let at = match found {
@@ -177,8 +204,10 @@ impl Groups {
                 let flows = (head >> 32).saturating_add(what.flows).min(u32::MAX.into());
                 flows << 32 | head & u64::from(u32::MAX)
             });
-            self.change(at, 1, |packets| packets.saturating_add(what.packets));
-            self.change(at, 2, |bytes| bytes.saturating_add(what.bytes));
+            if self.wide {
+                self.change(at, 1, |packets| packets.saturating_add(what.packets));
+                self.change(at, 2, |bytes| bytes.saturating_add(what.bytes));
+            }
         }
         Some(at)
     }
@@ -192,8 +221,15 @@ impl Groups {
         self.entries.get(start..start + self.stride()).unwrap_or_default()
     }
 
+    /// A word in front of the key, 0 where there is no room for it.
     fn word(&self, at: usize, which: usize) -> u64 {
-        self.entry(at).get(which).copied().unwrap_or(0)
+        if which < self.head() { self.entry(at).get(which).copied().unwrap_or(0) } else { 0 }
+    }
+
+    /// Tag and words of an entry's key.
+    fn key(&self, at: usize) -> (u32, &[u64]) {
+        let entry = self.entry(at);
+        (self.word(at, 0) as u32, entry.get(self.head()..).unwrap_or_default())
     }
 
     fn change(&mut self, at: usize, which: usize, with: impl FnOnce(u64) -> u64) {
@@ -204,21 +240,16 @@ impl Groups {
     }
 
     fn is_at(&self, at: usize, key: &Packed) -> bool {
-        match self.entry(at) {
-            [head, _, _, words @ ..] => {
-                *head as u32 == key.tag && words.iter().eq(key.words.iter().take(words.len()))
-            }
-            _ => false,
-        }
+        let (tag, words) = self.key(at);
+        tag == key.tag && words.iter().eq(key.words.iter().take(words.len()))
     }
 
     /// Adds an entry without counts.
     fn insert(&mut self, key: &Packed, hash: u32) -> usize {
         let at = self.len();
-        let mut entry = [0; HEAD + WORDS_MAX];
-        let [head, _, _, words @ ..] = &mut entry;
-        (*head, *words) = (key.tag.into(), key.words);
-        self.entries.extend_from_slice(entry.get(..self.stride()).unwrap_or_default());
+        let head = [key.tag.into(), 0, 0];
+        self.entries.extend_from_slice(head.get(..self.head()).unwrap_or_default());
+        self.entries.extend_from_slice(key.words.get(..self.words).unwrap_or_default());
         // The bound on memory keeps the number of entries far below 2^32.
         self.index.insert_unique(spread(hash), Slot { hash, at: at as u32 }, |s| spread(s.hash));
         at
@@ -244,7 +275,7 @@ impl Groups {
         let head = [key.tag.into(), smallest.saturating_add(more), smallest];
         let start = at * self.stride();
         let values = head.into_iter().chain(key.words);
-        for (to, value) in self.entries.iter_mut().skip(start).take(HEAD + self.words).zip(values) {
+        for (to, value) in self.entries.iter_mut().skip(start).take(HEAD_MAX + self.words).zip(values) {
             *to = value;
         }
         Some(at)
@@ -269,6 +300,9 @@ impl Groups {
     /// Turns exact counts into the first estimate. The heap needs memory too, so the smallest groups go: what
     /// is then not here has no more than the smallest count that is, as in every estimate.
     fn begin_saving(&mut self) {
+        if !self.wide {
+            self.widen();
+        }
         let order = self.order;
         let keep = room::entries(self.room, self.stride() * 8 + SAVING_BYTES).max(1);
         let kept: Vec<(Group, u64)> = {
@@ -291,23 +325,21 @@ impl Groups {
 
     /// A group by its number.
     pub fn group(&self, at: usize) -> Group {
-        let mut key = Packed { tag: 0, words: [0; WORDS_MAX] };
-        let [head, first, second, words @ ..] = self.entry(at) else {
-            return Group { key, counts: Counts::default(), over: 0 };
-        };
-        key.tag = *head as u32;
+        let (tag, words) = self.key(at);
+        let mut key = Packed { tag, words: [0; WORDS_MAX] };
         key.words.iter_mut().zip(words).for_each(|(to, from)| *to = *from);
+        let [head, first, second] = [0, 1, 2].map(|which| self.word(at, which));
         if self.saving.is_none() {
-            let counts = Counts { flows: head >> 32, packets: *first, bytes: *second };
+            let counts = Counts { flows: head >> 32, packets: first, bytes: second };
             return Group { key, counts, over: 0 };
         }
         let mut counts = Counts::default();
         match self.order {
-            Order::Packets => counts.packets = *first,
-            Order::Bytes => counts.bytes = *first,
-            Order::Flows | Order::Rate | Order::Age => counts.flows = *first,
+            Order::Packets => counts.packets = first,
+            Order::Bytes => counts.bytes = first,
+            Order::Flows | Order::Rate | Order::Age => counts.flows = first,
         }
-        Group { key, counts, over: *second }
+        Group { key, counts, over: second }
     }
 
     /// One figure of a group, by its number.
@@ -334,10 +366,7 @@ impl Groups {
         } else {
             *figures.clone().select_nth_unstable_by(last, |a, b| b.cmp(a)).1
         };
-        let key = |at: usize| match self.entry(at) {
-            [head, _, _, words @ ..] => (*head as u32, words),
-            _ => (0, &[][..]),
-        };
+        let key = |at: usize| self.key(at);
         let mut list: Vec<usize> = Vec::with_capacity(top);
         list.extend(figures.iter().enumerate().filter(|(_, f)| **f > least).map(|(at, _)| at));
         // Of those with that figure, the first keys: the largest of them is on top of the heap.
@@ -355,6 +384,11 @@ impl Groups {
         let of = |at: usize| (Reverse(figures.get(at)), key(at));
         list.sort_unstable_by(|a, b| of(*a).cmp(&of(*b)));
         list
+    }
+
+    /// What puts a group in order by the figure that the groups were made for: the smaller, the further in front.
+    pub fn rank(&self, at: usize) -> (Reverse<u64>, (u32, &[u64])) {
+        (Reverse(self.figure(at, self.order)), self.key(at))
     }
 
     /// The same by the figure that the groups were made for.

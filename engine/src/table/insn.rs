@@ -28,6 +28,18 @@ pub(crate) enum Width {
     D = 0x18,
 }
 
+impl Width {
+    /// How many these are.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Width::B => 1,
+            Width::H => 2,
+            Width::W => 4,
+            Width::D => 8,
+        }
+    }
+}
+
 /// A computation on 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alu {

@@ -2,7 +2,7 @@
 //! and its chain leads to the array; or else the kernel's list of symbols says it.
 
 use super::layout::Layout;
-use super::program::{Assembler, field};
+use super::program::{Assembler, Copied, field};
 use crate::error::Error;
 use crate::request::Requests;
 use crate::sink::{Lost, Sink};
@@ -148,7 +148,8 @@ pub(crate) fn locate(layout: &Layout, memory: &mut Shared) -> Result<Place, Stri
         return Err("the table is empty".to_owned());
     }
     let map = memory.map().as_raw_fd();
-    let assembler = Assembler { layout, map, room: memory.bytes().len() };
+    let room = memory.bytes().len();
+    let assembler = Assembler { layout, map, room, copied: Copied::Everything };
     let peek = assembler.peek().ok_or("a program cannot be assembled")?;
     let peek = load(Kind::RawTracepoint, &peek, None, None, &mut []).map_err(|e| refused(&e))?;
     let mut probe = Probe { layout, memory, peek };

@@ -26,6 +26,9 @@ use pass::{Pass, Share};
 pub use select::{OneOf, Part, Selection, Test, Way, word};
 use walk::{ROOM, Walker};
 
+/// Of so many equal parts, a sample is one. The number of buckets is a multiple of 512, and a part's of eight.
+pub const SAMPLE: u32 = 64;
+
 /// The table, found and ready to be read.
 #[derive(Debug)]
 pub struct Table {
@@ -73,6 +76,14 @@ impl Table {
         Pass::new(&self.layout, &mut self.walker, self.place, Share { number: 0, of: 1 })?.read(sink)
     }
 
+    /// Reads one of [`SAMPLE`] equal parts of the table. Flows are spread by a hash, so it is a fair sample.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
+    pub fn sample(&mut self, sink: &mut dyn Sink) -> Result<End, String> {
+        Pass::new(&self.layout, &mut self.walker, self.place, Share { number: 0, of: SAMPLE })?.read(sink)
+    }
+
     /// The same with one thread for each sink, which gets an equal part of the table: 1, 2 or 4 of them.
     ///
     /// # Errors
@@ -81,41 +92,69 @@ impl Table {
     /// # Panics
     /// With the panic of a sink.
     pub fn read_in_parts<S: Sink + Send>(&mut self, sinks: &mut [S]) -> Result<End, String> {
-        let of = match sinks {
-            [one] => return self.read(one),
-            [_, _] | [_, _, _, _] => sinks.len() as u32,
-            _ => return Err("the table has 1, 2 or 4 parts".to_owned()),
-        };
-        let mut walkers = Vec::with_capacity(sinks.len());
-        for _ in 1..of {
-            let memory = Shared::new(ROOM).map_err(|e| refused(&e))?;
-            let mut walker = Walker::new(&self.layout, memory)?;
-            if let (Some(selection), Some(Ok(()))) = (&self.selection, &self.selected) {
-                walker.select(&self.layout, selection)?;
-            }
-            walkers.push(walker);
+        if let [one] = sinks {
+            return self.read(one);
         }
-        let (layout, place) = (&self.layout, self.place);
-        let mut passes = Vec::with_capacity(sinks.len());
-        for (number, walker) in (0..).zip(walkers.iter_mut().chain([&mut self.walker])) {
-            passes.push(Pass::new(layout, walker, place, Share { number, of })?);
-        }
-        let ends: Vec<_> = std::thread::scope(|scope| {
-            let work = |(mut pass, sink): (Pass<'_>, &mut S)| match pass.read(sink) {
-                // Other parts may have been delivered already, so it is too late for another way.
-                Err(_) => {
-                    sink.lost(Lost::Unread);
-                    End::Done
+        let selection = self.selection.as_ref().filter(|_| self.selected == Some(Ok(())));
+        let ends =
+            in_parts(&self.layout, self.place, &mut self.walker, selection, sinks, |mut pass, sink| {
+                match pass.read(sink) {
+                    // Other parts may have been delivered already, so it is too late for another way.
+                    Err(_) => {
+                        sink.lost(Lost::Unread);
+                        End::Done
+                    }
+                    Ok(end) => end,
                 }
-                Ok(end) => end,
-            };
-            let threads: Vec<_> =
-                passes.into_iter().zip(sinks).map(|one| scope.spawn(move || work(one))).collect();
-            // A panic in a sink continues in this thread.
-            threads.into_iter().map(|t| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p))).collect()
-        });
+            })?;
         Ok(if ends.contains(&End::Stopped) { End::Stopped } else { End::Done })
     }
+
+    /// Counts the flows of this namespace that are selected, in 1, 2 or 4 parts with one thread each. The kernel
+    /// applies the whole selection, and says of each flow no more than where it is.
+    ///
+    /// # Errors
+    /// Why it does not work: then the flows have to be read, which is still possible if the kernel cannot apply
+    /// all of this selection.
+    pub fn count(&mut self, selection: &Selection, parts: usize) -> Result<u64, String> {
+        if !selection.is_complete(&self.layout) {
+            return Err("the kernel cannot apply all of the selection".to_owned());
+        }
+        let mut walker = self.walker.counting(&self.layout, selection)?;
+        let mut counts = vec![Ok(0); parts];
+        in_parts(&self.layout, self.place, &mut walker, Some(selection), &mut counts, |mut pass, count| {
+            *count = pass.count();
+        })?;
+        counts.into_iter().sum()
+    }
+}
+
+/// Does the work in as many parts of the table as there are places for what comes of it: 1, 2 or 4, on a thread
+/// each. The walker has one of them, and others like it the rest.
+fn in_parts<T: Send, R: Send>(
+    layout: &Layout,
+    place: Place,
+    walker: &mut Walker,
+    selection: Option<&Selection>,
+    parts: &mut [T],
+    work: impl Fn(Pass<'_>, &mut T) -> R + Sync,
+) -> Result<Vec<R>, String> {
+    let of = match parts.len() {
+        1 | 2 | 4 => parts.len() as u32,
+        _ => return Err("the table has 1, 2 or 4 parts".to_owned()),
+    };
+    let mut others = (1..of).map(|_| walker.another(layout, selection)).collect::<Result<Vec<_>, _>>()?;
+    let mut passes = Vec::with_capacity(parts.len());
+    for (number, walker) in (0..).zip(others.iter_mut().chain([walker])) {
+        passes.push(Pass::new(layout, walker, place, Share { number, of })?);
+    }
+    let work = &work;
+    Ok(std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            passes.into_iter().zip(parts).map(|(pass, part)| scope.spawn(move || work(pass, part))).collect();
+        // A panic in a part continues in this thread.
+        threads.into_iter().map(|t| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p))).collect()
+    }))
 }
 
 impl std::fmt::Display for Table {

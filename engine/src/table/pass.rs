@@ -116,22 +116,48 @@ impl<'a> Pass<'a> {
     pub(crate) fn read(&mut self, sink: &mut dyn Sink) -> Result<End, String> {
         let mut buf = [0; MESSAGE_MAX];
         let mut asked = Asked::default();
+        let ended = self.each(&mut |entry, clock| deliver(entry, clock, &mut buf, &mut asked, sink));
+        match ended {
+            // It is too late for netlink.
+            Err(_) if self.delivered => {
+                sink.lost(Lost::Unread);
+                Ok(End::Done)
+            }
+            ended => ended,
+        }
+    }
+
+    /// Counts the entries of the part.
+    ///
+    /// # Errors
+    /// Why it does not work; nothing is known then.
+    pub(crate) fn count(&mut self) -> Result<u64, String> {
+        let mut count = 0;
+        self.each(&mut |_, _| {
+            count += 1;
+            ControlFlow::Continue(())
+        })?;
+        Ok(count)
+    }
+
+    /// Hands over every entry of the part, once each.
+    fn each(&mut self, take: &mut dyn FnMut(&Entry<'_>, Clock) -> ControlFlow<()>) -> Result<End, String> {
         let mut idle = 0;
         while self.next < self.end {
             let from = self.next & !7;
             let ran = self.walker.run(&self.place, from, self.end);
             let next = match (ran, self.has_moved()) {
-                (_, Err(why)) => return self.give_up(why, sink),
-                (_, Ok(true)) | (Err(Stuck::Gone), _) => match self.follow() {
-                    Ok(()) => continue,
-                    Err(why) => return self.give_up(why, sink),
-                },
-                (Err(why), _) => return self.give_up(why.to_string(), sink),
+                (_, Err(why)) => return Err(why),
+                (_, Ok(true)) | (Err(Stuck::Gone), _) => {
+                    self.follow()?;
+                    continue;
+                }
+                (Err(why), _) => return Err(why.to_string()),
                 (Ok(next), _) => next,
             };
             idle = if next > from { 0 } else { idle + 1 };
             if idle > IDLE {
-                return self.give_up(Stuck::Restless.to_string(), sink);
+                return Err(Stuck::Restless.to_string());
             }
             let clock = self.walker.clock();
             for entry in self.walker.entries(self.layout) {
@@ -143,7 +169,7 @@ impl<'a> Pass<'a> {
                 }
                 self.recent.add(bucket, address);
                 self.delivered = true;
-                if deliver(&entry, clock, &mut buf, &mut asked, sink).is_break() {
+                if take(&entry, clock).is_break() {
                     return Ok(End::Stopped);
                 }
             }
@@ -156,13 +182,14 @@ impl<'a> Pass<'a> {
     /// True when the table was resized since the place was found. None was going on while the last run read: a
     /// lookup waits for the end of one, and a table that was resized has another number of buckets. It has the
     /// same number again after two resizes; but then the array that was read was empty, so a run that finds
-    /// nothing has to be shown to have read the table.
+    /// nothing has to be shown to have read the table: by an entry that is still found there, or else by looking
+    /// for the table once more.
     fn has_moved(&mut self) -> Result<bool, String> {
         self.settle()?;
         if buckets() != Some(u64::from(self.place.buckets)) {
             return Ok(true);
         }
-        if self.walker.met_any() {
+        if self.walker.met_any() || self.walker.meets_witness(&self.place) {
             return Ok(false);
         }
         Ok(self.find_again()? != self.place)
@@ -211,6 +238,7 @@ impl<'a> Pass<'a> {
     /// Finds the table again after a resize, and the place in it at which the pass was.
     fn follow(&mut self) -> Result<(), String> {
         self.resizes += 1;
+        self.walker.forget_witness();
         if self.resizes > RESIZES {
             return Err("the table is resized over and over".to_owned());
         }
@@ -225,15 +253,6 @@ impl<'a> Pass<'a> {
         self.end = self.part.buckets(place.buckets).1;
         self.place = place;
         Ok(())
-    }
-
-    /// Ends the pass: with an error while netlink can still take over, with a loss when it is too late.
-    fn give_up(&self, why: String, sink: &mut dyn Sink) -> Result<End, String> {
-        if !self.delivered {
-            return Err(why);
-        }
-        sink.lost(Lost::Unread);
-        Ok(End::Done)
     }
 }
 

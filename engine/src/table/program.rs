@@ -2,9 +2,13 @@
 //! it (bpf-table.md §2, §3).
 //!
 //! The walk follows eight chains side by side, so that the processor waits for eight entries at a time. One
-//! call of `turn` looks at one entry of one chain. A round takes eight turns that copy `nf_conn` and go on to
-//! the next entry, then eight that follow its pointers and check that it is still the same. When all eight
-//! chains have ended, each in its own marker, the group is done; otherwise it is read again.
+//! call of `turn` looks at one entry of one chain. A round takes a turn for each chain that goes on, which copies
+//! `nf_conn` and goes on to the next entry, then one for each entry that is wanted, which follows its pointers
+//! and checks that it is still the same. When all eight chains have ended, each in its own marker, the group is
+//! done; otherwise it is read again.
+//!
+//! A count needs no copies: the walk then keeps what it checks in a place of its chain's, and what leaves the
+//! kernel of an entry is where it was found, so that one that came twice is counted once.
 //!
 //! All state is in the shared memory: the kernel's verifier then has to look at a turn once, whatever came
 //! before, and this process reads the results where they are.
@@ -16,6 +20,9 @@ use zct_wire::consts::ips;
 
 /// Chains that are followed side by side.
 pub(crate) const LANES: usize = 8;
+
+/// Bytes of a chain's own record; a power of two.
+const SCRATCH_BYTES: usize = 512;
 
 /// Where the fields of the shared memory are, in bytes from its beginning.
 pub(crate) mod field {
@@ -45,17 +52,21 @@ pub(crate) mod field {
     pub(super) const OPEN: usize = 56;
     /// 1 when the group has to be read again.
     pub(super) const DIRTY: usize = 60;
-    /// The turn within the round: 0..16.
-    pub(super) const CURSOR: usize = 64;
-    /// Bit n: chain n goes on; bit 8 + n: with an entry's reply direction.
-    pub(super) const MASK: usize = 72;
-    /// Out: not 0 when there was any entry at all, whoever's.
+    /// The chain that a turn is about.
+    pub(super) const LANE: usize = 64;
+    /// 1 when the extensions of this round's entries have been touched.
+    pub(super) const TOUCHED: usize = 68;
+    /// Bit n: chain n has an entry that is still to be looked at in this round; bit 8 + n: at its reply direction.
+    pub(super) const LIVE: usize = 72;
+    /// Out: the first bucket of the last group in which there was any entry at all, whoever's, plus one; 0 for none.
     pub(crate) const MET: usize = 80;
     /// How many rounds the group has taken.
     pub(super) const ROUNDS: usize = 76;
+    /// Bit n: the entry of chain n is wanted, and still to be checked in this round.
+    pub(super) const CHOSEN: usize = 84;
     /// For each chain, the address of the next entry or the marker.
     pub(super) const NEXTS: usize = 128;
-    /// For each chain, the record of its entry; 0 for none.
+    /// For each chain, the record of its entry, if that is wanted.
     pub(super) const SLOTS: usize = 192;
     /// In and out, for the small programs: an address, and the eight bytes there.
     pub(crate) const PEEK: usize = 256;
@@ -65,8 +76,10 @@ pub(crate) mod field {
     pub(crate) const OPTIONS: usize = 304;
     /// What is read once more, to compare.
     pub(super) const CHECK: usize = 320;
+    /// For each chain, the record of its entry while it is checked, when only places leave the kernel.
+    pub(super) const SCRATCH: usize = 1024;
     /// Where records begin.
-    pub(crate) const RECORDS: usize = 1024;
+    pub(crate) const RECORDS: usize = SCRATCH + super::LANES * super::SCRATCH_BYTES;
 }
 
 /// A record: where its parts are, in bytes from its beginning.
@@ -94,6 +107,18 @@ pub(crate) mod record {
 /// than 100; the rest is for tables that were made smaller.
 const ROUNDS_MAX: i32 = 1 << 16;
 
+/// Bytes of a record that says no more than where an entry is: its address and its bucket.
+const PLACE_BYTES: usize = 16;
+
+/// What leaves the kernel of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copied {
+    /// All that netlink would say.
+    Everything,
+    /// Where it was found.
+    Place,
+}
+
 /// Bytes of an entry's extensions that there is room for; their length is a byte.
 pub(crate) const EXT_ROOM: usize = 256;
 
@@ -112,9 +137,17 @@ pub(crate) fn ext_at(l: &Layout) -> usize {
     record::CONN + l.conn.size.next_multiple_of(8)
 }
 
+/// Where the tuples of `nf_conn` end; they are at its beginning.
+fn tuples_end(l: &Layout) -> usize {
+    l.conn.node + 2 * l.conn.node_size
+}
+
 /// The length of a record, and the distance from one to the next.
-pub(crate) fn stride(l: &Layout) -> usize {
-    ext_at(l) + EXT_ROOM
+pub(crate) fn stride(l: &Layout, copied: Copied) -> usize {
+    match copied {
+        Copied::Everything => ext_at(l) + EXT_ROOM,
+        Copied::Place => PLACE_BYTES,
+    }
 }
 
 /// Instructions, and where the second function begins.
@@ -134,6 +167,8 @@ pub(crate) struct Assembler<'a> {
     pub(crate) map: i32,
     /// Bytes of the shared memory.
     pub(crate) room: usize,
+    /// What the walk copies.
+    pub(crate) copied: Copied,
 }
 
 impl Assembler<'_> {
@@ -186,14 +221,18 @@ impl Assembler<'_> {
         a.finish()
     }
 
-    /// The walk.
+    /// The walk. `None` also where only places are copied and `nf_conn` is larger than expected.
     pub(crate) fn walk(&self, select: Option<&Selection>) -> Option<Program> {
+        if self.copied == Copied::Place && record::CONN + self.layout.conn.size > SCRATCH_BYTES {
+            return None;
+        }
         let mut a = Asm::default();
         let turn = a.label();
         a.map_value(R6, self.map);
         a.call(Helper::Jiffies64);
         a.store(Width::D, R6, field::JIFFIES, R0);
-        a.store_imm(Width::W, R6, field::CURSOR, 0);
+        a.store_imm(Width::W, R6, field::LIVE, 0);
+        a.store_imm(Width::W, R6, field::CHOSEN, 0);
         a.store_imm(Width::W, R6, field::OPEN, 0);
         a.set(R1, 1 << 23);
         a.function(R2, turn);
@@ -209,13 +248,16 @@ impl Assembler<'_> {
     }
 }
 
-/// The callback of the loop. r6 is the shared memory, r7 the turn within the round.
+/// The callback of the loop. r6 is the shared memory, r7 the chain that the turn is about.
 struct Turn<'a, 'c> {
     of: &'c Assembler<'c>,
     l: &'c Layout,
     a: &'a mut Asm,
     select: Option<&'c Selection>,
-    /// Ends the turn; the next one is about the next chain.
+    /// What of the selection is about the tuples alone, and the rest of it.
+    early: Selection,
+    late: Selection,
+    /// Ends the turn; the next one is about another chain.
     advance: Label,
     /// Ends the turn; the group will be read again.
     bad: Label,
@@ -226,25 +268,27 @@ struct Turn<'a, 'c> {
 impl<'a, 'c> Turn<'a, 'c> {
     fn new(of: &'c Assembler<'c>, a: &'a mut Asm, select: Option<&'c Selection>) -> Self {
         let [advance, bad, stop] = [a.label(), a.label(), a.label()];
-        Turn { of, l: of.layout, a, select, advance, bad, stop }
+        let l = of.layout;
+        let [early, late] = select.map(|s| s.split(l, tuples_end(l))).unwrap_or_default();
+        Turn { of, l, a, select, early, late, advance, bad, stop }
     }
 
     fn emit(mut self) {
-        let [node, touch, second, fault] = [(); 4].map(|()| self.a.label());
+        let [first, touch, second, fault] = [(); 4].map(|()| self.a.label());
         let a = &mut *self.a;
         a.copy(R8, R1);
         a.map_value(R6, self.of.map);
-        a.load(Width::W, R7, R6, field::CURSOR);
-        a.jump_if(When::Ne, R7, 0, node);
+        a.load(Width::W, R7, R6, field::LIVE);
+        a.jump_if(When::Set, R7, (1 << LANES) - 1, first);
+        a.load(Width::W, R7, R6, field::CHOSEN);
+        a.jump_if(When::Ne, R7, 0, second);
+        // A round begins, and may be a group's first.
         a.load(Width::W, R1, R6, field::OPEN);
         a.jump_if(When::Ne, R1, 0, touch);
         self.open(fault);
         self.a.place(touch);
         self.touch(fault);
-        // A round begins: this turn is the first chain's.
-        self.a.set(R7, 0);
-        self.a.place(node);
-        self.a.jump_if(When::Ge, R7, LANES as i32, second);
+        self.a.place(first);
         self.first();
         self.a.place(second);
         self.second();
@@ -252,9 +296,6 @@ impl<'a, 'c> Turn<'a, 'c> {
         a.place(self.bad);
         a.store_imm(Width::W, R6, field::DIRTY, 1);
         a.place(self.advance);
-        a.alu(Alu::Add, R7, 1);
-        a.alu(Alu::And, R7, 2 * LANES as i32 - 1);
-        a.store(Width::W, R6, field::CURSOR, R7);
         a.set(R0, 0);
         a.exit();
         a.place(fault);
@@ -264,9 +305,14 @@ impl<'a, 'c> Turn<'a, 'c> {
         a.exit();
     }
 
+    /// True when only places are copied.
+    fn counts(&self) -> bool {
+        self.of.copied == Copied::Place
+    }
+
     /// The last place at which a record can begin.
     fn last(&self) -> i32 {
-        (self.of.room - stride(self.l)) as i32
+        (self.of.room - stride(self.l, self.of.copied)) as i32
     }
 
     /// Begins a group: reads eight heads. r8 is the number of the turn in this run.
@@ -297,21 +343,25 @@ impl<'a, 'c> Turn<'a, 'c> {
         a.alu(Alu::Add, R1, 1);
         a.store(Width::W, R6, field::ROUNDS, R1);
         a.jump_if(When::Gt, R1, ROUNDS_MAX, fault);
-        a.set(R7, 0);
+        a.store_imm(Width::W, R6, field::LIVE, 0);
         for lane in 0..LANES {
             let next = self.a.label();
             self.a.load(Width::D, R1, R6, field::NEXTS + 8 * lane);
             self.a.jump_if(When::Set, R1, 1, next);
-            self.a.alu(Alu::Or, R7, 1 << lane);
             self.load64(R1, word);
             self.byte_of(R0, self.l.node.dir);
-            self.a.alu(Alu::And, R0, 1);
-            self.a.alu(Alu::Lsh, R0, (LANES + lane) as i32);
-            self.a.alu_reg(Alu::Or, R7, R0);
-            self.a.place(next);
+            let a = &mut *self.a;
+            a.alu(Alu::And, R0, 1);
+            a.alu(Alu::Lsh, R0, (LANES + lane) as i32);
+            a.alu(Alu::Or, R0, 1 << lane);
+            a.load(Width::W, R1, R6, field::LIVE);
+            a.alu_reg(Alu::Or, R1, R0);
+            a.store(Width::W, R6, field::LIVE, R1);
+            a.place(next);
         }
+        self.a.load(Width::W, R7, R6, field::LIVE);
         let [goes_on, end] = [(); 2].map(|()| self.a.label());
-        self.a.store(Width::W, R6, field::MASK, R7);
+        self.a.store_imm(Width::W, R6, field::TOUCHED, 0);
         self.a.jump_if(When::Ne, R7, 0, goes_on);
         // Each chain must have ended in the marker of its own bucket: otherwise an entry was moved to
         // another chain while it was looked at.
@@ -346,34 +396,90 @@ impl<'a, 'c> Turn<'a, 'c> {
         a.set(R0, 0);
         a.exit();
         a.place(goes_on);
-        a.store_imm(Width::W, R6, field::MET, 1);
+        a.load(Width::W, R1, R6, field::NEXT);
+        a.alu(Alu::Add, R1, 1);
+        a.store(Width::W, R6, field::MET, R1);
+        if self.early.is_everything() {
+            self.touch_rest();
+        }
     }
 
-    /// Looks at the entry of chain r7: copies it if it is wanted, and goes on to the next.
+    /// Touches the rest of the entries that are at the node of their original direction, since all of it is going to be
+    /// copied. r7 is the mask of those that go on.
+    fn touch_rest(&mut self) {
+        // Without this function each load would be waited for.
+        if self.l.kfuncs.cast.is_none() {
+            return;
+        }
+        for lane in 0..LANES {
+            let next = self.a.label();
+            let a = &mut *self.a;
+            a.copy(R1, R7);
+            a.alu(Alu::And, R1, 1 << lane | 1 << (LANES + lane));
+            a.jump_if(When::Ne, R1, 1 << lane, next);
+            a.load(Width::D, R8, R6, field::NEXTS + 8 * lane);
+            a.alu(Alu::Sub, R8, self.l.conn.node as i32);
+            self.load64(R8, self.l.conn.status & !7);
+            self.a.place(next);
+        }
+    }
+
+    /// Takes the lowest bit out of the mask r7 and writes what is left to `field`. r7 = the number of that bit, and
+    /// r3 is not 0 if the one that is eight above it is set too.
+    fn pick(&mut self, field: usize) {
+        let a = &mut *self.a;
+        a.copy(R1, R7);
+        a.copy(R2, R7);
+        a.alu(Alu::Sub, R2, 1);
+        a.alu_reg(Alu::And, R2, R7);
+        a.store(Width::W, R6, field, R2);
+        a.alu_reg(Alu::Sub, R1, R2);
+        a.copy(R3, R1);
+        a.alu(Alu::Lsh, R3, LANES as i32);
+        a.alu_reg(Alu::And, R3, R7);
+        a.set(R7, 0);
+        for (bits, number) in [(0x0f, 4), (0x33, 2), (0x55, 1)] {
+            let low = a.label();
+            a.jump_if(When::Set, R1, bits, low);
+            a.alu(Alu::Add, R7, number);
+            a.place(low);
+        }
+        // By way of memory, so that the verifier does not follow eight numbers.
+        a.store(Width::W, R6, field::LANE, R7);
+        a.load(Width::W, R7, R6, field::LANE);
+        a.alu(Alu::And, R7, LANES as i32 - 1);
+    }
+
+    /// Looks at the entry of one of the chains in the mask r7: copies it if it is wanted, and goes on to the next.
     fn first(&mut self) {
         let l = self.l;
-        let [follow, full, roomy, lost] = [(); 4].map(|()| self.a.label());
+        let [follow, full, lost] = [(); 3].map(|()| self.a.label());
+        self.pick(field::LIVE);
         self.lane();
-        let a = &mut *self.a;
-        a.store_imm(Width::D, R9, field::SLOTS, 0);
-        a.load(Width::W, R1, R6, field::MASK);
-        a.alu_reg(Alu::Rsh, R1, R7);
-        a.copy(R2, R1);
-        a.alu(Alu::And, R2, 1);
-        a.jump_if(When::Eq, R2, 0, self.advance);
-        a.alu(Alu::Rsh, R1, LANES as i32);
-        a.alu(Alu::And, R1, 1);
-        a.jump_if(When::Ne, R1, 0, follow);
-        self.record(full);
+        self.a.jump_if(When::Ne, R3, 0, follow);
+        if self.counts() {
+            self.scratch();
+        } else {
+            self.record(full);
+        }
         let a = &mut *self.a;
         a.load(Width::D, R3, R9, field::NEXTS);
         a.alu(Alu::Sub, R3, l.conn.node as i32);
         a.store(Width::D, R8, record::ADDR, R3);
-        self.read(record::CONN, R8, l.conn.size, lost);
-        let a = &mut *self.a;
         let conn = record::CONN;
+        // Most entries can be left out by what is in the lines that are there already.
+        let first = if self.early.is_everything() { l.conn.size } else { tuples_end(l) };
+        self.read(conn, R8, first, lost);
+        let a = &mut *self.a;
         a.load(Width::D, R1, R8, conn + l.conn.node + l.node.next);
         a.store(Width::D, R9, field::NEXTS, R1);
+        if first < l.conn.size {
+            self.early.emit(a, l, conn, self.advance);
+            a.load(Width::D, R3, R8, record::ADDR);
+            a.alu(Alu::Add, R3, first as i32);
+            self.read(conn + first, R8, l.conn.size - first, self.bad);
+        }
+        let a = &mut *self.a;
         a.load(Width::D, R1, R8, conn + l.conn.net);
         a.load(Width::D, R2, R6, field::NET);
         a.jump_if_reg(When::Ne, R1, R2, self.advance);
@@ -390,18 +496,22 @@ impl<'a, 'c> Turn<'a, 'c> {
         a.alu(Alu::Lsh, R1, 32);
         a.alu(Alu::Arsh, R1, 32);
         a.jump_if(When::SLe, R1, 0, self.advance);
-        if let Some(select) = self.select {
-            select.emit(a, l, conn, self.advance);
-        }
-        let a = &mut *self.a;
+        self.late.emit(a, l, conn, self.advance);
         a.load(Width::W, R1, R6, field::NEXT);
         a.alu_reg(Alu::Add, R1, R7);
         a.store(Width::W, R8, record::BUCKET, R1);
         a.store_imm(Width::W, R8, record::EXT_LEN, 0);
-        a.load(Width::W, R1, R6, field::USED);
-        a.store(Width::D, R9, field::SLOTS, R1);
-        a.alu(Alu::Add, R1, stride(l) as i32);
-        a.store(Width::W, R6, field::USED, R1);
+        a.set(R1, 1);
+        a.alu_reg(Alu::Lsh, R1, R7);
+        a.load(Width::W, R2, R6, field::CHOSEN);
+        a.alu_reg(Alu::Or, R2, R1);
+        a.store(Width::W, R6, field::CHOSEN, R2);
+        if self.of.copied == Copied::Everything {
+            a.load(Width::W, R1, R6, field::USED);
+            a.store(Width::D, R9, field::SLOTS, R1);
+            a.alu(Alu::Add, R1, stride(l, Copied::Everything) as i32);
+            a.store(Width::W, R6, field::USED, R1);
+        }
         a.jump(self.advance);
         a.place(follow);
         a.load(Width::D, R8, R9, field::NEXTS);
@@ -413,8 +523,17 @@ impl<'a, 'c> Turn<'a, 'c> {
         a.place(lost);
         a.store_imm(Width::D, R9, field::NEXTS, -1);
         a.jump(self.bad);
+        if !self.counts() {
+            self.full(full);
+        }
+    }
+
+    /// What is done without room for one more record: the group is read again in the next run, which begins with an
+    /// empty memory; unless this was one.
+    fn full(&mut self, full: Label) {
+        let a = &mut *self.a;
+        let roomy = a.label();
         a.place(full);
-        // The group is read again in the next run, which begins with an empty memory; unless this was one.
         a.load(Width::W, R1, R6, field::GROUP_USED);
         a.store(Width::W, R6, field::USED, R1);
         a.jump_if(When::Gt, R1, field::RECORDS as i32, roomy);
@@ -423,19 +542,48 @@ impl<'a, 'c> Turn<'a, 'c> {
         a.jump(self.stop);
     }
 
-    /// Follows the pointers of the entry of chain r7 - 8, then reads it again.
+    /// Reads the entry of one of the chains in the mask r7 again, and copies where it is.
+    fn second_of_count(&mut self) {
+        let full = self.a.label();
+        self.pick(field::CHOSEN);
+        self.scratch();
+        self.check();
+        let last = self.last();
+        let a = &mut *self.a;
+        a.load(Width::W, R2, R6, field::USED);
+        a.jump_if(When::Gt, R2, last, full);
+        a.copy(R1, R6);
+        a.alu_reg(Alu::Add, R1, R2);
+        for at in (0..PLACE_BYTES).step_by(8) {
+            a.load(Width::D, R3, R8, at);
+            a.store(Width::D, R1, at, R3);
+        }
+        a.alu(Alu::Add, R2, PLACE_BYTES as i32);
+        a.store(Width::W, R6, field::USED, R2);
+        a.jump(self.advance);
+        self.full(full);
+    }
+
+    /// Follows the pointers of the entry of one of the chains in the mask r7, then reads it again.
     fn second(&mut self) {
+        if self.counts() {
+            return self.second_of_count();
+        }
         let l = self.l;
         let conn = record::CONN;
         let [ready, master, check] = [(); 3].map(|()| self.a.label());
-        self.a.alu(Alu::Sub, R7, LANES as i32);
-        self.a.jump_if(When::Ne, R7, 0, ready);
+        let last = self.last();
+        self.a.load(Width::W, R1, R6, field::TOUCHED);
+        self.a.jump_if(When::Ne, R1, 0, ready);
+        self.a.store_imm(Width::W, R6, field::TOUCHED, 1);
         for lane in 0..LANES {
             let next = self.a.label();
             let a = &mut *self.a;
-            a.load(Width::D, R1, R6, field::SLOTS + 8 * lane);
+            a.copy(R1, R7);
+            a.alu(Alu::And, R1, 1 << lane);
             a.jump_if(When::Eq, R1, 0, next);
-            a.jump_if(When::Gt, R1, (self.of.room - stride(l)) as i32, next);
+            a.load(Width::D, R1, R6, field::SLOTS + 8 * lane);
+            a.jump_if(When::Gt, R1, last, next);
             a.alu_reg(Alu::Add, R1, R6);
             a.load(Width::D, R1, R1, conn + l.conn.ext);
             a.jump_if(When::Eq, R1, 0, next);
@@ -443,13 +591,10 @@ impl<'a, 'c> Turn<'a, 'c> {
             self.a.place(next);
         }
         self.a.place(ready);
+        self.pick(field::CHOSEN);
         self.lane();
-        let last = self.last();
         let a = &mut *self.a;
-        // What `advance` expects.
-        a.alu(Alu::Add, R7, LANES as i32);
         a.load(Width::D, R8, R9, field::SLOTS);
-        a.jump_if(When::Eq, R8, 0, self.advance);
         a.jump_if(When::Gt, R8, last, self.advance);
         a.alu_reg(Alu::Add, R8, R6);
         // Extensions.
@@ -531,9 +676,17 @@ impl<'a, 'c> Turn<'a, 'c> {
     fn lane(&mut self) {
         let a = &mut *self.a;
         a.copy(R9, R7);
-        a.alu(Alu::And, R9, LANES as i32 - 1);
         a.alu(Alu::Lsh, R9, 3);
         a.alu_reg(Alu::Add, R9, R6);
+    }
+
+    /// r8 = the own record of chain r7.
+    fn scratch(&mut self) {
+        let a = &mut *self.a;
+        a.copy(R8, R7);
+        a.alu(Alu::Lsh, R8, SCRATCH_BYTES.trailing_zeros() as i32);
+        a.alu_reg(Alu::Add, R8, R6);
+        a.alu(Alu::Add, R8, field::SCRATCH as i32);
     }
 
     /// r8 = the record that is written next.

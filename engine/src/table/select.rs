@@ -94,6 +94,16 @@ enum Load {
     Port(usize),
 }
 
+impl Load {
+    /// Where it ends.
+    fn end(self) -> usize {
+        match self {
+            Load::Plain(width, at) => at + width.bytes(),
+            Load::Port(at) => at + 2,
+        }
+    }
+}
+
 impl Part {
     /// Where it is in `nf_conn`; `None` when this kernel does not have it.
     fn load(self, l: &Layout) -> Option<Load> {
@@ -168,6 +178,23 @@ impl Selection {
             .cloned()
             .collect();
         Selection { require, exclude, ..*self }
+    }
+
+    /// True when the walk applies every test of it before it follows a pointer, so that what is left is what is
+    /// selected.
+    pub(super) fn is_complete(&self, l: &Layout) -> bool {
+        !self.has_labels() && self.usable(l) == *self
+    }
+
+    /// The tests of it that look at the first `end` bytes of `nf_conn` alone, and the others.
+    pub(super) fn split(&self, l: &Layout, end: usize) -> [Selection; 2] {
+        let is_early = |all: &OneOf| {
+            let mut parts = all.iter().flatten().flat_map(Test::parts);
+            parts.all(|p| p.load(l).is_some_and(|load| load.end() <= end))
+        };
+        let usable = self.usable(l);
+        let (early, late) = usable.require.iter().cloned().partition(is_early);
+        [Selection { require: early, ..Selection::default() }, Selection { require: late, ..usable }]
     }
 
     /// Writes what decides on the copy of `nf_conn` at offset `conn` from r8; jumps to `unwanted`. r0 to r2 are

@@ -4,7 +4,7 @@ use super::btf::Writer;
 use super::entry::{Clock, Entry};
 use super::layout::Layout;
 use super::locate::{Place, refused};
-use super::program::{Assembler, LANES, Program, failed, field, record, stride};
+use super::program::{Assembler, Copied, LANES, Program, failed, field, record, stride};
 use super::select::Selection;
 use crate::sys::bpf::{Functions, Kind, Shared, load, load_btf};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -14,7 +14,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 pub(crate) const ROOM: usize = 1 << 20;
 /// Turns after which a run begins no new group: about half a millisecond, in which this processor does not
 /// change to another task.
-const TURNS: u32 = 8192;
+const TURNS: u32 = 4096;
 /// Groups that may be read again in one run. In a storm of changes it is one in hundreds.
 const REDO_MAX: u32 = 2_000;
 
@@ -48,7 +48,10 @@ pub(crate) struct Walker {
     memory: Shared,
     program: OwnedFd,
     hz: u32,
+    copied: Copied,
     stride: usize,
+    /// A bucket at which an entry was met, whoever's.
+    witness: Option<u32>,
     /// Where the records of the last run are, in the order of the table.
     order: Vec<u32>,
     /// Address, record and bucket of one group's entries.
@@ -61,9 +64,35 @@ impl Walker {
     /// # Errors
     /// Words for `--explain`, with the end of what the kernel's verifier says of a program that it refuses.
     pub(crate) fn new(layout: &Layout, memory: Shared) -> Result<Walker, String> {
-        let program = assemble(layout, &memory, None)?;
+        let copied = Copied::Everything;
+        let program = assemble(layout, &memory, None, copied)?;
         let hz = crate::ticks_a_second().ok_or("the kernel's clock is not known")?;
-        Ok(Walker { memory, program, hz, stride: stride(layout), order: Vec::new(), group: Vec::new() })
+        let stride = stride(layout, copied);
+        let (order, group) = (Vec::new(), Vec::new());
+        Ok(Walker { memory, program, hz, copied, stride, witness: None, order, group })
+    }
+
+    /// Another one that reads the same selection of the same table, with memory of its own.
+    ///
+    /// # Errors
+    /// As [`Walker::new`].
+    pub(crate) fn another(&self, layout: &Layout, selection: Option<&Selection>) -> Result<Walker, String> {
+        self.with(layout, selection, self.copied)
+    }
+
+    /// One that copies only the places of these entries, for a count.
+    ///
+    /// # Errors
+    /// As [`Walker::new`].
+    pub(crate) fn counting(&self, layout: &Layout, selection: &Selection) -> Result<Walker, String> {
+        self.with(layout, Some(selection), Copied::Place)
+    }
+
+    fn with(&self, layout: &Layout, selection: Option<&Selection>, copied: Copied) -> Result<Walker, String> {
+        let memory = Shared::new(ROOM).map_err(|e| refused(&e))?;
+        let program = assemble(layout, &memory, selection, copied)?;
+        let (order, group) = (Vec::new(), Vec::new());
+        Ok(Walker { memory, program, copied, stride: stride(layout, copied), order, group, ..*self })
     }
 
     /// The memory, for other programs between runs.
@@ -76,7 +105,7 @@ impl Walker {
     /// # Errors
     /// Words for `--explain`; then all entries are copied as before.
     pub(crate) fn select(&mut self, layout: &Layout, selection: &Selection) -> Result<(), String> {
-        self.program = assemble(layout, &self.memory, Some(selection))?;
+        self.program = assemble(layout, &self.memory, Some(selection), self.copied)?;
         Ok(())
     }
 
@@ -114,6 +143,7 @@ impl Walker {
         match self.word(field::FAILED) {
             0 => {
                 self.arrange();
+                self.witness = self.met().or(self.witness);
                 Ok(self.word(field::NEXT))
             }
             failed::REDONE => Err(Stuck::Restless),
@@ -154,9 +184,27 @@ impl Walker {
         }
     }
 
-    /// True when the last run came across any entry at all, of whatever namespace.
+    /// A bucket at which the last run came across any entry at all, of whatever namespace; a multiple of eight.
+    fn met(&self) -> Option<u32> {
+        self.word(field::MET).checked_sub(1)
+    }
+
+    /// True when the last run came across any entry at all.
     pub(crate) fn met_any(&self) -> bool {
-        self.word(field::MET) != 0
+        self.met().is_some()
+    }
+
+    /// True when there is an entry where one was met before. Nothing is left of the last run.
+    pub(crate) fn meets_witness(&mut self, place: &Place) -> bool {
+        let Some(bucket) = self.witness.filter(|at| *at < place.buckets) else { return false };
+        let met = self.run(place, bucket, bucket + LANES as u32).is_ok() && self.met_any();
+        self.order.clear();
+        met
+    }
+
+    /// The table has been resized: entries are at other buckets.
+    pub(crate) fn forget_witness(&mut self) {
+        self.witness = None;
     }
 
     /// The clock at the beginning of the last run.
@@ -183,8 +231,13 @@ fn place(record: &[u8]) -> (u64, u32) {
 const _: () = assert!(LANES == 8, "a run begins and ends at multiples of eight");
 
 /// Makes the walk over this memory and loads it.
-fn assemble(layout: &Layout, memory: &Shared, select: Option<&Selection>) -> Result<OwnedFd, String> {
-    let assembler = Assembler { layout, map: memory.map().as_raw_fd(), room: ROOM };
+fn assemble(
+    layout: &Layout,
+    memory: &Shared,
+    select: Option<&Selection>,
+    copied: Copied,
+) -> Result<OwnedFd, String> {
+    let assembler = Assembler { layout, map: memory.map().as_raw_fd(), room: ROOM, copied };
     load_walk(&assembler.walk(select).ok_or("the program cannot be assembled")?)
 }
 

@@ -5,7 +5,7 @@ use crate::compare::{between, sorted};
 use crate::lab::{self, By, Output, Verdicts, ZCT, conntrack, must, run};
 use crate::listing::{FORMATS, tcp_states};
 use crate::selectors::MIXED;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read as _;
 use std::process::{Command, Stdio};
 
@@ -13,11 +13,13 @@ use std::process::{Command, Stdio};
 const FLOWS: usize = 8000;
 /// Bytes that are read between two resizes.
 const PIECE: u64 = 48 << 10;
+/// Flows that make chains of more than 100 entries in the smallest table there is: each is in two of its 512 buckets.
+const MANY: usize = 27_000;
 /// Buckets: larger and smaller ones, multiples of each other and not.
 const SIZES: [&str; 6] = ["16384", "1024", "5120", "65536", "4096", "600000"];
 
 pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
-    lab::sysctl("net.netfilter.nf_conntrack_max", "20000")?;
+    lab::sysctl("net.netfilter.nf_conntrack_max", "40000")?;
     lab::seed(MIXED)?;
     let said = must(ZCT, "-L --reader bpf --explain", "")?;
     let by_bpf = if said.contains("\nread by BPF: ") { Ok(()) } else { Err(said) };
@@ -31,6 +33,9 @@ pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
     for format in ["-o extended,labels", "-o ktimestamp"] {
         v.add(format_args!("-L --reader bpf {format}, with counters"), same_as_the_original(format));
     }
+    lab::sysctl("kernel.bpf_stats_enabled", "1")?;
+    v.add("-L --reader bpf, with kernel.bpf_stats_enabled", same_as_the_original("-o extended"));
+    lab::sysctl("kernel.bpf_stats_enabled", "0")?;
     lab::sysctl("net.netfilter.nf_conntrack_acct", "0")?;
     lab::sysctl("net.netfilter.nf_conntrack_timestamp", "0")?;
 
@@ -40,6 +45,15 @@ pub(crate) fn check(v: &mut Verdicts) -> Result<(), String> {
     let before = must("cat", "/proc/sys/net/netfilter/nf_conntrack_buckets", "")?;
     for jobs in ["1", "2", "4"] {
         v.add(format_args!("--jobs {jobs}, with resizes in the middle"), resized(jobs));
+    }
+    // The kernel makes no long chains itself, but it keeps those that come of a smaller table.
+    lab::sysctl("net.netfilter.nf_conntrack_buckets", "65536")?;
+    let more: String = (FLOWS..MANY).map(|n| line(n) + "\n").collect();
+    must(ZCT, "-R -", &more)?;
+    for (buckets, what) in [("512", "chains of more than 100"), ("2097152", "2,097,152 buckets")] {
+        lab::sysctl("net.netfilter.nf_conntrack_buckets", buckets)?;
+        v.add(format_args!("-L --reader bpf, {what}"), whole());
+        v.add(format_args!("-C --reader bpf, {what}"), counted());
     }
     lab::sysctl("net.netfilter.nf_conntrack_buckets", before.trim())?;
     must(By::Original.path(), "-F", "")?;
@@ -60,6 +74,27 @@ pub(crate) fn same_as_the_original(format: &str) -> Result<(), String> {
 
 fn line(n: usize) -> String {
     format!("-I -t 2000 -p udp -s 10.1.{}.{} -d 10.0.0.2 --sport {} --dport 53", n / 200, n % 200 + 1, n + 1)
+}
+
+/// Every one of the flows is listed once, by BPF.
+fn whole() -> Result<(), String> {
+    let said = must(ZCT, "-L --reader bpf --explain", "")?;
+    if !said.contains("\nread by BPF: ") {
+        return Err(said);
+    }
+    let listed = must(ZCT, "-L --reader bpf", "")?;
+    let sources: HashSet<&str> =
+        listed.lines().filter_map(|l| l.split(' ').find(|w| w.starts_with("sport="))).collect();
+    match (listed.lines().count(), sources.len()) {
+        (MANY, MANY) => Ok(()),
+        (lines, sources) => Err(format!("{lines} lines about {sources} flows of {MANY}")),
+    }
+}
+
+/// The kernel counts each of them once.
+fn counted() -> Result<(), String> {
+    let count = must(ZCT, "-C -p udp --dport 53 --reader bpf", "")?;
+    if count.trim() == MANY.to_string() { Ok(()) } else { Err(format!("{count} of {MANY}")) }
 }
 
 /// Lists through a pipe, and changes the number of buckets after each piece.
