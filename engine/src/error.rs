@@ -86,5 +86,5 @@ impl std::error::Error for Error {
 
 /// The error numbers that callers distinguish.
 pub mod errno {
-    pub use libc::{EEXIST, EINVAL, EIO, ENOENT, EOPNOTSUPP};
+    pub use libc::{EBUSY, EEXIST, EINVAL, EIO, ENOENT, EOPNOTSUPP, EPERM};
 }

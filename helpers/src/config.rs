@@ -16,6 +16,18 @@ pub struct Prefix {
     bits: u8,
 }
 
+impl core::fmt::Display for Prefix {
+    /// `10.0.0.0/8`; an address alone when all of its bits count.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.addr {
+            Addr::V4(a) => write!(f, "{}", core::net::Ipv4Addr::from(a))?,
+            Addr::V6(a) => write!(f, "{}", core::net::Ipv6Addr::from(a))?,
+        }
+        let whole = self.addr.bytes().len().saturating_mul(8);
+        if usize::from(self.bits) < whole { write!(f, "/{}", self.bits) } else { Ok(()) }
+    }
+}
+
 impl Prefix {
     /// `None` when the family has fewer bits.
     pub fn new(addr: Addr, bits: u8) -> Option<Prefix> {
@@ -33,11 +45,6 @@ impl Prefix {
                 let mask = 0xff00_u16.checked_shr(bits).unwrap_or(0) & 0xff;
                 u16::from(a ^ b) & mask == 0
             })
-    }
-
-    /// Its address, and how many bits of it count.
-    pub fn parts(&self) -> (Addr, u8) {
-        (self.addr, self.bits)
     }
 }
 
@@ -128,6 +135,10 @@ mod tests {
         assert!(p(Addr::V4([10, 1, 64, 0]), 18).contains(Addr::V4([10, 1, 127, 255])));
         assert!(!p(Addr::V4([10, 1, 64, 0]), 18).contains(Addr::V4([10, 1, 128, 0])));
         assert!(!p(V6, 64).contains(Addr::V6([0xfd; 16])));
+        assert_eq!(
+            std::format!("{} {} {}", p(CLIENT, 8), p(CLIENT, 32), p(V6, 64)),
+            "10.1.0.2/8 10.1.0.2 fd00:1::9/64"
+        );
     }
 
     #[test]

@@ -72,6 +72,7 @@
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod helper;
 pub mod host;
 pub mod kernel;
 pub mod links;

@@ -9,6 +9,7 @@ use zctd::control::client::{self, Action, Args};
 use zctd::control::exchange::Answer;
 use zctd::control::request::Request;
 use zctd::control::words::{self, BROKEN, Ended, NO_DAEMON, Own};
+use zctd::helper::{run, support};
 use zctd::host::log::Log;
 use zctd::{config, daemon};
 
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Action::GenKey(path) => genkey(path.as_deref()),
         Action::Daemon { background } => start(&file, background),
         Action::Ask(request) => with_socket(&file, |socket| ask(socket, request)),
+        Action::Helpers(mode) => run::run(&file, mode),
         Action::Own(own) => with_socket(&file, |socket| carry_out(socket, own)),
     }
 }
@@ -49,7 +51,12 @@ fn check(file: &Path) -> ExitCode {
     eprint!("{}", loaded.report.lines(&file.to_string_lossy()));
     let Some(config) = loaded.config else { return ExitCode::FAILURE };
     match config::parts::sync(&config).map_or(Ok(None), |s| config::keys::read(s, file)) {
-        Ok(_) => print(&config::print(&config)),
+        Ok(_) => {
+            for remark in support::remarks(&config.helpers) {
+                eprintln!("{}: warning: {remark}", file.display());
+            }
+            print(&config::print(&config))
+        }
         Err(why) => fail(&why.to_string()),
     }
 }

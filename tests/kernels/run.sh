@@ -12,10 +12,11 @@ PATH=$PATH:/usr/sbin:/sbin
 [ "$(uname -m)" = x86_64 ] || { echo "run.sh: the kernels are those of amd64" >&2; exit 1; }
 
 scripts/setup.sh qemu-system-x86_64:qemu-system-x86 busybox:busybox cpio:cpio depmod:kmod xz:xz-utils zstd:zstd \
-    conntrack:conntrack nfct:nfct conntrackd:conntrackd nft:nftables ip:iproute2
+    conntrack:conntrack nfct:nfct conntrackd:conntrackd nft:nftables ip:iproute2 perl:perl-base
 
 target=${CARGO_TARGET_DIR:-target}
-"${CARGO:-cargo}" build --release --locked --quiet --package zct --package zct-tests --bin zct --bin kernel-guest
+"${CARGO:-cargo}" build --release --locked --quiet --package zct --package zctd --package zct-tests \
+    --bin zct --bin zctd --bin kernel-guest
 zct=${ZCT:-$target/release/zct}
 # The executable of tests/tests/nfct.rs, which nfct.sh runs in the guest.
 nfct_test=$("${CARGO:-cargo}" test --no-run --locked --package zct-tests --test nfct 2>&1 |
@@ -29,27 +30,34 @@ trap 'for guest in "${guests[@]}"; do kill -- "-$guest" 2>/dev/null || true; don
 trap 'exit 130' INT TERM
 mkdir -p "$root"/{zct,usr/sbin,etc/xtables}
 cp "$zct" "$root/zct/zct"
-cp "$target/release/kernel-guest" "$root/zct/"
+cp "$target/release/kernel-guest" "$target/release/zctd" "$root/zct/"
 cp "$nfct_test" "$root/zct/nfct-test"
 ln -s zct "$root/zct/conntrack"
 ln -s zct "$root/zct/nfct"
-for program in conntrack nfct conntrackd nft ip setpriv; do
+for program in conntrack nfct conntrackd nft ip setpriv perl; do
     cp "$(command -v $program)" "$root/usr/sbin/"
 done
 cp /etc/protocols "$root/etc/" 2>/dev/null || true # names of protocols, where there are any
 printf '%s\n' '1 one' '7 seven' '70 seventy' >"$root/etc/xtables/connlabel.conf"
-tests/kernels/with-libraries.sh "$root" "$root"/zct/zct "$root"/zct/kernel-guest "$root"/zct/nfct-test \
+mkdir -p "$root/usr/lib/x86_64-linux-gnu"
+cp -a /usr/lib/x86_64-linux-gnu/perl-base "$root/usr/lib/x86_64-linux-gnu/"
+tests/kernels/with-libraries.sh "$root" "$root"/zct/zct "$root"/zct/zctd "$root"/zct/kernel-guest "$root"/zct/nfct-test \
     "$root"/usr/sbin/*
 # The suite nfct, if chosen, is a separate script: it runs with sh, with our program as /zct/nfct and the
 # original as /usr/sbin/nfct; it prints its verdicts, and its exit status counts.
 suites=${SUITES:-} command='code=0'
-others=$(echo " $suites " | sed 's/ nfct / /')
+others=$(echo " $suites " | sed 's/ nfct / /; s/ helpers / /')
 if [ -z "$suites" ] || [ "$others" != " " ]; then
     command+="; /zct/kernel-guest $others || code=1"
 fi
 if [[ -e tests/kernels/nfct.sh && -z $suites || " $suites " = *" nfct "* ]]; then
     cp tests/kernels/nfct.sh "$root/zct/"
     command+='; sh /zct/nfct.sh || code=1'
+fi
+# So is the suite helpers.
+if [[ -z $suites || " $suites " = *" helpers "* ]]; then
+    cp tests/kernels/helpers.sh tests/kernels/peers.pl "$root/zct/"
+    command+='; sh /zct/helpers.sh /zct/zctd /usr/sbin/conntrackd || code=1'
 fi
 
 # All at the same time, each guest on a processor of its own; every line begins with its kernel.

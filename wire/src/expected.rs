@@ -174,6 +174,12 @@ impl Expected {
         Expected { helper: Some(name), ..self }
     }
 
+    /// The same; the expected flow gets no helper.
+    #[must_use]
+    pub fn without_helper(self) -> Expected {
+        Expected { helper: None, ..self }
+    }
+
     /// The same, translated as its master is; `None` takes that back.
     #[must_use]
     pub fn follow(self, follow: Option<Follow>) -> Expected {

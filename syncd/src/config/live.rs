@@ -98,7 +98,6 @@ const SETTINGS: &[Row] = &[
         c.general.scheduler.as_ref().map(print::scheduler_text)
     }),
     ("Systemd", Restart, |c| Some(words::on_off(c.general.systemd))),
-    // It has no effect either.
     ("Helper", Live(|old, new| old.helpers = new.helpers.clone()), |c| {
         (c.helpers != Helpers::default()).then(|| print::helpers_text(&c.helpers))
     }),

@@ -17,7 +17,6 @@
 //! - In `Stats`, `Syslog` and `LogFile` are independent. The original heeds `Syslog` only beside a `LogFile`;
 //!   without one it sends flows to General's syslog, as errors.
 //! - A Multicast link finds its interface whether `Interface` comes before or after `IPv6_address`.
-//! - `Helper` is read and checked, but has no effect other than a warning and a count for each `Type`.
 //! - A daemon does not start with links that lack a port or a peer, or with an `ACKWindowSize` that is 1 or
 //!   exceeds `ResendQueueSize`: the original starts, and then replicates nothing or loses it.
 //!

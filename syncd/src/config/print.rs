@@ -245,6 +245,16 @@ fn helpers(l: &mut Lines, all: &Helpers) {
                     }),
                     None => l.set("#", "Policy: not set, the helper's own"),
                 }
+                l.switch("AllowPrivilegedPorts", h.privileged_ports);
+                for (word, prefixes) in [("AllowFrom", &h.senders), ("AllowAddress", &h.addresses)] {
+                    prefixes.iter().for_each(|p| l.set(word, &p.to_string()));
+                }
+                l.optional("MaxExpectations", h.max_expectations, "no limit");
+                match h.permanent {
+                    Some(on) => l.switch("Permanent", on),
+                    None => l.set("#", "Permanent: not set, the protocol's own"),
+                }
+                l.switch("AnyServerPort", h.any_port);
             });
         }
     });

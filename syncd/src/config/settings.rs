@@ -6,6 +6,7 @@ pub use crate::peer::{Alarm, Ftfw, Mode, Notrack};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use zct_engine::secret::Secret;
+use zct_helpers::config::Prefix;
 use zct_wire::consts::ips;
 
 /// A complete configuration that a daemon can run with.
@@ -47,17 +48,17 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
-/// `Helper`: userspace helpers, of which zctd has none yet. The section is kept to be printed and counted.
+/// `Helper`: userspace helpers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Helpers {
-    /// `Setup`: whether the original's daemon announces its helpers to the kernel.
+    /// `Setup`: whether the daemon makes the stubs of its helpers in the kernel.
     pub setup: bool,
     /// `Type`, without repetitions.
     pub types: Vec<Helper>,
 }
 
 /// `Type NAME FAMILY PROTOCOL`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Helper {
     /// The helper with this name.
     pub kind: &'static HelperKind,
@@ -71,6 +72,18 @@ pub struct Helper {
     pub queue_len: Option<u32>,
     /// `Policy`, or `None` for the helper's own.
     pub policy: Option<Policy>,
+    /// `AllowPrivilegedPorts`: whether ports below 1024 may be announced.
+    pub privileged_ports: bool,
+    /// `AllowFrom`: the only senders whose announcements are taken; all while this is empty.
+    pub senders: Vec<Prefix>,
+    /// `AllowAddress`: what may be announced beside the sender's own address.
+    pub addresses: Vec<Prefix>,
+    /// `MaxExpectations`: how many expectations of this type may wait at a time; `None` for no limit of ours.
+    pub max_expectations: Option<u32>,
+    /// `Permanent`: whether more than one flow may use what is expected; `None` for what the protocol does.
+    pub permanent: Option<bool>,
+    /// `AnyServerPort`: whether servers may answer from other ports than that of their service.
+    pub any_port: bool,
 }
 
 /// `Policy`. A member that is not given is 0, as in the original.

@@ -5,6 +5,7 @@
 
 use crate::config::{self, Loaded, protocols::Protocols, report::Severity};
 use crate::control::exchange::{Answer, exchange};
+use crate::control::helpers::Mode;
 use crate::control::request::{Cache, Listing, Request, STATUS, Statistics};
 use crate::control::words::{self, Misused, Own, UNKNOWN};
 use crate::kernel::commit::Entries;
@@ -91,6 +92,8 @@ pub enum Action {
     Own(Own),
     /// `genkey`: make a key, and write it to this file or print it.
     GenKey(Option<PathBuf>),
+    /// `helpers`: the process of the userspace helpers, or one of its tasks.
+    Helpers(Mode),
     /// `--check`: report what is wrong with the configuration, and print what it amounts to.
     Check,
     /// `-h`: print the usage.
@@ -162,6 +165,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, file: &Path) -> Result<A
                 true => Ok(Args { action: Action::GenKey(path), file }),
                 false => Err(Usage::new("genkey takes the name of a file, or nothing")),
             };
+        }
+        if word == "helpers" && !background && !check && request.is_none() {
+            return helpers(words, file);
         }
         if let Some(own) = words::parse(&word, words.by_ref(), &mut file) {
             let alone = !background && !check && request.is_none();
@@ -236,6 +242,29 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, file: &Path) -> Result<A
     Ok(Args { action, file })
 }
 
+/// What follows `helpers`.
+fn helpers(mut words: impl Iterator<Item = OsString>, mut file: PathBuf) -> Result<Args, Usage> {
+    let mut mode = Mode::Alone;
+    while let Some(word) = words.next() {
+        mode = match word.to_str() {
+            Some("--rules") => Mode::Rules,
+            Some("--prepare") => Mode::Prepare,
+            Some("--disable") => Mode::Disable,
+            Some("--attached") => Mode::Attached,
+            Some("-h" | "--help") => return Ok(Args { action: Action::Help, file }),
+            Some("-C") => {
+                file = words.next().ok_or_else(|| Usage::new("Missing config filename"))?.into();
+                continue;
+            }
+            _ => {
+                let text = format!("helpers: invalid option '{}'", word.to_string_lossy());
+                return Err(Usage { text, with_help: false, code: 1 });
+            }
+        };
+    }
+    Ok(Args { action: Action::Helpers(mode), file })
+}
+
 /// The argument of an option that refuses unknown ones; `None` when the next word is an option or missing.
 fn argument(
     words: &mut std::iter::Peekable<impl Iterator<Item = OsString>>,
@@ -251,7 +280,7 @@ fn argument(
 }
 
 fn statistics(words: &mut std::iter::Peekable<impl Iterator<Item = OsString>>) -> Result<Request, Usage> {
-    const NAMES: [(&str, Statistics); 11] = [
+    const NAMES: [(&str, Statistics); 12] = [
         ("network", Statistics::Network),
         ("cache", Statistics::Cache),
         ("runtime", Statistics::Runtime),
@@ -264,6 +293,7 @@ fn statistics(words: &mut std::iter::Peekable<impl Iterator<Item = OsString>>) -
         ("ct", Statistics::General),
         ("expect", Statistics::Expect),
         ("protocol", Statistics::Protocol),
+        ("helper", Statistics::Helper),
     ];
     let names = NAMES.map(|(name, _)| name);
     let at = argument(words, "-s", &names)?;

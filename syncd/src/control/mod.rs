@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod exchange;
+pub mod helpers;
 pub mod listings;
 pub mod request;
 pub mod server;

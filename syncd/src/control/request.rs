@@ -47,6 +47,8 @@ pub enum Statistics {
     Expect,
     /// `-s protocol`, which the original does not have.
     Protocol,
+    /// `-s helper`, which it does not have either.
+    Helper,
 }
 
 /// How a status is written.
@@ -163,6 +165,7 @@ const CODES: &[(u32, Request)] = {
         (36, Statistics(self::Statistics::Queue)),
         (37, Statistics(self::Statistics::Expect)),
         (OWN + 1, Statistics(self::Statistics::Protocol)),
+        (OWN + 6, Statistics(self::Statistics::Helper)),
         (OWN + 2, Status(Shape::Text, false)),
         (OWN + 3, Status(Shape::Json, false)),
         (OWN + 4, Status(Shape::Text, true)),

@@ -277,13 +277,6 @@ pub fn stats_mode(out: &mut String, stats: CacheStats, counts: Counts, r: &Runti
     processed(out, r);
 }
 
-/// Follows in `-s` when the configuration has userspace helpers: how many are ignored.
-pub fn ignored_helpers(out: &mut String, ignored: usize) {
-    if ignored > 0 {
-        _ = writeln!(out, "userspace helpers:\nignored:\t\t\t{ignored:12}\n");
-    }
-}
-
 /// The text of `-s cache` in statistics mode.
 pub fn stats_mode_cache(out: &mut String, stats: CacheStats, counts: Counts) {
     cache_extended(out, &CacheView { name: "stats", stats, counts });
@@ -375,13 +368,6 @@ mod tests {
         out.clear();
         processed(&mut out, &Runtime { bytes: 7, packets: 8, ..Runtime::default() });
         assert_eq!(out, "traffic processed:\n                   7 Bytes                         8 Pckts\n\n");
-        // This part is not the original's; it keeps to its columns, and appears only when there is something
-        // to say.
-        out.clear();
-        ignored_helpers(&mut out, 0);
-        assert_eq!(out, "");
-        ignored_helpers(&mut out, 3);
-        assert_eq!(out, "userspace helpers:\nignored:\t\t\t           3\n\n");
     }
 
     #[test]

@@ -48,6 +48,9 @@ impl Daemon {
             let old = c.from.as_deref().unwrap_or("nothing");
             self.log.warning(&format!("{}: {old} stays until a restart", c.setting));
         }
+        if self.config.helpers != next.helpers {
+            self.helpers.reload(&next.helpers, reactor, &mut self.log);
+        }
         self.config = next;
         self.systemd.ready();
     }

@@ -343,6 +343,10 @@ impl Daemon {
             statistics::runtime(&mut out, now / 1000, &self.kernel.counters(), self.kernel.buffer(), runtime);
             return out;
         }
+        if what == Statistics::Helper {
+            self.helpers.statistics(&mut out);
+            return out;
+        }
         match &self.node {
             Node::Sync(n) => {
                 let view = n.view();
@@ -357,8 +361,8 @@ impl Daemon {
                     Statistics::ResendQueue => view.resend_queue(&mut out),
                     Statistics::Queue => view.queues(&mut out),
                     Statistics::Expect => view.expect(&mut out, runtime),
-                    // There are no child processes, and `runtime` is handled above.
-                    Statistics::Process | Statistics::Runtime => {}
+                    // `-s process` lists what the original forks, which is nothing; the others are handled above.
+                    Statistics::Process | Statistics::Runtime | Statistics::Helper => {}
                 }
             }
             Node::Stats(s) => {
@@ -373,9 +377,6 @@ impl Daemon {
                     _ => {}
                 }
             }
-        }
-        if what == Statistics::General {
-            statistics::ignored_helpers(&mut out, self.config.helpers.types.len());
         }
         out
     }

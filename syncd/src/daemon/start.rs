@@ -16,6 +16,7 @@ use crate::daemon::state::{Comparison, Daemon, Node, token};
 use crate::daemon::sync_node::SyncNode;
 use crate::daemon::takeover::Takeover;
 use crate::daemon::waiting::Waiting;
+use crate::helper::child::Helpers;
 use crate::host::lock::Lock;
 use crate::host::log::Log;
 use crate::host::systemd::Systemd;
@@ -86,6 +87,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
         }
     };
     let Parts { signals, server, metrics, kernel, flush, node, epoch } = parts;
+    let helpers = Helpers::new(file.clone(), &config.helpers, token::HELPERS, &mut reactor, &mut log);
     let systemd = Systemd::from_environment(config.general.systemd);
     let mut daemon = Daemon {
         config,
@@ -98,6 +100,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
         metrics,
         kernel,
         flush,
+        helpers,
         node,
         runtime: Runtime::default(),
         takeover: Takeover::default(),
@@ -116,7 +119,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
     // Nothing becomes ready by itself, so the first turn needs a timer.
     reactor.set_timer(Instant::now(), Token(token::DUMP));
     let done = reactor.run(Instant::now, &mut daemon);
-    daemon.end(done)
+    daemon.end(done, &mut reactor)
 }
 
 fn take_lock(config: &Config, log: &mut Log) -> Result<Lock, StartError> {
@@ -209,10 +212,11 @@ fn rest(config: &Config, file: &Path, log: &mut Log, reactor: &mut Reactor) -> R
 
 impl Daemon {
     /// Cleans up after the last turn.
-    fn end(mut self, done: Result<(), Error>) -> ExitCode {
+    fn end(mut self, done: Result<(), Error>, reactor: &mut Reactor) -> ExitCode {
         if let Err(e) = &done {
             self.log.error(&describe(e));
         }
+        self.helpers.stop(reactor, &mut self.log);
         if let Node::Stats(s) = &mut self.node {
             s.log.flush();
         }

@@ -9,6 +9,7 @@ use crate::daemon::room::Room;
 use crate::daemon::sync_node::SyncNode;
 use crate::daemon::takeover::Takeover;
 use crate::daemon::waiting::Waiting;
+use crate::helper::child::Helpers;
 use crate::host::lock::Lock;
 use crate::host::log::Log;
 use crate::host::systemd::Systemd;
@@ -27,6 +28,7 @@ pub(super) mod token {
     pub(in crate::daemon) const SIGNALS: usize = 0;
     pub(in crate::daemon) const EVENTS: usize = 1;
     pub(in crate::daemon) const DUMP: usize = 2;
+    pub(in crate::daemon) const HELPERS: usize = 3;
     pub(in crate::daemon) const CONTROL: usize = 16;
     pub(in crate::daemon) const METRICS: usize = 512;
     pub(in crate::daemon) const LINKS: usize = 1024;
@@ -62,6 +64,7 @@ pub(super) struct Daemon {
     pub(super) metrics: Outlets,
     pub(super) kernel: Kernel,
     pub(super) flush: Flush,
+    pub(super) helpers: Helpers,
     pub(super) node: Node,
     pub(super) runtime: Runtime,
     pub(super) takeover: Takeover,

@@ -168,6 +168,10 @@ impl Handler for Daemon {
         match token.0 {
             token::SIGNALS => self.signals_ready(reactor),
             token::EVENTS => self.events_ready(),
+            token::HELPERS => {
+                self.helpers.ready(reactor, &mut self.log);
+                Ok(Turn::Drained)
+            }
             // The dump is looked at at the end of every turn.
             token::DUMP => Ok(Turn::Drained),
             t if control.contains(&t) => self.control_ready(t, now, reactor),
@@ -202,12 +206,14 @@ impl Handler for Daemon {
             more |= server.settle(&Daemon::shown(&self.node, now));
         }
         self.settle_metrics(now, reactor);
+        self.helpers.turn(instant, reactor, &mut self.log);
         self.syslog_waits |= self.log.flush();
         self.systemd.settle(now);
         if more {
             return Ok(Some(instant));
         }
         self.rest(instant);
-        Ok(self.deadline(now).map(|at| self.epoch + Duration::from_millis(at)))
+        let own = self.deadline(now).map(|at| self.epoch + Duration::from_millis(at));
+        Ok([own, self.helpers.deadline()].into_iter().flatten().min())
     }
 }

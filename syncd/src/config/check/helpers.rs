@@ -1,4 +1,4 @@
-//! Userspace helpers: they are read and kept, with one warning for each that it has no effect.
+//! Userspace helpers: each type is there once.
 
 use super::super::parse::raw::{RawHelper, RawHelpers, RawPolicy, Set};
 use super::super::report::{At, Report, Severity};
@@ -20,7 +20,6 @@ pub(super) fn helpers(raw: RawHelpers, report: &mut Report) -> Helpers {
             warn(report, raw.place, format!("{name} is there twice: the first counts"));
             continue;
         }
-        warn(report, raw.place, format!("{name} is ignored: {}", meaning(&helper)));
         types.push(helper);
     }
     Helpers { setup: value(raw.setup).unwrap_or(false), types }
@@ -39,19 +38,16 @@ fn helper(raw: &RawHelper) -> Option<Helper> {
         queue_num: u16::try_from(number(&raw.queue_num)).unwrap_or(u16::MAX),
         queue_len: value(raw.queue_len).filter(|n| *n > 0),
         policy,
+        privileged_ports: value(raw.privileged_ports).unwrap_or(false),
+        senders: raw.senders.clone(),
+        addresses: raw.addresses.clone(),
+        max_expectations: value(raw.max_expectations),
+        permanent: value(raw.permanent),
+        any_port: value(raw.any_port).unwrap_or(false),
     })
 }
 
 /// `Helper ftp inet tcp`
 fn title(h: &Helper) -> String {
     format!("Helper {} {} {}", h.kind.name, h.family.word(), h.protocol.word())
-}
-
-fn meaning(h: &Helper) -> String {
-    let name = h.kind.name;
-    let way_out = match h.kind.module {
-        Some(module) => format!(" (the kernel has one of its own: {module})"),
-        None => String::new(),
-    };
-    format!("zctd has no userspace helpers yet, so {name} flows are tracked without one{way_out}")
 }

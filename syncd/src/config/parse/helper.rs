@@ -1,11 +1,14 @@
-//! `Helper` (conntrackd.md §5.7): the settings of the original's plug-ins. The section is read and checked as
-//! in the original; the daemon has no userspace helpers yet, and says so for each of them.
+//! `Helper` (conntrackd.md §5.7): the settings of the original's plug-ins, and of ours what may be opened.
 
+use super::super::lexer::TokenKind;
 use super::super::report::{At, Place, quoted};
 use super::super::settings::{HELPERS, HelperFamily, HelperKind, HelperProtocol, default};
 use super::general::{BYTES_MAX, set};
 use super::parser::{BlockName, Directive, Parser, place};
 use super::raw::{Raw, RawHelper, RawHelpers, RawPolicy};
+use std::net::IpAddr;
+use zct_helpers::Addr;
+use zct_helpers::config::Prefix;
 
 pub(super) const HELPER: &[Directive<RawHelpers>] = &[
     Directive { word: "Setup", read: |p, h, at| set(&mut h.setup, p.switch(at, "Setup")) },
@@ -16,6 +19,18 @@ pub(super) const TYPE: &[Directive<RawHelper>] = &[
     Directive { word: "QueueNum", read: queue_num },
     Directive { word: "QueueLen", read: queue_len },
     Directive { word: "Policy", read: policy },
+    Directive {
+        word: "AllowPrivilegedPorts",
+        read: |p, h, at| set(&mut h.privileged_ports, p.switch(at, "AllowPrivilegedPorts")),
+    },
+    Directive { word: "AllowFrom", read: |p, h, at| prefix(p, "AllowFrom", &mut h.senders, at) },
+    Directive { word: "AllowAddress", read: |p, h, at| prefix(p, "AllowAddress", &mut h.addresses, at) },
+    Directive {
+        word: "MaxExpectations",
+        read: |p, h, at| set(&mut h.max_expectations, p.number(at, "MaxExpectations", 1..=BYTES_MAX)),
+    },
+    Directive { word: "Permanent", read: |p, h, at| set(&mut h.permanent, p.switch(at, "Permanent")) },
+    Directive { word: "AnyServerPort", read: |p, h, at| set(&mut h.any_port, p.switch(at, "AnyServerPort")) },
 ];
 
 pub(super) const POLICY: &[Directive<RawPolicy>] = &[
@@ -75,6 +90,12 @@ fn helper_type(p: &mut Parser<'_>, helpers: &mut RawHelpers, at: Place) -> Optio
         queue_num: None,
         queue_len: None,
         policy: None,
+        privileged_ports: None,
+        senders: Vec::new(),
+        addresses: Vec::new(),
+        max_expectations: None,
+        permanent: None,
+        any_port: None,
     };
     p.block(BlockName { name: "Type", place: at }, TYPE, &mut helper)?;
     helpers.types.push(helper);
@@ -99,6 +120,37 @@ fn queue_len(p: &mut Parser<'_>, helper: &mut RawHelper, at: Place) -> Option<()
         p.warn(at, format!("QueueLen 0 means the kernel's default, {}", default::QUEUE_LEN));
     }
     helper.queue_len = Some(read);
+    Some(())
+}
+
+/// An address of either family, with or without `/LENGTH`.
+fn prefix(p: &mut Parser<'_>, word: &str, into: &mut Vec<Prefix>, at: Place) -> Option<()> {
+    let t = p.peek();
+    if t.kind != TokenKind::Address {
+        p.unexpected(&format!("an address or network after {word}"));
+        return None;
+    }
+    p.take();
+    let text = std::str::from_utf8(t.text).unwrap_or_default();
+    let (addr, length) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
+    let addr = match addr.parse() {
+        Ok(IpAddr::V4(a)) => Some(Addr::V4(a.octets())),
+        Ok(IpAddr::V6(a)) => Some(Addr::V6(a.octets())),
+        Err(_) => None,
+    };
+    let found = addr.and_then(|addr| {
+        let bits = match length {
+            Some(l) => l.parse().ok()?,
+            None if matches!(addr, Addr::V4(_)) => 32,
+            None => 128,
+        };
+        Prefix::new(addr, bits)
+    });
+    match found {
+        Some(found) if into.contains(&found) => p.warn(at, format!("{} is there twice", quoted(t.text))),
+        Some(found) => into.push(found),
+        None => p.error(place(&t), format!("{} is no address or network", quoted(t.text))),
+    }
     Some(())
 }
 

@@ -8,6 +8,7 @@ use super::super::settings::{
 use super::unique::Unique;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
+use zct_helpers::config::Prefix;
 
 /// A setting with its place, if the file has it. The last occurrence counts.
 pub(crate) type Set<T> = Option<At<T>>;
@@ -175,6 +176,12 @@ pub(crate) struct RawHelper {
     pub(crate) queue_num: Set<u32>,
     pub(crate) queue_len: Set<u32>,
     pub(crate) policy: Set<RawPolicy>,
+    pub(crate) privileged_ports: Set<bool>,
+    pub(crate) senders: Vec<Prefix>,
+    pub(crate) addresses: Vec<Prefix>,
+    pub(crate) max_expectations: Set<u32>,
+    pub(crate) permanent: Set<bool>,
+    pub(crate) any_port: Set<bool>,
 }
 
 /// `Policy`.

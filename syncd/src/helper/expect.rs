@@ -1,0 +1,142 @@
+//! Expectations asked for one by one: only then the kernel says whether it took one, and a packet can have
+//! several.
+
+use std::ops::ControlFlow;
+use zct_engine::{Error, Lost, Requests, Sink, errno};
+use zct_helpers::{Ends, Expected};
+use zct_wire::expect::ExpectView;
+use zct_wire::filter::DumpFilter;
+use zct_wire::header::CtMsg;
+use zct_wire::request::{self, Table};
+use zct_wire::tuple::Tuple;
+
+/// How many other ports are tried when the announced one is taken.
+const TRIES: u16 = 64;
+const UNPRIVILEGED: u16 = 1024;
+
+/// What became of an expectation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The kernel took it, with this port.
+    Made(Expected),
+    /// It was there already: the packet is a retransmission.
+    There(Expected),
+    /// Neither the port nor any other that was tried is free.
+    NoPort,
+    /// The kernel refused it.
+    Refused,
+}
+
+/// Asks the kernel.
+#[derive(Debug)]
+pub(super) struct Expectations {
+    requests: Requests,
+}
+
+/// What is known of one that is in the way.
+#[derive(Default)]
+struct Found {
+    master: Option<Tuple>,
+    saved_port: Option<u16>,
+}
+
+impl Sink for Found {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        if let Ok(e) = ExpectView::index(msg) {
+            self.master = e.master().ok().flatten();
+            self.saved_port = e.nat().ok().flatten().and_then(|nat| nat.tuple.src_port);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, _: Lost) {}
+}
+
+struct Count<'a> {
+    helper: &'a [u8],
+    family: u8,
+    found: usize,
+}
+
+impl Sink for Count<'_> {
+    fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        if let Ok(e) = ExpectView::index(msg) {
+            self.found += usize::from(e.helper() == Some(self.helper) && e.family() == self.family);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, _: Lost) {}
+}
+
+impl Expectations {
+    pub(super) fn open() -> Result<Expectations, Error> {
+        Ok(Expectations { requests: Requests::open()? })
+    }
+
+    /// Makes an expectation of the flow `master`; if `movable` and its port is taken, at another port.
+    pub(super) fn make(&mut self, master: &Ends, wanted: &Expected, movable: bool) -> Outcome {
+        for port in ports(wanted.port(), if movable { TRIES } else { 0 }) {
+            let expected = wanted.to_port(port);
+            match self.requests.ask(|buf, seq| expected.add(buf, seq, master), &mut Found::default()) {
+                Ok(()) => return Outcome::Made(expected),
+                Err(e) if e.errno() == Some(errno::EEXIST) => {
+                    if self.is_ours(master, &expected) {
+                        return Outcome::There(expected);
+                    }
+                }
+                Err(e) if e.errno() == Some(errno::EBUSY) => {}
+                Err(_) => return Outcome::Refused,
+            }
+        }
+        Outcome::NoPort
+    }
+
+    /// Whether the one that is there is this flow's, for the same announcement.
+    fn is_ours(&mut self, master: &Ends, expected: &Expected) -> bool {
+        let mut found = Found::default();
+        let tuple = expected.tuple();
+        let family = expected.family();
+        let asked = self.requests.ask(|buf, seq| request::get_expect(buf, seq, family, &tuple), &mut found);
+        let theirs = found.master.and_then(|t| Ends::try_from(&t).ok());
+        asked.is_ok() && theirs == Some(*master) && found.saved_port == expected.followed().map(|f| f.port)
+    }
+
+    /// How many of a helper's expectations wait in the kernel.
+    pub(super) fn count(&mut self, helper: &[u8], family: u8) -> Result<usize, Error> {
+        let mut count = Count { helper, family, found: 0 };
+        let filter = DumpFilter::default();
+        self.requests.dump(|buf, seq| request::dump(buf, seq, Table::Expect, &filter), &mut count)?;
+        Ok(count.found)
+    }
+}
+
+/// The port itself, then up to `tries` others: from 1024 up if it is one of these, and in steps that reach
+/// all of them, so that neighbours that are taken together are left soon.
+fn ports(wanted: u16, tries: u16) -> impl Iterator<Item = u16> {
+    const STEP: u32 = 7919;
+    let low = if wanted >= UNPRIVILEGED { u32::from(UNPRIVILEGED) } else { 1 };
+    let range = 65_536 - low;
+    let others = (1..=u32::from(tries)).filter_map(move |n| {
+        let at = (u32::from(wanted) - low + n * STEP) % range;
+        u16::try_from(low + at).ok()
+    });
+    std::iter::once(wanted).chain(others)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_ports_are_in_the_same_range_and_all_different() {
+        for wanted in [1, 700, 1023, 1024, 40_000, 65_535] {
+            let all: Vec<u16> = ports(wanted, TRIES).collect();
+            assert_eq!((all.len(), all[0]), (65, wanted));
+            let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+            assert_eq!(distinct.len(), 65);
+            assert!(!all.contains(&0) && (wanted < 1024 || all.iter().all(|p| *p >= 1024)), "{all:?}");
+        }
+        assert_eq!(ports(5000, 0).collect::<Vec<_>>(), [5000]);
+    }
+}
