@@ -238,7 +238,7 @@ fn names(write: Write, number: usize) -> bool {
         | Write::Universal(n)
         | Write::Port16(n)
         | Write::Port32(n) => usize::from(n) == number,
-        Write::Address(_) | Write::Length16 => false,
+        Write::Address(_) | Write::Length16 | Write::Length32 => false,
     }
 }
 
