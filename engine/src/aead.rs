@@ -10,11 +10,11 @@ use blake2::digest::{FixedOutput as _, Mac as _};
 use chacha20poly1305::aead::AeadInOut as _;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _, Nonce, Tag};
 
-/// Bytes of a key that [`seal`] and [`open`] take, and that [`derive`] makes.
+/// Bytes of a key that [`seal`] and [`open`] take, and that [`derive()`] makes.
 pub const KEY_LEN: usize = 32;
 /// Bytes of a tag.
 pub const TAG_LEN: usize = 16;
-/// The longest key that [`derive`] takes.
+/// The longest key that [`derive()`] takes.
 pub const SOURCE_LEN_MAX: usize = 64;
 
 /// The nonce of RFC 8439: the counter behind four zero bytes, big endian.
