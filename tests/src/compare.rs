@@ -125,6 +125,9 @@ fn expectation(
             changed.push(difference.id);
         }
     }
+    if crate::rules::listing::large(&mut expected) {
+        changed.push("Z reader");
+    }
     expected.count();
     (expected.output, changed)
 }

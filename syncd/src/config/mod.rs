@@ -40,6 +40,7 @@ pub mod flow_filter;
 pub mod keys;
 pub mod lexer;
 pub mod live;
+pub mod names;
 pub(crate) mod parse;
 pub mod parts;
 pub mod print;
@@ -49,13 +50,12 @@ pub mod settings;
 /// Names of layer 4 protocols, for `Protocol` lists.
 pub use zct_engine::protocols;
 
-use protocols::Protocols;
 use report::Report;
 use settings::Config;
 use std::path::PathBuf;
-use zct_engine::labels::LabelMap;
 
 pub use live::live_changes;
+pub use names::Names;
 pub use print::print;
 
 /// The result of reading a file.
@@ -68,21 +68,6 @@ pub struct Loaded {
     pub control_socket: Option<PathBuf>,
     /// Remarks, whether or not there is a configuration.
     pub report: Report,
-}
-
-/// The names that lists can use.
-#[derive(Clone, Copy, Debug)]
-pub struct Names<'a> {
-    /// In `Protocol`.
-    pub protocols: &'a Protocols,
-    /// In `Label`.
-    pub labels: &'a LabelMap,
-}
-
-impl<'a> From<&'a Protocols> for Names<'a> {
-    fn from(protocols: &'a Protocols) -> Names<'a> {
-        Names { protocols, labels: LabelMap::EMPTY }
-    }
 }
 
 /// Reads a configuration file. `names` are those that lists can use; protocols alone will do.

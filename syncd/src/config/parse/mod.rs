@@ -13,8 +13,8 @@ mod sync;
 pub(crate) mod unique;
 mod words;
 
-use super::Names;
 use super::lexer::TokenKind;
+use super::names::Names;
 use super::report::{Place, Report};
 use parser::{Parser, place};
 use raw::{LinkKind, Raw, RawLink};

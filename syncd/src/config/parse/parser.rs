@@ -6,8 +6,8 @@
 //! A top-level section that begins inside a block closes all open blocks, which is what was meant if a brace
 //! was forgotten.
 
-use super::super::Names;
 use super::super::lexer::{Lexer, Token, TokenKind};
+use super::super::names::Names;
 use super::super::report::{At, Place, Report, Severity, quoted};
 use super::words;
 use std::fmt::Display;
