@@ -32,6 +32,8 @@ enum Kind {
     Nice,
     /// An IPv4 or IPv6 address, with or without a length.
     Address { six: bool, length: bool },
+    /// An address of either family, with or without a length.
+    Either,
 }
 
 /// A directive: its word, a file with `@` in place of `WORD VALUE`, and how it is shown.
@@ -141,10 +143,8 @@ const ROWS: &[Row] = &[
     number(&["MaxExpectations"], HELPER, INT, Zero::Wrong),
     number(&["Interval"], METRICS, INT, Zero::Wrong),
     address(&["IPv4_address"], FILTER, false, true),
-    address(&["AllowFrom"], HELPER, false, true),
-    address(&["AllowFrom"], HELPER, true, true),
-    address(&["AllowAddress"], HELPER, false, true),
-    address(&["AllowAddress"], HELPER, true, true),
+    Row { words: &["AllowFrom"], file: HELPER, kind: Kind::Either, shown: Some("AllowFrom") },
+    Row { words: &["AllowAddress"], file: HELPER, kind: Kind::Either, shown: Some("AllowAddress") },
     address(&["IPv6_address"], FILTER, true, true),
     address(&["IPv4_address"], UDP, false, false),
     address(&["IPv6_address"], UDP6, true, false),
@@ -164,6 +164,8 @@ const OTHERS: &[&str] = &[
     // The number of a key, which has to be there.
     "ActiveKey",
     "Address",
+    "AllowPrivilegedPorts",
+    "AnyServerPort",
     "Auth",
     "Checksum",
     "DisableExternalCache",
@@ -184,6 +186,7 @@ const OTHERS: &[&str] = &[
     "NetlinkEventsReliable",
     "Options",
     "Path",
+    "Permanent",
     "Policy",
     "Protocol",
     "Scheduler",
@@ -231,6 +234,10 @@ fn judge(kind: Kind, text: &str) -> Verdict<String> {
                 Some(Verdict::Wrong) => Verdict::Wrong,
             }
         }
+        Kind::Either => match nets(bare, Form { length: true, list: false }).meaning() {
+            Some(n) => judge(Kind::Address { six: n.six, length: true }, text),
+            None => Verdict::Wrong,
+        },
         Kind::Address { six, length } => match nets(bare, Form { length, list: false }) {
             v @ (Verdict::Right(_) | Verdict::Perhaps(_)) => match v.meaning() {
                 Some(n) if n.six != six || !n.said.is_empty() => Verdict::Wrong,
@@ -261,7 +268,8 @@ fn same(kind: Kind, a: &str, b: &str) -> bool {
         let (addr, len) = t.split_once('/').map_or((t, ""), |(a, l)| (a, l));
         addr.parse::<std::net::IpAddr>().ok().map(|a| (a, len.to_owned()))
     };
-    a == b || matches!(kind, Kind::Address { .. }) && parts(a).is_some() && parts(a) == parts(b)
+    a == b
+        || matches!(kind, Kind::Address { .. } | Kind::Either) && parts(a).is_some() && parts(a) == parts(b)
 }
 
 fn text(rng: &mut Rng, row: &Row) -> String {
@@ -272,7 +280,7 @@ fn text(rng: &mut Rng, row: &Row) -> String {
             let sign = ["+", "-", "-", ""][rng.usize(..4)];
             format!("{sign}{}", texts::number(rng, &[0, 5, 19, 20, 21], 20))
         }
-        Kind::Address { .. } => texts::address(rng),
+        Kind::Address { .. } | Kind::Either => texts::address(rng),
     }
 }
 
