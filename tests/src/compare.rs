@@ -10,6 +10,7 @@ use crate::mask::Mask;
 use crate::options::Line;
 use crate::program::{Output, Tool};
 use crate::ticks::{still, too_far};
+use std::collections::HashMap;
 use std::time::Instant;
 
 /// A comparison in which both agreed.
@@ -177,14 +178,37 @@ fn report(args: &[String], theirs: &Output, expected: &Output, ours: &Output, ch
     text
 }
 
-/// The first pair of lines that differ.
+/// The first lines that one of them does not have; if there are none, the first pair of lines that differ.
 fn first_difference(want: &str, have: &str) -> String {
     let (want, have): (Vec<&str>, Vec<&str>) =
         (want.split_inclusive('\n').collect(), have.split_inclusive('\n').collect());
+    let (only_wanted, only_there) = (without(&want, &have), without(&have, &want));
+    if want.len() > 1 && !(only_wanted.is_empty() && only_there.is_empty()) {
+        let show = |sign: char, lines: &[&str]| {
+            lines.iter().take(3).map(|l| format!("{sign} {l:?}\n")).collect::<String>()
+        };
+        let (missing, more) = (show('-', &only_wanted), show('+', &only_there));
+        let (left, right) = (only_wanted.len(), only_there.len());
+        return format!("{left} lines are missing and {right} are there instead\n{missing}{more}");
+    }
     let at = want.iter().zip(&have).take_while(|(a, b)| a == b).count();
     let show = |sign: char, lines: &[&str]| {
         let some = lines.iter().skip(at).take(3);
         some.map(|l| format!("{sign} {l:?}\n")).collect::<String>()
     };
     format!("line {}, of {} and {}\n{}{}", at + 1, want.len(), have.len(), show('-', &want), show('+', &have))
+}
+
+/// The lines that are not among the others, each as often as it is there too often.
+fn without<'a>(lines: &[&'a str], others: &[&str]) -> Vec<&'a str> {
+    let mut left: HashMap<&str, usize> = HashMap::new();
+    others.iter().for_each(|l| *left.entry(l).or_default() += 1);
+    let missing = lines.iter().filter(|l| match left.get_mut(**l) {
+        Some(n) if *n > 0 => {
+            *n -= 1;
+            false
+        }
+        _ => true,
+    });
+    missing.copied().collect()
 }
