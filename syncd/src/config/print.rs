@@ -245,7 +245,11 @@ fn helpers(l: &mut Lines, all: &Helpers) {
                     }),
                     None => l.set("#", "Policy: not set, the helper's own"),
                 }
-                l.switch("AllowPrivilegedPorts", h.privileged_ports);
+                // What is off is a comment: the original does not know these words.
+                match h.privileged_ports {
+                    true => l.switch("AllowPrivilegedPorts", true),
+                    false => l.set("#", "AllowPrivilegedPorts: not set, ports from 1024 on"),
+                }
                 for (word, prefixes) in [("AllowFrom", &h.senders), ("AllowAddress", &h.addresses)] {
                     prefixes.iter().for_each(|p| l.set(word, &p.to_string()));
                 }
@@ -254,7 +258,10 @@ fn helpers(l: &mut Lines, all: &Helpers) {
                     Some(on) => l.switch("Permanent", on),
                     None => l.set("#", "Permanent: not set, the protocol's own"),
                 }
-                l.switch("AnyServerPort", h.any_port);
+                match h.any_port {
+                    true => l.switch("AnyServerPort", true),
+                    false => l.set("#", "AnyServerPort: not set, servers answer from their own"),
+                }
             });
         }
     });
