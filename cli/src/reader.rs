@@ -88,8 +88,8 @@ pub fn read<S: Sink + Send>(
 }
 
 /// In how many parts to read at the same time: as many as there are processors that this program may use, or as
-/// `jobs` says, but 1, 2 or 4. How busy the processors are does not matter: no part waits for another, so on a busy
-/// machine the parts take turns and cost no more time than a single one would (perf/NOTES.md).
+/// `jobs` says, but 1, 2 or 4. How busy the processors are is not asked: no part waits for another, and what can be
+/// known of that is over a moment later.
 pub fn parts(jobs: usize) -> usize {
     let wanted = if jobs > 0 { jobs } else { processors() };
     match wanted {

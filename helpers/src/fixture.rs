@@ -42,10 +42,15 @@ pub(crate) fn client(payload: &[u8]) -> Packet<'_> {
     packet(TCP, (CLIENT, 40_000), (SERVER, 21), Transport::Tcp { seq: 1000, syn: false }, payload)
 }
 
+/// The first datagram of a flow between these two.
+pub(crate) fn udp_from(client: (Addr, u16), server: (Addr, u16), payload: &[u8]) -> Packet<'_> {
+    let p = packet(UDP, client, server, Transport::Udp, payload);
+    Packet { state: State::New, ..p }
+}
+
 /// A datagram of a client at port 4000, the first of its flow.
 pub(crate) fn udp_client(port: u16, payload: &[u8]) -> Packet<'_> {
-    let p = packet(UDP, (CLIENT, 4000), (SERVER, port), Transport::Udp, payload);
-    Packet { state: State::New, ..p }
+    udp_from((CLIENT, 4000), (SERVER, port), payload)
 }
 
 /// A datagram of the server to it.

@@ -77,8 +77,7 @@ fn is_query(message: &[u8]) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Ends;
-    use crate::fixture::{CLIENT, udp_client, udp_server};
+    use crate::fixture::{CLIENT, udp_client, udp_from as from, udp_server};
 
     /// `dig -p 5353 @224.0.0.251 printer.local`, as it was sent: one question, and EDNS with a cookie.
     const QUERY: &[u8] = b"\x9a\x4a\x01\x20\0\x01\0\0\0\0\0\x01\x07printer\x05local\0\0\x01\0\x01\
@@ -87,12 +86,6 @@ mod tests {
     const ANSWER: &[u8] = b"\x9a\x4a\x84\0\0\x01\0\x01\0\0\0\0\x07printer\x05local\0\0\x01\0\x01\
         \xc0\x0c\0\x01\0\x01\0\0\0\x0a\0\x04\x0a\x09\x08\x01";
     const V6: Addr = Addr::V6([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
-
-    fn from(client: (Addr, u16), group: (Addr, u16), payload: &[u8]) -> Packet<'_> {
-        let original = Ends::new(UDP, client, group).unwrap();
-        let reply = Ends::new(UDP, group, client).unwrap();
-        Packet { ends: original, original, reply, ..udp_client(PORT, payload) }
-    }
 
     fn read(p: &Packet<'_>) -> Verdict {
         packet(&Config::default(), &mut Private::zero(0), p)

@@ -77,8 +77,7 @@ fn is_request(payload: &[u8]) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Ends;
-    use crate::fixture::{CLIENT, udp_client, udp_server};
+    use crate::fixture::{CLIENT, udp_client, udp_from as from, udp_server};
 
     const GROUP: Addr = Addr::V4([239, 255, 255, 253]);
     /// A service request for printers, in the form of RFC 2608, section 8.1.
@@ -91,12 +90,6 @@ mod tests {
         (group[0], group[1]) = (0xff, scope);
         group[12..].copy_from_slice(&end);
         Addr::V6(group)
-    }
-
-    fn from(client: (Addr, u16), group: (Addr, u16), payload: &[u8]) -> Packet<'_> {
-        let original = Ends::new(UDP, client, group).unwrap();
-        let reply = Ends::new(UDP, group, client).unwrap();
-        Packet { ends: original, original, reply, ..udp_client(PORT, payload) }
     }
 
     fn read(p: &Packet<'_>) -> Verdict {
