@@ -29,6 +29,11 @@ fn said(program: &str, words: &[&str]) -> String {
     output.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()
 }
 
+/// The first line; ours goes on about the machine.
+fn version(program: &str) -> String {
+    said(program, &["-V"]).lines().next().unwrap_or_default().to_owned()
+}
+
 fn field(file: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     let line = text.lines().find(|l| l.starts_with(name))?;
@@ -48,8 +53,8 @@ impl Machine {
                 .unwrap_or_else(unknown),
             processors: std::thread::available_parallelism().map_or(0, usize::from),
             memory_mib: kib / 1024,
-            original: said(original, &["-V"]),
-            zct: said(zct, &["-V"]),
+            original: version(original),
+            zct: version(zct),
             date: said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
             load: fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned(),
         }

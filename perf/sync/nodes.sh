@@ -55,7 +55,7 @@ General {
     $scheduler
     Filter From Userspace {
         Address Ignore {
-            IPv4_address 10.9.9.0/24
+            IPv4_address 172.31.9.0/24
         }
     }
 }
@@ -107,12 +107,12 @@ prepare() {
         ip netns exec "$n" sysctl -qw net.netfilter.nf_conntrack_events=1
     done
     ip link add y0 netns "$a" type veth peer name y0 netns "$b"
-    ip -n "$a" addr add 10.9.9.1/24 dev y0
-    ip -n "$b" addr add 10.9.9.2/24 dev y0
+    ip -n "$a" addr add 172.31.9.1/24 dev y0
+    ip -n "$b" addr add 172.31.9.2/24 dev y0
     ip -n "$a" link set y0 up
     ip -n "$b" link set y0 up
-    configure "$a" 10.9.9.1 10.9.9.2 "$1"
-    configure "$b" 10.9.9.2 10.9.9.1 "$1"
+    configure "$a" 172.31.9.1 172.31.9.2 "$1"
+    configure "$b" 172.31.9.2 172.31.9.1 "$1"
     start "$a"
     start "$b"
     pa=${pids[0]} pb=${pids[1]}
