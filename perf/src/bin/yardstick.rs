@@ -24,6 +24,7 @@ yardstick load COUNT [--half-ipv6] [--step N] [--rate PER_SECOND]
 yardstick churn COUNT --rate PER_SECOND --living N [--short OF_TEN]
                                             the same, and each ends when N later ones are there, or after a second
 yardstick packets COUNT [PER_SECOND]        make flows by packets on loopback
+yardstick blast ADDRESS SECONDS             send datagrams to an address as fast as possible, and print how many
 yardstick await SOCKET COUNT [--every MS] [--also SOCKET]
                                             wait until the daemon knows so many flows of its peer, asking every MS,
                                             and print the longest time that an answer took; also: ask another one
@@ -59,6 +60,12 @@ fn run(words: &mut lexopt::Parser) -> Result<(), Fail> {
         "load" => loaded(words.value()?.parse()?, words),
         "churn" => churned(words.value()?.parse()?, words),
         "packets" => sent(words.value()?.parse()?, words),
+        "blast" => {
+            let (address, s) = (words.value()?.parse()?, words.value()?.parse()?);
+            end(words)?;
+            println!("{}", packets::blast(address, Duration::from_secs(s))?);
+            Ok(())
+        }
         "await" => {
             let socket = words.value()?;
             awaited(Path::new(&socket), words.value()?.parse()?, words)

@@ -55,6 +55,26 @@ pub fn run(count: u32, rate: u32) -> io::Result<Duration> {
     Ok(begin.elapsed())
 }
 
+/// Sends datagrams to one address, as fast as possible and for as long as told, as 64 flows in turn. Returns how
+/// many were sent.
+///
+/// # Errors
+/// A failed system call.
+pub fn blast(to: Ipv4Addr, during: Duration) -> io::Result<u64> {
+    let from = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let mut headers = MultiHeaders::<SockaddrIn>::preallocate(AT_ONCE, None);
+    let payload = [[IoSlice::new(&[0])]; AT_ONCE];
+    let port = |n: usize| 1 + u16::try_from(n).expect("64 of them");
+    let to: Vec<Option<SockaddrIn>> =
+        (0..AT_ONCE).map(|n| Some(std::net::SocketAddrV4::new(to, port(n)).into())).collect();
+    let (begin, mut sent) = (Instant::now(), 0);
+    while begin.elapsed() < during {
+        sent +=
+            sendmmsg(from.as_raw_fd(), &mut headers, &payload, &to, [], MsgFlags::empty())?.count() as u64;
+    }
+    Ok(sent)
+}
+
 fn address(a: u32) -> SockaddrIn {
     std::net::SocketAddrV4::new(Ipv4Addr::from(a), PORT).into()
 }
