@@ -16,7 +16,7 @@ impl core::fmt::Display for Full {
 
 impl core::error::Error for Full {}
 
-/// What stands in front of a message's attributes.
+/// The header of a message: everything before its attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     kind: u16,
@@ -28,8 +28,8 @@ pub struct Head {
 }
 
 impl Head {
-    /// A message of type `kind` (`subsystem << 8 | message`) with this sequence number, without flags and for any
-    /// family.
+    /// A message of type `kind` (`subsystem << 8 | message`) with this sequence number, without flags and for
+    /// any family.
     pub const fn new(kind: u16, seq: u32) -> Head {
         Head { kind, seq, flags: 0, family: 0, version: 0, resource: 0 }
     }
@@ -46,13 +46,14 @@ impl Head {
         Head { family, ..self }
     }
 
-    /// The same for this resource: the number of a queue.
+    /// The same for this resource, which is the number of a queue.
     #[must_use]
     pub const fn resource(self, resource: u16) -> Head {
         Head { resource, ..self }
     }
 
-    /// The same in a version other than 0: a flush that has to honour its family.
+    /// The same in this version. All messages have version 0, except for a flush that has to honour its
+    /// family.
     #[must_use]
     pub const fn version(self, version: u8) -> Head {
         Head { version, ..self }

@@ -107,7 +107,7 @@ impl Timeouts {
     }
 
     /// Adds CTA_TIMEOUT_DATA, or nothing when nothing is set: the kernel refuses a policy without the nest,
-    /// as it should, and would take an empty one for "all the defaults".
+    /// which is right, but would take an empty nest to mean "all defaults".
     fn build(&self, b: &mut Builder<'_>) {
         if self.is_empty() {
             return;

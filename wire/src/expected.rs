@@ -285,7 +285,7 @@ impl Expected {
     }
 
     /// Asks for this expectation of the flow `master` (its original direction), which has to be confirmed.
-    /// The kernel answers EEXIST when one for the same destination is there, whoever's it is.
+    /// The kernel answers EEXIST when there is one for the same destination already, whoever made it.
     ///
     /// # Errors
     /// [`Full`] when `buf` is too small; [`crate::request::REQUEST_MAX`] is enough.

@@ -30,7 +30,7 @@ pub(crate) struct NfGenMsg {
     pub(crate) family: u8,
     /// 0; non-zero on a flush means "honour the family" (ctnetlink.md §4.6).
     pub(crate) version: u8,
-    /// 0, or the CPU number in per-CPU statistics. Big endian.
+    /// The number of a queue, or of a CPU in per-CPU statistics; 0 in all other messages. Big endian.
     pub(crate) res_id: big_endian::U16,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Frame<'a> {
         self.hdr.seq.get()
     }
 
-    /// In an answer, the netlink port of the requester. In an event, that of the process that caused it, or 0.
+    /// In an answer, the netlink port of the requester. In an event, that of the process behind it, or 0.
     #[inline]
     pub fn port(&self) -> u32 {
         self.hdr.portid.get()
@@ -181,7 +181,7 @@ impl<'a> CtMsg<'a> {
         self.hdr.seq.get()
     }
 
-    /// In an answer, the netlink port of the requester. In an event, that of the process that caused it, or 0.
+    /// In an answer, the netlink port of the requester. In an event, that of the process behind it, or 0.
     #[inline]
     pub fn port(&self) -> u32 {
         self.hdr.portid.get()

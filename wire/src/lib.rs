@@ -1,4 +1,5 @@
-//! Bytes and their meaning: netlink and conntrack messages, and the text people and scripts read.
+//! Bytes and their meaning: messages of netlink and conntrack, the frames that daemons exchange, and the text
+//! that people and scripts read.
 //!
 //! Promises: no I/O, no allocation, no panic, no unsafe; every byte from outside goes through a checked
 //! read. Everything borrows from the caller's buffers. What cannot be read is a [`WireError`] with the
@@ -31,8 +32,8 @@
 //!
 //! # Features
 //!
-//! Both are on unless you switch them off: `text` has [`text`], and `peer` has [`peer`]. Neither brings in another crate;
-//! without them there is less to build.
+//! Both are on unless you switch them off: `text` has [`text`], and `peer` has [`peer`]. Neither brings in
+//! another crate; without them there is less to build.
 //!
 //! # Conventions
 //!

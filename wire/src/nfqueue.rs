@@ -84,7 +84,7 @@ pub struct QueuedFlow<'a> {
     pub status: u32,
     /// The name of its helper.
     pub helper: Option<&'a [u8]>,
-    /// What the helper notes in it.
+    /// The helper's private data, which the kernel keeps with the flow.
     pub private: Option<&'a [u8]>,
 }
 
@@ -113,8 +113,8 @@ impl<'a> Queued<'a> {
         Ok(Queued { queue: msg.resource(), family: msg.family(), id, payload, info, cut_from, flow })
     }
 
-    /// Its flow; `None` when the message has none, which is a kernel without the glue between queue and
-    /// flows.
+    /// Its flow; `None` when the message has none, because the kernel was built without the glue between
+    /// queues and flows.
     ///
     /// # Errors
     /// As [`Queued::parse`], and [`WireError::Missing`] for a tuple that is not complete.
@@ -127,7 +127,7 @@ impl<'a> Queued<'a> {
             match a.kind {
                 cta::TUPLE_ORIG => original = Some(Ends::try_from(&Tuple::parse(a.value)?)?),
                 cta::TUPLE_REPLY => reply = Some(Ends::try_from(&Tuple::parse(a.value)?)?),
-                // A master of another protocol than these is none that a helper made.
+                // The master of a flow that a helper expected always has ports; any other counts as absent.
                 cta::TUPLE_MASTER => master = Ends::try_from(&Tuple::parse(a.value)?).ok(),
                 cta::STATUS => status = attr::be32("CTA_STATUS", a.value)?,
                 cta::HELP => {
@@ -150,10 +150,11 @@ impl<'a> Queued<'a> {
     }
 }
 
-/// What a verdict brings beside letting the packet go on.
+/// What a verdict does besides letting the packet go on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Change<'a> {
-    /// The flow's helper, and what it is to note. Without it nothing of the flow changes.
+    /// The name of the flow's helper, and the private data to store with the flow; `None` leaves the data
+    /// alone.
     pub private: Option<(&'a [u8], &'a [u8])>,
     /// Seconds that the flow lives until its next packet.
     pub timeout_s: Option<u32>,
@@ -172,9 +173,9 @@ fn verdict_start(buf: &mut [u8], kind: u16, queue: u16, id: u32) -> Builder<'_> 
 
 /// Lets one packet go on, with changes.
 ///
-/// Never sends IPS_* bits, marks or labels: what is sent replaces what another program has set meanwhile. The
-/// nest for the flow is there whenever there is a change, for without it the kernel adjusts no sequence
-/// numbers and takes no expectation.
+/// Never sends IPS_* bits, marks or labels: they would overwrite what another program has set in the
+/// meantime. The nest for the flow is sent with every change, because without it the kernel adjusts no
+/// sequence numbers and takes no expectation.
 ///
 /// # Errors
 /// [`Full`] when `buf` is too small: [`VERDICT_MAX`], and as many bytes as the packet has.

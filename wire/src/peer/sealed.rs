@@ -3,8 +3,8 @@
 //!
 //! A frame is a header in the clear, the encrypted text and a tag. Its first four bytes are those of a
 //! message in another version, so that whoever does not know sealed frames skips one as a whole. Nothing here
-//! knows a key: [`FrameHeader`] and [`Note`] are bytes and their meaning, [`parts`] and [`next`] say where
-//! they are.
+//! knows a key: [`FrameHeader`] and [`Note`] translate between bytes and values, [`parts`] and [`next`] find
+//! the pieces.
 
 use crate::peer::header::{Split, Transport, VERSION, split};
 use zerocopy::byteorder::big_endian;
@@ -231,7 +231,7 @@ impl Note {
 /// What a datagram or a piece of a stream begins with.
 #[derive(Debug)]
 pub enum Piece<'a> {
-    /// One sealed frame, as its length says. Whether it makes sense, [`FrameHeader::read`] knows.
+    /// One sealed frame, as long as its length field says. [`FrameHeader::read`] tells whether it is valid.
     Sealed(&'a mut [u8]),
     /// Messages without a seal, or nonsense: everything up to the next sealed frame.
     Plain(&'a mut [u8]),
@@ -287,7 +287,7 @@ mod tests {
         counter: 0x0a0b_0c0d_0e0f_1011,
     };
 
-    /// One field a line.
+    /// One field on each line.
     const BYTES: [u8; HEADER_LEN] = [
         0x50, // magic
         0x01, // kind: challenge

@@ -1,8 +1,8 @@
 //! What is shown of a flow, whether it comes from a message of the kernel or from a daemon's store.
 //!
-//! Each output format has one renderer, generic over this trait. For a kernel's message it is compiled for
-//! [`FlowView`] itself, because a list of a million flows consists of nothing else; everything else, of
-//! which there is little, goes through the same code as a `dyn` [`Facts`].
+//! Each output format has one renderer, generic over this trait. It is compiled for [`FlowView`] itself,
+//! because a list of a million flows spends all its time there; every other source, of which there are few
+//! flows, shares one compiled copy through `dyn` [`Facts`].
 
 use crate::consts::cta;
 use crate::error::WireError;

@@ -29,7 +29,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// What the values of a family mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Goes up only, but for a restart. Its name ends in `_total`.
+    /// Only ever goes up, except when the program restarts. Its name ends in `_total`.
     Counter,
     /// Goes up and down.
     Gauge,
@@ -91,7 +91,7 @@ impl Family {
     }
 
     /// Begins the family; nothing is written before its first sample. All its samples have to follow one
-    /// another, since the format has a head once a family.
+    /// another, since the format allows only one head for each family.
     pub fn write<'o, 'b>(&'static self, out: &'o mut Out<'b>) -> Samples<'o, 'b> {
         Samples { family: self, out, begun: false }
     }
@@ -124,7 +124,7 @@ pub struct Samples<'o, 'b> {
 }
 
 impl Samples<'_, '_> {
-    /// Appends a sample with these labels, whose values may be any bytes: what is no UTF-8 becomes the
+    /// Appends a sample with these labels, whose values may be any bytes: what is not UTF-8 becomes the
     /// replacement character. Two samples of a family must not have the same labels.
     pub fn sample(&mut self, labels: &[(&str, &[u8])], value: impl Into<Value>) {
         if !self.begun {
