@@ -35,8 +35,8 @@ pub(crate) fn packet(config: &Config<'_>, _: &mut Private, packet: &Packet<'_>) 
     Verdict { timeout_s: Some(PAUSE_S), ..verdict }
 }
 
-/// One stream that cannot be followed is no reason to refuse the others, up to where the line is no longer
-/// what Amanda writes.
+/// Expects every stream that may be, even if others of the line are refused. Reading ends where the line is
+/// no longer what Amanda writes.
 fn streams(config: &Config<'_>, packet: &Packet<'_>, start: usize, line: &[u8]) -> Verdict {
     let mut verdict = Verdict::PASS;
     let mut names = STREAMS.iter();
@@ -129,7 +129,7 @@ mod tests {
     fn what_is_no_answer_with_streams_opens_nothing() {
         let pass = Verdict { timeout_s: Some(300), ..Verdict::PASS };
         assert_eq!(read(b"Amanda 2.4 ACK HANDLE 000-00000000 SEQ 1080\n"), pass);
-        // No end of the line: the rest of it may be in a packet that never comes.
+        // Without the end of its line nothing is expected: the rest may be in a packet that never comes.
         assert_eq!(read(ANSWER.split_inclusive(|b| *b == b'X').next().unwrap()), pass);
         assert_eq!(read(b"Amanda 2.4 REP\nxCONNECT DATA 50000\n"), pass);
         for other in [&b""[..], b"Amanda", b"CONNECT DATA 50000 MESG 50001 INDEX 50002\n"] {

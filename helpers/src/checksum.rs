@@ -18,12 +18,13 @@ fn fold(mut sum: u64) -> u16 {
     !u16::try_from(sum).unwrap_or(0)
 }
 
-/// That of an IPv4 header, whose own field is zero.
+/// The checksum of an IPv4 header in which the field for it is zero.
 pub(crate) fn header(bytes: &[u8]) -> u16 {
     fold(add(0, bytes))
 }
 
-/// That of a TCP segment or UDP datagram, whose own field is zero, with the pseudo header of its family.
+/// The checksum of a TCP segment or UDP datagram in which the field for it is zero, with the pseudo header of
+/// its family.
 pub(crate) fn transport(protocol: u8, src: Addr, dst: Addr, segment: &[u8]) -> u16 {
     let len = u32::try_from(segment.len()).unwrap_or(u32::MAX);
     let sum = add(add(add(0, src.bytes()), dst.bytes()), &len.to_be_bytes());

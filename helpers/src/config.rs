@@ -114,7 +114,7 @@ impl Config<'_> {
         }
         let same_family = announced.family() == sender.family();
         let allowed = same_family && self.addresses.iter().any(|p| p.contains(announced));
-        // Nobody can be told of a third host on the other side of a translation.
+        // Across a translation, the address under which the other side could reach a third host is not known.
         if allowed && !packet.translated { Ok(false) } else { Err(Refusal::ForeignAddress) }
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn packet(config: &Config<'_>, _: &mut Private, packet: &Packet<'_>) 
     if transaction.is_none() {
         return Verdict::refuse(Refusal::Malformed);
     }
-    // Nobody can be told from which address a server will answer, so none of them can be translated back.
+    // An answer comes from an address that nobody knows beforehand, so it cannot be translated back.
     if packet.translated {
         return Verdict::refuse(Refusal::CannotTranslate);
     }

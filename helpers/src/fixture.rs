@@ -121,7 +121,7 @@ fn sum(parts: &[&[u8]]) -> u16 {
     !u16::try_from(sum).unwrap()
 }
 
-/// Whether the checksums and lengths of a packet are right, by means of their own.
+/// Whether the checksums and lengths of a packet are right, computed without the code under test.
 pub(crate) fn sums_are_right(packet: &[u8]) -> bool {
     let be16 = |at: usize| usize::from(u16::from_be_bytes([packet[at], packet[at + 1]]));
     let (head, protocol, pseudo) = if packet[0] == 0x45 {

@@ -42,7 +42,7 @@ impl<'p> Notes<'p> {
     const COUNTS: [usize; 2] = [16, 20];
     const SAID_SHIFT: u32 = 16;
 
-    /// `None` for what no FTP helper has written.
+    /// `None` for bytes that no FTP helper writes.
     fn of(private: &'p mut Private) -> Option<Notes<'p>> {
         let notes = Notes(private);
         let counts = [Side::Original, Side::Reply].map(|side| notes.count(side));
@@ -119,7 +119,7 @@ pub(crate) fn packet(config: &Config<'_>, private: &mut Private, packet: &Packet
         return Verdict::refuse(Refusal::StalePrivate);
     };
     if syn {
-        // The first line begins with the connection. Nobody sends one along with the request for it.
+        // The first line begins right after the SYN, which itself carries no data.
         notes.line_begins(packet.side, seq.wrapping_add(1));
         return Verdict::PASS;
     }
@@ -526,10 +526,10 @@ mod tests {
         assert_eq!(s.client(b"STOR a file whose name ends in "), Verdict::PASS);
         assert_eq!(s.client(PORT), Verdict::PASS);
         assert_eq!(only(s.client(PORT)), Some(to_client(51_203)));
-        // Out of turn: nobody knows what is before it.
+        // Out of order: what comes before it is not known.
         let mut s = Session::new();
         assert_eq!(s.at(Side::Original, 77_777, PORT, false), Verdict::PASS);
-        // A flow that another node has seen the beginning of: its first line is only remembered.
+        // A flow that began on another node: the first line seen here is only remembered.
         let mut s = Session { private: Private::zero(24), ..Session::new() };
         assert_eq!(s.client(PORT), Verdict::PASS);
         assert_eq!(only(s.client(PORT)), Some(to_client(51_203)));

@@ -28,12 +28,12 @@ pub struct Helper {
     pub name: &'static str,
     /// Its transport: 6 or 17.
     pub protocol: u8,
-    /// How many bytes it notes in a flow. As the original has it: the kernel refuses another length while a
-    /// stub is there.
+    /// How many bytes of private data it keeps with a flow: as many as the original, because the kernel
+    /// refuses another length while a stub is there.
     pub private_len: usize,
     /// The policy that holds unless the configuration has one.
     pub class: Class,
-    /// The port or ports that a ruleset usually sends here.
+    /// The port that a ruleset usually sends here.
     pub port: u16,
     /// Whether it notes where a TCP connection's bytes begin, and so wants the segments that open one.
     pub opening: bool,

@@ -3,7 +3,7 @@
 //! A protocol is a pure function: [`Helper::packet`] takes the settings of its type, what it noted in the
 //! flow before ([`Private`]) and a packet ([`Packet`]), and returns a [`Verdict`]: the flows to expect, where
 //! their addresses and ports are written in the payload, or why an announcement is refused. No I/O, no
-//! allocation, no panic, no unsafe. The payload is that of strangers: every number has a range, every search
+//! allocation, no panic, no unsafe. The payload comes from strangers: every number has a range, every search
 //! a bound.
 //!
 //! | you want | begin with |

@@ -1,5 +1,5 @@
-//! Multicast DNS (RFC 6762): who asks the group from a port of its own gets answers from everyone's port
-//! 5353.
+//! Multicast DNS (RFC 6762): a host that asks the group from another port than 5353 is answered from port
+//! 5353 of any host.
 
 use crate::config::Config;
 use crate::datagram::UDP;
@@ -64,7 +64,7 @@ fn is_query(message: &[u8]) -> Option<bool> {
         if label == 0 {
             break;
         }
-        // There is nothing yet that the first name could be a pointer to.
+        // A pointer is refused as well: the first name has nothing before it to point to.
         if label > LABEL_MAX || message.at().saturating_sub(name) > NAME_MAX {
             return None;
         }

@@ -6,7 +6,7 @@ pub const MAX: usize = 32;
 /// The private data of one flow, of the length that its helper asked for.
 ///
 /// Zero in the first packet of a flow, and again on a node that takes a flow over. It comes back as the
-/// helper left it, unless another program wrote it: garbage may be refused, never believed without a check.
+/// helper left it, unless another program wrote it, so nothing in it is believed without a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Private {
     bytes: [u8; MAX],

@@ -79,7 +79,7 @@ impl<'a> Cursor<'a> {
         Some(found)
     }
 
-    /// A decimal number of one to `digits` digits, at most nine. A further digit makes it no number.
+    /// A decimal number of one to `digits` digits, at most nine; `None` if more digits follow.
     pub fn decimal(&mut self, digits: usize) -> Option<u32> {
         let n = self.rest().iter().take(10).take_while(|b| b.is_ascii_digit()).count();
         let text = self.rest().get(..n)?;

@@ -110,7 +110,7 @@ fn render(edit: &Edit, old: &[u8], expected: &Few<Expected, EXPECTED_MAX>, growt
     done.is_ok().then_some(text)
 }
 
-/// The change in size of one edit; lengths keep theirs.
+/// By how many bytes one edit changes the size of the payload; 0 for a length field.
 fn growth(edit: &Edit, expected: &Few<Expected, EXPECTED_MAX>) -> Option<isize> {
     match edit.write {
         Write::Length16 => return (edit.len == 2).then_some(0),
@@ -215,7 +215,7 @@ fn finish(datagram: &Datagram, packet: &mut [u8]) -> Option<()> {
     }
     let length = u16::try_from(segment.len()).ok()?;
     put16(segment, UDP_LENGTH, length)?;
-    // Over IPv4 a sender may leave it out, and then it stays out.
+    // Over IPv4 the sender may leave the checksum out; then it stays out.
     let end = UDP_CHECKSUM.checked_add(2)?;
     if matches!(src, Addr::V4(_)) && segment.get(UDP_CHECKSUM..end)? == [0, 0] {
         return Some(());
@@ -361,7 +361,7 @@ mod tests {
     }
 
     proptest! {
-        /// Lengths and sums fit, by a sum of the test's own; and what is around an edit stays.
+        /// Lengths and checksums are right by the test's own computation, and what is around an edit stays.
         #[test]
         fn every_change_leaves_a_right_packet(
             payload in proptest::collection::vec(any::<u8>(), 0..300),

@@ -224,7 +224,7 @@ proptest! {
                 prop_assert_eq!(*got, want.follow(None), "{}", name);
             }
 
-            // Sent again, it is changed in the same way. Over UDP a client asks again, and that is noted
+            // Sent again, it is changed in the same way. Over UDP the client asks again first, which is noted
             // again.
             if a.helper.protocol == TCP {
                 let p = flow.packet(a.helper, a.side, 30, &a.payload);

@@ -13,9 +13,9 @@ use crate::verdict::{Verdict, Write};
 const START: u32 = 7;
 const START_LEN: usize = 8;
 const STATUS_GOOD: u32 = 0;
-/// Values of the private data: nothing, and that an answer to a start is to come, as the original has them.
-/// All with [`SEEN`] are the sequence number of that answer, so that the same segment sent again is read, and
-/// changed, in the same way.
+/// Values of the private data, as the original has them: nothing noted, or that the answer to a start is to
+/// come. A value with the bit [`SEEN`] is the sequence number of that answer, so that the same segment sent
+/// again is read, and changed, in the same way.
 const NOTHING: u32 = 0;
 const STARTED: u32 = 1;
 const SEEN: u32 = 0x8000_0000;

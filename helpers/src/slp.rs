@@ -1,5 +1,5 @@
-//! Service Location Protocol, version 2 (RFC 2608; over IPv6 RFC 3111): who asks the group is answered by
-//! every service's own address, from port 427.
+//! Service Location Protocol, version 2 (RFC 2608; over IPv6 RFC 3111): a host that asks the group is
+//! answered from the own address of each service, port 427.
 
 use crate::config::Config;
 use crate::datagram::UDP;

@@ -33,8 +33,8 @@ const TEXT_MAX: usize = 1024;
 /// The longest text of an address.
 const HOST_MAX: usize = 45;
 
-/// Values of the private data: nothing, and that a redirect's text is to come. All with [`SEEN`] are the
-/// lower bits of a sequence number.
+/// Values of the private data: nothing noted, or that a redirect's text is to come. A value with the bit
+/// [`SEEN`] has the lower bits of a sequence number.
 const NOTHING: u8 = 0;
 const TEXT_TO_COME: u8 = 1;
 const SEEN: u8 = 0x80;
@@ -144,7 +144,7 @@ impl<'a> Target<'a> {
         value(&mut rest, b"HOST=")?;
         let host_at = rest.at();
         let host = rest.until(b')', HOST_MAX).ok_or(Refusal::Malformed)?;
-        // The port is that of this host: nothing comes between them.
+        // The port has to follow its host directly.
         rest.any_case(b"(PORT=").ok_or(Refusal::Malformed)?;
         let port_at = rest.at();
         let port = rest.decimal(5).ok_or(Refusal::Malformed)?;

@@ -76,7 +76,8 @@ impl Verdict {
         verdict
     }
 
-    /// Adds a flow to expect and returns its number for [`Write`]. With no room for it, that is the refusal.
+    /// Adds a flow to expect and returns its number for [`Write`]. When there is no room for it,
+    /// [`Refusal::TooMany`] is noted instead.
     pub fn add(&mut self, one: Expected) -> u8 {
         let number = u8::try_from(self.expected.len()).unwrap_or(u8::MAX);
         if !self.expected.push(one) {
@@ -85,7 +86,8 @@ impl Verdict {
         number
     }
 
-    /// Adds a place in the payload. With no room for it nothing is expected: half a change would be worse.
+    /// Adds a place in the payload. When there is no room for it, nothing at all is expected: half a change
+    /// would be worse.
     pub fn edit(&mut self, at: usize, len: usize, write: Write) {
         if !self.edits.push(Edit { at, len, write }) {
             *self = Verdict::refuse(Refusal::TooMany);

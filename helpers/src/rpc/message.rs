@@ -52,7 +52,7 @@ pub(super) struct Call {
 pub(super) enum Asked {
     /// A question for a port.
     Port(Call),
-    /// Another call, or no call.
+    /// Another call, or something that is not a call.
     Else,
     /// A question for a port that is not put as the RFC says.
     Malformed,

@@ -2,8 +2,8 @@
 //! port.
 //!
 //! The private data has the original's four numbers: transaction, program, version, protocol. Two bits of the
-//! last one are ours, and once a question over TCP is answered, the version makes place for the answer's
-//! sequence number: the same segment sent again has to be read, and changed, in the same way.
+//! last one are ours, and once a question over TCP is answered, the answer's sequence number takes the place
+//! of the version: the same segment sent again has to be read, and changed, in the same way.
 
 mod message;
 mod universal;

@@ -97,7 +97,7 @@ fn one_answer_for_one_question() {
     let mut private = asked(&udp_client(111, &GETPORT_NFS));
     assert_eq!(packet(&STRICT, &mut private, &udp_server(111, &PORT_2049)).expected.len(), 1);
     assert_eq!(packet(&STRICT, &mut private, &udp_server(111, &PORT_2049)), Verdict::PASS);
-    // Zero is what an empty note has for a transaction.
+    // An empty note looks like one of transaction 0.
     let mut zero = PORT_2049;
     zero[..4].fill(0);
     assert_eq!(packet(&STRICT, &mut Private::zero(16), &udp_server(111, &zero)), Verdict::PASS);

@@ -8,9 +8,9 @@
 //! | subscription | TCP, expected by the answer | the one that searched | connections for events back to it |
 //! | event | TCP, expected by the subscription | the device | the next one |
 //!
-//! Every step needs the one before it: flows that are expected cannot keep private data, so that the flow
-//! that expected this one is all there is to go by, and it is enough. An answer in which a device names
-//! another host, or a subscription on a flow that no answer led to, opens nothing.
+//! Every step needs the one before it. Flows that are expected cannot keep private data, so all there is to
+//! go by is the flow that expected this one; that is enough. An answer in which a device names another host,
+//! or a subscription on a flow that no answer led to, opens nothing.
 
 mod http;
 
@@ -97,7 +97,7 @@ pub(crate) fn segment(config: &Config<'_>, _: &mut Private, packet: &Packet<'_>)
 }
 
 fn subscription(config: &Config<'_>, packet: &Packet<'_>) -> Result<Verdict, Refusal> {
-    // One that is renewed names no address.
+    // A renewal names no address.
     let Some((at, url)) = named(packet, b"CALLBACK", callback)? else { return Ok(Verdict::PASS) };
     let answered = |ends: &Ends| ends.protocol == UDP && ends.src() == packet.original.dst();
     if !packet.master.as_ref().is_some_and(answered) {
