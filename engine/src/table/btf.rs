@@ -60,7 +60,7 @@ impl<'b> Btf<'b> {
     /// machine's byte order.
     ///
     /// # Allocation
-    /// Keeps the file, and four bytes a type.
+    /// Keeps the file, and four bytes for each type.
     pub(crate) fn parse(data: Vec<u8>, base: Option<&'b Btf<'b>>) -> Option<Btf<'b>> {
         if u16_at(&data, 0)? != MAGIC {
             return None;
@@ -129,7 +129,7 @@ impl<'b> Btf<'b> {
 
     /// The type behind typedefs and qualifiers.
     fn bare(&self, mut id: u32) -> u32 {
-        // No chain is as long as this; a file that is damaged could have a circle.
+        // No real chain is this long, but that of a damaged file could be a circle.
         for _ in 0..32 {
             let Some((_, t)) = self.find(id) else { return 0 };
             let (Some(info), Some(next)) = (u32_at(t, 4), u32_at(t, 8)) else { return 0 };

@@ -26,7 +26,7 @@ const ZONE_DIR_BOTH: u8 = 3;
 pub(crate) struct Clock {
     /// Ticks since the machine started; the low half counts.
     pub(crate) jiffies: u64,
-    /// Ticks a second.
+    /// Ticks per second.
     pub(crate) hz: u32,
 }
 
@@ -137,7 +137,8 @@ impl<'a> Entry<'a> {
             let node = record::MASTER.wrapping_sub(l.node.tuple);
             b.nest(cta::TUPLE_MASTER, |b| self.tuple(b, node, None));
         }
-        // While a flow table handles the entry, netlink leaves both out: what this memory says is old.
+        // While a flow table handles the entry, netlink leaves timeout and state out, because they are not
+        // kept up to date here.
         if status & ips::OFFLOAD == 0 {
             b.put_be32(cta::TIMEOUT, self.seconds_left(clock));
             self.protoinfo(&mut b, self.u8(node + l.node.protocol));

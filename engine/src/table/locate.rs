@@ -101,8 +101,8 @@ impl Probe<'_> {
         None
     }
 
-    /// Looks at some buckets of an array, and behind its end: a resize may be going on, and then the number of
-    /// buckets is that of another array.
+    /// Looks at some buckets of an array, and behind its end: a resize may be going on, and then the number
+    /// of buckets is that of another array.
     fn is_array(&mut self, array: u64, buckets: u32) -> bool {
         let mut some = (0..8).chain(buckets.saturating_sub(8)..buckets);
         some.all(|bucket| self.is_bucket(array, bucket)) && !self.is_bucket(array, buckets)

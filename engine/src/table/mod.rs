@@ -26,7 +26,8 @@ use pass::{Pass, Share};
 pub use select::{OneOf, Part, Selection, Test, Way, word};
 use walk::{ROOM, Walker};
 
-/// Of so many equal parts, a sample is one. The number of buckets is a multiple of 512, and a part's of eight.
+/// A sample is one of this many equal parts. The number of buckets is a multiple of 512, so that of a part is
+/// a multiple of eight.
 pub const SAMPLE: u32 = 64;
 
 /// The table, found and ready to be read.
@@ -59,8 +60,8 @@ impl Table {
         Ok(Table { layout, place, walker, selected: None, selection: None })
     }
 
-    /// Leaves out flows that this selection surely does not want, from now on. Others that it does not want may come
-    /// all the same, and all come when the kernel does not take the program: `Display` says so.
+    /// Leaves out flows that this selection surely does not want, from now on. Others that it does not want
+    /// may come all the same, and all come when the kernel does not take the program: `Display` says so.
     pub fn select(&mut self, selection: &Selection) {
         if !selection.is_everything() {
             self.selected = Some(self.walker.select(&self.layout, selection));
@@ -99,7 +100,7 @@ impl Table {
         let ends =
             in_parts(&self.layout, self.place, &mut self.walker, selection, sinks, |mut pass, sink| {
                 match pass.read(sink) {
-                    // Other parts may have been delivered already, so it is too late for another way.
+                    // Other parts may have been delivered already, so it is too late to read by netlink.
                     Err(_) => {
                         sink.lost(Lost::Unread);
                         End::Done
@@ -110,12 +111,12 @@ impl Table {
         Ok(if ends.contains(&End::Stopped) { End::Stopped } else { End::Done })
     }
 
-    /// Counts the flows of this namespace that are selected, in 1, 2 or 4 parts with one thread each. The kernel
-    /// applies the whole selection, and says of each flow no more than where it is.
+    /// Counts the flows of this namespace that are selected, in 1, 2 or 4 parts with one thread each. The
+    /// kernel applies the whole selection, and says of each flow no more than where it is.
     ///
     /// # Errors
-    /// Why it does not work: then the flows have to be read, which is still possible if the kernel cannot apply
-    /// all of this selection.
+    /// Why it does not work: then the flows have to be read, which is still possible if the kernel cannot
+    /// apply all of this selection.
     pub fn count(&mut self, selection: &Selection, parts: usize) -> Result<u64, String> {
         if !selection.is_complete(&self.layout) {
             return Err("the kernel cannot apply all of the selection".to_owned());
@@ -129,8 +130,8 @@ impl Table {
     }
 }
 
-/// Does the work in as many parts of the table as there are places for what comes of it: 1, 2 or 4, on a thread
-/// each. The walker has one of them, and others like it the rest.
+/// Does `work` for each of 1, 2 or 4 equal parts of the table, as many as there are `parts`, on a thread
+/// each. `walker` reads the last part, and others like it the rest.
 fn in_parts<T: Send, R: Send>(
     layout: &Layout,
     place: Place,

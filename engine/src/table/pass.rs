@@ -1,8 +1,8 @@
 //! One pass over a part of the table: run after run, each of them checked before its entries count
 //! (bpf-table.md §3).
 //!
-//! When the table is resized, every entry moves. Buckets are in the order of the hash whatever their number, so
-//! the pass goes on where it was, in the new table.
+//! When the table is resized, every entry moves. Buckets are in the order of the hash whatever their number,
+//! so the pass goes on where it was, in the new table.
 
 use super::ask::Asked;
 use super::entry::{Clock, Entry, MESSAGE_MAX, first_message};
@@ -26,8 +26,9 @@ const RESIZES: u32 = 100;
 const ATTEMPTS: usize = 200;
 /// Runs that may end without having read a single group.
 const IDLE: u32 = 100;
-/// Entries that are remembered, to tell those apart that share a bucket of a smaller table with others that
-/// are still to come. They belong to the last buckets; up to twice as many are kept.
+/// How many of the latest entries are remembered at least; up to twice as many are kept. When a table
+/// shrinks, entries that were delivered share a bucket with others that are still to come, and are told apart
+/// by this.
 const RECENT: usize = 1 << 14;
 
 /// A part of the table, as multiples of a share of it: part 1 of 4 is the second quarter.
@@ -38,8 +39,8 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// The buckets of this part. Their number is a multiple of 512, so that parts of 1, 2 or 4 meet at the same
-    /// hash in a table of any size.
+    /// The buckets of this part. Their number is a multiple of 512, so that parts of 1, 2 or 4 meet at the
+    /// same hash in a table of any size.
     fn buckets(self, all: u32) -> (u32, u32) {
         let share = all / self.of;
         (share * self.number, share * (self.number + 1))
@@ -84,7 +85,7 @@ impl Recent {
     fn trim(&mut self) {
         if self.entries.len() > 2 * RECENT {
             let old = self.entries.len() - RECENT;
-            // Entries of eight buckets at a time come mixed.
+            // The entries of a group of eight buckets come in any order.
             self.from = self.entries.iter().take(old).map(|(b, _)| b | 7).max().map_or(0, |b| b + 1);
             self.entries.drain(..old);
         }
@@ -112,13 +113,14 @@ impl<'a> Pass<'a> {
     /// Reads the part to its end.
     ///
     /// # Errors
-    /// Why it does not work, if nothing has been handed to the sink yet. Otherwise the sink is told of the loss.
+    /// Why it does not work, if nothing has been handed to the sink yet. Otherwise the sink is told of the
+    /// loss.
     pub(crate) fn read(&mut self, sink: &mut dyn Sink) -> Result<End, String> {
         let mut buf = [0; MESSAGE_MAX];
         let mut asked = Asked::default();
         let ended = self.each(&mut |entry, clock| deliver(entry, clock, &mut buf, &mut asked, sink));
         match ended {
-            // It is too late for netlink.
+            // It is too late to read by netlink.
             Err(_) if self.delivered => {
                 sink.lost(Lost::Unread);
                 Ok(End::Done)
@@ -179,11 +181,11 @@ impl<'a> Pass<'a> {
         Ok(End::Done)
     }
 
-    /// True when the table was resized since the place was found. None was going on while the last run read: a
-    /// lookup waits for the end of one, and a table that was resized has another number of buckets. It has the
-    /// same number again after two resizes; but then the array that was read was empty, so a run that finds
-    /// nothing has to be shown to have read the table: by an entry that is still found there, or else by looking
-    /// for the table once more.
+    /// True when the table was resized since the place was found. None was going on while the last run read:
+    /// a lookup waits for the end of one, and a table that was resized has another number of buckets. It has
+    /// the same number again after two resizes; but then the array that was read was empty, so a run that
+    /// finds nothing has to be shown to have read the table: by an entry that is still found there, or else
+    /// by looking for the table once more.
     fn has_moved(&mut self) -> Result<bool, String> {
         self.settle()?;
         if buckets() != Some(u64::from(self.place.buckets)) {
@@ -212,7 +214,8 @@ impl<'a> Pass<'a> {
 
     /// Returns when no resize is going on.
     fn settle(&mut self) -> Result<(), String> {
-        /// Whether there is an answer does not matter.
+        /// Whether there is an answer does not matter: the kernel waits for the end of a resize before it
+        /// looks.
         struct Any;
         impl Sink for Any {
             fn message(&mut self, _: CtMsg<'_>) -> ControlFlow<()> {
@@ -269,8 +272,8 @@ struct Spot {
 
 impl Spot {
     /// The place at which `next` of `old` buckets is when there are `new`; those before `shared_end` had been
-    /// read in part. A bucket has the entries whose hash, as a fraction of all hashes, lies between its number
-    /// and the one after, as fractions of all buckets.
+    /// read in part. A bucket has the entries whose hash, as a fraction of all hashes, lies between its
+    /// number and the one after, as fractions of all buckets.
     fn after(next: u32, shared_end: u32, old: u64, new: u64) -> Spot {
         let bucket = u64::from(next) * new / old;
         Spot {

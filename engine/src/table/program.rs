@@ -2,13 +2,13 @@
 //! it (bpf-table.md §2, §3).
 //!
 //! The walk follows eight chains side by side, so that the processor waits for eight entries at a time. One
-//! call of `turn` looks at one entry of one chain. A round takes a turn for each chain that goes on, which copies
-//! `nf_conn` and goes on to the next entry, then one for each entry that is wanted, which follows its pointers
-//! and checks that it is still the same. When all eight chains have ended, each in its own marker, the group is
-//! done; otherwise it is read again.
+//! call of `turn` looks at one entry of one chain. A round takes a turn for each chain that goes on, which
+//! copies `nf_conn` and goes on to the next entry, then one for each entry that is wanted, which follows its
+//! pointers and checks that it is still the same. When all eight chains have ended, each in its own marker,
+//! the group is done; otherwise it is read again.
 //!
-//! A count needs no copies: the walk then keeps what it checks in a place of its chain's, and what leaves the
-//! kernel of an entry is where it was found, so that one that came twice is counted once.
+//! A count needs no copies: the walk then keeps what it checks in a place that belongs to the chain, and only
+//! the place at which an entry was found leaves the kernel, so that one that came twice is counted once.
 //!
 //! All state is in the shared memory: the kernel's verifier then has to look at a turn once, whatever came
 //! before, and this process reads the results where they are.
@@ -56,9 +56,11 @@ pub(crate) mod field {
     pub(super) const LANE: usize = 64;
     /// 1 when the extensions of this round's entries have been touched.
     pub(super) const TOUCHED: usize = 68;
-    /// Bit n: chain n has an entry that is still to be looked at in this round; bit 8 + n: at its reply direction.
+    /// Bit n: chain n has an entry that is still to be looked at in this round; bit 8 + n: at its reply
+    /// direction.
     pub(super) const LIVE: usize = 72;
-    /// Out: the first bucket of the last group in which there was any entry at all, whoever's, plus one; 0 for none.
+    /// Out: the first bucket of the last group in which there was any entry at all, whoever's, plus one; 0
+    /// for none.
     pub(crate) const MET: usize = 80;
     /// How many rounds the group has taken.
     pub(super) const ROUNDS: usize = 76;
@@ -103,8 +105,8 @@ pub(crate) mod record {
     pub(crate) const CONN: usize = 96;
 }
 
-/// Entries after which a chain is none of the table's. The kernel refuses one that would make a chain longer
-/// than 100; the rest is for tables that were made smaller.
+/// A chain with more entries than this is not one of the table's. The kernel refuses an entry that would make
+/// a chain longer than 100, but a table that was made smaller can have longer ones.
 const ROUNDS_MAX: i32 = 1 << 16;
 
 /// Bytes of a record that says no more than where an entry is: its address and its bucket.
@@ -404,10 +406,10 @@ impl<'a, 'c> Turn<'a, 'c> {
         }
     }
 
-    /// Touches the rest of the entries that are at the node of their original direction, since all of it is going to be
-    /// copied. r7 is the mask of those that go on.
+    /// Touches the rest of the entries that are at the node of their original direction, since all of it is
+    /// going to be copied. r7 is the mask of those that go on.
     fn touch_rest(&mut self) {
-        // Without this function each load would be waited for.
+        // Without this function the loads would wait for each other.
         if self.l.kfuncs.cast.is_none() {
             return;
         }
@@ -424,8 +426,8 @@ impl<'a, 'c> Turn<'a, 'c> {
         }
     }
 
-    /// Takes the lowest bit out of the mask r7 and writes what is left to `field`. r7 = the number of that bit, and
-    /// r3 is not 0 if the one that is eight above it is set too.
+    /// Takes the lowest bit out of the mask r7 and writes what is left to `field`. r7 = the number of that
+    /// bit, and r3 is not 0 if the one that is eight above it is set too.
     fn pick(&mut self, field: usize) {
         let a = &mut *self.a;
         a.copy(R1, R7);
@@ -450,7 +452,8 @@ impl<'a, 'c> Turn<'a, 'c> {
         a.alu(Alu::And, R7, LANES as i32 - 1);
     }
 
-    /// Looks at the entry of one of the chains in the mask r7: copies it if it is wanted, and goes on to the next.
+    /// Looks at the entry of one of the chains in the mask r7: copies it if it is wanted, and goes on to the
+    /// next.
     fn first(&mut self) {
         let l = self.l;
         let [follow, full, lost] = [(); 3].map(|()| self.a.label());
@@ -519,7 +522,8 @@ impl<'a, 'c> Turn<'a, 'c> {
         self.a.store(Width::D, R9, field::NEXTS, R0);
         self.a.jump(self.advance);
         let a = &mut *self.a;
-        // There is no entry here. The chain ends in a marker that is never right.
+        // There is no entry here. The chain is given a marker that is never right, so that the group is read
+        // again.
         a.place(lost);
         a.store_imm(Width::D, R9, field::NEXTS, -1);
         a.jump(self.bad);
@@ -528,8 +532,8 @@ impl<'a, 'c> Turn<'a, 'c> {
         }
     }
 
-    /// What is done without room for one more record: the group is read again in the next run, which begins with an
-    /// empty memory; unless this was one.
+    /// What to do when there is no room for one more record: the group is read again in the next run, which
+    /// begins with an empty memory. If this run began so too, the walk fails.
     fn full(&mut self, full: Label) {
         let a = &mut *self.a;
         let roomy = a.label();
@@ -639,7 +643,7 @@ impl<'a, 'c> Turn<'a, 'c> {
         self.check();
         self.a.jump(self.advance);
         if labels.is_some() {
-            // A record without an address is none.
+            // A record whose address is 0 does not count.
             self.a.place(unwanted);
             self.a.store_imm(Width::D, R8, record::ADDR, 0);
             self.a.jump(self.advance);
@@ -734,8 +738,8 @@ impl<'a, 'c> Turn<'a, 'c> {
         }
     }
 
-    /// Moves the byte at offset `at` of the structure, of whose word around it `reg` has the value, to the low
-    /// end; the bits above it are others.
+    /// Moves the byte at offset `at` of the structure, of whose word around it `reg` has the value, to the
+    /// low end; the bits above it are others.
     fn byte_of(&mut self, reg: Reg, at: usize) {
         let from_low = if cfg!(target_endian = "big") { 7 - at % 8 } else { at % 8 };
         if from_low > 0 {

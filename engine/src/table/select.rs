@@ -1,8 +1,8 @@
 //! A selection of flows that the program applies while it walks the table, before an entry leaves the kernel.
 //!
-//! It is made of tests on parts of an entry, and only ever leaves out what surely is not wanted: whoever reads the
-//! table checks everything again. A part that this kernel does not have makes its tests hold where they are
-//! required, and fail where they exclude.
+//! It is made of tests on parts of an entry, and only ever leaves out what surely is not wanted: whoever
+//! reads the table checks everything again. A part that this kernel does not have makes its tests hold where
+//! they are required, and fail where they exclude.
 
 use super::insn::{Alu, Asm, Label, R0, R1, R2, R8, Reg, When, Width};
 use super::layout::Layout;
@@ -180,8 +180,8 @@ impl Selection {
         Selection { require, exclude, ..*self }
     }
 
-    /// True when the walk applies every test of it before it follows a pointer, so that what is left is what is
-    /// selected.
+    /// True when the walk applies every test of it before it follows a pointer, so that what is left is what
+    /// is selected.
     pub(super) fn is_complete(&self, l: &Layout) -> bool {
         !self.has_labels() && self.usable(l) == *self
     }
@@ -197,8 +197,8 @@ impl Selection {
         [Selection { require: early, ..Selection::default() }, Selection { require: late, ..usable }]
     }
 
-    /// Writes what decides on the copy of `nf_conn` at offset `conn` from r8; jumps to `unwanted`. r0 to r2 are
-    /// used.
+    /// Writes what decides on the copy of `nf_conn` at offset `conn` from r8; jumps to `unwanted`. r0 to r2
+    /// are used.
     pub(super) fn emit(&self, a: &mut Asm, l: &Layout, conn: usize, unwanted: Label) {
         let usable = self.usable(l);
         for all in &usable.require {
@@ -214,8 +214,8 @@ impl Selection {
         }
     }
 
-    /// Writes what decides on the extensions, which have been copied to `ext` bytes from r8, where there is room for
-    /// `room` bytes of them. r0 to r2 are used.
+    /// Writes what decides on the extensions, which have been copied to `ext` bytes from r8, where there is
+    /// room for `room` bytes of them. r0 to r2 are used.
     pub(super) fn emit_labels(&self, a: &mut Asm, l: &Layout, (ext, room): (usize, usize), unwanted: Label) {
         let Some(number) = labels(l) else { return };
         let done = a.label();

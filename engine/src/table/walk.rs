@@ -152,9 +152,9 @@ impl Walker {
         }
     }
 
-    /// Puts the entries of each group in the order of their buckets, as in a dump, and leaves out those that came
-    /// twice. That happens when an entry is used again in the chain that is being followed: it is put in front,
-    /// and the chain is gone through once more.
+    /// Puts the entries of each group in the order of their buckets, as in a dump, and leaves out those that
+    /// came twice. That happens when an entry is used again in the chain that is being followed: it is put in
+    /// front, and the chain is gone through once more.
     fn arrange(&mut self) {
         self.order.clear();
         let records = self.memory.bytes().get(..self.word(field::USED) as usize).unwrap_or_default();
@@ -168,7 +168,7 @@ impl Walker {
                     break;
                 }
                 group = Some(bucket / LANES as u32);
-                // Without an address it was taken back.
+                // A record whose address is 0 does not count.
                 if address != 0 {
                     self.group.push((address, at as u32, bucket));
                 }
@@ -184,7 +184,8 @@ impl Walker {
         }
     }
 
-    /// A bucket at which the last run came across any entry at all, of whatever namespace; a multiple of eight.
+    /// A bucket at which the last run came across any entry at all, of whatever namespace; a multiple of
+    /// eight.
     fn met(&self) -> Option<u32> {
         self.word(field::MET).checked_sub(1)
     }
