@@ -57,7 +57,7 @@ impl PortRange {
 }
 
 /// Networks and addresses, one of which must contain the address. A single one, as nearly always, allocates
-/// nothing. Without any, every address is admitted, and so is none at all; a set that is empty admits
+/// nothing. Without any, every address is admitted, and so is an absent one; a set that is empty admits
 /// nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Choice);

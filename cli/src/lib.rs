@@ -57,8 +57,8 @@ pub fn run(words: &[&[u8]]) -> u8 {
 type Own = fn(Name, &[u8], &[&[u8]]) -> Result<(), Fail>;
 
 /// The commands that only `zct` has, each named by the first word of the line. The original's options mean
-/// nothing after such a word. A command whose grammar is ours, unlike nfct's, reads its words with lexopt. What
-/// help, man page and completions say of each is in `flags::own`.
+/// nothing after such a word. A command whose grammar is ours, unlike nfct's, reads its words with lexopt.
+/// What help, man page and completions say of each is in `flags::own`.
 const OWN: &[(&[u8], Own)] = &[
     (b"help", commands::help::run),
     (b"metrics", metrics::run),

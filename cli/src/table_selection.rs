@@ -1,8 +1,8 @@
 //! The part of a selection that the BPF reader applies inside the kernel.
 //!
-//! It leaves out only what [`Filter::matches`] would leave out too, which is applied to everything that comes back.
-//! What is required may be translated loosely, so that more comes back; what a `!` leaves out only where the tests
-//! are exactly what it means.
+//! It leaves out only what [`Filter::matches`] would leave out too, which is applied to everything that comes
+//! back. What is required may be translated loosely, so that more comes back; what a `!` leaves out only
+//! where the tests are exactly what it means.
 
 use crate::filter::{Direction, Filter, Icmp, NatMatch, Network, Networks, PortRange, PortRanges, States};
 use crate::values::list::Status;
@@ -74,8 +74,8 @@ fn common(f: &Filter) -> Vec<OneOf> {
     all
 }
 
-/// A zone of these directions and no others: bit 0 the original one, bit 1 the reply. Zone 0 of both is none at all;
-/// of a single one it is none there, neither its own nor one of both.
+/// A zone of these directions and no others: bit 0 the original one, bit 1 the reply. Zone 0 of both is none
+/// at all; of a single one it is none there, neither its own nor one of both.
 fn zoned(zone: u16, ways: u32) -> OneOf {
     let number = Test::Within(Part::Zone, zone.into(), zone.into());
     match (zone, ways) {
@@ -134,8 +134,8 @@ fn states(proto: u8, states: &[u8]) -> Option<OneOf> {
     (!states.is_empty() && states.len() <= LIST_MAX).then(|| states.iter().map(row).collect())
 }
 
-/// Flows whose source the kernel has seen to, and whose answers go to the address that is asked for, or elsewhere
-/// than they came from.
+/// Flows whose source the kernel has seen to, and whose answers go to the address that is asked for, or
+/// elsewhere than they came from.
 fn source_nat(nat: &NatMatch) -> OneOf {
     translated(
         nat,
@@ -177,8 +177,8 @@ fn translated(nat: &NatMatch, done: u32, addr: impl Fn(u8) -> [Part; 2], port: [
     rows
 }
 
-/// The selection of exactly the flows that the filter matches, so that what the program leaves need not be looked at
-/// again; `None` when there are no such tests.
+/// The selection of exactly the flows that the filter matches, so that what the program leaves need not be
+/// looked at again; `None` when there are no such tests.
 pub fn exact(f: &Filter) -> Option<Selection> {
     let wanted = Filter { not: Vec::new(), ..f.clone() };
     let require = if wanted == Filter::default() { Vec::new() } else { exactly(&wanted)? };

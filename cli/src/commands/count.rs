@@ -98,7 +98,7 @@ impl Sink for Matching<'_> {
     }
 }
 
-/// Prints how many flows match. None is a number like any other.
+/// Prints how many flows match. It is no failure if there are none.
 fn matching_flows(call: &Invocation, filter: Filter, mut opened: Result<Table, String>) -> Result<(), Fail> {
     let parts = reader::parts(call.args.jobs);
     // Where the kernel cannot count, the flows are read.
@@ -152,7 +152,7 @@ impl Sink for Tally {
 }
 
 impl Tally {
-    /// This one and that of another part.
+    /// The sum of this tally and that of another part.
     fn and(self, other: Tally) -> Tally {
         Tally { count: self.count + other.count, lost: self.lost.or(other.lost) }
     }

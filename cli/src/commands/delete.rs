@@ -288,7 +288,7 @@ pub fn is_unasked(args: &Args) -> bool {
     !args.given.has(Id::All) && selection::is_everything(args)
 }
 
-/// The warning for that.
+/// The warning for a deletion that [`is_unasked`].
 pub fn unasked(dry_run: bool) -> String {
     let what = if dry_run { "would be deleted" } else { "were deleted" };
     format!("no selection was given: all flows {what} (-F does this at once; zct -D asks for --all)")

@@ -85,8 +85,8 @@ fn as_dumped<'b>(answer: CtMsg<'_>, room: &'b mut Vec<u8>) -> Option<CtMsg<'b>> 
     CtMsg::parse(Frames::new(room).next()?.ok()?).ok()
 }
 
-/// With more of the flows selected than one in so many, a dump is taken to find them sooner: to ask for a flow costs
-/// about as much as to dump two, and the walk comes on top (perf/NOTES.md).
+/// If more than one flow in this many is selected, a dump finds them sooner: asking for a flow costs about as
+/// much as dumping two, and the walk comes on top (perf/NOTES.md).
 const ASKING: u64 = 3;
 
 /// Counts the flows that match.
@@ -97,7 +97,7 @@ struct Matching<'a> {
 
 impl Sink for Matching<'_> {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
-        // What cannot be read is found out when it counts.
+        // A flow that cannot be read counts as selected: the error is reported when it is asked for.
         let matched = FlowView::index(msg).and_then(|f| self.filter.matches(&f));
         self.count += u64::from(matched.unwrap_or(true));
         ControlFlow::Continue(())
@@ -106,8 +106,8 @@ impl Sink for Matching<'_> {
     fn lost(&mut self, _: Lost) {}
 }
 
-/// Whether so few flows are selected that asking for each of them takes less time than a dump of all; a part of the
-/// table tells.
+/// Whether so few flows are selected that asking for each of them takes less time than a dump of all, judging
+/// by a sample of the table.
 ///
 /// # Errors
 /// That they are too many, or why the table cannot be read, in words for `--explain`.
@@ -126,7 +126,7 @@ pub(super) fn check_few(table: &mut Table, filter: &Filter) -> Result<(), String
 ///
 /// # Errors
 /// The outer one says why the table cannot be read in this way: nothing has been handed over then. The inner
-/// one is of the requests for flows.
+/// one comes from the requests for flows.
 pub(super) fn read(
     table: &mut Table,
     filter: &Filter,

@@ -24,8 +24,8 @@ pub fn run(name: Name, _: &[u8], words: &[&[u8]]) -> Result<(), Fail> {
 
 const WAY_OUT: &str = "'; zct help lists the commands";
 
-/// The text for a command's letter, word or beginning of a word, or for a protocol. The words that are whole come
-/// first, so that no beginning hides them.
+/// The text for a command's letter, word or beginning of a word, or for a protocol. Whole words are tried
+/// first, so that no abbreviation hides them.
 fn about(word: &[u8]) -> Option<String> {
     let hyphens = word.iter().take_while(|b| **b == b'-').count();
     let bare = std::str::from_utf8(word.get(hyphens..)?).ok()?;
@@ -37,7 +37,7 @@ fn about(word: &[u8]) -> Option<String> {
             return Some(help::protocol(p));
         }
     }
-    // What the option is called is not what people call it.
+    // People say list, although the option is called --dump.
     let bare = if bare == "list" { "dump" } else { bare };
     if ["R", "load-file"].contains(&bare) {
         return Some(help::load_file());

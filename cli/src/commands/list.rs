@@ -56,7 +56,7 @@ pub fn flows(call: &Invocation, table: Table) -> Result<(), Fail> {
     Ok(())
 }
 
-/// How to ask for the flows of a table; those that end or begin are few.
+/// How to ask for the flows of a table. The lists of dying and unconfirmed flows are short, and need no plan.
 fn plan(call: &Invocation, filter: &Filter, which: request::Table) -> Plan {
     match which {
         request::Table::Conntrack => super::plan(&call.args, filter),

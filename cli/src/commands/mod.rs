@@ -79,8 +79,8 @@ pub(crate) fn plan(args: &Args, filter: &Filter) -> Plan {
     Plan::new(filter, args.kernel_filter, TableSize::read, dump_plan::has_tuple_filter)
 }
 
-/// The BPF reader, for a command that changes what it finds. Netlink says what is shown of it, so the output does not
-/// matter.
+/// The BPF reader, for a command that changes what it finds. What is shown comes from netlink, so the output
+/// format does not matter.
 ///
 /// # Errors
 /// Why a dump has to find it.
@@ -92,8 +92,8 @@ fn found_by_bpf(args: &Args, filter: &Filter) -> Result<Table, String> {
     Ok(table)
 }
 
-/// `--explain`: prints the plan in words, and then what `more` says. True when it was given, and nothing else is to
-/// be done.
+/// `--explain`: prints the plan in words, and then what `more` says. True when it was given, and nothing else
+/// is to be done.
 fn explained(args: &Args, filter: &Filter, more: impl FnOnce() -> String) -> Result<bool, Fail> {
     if !args.given.has(Id::Explain) {
         return Ok(false);

@@ -41,8 +41,8 @@ struct Words {
 }
 
 impl Words {
-    /// Takes the options of its own from the line. A value is never taken for an option, because none of the
-    /// values that the others take begins with `--`.
+    /// Takes reconcile's own options from the line. A value is never taken for an option, because no value of
+    /// the other options begins with `--`.
     fn read(words: &[&[u8]]) -> Result<Words, Fail> {
         let mut parser = Parser::from_args(words.iter().map(|w| OsString::from_vec(w.to_vec())));
         let mut read = Words::default();
@@ -85,7 +85,7 @@ fn mistake(error: &lexopt::Error) -> Fail {
 ///
 /// # Errors
 /// A usage error for a line, or a list, that would delete more than what was meant; then nothing has been
-/// done. Otherwise those of `-D`, but for finding nothing.
+/// done. Otherwise those of `-D`, except that finding nothing is none.
 pub fn run(name: Name, _: &[u8], words: &[&[u8]]) -> Result<(), Fail> {
     let words = Words::read(words)?;
     if words.help {

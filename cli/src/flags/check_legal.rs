@@ -35,7 +35,7 @@ pub fn check(args: &Args, name: Name) -> Result<(), Fail> {
     }
     check_meaning(args)?;
     negation::check(args)?;
-    // These come last, because the original does not find them, but all others.
+    // These come last: the original has no such checks, and finds every other mistake first.
     stray::check(args)?;
     check_everything(args, name)
 }

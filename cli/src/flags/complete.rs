@@ -8,7 +8,8 @@ use super::table::{Complete, FLAGS, Flag, Takes};
 use std::fmt::Write as _;
 
 const HEAD: &str = "# Made from the table of options: ZCT_GOLDEN=write cargo test -p zct\n";
-/// Prints the numbers that flows have for a key at this moment, in every shell. The original does not have `--by`.
+/// Prints the numbers that flows have for a key at this moment, in every shell. The original does not have
+/// `--by`.
 const SEEN: &str = "zct -L --by $KEY --top 100 2>/dev/null | sed -n 's/^\\([0-9][0-9]*\\) .*/\\1/p'";
 const TABLES: &str = "conntrack expect dying unconfirmed";
 

@@ -3,7 +3,8 @@
 /// A line to type, and what it is for.
 #[derive(Debug)]
 pub struct Example {
-    /// The command it is an example of: the long name of a command without hyphens, or one of zct's own words.
+    /// The command it is an example of: the long name of a command without hyphens, or one of zct's own
+    /// words.
     pub command: &'static str,
     /// The line, for a shell.
     pub line: &'static str,

@@ -84,7 +84,8 @@ pub fn own(c: &OwnCommand) -> String {
     out
 }
 
-/// What `zct help` says of one of the commands that are letters: its paragraph, and the options that it takes.
+/// What `zct help` says of one of the commands that are letters: its paragraph, and the options that it
+/// takes.
 pub fn command(c: &Command) -> String {
     let mut out = format!("zct{}: {}\n\n", &command_label(c)[1..], c.brief);
     paragraph(&mut out, c.manual);

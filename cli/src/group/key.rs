@@ -115,7 +115,7 @@ impl Key {
         let lens: SmallVec<[u8; 2]> = parts.map(|p| length(p).ok_or(())).collect::<Result<_, _>>().ok()?;
         key.lens = match lens.as_slice() {
             [] => [None; 2],
-            // Of one length it is clear which family it is for.
+            // A single length is for IPv4 addresses if it can be.
             [len @ 0..=32] => [Some(*len), None],
             [len] => [None, Some(*len)],
             [four @ 0..=32, six] => [Some(*four), Some(*six)],
@@ -178,7 +178,7 @@ pub struct Packed {
     pub words: [u64; WORDS_MAX],
 }
 
-/// A step of a hash: the product of both halves, folded. It is no secure hash; see [`Packed::hash`].
+/// A step of a hash: the product of both halves, folded. It is not a secure hash; see [`Packed::hash`].
 #[inline]
 pub fn mix(hash: u64, word: u64) -> u64 {
     let product = u128::from(hash ^ word) * 0x9e37_79b9_7f4a_7c15;
@@ -188,9 +188,9 @@ pub fn mix(hash: u64, word: u64) -> u64 {
 impl Packed {
     /// A hash of the key, and of nothing but its first `words` words.
     ///
-    /// A multiplication a word, where SipHash has fourteen operations. It is no secure hash. But whoever
-    /// chooses addresses and ports does not learn the secret, which is another one for every run, and without
-    /// it cannot make more than a few keys alike.
+    /// A multiplication a word, where SipHash has fourteen operations. It is not a secure hash. But whoever
+    /// chooses addresses and ports does not learn the secret, which differs in every run, and without it
+    /// cannot make more than a few keys hash alike.
     #[inline]
     pub fn hash(&self, words: usize, secret: u64) -> u64 {
         let hash = self.words.iter().take(words).fold(mix(secret, self.tag.into()), |h, w| mix(h, *w));

@@ -1,5 +1,5 @@
-//! Groups that several threads add to: each key belongs to one of a few tallies, by its hash, so that no key takes
-//! memory twice and nothing has to be put together at the end.
+//! Groups that several threads add to: each key belongs to one of a few tallies, by its hash, so that no key
+//! takes memory twice and nothing has to be put together at the end.
 
 use super::key::Packed;
 use super::order::Order;

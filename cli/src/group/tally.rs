@@ -48,7 +48,7 @@ impl Counts {
 pub struct Group {
     /// The key.
     pub key: Packed,
-    /// The counts. In an estimate only the one that is put in order by is known, and the others are 0.
+    /// The counts. In an estimate only the figure that groups are sorted by is known, and the others are 0.
     pub counts: Counts,
     /// By how much that one may be too high.
     pub over: u64,
@@ -66,8 +66,8 @@ fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }
 
-/// Words of an entry in front of its key: flows and tag; then, as soon as any flow has counted some, packets and
-/// bytes. In an estimate these two are the count and by how much it may be too high.
+/// Words of an entry in front of its key: flows and tag; then, as soon as any flow has counted some, packets
+/// and bytes. In an estimate these two are the count and by how much it may be too high.
 const HEAD: [usize; 2] = [1, 3];
 const HEAD_MAX: usize = 3;
 
@@ -386,7 +386,8 @@ impl Groups {
         list
     }
 
-    /// What puts a group in order by the figure that the groups were made for: the smaller, the further in front.
+    /// What to sort a group by, for the order of the figure that the groups were made for: the smallest comes
+    /// first.
     pub fn rank(&self, at: usize) -> (Reverse<u64>, (u32, &[u64])) {
         (Reverse(self.figure(at, self.order)), self.key(at))
     }

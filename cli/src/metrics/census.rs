@@ -156,8 +156,8 @@ impl Census {
         *self.counts.entry(kind).or_default() += 1;
     }
 
-    /// Counts all but the zones with the most flows as one. Of zones with as many flows as each other, the lower
-    /// numbers stay.
+    /// Counts all but the zones with the most flows as one. Of zones with equally many flows, those with the
+    /// lower numbers stay.
     fn gather_small_zones(&mut self) {
         let mut zones: HashMap<Zone, u64> = HashMap::new();
         for (kind, count) in &self.counts {

@@ -49,7 +49,8 @@ pub fn run(_: Name, _: &[u8], words: &[&[u8]]) -> Result<(), Fail> {
         return out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| output_failed(&e));
     }
     let begun = Instant::now();
-    // Nothing is written before everything is known: half of the metrics look like the end of the others.
+    // Nothing is written before everything is known: half of the metrics would look as if the others had
+    // ceased to exist.
     let mut kernel = Kernel::read(asked.by)?;
     kernel.duration = begun.elapsed();
     let Some(path) = asked.textfile else {

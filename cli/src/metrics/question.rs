@@ -6,7 +6,7 @@ use zct_engine::{Lost, Sink};
 use zct_wire::WireError;
 use zct_wire::header::CtMsg;
 
-/// What the flows are counted by; neither is a count that needs no look at the table.
+/// What the flows are counted by. With neither, they are not counted one by one, and the table is not read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct By {
     pub(super) protocol: bool,

@@ -23,7 +23,7 @@ const LANDMARK: usize = 64;
 /// Marks a flow that was found; no flow has it as its own.
 const FOUND: u64 = 0;
 
-/// A flow that has not been found yet: what it was to be looked for by, what it has carried, and its group.
+/// A flow that has not been found yet: its identity, what it has carried, and its group.
 #[derive(Clone, Copy, Debug)]
 struct Lost {
     seen: Seen,

@@ -22,7 +22,7 @@ use zct_wire::request::Table;
 
 /// The sysctl without which flows do not know when they began.
 const TIMESTAMPS: &str = "net.netfilter.nf_conntrack_timestamp";
-/// How often it is asked whether somebody wants something else: every so many flows.
+/// After every so many flows, the reading asks whether it is to stop.
 const ASK_EVERY: u64 = 8192;
 
 /// What is known of a group beside its counts.
@@ -41,7 +41,8 @@ pub(super) struct Extra {
 pub(super) struct Reading {
     pub(super) keys: Keys,
     pub(super) groups: Groups,
-    /// Of every group, by its number; empty for an estimate, in which groups take each other's places.
+    /// One for each group, by the group's number; empty for an estimate, in which groups take each other's
+    /// places.
     extras: Vec<Extra>,
     /// Time since the last reading, if there was one.
     pub(super) span: Option<Duration>,
@@ -307,7 +308,7 @@ impl Reading {
     /// Drops and early drops since the last reading.
     pub(super) fn dropped(&self) -> Option<(u64, u64)> {
         let before = self.system_before?;
-        // The kernel's counters have 32 bits a CPU and begin again at 0.
+        // The kernel's counters have 32 bits for each CPU and begin again at 0.
         let since = |now: u64, before: u64| now.saturating_sub(before);
         Some((since(self.system.drop, before.drop), since(self.system.early_drop, before.early_drop)))
     }

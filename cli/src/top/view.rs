@@ -221,7 +221,7 @@ impl View {
         let all = GROUPINGS.iter().copied().chain(["flow"]).collect::<Vec<_>>();
         let next = match all.iter().position(|g| *g == name) {
             Some(at) => at + if forward { 1 } else { all.len() - 1 },
-            // None of them, but what --by asked for: as if it stood in front of the first.
+            // The grouping that --by asked for is not in the list: the next one is the first of the list.
             None => {
                 if forward {
                     0

@@ -10,9 +10,9 @@ use zct_wire::text::UNNAMED_LABEL;
 pub use zct_engine::labels::LabelMap;
 pub(crate) use zct_engine::labels::unnamed;
 
-/// Reads a file, or the usual one. If it cannot be read or names nothing, standard error says so, in words that
-/// begin like the original's, and the command goes on with a map without names. Where names are not `needed`, a
-/// usual file that is not there is nothing to say.
+/// Reads a file, or the usual one. If it cannot be read or names nothing, standard error says so, in words
+/// that begin like the original's, and the command goes on with a map without names. Where names are not
+/// `needed`, a usual file that is not there is nothing to say.
 pub fn load(file: Option<&OsStr>, needed: bool) -> LabelMap {
     let may_lack = file.is_none() && !needed;
     let file = file.unwrap_or(OsStr::new(FILE));
