@@ -1,7 +1,8 @@
 //! The keys that the configuration names: where they are kept, who may read them there, and how they are
 //! written.
 //!
-//! Apart from [`super::load`], which reads no other file: commands need the configuration, and no key.
+//! This is not done by [`super::load`], which reads no other file: commands need the configuration, but no
+//! key.
 
 use super::settings::{Auth, Key, KeySource, Sync};
 use crate::peer::seal::{GroupKey, Settings};
@@ -93,7 +94,7 @@ pub(super) fn from_hex(digits: &[u8]) -> Option<Result<Secret, Error>> {
 }
 
 /// Everything that sealing needs, with the keys read from where they are; `None` without `Auth`. `file` is
-/// the configuration file, which must be nobody else's to read if there are keys in it.
+/// the configuration file, which nobody else may be able to read if there are keys in it.
 ///
 /// # Errors
 /// [`KeyError`] for the first key that cannot be had.
@@ -119,7 +120,8 @@ fn group_key(key: &Key, config: &Path) -> Result<GroupKey, KeyError> {
             let opened =
                 File::open(config).map_err(|e| error(Some(config), KeyFault::Unread(Unread::System(e))));
             is_private(&opened?).map_err(|why| error(Some(config), why))?;
-            // In memory that this process has locked, and not one that it was forked from.
+            // A copy in memory that this process has locked: locks are not inherited through fork(2), and the
+            // daemon may have forked since the file was read.
             Secret::new(&mut Zeroizing::new(secret.bytes().to_vec()))
                 .map_err(|e| error(None, KeyFault::System(e)))?
         }

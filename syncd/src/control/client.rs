@@ -159,7 +159,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, file: &Path) -> Result<A
         if word == "genkey" {
             let path = words.next().map(PathBuf::from);
             let alone = !background && !check && request.is_none() && words.next().is_none();
-            // What looks like an option is none: there are none.
+            // It has no options, so a name that looks like one is a mistake.
             let usable = path.as_ref().is_none_or(|p| !p.as_os_str().as_bytes().starts_with(b"-"));
             return match alone && usable {
                 true => Ok(Args { action: Action::GenKey(path), file }),

@@ -71,9 +71,9 @@ impl CatchUp {
         self.stage != Stage::Listening
     }
 
-    /// The commit has ended, new flows are listened to again, and the dump begins once the events are read
-    /// that wait: the end of a flow that the commit has replaced, read after the dump, would take away its
-    /// successor, since the beginning of that one was not listened to.
+    /// The commit has ended, new flows are listened to again, and the dump begins once the waiting events are
+    /// read. Otherwise the end of a flow that the commit has replaced, read after the dump, would remove its
+    /// successor, whose beginning was not listened to.
     pub(super) fn listening_again(&mut self) {
         self.stage = Stage::Draining;
     }

@@ -105,7 +105,8 @@ impl Daemon {
             Ok(Stepped::Idle | Stepped::Waiting) => return Ok(false),
             Ok(Stepped::More) => {}
             Ok(Stepped::Done(Why::Populate)) if self.populating.is_some() => self.populated(reactor)?,
-            // Those who wait for a dump may wait for this one too, and all of them can wait for the later one.
+            // Those who wait for a dump may wait for this one too, and all of them can wait for the later
+            // one.
             Ok(Stepped::Done(Why::Populate)) if self.is_catching_up() => {}
             Ok(Stepped::Done(Why::Populate)) => self.refilled(Ok(())),
             Ok(Stepped::Done(Why::CatchUp)) => self.caught_up(),

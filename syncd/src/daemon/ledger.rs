@@ -21,8 +21,8 @@ const UNAUTHENTIC: [Refused; 6] = [
     Refused::TooManyNodes,
 ];
 
-/// Frames that were not taken for these reasons. Without a seal nothing is counted, and the counts begin
-/// again with each one.
+/// Frames that were not taken for these reasons. Without a seal nothing is counted, and each new seal counts
+/// from 0.
 fn unsealed(n: &SyncNode, reasons: &[Refused]) -> u64 {
     let counts = n.seal.as_ref().map(crate::peer::seal::Seal::counts).unwrap_or_default();
     reasons.iter().map(|r| counts.of(*r)).sum()
@@ -141,8 +141,8 @@ impl Daemon {
             return;
         }
         (self.losses.compared_from, self.losses.compared) = (None, None);
-        // Flows that found no room are found again by every comparison, and either taken or refused and counted
-        // once more.
+        // Flows that found no room are found again by every comparison, and either taken or refused and
+        // counted once more.
         for kind in [Kind::Overrun, Kind::Unreadable, Kind::Dump, Kind::CacheFull] {
             self.losses.ledger.repaired(now, kind, from, how);
         }

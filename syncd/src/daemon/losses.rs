@@ -1,4 +1,4 @@
-//! What the loss ledger needs to be told apart from what the parts count.
+//! What the loss ledger has to be told, besides what the parts count.
 
 use crate::kernel::commit::Outcome;
 use crate::peer::Millis;
@@ -8,7 +8,8 @@ use crate::status::ledger::{How, KINDS, Ledger};
 #[derive(Debug, Default)]
 pub(super) struct Losses {
     pub(super) ledger: Ledger,
-    /// The counts at the end of the last turn, in the order of [`Kind::ALL`](crate::status::ledger::Kind::ALL).
+    /// The counts at the end of the last turn, in the order of
+    /// [`Kind::ALL`](crate::status::ledger::Kind::ALL).
     pub(super) seen: [u64; KINDS],
     /// Dumps of the kernel's table that were not complete.
     pub(super) dumps: u64,

@@ -1,7 +1,7 @@
 //! When messages were sent, by their numbers.
 //!
-//! Only the first number of a turn is noted. When there are many notes, those are dropped that lie close
-//! together for their age, so the age of a message may come out too high, by a quarter of it at most.
+//! Only the first number of a turn is noted. When there are many notes, those that lie close together for
+//! their age are dropped, so the age of a message may come out too high, by a quarter at most.
 
 use crate::peer::Millis;
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use zct_wire::peer::header::after;
 
 /// The most notes that are kept, unless so many are needed.
 const MARKS_MAX: usize = 512;
-/// Notes that are kept are at least so many parts of their age apart: some 300 for a day.
+/// Notes that are kept lie at least one part in this many of their age apart: some 300 for a day.
 const FINE: Millis = 16;
 
 /// The numbers in flight.

@@ -361,7 +361,8 @@ impl Daemon {
                     Statistics::ResendQueue => view.resend_queue(&mut out),
                     Statistics::Queue => view.queues(&mut out),
                     Statistics::Expect => view.expect(&mut out, runtime),
-                    // `-s process` lists what the original forks, which is nothing; the others are handled above.
+                    // `-s process` lists what the original forks, which is nothing; the others are handled
+                    // above.
                     Statistics::Process | Statistics::Runtime | Statistics::Helper => {}
                 }
             }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use zct_engine::Pace;
 use zct_engine::pace::{self, Speed};
 
-/// Datagrams of the peer during one rest that make it worthwhile. More are a bulk, which is as fast as it is
-/// acknowledged, and not faster than a full receive buffer.
+/// How many datagrams of the peer during one rest make it worthwhile. More than that are a bulk: to rest
+/// would delay its acknowledgements and so the bulk itself, and could fill the receive buffer.
 const DATAGRAMS: RangeInclusive<u64> = 4..=24;
 /// So many have to fit the receive buffers of the links while they come fast: a turn can be late.
 pub(super) const ROOM: usize = 2 * *DATAGRAMS.end() as usize;
@@ -24,8 +24,8 @@ impl Rest {
         Rest { events: Pace::new(now), datagrams: Pace::between(DATAGRAMS, now) }
     }
 
-    /// How long to rest after a turn that ended at `now` and left nothing to read; `events` and `datagrams` are
-    /// how many have come in all. `links_hold` says whether [`ROOM`] datagrams can wait.
+    /// How long to rest after a turn that ended at `now` and left nothing to read; `events` and `datagrams`
+    /// are how many have come in all. `links_hold` says whether [`ROOM`] datagrams can wait.
     pub(super) fn due(
         &mut self,
         now: Instant,

@@ -73,7 +73,7 @@ pub(super) fn settle(now: Millis, seal: &mut Seal, machine: &mut Machine, log: &
                 machine.peer_was_not_heard(now);
             }
             Happening::Settled(_) => machine.peer_was_not_heard(now),
-            // That is how every start begins.
+            // Every start of a node begins like this.
             Happening::Refused(Refused::Unproved | Refused::Repeated) => {}
             Happening::Refused(why) => log.warning(&format!("Auth: {}", why.describe())),
         }

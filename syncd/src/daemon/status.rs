@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 /// A peer that has not acknowledged something for so long is behind: when all is well it takes a second.
 const LAG_MAX: Duration = Duration::from_secs(3);
 
-/// From the daemon's own time to the Unix time that it means by the clock as it is set now.
+/// Translates the daemon's own time into Unix time, by the clock as it is set now.
 #[derive(Clone, Copy)]
 struct Clock {
     now: Millis,

@@ -46,7 +46,7 @@ pub(super) struct SyncNode {
     /// Flows asked of the peer, and flows sent to it.
     pub(super) resync: Progress,
     pub(super) bulk: Progress,
-    /// The bulk that is pending is one that the peer needs, or that the operator has asked for.
+    /// True when the pending bulk is one that the peer needs or that the operator has asked for.
     bulk_matters: bool,
     /// Where messages are sealed.
     pub(super) seal: Option<Seal>,

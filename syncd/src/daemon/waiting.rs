@@ -3,8 +3,8 @@
 use crate::control::request::{Condition, Request};
 use crate::control::server::ClientId;
 
-/// How many clients may wait for conditions. The others of those that can be connected are left to requests
-/// that end by themselves.
+/// How many clients may wait for conditions. The other connections are kept for requests that end by
+/// themselves.
 const CONDITIONS_MAX: usize = 64;
 
 /// A client, and whether it wants to learn the outcome.

@@ -28,7 +28,8 @@ pub(super) trait Lines {
 #[derive(Debug)]
 pub(super) struct Helpers {
     pub(super) kinds: Vec<Kind>,
-    /// Name, transport and family of each: a helper that has no stub would make the kernel refuse an expectation.
+    /// Name, transport and family of each: a helper that has no stub would make the kernel refuse an
+    /// expectation.
     there: Vec<(&'static str, u8, u8)>,
     expectations: Expectations,
     /// The packet as it goes on.

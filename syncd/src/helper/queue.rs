@@ -10,7 +10,7 @@ use zct_wire::nfqueue::{self, Change, MESSAGE_MAX, Queued, VERDICT_MAX};
 /// The receive buffer that is asked for: as many packets as may wait by default, if they are ordinary ones.
 const RECEIVE_BUFFER: usize = 8 << 20;
 const SEND_BUFFER: usize = 1 << 20;
-/// How many packets are looked at before others get their turn, and at most one verdict is sent for all.
+/// How many messages are received before others get their turn.
 const BUDGET: usize = 128;
 /// The bytes of verdicts that are sent together.
 const VERDICTS_MAX: usize = 256 << 10;
@@ -35,7 +35,7 @@ struct Verdicts {
     queue: u16,
     out: Box<[u8]>,
     len: usize,
-    /// The last packet without a change that nothing has been said of.
+    /// The last packet that goes on unchanged and has had no verdict yet.
     plain: Option<u32>,
 }
 
@@ -51,7 +51,7 @@ impl Verdicts {
         self.len + ONE_MAX > self.out.len()
     }
 
-    /// All before it that have no verdict yet go on first, so that a flow's packets keep their order.
+    /// The packets before it that have no verdict yet go on first, so that a flow's packets keep their order.
     fn changed(&mut self, id: u32, change: &Change<'_>) -> Result<(), Full> {
         self.settle_plain()?;
         let queue = self.queue;

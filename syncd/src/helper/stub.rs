@@ -128,7 +128,7 @@ impl Stubs {
 
     /// Lets flows pass without it, if it is there.
     pub(super) fn disable(&mut self, settings: &Settings) -> Result<(), Error> {
-        // A request for one that is not there would be one to make it.
+        // For a stub that is not there, this request would create one.
         if !self.find(settings)?.there {
             return Ok(());
         }

@@ -93,7 +93,6 @@ impl LineFile {
     ///
     /// # Errors
     /// [`LogError`] names the file and the reason.
-    /// [`LogError`].
     pub fn open(path: &Path) -> Result<LineFile, LogError> {
         let file = write_file::open(path, How::Append).map_err(LogError)?;
         Ok(LineFile { path: path.into(), file, missing: 0, why: None, cut: false })

@@ -237,7 +237,7 @@ mod tests {
                 let subject = Subject::of(&FlowView::index(msg).unwrap()).unwrap().unwrap();
                 let verdict = judge.judge(&subject);
                 let kept = interpret(&code, &bytes) != Some(0);
-                // What a flow without ports is to do about them is for the daemon to say.
+                // Flows without ports are left to the daemon.
                 if told.0 == 1 && verdict == FilterVerdict::Port {
                     left += u32::from(kept);
                 } else {

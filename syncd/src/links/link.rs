@@ -225,7 +225,7 @@ impl LinkIo {
         self.traffic
     }
 
-    /// Whether so many datagrams can wait to be read, and none is lost.
+    /// Whether so many datagrams can wait to be read without one being lost.
     pub fn holds(&self, datagrams: usize) -> bool {
         match &self.io {
             Io::Udp(u) => u.receive_room(self.state.mtu) >= datagrams,

@@ -1,7 +1,7 @@
 //! Metrics for Prometheus: what they are, and the two ways to have them ([`outlets`]).
 //!
-//! [`families`] writes them from the daemon's status, [`server`] answers who asks for them, [`request`] reads
-//! what was asked, [`process`] says what the process has used. Nothing here walks a table.
+//! [`families`] writes them from the daemon's status, [`server`] answers whoever asks for them, [`request`]
+//! reads what was asked, [`process`] says what the process has used. Nothing here walks a table.
 
 pub mod families;
 pub mod openmetrics;

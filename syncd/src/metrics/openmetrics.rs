@@ -5,8 +5,8 @@ use std::str;
 /// The media type of the text, for a header `Content-Type`.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Makes it of the text in Prometheus's format. The differences: a counter's family is named without the `_total`
-/// that its samples have, quotes in a help are escaped, and the end is marked.
+/// Converts the text from Prometheus's format. The differences: a counter's family is named without the
+/// `_total` that its samples have, quotes in a help are escaped, and the end is marked.
 pub fn from_text(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + text.len() / 16);
     let mut lines = text.split_inclusive(|b| *b == b'\n').peekable();
@@ -40,8 +40,8 @@ pub fn from_text(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Whether the values of the `Accept` headers, in any order, prefer this format to the other one, which is the
-/// default.
+/// Whether the values of the `Accept` headers, in any order, prefer this format to the other one, which is
+/// the default.
 pub fn is_preferred<'a>(accepts: impl Iterator<Item = &'a [u8]>) -> bool {
     let (mut open, mut text) = (0, 0);
     for range in accepts.flat_map(|value| value.split(|b| *b == b',')) {
@@ -68,7 +68,7 @@ pub fn is_preferred<'a>(accepts: impl Iterator<Item = &'a [u8]>) -> bool {
     open > text
 }
 
-/// A weight from 0 to 1 with up to three decimals; what is none counts as 0.
+/// A weight from 0 to 1 with up to three decimals, in thousandths; anything else counts as 0.
 fn thousandths(number: &[u8]) -> u32 {
     let number = str::from_utf8(number).ok().and_then(|n| n.parse::<f32>().ok());
     number.filter(|n| (0.0..=1.0).contains(n)).map_or(0, |n| (n * 1000.0) as u32)

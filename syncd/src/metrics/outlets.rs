@@ -1,4 +1,4 @@
-//! The two ways in which metrics go out, as the configuration wants them: to who asks, and into a file.
+//! The two ways in which metrics go out, as the configuration wants them: to whoever asks, and into a file.
 
 use crate::config::settings::Metrics;
 use crate::host::log::Log;
@@ -14,10 +14,10 @@ use zct_engine::write_file::{Replacement, Unwritten, WriteError};
 /// Everybody may read the file, whatever the mask of the daemon's other files says.
 const FILE_MODE: u32 = 0o644;
 
-/// Who gets metrics.
+/// The server and the file, as far as they are configured.
 #[derive(Debug)]
 pub struct Outlets {
-    /// Who asks is answered by it.
+    /// Answers whoever asks.
     pub server: Server,
     file: Option<PathBuf>,
     interval_ms: Millis,
@@ -61,7 +61,7 @@ impl Outlets {
         }
     }
 
-    /// Takes away what others would take for a running daemon.
+    /// Removes the socket and the file, which would look as if the daemon still ran.
     pub fn end(&self) {
         self.server.remove();
         self.remove_file();

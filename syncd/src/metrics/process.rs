@@ -37,8 +37,8 @@ impl Process {
     }
 }
 
-/// Fields 14 and 15 of `/proc/self/stat`. The second is the program's name, in parentheses, and may contain
-/// anything.
+/// Fields 14 and 15 of `/proc/self/stat`. Field 2 is the program's name, in parentheses, and may contain
+/// anything, so fields are counted from behind it.
 fn cpu(stat: &str) -> Option<Duration> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut times = fields.split_ascii_whitespace().skip(11);

@@ -1,6 +1,6 @@
 //! As much of HTTP as it takes to answer `GET /metrics`: one request a connection, read to the end of its
-//! head, and one response, after which the connection is closed. Everything in the head but its first line and
-//! `Accept` is skipped.
+//! head, and one response, after which the connection is closed. Everything in the head but its first line
+//! and `Accept` is skipped.
 
 use super::openmetrics;
 use zct_wire::text::metrics::CONTENT_TYPE;
@@ -27,16 +27,16 @@ pub enum Asked {
         /// Whether more than the head of the response is wanted.
         body: bool,
     },
-    /// What is to be found here.
+    /// The page that says where the metrics are.
     Front {
         /// Whether more than the head of the response is wanted.
         body: bool,
     },
-    /// Something that there is not.
+    /// A path that does not exist.
     NotFound,
     /// A method other than GET and HEAD.
     Method,
-    /// No request of HTTP/1.0 or 1.1.
+    /// Not a request of HTTP/1.0 or 1.1.
     Nonsense,
     /// A request of more bytes than [`REQUEST_MAX`].
     TooLong,

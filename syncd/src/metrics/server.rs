@@ -1,4 +1,4 @@
-//! Answers who asks for the metrics, one request a connection.
+//! Answers whoever asks for the metrics, one request per connection.
 //!
 //! It waits for nobody. Connections are few and short: each has a deadline that counts from its beginning,
 //! and where one too many comes, the oldest goes. What is answered is the business of [`super::request`].
@@ -147,8 +147,8 @@ impl Server {
         Server { listener: None, connections: Vec::new(), first_token, accept_again: None }
     }
 
-    /// Listens there from now on, or nowhere. Where that fails it goes on as before; the connections that
-    /// there are go on in any case.
+    /// Listens there from now on, or nowhere. If that fails, it listens where it did before. Existing
+    /// connections go on in any case.
     ///
     /// # Errors
     /// Whatever was in the way.

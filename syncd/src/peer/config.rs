@@ -20,8 +20,8 @@ pub struct Config {
     pub tcp_window_tracking: bool,
     /// `HashLimit`: the most flows that a cache holds, and the most expectations.
     pub hash_limit: usize,
-    /// `SyncAfter`: seconds that a flow has to live before the peer is told of it; 0 tells at once. Nothing is
-    /// withheld where there is no internal cache.
+    /// `SyncAfter`: seconds that a flow has to live before the peer is told of it; 0 tells at once. Nothing
+    /// is withheld where there is no internal cache.
     pub sync_after_s: u32,
     /// `UpdateInterval`: seconds from one update of a flow to the next; 0 sends each change. Not in ALARM,
     /// which has its own intervals.

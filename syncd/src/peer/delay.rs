@@ -1,5 +1,5 @@
-//! Flows whose turn comes a fixed time after they were entered: announcements that wait until a flow has lived
-//! long enough, and updates that keep their distance from the last one.
+//! Flows whose turn comes a fixed time after they were entered: announcements that wait until a flow has
+//! lived long enough, and updates that keep their distance from the last one.
 
 use crate::peer::clock::{Millis, tick, tick_ms};
 use crate::store::{FlowId, WheelSlot};
@@ -10,9 +10,9 @@ const TRIM_MIN: usize = 1024;
 
 /// A queue in the order of time, which is that of entering because everybody waits equally long.
 ///
-/// An entry is stale when its flow was removed or entered again: the record keeps a stamp of its latest entry,
-/// in the byte that ALARM uses for the timer wheel. A stale entry whose id has gone to another flow with the
-/// same stamp ends that one's wait early, which happens once in a thousand years and does no harm.
+/// An entry is stale when its flow was removed or entered again: the record keeps a stamp of its latest
+/// entry, in the byte that ALARM uses for the timer wheel. A stale entry whose id has gone to another flow
+/// with the same stamp ends that one's wait early, which happens once in a thousand years and does no harm.
 ///
 /// # Allocation
 /// Eight bytes an entry, and at most twice as many entries as flows wait, or [`TRIM_MIN`].
@@ -71,7 +71,8 @@ impl Delay {
         self.trim_at = 2 * self.entries.len();
     }
 
-    /// When the first entry's turn comes. Its flow has waited for the whole delay then, and up to a tick more.
+    /// When the first entry's turn comes. Its flow has waited for the whole delay then, and up to a tick
+    /// more.
     pub(crate) fn due(&self) -> Option<Millis> {
         let delay = Millis::from(self.delay_s) * 1000;
         self.entries.front().map(|(tick, _)| tick_ms(u64::from(*tick) + 1) + delay)

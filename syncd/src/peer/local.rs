@@ -74,8 +74,8 @@ pub(crate) struct Local {
     sweep: Option<Cursor>,
 }
 
-/// True for a TCP connection that both sides have closed: nobody has any use for it any more, though the kernel
-/// keeps it for a while.
+/// True for a TCP connection that both sides have closed: nobody has any use for it any more, though the
+/// kernel keeps it for a while.
 fn has_closed(flow: &Flow) -> bool {
     matches!(flow.proto, Some(ProtoInfo::Tcp(TcpInfo { state: Some(TIME_WAIT | CLOSE), .. })))
 }

@@ -8,7 +8,8 @@
 pub(crate) const DEAD: u8 = crate::store::Meta::DEAD;
 /// It has changed since it was stored: it goes out as an update, not as new.
 pub(crate) const UPDATED: u8 = 1 << 1;
-/// It has an entry in the timer wheel (ALARM), or rests because an update has just been sent (the other modes).
+/// It has an entry in the timer wheel (ALARM), or rests because an update has just been sent (the other
+/// modes).
 pub(crate) const ARMED: u8 = 1 << 2;
 /// It was stored, and the peer has not acknowledged it since: it goes out as new, whatever has changed
 /// meanwhile. An update would be merged into what the peer may have of an earlier flow with this tuple, whose
@@ -20,13 +21,14 @@ pub(crate) const QUEUED: u8 = 1 << 4;
 pub(crate) const PACED: u8 = 2 << 4;
 pub(crate) const IN_FLIGHT: u8 = 3 << 4;
 
-/// It has something to say for which the time has not come: that it exists, or, if it rests, how it has changed.
+/// It has something to say for which the time has not come: that it exists, or, if it rests, how it has
+/// changed.
 pub(crate) const WITHHELD: u8 = 1 << 6;
 
 const _: () = assert!(DEAD | UPDATED | ARMED | FRESH | PLACE | WITHHELD == crate::store::Meta::FLAGS);
 
-/// True for a flow of which the peer has not been told because it is too young. It is on no queue, and has not
-/// ended: if it ends, it goes without a word.
+/// True for a flow of which the peer has not been told because it is too young. It is on no queue, and has
+/// not ended: if it ends, it goes without a word.
 #[inline]
 pub(crate) fn is_held(meta: &crate::store::Meta) -> bool {
     meta.flags & (WITHHELD | ARMED) == WITHHELD

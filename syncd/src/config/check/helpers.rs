@@ -1,4 +1,4 @@
-//! Userspace helpers: each type is there once.
+//! Userspace helpers: of a type that is there twice, the first counts.
 
 use super::super::parse::raw::{RawHelper, RawHelpers, RawPolicy, Set};
 use super::super::report::{At, Report, Severity};

@@ -1,4 +1,4 @@
-//! Metrics: a block that says nowhere, and an interval of nothing, are remarked upon.
+//! Metrics: warns of a block without an outlet, and of an interval without a file.
 
 use super::super::parse::raw::RawMetrics;
 use super::super::report::{At, Report};

@@ -49,7 +49,7 @@ pub(super) fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync
     })
 }
 
-/// Keys that are as many as one may need for a change of keys, and a few more.
+/// The most keys: a change of keys needs two at a time, and a few more do no harm.
 const KEYS_MAX: usize = 16;
 
 fn auth(a: RawAuth, node_id: Option<u16>, report: &mut Report) -> Option<Auth> {

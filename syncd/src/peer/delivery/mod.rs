@@ -87,8 +87,8 @@ pub(crate) struct Delivery {
     // The number of requests that were dropped from it.
     discarded_requests: usize,
     stuck: Stuck,
-    // Flows of which an update has just been sent, so that the next one has to wait. Never in ALARM, where the
-    // same mark and byte of a record are about the next announcement.
+    // Flows of which an update has just been sent, so that the next one has to wait. Never in ALARM, where
+    // the same mark and byte of a record are about the next announcement.
     rest: Delay,
     last_ack: Millis,
 }
@@ -230,8 +230,8 @@ impl Delivery {
         }
     }
 
-    /// A flow goes out with all that it had withheld. If it has changed since it was stored, this is an update
-    /// and it rests from now on.
+    /// A flow goes out with all that it had withheld. If it has changed since it was stored, this is an
+    /// update and it rests from now on.
     fn rest_from_now(&mut self, now: Millis, id: FlowId, meta: Meta, caches: &mut Caches) {
         let rests = self.rest.is_on() && meta.flags & (mark::UPDATED | mark::DEAD) == mark::UPDATED;
         if !rests && meta.flags & mark::WITHHELD == 0 {

@@ -1,4 +1,5 @@
-//! What can be asked of the machine: counts, queues and caches, for reports and listings. Nothing changes here.
+//! What can be asked of the machine: counts, queues and caches, for reports and listings. Nothing changes
+//! here.
 
 use super::Machine;
 use crate::peer::caches::Caches;

@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 pub(super) struct Keys {
     group: Vec<GroupKey>,
     vault: Vault,
-    /// What this start's own random numbers are made of.
+    /// The seed of this start's own random numbers.
     seed: Secret,
-    /// How many of them were made.
+    /// How many of these were made.
     drawn: u64,
 }
 

@@ -58,7 +58,8 @@ const GENERATIONS: usize = 64;
 pub enum Happening {
     /// This node has proved that it is there; what it has said before was not taken.
     Proved(u16),
-    /// It has had the time to hear our own proof since then: what it was asked for before, it may not have taken.
+    /// It has had the time to hear our own proof since then: what it was asked for before, it may not have
+    /// taken.
     Settled(u16),
     /// Something was not taken; reported once for each reason.
     Refused(Refused),

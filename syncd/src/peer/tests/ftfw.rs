@@ -19,7 +19,6 @@ fn a_lonely_node_says_hello_every_second() {
 
 /// sync-protocol.md §5.1.5: the next message of any type answers the peer's HELLO; all of ours carry HELLO
 /// until the peer has answered.
-/// everything until it is answered.
 #[test]
 fn greetings_stand_on_messages_of_any_type() {
     let mut b = Bench::new(Config::default());
