@@ -1,5 +1,5 @@
-//! What a daemon says of itself: zctd or conntrackd, asked by its control socket (conntrackd.md §2), which costs
-//! neither a process nor a shell; and zctd's metrics.
+//! What a daemon says of itself: zctd or conntrackd, asked by its control socket (conntrackd.md §2), which
+//! costs neither a process nor a shell; and zctd's metrics.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -12,8 +12,8 @@ const STATISTICS: u32 = 21;
 /// What has not come after so long without any progress will not come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until the daemon behind `socket` knows exactly `count` flows of its peer, and asks once in `every`. The
-/// one behind `other` is asked as often. Returns the longest time that an answer of either took.
+/// Waits until the daemon behind `socket` knows exactly `count` flows of its peer, and asks once in `every`.
+/// The one behind `other` is asked as often. Returns the longest time that an answer of either took.
 ///
 /// # Errors
 /// When a daemon does not answer, or when nothing has changed for a minute.
@@ -40,8 +40,8 @@ pub fn await_flows(socket: &Path, count: u64, every: Duration, other: Option<&Pa
     }
 }
 
-/// The value of a sample without labels in the metrics that zctd serves at `socket`. Some values begin anew when
-/// they have been read.
+/// The value of a sample without labels in the metrics that zctd serves at `socket`. Some values begin anew
+/// when they have been read.
 ///
 /// # Errors
 /// When nobody answers, or the sample is not there.

@@ -2,8 +2,7 @@
 //! the intended differences.
 //!
 //! Where they disagree, the original runs again: whatever it prints alike before and after was also true in
-//! between. Ticking seconds are compared as such; only the clock is masked.
-//! as well. Seconds that tick are compared as such; nothing is masked but the clock.
+//! between. Seconds that tick are compared as such; only the clock is masked.
 
 use crate::differences::{DIFFERENCES, Expected, FIRST_OF_TEXTS, Ledger, listing};
 use crate::mask::Mask;

@@ -1,7 +1,8 @@
 //! The fenced blocks of the documents for people, and what their first line says about them.
 //!
-//! `sh` is run, `sh by-hand` cannot be (it installs, builds, or asks for a service), `sh on=A`, `on=B` and `on=both` are
-//! run on the nodes of a pair, with `eventually` until they succeed. `conf on=A` is a file, named by its first line.
+//! `sh` is run, `sh by-hand` cannot be (it installs, builds, or asks for a service), `sh on=A`, `on=B` and
+//! `on=both` are run on the nodes of a pair, with `eventually` until they succeed. `conf on=A` is a file,
+//! named by its first line.
 
 use std::path::{Path, PathBuf};
 

@@ -4,7 +4,7 @@ use crate::program::{Exit, find, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// What `promtool` has to say about metrics is an error, a custom that is not kept too.
+/// Fails if `promtool` has anything to say about the metrics, even that a custom is not kept.
 ///
 /// # Panics
 /// When it says anything, with what it says.

@@ -256,7 +256,7 @@ pub const HOSTS4: [[u8; 4]; 8] = [
     [192, 168, 7, 1],
     [203, 0, 113, 9],
 ];
-/// The last bytes of the random flows' IPv6 addresses, behind `2001:db8:: ` or `fd00:1::`.
+/// The last bytes of the random flows' IPv6 addresses, behind `2001:db8::` or `fd00:1::`.
 pub const HOSTS6: [(u8, u8); 5] = [(0x20, 1), (0x20, 2), (0x20, 3), (0xfd, 1), (0xfd, 2)];
 /// Addresses that flows are translated to.
 pub const OUTSIDE4: [[u8; 4]; 3] = [[198, 51, 100, 1], [198, 51, 100, 2], [10, 0, 0, 1]];

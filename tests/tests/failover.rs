@@ -1,5 +1,5 @@
-//! Fail-over from end to end: a client, two firewalls with keepalived and the original package's script or our
-//! own, and a server.
+//! Fail-over from end to end: a client, two firewalls with keepalived and the original package's script or
+//! our own, and a server.
 //!
 //! The active firewall is killed during plain and translated transfers, under a strict ruleset; the standby
 //! takes over, and the transfers finish. Then the first one comes back and takes over in turn.
@@ -588,8 +588,8 @@ fn transfers_survive_with_our_own_script() {
     fail_over_and_back(Which::Zctd, Script::Ours, true);
 }
 
-/// keepalived begins the next script before the last one has ended: the one that it began last decides, whichever
-/// comes last.
+/// keepalived begins the next script before the last one has ended: the one that it began last decides,
+/// whichever comes last.
 #[test]
 fn of_two_scripts_at_a_time_the_later_one_decides() {
     needs_root("rules of a firewall");

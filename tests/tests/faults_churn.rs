@@ -57,8 +57,8 @@ fn tables_agree_and_memory_is_where_it_was() {
     let after = sizes();
     println!("{flows} flows and {round} rounds in {seconds} s: {before:?}, then {after:?}");
     for (before, after) in before.into_iter().zip(after) {
-        // Half of the smallest record for each flow that came and went, and no more than a little in a long run: a
-        // busier moment than any before may take that, and a leak would take more.
+        // Half of the smallest record for each flow that came and went, and no more than a little in a long
+        // run: a busier moment than any before may take that, and a leak would take more.
         let room = before.rss_kb / 20 + 1024 + (flows * 20 / 1024).min(8192);
         assert!(after.rss_kb <= before.rss_kb + room, "{before:?}, then {after:?}");
         assert!(after.descriptors <= before.descriptors + 2, "{before:?}, then {after:?}");

@@ -15,7 +15,7 @@ fn cluster(over: Over) -> Cluster {
     cluster
 }
 
-/// Something ends on either side, so that a message that was lost would be missed.
+/// Ends some flows on either side, so that the loss of a message would show.
 fn changes(cluster: &Cluster) {
     cluster.must(At::Here, &["-D", "-p", "sctp"], "");
     cluster.must(At::There, &["-D", "-p", "icmp"], "");

@@ -1,5 +1,5 @@
-//! dist/zctd.service: how little it allows, and that the daemon can do with it. `make test-hardening` runs all of the
-//! daemon's tests that way, and `make test-packages` the unit itself.
+//! dist/zctd.service: how little it allows, and that the daemon can do with it. `make test-hardening` runs
+//! all of the daemon's tests that way, and `make test-packages` the unit itself.
 
 use nix::sys::signal::Signal;
 use std::fs;

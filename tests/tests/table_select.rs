@@ -146,7 +146,8 @@ fn filter_of(line: &str) -> Filter {
     selection::filter(&call.args, call.label_bits.clone())
 }
 
-/// How many flows the kernel alone counts, in 1, 2 and 4 parts; `None` when it cannot apply all of the selection.
+/// How many flows the kernel alone counts, in 1, 2 and 4 parts; `None` when it cannot apply all of the
+/// selection.
 fn counted_inside(line: &str) -> Option<u64> {
     let exact = table_selection::exact(&filter_of(line))?;
     let mut table = Table::open().expect("a kernel with BPF");

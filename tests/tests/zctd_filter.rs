@@ -1,5 +1,5 @@
-//! `Filter` by port, zone, translation, mark and label, on a real kernel: by the daemon, and as far as it goes
-//! by the kernel, with the same result.
+//! `Filter` by port, zone, translation, mark and label, on a real kernel: by the daemon, and as far as it
+//! goes by the kernel, with the same result.
 
 use std::collections::BTreeSet;
 use zct_tests::cluster::{At, Cluster, Settings, Which, eventually};

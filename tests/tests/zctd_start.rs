@@ -118,8 +118,9 @@ fn the_background_is_entered_in_silence() {
     }
 }
 
-/// Helpers run in a process of their own. A kernel that has no stubs or queues is told of once a type, and the daemon
-/// works on; when it ends, so does the process, also when the daemon had no time to say so.
+/// Helpers run in a process of their own. If the kernel has no stubs or queues, that is said once for each
+/// type, and the daemon works on. When it ends, so does the process, even if the daemon had no time to tell
+/// it.
 #[test]
 fn the_process_of_the_helpers_comes_and_goes_with_the_daemon() {
     let _ns = Netns::fresh();

@@ -1,5 +1,5 @@
-//! `sync-plots RAW SIZES RATES`: draws what `perf/sync.sh` has measured over the size of the table, and over the
-//! rate of new flows. RAW is its raw/sync.csv; the plots are written to the other two files.
+//! `sync-plots RAW SIZES RATES`: draws what `perf/sync.sh` has measured over the size of the table, and over
+//! the rate of new flows. RAW is its raw/sync.csv; the plots are written to the other two files.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

@@ -1,5 +1,5 @@
-//! A packet of a control connection, as a queued message and as payload of every helper: reading ends, what is expected
-//! is of one family and has a mask, and a packet that is changed has lengths that fit.
+//! A packet of a control connection, as a queued message and as payload of every helper: reading ends, what
+//! is expected is of one family and has a mask, and a packet that is changed has lengths that fit.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -13,7 +13,8 @@ use std::process::{Command, Stdio};
 const FLOWS: usize = 8000;
 /// Bytes that are read between two resizes.
 const PIECE: u64 = 48 << 10;
-/// Flows that make chains of more than 100 entries in the smallest table there is: each is in two of its 512 buckets.
+/// Flows that make chains of more than 100 entries in the smallest table there is: each is in two of its 512
+/// buckets.
 const MANY: usize = 27_000;
 /// Buckets: larger and smaller ones, multiples of each other and not.
 const SIZES: [&str; 6] = ["16384", "1024", "5120", "65536", "4096", "600000"];

@@ -1,7 +1,7 @@
 //! The table of intended differences from the installed originals, Debian's conntrack and nfct 1.4.7.
 //!
 //! The comparisons allow exactly these and fail on anything else, and each row that a comparison can trigger
-//! has to be seen there at least once. the table of docs/differences.md is printed from this one:
+//! has to be seen there at least once. The table of docs/differences.md is printed from this one:
 //! `cargo run -p zct-tests --bin differences`.
 //!
 //! Ids that begin with `W` are faults that all releases of the original have, `1.4.9` is what that later

@@ -47,14 +47,14 @@ pub fn reader(e: &mut Expected<'_>) -> bool {
     in_any_order(e, "reader") || large(e)
 }
 
-/// The same for a large table without the option. It is looked at once more after all other rules, which change the
-/// lines by which the order is found.
+/// The same for a large table without the option. It is looked at once more after all other rules, which
+/// change the lines by which the order is found.
 pub fn large(e: &mut Expected<'_>) -> bool {
     let lists = e.ours.lines().len() > 1 && e.output.stdout != e.ours.stdout;
     lists && zct_engine::request::flows().is_some_and(|n| n >= LARGE) && reorder(e)
 }
 
-/// What the line without this option lists, in the order that it is in.
+/// What the line lists without this option, in the order of our output.
 fn in_any_order(e: &mut Expected<'_>, option: &str) -> bool {
     if !e.line.has(option) {
         return false;

@@ -131,7 +131,7 @@ pub(crate) fn values(hit: u64, max: u64) -> Vec<String> {
     all
 }
 
-/// A value that nobody has thought of.
+/// A random value, which need not make sense.
 pub(crate) fn random(rng: &mut Rng, hit: u64, max: u64) -> String {
     let some = values(hit, max);
     match rng.u8(..4) {

@@ -1,5 +1,5 @@
-//! Nothing is lost without an entry in the ledger: losses that are injected and counted here are found there, and
-//! so are their repairs.
+//! Nothing is lost without an entry in the ledger: losses that are injected and counted here are found there,
+//! and so are their repairs.
 
 use crate::{status, until, with_ledger};
 use nix::sys::signal::{Signal, kill};
@@ -91,7 +91,7 @@ fn without_a_comparison_nothing_repairs_lost_events() {
     });
     let seen = with_ledger(&cluster, At::Here);
     assert_eq!((lost(&seen, "overrun").1, ways(&seen, "overrun")), (0, vec![Value::Null]));
-    // It has what it can have.
+    // All that can be repaired has been.
     until(&cluster, At::Here, &[]);
 }
 
@@ -191,8 +191,8 @@ fn nonsense_and_strangers_are_counted_one_by_one() {
         let added = std::process::Command::new(ip).args(["addr", "add", "10.9.0.3/24", "dev", "v1"]).status();
         assert!(added.expect("ip").success());
     });
-    // A message of a version that there is not, and one of the right form from somebody else. No more at a time
-    // than fit the receive buffer, and not so many strangers that the kernel gets to drop them.
+    // A message of a version that there is not, and one of the right form from somebody else. No more at a
+    // time than fit the receive buffer, and not so many strangers that the kernel gets to drop them.
     let version = ("10.9.0.2:0", [0x20, 0, 0, 8, 0, 0, 0, 1]);
     let stranger = ("10.9.0.3:0", [0x10, 0, 0, 8, 0, 0, 0, 1]);
     let (mut malformed, mut refused) = (0, 0);
@@ -216,8 +216,8 @@ fn nonsense_and_strangers_are_counted_one_by_one() {
     until(&cluster, At::Here, &[]);
 }
 
-/// More flows than a cache of 10 has room for, and of these all but four end while its daemon is stopped, so that it
-/// sees the room in one go.
+/// More flows than a cache of 10 has room for, and of these all but four end while its daemon is stopped, so
+/// that it sees the room in one go.
 fn too_many_and_then_few(cluster: &Cluster, full: At, kind: &str, way: &str) {
     both_in_sync(cluster);
     cluster.must(At::There, &["-R", "-"], &mixture(2, 40));
