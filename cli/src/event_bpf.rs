@@ -7,7 +7,7 @@
 use crate::filter::{Filter, Networks};
 use zct_engine::BpfInsn;
 use zct_engine::bpf::{Check, Load, Program, Verdict};
-use zct_engine::event_layout::{self, LAYOUTS, Layout};
+use zct_engine::event_layout::{self, EventLayout, LAYOUTS};
 
 /// The most networks per list: a longer list is left to us, and so is a set.
 const NETWORKS_MAX: usize = 8;
@@ -18,7 +18,7 @@ fn is_checked(list: &Networks) -> bool {
 }
 
 /// The checks that an address at `at` is in one of the networks; `None` when there is nothing to check.
-fn networks(layout: &Layout, list: &Networks, at: u32) -> Option<Vec<Vec<Check>>> {
+fn networks(layout: &EventLayout, list: &Networks, at: u32) -> Option<Vec<Vec<Check>>> {
     if !is_checked(list) {
         return None;
     }

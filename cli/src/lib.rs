@@ -30,7 +30,7 @@ use flags::args::Args;
 use flags::command::{Cmd, Table};
 use flags::{check_legal, help, parse};
 use std::io::Write as _;
-use zct_wire::text::stats::Counters;
+use zct_wire::text::stats::CounterSet;
 
 /// Runs the command line, the program's name first, and returns the exit code.
 pub fn run(words: &[&[u8]]) -> u8 {
@@ -97,8 +97,8 @@ fn dispatch(call: &Invocation) -> Result<(), Fail> {
         (Cmd::Get, _) => get::flow(call),
         (Cmd::Count, Table::Expect) => count::expectations(call),
         (Cmd::Count, _) => count::flows(call),
-        (Cmd::Stats, Table::Expect) => stats::show(call, Counters::Expectations),
-        (Cmd::Stats, _) => stats::show(call, Counters::Flows),
+        (Cmd::Stats, Table::Expect) => stats::show(call, CounterSet::Expectations),
+        (Cmd::Stats, _) => stats::show(call, CounterSet::Flows),
         (Cmd::Event, Table::Expect) => event::listen(call, Subject::Expectations),
         (Cmd::Event, _) => event::listen(call, Subject::Flows),
         (Cmd::Help, _) => print(&help::text(call.name, call.args.protocol)),

@@ -25,7 +25,7 @@ pub fn family(family: u8) -> Check {
 
 /// How the messages of one family are laid out.
 #[derive(Debug)]
-pub struct Layout {
+pub struct EventLayout {
     /// AF_INET or AF_INET6.
     pub family: u8,
     /// Length of CTA_TUPLE_IP.
@@ -38,9 +38,9 @@ pub struct Layout {
 }
 
 /// The layouts of both families.
-pub const LAYOUTS: [Layout; 2] = [
-    Layout { family: af::INET, ip_len: 20, addr_len: 8, src: cta_ip::V4_SRC, dst: cta_ip::V4_DST },
-    Layout { family: af::INET6, ip_len: 44, addr_len: 20, src: cta_ip::V6_SRC, dst: cta_ip::V6_DST },
+pub const LAYOUTS: [EventLayout; 2] = [
+    EventLayout { family: af::INET, ip_len: 20, addr_len: 8, src: cta_ip::V4_SRC, dst: cta_ip::V4_DST },
+    EventLayout { family: af::INET6, ip_len: 44, addr_len: 20, src: cta_ip::V6_SRC, dst: cta_ip::V6_DST },
 ];
 
 /// The check that the attribute at an offset has this length and type.
@@ -54,7 +54,7 @@ fn kind(at: u32, kind: u16) -> Check {
     Check::equal(Load::Half(at + 2), u32::from(u16::from_be_bytes(kind.to_ne_bytes())))
 }
 
-impl Layout {
+impl EventLayout {
     /// Offset of the source address in the original tuple.
     pub fn src_at(&self) -> u32 {
         ORIG_AT + 3 * HDR

@@ -69,7 +69,8 @@ const PLAIN: Style = Style { extended: false, id: false, ktimestamp: false, time
 const EXTENDED: Style = Style { extended: true, id: true, ktimestamp: false, timestamp: false };
 
 /// A time zone that needs no clock.
-struct Utc;
+#[derive(Debug)]
+pub struct Utc;
 
 impl TimeZone for Utc {
     fn local(&self, _: i64) -> LocalTime {

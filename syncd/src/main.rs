@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use zctd::control::client::{self, Action, Args};
 use zctd::control::exchange::Answer;
 use zctd::control::request::Request;
-use zctd::control::words::{self, BROKEN, Ended, NO_DAEMON, Own};
+use zctd::control::words::{self, BROKEN, CommandEnd, NO_DAEMON, Own};
 use zctd::helper::{run, support};
 use zctd::host::log::Log;
 use zctd::{config, daemon};
@@ -116,7 +116,7 @@ fn ask(socket: &Path, request: Request) -> ExitCode {
 
 /// Carries out a command of our own, which has exit statuses of its own.
 fn carry_out(socket: &Path, own: Own) -> ExitCode {
-    let Ended { code, why } = words::carry_out(socket, own, &mut std::io::stdout().lock());
+    let CommandEnd { code, why } = words::carry_out(socket, own, &mut std::io::stdout().lock());
     if let Some(why) = why {
         Log::console().error(&why);
     }

@@ -84,7 +84,7 @@ fn names_are_the_customary_ones() {
     let mut names = BTreeSet::new();
     for family in ALL {
         assert!(names.insert(family.name), "{} is there twice", family.name);
-        let counts = family.kind == zct_wire::text::metrics::Kind::Counter;
+        let counts = family.kind == zct_wire::text::metrics::FamilyKind::Counter;
         assert_eq!(family.name.ends_with("_total"), counts, "{}", family.name);
         assert!(family.help.ends_with('.'), "{}", family.name);
     }

@@ -7,7 +7,7 @@ use crate::filter::Filter;
 use crate::group::key::Keys;
 use crate::group::order::Order;
 use crate::group::report::Report;
-use crate::group::shards::{Adder, Shared};
+use crate::group::shards::{GroupAdder, Shared};
 use crate::group::tally::Counts;
 use crate::reader;
 use crate::stdout::Printer;
@@ -28,7 +28,7 @@ pub(crate) const ACCOUNTING: &str = "net.netfilter.nf_conntrack_acct";
 struct Grouping<'a> {
     filter: &'a Filter,
     keys: &'a Keys,
-    groups: Adder<'a>,
+    groups: GroupAdder<'a>,
     outcome: Outcome,
 }
 
@@ -81,7 +81,8 @@ pub(super) fn flows(
     let order = call.args.sort.unwrap_or_default();
     let parts = if opened.is_ok() { reader::parts(call.args.jobs) } else { 1 };
     let shared = Shared::new(parts, keys.words(), order, zct_engine::request::flows().unwrap_or(0));
-    let grouping = || Grouping { filter, keys, groups: Adder::new(&shared), outcome: Outcome::default() };
+    let grouping =
+        || Grouping { filter, keys, groups: GroupAdder::new(&shared), outcome: Outcome::default() };
     let mut sinks: Vec<Grouping<'_>> = (0..parts).map(|_| grouping()).collect();
     reader::read(opened, plan, filter, which, &mut sinks).map_err(|e| operation_failed(Doing::List, &e))?;
     let mut outcome = Outcome::default();

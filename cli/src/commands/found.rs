@@ -16,7 +16,7 @@ use zct_wire::request;
 pub(super) const ANSWERS_BYTES: usize = 1 << 20;
 
 /// Asks for what seems to match, in batches.
-struct Found<'a, S> {
+struct Asker<'a, S> {
     filter: &'a Filter,
     sink: &'a mut S,
     gets: Batch,
@@ -26,7 +26,7 @@ struct Found<'a, S> {
     broken: Option<Error>,
 }
 
-impl<S: Sink> Found<'_, S> {
+impl<S: Sink> Asker<'_, S> {
     fn take(&mut self, msg: CtMsg<'_>) -> Result<ControlFlow<()>, Error> {
         let f = FlowView::index(msg)?;
         if !self.filter.matches(&f)? {
@@ -53,7 +53,7 @@ impl<S: Sink> Found<'_, S> {
     }
 }
 
-impl<S: Sink> Sink for Found<'_, S> {
+impl<S: Sink> Sink for Asker<'_, S> {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
         match self.take(msg) {
             Ok(goes_on) => goes_on,
@@ -90,12 +90,12 @@ fn as_dumped<'b>(answer: CtMsg<'_>, room: &'b mut Vec<u8>) -> Option<CtMsg<'b>> 
 const ASKING: u64 = 3;
 
 /// Counts the flows that match.
-struct Matching<'a> {
+struct Sampled<'a> {
     filter: &'a Filter,
     count: u64,
 }
 
-impl Sink for Matching<'_> {
+impl Sink for Sampled<'_> {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
         // A flow that cannot be read counts as selected: the error is reported when it is asked for.
         let matched = FlowView::index(msg).and_then(|f| self.filter.matches(&f));
@@ -112,7 +112,7 @@ impl Sink for Matching<'_> {
 /// # Errors
 /// That they are too many, or why the table cannot be read, in words for `--explain`.
 pub(super) fn check_few(table: &mut Table, filter: &Filter) -> Result<(), String> {
-    let mut sample = Matching { filter, count: 0 };
+    let mut sample = Sampled { filter, count: 0 };
     table.sample(&mut sample)?;
     let selected = sample.count * u64::from(table::SAMPLE);
     let all = zct_engine::request::flows().unwrap_or(0);
@@ -135,7 +135,7 @@ pub(super) fn read(
     let gets = Batch::open().map_err(|e| e.to_string())?;
     // Without privilege it gets what is allowed, which is enough for the answers to smaller batches.
     _ = gets.socket().set_receive_buffer(ANSWERS_BYTES);
-    let mut found = Found { filter, sink, gets, dumped: Vec::new(), broken: None };
+    let mut found = Asker { filter, sink, gets, dumped: Vec::new(), broken: None };
     let end = table.read(&mut found)?;
     if let Some(e) = found.broken {
         return Ok(Err(e));

@@ -9,13 +9,13 @@ use zct_engine::{Error, Lost, Requests, Sink};
 use zct_wire::header::CtMsg;
 use zct_wire::request;
 use zct_wire::stats::CpuStats;
-use zct_wire::text::stats::{self, Counters};
+use zct_wire::text::stats::{self, CounterSet};
 
 /// Where the kernel shows its counters without netlink.
 const PROC_STATS: &str = "/proc/net/stat/nf_conntrack";
 
 struct Lines {
-    which: Counters,
+    which: CounterSet,
     json: bool,
     out: Printer,
     failed: Option<PrintError>,
@@ -48,10 +48,10 @@ impl Sink for Lines {
 }
 
 /// `-S`, `-S expect`: prints the counters of every CPU.
-pub fn show(call: &Invocation, which: Counters) -> Result<(), Fail> {
+pub fn show(call: &Invocation, which: CounterSet) -> Result<(), Fail> {
     let (json, out) = (call.args.output.json, Printer::new(io::stdout()));
     let mut sink = Lines { which, json, out, failed: None, lost: None };
-    let expect = which == Counters::Expectations;
+    let expect = which == CounterSet::Expectations;
     let asked =
         Requests::open().and_then(|mut r| r.dump(|buf, seq| request::stats_cpu(buf, seq, expect), &mut sink));
     let flushed = sink.out.flush();
@@ -69,8 +69,8 @@ pub fn show(call: &Invocation, which: Counters) -> Result<(), Fail> {
 
 /// Without netlink the counters come from `/proc`, those of flows and of expectations in one table. The
 /// error is reported all the same, with exit 1.
-fn stats_from_proc(which: Counters, json: bool, error: &Error) -> Result<(), Fail> {
-    let doing = if which == Counters::Flows { Doing::Other } else { Doing::Statistics };
+fn stats_from_proc(which: CounterSet, json: bool, error: &Error) -> Result<(), Fail> {
+    let doing = if which == CounterSet::Flows { Doing::Other } else { Doing::Statistics };
     let failed = operation_failed(doing, error);
     // No JSON here, because it is not certain what the names in /proc mean.
     if !json {

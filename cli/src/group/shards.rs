@@ -55,16 +55,16 @@ impl Shared {
 /// # Allocation
 /// Room for some keys of each tally, once.
 #[derive(Debug)]
-pub struct Adder<'a> {
+pub struct GroupAdder<'a> {
     shared: &'a Shared,
     gathered: Vec<Vec<(Packed, Counts)>>,
 }
 
-impl<'a> Adder<'a> {
+impl<'a> GroupAdder<'a> {
     /// For one thread.
-    pub fn new(shared: &'a Shared) -> Adder<'a> {
+    pub fn new(shared: &'a Shared) -> GroupAdder<'a> {
         let gathered = shared.tallies.iter().map(|_| Vec::with_capacity(GATHERED)).collect();
-        Adder { shared, gathered }
+        GroupAdder { shared, gathered }
     }
 
     /// Counts one flow.
@@ -173,7 +173,7 @@ mod tests {
             let shared = Shared::new(4, 2, order, 3001);
             std::thread::scope(|scope| {
                 for part in 0..4 {
-                    let mut adder = Adder::new(&shared);
+                    let mut adder = GroupAdder::new(&shared);
                     scope.spawn(move || {
                         (part * 10_000..(part + 1) * 10_000u64)
                             .for_each(|n| adder.add(key(n * n % 3001), what(n)));

@@ -91,13 +91,13 @@ pub struct Runner {
     short: (u64, u64),
     /// How many flows look translated but are not.
     untranslated: u64,
-    counts: Counts,
+    counts: Totals,
     progress: Progress,
 }
 
 /// How many flows a dry run would create, update and delete.
 #[derive(Clone, Copy, Debug, Default)]
-struct Counts {
+struct Totals {
     created: u64,
     updated: u64,
     deleted: u64,
@@ -119,7 +119,7 @@ impl Runner {
             failed: false,
             short: (0, 0),
             untranslated: 0,
-            counts: Counts::default(),
+            counts: Totals::default(),
             progress: Progress::new(total),
         })
     }
@@ -366,7 +366,7 @@ impl Runner {
         Short::warnings(expected, timeout).iter().for_each(|text| warn(text.as_bytes()));
         ended?;
         if self.options.dry_run {
-            let Counts { created, updated, deleted, failed } = self.counts;
+            let Totals { created, updated, deleted, failed } = self.counts;
             let text = format!(
                 "dry run: {created} flow entries would be created, {updated} updated, {deleted} deleted; {failed} lines would fail."
             );

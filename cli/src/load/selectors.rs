@@ -13,7 +13,7 @@ use zct_wire::tuple::{Addr, Tuple};
 /// The members that are looked up, with addresses cut to their masks and stored in 16 bytes. Absent ones are
 /// zero, which is harmless because selections with other members have another shape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Key {
+struct LookupKey {
     family: u8,
     proto: u8,
     orig: [[u8; 16]; 2],
@@ -43,7 +43,7 @@ impl Shape {
     }
 
     /// The key of a selection of this shape.
-    fn key_of_filter(&self, f: &Filter) -> Key {
+    fn key_of_filter(&self, f: &Filter) -> LookupKey {
         let orig = [&f.orig.src, &f.orig.dst].map(|n| n.only().map(|n| n.addr));
         let reply = [&f.reply.src, &f.reply.dst].map(|n| n.only().map(|n| n.addr));
         // A shape names exactly the members that its filter has, so the key lacks none.
@@ -51,7 +51,7 @@ impl Shape {
     }
 
     /// The key of a flow; `None` when it lacks a member, and so cannot match.
-    fn key_of_flow(&self, family: u8, orig: &Tuple, reply: &Tuple) -> Option<Key> {
+    fn key_of_flow(&self, family: u8, orig: &Tuple, reply: &Tuple) -> Option<LookupKey> {
         let ports = [orig.src_port, orig.dst_port, reply.src_port, reply.dst_port];
         self.key(Some(family), orig.proto, [orig.src, orig.dst], [reply.src, reply.dst], ports)
     }
@@ -63,8 +63,8 @@ impl Shape {
         orig: [Option<Addr>; 2],
         reply: [Option<Addr>; 2],
         ports: [Option<u16>; 4],
-    ) -> Option<Key> {
-        let mut key = Key::default();
+    ) -> Option<LookupKey> {
+        let mut key = LookupKey::default();
         if self.family {
             key.family = family?;
         }
@@ -112,7 +112,7 @@ fn masked(addr: &Addr, mask: &Addr) -> Option<[u8; 16]> {
 #[derive(Debug, Default)]
 pub struct Selectors {
     filters: Vec<Filter>,
-    shapes: Vec<(Shape, HashMap<Key, Vec<u32>>)>,
+    shapes: Vec<(Shape, HashMap<LookupKey, Vec<u32>>)>,
 }
 
 impl Selectors {

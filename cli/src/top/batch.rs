@@ -1,7 +1,7 @@
 //! `zct top` without a terminal: each reading as text or as a JSON object a line.
 
-use super::options::{Asked, Selection};
-use super::reading::{Reader, Reading};
+use super::options::{Asked, TopSelection};
+use super::reading::{Reading, TopReader};
 use crate::commands::output_failed;
 use crate::fail::{Fail, warn};
 use crate::group::order::Order;
@@ -13,8 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 const ROWS: usize = 20;
 
 /// Prints one reading, or one after the other until the reader is gone.
-pub(super) fn run(asked: &Asked, selection: &Selection) -> Result<(), Fail> {
-    let mut reader = Reader::new();
+pub(super) fn run(asked: &Asked, selection: &TopSelection) -> Result<(), Fail> {
+    let mut reader = TopReader::new();
     let mut due = Instant::now();
     // A rate needs two readings, of which the first shows nothing.
     let mut silent = asked.once && asked.order == Order::Rate;

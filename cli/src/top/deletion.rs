@@ -1,7 +1,7 @@
 //! `k`: deletes the flows of a group, by the same way as `-D`: listed, checked again, and each deleted by its
 //! tuple, zone and id.
 
-use super::options::Selection;
+use super::options::TopSelection;
 use crate::commands::delete::{self, Deleter};
 use crate::commands::plan;
 use crate::dump_plan::Plan;
@@ -35,7 +35,7 @@ impl delete::Selection for OneGroup {
 }
 
 /// Deletes them, and says in words what came of it.
-pub(super) fn run(name: Name, selection: &Selection, keys: &Keys, key: &Packed) -> Result<String, Fail> {
+pub(super) fn run(name: Name, selection: &TopSelection, keys: &Keys, key: &Packed) -> Result<String, Fail> {
     let filter = selection.filter.clone();
     let plan = plan(&selection.call.args, &filter);
     let group = OneGroup { filter, plan, keys: keys.clone(), key: *key };

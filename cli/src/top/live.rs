@@ -2,8 +2,8 @@
 
 use super::deletion;
 use super::keyboard::{self, Key};
-use super::options::{Asked, Selection};
-use super::reading::{Reader, Reading};
+use super::options::{Asked, TopSelection};
+use super::reading::{Reading, TopReader};
 use super::screen::Screen;
 use super::view::{Action, View};
 use crate::fail::{Doing, Fail, Name, operation_failed};
@@ -42,8 +42,8 @@ struct Live {
     screen: Screen,
     input: Input,
     view: View,
-    selection: Selection,
-    reader: Reader,
+    selection: TopSelection,
+    reader: TopReader,
     reading: Option<Reading>,
     /// When the next reading is due.
     due: Instant,
@@ -51,13 +51,13 @@ struct Live {
 }
 
 /// Shows the table until somebody has seen enough.
-pub(super) fn run(name: Name, asked: Asked, selection: Selection) -> Result<(), Fail> {
+pub(super) fn run(name: Name, asked: Asked, selection: TopSelection) -> Result<(), Fail> {
     let doing = |e: &Error| operation_failed(Doing::Other, e);
     // Before the terminal is taken: a signal in between would leave it as it is then.
     let signals = [libc::SIGWINCH, libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
     let signals = Signals::take(&signals).map_err(|e| doing(&e))?;
     // The first reading comes before the screen: what fails is said where it can be read.
-    let mut reader = Reader::new();
+    let mut reader = TopReader::new();
     let reading = reader.read(&selection, &asked.keys, asked.order, &mut || false)?;
     let screen = Screen::take()?;
     let mut reactor = Reactor::new().map_err(|e| doing(&e))?;
@@ -131,7 +131,7 @@ impl Live {
 
     /// Selects other flows or, if the words make no sense, says why.
     fn select(&mut self, text: &str) {
-        match Selection::typed(self.name, text) {
+        match TopSelection::typed(self.name, text) {
             Ok(selection) => {
                 self.view.selection.clone_from(&selection.text);
                 self.view.message = selection.call.args.warnings.join("; ");

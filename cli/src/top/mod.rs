@@ -15,7 +15,7 @@ mod view;
 use crate::commands::output_failed;
 use crate::fail::{Fail, Name, warn};
 use crate::flags::{help, own};
-use options::{Asked, Selection};
+use options::{Asked, TopSelection};
 use std::io::{self, IsTerminal as _, Write as _};
 
 /// Shows the groups with the most flows until it is told to end or, with `-1`, once.
@@ -26,7 +26,7 @@ pub fn run(name: Name, _: &[u8], words: &[&[u8]]) -> Result<(), Fail> {
         let mut out = io::stdout().lock();
         return out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| output_failed(&e));
     }
-    let selection = Selection::of(name, &asked.selection)?;
+    let selection = TopSelection::of(name, &asked.selection)?;
     if asked.batch || asked.once || asked.json || !io::stdout().is_terminal() {
         selection.call.args.warnings.iter().for_each(|w| warn(w.as_bytes()));
         return batch::run(&asked, &selection);

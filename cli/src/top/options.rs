@@ -167,16 +167,16 @@ fn forward(
 
 /// The flows that are shown.
 #[derive(Debug)]
-pub(super) struct Selection {
+pub(super) struct TopSelection {
     /// As it is typed.
     pub(super) text: String,
     pub(super) call: Invocation,
     pub(super) filter: Filter,
 }
 
-impl Selection {
+impl TopSelection {
     /// Reads words that select flows, as `-L` does; words that belong to no option are refused.
-    pub(super) fn of(name: Name, words: &[Vec<u8>]) -> Result<Selection, Fail> {
+    pub(super) fn of(name: Name, words: &[Vec<u8>]) -> Result<TopSelection, Fail> {
         // The table is named, so that the first word is not taken for it.
         let line = [&b"-L"[..], b"conntrack"];
         let line: Vec<&[u8]> = line.into_iter().chain(words.iter().map(Vec::as_slice)).collect();
@@ -194,16 +194,16 @@ impl Selection {
         let call = Invocation::new(name, args, labels)?;
         let filter = selection::checked_filter(&call.args, call.label_bits.clone())?;
         let words = words.iter().map(|w| String::from_utf8_lossy(w).into_owned());
-        Ok(Selection { text: words.collect::<Vec<_>>().join(" "), call, filter })
+        Ok(TopSelection { text: words.collect::<Vec<_>>().join(" "), call, filter })
     }
 
     /// The same from one line of text. Standard input is the keyboard, so no file is read from there.
-    pub(super) fn typed(name: Name, line: &str) -> Result<Selection, Fail> {
+    pub(super) fn typed(name: Name, line: &str) -> Result<TopSelection, Fail> {
         let words: Vec<Vec<u8>> = line.split_whitespace().map(|w| w.as_bytes().to_vec()).collect();
         if let Some(word) = words.iter().find(|w| w.ends_with(b"@-")) {
             return Err(Fail::word("`", word, "': standard input is the keyboard here"));
         }
-        Selection::of(name, &words)
+        TopSelection::of(name, &words)
     }
 }
 
@@ -293,11 +293,11 @@ mod tests {
             ("-s @-", "standard input is the keyboard here"),
             ("--dport 5", "it needs -p with one of"),
         ] {
-            let fail = Selection::typed(Name::Zct, line).unwrap_err();
+            let fail = TopSelection::typed(Name::Zct, line).unwrap_err();
             let text = String::from_utf8(fail.text).unwrap();
             assert!(text.contains(says), "{line}: {text}");
         }
-        let fine = Selection::typed(Name::Zct, " -p tcp  ! --dport 443 ").unwrap();
+        let fine = TopSelection::typed(Name::Zct, " -p tcp  ! --dport 443 ").unwrap();
         assert_eq!(fine.text, "-p tcp ! --dport 443");
         assert_eq!(fine.filter.proto, Some(6));
     }

@@ -1,7 +1,7 @@
 //! One reading of the table: the groups, how they have changed since the last one, and how full it is.
 
 use super::history::{Change, History};
-use super::options::Selection;
+use super::options::TopSelection;
 use super::system::System;
 use crate::commands::by::{ACCOUNTING, counts};
 use crate::commands::plan;
@@ -61,7 +61,7 @@ pub(super) struct Reading {
 
 /// What is read, and what is known of the readings before.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct TopReader {
     history: History,
     at: Option<Instant>,
     system: Option<System>,
@@ -72,7 +72,7 @@ pub(super) struct Reader {
 /// Hands every flow to the sink: by BPF or else by a dump, as `-L` does.
 fn read_table(
     table: &mut Option<table::Table>,
-    selection: &Selection,
+    selection: &TopSelection,
     taking: &mut Taking<'_>,
 ) -> Result<End, Error> {
     let args = &selection.call.args;
@@ -92,7 +92,7 @@ fn read_table(
 }
 
 struct Taking<'a> {
-    selection: &'a Selection,
+    selection: &'a TopSelection,
     keys: &'a Keys,
     groups: Groups,
     extras: Vec<Extra>,
@@ -155,9 +155,9 @@ impl Sink for Taking<'_> {
     }
 }
 
-impl Reader {
-    pub(super) fn new() -> Reader {
-        Reader { history: History::new(), at: None, system: None, table: None }
+impl TopReader {
+    pub(super) fn new() -> TopReader {
+        TopReader { history: History::new(), at: None, system: None, table: None }
     }
 
     /// Forgets the readings before: other flows are looked at from now on.
@@ -171,7 +171,7 @@ impl Reader {
     /// Reads the table; `None` when `stop` said so. An estimate is made of the figure of `order`.
     pub(super) fn read(
         &mut self,
-        selection: &Selection,
+        selection: &TopSelection,
         keys: &Keys,
         order: Order,
         stop: &mut (dyn FnMut() -> bool + Send),

@@ -6,17 +6,10 @@ use lexopt::prelude::*;
 use std::process::ExitCode;
 use std::time::Instant;
 use zct_perf::mix;
+use zct_perf::pieces::Utc;
 use zct_wire::flow::FlowView;
 use zct_wire::header::{CtMsg, Frames};
-use zct_wire::text::{LocalTime, Out, Style, TextContext, TimeZone, json, line, save, xml};
-
-struct Utc;
-
-impl TimeZone for Utc {
-    fn local(&self, _: i64) -> LocalTime {
-        LocalTime::default()
-    }
-}
+use zct_wire::text::{Out, Style, TextContext, json, line, save, xml};
 
 /// The formats that can be measured, and indexing alone.
 const KINDS: [&str; 5] = ["index", "line", "save", "xml", "json"];

@@ -4,7 +4,7 @@
 //! This is not done by [`super::load`], which reads no other file: commands need the configuration, but no
 //! key.
 
-use super::settings::{Auth, Key, KeySource, Sync};
+use super::settings::{Auth, AuthKey, KeySource, Sync};
 use crate::peer::seal::{GroupKey, Settings};
 use std::fmt;
 use std::fs::File;
@@ -106,7 +106,7 @@ pub fn read(sync: &Sync, file: &Path) -> Result<Option<Settings>, KeyError> {
     Ok(Some(Settings { node, mode: *mode, keys, active: *active }))
 }
 
-fn group_key(key: &Key, config: &Path) -> Result<GroupKey, KeyError> {
+fn group_key(key: &AuthKey, config: &Path) -> Result<GroupKey, KeyError> {
     let number = key.number;
     let error = |path: Option<&Path>, why| KeyError { number: Some(number), path: path.map(Into::into), why };
     let secret = match &key.source {

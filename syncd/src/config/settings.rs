@@ -424,7 +424,7 @@ pub struct Sync {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Auth {
     /// `Key`, in the order of the file, each number once.
-    pub keys: Vec<Key>,
+    pub keys: Vec<AuthKey>,
     /// `ActiveKey`: the number of the one that is used for sending.
     pub active: u8,
     /// `Mode`.
@@ -433,7 +433,7 @@ pub struct Auth {
 
 /// `Key`: its number, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
+pub struct AuthKey {
     /// 1 to 255.
     pub number: u8,
     /// Where it is.

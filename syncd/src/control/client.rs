@@ -5,8 +5,8 @@
 
 use crate::config::{self, Loaded, protocols::Protocols, report::Severity};
 use crate::control::exchange::{Answer, exchange};
-use crate::control::helpers::Mode;
-use crate::control::request::{Cache, Listing, Request, STATUS, Statistics};
+use crate::control::helpers::HelpersMode;
+use crate::control::request::{Listing, Request, STATUS, Statistics, WhichCache};
 use crate::control::words::{self, Misused, Own, UNKNOWN};
 use crate::kernel::commit::Entries;
 use std::ffi::{OsStr, OsString};
@@ -93,7 +93,7 @@ pub enum Action {
     /// `genkey`: make a key, and write it to this file or print it.
     GenKey(Option<PathBuf>),
     /// `helpers`: the process of the userspace helpers, or one of its tasks.
-    Helpers(Mode),
+    Helpers(HelpersMode),
     /// `--check`: report what is wrong with the configuration, and print what it amounts to.
     Check,
     /// `-h`: print the usage.
@@ -220,9 +220,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, file: &Path) -> Result<A
                 _ => return Err(Usage::new("Invalid parameters")),
             },
             b'f' => Request::FlushCache(match argument(&mut words, "-f", &["internal", "external"])? {
-                Some(0) => Cache::Internal,
-                Some(_) => Cache::External,
-                None => Cache::Both,
+                Some(0) => WhichCache::Internal,
+                Some(_) => WhichCache::External,
+                None => WhichCache::Both,
             }),
             b's' => statistics(&mut words)?,
             b'B' => Request::Bulk,
@@ -244,13 +244,13 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, file: &Path) -> Result<A
 
 /// What follows `helpers`.
 fn helpers(mut words: impl Iterator<Item = OsString>, mut file: PathBuf) -> Result<Args, Usage> {
-    let mut mode = Mode::Alone;
+    let mut mode = HelpersMode::Alone;
     while let Some(word) = words.next() {
         mode = match word.to_str() {
-            Some("--rules") => Mode::Rules,
-            Some("--prepare") => Mode::Prepare,
-            Some("--disable") => Mode::Disable,
-            Some("--attached") => Mode::Attached,
+            Some("--rules") => HelpersMode::Rules,
+            Some("--prepare") => HelpersMode::Prepare,
+            Some("--disable") => HelpersMode::Disable,
+            Some("--attached") => HelpersMode::Attached,
             Some("-h" | "--help") => return Ok(Args { action: Action::Help, file }),
             Some("-C") => {
                 file = words.next().ok_or_else(|| Usage::new("Missing config filename"))?.into();

@@ -2,7 +2,7 @@
 
 /// A task of `zctd helpers`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum HelpersMode {
     /// To read the queues, on its own.
     Alone,
     /// The same, as a child of the daemon.

@@ -21,7 +21,7 @@ const PIECE: usize = 64 << 10;
 
 /// The caches that listings show. Caches that a mode does not have are empty.
 #[derive(Clone, Copy)]
-pub struct Shown<'a> {
+pub struct ShownCaches<'a> {
     /// The internal cache: the kernel's flows.
     pub internal: &'a FlowStore,
     /// The peer's flows, and the expectations; `None` in statistics mode.
@@ -55,7 +55,7 @@ impl Source {
     }
 
     /// Renders the next piece; returns false when that was the last.
-    pub(super) fn fill(&mut self, out: &mut Vec<u8>, shown: &Shown<'_>) -> bool {
+    pub(super) fn fill(&mut self, out: &mut Vec<u8>, shown: &ShownCaches<'_>) -> bool {
         match self {
             Source::Nothing => false,
             Source::Flows { listing, cursor } => match (listing.external, shown.caches) {
@@ -78,7 +78,7 @@ fn fill_flows(
     store: &FlowStore,
     listing: Listing,
     cursor: &mut Cursor,
-    shown: &Shown<'_>,
+    shown: &ShownCaches<'_>,
 ) -> bool {
     while out.len() < PIECE {
         let Some(id) = store.walk(cursor) else { return false };
@@ -106,7 +106,7 @@ fn fill_expects(
     store: &ExpectStore,
     listing: Listing,
     cursor: &mut u32,
-    shown: &Shown<'_>,
+    shown: &ShownCaches<'_>,
 ) -> bool {
     while out.len() < PIECE {
         let Some(id) = store.walk(cursor) else { return false };

@@ -4,7 +4,7 @@ use crate::kernel::commit::Entries;
 
 /// One of the two caches, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cache {
+pub enum WhichCache {
     /// The kernel's flows.
     Internal,
     /// The peer's flows.
@@ -94,7 +94,7 @@ pub enum Request {
     /// `-c`: put the peer's entries into the kernel.
     Commit(Entries),
     /// `-f`: empty a cache.
-    FlushCache(Cache),
+    FlushCache(WhichCache),
     /// Code 19, which no option sends: empty the caches of flows alone.
     FlushFlowCaches,
     /// `-k`: end the daemon.
@@ -148,9 +148,9 @@ const CODES: &[(u32, Request)] = {
         (42, Commit(Entries::Expects)),
         (46, Commit(Entries::All)),
         (19, FlushFlowCaches),
-        (33, FlushCache(Cache::Internal)),
-        (34, FlushCache(Cache::External)),
-        (45, FlushCache(Cache::Both)),
+        (33, FlushCache(WhichCache::Internal)),
+        (34, FlushCache(WhichCache::External)),
+        (45, FlushCache(WhichCache::Both)),
         (20, Stop),
         (21, Statistics(self::Statistics::General)),
         (22, Bulk),

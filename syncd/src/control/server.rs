@@ -3,7 +3,7 @@
 //! It serves many clients at once and waits for none of them: one that says nothing, says too little, or does
 //! not read what it asked for costs its buffer and no time. A listing is rendered as the client takes it.
 
-use crate::control::listings::{KernelListing, Shown, Source};
+use crate::control::listings::{KernelListing, ShownCaches, Source};
 use crate::control::request::{Listing, Request};
 use crate::peer::Millis;
 use std::io::{self, Read as _, Write as _};
@@ -302,7 +302,7 @@ impl Server {
     }
 
     /// Writes what clients will accept, in pieces; returns true when there is more to do at once.
-    pub fn settle(&mut self, shown: &Shown<'_>) -> bool {
+    pub fn settle(&mut self, shown: &ShownCaches<'_>) -> bool {
         let mut more = false;
         for slot in 0..self.clients.len() {
             let Some(Some(c)) = self.clients.get_mut(slot) else { continue };
@@ -341,7 +341,7 @@ impl Server {
     }
 
     /// Closes all connections; clients get what can be written to them now.
-    pub fn last_words(&mut self, shown: &Shown<'_>) {
+    pub fn last_words(&mut self, shown: &ShownCaches<'_>) {
         self.settle(shown);
         self.clients.iter_mut().for_each(|c| *c = None);
     }
@@ -359,7 +359,7 @@ enum Wrote {
 }
 
 impl Client {
-    fn write(&mut self, shown: &Shown<'_>) -> Wrote {
+    fn write(&mut self, shown: &ShownCaches<'_>) -> Wrote {
         if self.blocked {
             return Wrote::Blocked;
         }

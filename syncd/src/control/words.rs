@@ -23,16 +23,16 @@ pub enum Own {
 
 /// How a command has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub struct CommandEnd {
     /// The exit status.
     pub code: u8,
     /// What to say about it.
     pub why: Option<String>,
 }
 
-impl Ended {
-    fn because(code: u8, why: impl Into<String>) -> Ended {
-        Ended { code, why: Some(why.into()) }
+impl CommandEnd {
+    fn because(code: u8, why: impl Into<String>) -> CommandEnd {
+        CommandEnd { code, why: Some(why.into()) }
     }
 }
 
@@ -113,7 +113,7 @@ fn seconds(word: &str) -> Result<Duration, &'static str> {
 }
 
 /// Carries out a command, by asking the daemon behind the socket; what it has to show goes to `out`.
-pub fn carry_out(socket: &Path, own: Own, out: &mut dyn io::Write) -> Ended {
+pub fn carry_out(socket: &Path, own: Own, out: &mut dyn io::Write) -> CommandEnd {
     match own {
         Own::Status(shape, ledger) => show_status(socket, Request::Status(shape, ledger), out),
         Own::Wait(condition, timeout) => wait_for(socket, condition, timeout),
@@ -121,19 +121,19 @@ pub fn carry_out(socket: &Path, own: Own, out: &mut dyn io::Write) -> Ended {
 }
 
 /// Writes the status. The exit status says whether the node is in sync.
-fn show_status(socket: &Path, request: Request, out: &mut dyn io::Write) -> Ended {
+fn show_status(socket: &Path, request: Request, out: &mut dyn io::Write) -> CommandEnd {
     let told = match told(socket, request, None) {
         Ok(told) => told,
-        Err(untold) => return Ended::because(code::NOBODY, untold.to_string()),
+        Err(untold) => return CommandEnd::because(code::NOBODY, untold.to_string()),
     };
     match out.write_all(told.rest.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Ended { code: told.code, why: None },
-        Err(e) => Ended::because(code::NOBODY, format!("can't write: {e}")),
+        Ok(()) => CommandEnd { code: told.code, why: None },
+        Err(e) => CommandEnd::because(code::NOBODY, format!("can't write: {e}")),
     }
 }
 
 /// Waits until the condition holds, or time is up.
-fn wait_for(socket: &Path, condition: Condition, timeout: Option<Duration>) -> Ended {
+fn wait_for(socket: &Path, condition: Condition, timeout: Option<Duration>) -> CommandEnd {
     let outcome = match timeout {
         Some(none) if none.is_zero() => Err(Untold::Late),
         some => told(socket, Request::Wait(condition), some),
@@ -143,9 +143,9 @@ fn wait_for(socket: &Path, condition: Condition, timeout: Option<Duration>) -> E
         other => other,
     };
     match told {
-        Ok(Told { code: code::YES, .. }) => Ended { code: code::YES, why: None },
-        Ok(Told { code, text, .. }) => Ended::because(code, format!("not {}: {text}", condition.name())),
-        Err(untold) => Ended::because(code::GONE, untold.to_string()),
+        Ok(Told { code: code::YES, .. }) => CommandEnd { code: code::YES, why: None },
+        Ok(Told { code, text, .. }) => CommandEnd::because(code, format!("not {}: {text}", condition.name())),
+        Err(untold) => CommandEnd::because(code::GONE, untold.to_string()),
     }
 }
 

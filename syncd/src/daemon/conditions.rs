@@ -6,7 +6,7 @@
 use crate::control::request::{self, Condition, code};
 use crate::control::server::{ClientId, Reply};
 use crate::daemon::state::{Daemon, Node};
-use crate::kernel::commit::Progress;
+use crate::kernel::commit::CommitProgress;
 use crate::peer::Millis;
 use crate::status::{Missing, Role, text};
 
@@ -34,7 +34,7 @@ impl Daemon {
             return None;
         }
         Some(match (n.commit.is_running(), n.commit.progress(), self.takeover.role()) {
-            (true, Some(Progress { total, outcome, .. }), _) => {
+            (true, Some(CommitProgress { total, outcome, .. }), _) => {
                 let done = outcome.flows + outcome.expects;
                 format!("the commit is under way: {done} of {total} entries")
             }

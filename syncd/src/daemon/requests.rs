@@ -5,11 +5,11 @@
 //! mistakes: the original ignores them with exit status 0, and its script sends some of them in every mode.
 
 use crate::control::listings::KernelListing;
-use crate::control::request::{self, Cache, Listing, Request, Shape, Statistics, code};
+use crate::control::request::{self, Listing, Request, Shape, Statistics, WhichCache, code};
 use crate::control::server::{Asked, ClientId, Reply};
 use crate::control::statistics;
 use crate::daemon::state::{Daemon, Node, token};
-use crate::daemon::waiting::Client;
+use crate::daemon::waiting::Waiter;
 use crate::kernel::Why;
 use crate::kernel::commit::{Entries, Outcome};
 use crate::peer::Millis;
@@ -18,7 +18,7 @@ use std::time::Instant;
 use zct_engine::{Error, Reactor, SystemZone, Token, Turn};
 
 /// What to answer at once; `None` when the answer comes later. A failure is the text that the client prints.
-type Answer = Option<Result<Reply, String>>;
+type Immediate = Option<Result<Reply, String>>;
 
 impl Daemon {
     /// The control socket or a client's connection is ready.
@@ -67,7 +67,7 @@ impl Daemon {
         }
     }
 
-    fn answer(&mut self, (client, status): Client, answer: Result<Reply, String>) {
+    fn answer(&mut self, (client, status): Waiter, answer: Result<Reply, String>) {
         let reply = match answer {
             Ok(Reply::Close) if status => Reply::Text(request::ok()),
             Ok(reply) => reply,
@@ -77,7 +77,7 @@ impl Daemon {
         self.reply(client, reply);
     }
 
-    fn serve(&mut self, request: Request, client: Client, now: Millis, reactor: &mut Reactor) -> Answer {
+    fn serve(&mut self, request: Request, client: Waiter, now: Millis, reactor: &mut Reactor) -> Immediate {
         let done = Some(Ok(Reply::Close));
         match request {
             Request::Stop => {
@@ -93,7 +93,7 @@ impl Daemon {
             Request::Wait(condition) => self.wait(condition, client.0, now).map(Ok),
             Request::Check(condition) => Some(Ok(self.checked(condition, now))),
             Request::FlushCache(cache) => Some(self.flush_cache(cache, reactor)),
-            Request::FlushFlowCaches => Some(self.flush_cache(Cache::Both, reactor)),
+            Request::FlushFlowCaches => Some(self.flush_cache(WhichCache::Both, reactor)),
             Request::Commit(entries) => self.commit(entries, client),
             Request::Bulk => {
                 if let Node::Sync(n) = &mut self.node {
@@ -124,7 +124,7 @@ impl Daemon {
     }
 
     /// `-F`: deletes the kernel's entries.
-    fn flush_kernel(&mut self, entries: Entries, client: Client) -> Answer {
+    fn flush_kernel(&mut self, entries: Entries, client: Waiter) -> Immediate {
         if entries != Entries::Flows && self.has_expectations() {
             self.log.notice("flushing kernel expect table");
             if let Err(e) = self.flush.expectations() {
@@ -160,7 +160,7 @@ impl Daemon {
     }
 
     /// `-R`: fills the internal cache from the kernel.
-    fn refill(&mut self, entries: Entries, client: Client) -> Answer {
+    fn refill(&mut self, entries: Entries, client: Waiter) -> Immediate {
         if matches!(&self.node, Node::Sync(n) if n.machine.config().mode.disables_internal_cache()) {
             self.log.notice("resync is unsupported in this mode");
             return Some(Ok(Reply::Close));
@@ -212,31 +212,31 @@ impl Daemon {
     /// `-f`: empties caches. The kernel's table is left alone. The original deletes it where there is no
     /// internal cache, and with it, in the original's own fail-over script, what the preceding commit has
     /// just restored.
-    fn flush_cache(&mut self, cache: Cache, reactor: &mut Reactor) -> Result<Reply, String> {
+    fn flush_cache(&mut self, cache: WhichCache, reactor: &mut Reactor) -> Result<Reply, String> {
         let n = match &mut self.node {
             Node::Sync(n) => n,
             Node::Stats(s) => {
-                if cache == Cache::Internal {
+                if cache == WhichCache::Internal {
                     self.log.notice("flushing caches");
                     s.clear();
                 }
                 return Ok(Reply::Close);
             }
         };
-        if cache != Cache::Internal && n.commit.is_running() {
+        if cache != WhichCache::Internal && n.commit.is_running() {
             let why = "ignoring flush command, commit still in progress";
             self.log.error(why);
             return Err(why.into());
         }
         self.log.notice(match cache {
-            Cache::Internal => "flushing internal cache",
-            Cache::External => "flushing external cache",
-            Cache::Both => "flushing caches",
+            WhichCache::Internal => "flushing internal cache",
+            WhichCache::External => "flushing external cache",
+            WhichCache::Both => "flushing caches",
         });
-        if cache != Cache::External {
+        if cache != WhichCache::External {
             n.machine.flush_internal();
         }
-        if cache != Cache::Internal {
+        if cache != WhichCache::Internal {
             n.machine.flush_external();
         }
         if n.catch_up.forgotten() {
@@ -247,7 +247,7 @@ impl Daemon {
     }
 
     /// `-c`: puts the peer's entries into the kernel.
-    fn commit(&mut self, entries: Entries, client: Client) -> Answer {
+    fn commit(&mut self, entries: Entries, client: Waiter) -> Immediate {
         let Node::Sync(n) = &mut self.node else { return Some(Ok(Reply::Close)) };
         n.machine.cancel_purge();
         if n.commit.is_running() {

@@ -275,7 +275,7 @@ fn sealing(s: &Seal, now: Millis) -> Sealing {
 
 fn committed(n: &SyncNode) -> Commit {
     let running = n.commit.is_running();
-    let Some(commit::Progress { total, outcome, took }) = n.commit.progress() else {
+    let Some(commit::CommitProgress { total, outcome, took }) = n.commit.progress() else {
         return Commit::default();
     };
     let done = outcome.flows + outcome.expects;

@@ -8,12 +8,12 @@ use crate::daemon::catch_up::{self, CatchUp};
 use crate::daemon::numbers::Numbers;
 use crate::daemon::sealing;
 use crate::daemon::start_error::StartError;
-use crate::daemon::transfers::Progress;
+use crate::daemon::transfers::TransferProgress;
 use crate::host::log::Log;
 use crate::kernel::commit::{Commit, Outcome};
 use crate::kernel::flush::Flush;
 use crate::kernel::inject::Injector;
-use crate::kernel::{Kernel, Ports, Taker, Why};
+use crate::kernel::{Kernel, OwnPorts, Taker, Why};
 use crate::links::{Happening, LinkChange, Links};
 use crate::peer::seal::{Seal, Settings};
 use crate::peer::{self, Event, Machine, Millis, Mode, Notice, Origin, Output, Seed};
@@ -44,8 +44,8 @@ pub(super) struct SyncNode {
     /// When what is in flight was sent.
     pub(super) numbers: Numbers,
     /// Flows asked of the peer, and flows sent to it.
-    pub(super) resync: Progress,
-    pub(super) bulk: Progress,
+    pub(super) resync: TransferProgress,
+    pub(super) bulk: TransferProgress,
     /// True when the pending bulk is one that the peer needs or that the operator has asked for.
     bulk_matters: bool,
     /// Where messages are sealed.
@@ -99,8 +99,8 @@ impl SyncNode {
             ended: Ended::default(),
             repaired: 0,
             numbers: Numbers::default(),
-            resync: Progress::default(),
-            bulk: Progress::default(),
+            resync: TransferProgress::default(),
+            bulk: TransferProgress::default(),
             bulk_matters: false,
             seal,
             injector,
@@ -113,8 +113,8 @@ impl SyncNode {
     }
 
     /// The ports whose events we cause ourselves.
-    pub(super) fn ports(&self) -> Ports {
-        Ports {
+    pub(super) fn ports(&self) -> OwnPorts {
+        OwnPorts {
             commit: self.commit.port(),
             inject: self.injector.as_ref().map_or(0, Injector::port),
             purge: self.purge.port(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// One direction.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(super) struct TransferProgress {
     /// When the one under way began, and what there was at that time.
     begun: Option<(Millis, u64)>,
     /// Entries that it is expected to have.
@@ -15,7 +15,7 @@ pub(super) struct Progress {
     last: Option<Duration>,
 }
 
-impl Progress {
+impl TransferProgress {
     /// Looks at it once a turn. `passed` counts entries, and `expected` says how many there will be, when it
     /// begins.
     pub(super) fn look(&mut self, now: Millis, running: bool, passed: u64, expected: Option<u64>) {
@@ -32,7 +32,7 @@ impl Progress {
         }
     }
 
-    /// What there is to tell of it; `passed` as in [`Progress::look`].
+    /// What there is to tell of it; `passed` as in [`TransferProgress::look`].
     pub(super) fn transfer(&self, now: Millis, passed: u64) -> Transfer {
         let (count, last_duration) = (self.count, self.last);
         let Some((at, before)) = self.begun else {
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_transfer_is_timed_from_its_beginning_to_its_end() {
-        let mut p = Progress::default();
+        let mut p = TransferProgress::default();
         p.look(100, false, 50, Some(9));
         assert_eq!(p.transfer(100, 50), Transfer::default());
         p.look(200, true, 50, Some(40));

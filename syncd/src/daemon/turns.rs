@@ -1,7 +1,7 @@
 //! The turns of the reactor: every source of work is served up to a limit, and then the work under way
 //! advances by a bounded piece.
 
-use crate::control::listings::Shown;
+use crate::control::listings::ShownCaches;
 use crate::control::server::Server;
 use crate::daemon::rest;
 use crate::daemon::signals;
@@ -102,15 +102,15 @@ impl Daemon {
         Ok(more)
     }
 
-    pub(super) fn shown<'a>(node: &'a Node, now: Millis) -> Shown<'a> {
+    pub(super) fn shown<'a>(node: &'a Node, now: Millis) -> ShownCaches<'a> {
         match node {
-            Node::Sync(n) => Shown {
+            Node::Sync(n) => ShownCaches {
                 internal: &n.machine.caches().internal,
                 caches: Some(n.machine.caches()),
                 machine: Some(&n.machine),
                 now,
             },
-            Node::Stats(s) => Shown { internal: &s.store, caches: None, machine: None, now },
+            Node::Stats(s) => ShownCaches { internal: &s.store, caches: None, machine: None, now },
         }
     }
 
@@ -163,7 +163,7 @@ impl Handler for Daemon {
             Node::Stats(_) => 0..0,
         };
         let control = token::CONTROL..token::CONTROL + Server::TOKENS;
-        let metrics = token::METRICS..token::METRICS + metrics::server::Server::TOKENS;
+        let metrics = token::METRICS..token::METRICS + metrics::server::MetricsServer::TOKENS;
         let now = self.now();
         match token.0 {
             token::SIGNALS => self.signals_ready(reactor),

@@ -8,17 +8,17 @@ use crate::control::server::ClientId;
 const CONDITIONS_MAX: usize = 64;
 
 /// A client, and whether it wants to learn the outcome.
-pub(super) type Client = (ClientId, bool);
+pub(super) type Waiter = (ClientId, bool);
 
 /// The clients that wait, by what they wait for.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    pub(super) refill: Vec<Client>,
-    pub(super) flush: Vec<Client>,
-    pub(super) commit: Option<Client>,
-    pub(super) stop: Vec<Client>,
+    pub(super) refill: Vec<Waiter>,
+    pub(super) flush: Vec<Waiter>,
+    pub(super) commit: Option<Waiter>,
+    pub(super) stop: Vec<Waiter>,
     /// What was asked for before the first dump was complete.
-    early: Vec<(Client, Request)>,
+    early: Vec<(Waiter, Request)>,
     conditions: Vec<(ClientId, Condition)>,
 }
 
@@ -27,16 +27,16 @@ impl Waiting {
         !self.refill.is_empty()
     }
 
-    pub(super) fn take_stoppers(&mut self) -> Vec<Client> {
+    pub(super) fn take_stoppers(&mut self) -> Vec<Waiter> {
         std::mem::take(&mut self.stop)
     }
 
     /// A request has to wait for the end of the first dump.
-    pub(super) fn come_early(&mut self, client: Client, request: Request) {
+    pub(super) fn come_early(&mut self, client: Waiter, request: Request) {
         self.early.push((client, request));
     }
 
-    pub(super) fn take_early(&mut self) -> Vec<(Client, Request)> {
+    pub(super) fn take_early(&mut self) -> Vec<(Waiter, Request)> {
         std::mem::take(&mut self.early)
     }
 

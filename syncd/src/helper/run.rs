@@ -11,7 +11,7 @@ use super::stub::{self, Stubs};
 use super::types::{self, Kind};
 use crate::config::settings::{Config, Helper as Settings, Helpers as Wanted};
 use crate::control::client;
-use crate::control::helpers::Mode;
+use crate::control::helpers::HelpersMode;
 use crate::host::log::{Level, Log};
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -34,7 +34,7 @@ const QUEUES: usize = 16;
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// Carries out `zctd helpers`.
-pub fn run(file: &Path, mode: Mode) -> ExitCode {
+pub fn run(file: &Path, mode: HelpersMode) -> ExitCode {
     let mut log = Log::console();
     let config = match client::load(file) {
         Ok(loaded) => match loaded.config {
@@ -50,19 +50,19 @@ pub fn run(file: &Path, mode: Mode) -> ExitCode {
         }
     };
     let done = match mode {
-        Mode::Rules => {
+        HelpersMode::Rules => {
             let rules = rules::ruleset(&config.helpers.types);
             return match std::io::stdout().lock().write_all(rules.as_bytes()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(_) => ExitCode::FAILURE,
             };
         }
-        Mode::Prepare => prepare(&config.helpers),
-        Mode::Disable => {
+        HelpersMode::Prepare => prepare(&config.helpers),
+        HelpersMode::Disable => {
             let failed = stub::disable_all(&config.helpers.types);
             if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
         }
-        Mode::Alone | Mode::Attached => serve(file, &config, mode, log),
+        HelpersMode::Alone | HelpersMode::Attached => serve(file, &config, mode, log),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -123,12 +123,12 @@ struct Process {
     heard: Vec<u8>,
 }
 
-fn serve(file: &Path, config: &Config, mode: Mode, mut log: Log) -> Result<(), String> {
+fn serve(file: &Path, config: &Config, mode: HelpersMode, mut log: Log) -> Result<(), String> {
     let told = |e: Error| e.to_string();
     let mut reactor = Reactor::new().map_err(told)?;
     let signals = Signals::take(&[SIGTERM, SIGINT, SIGHUP]).map_err(told)?;
     reactor.watch(&signals, SIGNALS).map_err(told)?;
-    let voice = if mode == Mode::Attached {
+    let voice = if mode == HelpersMode::Attached {
         let socket = std::io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
         let socket = socket.and_then(|s| s.set_nonblocking(true).map(|()| s));
         let socket = socket.map_err(|e| format!("standard input: {e}"))?;

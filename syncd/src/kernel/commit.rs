@@ -50,7 +50,7 @@ pub struct Outcome {
 
 /// How far the commit under way is, or what the last one has come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct CommitProgress {
     /// Entries when it began, all kinds together.
     pub total: u64,
     /// What has been done of them.
@@ -81,8 +81,8 @@ struct Run {
 }
 
 impl Run {
-    fn progress(&self) -> Progress {
-        Progress { total: self.total, outcome: self.outcome, took: self.started.elapsed() }
+    fn progress(&self) -> CommitProgress {
+        CommitProgress { total: self.total, outcome: self.outcome, took: self.started.elapsed() }
     }
 }
 
@@ -122,7 +122,7 @@ pub struct Commit {
     batch: Batch,
     run: Option<Run>,
     /// What the last commit came to.
-    last: Option<Progress>,
+    last: Option<CommitProgress>,
     /// Commits that were completed.
     completed: u64,
     /// Flows of the batch that is being collected.
@@ -131,12 +131,12 @@ pub struct Commit {
 }
 
 /// Where errors are reported.
-struct Report<'a> {
+struct ErrorReport<'a> {
     log: &'a mut Log,
     causes: &'a mut BTreeMap<i32, u64>,
 }
 
-impl Report<'_> {
+impl ErrorReport<'_> {
     fn refused(&mut self, what: &str, errno: i32, line: impl FnOnce(&mut Out<'_>)) {
         let count = self.causes.entry(errno).or_default();
         *count += 1;
@@ -188,13 +188,13 @@ impl Commit {
     }
 
     /// How far the commit under way is; without one, what the last one came to.
-    pub fn progress(&self) -> Option<Progress> {
+    pub fn progress(&self) -> Option<CommitProgress> {
         let running = self.run.as_ref().map(Run::progress);
         running.or(self.last)
     }
 
     /// What the last commit that was completed came to.
-    pub fn last(&self) -> Option<Progress> {
+    pub fn last(&self) -> Option<CommitProgress> {
         self.last
     }
 
@@ -300,7 +300,7 @@ impl Commit {
 
     /// Creates the collected flows, in up to four attempts each.
     fn send_flows(&mut self, run: &mut Run, tracking: bool, log: &mut Log) -> Result<(), Error> {
-        let mut report = Report { log, causes: &mut run.causes };
+        let mut report = ErrorReport { log, causes: &mut run.causes };
         let mut attempts = std::mem::take(&mut self.flows);
         let all = attempts.len() as u64;
         let (mut failed, mut refused) = (0, Vec::new());
@@ -358,7 +358,7 @@ impl Commit {
     }
 
     fn send_expects(&mut self, run: &mut Run, log: &mut Log) -> Result<(), Error> {
-        let mut report = Report { log, causes: &mut run.causes };
+        let mut report = ErrorReport { log, causes: &mut run.causes };
         let mut refused = Vec::new();
         let mut todo = std::mem::take(&mut self.expects);
         let (all, mut failed) = (todo.len() as u64, 0);

@@ -9,7 +9,7 @@
 use crate::config::settings::{Filter, Listed, Logic, Network, Ports, Protocol};
 use zct_engine::BpfInsn;
 use zct_engine::bpf::{Check, Load, Program, Verdict};
-use zct_engine::event_layout::{self, LAYOUTS, Layout, PROTO_LENS};
+use zct_engine::event_layout::{self, EventLayout, LAYOUTS, PROTO_LENS};
 use zct_wire::consts::af;
 
 /// A block that drops every message.
@@ -20,7 +20,7 @@ fn nothing() -> Program {
 }
 
 /// Drops what does not meet the criterion of protocols.
-fn protocols(layout: &Layout, block: &mut Program, list: &Listed<Protocol>) {
+fn protocols(layout: &EventLayout, block: &mut Program, list: &Listed<Protocol>) {
     let check = |p: &Protocol| Check::equal(Load::Byte(layout.proto_at()), u32::from(p.number));
     match list.logic {
         Logic::Accept => {
@@ -31,7 +31,7 @@ fn protocols(layout: &Layout, block: &mut Program, list: &Listed<Protocol>) {
 }
 
 /// Checks that the address at `at` is in a network; `None` when the network is of another family.
-fn network(layout: &Layout, n: &Network, at: u32) -> Option<Vec<Check>> {
+fn network(layout: &EventLayout, n: &Network, at: u32) -> Option<Vec<Check>> {
     let (family, bytes, prefix) = match *n {
         Network::V4(a, len) => (af::INET, a.octets().to_vec(), len),
         Network::V6(a, len) => (af::INET6, a.octets().to_vec(), len),
@@ -50,7 +50,7 @@ fn criterion(block: &mut Program, logic: Logic, rows: Vec<Vec<Check>>) {
 }
 
 /// Drops what does not meet the criterion of addresses, for one length of the protocol part.
-fn networks(layout: &Layout, inner: &mut Program, proto_len: u16, list: &Listed<Network>) {
+fn networks(layout: &EventLayout, inner: &mut Program, proto_len: u16, list: &Listed<Network>) {
     let (_, shape, reply_src) = layout.reply_src(proto_len);
     for check in shape {
         inner.require(check, Verdict::Keep);
@@ -61,7 +61,7 @@ fn networks(layout: &Layout, inner: &mut Program, proto_len: u16, list: &Listed<
 }
 
 /// Drops what does not meet the criterion of ports. A flow without ports is left to the daemon.
-fn ports(layout: &Layout, inner: &mut Program, list: &Listed<Ports>) {
+fn ports(layout: &EventLayout, inner: &mut Program, list: &Listed<Ports>) {
     let (_, shape, places) = layout.ports();
     for check in shape {
         inner.require(check, Verdict::Keep);
@@ -75,7 +75,7 @@ fn ports(layout: &Layout, inner: &mut Program, list: &Listed<Ports>) {
 }
 
 /// Drops what does not meet the criteria of zones and of translations, which are told behind the tuples.
-fn behind(layout: &Layout, inner: &mut Program, proto_len: u16, filter: &Filter) {
+fn behind(layout: &EventLayout, inner: &mut Program, proto_len: u16, filter: &Filter) {
     if filter.zone.is_none() && filter.nat.is_none() {
         return;
     }

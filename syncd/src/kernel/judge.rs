@@ -9,7 +9,7 @@ use zct_wire::flow::FlowView;
 
 /// Netlink ports of our own sockets. Changes made through these come back as events.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Ports {
+pub struct OwnPorts {
     /// The port of the commit.
     pub commit: u32,
     /// The port of the direct injection.
@@ -18,7 +18,7 @@ pub struct Ports {
     pub purge: u32,
 }
 
-impl Ports {
+impl OwnPorts {
     pub(super) fn origin(&self, port: u32) -> Origin {
         match port {
             0 => Origin::Kernel,
@@ -35,12 +35,12 @@ impl Ports {
 pub(super) struct Judge {
     pub(super) flows: FlowFilter,
     expects: Expectations,
-    pub(super) ports: Ports,
+    pub(super) ports: OwnPorts,
 }
 
 impl Judge {
     pub(super) fn new(filter: &Filter, expects: Expectations) -> Judge {
-        Judge { flows: FlowFilter::new(filter), expects, ports: Ports::default() }
+        Judge { flows: FlowFilter::new(filter), expects, ports: OwnPorts::default() }
     }
 
     /// Takes over new filters. The ports stay.

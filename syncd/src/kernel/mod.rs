@@ -18,7 +18,7 @@ mod taker;
 
 pub use counters::NetlinkCounters;
 pub use dumps::Stepped;
-pub use judge::Ports;
+pub use judge::OwnPorts;
 pub use table::TableSize;
 pub use taker::{Taker, Why};
 
@@ -113,7 +113,7 @@ impl Kernel {
     }
 
     /// Tells which netlink ports are our own.
-    pub fn set_ports(&mut self, ports: Ports) {
+    pub fn set_ports(&mut self, ports: OwnPorts) {
         self.judge.ports = ports;
     }
 

@@ -50,7 +50,7 @@ pub(super) enum InterfaceChange {
 
 /// The time, and the means that a link works with during a call.
 #[derive(Debug)]
-pub(super) struct At<'a> {
+pub(super) struct LinkTurn<'a> {
     pub reactor: &'a mut Reactor,
     /// The first of the tokens that belong to the link.
     pub first_token: usize,
@@ -163,12 +163,12 @@ impl LinkIo {
     /// One of its sockets is ready: hands over what has arrived, at most about `budget` datagrams.
     pub(super) fn ready(
         &mut self,
-        at: At<'_>,
+        at: LinkTurn<'_>,
         token: usize,
         budget: usize,
         take: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Turn, Error> {
-        let At { reactor, first_token, now } = at;
+        let LinkTurn { reactor, first_token, now } = at;
         let (traffic, happened) = (&mut self.traffic, &mut self.happened);
         match &mut self.io {
             Io::Udp(u) => u.receive(budget, traffic, happened, take),
@@ -180,8 +180,8 @@ impl LinkIo {
     }
 
     /// Does what its timers ask for.
-    pub(super) fn settle(&mut self, at: At<'_>) -> Result<(), Error> {
-        let At { reactor, first_token, now } = at;
+    pub(super) fn settle(&mut self, at: LinkTurn<'_>) -> Result<(), Error> {
+        let LinkTurn { reactor, first_token, now } = at;
         if self.reopen_at.is_some_and(|at| at <= now) {
             self.try_reopen(first_token, now, reactor)?;
         }

@@ -17,7 +17,7 @@ pub use settings::{LinkKind, LinkSettings};
 pub use traffic::{Happening, Traffic};
 
 use crate::peer::{self, Millis};
-use link::{At, InterfaceChange};
+use link::{InterfaceChange, LinkTurn};
 use std::fmt;
 use watch::Watch;
 use zct_engine::{Error, Reactor, Turn};
@@ -159,7 +159,7 @@ impl Links {
         let at = token.saturating_sub(self.first_token + 1) / TOKENS;
         let first_token = self.link_token(at);
         let Some(l) = self.all.get_mut(at) else { return Ok(Turn::Drained) };
-        l.ready(At { reactor, first_token, now }, token, budget, &mut |bytes| take(at, bytes))
+        l.ready(LinkTurn { reactor, first_token, now }, token, budget, &mut |bytes| take(at, bytes))
     }
 
     /// Does what the links' timers ask for: connects again, sends datagrams again.
@@ -167,7 +167,7 @@ impl Links {
         for at in 0..self.all.len() {
             let first_token = self.link_token(at);
             let Some(l) = self.all.get_mut(at) else { continue };
-            l.settle(At { reactor: &mut *reactor, first_token, now })?;
+            l.settle(LinkTurn { reactor: &mut *reactor, first_token, now })?;
         }
         Ok(())
     }

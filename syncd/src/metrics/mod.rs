@@ -1,13 +1,13 @@
 //! Metrics for Prometheus: what they are, and the two ways to have them ([`outlets`]).
 //!
-//! [`families`] writes them from the daemon's status, [`server`] answers whoever asks for them, [`request`]
+//! [`families`] writes them from the daemon's status, [`server`] answers whoever asks for them, [`http`]
 //! reads what was asked, [`process`] says what the process has used. Nothing here walks a table.
 
 pub mod families;
+pub mod http;
 pub mod openmetrics;
 pub mod outlets;
 pub mod process;
-pub mod request;
 pub mod server;
 pub mod shown;
 

@@ -2,7 +2,7 @@
 
 use crate::config::settings::Metrics;
 use crate::host::log::Log;
-use crate::metrics::server::{ListenError, Server};
+use crate::metrics::server::{ListenError, MetricsServer};
 use crate::peer::Millis;
 use std::fs::Permissions;
 use std::io::Write as _;
@@ -18,7 +18,7 @@ const FILE_MODE: u32 = 0o644;
 #[derive(Debug)]
 pub struct Outlets {
     /// Answers whoever asks.
-    pub server: Server,
+    pub server: MetricsServer,
     file: Option<PathBuf>,
     interval_ms: Millis,
     /// When the file is written the next time.
@@ -28,7 +28,7 @@ pub struct Outlets {
 }
 
 impl Outlets {
-    /// As the settings say. `first_token` and the [`Server::TOKENS`] from there on belong to the server.
+    /// As the settings say. `first_token` and the [`MetricsServer::TOKENS`] from there on belong to the server.
     ///
     /// # Errors
     /// When nobody can listen there.
@@ -37,7 +37,7 @@ impl Outlets {
         first_token: usize,
         reactor: &mut Reactor,
     ) -> Result<Outlets, ListenError> {
-        let server = Server::new(first_token);
+        let server = MetricsServer::new(first_token);
         let mut outlets = Outlets { server, file: None, interval_ms: 0, due: 0, failed: false };
         outlets.server.listen(settings.listen.as_ref(), reactor)?;
         outlets.set_file(settings, 0);

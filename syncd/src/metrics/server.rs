@@ -1,9 +1,9 @@
 //! Answers whoever asks for the metrics, one request per connection.
 //!
 //! It waits for nobody. Connections are few and short: each has a deadline that counts from its beginning,
-//! and where one too many comes, the oldest goes. What is answered is the business of [`super::request`].
+//! and where one too many comes, the oldest goes. What is answered is the business of [`super::http`].
 
-use super::request::{self, Asked, REQUEST_MAX};
+use super::http::{self, HttpAsked, REQUEST_MAX};
 use crate::config::settings::Listen;
 use crate::peer::Millis;
 use std::fmt;
@@ -123,7 +123,7 @@ struct Connection {
     stream: Stream,
     since: Millis,
     request: Vec<u8>,
-    asked: Option<Asked>,
+    asked: Option<HttpAsked>,
     /// The response, and how much of it has been written.
     out: Vec<u8>,
     sent: usize,
@@ -131,20 +131,20 @@ struct Connection {
 
 /// The listening socket, if there is one, and the connections.
 #[derive(Debug)]
-pub struct Server {
+pub struct MetricsServer {
     listener: Option<(Listener, Listen)>,
     connections: Vec<Option<Connection>>,
     first_token: usize,
     accept_again: Option<Millis>,
 }
 
-impl Server {
+impl MetricsServer {
     /// How many tokens the server uses, from the first one on.
     pub const TOKENS: usize = CONNECTIONS_MAX + 1;
 
     /// A server that listens nowhere, and has no connections to look after.
-    pub fn new(first_token: usize) -> Server {
-        Server { listener: None, connections: Vec::new(), first_token, accept_again: None }
+    pub fn new(first_token: usize) -> MetricsServer {
+        MetricsServer { listener: None, connections: Vec::new(), first_token, accept_again: None }
     }
 
     /// Listens there from now on, or nowhere. If that fails, it listens where it did before. Existing
@@ -243,7 +243,7 @@ impl Server {
             match c.stream.read(room) {
                 Ok(n) if n > 0 => {
                     c.request.extend_from_slice(room.get(..n).unwrap_or_default());
-                    c.asked = request::read(&c.request);
+                    c.asked = http::read(&c.request);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -258,12 +258,12 @@ impl Server {
 
     /// True when somebody waits for the metrics.
     pub fn is_asked(&self) -> bool {
-        let asked = |c: &Connection| c.out.is_empty() && matches!(c.asked, Some(Asked::Metrics { .. }));
+        let asked = |c: &Connection| c.out.is_empty() && matches!(c.asked, Some(HttpAsked::Metrics { .. }));
         self.connections.iter().flatten().any(asked)
     }
 
     /// Writes what is due, and ends the connections whose time is over. `metrics` is the text, if
-    /// [`Server::is_asked`] said so.
+    /// [`MetricsServer::is_asked`] said so.
     pub fn settle(&mut self, metrics: &[u8], now: Millis, reactor: &mut Reactor) {
         if self.accept_again.is_some_and(|at| at <= now) {
             // The rest of what waits comes with the next turns.
@@ -274,7 +274,7 @@ impl Server {
         for entry in &mut self.connections {
             let Some(c) = entry else { continue };
             if let (Some(asked), true) = (c.asked, c.out.is_empty()) {
-                c.out = request::response(asked, || metrics.to_vec());
+                c.out = http::response(asked, || metrics.to_vec());
             }
             if c.write() || now.saturating_sub(c.since) >= DEADLINE_MS {
                 *entry = None;

@@ -28,7 +28,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What the values of a family mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FamilyKind {
     /// Only ever goes up, except when the program restarts. Its name ends in `_total`.
     Counter,
     /// Goes up and down.
@@ -41,7 +41,7 @@ pub struct Family {
     /// The name, in letters, digits and underscores.
     pub name: &'static str,
     /// What its values mean.
-    pub kind: Kind,
+    pub kind: FamilyKind,
     /// One sentence for people.
     pub help: &'static str,
 }
@@ -82,12 +82,12 @@ impl From<Duration> for Value {
 impl Family {
     /// A family of counters.
     pub const fn counter(name: &'static str, help: &'static str) -> Family {
-        Family { name, kind: Kind::Counter, help }
+        Family { name, kind: FamilyKind::Counter, help }
     }
 
     /// A family of gauges.
     pub const fn gauge(name: &'static str, help: &'static str) -> Family {
-        Family { name, kind: Kind::Gauge, help }
+        Family { name, kind: FamilyKind::Gauge, help }
     }
 
     /// Begins the family; nothing is written before its first sample. All its samples have to follow one
@@ -109,8 +109,8 @@ impl Family {
         out.lit(b"\n# TYPE ");
         out.put(self.name.as_bytes());
         out.put(match self.kind {
-            Kind::Counter => b" counter\n",
-            Kind::Gauge => b" gauge\n",
+            FamilyKind::Counter => b" counter\n",
+            FamilyKind::Gauge => b" gauge\n",
         });
     }
 }

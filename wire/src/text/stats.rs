@@ -32,19 +32,19 @@ const EXPECTATIONS: [&[u8]; 3] = [b"expect_new", b"expect_create", b"expect_dele
 
 /// Which counters a message holds. The same attribute number means something else in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counters {
+pub enum CounterSet {
     /// Counters of flows.
     Flows,
     /// Counters of expectations.
     Expectations,
 }
 
-impl Counters {
+impl CounterSet {
     /// Names by attribute number, from 1.
     fn names(self) -> &'static [&'static [u8]] {
         match self {
-            Counters::Flows => &FLOWS,
-            Counters::Expectations => &EXPECTATIONS,
+            CounterSet::Flows => &FLOWS,
+            CounterSet::Expectations => &EXPECTATIONS,
         }
     }
 
@@ -74,7 +74,7 @@ impl Counters {
 /// # Errors
 /// [`WireError`] for the first counter that cannot be read: its header, or a value of fewer than four bytes.
 /// The CPU's number has been written by then.
-pub fn line(out: &mut Out<'_>, stats: &CpuStats<'_>, which: Counters) -> Result<(), WireError> {
+pub fn line(out: &mut Out<'_>, stats: &CpuStats<'_>, which: CounterSet) -> Result<(), WireError> {
     out.lit(b"cpu=");
     out.u32(u32::from(stats.cpu));
     for _ in stats.cpu.checked_ilog10().unwrap_or(0).saturating_add(1)..4 {
@@ -93,7 +93,7 @@ pub fn line(out: &mut Out<'_>, stats: &CpuStats<'_>, which: Counters) -> Result<
 ///
 /// # Errors
 /// As [`line()`]: the object is left without its end.
-pub fn json(out: &mut Out<'_>, stats: &CpuStats<'_>, which: Counters) -> Result<(), WireError> {
+pub fn json(out: &mut Out<'_>, stats: &CpuStats<'_>, which: CounterSet) -> Result<(), WireError> {
     out.lit(b"{\"cpu\":");
     out.u32(u32::from(stats.cpu));
     which.each(stats, |name, value| {
@@ -124,14 +124,14 @@ mod tests {
         let stats = CpuStats::new(msg);
         let mut text = [0; 256];
         let mut out = Out::new(&mut text);
-        line(&mut out, &stats, Counters::Flows).unwrap();
+        line(&mut out, &stats, CounterSet::Flows).unwrap();
         out.byte(b'\n');
-        json(&mut out, &stats, Counters::Flows).unwrap();
+        json(&mut out, &stats, CounterSet::Flows).unwrap();
         let want = "cpu=12  \tfound=10 chaintoolong=4294967295 unknown1=7 \n\
                     {\"cpu\":12,\"found\":10,\"chaintoolong\":4294967295,\"unknown1\":7}";
         assert_eq!(String::from_utf8_lossy(out.written()), want);
         let mut out = Out::new(&mut text);
-        line(&mut out, &stats, Counters::Expectations).unwrap();
+        line(&mut out, &stats, CounterSet::Expectations).unwrap();
         assert_eq!(out.written(), b"cpu=12  \texpect_create=10 ");
     }
 }

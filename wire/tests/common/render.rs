@@ -8,7 +8,7 @@ use zct_wire::flow::FlowView;
 use zct_wire::header::CtMsg;
 use zct_wire::stats::CpuStats;
 use zct_wire::text::json::EventHead;
-use zct_wire::text::stats::Counters;
+use zct_wire::text::stats::CounterSet;
 use zct_wire::text::{EventTime, LabelNames, Out, Style, expect, json, line, save, stats, xml};
 
 /// What a text has to look like.
@@ -157,17 +157,17 @@ pub const STATS: &[Renderer] = &[
     Renderer {
         name: "counters line",
         format: Format::Line,
-        run: |out, msg| stats::line(out, &CpuStats::new(msg), Counters::Flows),
+        run: |out, msg| stats::line(out, &CpuStats::new(msg), CounterSet::Flows),
     },
     Renderer {
         name: "counters json",
         format: Format::Json,
-        run: |out, msg| stats::json(out, &CpuStats::new(msg), Counters::Flows),
+        run: |out, msg| stats::json(out, &CpuStats::new(msg), CounterSet::Flows),
     },
     Renderer {
         name: "expectation counters json",
         format: Format::Json,
-        run: |out, msg| stats::json(out, &CpuStats::new(msg), Counters::Expectations),
+        run: |out, msg| stats::json(out, &CpuStats::new(msg), CounterSet::Expectations),
     },
 ];
 

@@ -1,6 +1,6 @@
 //! The links: what each kind needs to work (conntrackd.md §5.4).
 
-use super::super::parse::raw::{LinkKind, RawLink, Set};
+use super::super::parse::raw::{RawLink, RawLinkKind, Set};
 use super::super::report::{At, Place, Report, Severity};
 use super::super::settings::{DedicatedLink, DedicatedLinks, Ends, Group, default};
 use super::given::{or_default, or_unset};
@@ -27,15 +27,15 @@ pub(super) fn links(
     let default_link = defaults.last().copied().unwrap_or(0);
     // Every link is checked, even after one that cannot work.
     let links = match kind {
-        LinkKind::Multicast => {
+        RawLinkKind::Multicast => {
             let all: Vec<_> = raw.into_iter().map(|l| link(l, report, group)).collect();
             DedicatedLinks::Multicast(all.into_iter().collect::<Option<_>>()?)
         }
-        LinkKind::Udp => {
+        RawLinkKind::Udp => {
             let all: Vec<_> = raw.into_iter().map(|l| link(l, report, ends)).collect();
             DedicatedLinks::Udp(all.into_iter().collect::<Option<_>>()?)
         }
-        LinkKind::Tcp => {
+        RawLinkKind::Tcp => {
             let all: Vec<_> = raw.into_iter().map(|l| link(l, report, ends)).collect();
             let error_queue_length =
                 or_default(error_queue_length, "ErrorQueueLength", default::ERROR_QUEUE_LENGTH, report);
@@ -52,7 +52,7 @@ fn link<A>(
     addresses: fn(&RawLink, &mut Report) -> Option<A>,
 ) -> Option<DedicatedLink<A>> {
     let addresses = addresses(&raw, report);
-    let port_word = if raw.kind == LinkKind::Multicast { "Group" } else { "Port" };
+    let port_word = if raw.kind == RawLinkKind::Multicast { "Group" } else { "Port" };
     let port = match raw.port {
         Some(At { value: port @ 1.., .. }) => u16::try_from(port).ok(),
         _ => None,
@@ -68,7 +68,7 @@ fn link<A>(
     if raw.interface.is_none() {
         needs(&raw, report, "an Interface");
     }
-    if raw.kind == LinkKind::Tcp && raw.checksum.is_some_and(|c| !c.value) {
+    if raw.kind == RawLinkKind::Tcp && raw.checksum.is_some_and(|c| !c.value) {
         let text = "Checksum off has no effect on TCP";
         report.add(Severity::Warning, raw.checksum.map(|c| c.place), text.into());
     }

@@ -179,7 +179,7 @@ fn ftfw(s: &RawSync, disable_external_cache: bool, startup_resync: bool, report:
 #[cfg(test)]
 mod tests {
     use super::super::super::settings::{
-        AuthMode, DedicatedLink, DedicatedLinks, Ends, Key, KeySource, Role,
+        AuthKey, AuthMode, DedicatedLink, DedicatedLinks, Ends, KeySource, Role,
     };
     use super::super::super::{load, protocols::Protocols};
     use super::*;
@@ -224,7 +224,7 @@ mod tests {
             disable_external_cache: false,
             startup_resync: false,
         };
-        let key = |number, source| Key { number, source };
+        let key = |number, source| AuthKey { number, source };
         let auth = Auth {
             keys: vec![key(8, KeySource::Credential("k8".into())), key(9, KeySource::File("/k".into()))],
             active: 8,

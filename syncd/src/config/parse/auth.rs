@@ -4,7 +4,7 @@
 
 use super::super::lexer::TokenKind;
 use super::super::report::{At, Place, quoted};
-use super::super::settings::{AuthMode, Key, KeySource};
+use super::super::settings::{AuthKey, AuthMode, KeySource};
 use super::general::{PATH_MAX, set};
 use super::parser::{BlockName, Directive, Parser};
 use super::raw::{RawAuth, RawSync};
@@ -59,7 +59,7 @@ fn key(p: &mut Parser<'_>, auth: &mut RawAuth, at: Place) -> Option<()> {
     match source(&text) {
         Some(source) => {
             auth.keys.retain(|k| k.number != number);
-            auth.keys.push(Key { number, source });
+            auth.keys.push(AuthKey { number, source });
         }
         None => p.error(place, format!("expected {WANTED}")),
     }

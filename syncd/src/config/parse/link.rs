@@ -5,7 +5,7 @@ use super::super::report::{At, Place, quoted};
 use super::filter::{has_leading_zero, leading_zero};
 use super::general::{BYTES_MAX, set};
 use super::parser::{BlockName, Directive, Parser, place};
-use super::raw::{LinkKind, RawLink, RawSync, Set};
+use super::raw::{RawLink, RawLinkKind, RawSync, Set};
 use std::str::FromStr;
 
 /// The most links that a file may have.
@@ -56,11 +56,11 @@ pub(super) const TCP: &[Row] =
     &[V4, V6, V4_PEER, V6_PEER, PORT, INTERFACE, SEND_BUFFER, RECEIVE_BUFFER, CHECKSUM, ERROR_QUEUE_LENGTH];
 
 /// `KIND { … }` or `KIND Default { … }`.
-pub(super) fn link(p: &mut Parser<'_>, sync: &mut RawSync, at: Place, kind: LinkKind) -> Option<()> {
+pub(super) fn link(p: &mut Parser<'_>, sync: &mut RawSync, at: Place, kind: RawLinkKind) -> Option<()> {
     let (table, name) = match kind {
-        LinkKind::Multicast => (MULTICAST, "Multicast"),
-        LinkKind::Udp => (UDP, "UDP"),
-        LinkKind::Tcp => (TCP, "TCP"),
+        RawLinkKind::Multicast => (MULTICAST, "Multicast"),
+        RawLinkKind::Udp => (UDP, "UDP"),
+        RawLinkKind::Tcp => (TCP, "TCP"),
     };
     let mut link = RawLink::new(kind, at);
     if p.peek().kind == TokenKind::Word && p.peek().text == b"Default" {

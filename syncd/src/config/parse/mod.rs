@@ -17,7 +17,7 @@ use super::lexer::TokenKind;
 use super::names::Names;
 use super::report::{Place, Report};
 use parser::{Parser, place};
-use raw::{LinkKind, Raw, RawLink};
+use raw::{Raw, RawLink, RawLinkKind};
 
 /// Reads a section after its name.
 type Section = fn(&mut Parser<'_>, &mut Raw, Place) -> Option<()>;
@@ -59,7 +59,7 @@ pub(crate) fn parse(text: &[u8], names: Names<'_>) -> (Raw, Report) {
 }
 
 impl RawLink {
-    fn new(kind: LinkKind, place: Place) -> Self {
+    fn new(kind: RawLinkKind, place: Place) -> Self {
         RawLink {
             kind,
             place,

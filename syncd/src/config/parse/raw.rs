@@ -2,8 +2,8 @@
 
 use super::super::report::{At, Place};
 use super::super::settings::{
-    AuthMode, Facility, FilterFrom, HelperFamily, HelperKind, HelperProtocol, Key, Listen, LogFormat, Logic,
-    MarkBits, Network, Ports, Protocol, SchedulerPolicy, TcpState, Translation,
+    AuthKey, AuthMode, Facility, FilterFrom, HelperFamily, HelperKind, HelperProtocol, Listen, LogFormat,
+    Logic, MarkBits, Network, Ports, Protocol, SchedulerPolicy, TcpState, Translation,
 };
 use super::unique::Unique;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -99,25 +99,25 @@ pub(crate) struct RawSync {
 pub(crate) struct RawAuth {
     pub(crate) place: Place,
     /// Each number once; the last occurrence counts.
-    pub(crate) keys: Vec<Key>,
+    pub(crate) keys: Vec<AuthKey>,
     pub(crate) active: Set<u32>,
     pub(crate) mode: Set<AuthMode>,
 }
 
 /// The kind of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LinkKind {
+pub(crate) enum RawLinkKind {
     Multicast,
     Udp,
     Tcp,
 }
 
-impl LinkKind {
+impl RawLinkKind {
     pub(crate) fn word(self) -> &'static str {
         match self {
-            LinkKind::Multicast => "Multicast",
-            LinkKind::Udp => "UDP",
-            LinkKind::Tcp => "TCP",
+            RawLinkKind::Multicast => "Multicast",
+            RawLinkKind::Udp => "UDP",
+            RawLinkKind::Tcp => "TCP",
         }
     }
 }
@@ -125,7 +125,7 @@ impl LinkKind {
 /// A dedicated link.
 #[derive(Debug)]
 pub(crate) struct RawLink {
-    pub(crate) kind: LinkKind,
+    pub(crate) kind: RawLinkKind,
     pub(crate) place: Place,
     pub(crate) is_default: bool,
     pub(crate) interface: Set<String>,

@@ -6,7 +6,7 @@ use super::auth::auth;
 use super::general::{BYTES_MAX, set};
 use super::link::link;
 use super::parser::{BlockName, Directive, Parser};
-use super::raw::{LinkKind, Raw, RawSync};
+use super::raw::{Raw, RawLinkKind, RawSync};
 
 type Row = Directive<RawSync>;
 
@@ -49,9 +49,9 @@ const STARTUP_RESYNC: Row = Directive {
 
 pub(super) const SYNC: &[Row] = &[
     Directive { word: "Mode", read: mode },
-    Directive { word: "Multicast", read: |p, s, at| link(p, s, at, LinkKind::Multicast) },
-    Directive { word: "UDP", read: |p, s, at| link(p, s, at, LinkKind::Udp) },
-    Directive { word: "TCP", read: |p, s, at| link(p, s, at, LinkKind::Tcp) },
+    Directive { word: "Multicast", read: |p, s, at| link(p, s, at, RawLinkKind::Multicast) },
+    Directive { word: "UDP", read: |p, s, at| link(p, s, at, RawLinkKind::Udp) },
+    Directive { word: "TCP", read: |p, s, at| link(p, s, at, RawLinkKind::Tcp) },
     Directive {
         word: "Options",
         read: |p, s, at| p.block(BlockName { name: "Options", place: at }, OPTIONS, s),
