@@ -11,10 +11,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use zct_engine::Reactor;
 use zctd::control::client;
-use zctd::control::listings::Shown;
+use zctd::control::listings::ShownCaches;
+use zctd::control::request::Request;
 use zctd::control::server::{Asked, Reply, Server};
 use zctd::peer::{Caches, Config};
-use zctd::control::request::Request;
 
 struct Bench {
     server: Server,
@@ -72,12 +72,12 @@ fuzz_target!(|data: &[u8]| {
             b.server.reply(client, reply);
         }
         let shown =
-            Shown { internal: &b.caches.internal, caches: Some(&b.caches), machine: None, now: b.now };
+            ShownCaches { internal: &b.caches.internal, caches: Some(&b.caches), machine: None, now: b.now };
         while b.server.settle(&shown) {}
         // The client goes away; the rest of its request must not be taken for anybody else's.
         drop(stream);
         for token in 0..Server::TOKENS {
-            b.server.ready(token, b.now, &mut b.reactor).expect("no error of the system");
+            _ = b.server.ready(token, b.now, &mut b.reactor).expect("no error of the system");
         }
     });
 });
