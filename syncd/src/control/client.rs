@@ -368,9 +368,14 @@ pub fn help(name: &str) -> String {
         ("status [--json] [--ledger]", "the state of the daemon; fails when the nodes are not in sync"),
         ("wait --ready|--synced|--committed [--timeout S]", "return when that is reached"),
         ("-s protocol", "flows by protocol, and how far those came that have ended"),
+        ("-s helper", "what the userspace helpers have done"),
         (
             "genkey [FILE]",
             "make a key for Auth: into a new file that nobody else may read, or to standard output",
+        ),
+        (
+            "helpers [--rules|--prepare|--disable]",
+            "read the queues of the userspace helpers; print rules for nft; make or disable the stubs",
         ),
         ("--check", "say what is wrong with the configuration file, and what it amounts to"),
         ("--help, --version", "as -h and -v"),

@@ -201,8 +201,8 @@ fn link(o: &mut Json, l: &Link) {
 }
 
 fn peer(o: &mut Json, p: &Peer) {
-    // Nodes have no names, messages no authentication, and caches are not compared by digests: these keys
-    // are there for those who read the object, and stay null until that changes.
+    // Without `Auth` nodes have no number, so `node`, `authenticated` and `key` are null. Caches are not
+    // compared by digests: `digest` is there for those who read the object, and stays null until they are.
     o.or_null("node", p.sealing.as_ref().and_then(|s| s.node));
     match p.address {
         Some(a) => o.text("address", &a.to_string()),
