@@ -9,6 +9,7 @@
 //! | to | use |
 //! |---|---|
 //! | list a table | [`Requests::dump_table`]; in steps, beside other work: [`StepDump`] |
+//! | list a large table by BPF, which is faster | [`table::Table`] |
 //! | ask for, make, change or delete one flow | [`Requests::ask`] |
 //! | do that with thousands | [`Batch`] |
 //! | watch | [`Subscription`], in a [`Reactor`] of your own or of this crate |
