@@ -1,5 +1,6 @@
 //! Why a command ends early, and the words by which scripts know it (command-line.md §0, §7).
 
+use crate::progress;
 use std::io::{self, Write};
 use zct_engine::{Error, errno_text};
 
@@ -208,7 +209,9 @@ pub fn warn(line: &[u8]) {
     let mut whole = Vec::with_capacity(line.len() + 1);
     whole.extend(line);
     whole.push(b'\n');
-    _ = io::stderr().write_all(&whole);
+    let mut err = io::stderr().lock();
+    progress::clear(&mut err);
+    _ = err.write_all(&whole);
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod nfct;
 pub mod output;
 pub mod program;
+pub mod progress;
 pub mod reader;
 pub mod stdout;
 pub mod table_selection;

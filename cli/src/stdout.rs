@@ -1,5 +1,6 @@
 //! Standard output: one buffer, large writes, and no entry cut in two.
 
+use crate::progress;
 use std::io::{self, Write};
 use zct_wire::WireError;
 use zct_wire::text::Out;
@@ -89,6 +90,7 @@ impl Printer {
     /// Writes out what has been collected.
     pub fn flush(&mut self) -> io::Result<()> {
         let len = std::mem::take(&mut self.len);
+        progress::make_way();
         self.to.write_all(&self.buf[..len])?;
         self.to.flush()
     }

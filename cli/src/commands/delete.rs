@@ -6,6 +6,7 @@
 
 use super::pending::Pending;
 use super::refused::{Refused, explained, summary};
+use super::walk::Walk;
 use super::{Invocation, Outcome, found, output_failed};
 use crate::dump_plan;
 use crate::fail::{Doing, Fail, Name, operation_failed};
@@ -14,6 +15,7 @@ use crate::flags::args::Args;
 use crate::flags::id::Id;
 use crate::flags::selection;
 use crate::output::{Document, Presenter};
+use crate::progress::Progress;
 use crate::reader;
 use crate::stdout::PrintError;
 use crate::values::list::Output;
@@ -90,6 +92,7 @@ pub(crate) struct Deleter<S> {
     broken: Option<Error>,
     /// Only show the flows, delete none.
     dry_run: bool,
+    walk: Walk,
 }
 
 /// What a deletion came to.
@@ -126,6 +129,7 @@ impl<S: Selection + Send> Deleter<S> {
             refused_of: BTreeMap::new(),
             broken: None,
             dry_run,
+            walk: Walk::default(),
         })
     }
 
@@ -168,9 +172,11 @@ impl<S: Selection + Send> Deleter<S> {
     }
 
     /// Deletes what is found. Flows that were deleted are printed even if an error ends the work.
-    pub(crate) fn run(mut self, doing: Doing) -> Result<Deleted, Fail> {
+    pub(crate) fn run(mut self, doing: Doing, progress: Progress) -> Result<Deleted, Fail> {
         let (filter, plan) = self.selection.plan();
         let table = self.selection.table();
+        let what = if self.dry_run { "would be deleted" } else { "deleted" };
+        self.walk = Walk::begin(progress, &plan, table.is_some(), what);
         let found = table.and_then(|mut table| found::read(&mut table, &filter, &mut self).ok());
         let ended = found.unwrap_or_else(|| plan.run(&filter, request::Table::Conntrack, &mut self));
         // The last batch, unless something has gone wrong already.
@@ -212,6 +218,7 @@ fn print(
 
 impl<S: Selection + Send> Sink for Deleter<S> {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        self.walk.step(self.outcome.shown);
         match self.select(msg) {
             Ok(true) => ControlFlow::Continue(()),
             Ok(false) => ControlFlow::Break(()),
@@ -240,7 +247,7 @@ pub(super) fn run(
     doing: Doing,
 ) -> Result<Deleted, Fail> {
     let deleter = Deleter::new(name, selection, presenter, dry_run);
-    deleter.map_err(|e| operation_failed(doing, &e))?.run(doing)
+    deleter.map_err(|e| operation_failed(doing, &e))?.run(doing, Progress::begin())
 }
 
 /// `-D`: deletes the flows that match. That there are none is a failure.

@@ -20,6 +20,7 @@ mod shown;
 pub mod stats;
 pub mod update;
 pub mod version;
+mod walk;
 pub mod wanted;
 
 use crate::dump_plan::{self, Plan, TableSize};

@@ -3,12 +3,14 @@
 use super::found::{self, ANSWERS_BYTES};
 use super::pending::Pending;
 use super::refused::{self, Refused, explained, summary};
+use super::walk::Walk;
 use super::{Invocation, Outcome, output_failed};
 use crate::fail::{Doing, Fail, operation_failed};
 use crate::filter::Filter;
 use crate::flags::id::Id;
 use crate::flags::selection;
 use crate::output::{Document, Presenter};
+use crate::progress::Progress;
 use crate::reader;
 use crate::stdout::PrintError;
 use crate::values::label;
@@ -155,6 +157,7 @@ struct Updater {
     /// An error of our own, not a refusal of the kernel, which ends the work.
     broken: Option<Error>,
     dry_run: bool,
+    walk: Walk,
 }
 
 impl Updater {
@@ -224,6 +227,7 @@ impl Updater {
 
 impl Sink for Updater {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
+        self.walk.step(self.outcome.shown);
         match self.select(msg) {
             Ok(true) => ControlFlow::Continue(()),
             Ok(false) => ControlFlow::Break(()),
@@ -278,13 +282,15 @@ pub fn run(call: &Invocation) -> Result<Updated, Fail> {
         refused: Refused::new(call.name),
         broken: None,
         dry_run: call.args.given.has(Id::DryRun),
+        walk: Walk::default(),
     };
     let filter = sink.filter.clone();
     let table = super::found_by_bpf(&call.args, &filter).ok();
+    let plan = super::plan(&call.args, &filter);
+    let what = if sink.dry_run { "would be updated" } else { "updated" };
+    sink.walk = Walk::begin(Progress::begin(), &plan, table.is_some(), what);
     let found = table.and_then(|mut table| found::read(&mut table, &filter, &mut sink).ok());
-    let ended = found.unwrap_or_else(|| {
-        super::plan(&call.args, &filter).run(&filter, request::Table::Conntrack, &mut sink)
-    });
+    let ended = found.unwrap_or_else(|| plan.run(&filter, request::Table::Conntrack, &mut sink));
     let settled = if sink.broken.is_none() { sink.settle().map(drop) } else { Ok(()) };
     if let Err(e) = sink.presenter.flush() {
         sink.outcome.note(Err(PrintError::Io(e)));

@@ -81,6 +81,10 @@ on the conntrack table. Empty lines and lines that begin with # are skipped; dou
 every refused line is named, and the last message says how many there were. Consecutive
 .B \-D
 lines are one pass over the table; what they delete is shown in the table's order. Memory does not grow with the file.
+.SH PROGRESS
+Where standard error is a terminal,
+.BR \-R ", " \-D ", " \-U ", " "\-F \-f " and " zct reconcile"
+say how far they have come once they have taken half a second: the lines of the file, or the flows that were read and changed. It is one line, which is gone when they end. Where TERM is dumb or not set there is none.
 .SH NUMBERS AND ADDRESSES
 Every number has the limit of its field: ports, keys and zones 65535, ICMP types and codes 255, marks, masks, ids and tags 4294967295. What is no number, is negative, is too large or has other text behind it is refused before anything is done. GRE keys, marks, zones, ids and security marks may be hexadecimal (0x10) and octal (010); all other numbers are decimal.
 .PP

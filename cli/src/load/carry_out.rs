@@ -13,9 +13,9 @@ use crate::filter::Filter;
 use crate::flags::command::{Cmd, Table};
 use crate::flags::id::Id;
 use crate::output::{Document, Presenter};
+use crate::progress::{self, Progress};
 use crate::values::list::Output;
-use std::io::{self, IsTerminal as _, Write as _};
-use std::time::{Duration, Instant};
+use std::io::{self, Write as _};
 use zct_engine::batch::BATCH_MAX;
 use zct_engine::{Answer, Batch, Error};
 use zct_wire::WireError;
@@ -24,9 +24,6 @@ use zct_wire::request;
 
 /// The most selections in one pass, which bounds the memory.
 const DELETES_MAX: usize = 16_384;
-/// A run that is shorter than this shows no progress, and a longer one updates it at this interval.
-const PROGRESS: Duration = Duration::from_millis(500);
-
 /// How many lines get a warning of their own; further ones are only counted.
 const WARNED: u64 = 10;
 
@@ -93,6 +90,8 @@ pub struct Runner {
     untranslated: u64,
     counts: Totals,
     progress: Progress,
+    /// How many commands have been taken, and how many there are.
+    lines: (u64, u64),
 }
 
 /// How many flows a dry run would create, update and delete.
@@ -105,7 +104,7 @@ struct Totals {
 }
 
 impl Runner {
-    /// `total` is the number of commands, which the progress display needs.
+    /// `total` is the number of commands, for whoever waits for the last.
     pub fn new(name: Name, file: String, options: Options, total: u64) -> Result<Runner, Fail> {
         Ok(Runner {
             name,
@@ -120,13 +119,14 @@ impl Runner {
             short: (0, 0),
             untranslated: 0,
             counts: Totals::default(),
-            progress: Progress::new(total),
+            progress: Progress::begin(),
+            lines: (0, total),
         })
     }
 
     /// Takes one line, which may be carried out later, together with those after it.
     pub fn line(&mut self, mut call: Invocation, line: Line<'_>) -> Result<(), Fail> {
-        self.progress.step();
+        self.step(call.args.action);
         match call.args.action {
             Some((Cmd::Create, _)) => self.create(&call, Mode::Create, line),
             Some((Cmd::Add, _)) => self.create(&call, Mode::Add, line),
@@ -158,6 +158,18 @@ impl Runner {
                 let done = done.map_err(|f| self.at_line(f, line));
                 self.one_failed(done)
             }
+        }
+    }
+
+    /// Counts a line, and says so when it is time.
+    fn step(&mut self, action: Option<(Cmd, Table)>) {
+        self.lines.0 += 1;
+        let (done, total) = self.lines;
+        let text = || format!("{done} of {total} lines");
+        match action {
+            Some((Cmd::Create | Cmd::Add | Cmd::Delete, _)) => self.progress.step(text),
+            // Each of them reads the table.
+            _ => self.progress.large_step(text),
         }
     }
 
@@ -299,6 +311,7 @@ impl Runner {
 
     /// The creations of a dry run: shows the lines that would do something, and those that would fail.
     fn show_creations(&mut self, creations: &[Creation], text: &[u8]) -> Result<(), Fail> {
+        progress::make_way();
         let mut out = io::stdout().lock();
         let wanted: Vec<&Wanted> = creations.iter().map(|c| &c.wanted).collect();
         let found = adder(&mut self.adder).and_then(|adder| adder.find(&wanted));
@@ -337,7 +350,7 @@ impl Runner {
         let deletions = std::mem::take(&mut self.deletions);
         let deleted = Deleter::new(self.name, &deletions, Some(presenter), self.options.dry_run)
             .map_err(|e| operation_failed(Doing::Delete, &e))
-            .and_then(|d| d.run(Doing::Delete));
+            .and_then(|d| d.run(Doing::Delete, Progress::begin()));
         let first = deletions.lines.first().map_or(0, |(n, _)| *n);
         let last = deletions.lines.last().map_or(0, |(n, _)| *n);
         let deleted = deleted.map_err(|f| f.at(&format!("{}:{first}-{last}", self.file)))?;
@@ -357,7 +370,6 @@ impl Runner {
     /// Carries out what is left, unless the run has ended in a failure, and returns the outcome of the run.
     pub fn finish(mut self, ended: Result<(), Fail>) -> Result<(), Fail> {
         let ended = ended.and_then(|()| self.send_creations()).and_then(|()| self.run_deletions());
-        self.progress.clear();
         if self.untranslated > WARNED {
             let more = self.untranslated - WARNED;
             warn(format!("WARNING: {more} more lines like these: packets will not be translated").as_bytes());
@@ -409,37 +421,4 @@ fn carried_out_after(index: usize, creations: &[Creation], refused: &[usize]) ->
     }
     let shown = ranges.iter().map(|(a, b)| if a == b { a.to_string() } else { format!("{a}-{b}") });
     shown.collect::<Vec<_>>().join(", ")
-}
-
-/// Shows how far the run has come, on standard error if that is a terminal.
-struct Progress {
-    total: u64,
-    done: u64,
-    next: Option<Instant>,
-    shown: bool,
-}
-
-impl Progress {
-    fn new(total: u64) -> Progress {
-        let next = io::stderr().is_terminal().then(|| Instant::now() + PROGRESS);
-        Progress { total, done: 0, next, shown: false }
-    }
-
-    fn step(&mut self) {
-        self.done += 1;
-        // The clock is read only every 256 lines, because reading it costs more than a line.
-        if self.done % 256 != 0 || self.next.is_none_or(|next| Instant::now() < next) {
-            return;
-        }
-        self.next = Some(Instant::now() + PROGRESS);
-        self.shown = true;
-        _ = write!(io::stderr(), "\r{} of {} lines", self.done, self.total);
-    }
-
-    fn clear(&mut self) {
-        if std::mem::take(&mut self.shown) {
-            // Back to the start of the line, and erase it.
-            _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
 }

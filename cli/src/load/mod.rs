@@ -14,6 +14,7 @@ use crate::fail::{Fail, Name, warn};
 use crate::flags::args::Args;
 use crate::flags::command::{Cmd, Table};
 use crate::flags::{check_legal, parse};
+use crate::progress::Progress;
 use crate::values::label::LabelMap;
 use carry_out::Runner;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -22,6 +23,7 @@ use smallvec::SmallVec;
 use source::Source;
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use words::Splitter;
 
 /// Runs the commands of `file`; `-` is standard input.
@@ -119,6 +121,13 @@ fn carry_out_pieces(runner: &mut Runner, filled: &Receiver<Piece>, back: &Sender
     Ok(())
 }
 
+/// After how many lines each half says how many it has checked.
+const TOLD: u64 = 256;
+
+fn lines_checked(count: u64) -> String {
+    format!("{count} lines checked")
+}
+
 /// The same as [`check`] for a large file, on two processors at once. `None` when there is anything to
 /// report, which [`check`] then finds again in file order, or when the file is not worth a thread.
 fn check_in_halves(source: &Source, name: Name) -> Option<u64> {
@@ -126,7 +135,8 @@ fn check_in_halves(source: &Source, name: Name) -> Option<u64> {
         return None;
     }
     let halves = source.halves()?;
-    let count = |half: source::Part<'_>| {
+    let checked = AtomicU64::new(0);
+    let count = |half: source::Part<'_>, mut progress: Progress| {
         let (mut lines, mut total) = (LineParser::new(name), 0);
         let read = half.each_line(|line| {
             if Splitter::is_blank(line.text) {
@@ -134,14 +144,18 @@ fn check_in_halves(source: &Source, name: Name) -> Option<u64> {
             }
             let call = lines.parse(line.text, None)?;
             total += 1;
+            if total % TOLD == 0 {
+                let checked = checked.fetch_add(TOLD, Ordering::Relaxed) + TOLD;
+                progress.large_step(|| lines_checked(checked));
+            }
             allowed(call.args.action)
         });
         (read.is_ok() && !lines.warned).then_some(total)
     };
     let [first, second] = halves;
     std::thread::scope(|scope| {
-        let other = scope.spawn(|| count(second));
-        let total: Option<u64> = count(first);
+        let other = scope.spawn(|| count(second, Progress::silent()));
+        let total: Option<u64> = count(first, Progress::begin());
         let other: Option<u64> = other.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
         Some(total? + other?)
     })
@@ -152,6 +166,7 @@ fn check_in_halves(source: &Source, name: Name) -> Option<u64> {
 fn check(source: &mut Source, lines: &mut LineParser) -> Result<u64, Fail> {
     let name = source.name.clone();
     let (mut total, mut forbidden) = (0, None);
+    let mut progress = Progress::begin();
     source.each_line(|line| {
         if Splitter::is_blank(line.text) {
             return Ok(());
@@ -160,6 +175,7 @@ fn check(source: &mut Source, lines: &mut LineParser) -> Result<u64, Fail> {
         let at = |f: Fail| f.at(&place);
         let call = lines.parse(line.text, Some(&place)).map_err(at)?;
         total += 1;
+        progress.step(|| lines_checked(total));
         if forbidden.is_none() {
             forbidden = allowed(call.args.action).err().map(at);
         }

@@ -8,6 +8,7 @@ use crate::dump_plan::Plan;
 use crate::fail::{Doing, Fail, Name, operation_failed};
 use crate::filter::Filter;
 use crate::group::key::{Keys, Packed};
+use crate::progress::Progress;
 use crate::values::list::Output;
 use zct_wire::WireError;
 use zct_wire::flow::FlowView;
@@ -39,8 +40,9 @@ pub(super) fn run(name: Name, selection: &TopSelection, keys: &Keys, key: &Packe
     let filter = selection.filter.clone();
     let plan = plan(&selection.call.args, &filter);
     let group = OneGroup { filter, plan, keys: keys.clone(), key: *key };
-    let deleter = Deleter::new(name, group, None, false);
-    let deleted = deleter.map_err(|e| operation_failed(Doing::Delete, &e))?.run(Doing::Delete)?;
+    let deleter = Deleter::new(name, group, None, false).map_err(|e| operation_failed(Doing::Delete, &e))?;
+    // The screen is drawn by others.
+    let deleted = deleter.run(Doing::Delete, Progress::silent())?;
     let refused = deleted.refusals().map_or(String::new(), |text| format!("; {text}"));
     Ok(format!("{} flow entries have been deleted{refused}", deleted.count))
 }

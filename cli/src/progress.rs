@@ -1,0 +1,93 @@
+//! How far long work has come, on standard error, for whoever waits for it at a terminal.
+//!
+//! It is one line, which the cursor is put in front of and which makes way for everything else that is
+//! written. Where standard error is no terminal there is nothing of it.
+
+use std::io::{self, IsTerminal as _, StderrLock, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Work that is done sooner shows nothing, and longer work what has come of it at this interval.
+const EVERY: Duration = Duration::from_millis(500);
+/// The clock is read at one step in so many, since a step may be one flow of millions.
+const STEPS: u32 = 16;
+
+/// Whether the line is there. There is one terminal, whichever part of the program writes to it; this
+/// changes only while standard error is locked.
+static SHOWN: AtomicBool = AtomicBool::new(false);
+
+/// A piece of work that may take long. What it has shown is gone when this is dropped.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// When to show something; `None` where nobody is watching.
+    next: Option<Instant>,
+    steps: u32,
+}
+
+impl Progress {
+    /// For work that begins now.
+    pub fn begin() -> Progress {
+        // Of what a terminal must know, erasing a line is all that is used.
+        let draws = || std::env::var_os("TERM").is_some_and(|kind| !kind.is_empty() && kind != "dumb");
+        let watched = io::stderr().is_terminal() && draws();
+        Progress { next: watched.then(|| Instant::now() + EVERY), steps: 0 }
+    }
+
+    /// For work that somebody else reports on.
+    pub fn silent() -> Progress {
+        Progress::default()
+    }
+
+    /// Whether anything will be shown, for whoever has to find out first what to show.
+    pub fn is_watched(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// After a small step: shows the text when it is time.
+    pub fn step(&mut self, text: impl FnOnce() -> String) {
+        if self.next.is_none() {
+            return;
+        }
+        self.steps = (self.steps + 1) % STEPS;
+        if self.steps == 0 {
+            self.large_step(text);
+        }
+    }
+
+    /// After a step that takes longer than to read the clock.
+    pub fn large_step(&mut self, text: impl FnOnce() -> String) {
+        let Some(next) = self.next else { return };
+        let now = Instant::now();
+        if now < next {
+            return;
+        }
+        self.next = Some(now + EVERY);
+        let mut err = io::stderr().lock();
+        SHOWN.store(true, Ordering::Relaxed);
+        // A longer text may have been there. The cursor goes back, so that what another program writes to
+        // the terminal begins a line.
+        _ = err.write_all(format!("{}\x1b[K\r", text()).as_bytes());
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.is_watched() {
+            clear(&mut io::stderr().lock());
+        }
+    }
+}
+
+/// Erases the line, before something else is written to standard error.
+pub fn clear(err: &mut StderrLock<'_>) {
+    if SHOWN.swap(false, Ordering::Relaxed) {
+        _ = err.write_all(b"\x1b[K");
+    }
+}
+
+/// Erases the line before something is written to standard output, if that is a terminal too.
+pub fn make_way() {
+    if SHOWN.load(Ordering::Relaxed) && io::stdout().is_terminal() {
+        clear(&mut io::stderr().lock());
+    }
+}
