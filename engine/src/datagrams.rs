@@ -76,7 +76,7 @@ impl Datagrams {
         }
     }
 
-    /// How many datagrams that just fit an MTU of so many bytes the receive buffer takes, as the kernel
+    /// How many datagrams that just fit an MTU of this many bytes the receive buffer takes, as the kernel
     /// counts for most network cards: the next power of two above their bytes and its own, and 256 more.
     ///
     /// # Errors

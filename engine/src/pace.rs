@@ -26,7 +26,7 @@ pub enum Speed {
     Slow,
     /// It pays to let them gather.
     Fast,
-    /// They come faster than it was said that they may: they gather by themselves, and fill their buffer.
+    /// They come faster than [`Pace::between`] allows: they gather by themselves, and fill their buffer.
     Flood,
 }
 
@@ -50,7 +50,8 @@ impl Pace {
         Pace::between(PLENTY..=u64::MAX, now)
     }
 
-    /// The same for other messages, of which so many during one rest are fast, and more are a flood.
+    /// The same for other messages. `fast` says how many of them during one rest count as fast; more are a
+    /// flood.
     pub fn between(fast: RangeInclusive<u64>, now: Instant) -> Pace {
         Pace { since: now, counted: 0, fast, speed: Speed::Slow }
     }

@@ -426,7 +426,7 @@ fn signal_set(signals: &[c_int]) -> libc::sigset_t {
         set.assume_init()
     };
     for s in signals {
-        // SAFETY: the set is initialised. A number that is no signal leaves it as it is.
+        // SAFETY: the set is initialised. A number that is not a signal's leaves it as it is.
         unsafe { libc::sigaddset(&raw mut set, *s) };
     }
     set

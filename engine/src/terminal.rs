@@ -44,7 +44,7 @@ impl Terminal {
     /// signals are keys like others.
     ///
     /// # Errors
-    /// [`Error::Sys`] of `tcgetattr` or `tcsetattr`: ENOTTY when it is no terminal, EIO in the background.
+    /// [`Error::Sys`] of `tcgetattr` or `tcsetattr`: ENOTTY when it is not a terminal, EIO in the background.
     pub fn take(input: File) -> Result<Terminal, Error> {
         let mode = sys::terminal_mode(input.as_fd()).map_err(|e| Error::sys("tcgetattr", e))?;
         let terminal = input.try_clone().map_err(|e| Error::sys("dup", e))?;

@@ -50,7 +50,7 @@ pub(crate) fn datagram(port: u32, way: &str, bytes: &[u8], len: usize) {
     write(&lines(port, way, bytes, len));
 }
 
-/// Writes a line about a system call that failed. That there is nothing to receive is no failure.
+/// Writes a line about a system call that failed. To have nothing to receive is not a failure.
 #[cold]
 pub(crate) fn failed(port: u32, way: &str, why: &io::Error) {
     if !matches!(why.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) {

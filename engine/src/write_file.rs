@@ -407,7 +407,7 @@ mod tests {
             assert_eq!(fs::read_to_string(&file).unwrap(), if whole { text } else { &before });
             assert_eq!(fs::read_dir(&dir.0).unwrap().count(), 1, "the temporary file is gone");
         }
-        // What a killed process left behind is no obstacle.
+        // What a killed process left behind is not in the way.
         fs::write(dir.file(&format!("metrics.prom.{}.tmp", std::process::id())), "old").unwrap();
         Replacement::begin(&file).unwrap().finish().unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "");

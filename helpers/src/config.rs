@@ -82,7 +82,7 @@ impl Config<'_> {
     ///
     /// # Errors
     /// [`Refusal::PortZero`], [`Refusal::PrivilegedPort`], [`Refusal::ReservedPort`]; [`Refusal::Malformed`]
-    /// for a number that is no port.
+    /// for a number that is not a port.
     pub fn port(&self, number: u32) -> Result<u16, Refusal> {
         self.port_or(number, &[])
     }

@@ -264,7 +264,7 @@ fn host_port(config: &Config<'_>, packet: &Packet<'_>, numbers: [u8; 6], place: 
     Announced::at(config, packet, Addr::V4([a, b, c, d]), port, [edit, None])
 }
 
-/// `|1|10.1.0.2|40000|`, with any printable delimiter that is no digit.
+/// `|1|10.1.0.2|40000|`, with any printable delimiter that is not a digit.
 fn eprt(config: &Config<'_>, packet: &Packet<'_>, mut c: Cursor<'_>) -> Found {
     const MALFORMED: Refusal = Refusal::Malformed;
     c.skip(b' ');

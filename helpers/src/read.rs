@@ -144,7 +144,7 @@ pub fn find(text: &[u8], word: &[u8], max: usize) -> Option<usize> {
 }
 
 /// The lines of `text`, each with its place and with its line feed, and a carriage return before it, cut off.
-/// What follows the last line feed is no line.
+/// What follows the last line feed is not a line.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut at = 0_usize;
     text.split_inclusive(|b| *b == b'\n').filter_map(move |piece| {

@@ -77,9 +77,9 @@ pub struct Churn {
     pub rate: u32,
     /// How many flows are made in all.
     pub count: u32,
-    /// A flow ends when so many later ones have been made.
+    /// A flow ends when this many later ones have been made.
     pub living: u32,
-    /// Of ten flows so many are short: they end after a second.
+    /// This many of ten flows are short: they end after a second.
     pub short: u32,
 }
 

@@ -14,7 +14,7 @@ pub const EVENT_BUFFER: &str = "16777216";
 const PEAK: f64 = 4.0;
 /// The most where BPF reads the table: the map that it fills counts.
 const PEAK_BPF: f64 = 12.0;
-/// The most that `--by` may need: groups are exact while they fit into so much.
+/// The most that `--by` may need: groups are exact while they fit into this much.
 const PEAK_GROUPS: f64 = 64.0 + PEAK_BPF;
 /// The most that `-R` may need, in MiB.
 const PEAK_RESTORE: f64 = 16.0;

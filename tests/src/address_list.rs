@@ -57,7 +57,7 @@ impl AddressList {
         self.hosts.contains(addr) || self.networks.iter().any(within)
     }
 
-    /// All of it as text, shuffled: one or several words a line, with comments here and there.
+    /// All of it as text, shuffled: one or several words on each line, with comments here and there.
     pub fn text(&self, rng: &mut Rng) -> String {
         let networks = self.networks.iter().map(|(addr, len)| format!("{addr}/{len}"));
         let mut words: Vec<String> = self.hosts.iter().map(IpAddr::to_string).chain(networks).collect();

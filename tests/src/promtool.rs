@@ -17,7 +17,8 @@ pub fn check(text: &str) {
 /// The samples of a text by name and labels, as they are written: `zct_stat_found_total{cpu="0"}`.
 ///
 /// # Panics
-/// When a line is no sample, when two have the same name and labels, or when a family has not one head.
+/// When a line is not a sample, when two have the same name and labels, or when a family does not have
+/// exactly one head.
 pub fn samples(text: &str) -> BTreeMap<String, f64> {
     let (mut samples, mut heads) = (BTreeMap::new(), BTreeSet::new());
     for line in text.lines() {

@@ -115,7 +115,7 @@ fn what_is_refused_touches_nothing() {
         assert_eq!((output.exit, output.out()), (Exit::Code(2), String::new()), "{words:?}: {output:?}");
         assert!(output.err().contains(want), "{words:?}: {output:?}");
     }
-    // An empty list selects nothing, and that is no mistake.
+    // An empty list selects nothing, and that is not a mistake.
     for words in [&["-L", "-s", &none][..], &["-D", "-s", &none], &["-C", "-s", &none]] {
         let code = if words[0] == "-D" { 1 } else { 0 };
         let output = Tool::ZctByName.run(words);

@@ -48,7 +48,7 @@ fn for_tests(attrs: &[Attribute]) -> bool {
     })
 }
 
-/// Attributes that users notice; documentation and lints are none.
+/// Attributes that users notice, which documentation and lints are not.
 fn visible_attrs(attrs: &mut Vec<Attribute>) {
     attrs.retain(|a| ["cfg", "derive", "non_exhaustive", "repr"].iter().any(|n| a.path().is_ident(n)));
 }

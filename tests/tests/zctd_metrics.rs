@@ -178,7 +178,7 @@ fn who_means_no_good_holds_up_neither_scrapes_nor_replication() {
     let mut long = connect(ADDRESS);
     _ = long.write_all(&[b"GET /metrics HTTP/1.1\r\nX: ".as_slice(), &[b'x'; 4096], b"\r\n\r\n"].concat());
     assert!(is_cut(&mut long));
-    // One that asks, and does not read, is no trouble either.
+    // One that asks and does not read does no harm either.
     let unread: Vec<TcpStream> = (0..100)
         .map(|_| {
             let mut stream = connect(ADDRESS);

@@ -98,7 +98,7 @@ impl Sink for Matching<'_> {
     }
 }
 
-/// Prints how many flows match. It is no failure if there are none.
+/// Prints how many flows match. Unlike with `-D`, none is not a failure.
 fn matching_flows(call: &Invocation, filter: Filter, mut opened: Result<Table, String>) -> Result<(), Fail> {
     let parts = reader::parts(call.args.jobs);
     // Where the kernel cannot count, the flows are read.

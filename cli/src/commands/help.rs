@@ -7,7 +7,7 @@ use crate::flags::protocol::PROTOCOLS;
 use crate::flags::{help, own};
 use std::io::Write as _;
 
-/// Prints what there is to say of the word, or of everything.
+/// Prints the help on the word, or on everything.
 ///
 /// # Errors
 /// A usage error for a word that names no command and no protocol, or for several words.

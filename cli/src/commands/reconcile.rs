@@ -85,7 +85,7 @@ fn mistake(error: &lexopt::Error) -> Fail {
 ///
 /// # Errors
 /// A usage error for a line, or a list, that would delete more than what was meant; then nothing has been
-/// done. Otherwise those of `-D`, except that finding nothing is none.
+/// done. Otherwise those of `-D`, except that finding nothing is not an error.
 pub fn run(name: Name, _: &[u8], words: &[&[u8]]) -> Result<(), Fail> {
     let words = Words::read(words)?;
     if words.help {

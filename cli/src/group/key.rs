@@ -188,9 +188,9 @@ pub fn mix(hash: u64, word: u64) -> u64 {
 impl Packed {
     /// A hash of the key, and of nothing but its first `words` words.
     ///
-    /// A multiplication a word, where SipHash has fourteen operations. It is not a secure hash. But whoever
-    /// chooses addresses and ports does not learn the secret, which differs in every run, and without it
-    /// cannot make more than a few keys hash alike.
+    /// One multiplication per word, where SipHash has fourteen operations. It is not a secure hash. But
+    /// whoever chooses addresses and ports does not learn the secret, which differs in every run, and without
+    /// it cannot make more than a few keys hash alike.
     #[inline]
     pub fn hash(&self, words: usize, secret: u64) -> u64 {
         let hash = self.words.iter().take(words).fold(mix(secret, self.tag.into()), |h, w| mix(h, *w));

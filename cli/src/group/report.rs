@@ -122,12 +122,12 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Columns of which the first so many are names.
+    /// Columns of which the first ones, this many, are names.
     pub fn names_first(names: usize) -> Columns {
         Columns { widths: Vec::new(), figures: names..usize::MAX }
     }
 
-    /// Columns of which the first so many are figures.
+    /// Columns of which the first ones, this many, are figures.
     pub fn figures_first(figures: usize) -> Columns {
         Columns { widths: Vec::new(), figures: 0..figures }
     }
@@ -202,7 +202,7 @@ impl<'a> Report<'a> {
         key.into_iter().chain(self.figures(&group.counts)).chain(over).collect()
     }
 
-    /// A row that is no group: a text in place of the key.
+    /// A row that is not a group: a text in place of the key.
     fn sum(&self, what: String, counts: &Counts) -> Vec<String> {
         let blank = self.keys.iter().skip(1).map(|_| String::new());
         std::iter::once(what).chain(blank).chain(self.figures(counts)).collect()

@@ -21,8 +21,8 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// No groups yet, of keys with this many words, for so many threads. Together they take as much memory as
-    /// [`Groups`] alone. `flows` are expected.
+    /// No groups yet, of keys with this many words, for this many threads. Together they take as much memory
+    /// as [`Groups`] alone. `flows` are expected.
     pub fn new(threads: usize, words: usize, order: Order, flows: u64) -> Shared {
         // With several for each thread, one seldom waits for another.
         let number = if threads > 1 { 4 * threads } else { 1 };

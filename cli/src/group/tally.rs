@@ -120,7 +120,7 @@ impl Groups {
         }
     }
 
-    /// Makes room for the keys of so many flows, should each have its own: the index does not have to grow
+    /// Makes room for the keys of this many flows, should each have its own: the index does not have to grow
     /// then. Memory that is not used is not taken from the system.
     pub fn expect(&mut self, flows: u64) {
         let flows = usize::try_from(flows).unwrap_or(usize::MAX).min(self.exact_max);

@@ -1,4 +1,4 @@
-//! `zct top` without a terminal: each reading as text or as a JSON object a line.
+//! `zct top` without a terminal: each reading as text, or as JSON with one object per line.
 
 use super::options::{Asked, TopSelection};
 use super::reading::{Reading, TopReader};

@@ -33,7 +33,7 @@ struct Lost {
 /// The flows of the last reading, and those of the one under way.
 ///
 /// # Allocation
-/// 16 bytes a flow for each of the two; memory is kept from one reading to the next.
+/// 16 bytes per flow for each of the two; memory is kept from one reading to the next.
 #[derive(Debug)]
 pub(super) struct History {
     secret: u64,

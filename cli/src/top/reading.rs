@@ -22,7 +22,7 @@ use zct_wire::request::Table;
 
 /// The sysctl without which flows do not know when they began.
 const TIMESTAMPS: &str = "net.netfilter.nf_conntrack_timestamp";
-/// After every so many flows, the reading asks whether it is to stop.
+/// Each time this many flows have been read, the reading asks whether it is to stop.
 const ASK_EVERY: u64 = 8192;
 
 /// What is known of a group beside its counts.
@@ -234,7 +234,7 @@ impl TopReader {
 
 #[cfg(test)]
 impl Reading {
-    /// A reading of these groups, each with so many flows, for tests of what is shown.
+    /// A reading of these groups, each with a number of flows, for tests of what is shown.
     pub(super) fn of(keys: &Keys, groups: &[(crate::group::key::Packed, Counts, Extra)]) -> Reading {
         let mut tally = Groups::new(keys.words(), Order::Flows);
         let extras = groups.iter().map(|(key, counts, extra)| (tally.add(key, *counts), *extra).1).collect();

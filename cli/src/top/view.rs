@@ -208,7 +208,7 @@ impl View {
         Action::Nothing
     }
 
-    /// Sorts by the figure so many places further on.
+    /// Sorts by the figure this many places further on.
     fn sort(&mut self, steps: usize) {
         let at = ORDERS.iter().position(|(_, o)| *o == self.order).unwrap_or(0);
         if let Some((_, order)) = ORDERS.get((at + steps) % ORDERS.len()) {

@@ -114,7 +114,7 @@ pub(crate) fn load(
     log: &mut [u8],
 ) -> io::Result<OwnedFd> {
     // The licence of these instructions alone, which the kernel asks for before it lets a program call most
-    // of its functions. The rest of zct is no part of what is loaded.
+    // of its functions. The rest of zct is not part of what is loaded.
     let licence = c"Dual MIT/GPL";
     // Number 0 stands for the kernel's own.
     let files = [0, module.map_or(0, |m| m.as_raw_fd())];

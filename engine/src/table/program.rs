@@ -36,7 +36,7 @@ pub(crate) mod field {
     pub(crate) const END: usize = 20;
     /// In and out: where the next record goes, from the beginning of the memory.
     pub(crate) const USED: usize = 24;
-    /// In: no new group is begun after so many turns.
+    /// In: no new group is begun after this many turns.
     pub(crate) const LIMIT: usize = 28;
     /// Out: the kernel's clock in ticks.
     pub(crate) const JIFFIES: usize = 32;

@@ -1,4 +1,4 @@
-//! The four steps, and everything that is none.
+//! The four steps, and everything that is not one of them.
 
 use super::*;
 use crate::config::Prefix;

@@ -379,7 +379,7 @@ mod tests {
         }
     }
 
-    /// What is none of these is refused, with its place and what it should have been.
+    /// What is not one of these is refused, with its place and what it should have been.
     #[test]
     fn items_that_are_none_are_named() {
         for (text, message) in [

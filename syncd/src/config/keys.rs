@@ -19,7 +19,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 /// The lengths of a key in bytes: keepalived has the same bounds for those of VRRP.
 const KEY_LEN: std::ops::RangeInclusive<usize> = 32..=LEN_MAX;
 const LEN_MAX: usize = 64;
-/// A longer file is no key.
+/// A longer file is not a key.
 const FILE: Bounds = Bounds { file: 1024, line: 1024 };
 /// What group and others may do with a file.
 const OTHERS: u32 = 0o077;
@@ -79,7 +79,7 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-/// Reads a key in hexadecimal; `None` for what is none.
+/// Reads a key in hexadecimal; `None` for anything else.
 pub(super) fn from_hex(digits: &[u8]) -> Option<Result<Secret, Error>> {
     let len = digits.len() / 2;
     if digits.len() % 2 != 0 || !KEY_LEN.contains(&len) {

@@ -7,7 +7,7 @@ use crate::peer::Millis;
 use std::collections::VecDeque;
 use zct_wire::peer::header::after;
 
-/// The most notes that are kept, unless so many are needed.
+/// The most notes that are kept, unless more are needed.
 const MARKS_MAX: usize = 512;
 /// Notes that are kept lie at least one part in this many of their age apart: some 300 for a day.
 const FINE: Millis = 16;

@@ -9,7 +9,7 @@ use zct_engine::pace::{self, Speed};
 /// How many datagrams of the peer during one rest make it worthwhile. More than that are a bulk: to rest
 /// would delay its acknowledgements and so the bulk itself, and could fill the receive buffer.
 const DATAGRAMS: RangeInclusive<u64> = 4..=24;
-/// So many have to fit the receive buffers of the links while they come fast: a turn can be late.
+/// This many have to fit the receive buffers of the links while they come fast: a turn can be late.
 pub(super) const ROOM: usize = 2 * *DATAGRAMS.end() as usize;
 
 /// How fast events and datagrams have come.
@@ -47,7 +47,7 @@ impl Rest {
 mod tests {
     use super::*;
 
-    /// The answer after one rest with so many events and datagrams.
+    /// The answer after one rest with this many events and datagrams.
     fn after(events: u64, datagrams: u64, holds: bool) -> bool {
         let start = Instant::now();
         Rest::new(start).due(start + pace::REST, events, datagrams, || holds).is_some()

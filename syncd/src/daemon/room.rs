@@ -27,7 +27,7 @@ pub(super) enum Step {
 }
 
 impl Room {
-    /// Looks at the cache, which has refused so many entries in all.
+    /// Looks at the cache, which has refused this many entries in all.
     pub(super) fn of(&mut self, now: Millis, store: &FlowStore, refused: u64) -> Step {
         let (counts, limit) = (store.counts(), store.limit());
         self.look(now, refused, limit.saturating_sub(counts.ipv4 + counts.ipv6), limit)

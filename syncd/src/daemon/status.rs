@@ -17,7 +17,7 @@ use crate::status::{
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-/// A peer that has not acknowledged something for so long is behind: when all is well it takes a second.
+/// A peer that has not acknowledged something for this long is behind: when all is well it takes a second.
 const LAG_MAX: Duration = Duration::from_secs(3);
 
 /// Translates the daemon's own time into Unix time, by the clock as it is set now.

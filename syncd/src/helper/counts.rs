@@ -37,7 +37,7 @@ impl Counts {
         })
     }
 
-    /// Reads such a line; `None` when it is none.
+    /// Reads such a line; `None` for anything else.
     pub fn parse(line: &str) -> Option<Counts> {
         let mut words = line.split(' ').map(|w| w.parse().ok());
         let mut next = || words.next().flatten();

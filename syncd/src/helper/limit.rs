@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// How long a budget lasts.
 const SPAN: Duration = Duration::from_secs(10);
 
-/// So many lines in a span of time; the rest is counted.
+/// Allows this many lines in a span of time, and counts the rest.
 #[derive(Debug)]
 pub(super) struct Limit {
     budget: u32,

@@ -119,7 +119,7 @@ struct Process {
     stubs: Stubs,
     helpers: Helpers,
     queues: Vec<Queue>,
-    /// What came from the daemon and is no whole line yet.
+    /// What came from the daemon and is not a whole line yet.
     heard: Vec<u8>,
 }
 

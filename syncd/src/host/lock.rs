@@ -78,8 +78,8 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Writes our process id into the file. It is for people, no program reads it: a full disk is no reason
-    /// not to start.
+    /// Writes our process id into the file. It is for people, no program reads it: so a full disk does not
+    /// keep the daemon from starting.
     fn write_pid(&mut self) {
         use std::io::{Seek as _, SeekFrom};
         let file = &mut self.file;

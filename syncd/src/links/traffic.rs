@@ -35,8 +35,8 @@ pub enum Happening {
     Accepted,
     /// What arrived over TCP was not a message; the connection was closed.
     Unframed,
-    /// Over TCP, so many strangers, connections and closed connections in a minute that these were not
-    /// reported one by one.
+    /// Over TCP, strangers, connections and closed connections that were not reported one by one, because
+    /// there were too many in a minute.
     Withheld(u64),
     /// A datagram could not be sent, for this errno. It is reported again only after another errno.
     SendFailed(i32),

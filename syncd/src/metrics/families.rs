@@ -228,7 +228,7 @@ fn links(links: &[Link], out: &mut Out<'_>) {
     }
 }
 
-/// Peers are told apart by their number, since an address is no label.
+/// Peers are told apart by their number, since addresses are not used as labels.
 fn peers(peers: &[Peer], out: &mut Out<'_>) {
     let values: [Row<Peer>; 14] = [
         (&PEER_UP, |p| match p.state {

@@ -1,4 +1,4 @@
-//! As much of HTTP as it takes to answer `GET /metrics`: one request a connection, read to the end of its
+//! As much of HTTP as it takes to answer `GET /metrics`: one request per connection, read to the end of its
 //! head, and one response, after which the connection is closed. Everything in the head but its first line
 //! and `Accept` is skipped.
 

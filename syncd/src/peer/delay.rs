@@ -5,7 +5,7 @@ use crate::peer::clock::{Millis, tick, tick_ms};
 use crate::store::{FlowId, WheelSlot};
 use std::collections::VecDeque;
 
-/// Stale entries are looked for when there are at least so many entries.
+/// Stale entries are looked for when there are at least this many entries.
 const TRIM_MIN: usize = 1024;
 
 /// A queue in the order of time, which is that of entering because everybody waits equally long.
@@ -15,7 +15,7 @@ const TRIM_MIN: usize = 1024;
 /// with the same stamp ends that one's wait early, which happens once in a thousand years and does no harm.
 ///
 /// # Allocation
-/// Eight bytes an entry, and at most twice as many entries as flows wait, or [`TRIM_MIN`].
+/// Eight bytes per entry, and at most twice as many entries as flows wait, or [`TRIM_MIN`].
 #[derive(Debug, Default)]
 pub(crate) struct Delay {
     /// Seconds; 0 when nothing has to wait.

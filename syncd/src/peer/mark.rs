@@ -28,7 +28,7 @@ pub(crate) const WITHHELD: u8 = 1 << 6;
 const _: () = assert!(DEAD | UPDATED | ARMED | FRESH | PLACE | WITHHELD == crate::store::Meta::FLAGS);
 
 /// True for a flow of which the peer has not been told because it is too young. It is on no queue, and has
-/// not ended: if it ends, it goes without a word.
+/// not ended: if it ends, it is removed without telling the peer.
 #[inline]
 pub(crate) fn is_held(meta: &crate::store::Meta) -> bool {
     meta.flags & (WITHHELD | ARMED) == WITHHELD

@@ -156,7 +156,7 @@ impl Place {
 
     fn list(&mut self, rng: &mut Rng, s: &Selection, mut words: Vec<String>) -> Found {
         let expected = self.table.ids(|f| s.fits(f));
-        // The output for a part of the table is no complete document.
+        // The output for a part of the table is not a complete document.
         let formats: &[&str] = if s.row.names[0] == "jobs" { &["id"] } else { &["id", "xml", "json,id"] };
         words.extend(["-o".to_owned(), one(rng, formats).to_owned()]);
         let (output, shown) = self.run(&words, false);

@@ -342,7 +342,7 @@ mod tests {
         let got: Vec<_> = Messages::new(&two).collect();
         assert_eq!(got[0], Err(Bad::Version));
         assert_eq!(got[1].unwrap().flags, flag::ALIVE);
-        // A length that is no multiple of four is believed.
+        // A length that is not a multiple of four is believed.
         let odd = with_len(9, 0, 0, 12);
         assert_eq!(Messages::new(&odd).collect::<Vec<_>>()[1], Err(Bad::Truncated));
     }

@@ -99,7 +99,7 @@ fn protocols_and_zones() {
     for (t, info, want) in [
         (between(6), Some(ProtoInfo::Tcp(TcpInfo::created(1))), format!("tcp {PORTS} --state SYN_SENT")),
         (between(6), None, format!("tcp {PORTS}")),
-        // A state of another protocol is none of this flow.
+        // A state of another protocol is not this flow's.
         (between(6), sctp(3), format!("tcp {PORTS}")),
         (between(ipproto::UDPLITE), None, format!("udplite {PORTS}")),
         (

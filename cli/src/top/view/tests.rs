@@ -181,7 +181,7 @@ fn groups_and_figures_go_round() {
         last.starts_with("no ages: new flows have them with sysctl net.netfilter.nf_conntrack_timestamp=1"),
         "{last}"
     );
-    // A grouping that is none of the usual comes before the first of them.
+    // A grouping that is not one of the usual ones comes before the first of them.
     let mut own = View::new(keys("src,dport"), Order::Flows, Duration::from_secs(2), None, String::new());
     own.press(Key::Char('b'), None, 24);
     assert_eq!(own.keys.name(), "src");

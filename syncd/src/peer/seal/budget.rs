@@ -2,7 +2,7 @@
 
 use crate::peer::clock::Millis;
 
-/// So much a millisecond, and at most so much at once.
+/// Allows this much per millisecond, and at most this much at once.
 #[derive(Debug)]
 pub(super) struct Budget {
     left: u64,

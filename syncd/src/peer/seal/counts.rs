@@ -5,7 +5,7 @@
 pub enum Refused {
     /// It has no seal, and `enforce` takes only what has one.
     Plain,
-    /// It is no frame: its header contradicts itself.
+    /// It is not a frame: its header contradicts itself.
     Malformed,
     /// There is no key of its number.
     UnknownKey,
@@ -15,7 +15,7 @@ pub enum Refused {
     Forged,
     /// It has come before, or too late.
     Repeated,
-    /// Its sender has yet to prove that it is no recording.
+    /// Its sender has yet to prove that it is not a recording.
     Unproved,
     /// More frames of unknown senders came than are looked at.
     Overload,

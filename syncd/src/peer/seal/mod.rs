@@ -1,4 +1,4 @@
-//! Sealed frames: who may speak, and what is no recording (sealed-peers.md).
+//! Sealed frames: who may speak, and how recordings are told from what is new (sealed-peers.md).
 //!
 //! [`Seal`] stands between the protocol machine and the links. What the machine has written goes through
 //! [`Seal::close`], what has arrived through [`Seal::open`], both in the buffer where it is. It opens no
@@ -34,8 +34,8 @@ use zct_wire::peer::sealed::{
     self, FrameHeader, FrameKind, HEADER_LEN, NOTE_LEN, Note, OVERHEAD, Piece, TAG_LEN,
 };
 
-/// Frames of unknown epochs that are looked at: so many a millisecond, and at most so many at once. Each
-/// costs about as much as receiving it did.
+/// How many frames of unknown epochs are looked at: per millisecond, and at most at once. Each costs about as
+/// much as receiving it did.
 const TRIALS: (u64, u64) = (20, 2000);
 /// The same for challenges and answers that are sent.
 const NOTES: (u64, u64) = (1, 50);
@@ -340,7 +340,7 @@ impl Seal {
         let generation = *self.generation(h.node);
         let slot = now / SLOT_MS;
         [Some(slot), slot.checked_sub(1)].into_iter().flatten().any(|slot| {
-            // It is no secret any more, so the time that the comparison takes tells nothing.
+            // It is not secret any more, so the time that the comparison takes tells nothing.
             self.keys.nonce(h.node, &h.epoch, slot, generation) == *nonce
         })
     }
