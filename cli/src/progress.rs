@@ -1,15 +1,15 @@
 //! How far long work has come, on standard error, for whoever waits for it at a terminal.
 //!
-//! It is one line, which the cursor is put in front of and which makes way for everything else that is
-//! written. Where standard error is no terminal there is nothing of it.
+//! It is one line, with the cursor at its start, and it is erased before anything else is written. Where
+//! standard error is not a terminal, nothing is shown.
 
 use std::io::{self, IsTerminal as _, StderrLock, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Work that is done sooner shows nothing, and longer work what has come of it at this interval.
+/// Work that is done sooner shows nothing. Longer work shows how far it is at this interval.
 const EVERY: Duration = Duration::from_millis(500);
-/// The clock is read at one step in so many, since a step may be one flow of millions.
+/// The clock is read only once in this many steps, since a step may be one flow of millions.
 const STEPS: u32 = 16;
 
 /// Whether the line is there. There is one terminal, whichever part of the program writes to it; this
@@ -27,13 +27,13 @@ pub struct Progress {
 impl Progress {
     /// For work that begins now.
     pub fn begin() -> Progress {
-        // Of what a terminal must know, erasing a line is all that is used.
+        // A terminal must be able to erase a line, which a dumb one is not; nothing else is asked of it.
         let draws = || std::env::var_os("TERM").is_some_and(|kind| !kind.is_empty() && kind != "dumb");
         let watched = io::stderr().is_terminal() && draws();
         Progress { next: watched.then(|| Instant::now() + EVERY), steps: 0 }
     }
 
-    /// For work that somebody else reports on.
+    /// For work whose progress is not to be shown here.
     pub fn silent() -> Progress {
         Progress::default()
     }
@@ -54,7 +54,7 @@ impl Progress {
         }
     }
 
-    /// After a step that takes longer than to read the clock.
+    /// The same after a step that takes longer than reading the clock does.
     pub fn large_step(&mut self, text: impl FnOnce() -> String) {
         let Some(next) = self.next else { return };
         let now = Instant::now();
@@ -64,8 +64,8 @@ impl Progress {
         self.next = Some(now + EVERY);
         let mut err = io::stderr().lock();
         SHOWN.store(true, Ordering::Relaxed);
-        // A longer text may have been there. The cursor goes back, so that what another program writes to
-        // the terminal begins a line.
+        // The rest of the line is erased, as the text before may have been longer. The cursor goes back to
+        // the start, so that what another program writes to the terminal begins a line.
         _ = err.write_all(format!("{}\x1b[K\r", text()).as_bytes());
     }
 }

@@ -1,9 +1,9 @@
 //! Progress of long work: on a terminal, where it makes way for everything else and is gone in the end, and
 //! nowhere else.
 //!
-//! What is long here is that nobody takes the output. A program that waits to write it has begun; once that
-//! has lasted as long as progress takes to be shown, a piece of the output is taken, and the program has to
-//! say where it is before it waits again.
+//! The work takes long here because nobody reads the program's output. The program has begun once it waits to
+//! write. After longer than it takes for progress to be shown, a piece of the output is read, and the program
+//! has to say how far it is before it waits again.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
@@ -15,11 +15,11 @@ use zct_tests::program::zct;
 use zct_tests::seed::{Storm, udp};
 use zct_tests::tmux::Tmux;
 
-/// As many flows as have lines for several buffers of the program, and pipes.
+/// So many that their lines fill the program's buffer, and the pipes, several times.
 const FLOWS: u32 = 12_000;
-/// Longer than work has to take to show progress.
+/// Longer than work has to take before progress is shown.
 const LONG: Duration = Duration::from_millis(600);
-/// More than the program collects before it writes, and less than there is.
+/// More bytes than the program collects before it writes, and fewer than it writes in all.
 const PIECE: usize = 300 << 10;
 
 struct World {
@@ -41,7 +41,7 @@ impl World {
         self.dir.path().join(name)
     }
 
-    /// A file of lines that each create a flow which is not there.
+    /// A file of lines, each of which creates a flow that is not there yet.
     fn lines(&self) -> String {
         let line = |n: u32| {
             let [_, _, a, b] = n.to_be_bytes();
@@ -52,7 +52,8 @@ impl World {
         file.display().to_string()
     }
 
-    /// Runs it with its output in a pipe that is read by hand, and stderr as the words behind it say.
+    /// The shell command that runs zct with these words, its output in the pipe of [`World::output`], and its
+    /// standard error where `stderr` redirects it to, if anywhere.
     fn command(&self, words: &str, stderr: &str) -> String {
         let (zct, pipe) = (zct().display(), self.path("pipe"));
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
@@ -60,7 +61,7 @@ impl World {
     }
 
     fn output(&self) -> Slow {
-        // Opening it here would wait for the other side, whatever happens to that.
+        // Opening the pipe here would wait for zct to open it, even if zct failed before that.
         let mut cat = Command::new("cat").arg(self.path("pipe")).stdout(Stdio::piped()).spawn().expect("cat");
         let out = BufReader::with_capacity(1, cat.stdout.take().expect("a pipe"));
         Slow { cat, out }
@@ -73,7 +74,7 @@ struct Slow {
 }
 
 impl Slow {
-    /// Lets the program wait for long, then takes a piece of what it has written.
+    /// Lets the program wait for a long time, then takes a piece of what it writes.
     fn take_slowly(&mut self) {
         assert!(!self.out.fill_buf().expect("output").is_empty(), "it has begun");
         std::thread::sleep(LONG);
@@ -88,7 +89,7 @@ impl Slow {
     }
 }
 
-/// Whether the text is a number, ` of `, the other number if it is known in advance, and this.
+/// Whether the line is a count, `of` and the number of all if that is known in advance, and then `rest`.
 fn is_count(line: &str, all: Option<u32>, rest: &str) -> bool {
     let Some((count, of)) = line.split_once(' ') else { return false };
     count.parse::<u32>().is_ok_and(|n| n > 0 && n <= FLOWS)
@@ -145,7 +146,7 @@ fn so_does_reconcile() {
         std::fs::write(&keep, "203.0.113.1\n").expect("a file");
         format!("reconcile --keep-dst @{} -p udp --reader=netlink", keep.display())
     };
-    // A list of one family is about the flows of that family.
+    // The list has addresses of one family only, so the kernel is asked for that family's flows.
     let shown = |line: &str| is_count(line, None, "flows read, ") && line.ends_with(" deleted");
     on_a_terminal(words, shown, &format!(": {FLOWS} flow entries have been deleted."));
 }

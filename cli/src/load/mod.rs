@@ -121,7 +121,7 @@ fn carry_out_pieces(runner: &mut Runner, filled: &Receiver<Piece>, back: &Sender
     Ok(())
 }
 
-/// After how many lines each half says how many it has checked.
+/// Each half says how far it is each time it has checked this many lines.
 const TOLD: u64 = 256;
 
 fn lines_checked(count: u64) -> String {

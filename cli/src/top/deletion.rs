@@ -41,7 +41,7 @@ pub(super) fn run(name: Name, selection: &TopSelection, keys: &Keys, key: &Packe
     let plan = plan(&selection.call.args, &filter);
     let group = OneGroup { filter, plan, keys: keys.clone(), key: *key };
     let deleter = Deleter::new(name, group, None, false).map_err(|e| operation_failed(Doing::Delete, &e))?;
-    // The screen is drawn by others.
+    // `zct top` has the screen: a line of progress would spoil it.
     let deleted = deleter.run(Doing::Delete, Progress::silent())?;
     let refused = deleted.refusals().map_or(String::new(), |text| format!("; {text}"));
     Ok(format!("{} flow entries have been deleted{refused}", deleted.count))
