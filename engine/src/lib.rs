@@ -65,6 +65,7 @@ pub mod read_file;
 mod receive;
 pub mod request;
 pub mod route;
+pub mod seccomp;
 #[cfg(feature = "seal")]
 pub mod secret;
 pub mod sink;

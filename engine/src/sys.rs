@@ -105,13 +105,31 @@ pub struct BpfInsn {
 
 /// Attaches a classic BPF program to a socket (SO_ATTACH_FILTER).
 pub(crate) fn attach_filter(fd: BorrowedFd<'_>, program: &[BpfInsn]) -> io::Result<()> {
-    let mut code: Vec<libc::sock_filter> =
-        program.iter().map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect();
-    let len = u16::try_from(code.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-    let prog = libc::sock_fprog { len, filter: code.as_mut_ptr() };
+    let mut code = instructions(program);
+    let prog = classic(&mut code)?;
     let (at, size) = ((&raw const prog).cast(), len_of::<libc::sock_fprog>());
     // SAFETY: `prog` and the instructions it points to live over the call, and the kernel copies them.
     let ret = unsafe { libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, at, size) };
+    check(ret as isize).map(drop)
+}
+
+fn instructions(program: &[BpfInsn]) -> Vec<libc::sock_filter> {
+    program.iter().map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect()
+}
+
+/// What the kernel wants instead of a slice. It is good for as long as `code` is.
+fn classic(code: &mut [libc::sock_filter]) -> io::Result<libc::sock_fprog> {
+    let len = u16::try_from(code.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    Ok(libc::sock_fprog { len, filter: code.as_mut_ptr() })
+}
+
+/// Applies a classic BPF program to the system calls of this thread (seccomp(2)).
+pub(crate) fn filter_calls(program: &[BpfInsn]) -> io::Result<()> {
+    let mut code = instructions(program);
+    let prog = classic(&mut code)?;
+    let (mode, none) = (libc::SECCOMP_MODE_FILTER as libc::c_ulong, 0 as libc::c_ulong);
+    // SAFETY: `prog` and the instructions it points to live over the call, and the kernel copies them.
+    let ret = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const prog, none, none) };
     check(ret as isize).map(drop)
 }
 
