@@ -129,7 +129,6 @@ pub(crate) fn packet(config: &Config<'_>, private: &mut Private, packet: &Packet
     }
     let begins = notes.begins_line(packet.side, seq);
     let mut verdict = Verdict::PASS;
-    let mut read_to = 0_usize;
     for (at, line) in read::lines(packet.payload).skip_while(|(at, _)| *at == 0 && !begins) {
         let found = match packet.side {
             Side::Original => command(config, &mut notes, packet, line),
@@ -145,9 +144,7 @@ pub(crate) fn packet(config: &Config<'_>, private: &mut Private, packet: &Packet
             return verdict;
         }
     }
-    if let Some(last) = packet.payload.iter().rposition(|b| *b == b'\n') {
-        read_to = last.saturating_add(1);
-    }
+    let read_to = read::end_of_lines(packet.payload);
     let rest = packet.payload.get(read_to..).unwrap_or_default();
     if rest.is_empty() {
         let end = u32::try_from(packet.payload.len()).unwrap_or(0);

@@ -147,12 +147,46 @@ pub fn find(text: &[u8], word: &[u8], max: usize) -> Option<usize> {
 /// What follows the last line feed is not a line.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut at = 0_usize;
-    text.split_inclusive(|b| *b == b'\n').filter_map(move |piece| {
+    core::iter::from_fn(move || {
         let start = at;
-        at = at.saturating_add(piece.len());
-        let line = piece.strip_suffix(b"\n")?;
+        let rest = text.get(start..)?;
+        let line = rest.get(..position(rest, b'\n')?)?;
+        at = start.saturating_add(line.len()).saturating_add(1);
         Some((start, line.strip_suffix(b"\r").unwrap_or(line)))
     })
+}
+
+/// Where what follows the last line feed of `text` begins.
+pub fn end_of_lines(text: &[u8]) -> usize {
+    let mut end = 0_usize;
+    while let Some(at) = text.get(end..).and_then(|rest| position(rest, b'\n')) {
+        end = end.saturating_add(at).saturating_add(1);
+    }
+    end
+}
+
+/// Where `byte` is first. Eight bytes at a time: a stranger's line can be as long as a packet, and every packet
+/// waits for this.
+pub fn position(bytes: &[u8], byte: u8) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let wanted = u64::from_ne_bytes([byte; 8]);
+    let mut words = bytes.chunks_exact(8);
+    let mut before = 0_usize;
+    for word in &mut words {
+        let word = word.try_into().map_or(0, u64::from_le_bytes);
+        // A byte that is zero here borrows, and is the lowest one to have its high bit set by that.
+        let zero = word ^ wanted;
+        let found = zero.wrapping_sub(ONES) & !zero & HIGH;
+        if found != 0 {
+            return Some(
+                before.saturating_add(usize::try_from(found.trailing_zeros()).ok()?.checked_div(8)?),
+            );
+        }
+        before = before.saturating_add(8);
+    }
+    let at = words.remainder().iter().position(|b| *b == byte)?;
+    Some(before.saturating_add(at))
 }
 
 #[cfg(test)]
@@ -213,6 +247,28 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_is_found_wherever_it_is_first() {
+        // Bytes beside the wanted one, and with the high bit, are where a search by words goes wrong.
+        for byte in [0, 1, b'\n', 0x7f, 0x80, 0xff] {
+            for len in 0..40_usize {
+                for at in 0..=len {
+                    for around in [byte.wrapping_sub(1), byte.wrapping_add(1), byte ^ 0x80, byte ^ 0xff] {
+                        let mut text = vec![around; len];
+                        text.extend([byte; 9]);
+                        assert_eq!(position(&text, byte), Some(len), "{byte} {len} {around}");
+                        text.truncate(len);
+                        assert_eq!(position(&text, byte), None, "{byte} {len} {around}");
+                        if let Some(place) = text.get_mut(at) {
+                            *place = byte;
+                            assert_eq!(position(&text, byte), Some(at), "{byte} {len} {around}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn searches_end_and_lines_are_complete() {
         assert_eq!(find(b"xxCONNECT", b"CONNECT", 100), Some(2));
         assert_eq!(find(b"xxCONNECT", b"CONNECT", 8), None);
@@ -220,5 +276,8 @@ mod tests {
         let all: Vec<_> = lines(b"one\r\ntwo\n\nthree").collect();
         assert_eq!(all, [(0, &b"one"[..]), (5, b"two"), (9, b"")]);
         assert_eq!(lines(b"").count(), 0);
+        for (text, end) in [(&b""[..], 0), (b"three", 0), (b"one\r\ntwo\n\nthree", 10), (b"one\n", 4)] {
+            assert_eq!(end_of_lines(text), end);
+        }
     }
 }
