@@ -1,11 +1,12 @@
 # The two ends of a control connection, for helpers.sh. Perl's base system is enough.
 #   peers.pl server ADDRESS          FTP at port 21 and TFTP at port 69, until it is ended
-#   peers.pl ftp ADDRESS MODE [FILE] one transfer; MODE is port, eprt, pasv or epsv. With a FILE it waits between
-#                                    login and transfer until the file is there. Then the control connection has to
-#                                    answer three more commands.
+#   peers.pl ftp ADDRESS MODE [FILE AT...] one transfer; MODE is port, eprt, pasv or epsv. AT each of these points it
+#                                    creates FILE.AT.here, and goes on when FILE.AT is there: login, announced (the
+#                                    data connection is expected), half (it has carried half of its data). Then the
+#                                    control connection has to answer three more commands.
 #   peers.pl tftp ADDRESS            one transfer
 #   peers.pl lines ADDRESS LINE...   sends lines, and prints the first line of each answer
-# Exit status 0: all arrived.
+# Exit status 0: all arrived. PATIENCE: how long each step may take (60).
 use strict;
 use Socket qw(:all);
 use IO::Socket::IP;
@@ -46,7 +47,13 @@ sub session {
             my $data = $listen
                 ? (IO::Select->new($listen)->can_read(60) ? scalar $listen->accept : undef)
                 : IO::Socket::IP->new(PeerHost => $to, PeerPort => $at, Timeout => 60);
-            if ($data) { syswrite $data, 'hello over FTP'; close $data; say_line($c, '226 done') } else { say_line($c, '425 no data connection') }
+            if ($data) {
+                syswrite $data, 'hello ';
+                line($c) eq 'GO ON' or die "not GO ON\n" if $text =~ /halves/;
+                syswrite $data, 'over FTP';
+                close $data;
+                say_line($c, '226 done');
+            } else { say_line($c, '425 no data connection') }
         } elsif ($text =~ /^NOOP/) { say_line($c, '200 noop ' . ++$noop) }
         elsif ($text =~ /^QUIT/) { say_line($c, '221 bye'); return }
         else { say_line($c, '230 fine') }
@@ -73,7 +80,8 @@ if ($role eq 'server') {
         }
     }
 }
-alarm 300;
+my $seconds = $ENV{PATIENCE} // 60; # for one step
+alarm 5 * $seconds;
 if ($role eq 'tftp') {
     my $s = IO::Socket::IP->new(LocalHost => $address =~ /:/ ? '::' : '0.0.0.0', LocalPort => 0, Proto => 'udp') or die $@;
     my ($e, $to) = getaddrinfo($address, 69, { socktype => SOCK_DGRAM });
@@ -92,14 +100,18 @@ if ($role eq 'lines') {
     for my $text (@words) { say_line($c, $text); print line($c), "\n" }
     exit 0;
 }
-my ($mode, $file) = @words;
+my ($mode, $file, @at) = @words;
+my %at = map { $_ => 1 } @at;
+sub pause {
+    my ($point) = @_;
+    return unless $at{$point};
+    open my $here, '>', "$file.$point.here" or die "$file: $!";
+    close $here;
+    until (-e "$file.$point") { select undef, undef, undef, 0.1 }
+}
 ask($c, 'USER u', '230');
 ask($c, 'NOOP', '200');
-if (defined $file) {
-    open my $here, '>', "$file.here" or die "$file.here: $!";
-    close $here;
-    until (-e $file) { select undef, undef, undef, 0.1 }
-}
+pause('login');
 my ($listen, $data);
 if ($mode eq 'port' or $mode eq 'eprt') {
     $listen = IO::Socket::IP->new(LocalHost => $c->sockhost, LocalPort => 0, Listen => 1) or die $@;
@@ -113,13 +125,17 @@ if ($mode eq 'port' or $mode eq 'eprt') {
     ask($c, 'EPSV', '229') =~ /\(\|\|\|(\d+)\|\)/ or die "229\n";
     $data = [$c->peerhost, $1];
 }
-say_line($c, 'RETR file');
+pause('announced');
+say_line($c, $at{half} ? 'RETR halves' : 'RETR file');
 my $d;
-if ($listen) { $d = IO::Select->new($listen)->can_read(60) ? $listen->accept : undef }
-else { $d = IO::Socket::IP->new(PeerHost => $data->[0], PeerPort => $data->[1], Timeout => 60) }
+if ($listen) { $d = IO::Select->new($listen)->can_read($seconds) ? $listen->accept : undef }
+else { $d = IO::Socket::IP->new(PeerHost => $data->[0], PeerPort => $data->[1], Timeout => $seconds) }
 die "no data connection\n" unless $d;
-sysread $d, my $got, 100;
-die "data: $got\n" unless $got eq 'hello over FTP';
+my $got = '';
+while ($got !~ /^hello over FTP/) {
+    sysread $d, $got, 100, length $got or die "data: $got\n";
+    if ($at{half} and $got eq 'hello ') { pause('half'); say_line($c, 'GO ON') }
+}
 line($c) =~ /^150/ and line($c) =~ /^226/ or die "end of the transfer\n";
 # Sequence numbers are right in both directions when the connection goes on.
 ask($c, 'NOOP and some more text of another length', "200 noop $_") for 2 .. 4;

@@ -56,8 +56,8 @@ if [[ -e tests/kernels/nfct.sh && -z $suites || " $suites " = *" nfct "* ]]; the
 fi
 # So is the suite helpers.
 if [[ -z $suites || " $suites " = *" helpers "* ]]; then
-    cp tests/kernels/helpers.sh tests/kernels/peers.pl "$root/zct/"
-    command+='; sh /zct/helpers.sh /zct/zctd /usr/sbin/conntrackd || code=1'
+    cp tests/kernels/helpers{,-takeover}.sh tests/kernels/{peers,announce,many}.pl "$root/zct/"
+    command+='; sh /zct/helpers.sh /zct/zctd /usr/sbin/conntrackd || code=1; sh /zct/helpers-takeover.sh /zct/zctd || code=1'
 fi
 
 # All at the same time, each guest on a processor of its own; every line begins with its kernel.

@@ -72,6 +72,7 @@ fn the_metrics_are_well_formed_and_true() {
     assert_eq!(samples["zctd_link_up{link=\"v0\",transport=\"udp\"}"], 1.0);
     assert_eq!(samples["zctd_events_lost_total"], 0.0);
     assert_eq!(samples["zctd_losses_total{kind=\"overrun\"}"], 0.0);
+    assert!(!text.contains("zctd_helper"), "none is configured: {text}");
     for name in [
         "process_resident_memory_bytes",
         "process_open_fds",
@@ -92,10 +93,59 @@ fn the_metrics_are_well_formed_and_true() {
     ] {
         assert_eq!(Some(samples[key]), value.as_f64(), "{key}: {status}");
     }
+    assert!(status["helpers"].is_null());
     cluster.ask(At::Here, &["-c"]);
     let samples = promtool::samples(&scrape());
     assert_eq!((samples["zctd_role{role=\"active\"}"], samples["zctd_commits_total"]), (1.0, 1.0));
     assert!(samples.contains_key("zctd_takeover_last_duration_seconds"));
+}
+
+/// Whatever the kernel has: the process is there, and every type with its counters.
+#[test]
+fn helpers_have_counters_by_type_and_their_process_is_started_again() {
+    let cluster = cluster(
+        "Metrics { Listen 127.0.0.1:9776 }
+         Helper { Type ftp inet tcp { QueueNum 5 } Type tns inet6 tcp { QueueNum 6 } }",
+    );
+    let status = || -> Value {
+        let text = cluster.ask_by(Which::Zctd, At::Here, &["status", "--json"]).out();
+        serde_json::from_str(&text).expect("an object")
+    };
+    let helpers = status()["helpers"].clone();
+    let names = |key: &str| {
+        let types = helpers["types"].as_array().expect("a list").iter();
+        types.map(|t| t[key].as_str().expect("a word").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        [names("name"), names("family"), names("protocol")],
+        [["ftp", "tns"], ["inet", "inet6"], ["tcp", "tcp"]]
+    );
+    assert_eq!(helpers["types"][0]["refused"]["port_zero"], 0);
+    let first = i32::try_from(helpers["pid"].as_i64().expect("a process")).expect("a pid");
+    kill(Pid::from_raw(first), Signal::SIGKILL).expect("the signal");
+    eventually("another process", || {
+        let seen = status()["helpers"].clone();
+        let other = seen["pid"].as_i64().is_some_and(|pid| pid != i64::from(first));
+        if other && seen["restarts"] == 1 { Ok(()) } else { Err(seen.to_string()) }
+    });
+    let text = scrape();
+    promtool::check(&text);
+    let samples = promtool::samples(&text);
+    assert_eq!((samples["zctd_helpers_up"], samples["zctd_helpers_restarts_total"]), (1.0, 1.0));
+    let labels = "helper=\"tns\",family=\"inet6\",protocol=\"tcp\"";
+    for family in [
+        "packets_total",
+        "matched_packets_total",
+        "expectations_total",
+        "mangled_packets_total",
+        "unreadable_packets_total",
+        "queue_drops_total",
+    ] {
+        assert_eq!(samples[&format!("zctd_helper_{family}{{{labels}}}")], 0.0, "{family}");
+    }
+    assert_eq!(samples[&format!("zctd_helper_refused_total{{{labels},reason=\"port-zero\"}}")], 0.0);
+    let said = cluster.ask_by(Which::Zctd, At::Here, &["status"]).out();
+    assert!(said.contains("started again 1 times\nhelper      ftp inet tcp: 0 packets\n"), "{said}");
 }
 
 #[test]

@@ -147,6 +147,16 @@ fn the_process_of_the_helpers_comes_and_goes_with_the_daemon() {
         let statistics = site.run(&["-s", "helper"]).out();
         assert!(types.iter().all(|t| statistics.contains(&format!("helper {t}:\n"))), "{statistics}");
         assert_eq!(helpers(), 1, "{:?}", site.processes());
+        // It cannot do what it does not need (proc_pid_status(5): 2 is a filter).
+        let conf = site.conf().display().to_string();
+        let of_helpers = |p: &PathBuf| {
+            let words = fs::read(p.join("cmdline")).map(|l| String::from_utf8_lossy(&l).into_owned());
+            words.is_ok_and(|w| w.contains("\0helpers\0") && w.contains(&conf))
+        };
+        let mut all = fs::read_dir("/proc").expect("/proc").flatten().map(|e| e.path());
+        let process = all.find(of_helpers).expect("the process");
+        let own = fs::read_to_string(process.join("status")).expect("its status");
+        assert!(own.contains("\nSeccomp:\t2\n") && own.contains("\nNoNewPrivs:\t1\n"), "{own}");
         if end == "stopped" {
             site.stop();
             continue;

@@ -3,6 +3,7 @@
 use crate::control::statistics::SyncView;
 use crate::daemon::state::{Comparison, Daemon, Node};
 use crate::daemon::sync_node::SyncNode;
+use crate::helper::child;
 use crate::kernel::TableSize;
 use crate::kernel::commit;
 use crate::links::{LinkIo, LinkKind};
@@ -11,8 +12,8 @@ use crate::peer::{Millis, Mode};
 use crate::stats::cache::StatsCache;
 use crate::status::ledger::{Entry, Kind};
 use crate::status::{
-    Cache, Commit, Events, Lag, Link, Loss, Malformed, Missing, Peer, PeerState, Sealing, Status, Takeover,
-    Transfer, remaining,
+    Cache, Commit, Events, Helper, Helpers, Lag, Link, Loss, Malformed, Missing, Peer, PeerState, Sealing,
+    Status, Takeover, Transfer, remaining,
 };
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -73,6 +74,7 @@ impl Daemon {
                 .takeover
                 .last()
                 .map(|t| Takeover { last_time: clock.unix(t.at), duration: t.took }),
+            helpers: helpers(&self.helpers),
             losses: Kind::ALL.map(|kind| self.losses.ledger.tally(kind)),
             ledger: None,
         }
@@ -128,6 +130,20 @@ impl Daemon {
             buffer_bytes: self.kernel.events().map(|_| self.kernel.buffer()),
         }
     }
+}
+
+fn helpers(all: &child::Helpers) -> Option<Helpers> {
+    let types: Vec<Helper> = all
+        .types()
+        .map(|(t, counts)| Helper {
+            name: t.kind.name,
+            family: t.family.word(),
+            protocol: t.protocol.word(),
+            counts,
+        })
+        .collect();
+    let configured = !types.is_empty();
+    configured.then(|| Helpers { pid: all.pid(), restarts: all.restarts(), types })
 }
 
 fn loss(e: &Entry, clock: Clock) -> Loss {

@@ -207,14 +207,26 @@ impl Helpers {
         stub::disable_all(&self.wanted).iter().for_each(|text| log.error(text));
     }
 
-    /// How often the process has been started again.
-    pub fn restarts(&self) -> u64 {
-        self.restarts
+    /// What has been done for a type since the daemon started.
+    fn counts(&self, wanted: &Settings) -> Counts {
+        let title = super::types::title(wanted);
+        let found = self.counts.iter().find(|(t, ..)| *t == title);
+        found.map(|(_, before, now)| before.plus(now)).unwrap_or_default()
     }
 
-    /// Each type that was read for, with what was done; since the daemon started.
-    pub fn counts(&self) -> impl Iterator<Item = (&str, Counts)> {
-        self.counts.iter().map(|(title, before, now)| (title.as_str(), before.plus(now)))
+    /// The types that should be read for, with what has been done for each since the daemon started.
+    pub fn types(&self) -> impl Iterator<Item = (&Settings, Counts)> {
+        self.wanted.iter().map(|w| (w, self.counts(w)))
+    }
+
+    /// The id of the process; `None` while it is not running.
+    pub fn pid(&self) -> Option<u32> {
+        self.running.as_ref().map(|p| p.child.id())
+    }
+
+    /// How often it has been started again.
+    pub fn restarts(&self) -> u64 {
+        self.restarts
     }
 
     /// The text of `-s helper`.
@@ -227,7 +239,7 @@ impl Helpers {
         _ = writeln!(out, "userspace helpers:\t\t{state}\nrestarts:\t\t\t{:12}\n", self.restarts);
         for wanted in &self.wanted {
             let title = super::types::title(wanted);
-            let counts = self.counts().find(|(t, _)| *t == title).map(|(_, c)| c).unwrap_or_default();
+            let counts = self.counts(wanted);
             _ = writeln!(out, "helper {title}:");
             for (what, n) in [
                 ("packets:\t\t\t", counts.packets),
@@ -241,7 +253,7 @@ impl Helpers {
                 _ = writeln!(out, "{what}{n:12}");
             }
             for why in Refusal::ALL {
-                let n = counts.refused[why.index()];
+                let n = counts.of(why);
                 if n > 0 {
                     _ = writeln!(out, "  {}:\t{n:12}", why.name());
                 }

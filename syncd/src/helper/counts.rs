@@ -56,6 +56,23 @@ impl Counts {
         words.next().is_none().then_some(counts)
     }
 
+    /// All but what was refused, with the names that they have in status and metrics.
+    pub fn named(&self) -> [(&'static str, u64); 6] {
+        [
+            ("packets", self.packets),
+            ("matched", self.matched),
+            ("expectations", self.made),
+            ("mangled", self.mangled),
+            ("unreadable", self.unread),
+            ("queue_drops", self.dropped),
+        ]
+    }
+
+    /// Announcements that were not followed for this reason.
+    pub fn of(&self, why: Refusal) -> u64 {
+        self.refused.get(why.index()).copied().unwrap_or(0)
+    }
+
     /// All announcements that were not followed.
     pub fn refusals(&self) -> u64 {
         self.refused.iter().sum()

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use zct_engine::process::{self, Capability};
+use zct_engine::seccomp::{Filter, NETLINK_READER, SYSLOG};
 use zct_engine::{Error, Handler, Reactor, Signals, Token, Turn, errno};
 
 const SIGHUP: i32 = 1;
@@ -144,7 +145,10 @@ fn serve(file: &Path, config: &Config, mode: HelpersMode, mut log: Log) -> Resul
     let stubs = Stubs::open().map_err(told)?;
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let mut process = Process { file, voice, signals, stubs, helpers, queues: Vec::new(), heard: Vec::new() };
+    // Started as /proc/self/exe, it would be "exe" in the lists of top and ps.
+    _ = std::fs::write("/proc/self/comm", "zctd-helpers");
     process::keep_capabilities(&[Capability::NetAdmin]).map_err(told)?;
+    process.confine(mode == Mode::Alone && config.general.syslog.is_some());
     process.apply(&config.helpers, &mut reactor);
     let done = reactor.run(Instant::now, &mut process);
     process.end();
@@ -152,6 +156,21 @@ fn serve(file: &Path, config: &Config, mode: HelpersMode, mut log: Log) -> Resul
 }
 
 impl Process {
+    /// Gives up the system calls that are not needed any more: what strangers send is read from here on.
+    fn confine(&mut self, syslog: bool) {
+        let calls = [NETLINK_READER, if syslog { SYSLOG } else { &[] }].concat();
+        let without = match Filter::new(&calls).map(|f| f.apply()) {
+            Some(Ok(())) => return,
+            Some(Err(e)) if e.errno() == Some(errno::EINVAL) => {
+                "this kernel has no filters for system calls (CONFIG_SECCOMP_FILTER)".to_owned()
+            }
+            Some(Err(e)) => format!("system calls are not filtered: {e}"),
+            None => "the system calls of this kind of machine are not known".to_owned(),
+        };
+        let text = format!("helpers: {without}; their process runs without a filter");
+        self.voice.say(Level::Warning, &text);
+    }
+
     /// Brings kernel and queues in line with a configuration: what is not wanted any more is disabled before
     /// its queue is closed, and what is new is enabled after its queue is open.
     fn apply(&mut self, wanted: &Wanted, reactor: &mut Reactor) {

@@ -6,7 +6,8 @@
 use super::shown::Shown;
 use crate::peer::seal::Refused;
 use crate::status::ledger::{Kind, Tally};
-use crate::status::{Cache, Link, Missing, Peer, PeerState, Role, Status, Transfer};
+use crate::status::{Cache, Helper, Link, Missing, Peer, PeerState, Role, Status, Transfer};
+use zct_helpers::Refusal;
 use zct_wire::text::Out;
 use zct_wire::text::metrics::{Family, Value};
 
@@ -93,6 +94,21 @@ families! {
         "zctd_takeover_last_duration_seconds",
         "How long the last take-over took, from the request for a commit."
     );
+    HELPERS_UP = gauge("zctd_helpers_up", "1 while the process of the userspace helpers is running.");
+    HELPERS_RESTARTS = counter(
+        "zctd_helpers_restarts_total",
+        "How often the process of the userspace helpers was started again because it had ended."
+    );
+    HELPER_PACKETS = counter("zctd_helper_packets_total", "Packets that the kernel has queued for a helper.");
+    HELPER_MATCHED = counter("zctd_helper_matched_packets_total", "Packets with something in them for their helper.");
+    HELPER_EXPECTATIONS = counter("zctd_helper_expectations_total", "Expectations made.");
+    HELPER_MANGLED = counter("zctd_helper_mangled_packets_total", "Packets whose text was changed for a translation.");
+    HELPER_UNREADABLE = counter("zctd_helper_unreadable_packets_total", "Packets that no helper may look into.");
+    HELPER_QUEUE_DROPS = counter(
+        "zctd_helper_queue_drops_total",
+        "Packets that did not fit a helper's queue or its socket: the kernel let them pass unread."
+    );
+    HELPER_REFUSED = counter("zctd_helper_refused_total", "Announcements that were not followed.");
     LOSSES = counter("zctd_losses_total", "What was lost, by kind; zctd status --ledger has when and how much at a time.");
     LOSSES_REPAIRED = counter("zctd_losses_repaired_total", "What of it has been repaired.");
     LOSSES_PENDING = gauge("zctd_losses_pending", "Entries of the ledger that are going to be repaired.");
@@ -113,6 +129,7 @@ pub(super) fn write(shown: &Shown<'_>, out: &mut Out<'_>) {
     links(&s.links, out);
     peers(&s.peers, out);
     work(s, out);
+    helpers(s, out);
     losses(s, out);
     LONGEST_TURN.single(out, shown.longest_turn);
 }
@@ -306,6 +323,39 @@ fn work(s: &Status, out: &mut Out<'_>) {
     }
     known(&TAKEOVER, out, s.takeover.map(|t| t.last_time));
     known(&TAKEOVER_DURATION, out, s.takeover.map(|t| t.duration));
+}
+
+fn helpers(s: &Status, out: &mut Out<'_>) {
+    let Some(helpers) = &s.helpers else { return };
+    HELPERS_UP.single(out, helpers.pid.is_some());
+    HELPERS_RESTARTS.single(out, helpers.restarts);
+    let labels = |h: &Helper| {
+        [("helper", h.name), ("family", h.family), ("protocol", h.protocol)].map(|(k, v)| (k, v.as_bytes()))
+    };
+    let values: [Row<Helper>; 6] = [
+        (&HELPER_PACKETS, |h| Some(h.counts.packets.into())),
+        (&HELPER_MATCHED, |h| Some(h.counts.matched.into())),
+        (&HELPER_EXPECTATIONS, |h| Some(h.counts.made.into())),
+        (&HELPER_MANGLED, |h| Some(h.counts.mangled.into())),
+        (&HELPER_UNREADABLE, |h| Some(h.counts.unread.into())),
+        (&HELPER_QUEUE_DROPS, |h| Some(h.counts.dropped.into())),
+    ];
+    for (family, of) in values {
+        let mut samples = family.write(out);
+        for helper in &helpers.types {
+            if let Some(value) = of(helper) {
+                samples.sample(&labels(helper), value);
+            }
+        }
+    }
+    let mut samples = HELPER_REFUSED.write(out);
+    for helper in &helpers.types {
+        for why in Refusal::ALL {
+            let [name, family, protocol] = labels(helper);
+            let reason = ("reason", why.name().as_bytes());
+            samples.sample(&[name, family, protocol, reason], helper.counts.of(why));
+        }
+    }
 }
 
 /// The ledger's tallies.

@@ -5,9 +5,12 @@ use crate::links::Traffic;
 use crate::peer::CacheStats;
 use crate::peer::seal::{AuthMode, Refused};
 use crate::status::ledger::{Kind, Tally};
-use crate::status::{Cache, Commit, Events, Lag, Link, Loss, Peer, SCHEMA, Status, Takeover, Transfer};
+use crate::status::{
+    Cache, Commit, Events, Helper, Lag, Link, Loss, Peer, SCHEMA, Status, Takeover, Transfer,
+};
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
+use zct_helpers::Refusal;
 
 /// Writes values with their commas. Whoever calls it has to close what is opened.
 #[derive(Debug, Default)]
@@ -132,6 +135,11 @@ pub fn write(s: &Status) -> String {
     o.list("peers", &s.peers, peer);
     o.object_or_null("commit", s.commit.as_ref(), commit);
     o.object_or_null("takeover", s.takeover.as_ref(), takeover);
+    o.object_or_null("helpers", s.helpers.as_ref(), |o, h| {
+        o.or_null("pid", h.pid);
+        o.plain("restarts", h.restarts);
+        o.list("types", &h.types, helper);
+    });
     o.object("losses", |o| {
         for (kind, tally) in Kind::ALL.iter().zip(&s.losses) {
             o.object(kind.name(), |o| lost(o, tally));
@@ -279,6 +287,20 @@ fn commit(o: &mut Json, c: &Commit) {
 fn takeover(o: &mut Json, t: &Takeover) {
     o.seconds("last_time", Some(t.last_time));
     o.seconds("duration_seconds", Some(t.duration));
+}
+
+fn helper(o: &mut Json, h: &Helper) {
+    o.text("name", h.name);
+    o.text("family", h.family);
+    o.text("protocol", h.protocol);
+    for (what, count) in h.counts.named() {
+        o.plain(what, count);
+    }
+    o.object("refused", |o| {
+        for why in Refusal::ALL {
+            o.plain(&why.name().replace('-', "_"), h.counts.of(why));
+        }
+    });
 }
 
 fn lost(o: &mut Json, t: &Tally) {

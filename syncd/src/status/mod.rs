@@ -12,6 +12,7 @@ pub mod json;
 pub mod ledger;
 pub mod text;
 
+use crate::helper::counts::Counts as HelperCounts;
 use crate::kernel::TableSize;
 use crate::links::Traffic;
 use crate::peer::CacheStats;
@@ -58,6 +59,8 @@ pub struct Status {
     pub commit: Option<Commit>,
     /// The last take-over that was completed; `None` if there was none.
     pub takeover: Option<Takeover>,
+    /// The userspace helpers; `None` when none is configured.
+    pub helpers: Option<Helpers>,
     /// Everything that was lost since the start, in the order of [`Kind::ALL`].
     pub losses: [Tally; KINDS],
     /// The ledger, oldest entry first; `None` unless it was asked for.
@@ -364,6 +367,30 @@ pub struct Takeover {
     pub last_time: Duration,
     /// How long it took.
     pub duration: Duration,
+}
+
+/// The userspace helpers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Helpers {
+    /// Their process; `None` while it is not running.
+    pub pid: Option<u32>,
+    /// How often it was started again because it had ended.
+    pub restarts: u64,
+    /// The types, in the order of the configuration.
+    pub types: Vec<Helper>,
+}
+
+/// One type of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Helper {
+    /// The name by which rules refer to it.
+    pub name: &'static str,
+    /// `inet` or `inet6`.
+    pub family: &'static str,
+    /// `tcp` or `udp`.
+    pub protocol: &'static str,
+    /// What it has done since the daemon started, in all its processes.
+    pub counts: HelperCounts,
 }
 
 /// An entry of the ledger: losses of a kind that came close together.

@@ -3,9 +3,10 @@
 use crate::peer::CacheStats;
 use crate::peer::seal::Refused;
 use crate::status::ledger::Kind;
-use crate::status::{Cache, Commit, Events, Link, Loss, Missing, Peer, PeerState, Status, Transfer};
+use crate::status::{Cache, Commit, Events, Helpers, Link, Loss, Missing, Peer, PeerState, Status, Transfer};
 use std::fmt::{self, Write as _};
 use std::time::Duration;
+use zct_helpers::Refusal;
 use zct_wire::text::{Out, TimeZone};
 
 /// Bytes for a local time.
@@ -52,6 +53,9 @@ fn lines(out: &mut String, s: &Status, zone: &dyn TimeZone) -> fmt::Result {
     if let Some(t) = &s.takeover {
         writeln!(out, "take-over   at {}, took {}", Local(t.last_time, zone), Short(t.duration))?;
     }
+    if let Some(h) = &s.helpers {
+        helpers(out, h)?;
+    }
     for (kind, t) in Kind::ALL.iter().zip(&s.losses).filter(|(_, t)| t.entries > 0) {
         let (lost, repaired, what) = (t.estimate, t.repaired, kind.describe());
         writeln!(out, "lost        {lost} {what}: {repaired} repaired, {} entries pending", t.pending)?;
@@ -61,6 +65,27 @@ fn lines(out: &mut String, s: &Status, zone: &dyn TimeZone) -> fmt::Result {
         Some(entries) => entries.iter().try_for_each(|l| loss(out, l, zone)),
         None => Ok(()),
     }
+}
+
+fn helpers(out: &mut String, h: &Helpers) -> fmt::Result {
+    match h.pid {
+        Some(pid) => writeln!(out, "helpers     process {pid}, started again {} times", h.restarts)?,
+        None => writeln!(out, "helpers     not running, started again {} times", h.restarts)?,
+    }
+    for t in &h.types {
+        let c = &t.counts;
+        write!(out, "helper      {} {} {}: {} packets", t.name, t.family, t.protocol, c.packets)?;
+        let all = c.named().into_iter().skip(1);
+        let named = all.filter(|(_, n)| *n > 0).map(|(what, n)| (what.replace('_', " "), n));
+        named.into_iter().try_for_each(|(what, n)| write!(out, ", {n} {what}"))?;
+        if c.refusals() > 0 {
+            write!(out, "; refused {}:", c.refusals())?;
+            let reasons = Refusal::ALL.into_iter().filter(|why| c.of(*why) > 0);
+            reasons.into_iter().try_for_each(|why| write!(out, " {} {}", why.name(), c.of(why)))?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
 }
 
 fn loss(out: &mut String, l: &Loss, zone: &dyn TimeZone) -> fmt::Result {

@@ -42,6 +42,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_virtual_machine_may_show_is_in_the_table() {
+        let script = include_str!("../../kernels/helpers.sh");
+        let named: std::collections::BTreeSet<_> =
+            script.split('"').filter(|w| w.starts_with("Z helpers ")).collect();
+        let rows = DIFFERENCES.iter().filter(|d| d.seen_in == SeenIn::Kernels).map(|d| d.id).collect();
+        assert_eq!(named, rows);
+    }
+
+    #[test]
     fn rows_that_no_comparison_triggers_are_named_by_their_test() {
         for d in DIFFERENCES {
             let file = match d.seen_in {
@@ -58,8 +67,10 @@ mod tests {
                 | SeenIn::Legality
                 | SeenIn::Nfct
                 | SeenIn::NfctHelpers => continue,
+                SeenIn::Kernels => "kernels/helpers.sh",
             };
-            let path = format!("{}/tests/{file}.rs", env!("CARGO_MANIFEST_DIR"));
+            let file = if file.contains('.') { file.into() } else { format!("tests/{file}.rs") };
+            let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
             let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
             assert!(text.contains(&format!("\"{}\"", d.id)), "{path} says nothing of {}", d.id);
         }

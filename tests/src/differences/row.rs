@@ -13,6 +13,8 @@ pub enum Side {
     Write,
     /// Neither: nfct has no flow table to read or change.
     Nfct,
+    /// Neither: the helpers of conntrackd and zctd.
+    Daemon,
 }
 
 /// The test that has to see a difference.
@@ -42,6 +44,8 @@ pub enum SeenIn {
     Nfct,
     /// The test in `tests/nfct.rs` that needs a machine of its own, whose kernel has user-space helpers.
     NfctHelpers,
+    /// `kernels/helpers.sh`, in a virtual machine.
+    Kernels,
 }
 
 /// What zct has to print where the original prints something else.

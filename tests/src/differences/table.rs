@@ -26,6 +26,11 @@ const fn nfct(id: &'static str, seen_in: SeenIn, [when, original, ours]: [&'stat
     Difference { id, side: Side::Nfct, when, original, ours, seen_in, rule: None }
 }
 
+/// A row of the daemon's helpers, which `kernels/helpers.sh` compares.
+const fn helpers(id: &'static str, [when, original, ours]: [&'static str; 3]) -> Difference {
+    Difference { id, side: Side::Daemon, when, original, ours, seen_in: SeenIn::Kernels, rule: None }
+}
+
 use SeenIn::{
     Differential, Events, Getopt, Groups, Json, Labels, Legality, Nfct, NfctHelpers, Overrun, Pipes,
 };
@@ -812,5 +817,57 @@ pub static DIFFERENCES: &[Difference] = &[
         "Z nfct helper name",
         NfctHelpers,
         ["`nfct … helper` with a name of more than 15 bytes", "cut", "refused"],
+    ),
+    helpers(
+        "Z helpers amanda",
+        [
+            "conntrackd's helper amanda, an answer that names ports",
+            "one expectation, of the client's own port; none over IPv6; at most 3 for a flow",
+            "one for each of up to 4 ports",
+        ],
+    ),
+    helpers(
+        "Z helpers dhcpv6",
+        [
+            "conntrackd's helper dhcpv6",
+            "answers from any port are expected",
+            "only from port 547, unless `AnyServerPort` is set",
+        ],
+    ),
+    helpers(
+        "Z helpers ftp",
+        ["conntrackd's helper ftp, EPSV, and EPRT over IPv6", "no expectation", "the one that is announced"],
+    ),
+    helpers(
+        "Z helpers rpc",
+        [
+            "conntrackd's helper rpc, questions by GETADDR (versions 3 and 4 of the port mapper)",
+            "no expectation",
+            "as for GETPORT; the address is translated too",
+        ],
+    ),
+    helpers(
+        "Z helpers ssdp",
+        [
+            "conntrackd's helper ssdp, an answer to a search",
+            "everyone may connect to the device's description, more than once",
+            "the one that has searched may, once, unless `Permanent` is set",
+        ],
+    ),
+    helpers(
+        "Z helpers tns",
+        [
+            "conntrackd's helper tns, a redirect over IPv6 or under destination NAT",
+            "no expectation; one to the address before translation",
+            "the address and port as the client sees them, in expectation and text",
+        ],
+    ),
+    helpers(
+        "Z helpers NAT",
+        [
+            "conntrackd's helpers where the expected connection has to be translated",
+            "it is expected without its translation, and ends on the router",
+            "it follows the translation of its master",
+        ],
     ),
 ];
