@@ -148,7 +148,7 @@ fn serve(file: &Path, config: &Config, mode: HelpersMode, mut log: Log) -> Resul
     // Started as /proc/self/exe, it would be "exe" in the lists of top and ps.
     _ = std::fs::write("/proc/self/comm", "zctd-helpers");
     process::keep_capabilities(&[Capability::NetAdmin]).map_err(told)?;
-    process.confine(mode == Mode::Alone && config.general.syslog.is_some());
+    process.confine(mode == HelpersMode::Alone && config.general.syslog.is_some());
     process.apply(&config.helpers, &mut reactor);
     let done = reactor.run(Instant::now, &mut process);
     process.end();
