@@ -8,13 +8,16 @@ mod btf;
 mod entry;
 #[allow(missing_docs)] // registers and operations, as in the kernel's header
 mod insn;
+mod lane;
 #[allow(missing_docs)] // members of the kernel's structures, under their own names
 mod layout;
 mod locate;
 mod pass;
+mod probe;
 mod program;
 mod select;
 mod selftest;
+mod turn;
 mod walk;
 
 use crate::dump::End;

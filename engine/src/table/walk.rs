@@ -4,8 +4,9 @@ use super::btf::Writer;
 use super::entry::{Clock, Entry};
 use super::layout::Layout;
 use super::locate::{Place, refused};
-use super::program::{Assembler, Copied, LANES, Program, failed, field, record, stride};
+use super::program::{Assembler, Copied, LANES, failed, field, record, stride};
 use super::select::Selection;
+use super::turn::Program;
 use crate::sys::bpf::{Functions, Kind, Shared, load, load_btf};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
