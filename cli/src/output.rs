@@ -9,6 +9,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use zct_engine::SystemZone;
+use zct_engine::sink::Unsent;
 use zct_wire::WireError;
 use zct_wire::consts::cta;
 use zct_wire::event::Event;
@@ -163,6 +164,13 @@ impl Presenter {
             Format::Xml => xml::flow(out, f, None, None, style, context),
             Format::Json => json::flow(out, f, None, style, context),
         })
+    }
+
+    /// Writes a flow of which there is no message, in the form of [`Format::Line`], which is the only one that can be
+    /// made of it.
+    pub fn unsent(&mut self, f: &dyn Unsent) -> Result<(), PrintError> {
+        let now_s = if f.has_age() { now().sec } else { 0 };
+        self.entry(now_s, &mut |out, style, context| f.line(out, style, context))
     }
 
     /// Writes an event about a flow.

@@ -3,6 +3,19 @@
 use std::ops::ControlFlow;
 use zct_wire::WireError;
 use zct_wire::header::CtMsg;
+use zct_wire::text::{Out, Style, TextContext};
+
+/// A flow that is not in a message, but in the memory that a program in the kernel has filled.
+pub trait Unsent {
+    /// Appends its line without a newline, as [`zct_wire::text::line::flow`] does.
+    ///
+    /// # Errors
+    /// None of its own: everything has been decoded.
+    fn line(&self, out: &mut Out<'_>, style: &Style, context: &TextContext<'_>) -> Result<(), WireError>;
+
+    /// True when the line depends on the time of the context.
+    fn has_age(&self) -> bool;
+}
 
 /// Takes the messages of a dump, of an answer, or of an event subscription.
 ///
@@ -10,6 +23,12 @@ use zct_wire::header::CtMsg;
 pub trait Sink {
     /// One message. `Break` ends the operation early, for instance because the output is gone.
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()>;
+
+    /// A flow of which there is no message. `None` asks for one, which is made and comes as any other; that
+    /// takes about as long as to write its line.
+    fn unsent(&mut self, _: &dyn Unsent) -> Option<ControlFlow<()>> {
+        None
+    }
 
     /// Something did not arrive or could not be read. Every loss is reported, as soon as it is known.
     fn lost(&mut self, why: Lost);

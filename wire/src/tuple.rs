@@ -145,6 +145,21 @@ const _: () = assert!(size_of::<V4Layout>() == 48);
 const _: () = assert!(size_of::<V6Layout>() == 72);
 
 impl PortsLayout {
+    fn new<const N: usize>(t: &Usual<'_, N>) -> PortsLayout {
+        PortsLayout {
+            nest: const { hdr(28, cta_tuple::PROTO | NLA_F_NESTED) },
+            num_hdr: const { hdr(5, cta_proto::NUM) },
+            num: t.proto,
+            pad0: [0; 3],
+            sport_hdr: const { hdr(6, cta_proto::SRC_PORT) },
+            sport: t.src_port.into(),
+            pad1: [0; 2],
+            dport_hdr: const { hdr(6, cta_proto::DST_PORT) },
+            dport: t.dst_port.into(),
+            pad2: [0; 2],
+        }
+    }
+
     #[inline]
     fn fits(&self) -> bool {
         self.nest == const { hdr(28, cta_tuple::PROTO | NLA_F_NESTED) }
@@ -242,6 +257,35 @@ impl<'a> Shape<'a> {
             Shape::V4(t) => t.proto,
             Shape::V6(t) => t.proto,
             Shape::Other(t) => t.proto.unwrap_or(0),
+        }
+    }
+
+    /// Appends the tuple as the nest `kind`: as [`Tuple::build`] does, and the usual shapes in one piece.
+    pub fn build(&self, b: &mut Builder<'_>, kind: u16) {
+        match self {
+            Shape::V4(t) => {
+                let layout = V4Layout {
+                    nest: const { hdr(20, cta_tuple::IP | NLA_F_NESTED) },
+                    src_hdr: const { hdr(8, cta_ip::V4_SRC) },
+                    src: *t.src,
+                    dst_hdr: const { hdr(8, cta_ip::V4_DST) },
+                    dst: *t.dst,
+                    l4: PortsLayout::new(t),
+                };
+                b.put(kind | NLA_F_NESTED, layout.as_bytes());
+            }
+            Shape::V6(t) => {
+                let layout = V6Layout {
+                    nest: const { hdr(44, cta_tuple::IP | NLA_F_NESTED) },
+                    src_hdr: const { hdr(20, cta_ip::V6_SRC) },
+                    src: *t.src,
+                    dst_hdr: const { hdr(20, cta_ip::V6_DST) },
+                    dst: *t.dst,
+                    l4: PortsLayout::new(t),
+                };
+                b.put(kind | NLA_F_NESTED, layout.as_bytes());
+            }
+            Shape::Other(t) => t.build(b, kind),
         }
     }
 
@@ -467,6 +511,12 @@ mod tests {
                 let fast = Shape::usual(&nest).map(|s| s.tuple());
                 assert_eq!(fast, Some(t), "the fast path should know this layout");
             }
+            let mut buf = [0xa5; 256];
+            let mut b = Builder::new(&mut buf, Head::new(0x100, 0).family(2));
+            Shape::parse(&nest).unwrap().build(&mut b, 1);
+            let bytes = b.finish().unwrap();
+            let m = CtMsg::parse(Frames::new(bytes).next().unwrap().unwrap()).unwrap();
+            assert_eq!(m.attrs().next().unwrap().unwrap().value, nest, "both build the same");
         }
     }
 

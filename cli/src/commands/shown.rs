@@ -4,9 +4,10 @@ use super::{Invocation, Outcome, output_failed};
 use crate::fail::Fail;
 use crate::filter::Filter;
 use crate::flags::selection;
-use crate::output::{Document, Presenter};
+use crate::output::{Document, Format, Presenter};
 use crate::stdout::PrintError;
 use std::ops::ControlFlow;
+use zct_engine::sink::Unsent;
 use zct_engine::{Lost, Sink};
 use zct_wire::consts::cta;
 use zct_wire::flow::FlowView;
@@ -20,6 +21,8 @@ pub(super) struct Flows {
     pub(super) outcome: Outcome,
     /// True when any flow carried a security mark to compare.
     pub(super) secmark_seen: bool,
+    /// True when a line is all that is made of a flow, and every flow is shown.
+    is_plain: bool,
 }
 
 impl Flows {
@@ -32,7 +35,8 @@ impl Flows {
     }
 
     pub(super) fn over(filter: Filter, presenter: Presenter) -> Flows {
-        Flows { filter, presenter, outcome: Outcome::default(), secmark_seen: false }
+        let is_plain = filter == Filter::default() && presenter.format() == Format::Line;
+        Flows { filter, presenter, outcome: Outcome::default(), secmark_seen: false, is_plain }
     }
 
     /// Writes what is left in the buffer, and the end of the document if `footer`.
@@ -62,6 +66,14 @@ impl Sink for Flows {
             Err(e) => self.outcome.lost(Lost::Damaged(e)),
         }
         ControlFlow::Continue(())
+    }
+
+    fn unsent(&mut self, flow: &dyn Unsent) -> Option<ControlFlow<()>> {
+        if !self.is_plain {
+            return None;
+        }
+        let goes_on = self.outcome.note(self.presenter.unsent(flow));
+        Some(if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     }
 
     fn lost(&mut self, why: Lost) {

@@ -1,6 +1,6 @@
 //! Asks netlink for single entries: those of which memory does not say all.
 
-use super::entry::{MESSAGE_MAX, first_message};
+use super::message::{MESSAGE_MAX, first_message};
 use crate::error::{Error, errno};
 use crate::request::Requests;
 use crate::sink::{Lost, Sink};

@@ -6,12 +6,14 @@
 mod ask;
 mod btf;
 mod entry;
+mod flow;
 #[allow(missing_docs)] // registers and operations, as in the kernel's header
 mod insn;
 mod lane;
 #[allow(missing_docs)] // members of the kernel's structures, under their own names
 mod layout;
 mod locate;
+mod message;
 mod pass;
 mod probe;
 mod program;

@@ -5,9 +5,11 @@
 //! so the pass goes on where it was, in the new table.
 
 use super::ask::Asked;
-use super::entry::{Clock, Entry, MESSAGE_MAX, first_message};
+use super::entry::{Clock, Entry};
+use super::flow::Flow;
 use super::layout::Layout;
 use super::locate::{Place, locate};
+use super::message::{MESSAGE_MAX, first_message};
 use super::walk::{Stuck, Walker};
 use crate::dump::End;
 use crate::error::{Error, errno};
@@ -299,7 +301,7 @@ impl Recent {
     }
 }
 
-/// Hands one entry to the sink, as a message.
+/// Hands one entry to the sink, as a message unless the sink does without.
 fn deliver(
     entry: &Entry<'_>,
     clock: Clock,
@@ -307,6 +309,11 @@ fn deliver(
     asked: &mut Asked,
     sink: &mut dyn Sink,
 ) -> ControlFlow<()> {
+    if !entry.needs_netlink() {
+        if let Some(goes_on) = sink.unsent(&Flow(*entry, clock)) {
+            return goes_on;
+        }
+    }
     let message = match entry.message(clock, buf) {
         Some(made) if !entry.needs_netlink() => first_message(made),
         Some(made) => first_message(made).and_then(|ours| asked.message(ours)),

@@ -2,9 +2,9 @@
 //! (bpf-table.md §3). A kernel whose structures mean something else than is believed here is found out.
 
 use super::ask::{ask, is_about};
-use super::entry::{MESSAGE_MAX, first_message};
 use super::layout::Layout;
 use super::locate::Place;
+use super::message::{MESSAGE_MAX, first_message};
 use super::walk::Walker;
 use crate::error::Error;
 use crate::request::Requests;

@@ -55,8 +55,8 @@ pub(crate) struct Walker {
     witness: Option<u32>,
     /// Where the records of the last run are, in the order of the table.
     order: Vec<u32>,
-    /// Address, record and bucket of one group's entries.
-    group: Vec<(u64, u32, u32)>,
+    /// Of one group's entries the address, and the bucket above the place of the record.
+    group: Vec<(u64, u64)>,
 }
 
 impl Walker {
@@ -171,17 +171,19 @@ impl Walker {
                 group = Some(bucket / LANES as u32);
                 // A record whose address is 0 does not count.
                 if address != 0 {
-                    self.group.push((address, at as u32, bucket));
+                    self.group.push((address, u64::from(bucket) << 32 | at as u64));
                 }
                 at += self.stride;
             }
             if group.is_none() {
                 return;
             }
-            self.group.sort_unstable();
-            self.group.dedup_by_key(|(address, ..)| *address);
-            self.group.sort_unstable_by_key(|(_, at, bucket)| (*bucket, *at));
-            self.order.extend(self.group.iter().map(|(_, at, _)| *at));
+            if any_twice(&self.group) {
+                self.group.sort_unstable();
+                self.group.dedup_by_key(|(address, _)| *address);
+            }
+            self.group.sort_unstable_by_key(|(_, place)| *place);
+            self.order.extend(self.group.iter().map(|(_, place)| *place as u32));
         }
     }
 
@@ -221,6 +223,15 @@ impl Walker {
             |at: &u32| self.memory.bytes().get(*at as usize..(*at as usize).saturating_add(self.stride));
         self.order.iter().filter_map(record).map(|bytes| Entry::new(layout, bytes))
     }
+}
+
+/// True when an address may be in the group more than once. Nearly all groups are so small that to compare each with each
+/// takes less time than to sort them.
+fn any_twice(group: &[(u64, u64)]) -> bool {
+    /// Entries up to which that is so.
+    const FEW: usize = 32;
+    group.len() > FEW
+        || group.iter().enumerate().any(|(n, (one, _))| group.iter().take(n).any(|(other, _)| other == one))
 }
 
 /// Address and bucket of a record.

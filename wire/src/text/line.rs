@@ -38,8 +38,13 @@ pub fn facts(
     any(out, f, style, ctx)
 }
 
+/// The same for flows of any one type: compiled for it where it is called, which is faster than [`facts`] and
+/// larger.
+///
+/// # Errors
+/// As [`flow`].
 #[inline]
-fn any<F: Facts + ?Sized>(
+pub fn any<F: Facts + ?Sized>(
     out: &mut Out<'_>,
     f: &F,
     style: &Style,
