@@ -1,6 +1,7 @@
 //! By which way the table is read: a netlink dump, or a BPF program that walks it (bpf-table.md).
 
 use crate::dump_plan::Plan;
+use crate::fail::warn;
 use crate::filter::Filter;
 use crate::table_selection;
 use crate::values::list::Output;
@@ -34,6 +35,15 @@ impl Reader {
             _ => None,
         }
     }
+
+    /// Says why netlink reads the table, where BPF was asked for by its name.
+    pub fn fell_back(self, why: &str) {
+        if self == Reader::Bpf {
+            // The verifier's own words follow in further lines.
+            let why = why.lines().next().unwrap_or(why);
+            warn(format!("WARNING: --reader=bpf: netlink reads the table: {why}").as_bytes());
+        }
+    }
 }
 
 /// Opens the table for the BPF reader, and lets it leave out what the filter does not match.
@@ -50,14 +60,23 @@ pub fn open(
         return Err("--reader=netlink".to_owned());
     }
     if which != request::Table::Conntrack {
-        return Err("only netlink does this".to_owned());
+        let what = match which {
+            request::Table::ConntrackZero => "resets counters (-z)",
+            request::Table::Dying => "lists dying flows",
+            request::Table::Unconfirmed => "lists unconfirmed flows",
+            _ => "lists expectations",
+        };
+        return Err(format!("only netlink {what}"));
     }
-    // An XML element always has the id.
-    if output.id || output.xml && !output.json || filter.id.is_some() {
-        return Err("only netlink knows ids".to_owned());
-    }
-    if filter.secmark.is_some() {
-        return Err("only netlink knows security marks".to_owned());
+    let needs = [
+        (output.id, "ids (-o id)"),
+        // Each element has one.
+        (output.xml && !output.json, "ids (-o xml)"),
+        (filter.id.is_some(), "ids (--id)"),
+        (filter.secmark.is_some(), "security marks (-c)"),
+    ];
+    if let Some((_, what)) = needs.iter().find(|(asked, _)| *asked) {
+        return Err(format!("only netlink knows {what}"));
     }
     let flows = zct_engine::request::flows().unwrap_or(0);
     if reader == Reader::Auto && flows < PAYS {
@@ -74,13 +93,16 @@ pub fn open(
 /// # Errors
 /// Those of the dumps.
 pub fn read<S: Sink + Send>(
+    reader: Reader,
     opened: Result<Table, String>,
     plan: &Plan,
     filter: &Filter,
     which: request::Table,
     sinks: &mut [S],
 ) -> Result<End, Error> {
-    match (opened.and_then(|mut table| table.read_in_parts(sinks)), sinks) {
+    let read =
+        opened.and_then(|mut table| table.read_in_parts(sinks)).inspect_err(|why| reader.fell_back(why));
+    match (read, sinks) {
         (Err(_), [first, ..]) => plan.run(filter, which, first),
         (Err(_), []) => Ok(End::Done),
         (Ok(end), _) => Ok(end),

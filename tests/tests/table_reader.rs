@@ -35,6 +35,22 @@ fn explained(args: &[&str]) -> String {
     output.lines().pop().expect("a last line")
 }
 
+/// What comes before the reason.
+const FALLBACK: &str = "WARNING: --reader=bpf: netlink reads the table: ";
+
+/// Why netlink reads the table for these arguments although BPF is asked for by its name; `None` when it does not.
+/// Unless BPF is asked for, nobody is told.
+fn fallback(args: &[&str]) -> Option<String> {
+    let warning = |output: Output| {
+        let err = output.err();
+        err.lines().find_map(|l| l.strip_prefix(FALLBACK)).map(str::to_owned)
+    };
+    for reader in ["auto", "netlink"] {
+        assert_eq!(warning(list(reader, args)), None, "{args:?} by {reader}");
+    }
+    warning(list("bpf", args))
+}
+
 fn assert_read_by_bpf(args: &[&str]) {
     let said = explained(args);
     assert!(said.starts_with("read by BPF: "), "{args:?}: {said}");
@@ -102,6 +118,7 @@ fn every_kind_of_flow_is_the_same_in_every_format() {
         let _world = World::new(17, number, 400);
         for format in FORMATS {
             assert_read_by_bpf(format);
+            assert_eq!(fallback(format), None, "{format:?}");
             compare(format);
         }
         for selection in [&["-p", "tcp"][..], &["-f", "ipv6"], &["-s", "10.0.0.0/31"], &["-j"], &["-w", "3"]]
@@ -115,17 +132,29 @@ fn every_kind_of_flow_is_the_same_in_every_format() {
 fn what_only_netlink_knows_is_read_by_netlink() {
     let _ns = Netns::fresh();
     Storm::open().create((0..100).map(|n| udp([10, 0, 0, n], [192, 0, 2, 1], 1000, 53)));
-    for args in [&["-o", "id"][..], &["-o", "xml"], &["-z"]] {
-        let said = explained(args);
-        assert!(said.starts_with("read by netlink: only netlink "), "{args:?}: {said}");
+    for (args, why) in [
+        (&["-o", "id"][..], "knows ids (-o id)"),
+        (&["-o", "xml"], "knows ids (-o xml)"),
+        (&["-c", "7"], "knows security marks (-c)"),
+        (&["-z"], "resets counters (-z)"),
+    ] {
+        assert_eq!(explained(args), format!("read by netlink: only netlink {why}"), "{args:?}");
+        assert_eq!(fallback(args), Some(format!("only netlink {why}")), "{args:?}");
     }
-    let dying = Tool::ZctByName.run(&["-L", "dying", "--reader", "bpf", "--explain"]);
-    assert!(dying.out().ends_with("read by netlink: only netlink does this\n"), "{dying:?}");
+    for (args, why) in [
+        (&["-L", "dying"][..], "lists dying flows"),
+        (&["-L", "unconfirmed"], "lists unconfirmed flows"),
+        (&["-D", "--id", "7", "--dry-run"], "knows ids (--id)"),
+    ] {
+        let output = Tool::ZctByName.run(&[args, &["--reader", "bpf"]].concat());
+        assert!(output.err().starts_with(&format!("{FALLBACK}only netlink {why}\n")), "{args:?}: {output:?}");
+    }
     assert!(list("netlink", &["--explain"]).out().ends_with("read by netlink: --reader=netlink\n"));
     compare(&["-o", "id"]);
     assert_eq!(list("bpf", &["-o", "xml"]).out().matches("<id>").count(), 100);
     Storm::open().delete((0..100).map(|n| udp([10, 0, 0, n], [192, 0, 2, 1], 1000, 53)));
     assert_eq!(explained(&[]), "read by netlink: the table is empty");
+    assert_eq!(fallback(&[]).as_deref(), Some("the table is empty"));
     assert_eq!(list("bpf", &[]).lines(), [""; 0]);
 }
 
@@ -168,6 +197,25 @@ fn without_the_right_netlink_reads_the_same() {
         let listed = through(&["-L", "--reader", "bpf", "-o", "extended"]);
         assert_eq!(listed.exit, Exit::Code(0), "{listed:?}");
         assert_eq!(Mask::TIMEOUT.apply(&listed.out()), want, "{dropped}");
+        // Whatever reads the table says so, once.
+        let why = format!("{FALLBACK}it takes CAP_BPF and CAP_PERFMON\n");
+        for words in [
+            &["-L"][..],
+            &["-L", "--by", "src"],
+            &["-C", "-p", "udp"],
+            &["-D", "-p", "udp", "--dry-run"],
+            &["-U", "-p", "udp", "-m", "7", "--dry-run"],
+            &["top", "--once"],
+        ] {
+            let by = |reader| through(&[words, &["--reader", reader]].concat());
+            let named = by("bpf");
+            assert_eq!(
+                (named.exit, named.err().matches(&why).count()),
+                (Exit::Code(0), 1),
+                "{words:?}: {named:?}"
+            );
+            assert!(!by("auto").err().contains(FALLBACK), "{words:?}");
+        }
     }
 }
 

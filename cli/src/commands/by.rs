@@ -84,7 +84,8 @@ pub(super) fn flows(
     let grouping =
         || Grouping { filter, keys, groups: GroupAdder::new(&shared), outcome: Outcome::default() };
     let mut sinks: Vec<Grouping<'_>> = (0..parts).map(|_| grouping()).collect();
-    reader::read(opened, plan, filter, which, &mut sinks).map_err(|e| operation_failed(Doing::List, &e))?;
+    reader::read(call.args.reader, opened, plan, filter, which, &mut sinks)
+        .map_err(|e| operation_failed(Doing::List, &e))?;
     let mut outcome = Outcome::default();
     for sink in sinks {
         sink.groups.finish();

@@ -110,7 +110,7 @@ fn matching_flows(call: &Invocation, filter: Filter, mut opened: Result<Table, S
     let matching = || Matching { filter: &filter, tally: Tally::default(), secmark_seen: false };
     let mut sinks: Vec<Matching<'_>> = (0..parts).map(|_| matching()).collect();
     let plan = super::plan(&call.args, &filter);
-    reader::read(opened, &plan, &filter, request::Table::Conntrack, &mut sinks)
+    reader::read(call.args.reader, opened, &plan, &filter, request::Table::Conntrack, &mut sinks)
         .map_err(|e| operation_failed(Doing::List, &e))?;
     let secmark_seen = sinks.iter().any(|s| s.secmark_seen);
     let all = sinks.into_iter().fold(Tally::default(), |all, one| all.and(one.tally));

@@ -16,7 +16,7 @@ use crate::flags::id::Id;
 use crate::flags::selection;
 use crate::output::{Document, Presenter};
 use crate::progress::Progress;
-use crate::reader;
+use crate::reader::{self, Reader};
 use crate::stdout::PrintError;
 use crate::values::list::Output;
 use std::collections::BTreeMap;
@@ -37,8 +37,8 @@ pub(crate) trait Selection {
     fn plan(&self) -> (Filter, dump_plan::Plan);
     /// The number of the selection that the flow belongs to, if any.
     fn find(&self, f: &FlowView<'_>) -> Result<Option<u32>, WireError>;
-    /// The table to read instead of asking the kernel for a dump, if there is one.
-    fn table(&mut self) -> Option<Table> {
+    /// The table to read instead of asking the kernel for a dump, if there is one, and what asked for that.
+    fn table(&mut self) -> Option<(Table, Reader)> {
         None
     }
     /// The output options of that selection; `None` leaves the presenter as it was made.
@@ -49,8 +49,8 @@ pub(crate) trait Selection {
 pub(super) struct OneFilter {
     pub(super) filter: Filter,
     pub(super) plan: dump_plan::Plan,
-    /// The BPF reader, where flows are found by it.
-    pub(super) table: Option<Table>,
+    /// The BPF reader, where flows are found by it, and what asked for that.
+    pub(super) table: Option<(Table, Reader)>,
 }
 
 impl OneFilter {
@@ -69,7 +69,7 @@ impl Selection for OneFilter {
         Ok(self.filter.matches(f)?.then_some(0))
     }
 
-    fn table(&mut self) -> Option<Table> {
+    fn table(&mut self) -> Option<(Table, Reader)> {
         self.table.take()
     }
 
@@ -177,7 +177,9 @@ impl<S: Selection + Send> Deleter<S> {
         let table = self.selection.table();
         let what = if self.dry_run { "would be deleted" } else { "deleted" };
         self.walk = Walk::begin(progress, &plan, table.is_some(), what);
-        let found = table.and_then(|mut table| found::read(&mut table, &filter, &mut self).ok());
+        let found = table.and_then(|(mut table, reader)| {
+            found::read(&mut table, &filter, &mut self).inspect_err(|why| reader.fell_back(why)).ok()
+        });
         let ended = found.unwrap_or_else(|| plan.run(&filter, request::Table::Conntrack, &mut self));
         // The last batch, unless something has gone wrong already.
         let settled = if self.broken.is_none() { self.settle().map(drop) } else { Ok(()) };
@@ -268,7 +270,9 @@ pub(super) fn selected(call: &Invocation, filter: Filter) -> Result<Option<u64>,
     if super::explained(&call.args, &filter, || reader::explain(&opened()))? {
         return Ok(None);
     }
-    let (plan, table) = (super::plan(&call.args, &filter), opened().ok());
+    let reader = call.args.reader;
+    let table = opened().inspect_err(|why| reader.fell_back(why)).ok().map(|table| (table, reader));
+    let plan = super::plan(&call.args, &filter);
     let deleted = run(call.name, OneFilter { filter, plan, table }, Some(presenter), dry_run, Doing::Delete)?;
     let count = deleted.count;
     let what = if dry_run { "would be deleted" } else { "have been deleted" };

@@ -41,6 +41,7 @@ pub fn flows(call: &Invocation, table: Table) -> Result<(), Fail> {
         1 => table.read(&mut sink),
         parts => super::jobs::by_bpf(call, &mut table, parts, &mut sink),
     });
+    let read = read.inspect_err(|why| args.reader.fell_back(why));
     if read.is_err() && call.args.jobs > 1 && which == request::Table::Conntrack {
         return super::jobs::flows(call, sink.filter);
     }

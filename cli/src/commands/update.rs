@@ -285,12 +285,14 @@ pub fn run(call: &Invocation) -> Result<Updated, Fail> {
         walk: Walk::default(),
     };
     let filter = sink.filter.clone();
-    let table = super::found_by_bpf(&call.args, &filter).ok();
+    let table = super::found_by_bpf(&call.args, &filter);
     let plan = super::plan(&call.args, &filter);
     let what = if sink.dry_run { "would be updated" } else { "updated" };
-    sink.walk = Walk::begin(Progress::begin(), &plan, table.is_some(), what);
-    let found = table.and_then(|mut table| found::read(&mut table, &filter, &mut sink).ok());
-    let ended = found.unwrap_or_else(|| plan.run(&filter, request::Table::Conntrack, &mut sink));
+    sink.walk = Walk::begin(Progress::begin(), &plan, table.is_ok(), what);
+    let found = table
+        .and_then(|mut table| found::read(&mut table, &filter, &mut sink))
+        .inspect_err(|why| call.args.reader.fell_back(why));
+    let ended = found.unwrap_or_else(|_| plan.run(&filter, request::Table::Conntrack, &mut sink));
     let settled = if sink.broken.is_none() { sink.settle().map(drop) } else { Ok(()) };
     if let Err(e) = sink.presenter.flush() {
         sink.outcome.note(Err(PrintError::Io(e)));

@@ -588,11 +588,13 @@ pub static FLAGS: &[Flag] = &[
         legal: Legal::NOWHERE.may("LCDU"),
         section: Section::Display,
         brief: "how the table is read: auto, bpf, netlink",
-        manual: "auto, the default, is bpf for a namespace with 10000 flows or more, and netlink for others. bpf has a BPF program walk the table where it lies, without locks and several times as fast as \
-                 netlink. It takes CAP_BPF and CAP_PERFMON and a kernel with BTF. Where it cannot be had, where \
-                 it does not know everything that is to be shown (ids, and so XML; security marks; -z; dying and \
-                 unconfirmed flows), and where a comparison of some flows with netlink shows any difference, \
-                 netlink reads the table without a word; --explain says which and why. The flows are the same, \
+        manual: "auto, the default, is bpf for a namespace with 10000 flows or more, and netlink for others. bpf has a \
+                 BPF program walk the table where it lies, without locks and several times as fast as netlink. It \
+                 takes CAP_BPF and CAP_PERFMON and a kernel with BTF. Where it cannot be had, where it does not \
+                 know everything that is to be shown (ids, and so XML; security marks; -z; dying and unconfirmed \
+                 flows), and where a comparison of some flows with netlink shows any difference, netlink reads the \
+                 table: for auto without a word, and for bpf with a warning that says why. --explain says which \
+                 it is and why. The flows are the same, \
                  and in the same order when they are read in one part: on one processor, or with --jobs 1. The \
                  program leaves out what is not selected, as far as it can tell. -D and -U ask netlink for each \
                  flow that it has found, and check that again; where more than a third of the flows are selected, \

@@ -125,7 +125,8 @@ impl Census {
         let mut census = Census { by, counts: HashMap::new(), lost: None };
         let (table, all) = (request::Table::Conntrack, Filter::default());
         let opened = reader::open(Reader::Auto, table, &Output::default(), &all);
-        reader::read(opened, &Plan::plain(&all), &all, table, std::slice::from_mut(&mut census))
+        let sinks = std::slice::from_mut(&mut census);
+        reader::read(Reader::Auto, opened, &Plan::plain(&all), &all, table, sinks)
             .map_err(|e| operation_failed(Doing::List, &e))?;
         if let Some(why) = census.lost {
             return Err(incomplete(why));

@@ -67,26 +67,31 @@ pub(super) struct TopReader {
     system: Option<System>,
     /// The table as BPF reads it, where that is asked for and possible.
     table: Option<table::Table>,
+    /// True once it has been said why netlink reads it instead. The first reading comes before the screen is taken.
+    told: bool,
 }
 
 /// Hands every flow to the sink: by BPF or else by a dump, as `-L` does.
 fn read_table(
     table: &mut Option<table::Table>,
+    told: &mut bool,
     selection: &TopSelection,
     taking: &mut Taking<'_>,
 ) -> Result<End, Error> {
     let args = &selection.call.args;
-    if table.is_none() {
-        *table = reader::open(args.reader, Table::Conntrack, &args.output, &selection.filter).ok();
-    }
-    if let Some(ended) = table.as_mut().and_then(|t| t.read(taking).ok()) {
-        // It is looked for again after a resize.
-        if taking.lost.is_some() {
-            *table = None;
+    let opened = match table.take() {
+        Some(table) => Ok(table),
+        None => reader::open(args.reader, Table::Conntrack, &args.output, &selection.filter),
+    };
+    match opened.and_then(|mut opened| Ok((opened.read(taking)?, opened))) {
+        Ok((ended, opened)) => {
+            // It is looked for again after a resize.
+            *table = taking.lost.is_none().then_some(opened);
+            return Ok(ended);
         }
-        return Ok(ended);
+        Err(why) if !*told => args.reader.fell_back(&why),
+        Err(_) => {}
     }
-    *table = None;
     let filter = &selection.filter;
     plan(args, filter).run(filter, Table::Conntrack, taking)
 }
@@ -157,7 +162,7 @@ impl Sink for Taking<'_> {
 
 impl TopReader {
     pub(super) fn new() -> TopReader {
-        TopReader { history: History::new(), at: None, system: None, table: None }
+        TopReader { history: History::new(), at: None, system: None, table: None, told: false }
     }
 
     /// Forgets the readings before: other flows are looked at from now on.
@@ -196,7 +201,9 @@ impl TopReader {
             stop,
             stopped: false,
         };
-        read_table(&mut self.table, selection, &mut taking).map_err(|e| operation_failed(Doing::List, &e))?;
+        read_table(&mut self.table, &mut self.told, selection, &mut taking)
+            .map_err(|e| operation_failed(Doing::List, &e))?;
+        self.told = true;
         let Taking { groups, mut extras, counted, timed, lost, stopped, .. } = taking;
         if stopped {
             // Half a reading is nothing to compare with.

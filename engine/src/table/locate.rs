@@ -163,9 +163,17 @@ pub(crate) fn locate(layout: &Layout, memory: &mut Shared) -> Result<Place, Stri
 pub(crate) fn refused(e: &std::io::Error) -> String {
     match e.raw_os_error() {
         Some(libc::EPERM) => "it takes CAP_BPF and CAP_PERFMON".to_owned(),
+        Some(_) if is_locked_down() => "the kernel is locked down".to_owned(),
         Some(errno) => format!("the kernel refuses the program: {}", crate::errno_text(errno)),
         None => format!("the kernel refuses the program: {e}"),
     }
+}
+
+/// True under `lockdown=confidentiality` (kernel_lockdown.7), which takes the functions that read the kernel's memory from
+/// programs. False also where the file is not mounted.
+fn is_locked_down() -> bool {
+    let modes = std::fs::read("/sys/kernel/security/lockdown").unwrap_or_default();
+    memchr::memmem::find(&modes, b"[confidentiality]").is_some()
 }
 
 /// By a flow of the sample that the kernel still finds.
