@@ -44,7 +44,7 @@ for release in "$@"; do
     if [ ! -e "$base" ]; then
         echo "$release: making a base system"
         # The original's packages stay in apt's cache, so that the tests need no network.
-        mmdebstrap --quiet --variant=minbase --mode=root --skip=cleanup/apt \
+        mmdebstrap --quiet --format=tar --variant=minbase --mode=root --skip=cleanup/apt \
             --include=systemd,systemd-sysv,dbus,logrotate,iproute2,init-system-helpers,procps \
             --customize-hook='chroot "$1" apt-get -qq -y --no-install-recommends -d install conntrack conntrackd nfct' \
             "$release" "$base.new" "deb http://deb.debian.org/debian $release main"
