@@ -479,6 +479,10 @@ pub fn default_sigpipe() {
 pub(crate) fn local_time(unix_s: i64) -> LocalTime {
     let mut tm = MaybeUninit::<libc::tm>::zeroed();
     // A 32-bit time_t ends in 2038; later times are shown as its last second rather than wrap around.
+    #[allow(
+        deprecated,
+        reason = "for musl libc says that it will be wider; nothing here depends on its width"
+    )]
     let time = libc::time_t::try_from(unix_s).unwrap_or(libc::time_t::MAX);
     // SAFETY: both pointers are to locals that live over the call. `tm` was zeroed, so it is initialised
     // even when the call fails for a year that does not fit.
