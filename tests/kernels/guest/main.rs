@@ -3,6 +3,7 @@
 //! `kernel-guest [SUITE...]` runs the checks; `serve` and `talk ADDRESS` are the two ends of a TCP
 //! connection.
 
+mod chains;
 mod changing;
 mod compare;
 mod deleting;
@@ -14,6 +15,7 @@ mod flow;
 mod lab;
 mod large;
 mod listing;
+mod lockdown;
 mod offload;
 mod reader;
 mod selectors;
@@ -40,6 +42,9 @@ const SUITES: &[(&str, Suite)] = &[
     ("dying", dying::check),
     ("large", large::check),
     ("reader", reader::check),
+    ("chains", chains::check),
+    // Nothing can come after it that needs what it takes away.
+    ("lockdown", lockdown::check),
 ];
 
 /// A rule with labels, in a chain that nothing reaches: the kernel keeps labels only where one exists.

@@ -132,7 +132,7 @@ fn resized(jobs: &str) -> Result<(), String> {
 }
 
 /// Looks for what a kernel says when something in it went wrong.
-fn kernel_log() -> Result<(), String> {
+pub(crate) fn kernel_log() -> Result<(), String> {
     let log = run("dmesg", "", "");
     let bad =
         |l: &&str| ["BUG:", "WARNING:", "Call Trace", "general protection"].iter().any(|w| l.contains(w));
