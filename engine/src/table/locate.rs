@@ -76,8 +76,8 @@ impl Probe<'_> {
         (result == 0).then(|| get(self.memory, field::PEEK))
     }
 
-    /// The array that an entry is in, from the address of the entry's node.
-    fn array_of(&mut self, node: u64, buckets: u32) -> Option<u64> {
+    /// The array that an entry is in and the number of its bucket, from the address of the entry's node.
+    fn array_of(&mut self, node: u64, buckets: u32) -> Option<(u64, u32)> {
         let (next, pprev) = (self.layout.node.next as u64, self.layout.node.pprev as u64);
         // The marker at the end of a chain is twice the number of its bucket, plus one.
         let mut end = node;
@@ -94,7 +94,7 @@ impl Probe<'_> {
             let from = self.peek(node.wrapping_add(pprev))?;
             let array = from.wrapping_sub(bucket * 8);
             if array % PAGE == 0 && self.is_array(array, buckets) {
-                return Some(array);
+                return Some((array, u32::try_from(bucket).ok()?));
             }
             node = from.wrapping_sub(next);
         }
@@ -102,23 +102,32 @@ impl Probe<'_> {
     }
 
     /// Looks at some buckets of an array, and behind its end: a resize may be going on, and then the number
-    /// of buckets is that of another array.
+    /// of buckets is that of another array. An entry there tells; a marker does not, since it may be left of a
+    /// larger array that was at the same place.
     fn is_array(&mut self, array: u64, buckets: u32) -> bool {
         let mut some = (0..8).chain(buckets.saturating_sub(8)..buckets);
-        some.all(|bucket| self.is_bucket(array, bucket)) && !self.is_bucket(array, buckets)
+        some.all(|bucket| self.bucket(array, bucket).is_some())
+            && self.bucket(array, buckets) != Some(Bucket::Used)
     }
 
-    /// True for a bucket that is empty and has its own marker, or leads to an entry that leads back.
-    fn is_bucket(&mut self, array: u64, bucket: u32) -> bool {
+    /// What there is at this number of an array, if it can be a bucket: its own marker, or an entry that leads
+    /// back.
+    fn bucket(&mut self, array: u64, bucket: u32) -> Option<Bucket> {
         let pprev = self.layout.node.pprev as u64;
         let head = array.wrapping_add(u64::from(bucket) * 8);
         // An entry that is just being removed does not lead back for a moment.
-        (0..10).any(|_| match self.peek(head) {
-            Some(marker) if marker & 1 == 1 => marker >> 1 == u64::from(bucket),
-            Some(node) => self.peek(node.wrapping_add(pprev)) == Some(head),
-            None => false,
+        (0..10).find_map(|_| match self.peek(head)? {
+            marker if marker & 1 == 1 => (marker >> 1 == u64::from(bucket)).then_some(Bucket::Empty),
+            node => (self.peek(node.wrapping_add(pprev)) == Some(head)).then_some(Bucket::Used),
         })
     }
+}
+
+/// What is in a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bucket {
+    Empty,
+    Used,
 }
 
 fn put(memory: &mut Shared, at: usize, bytes: &[u8]) {
@@ -131,11 +140,11 @@ fn get(memory: &Shared, at: usize) -> u64 {
     memory.bytes().get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_ne_bytes(*b))
 }
 
-/// Finds the table.
+/// Finds the table, and a bucket of it that has an entry, unless the list of symbols led there.
 ///
 /// # Errors
 /// Words for `--explain`.
-pub(crate) fn locate(layout: &Layout, memory: &mut Shared) -> Result<Place, String> {
+pub(crate) fn locate(layout: &Layout, memory: &mut Shared) -> Result<(Place, Option<u32>), String> {
     let buckets = crate::request::buckets().ok_or("the number of buckets is not shown")?;
     let buckets = u32::try_from(buckets).ok().filter(|b| *b > 0 && b % 512 == 0);
     let buckets = buckets.ok_or("the number of buckets is not a multiple of 512")?;
@@ -154,8 +163,8 @@ pub(crate) fn locate(layout: &Layout, memory: &mut Shared) -> Result<Place, Stri
     let peek = load(Kind::RawTracepoint, &peek, None, None, &mut []).map_err(|e| refused(&e))?;
     let mut probe = Probe { layout, memory, peek };
     match by_flow(&mut probe, &assembler, &sample, buckets) {
-        Some(place) => Ok(place),
-        None => by_symbol(&mut probe, &assembler, buckets),
+        Some((place, bucket)) => Ok((place, Some(bucket))),
+        None => Ok((by_symbol(&mut probe, &assembler, buckets)?, None)),
     }
 }
 
@@ -177,7 +186,12 @@ fn is_locked_down() -> bool {
 }
 
 /// By a flow of the sample that the kernel still finds.
-fn by_flow(probe: &mut Probe<'_>, assembler: &Assembler<'_>, sample: &Sample, buckets: u32) -> Option<Place> {
+fn by_flow(
+    probe: &mut Probe<'_>,
+    assembler: &Assembler<'_>,
+    sample: &Sample,
+    buckets: u32,
+) -> Option<(Place, u32)> {
     let layout = probe.layout;
     let lookup = layout.kfuncs.lookup?;
     let module = if lookup.0.of_module { Some(module_btf("nf_conntrack").ok()?) } else { None };
@@ -211,8 +225,9 @@ fn by_flow(probe: &mut Probe<'_>, assembler: &Assembler<'_>, sample: &Sample, bu
             continue;
         }
         let net = probe.peek(conn.wrapping_add(layout.conn.net as u64))?;
-        if let Some(table) = probe.array_of(conn.wrapping_add(layout.conn.node as u64), buckets) {
-            return Some(Place { table, net, buckets });
+        let node = conn.wrapping_add(layout.conn.node as u64);
+        if let Some((table, bucket)) = probe.array_of(node, buckets) {
+            return Some((Place { table, net, buckets }, bucket));
         }
     }
     None

@@ -10,7 +10,7 @@ use super::flow::Flow;
 use super::layout::Layout;
 use super::locate::{Place, locate};
 use super::message::{MESSAGE_MAX, first_message};
-use super::walk::{Stuck, Walker};
+use super::walk::{Stuck, Told, Walker};
 use crate::dump::End;
 use crate::error::{Error, errno};
 use crate::request::{Requests, buckets};
@@ -149,15 +149,24 @@ impl<'a> Pass<'a> {
         let mut idle = 0;
         while self.next < self.end {
             let from = self.next & !7;
+            if !self.has_its_number() {
+                self.follow()?;
+                continue;
+            }
             let ran = self.walker.run(&self.place, from, self.end);
-            let next = match (ran, self.has_moved()) {
-                (_, Err(why)) => return Err(why),
-                (_, Ok(true)) | (Err(Stuck::Gone), _) => {
+            let next = match (ran, self.judge()?) {
+                (_, Judged::Moved) | (Err(Stuck::Gone), _) => {
                     self.follow()?;
                     continue;
                 }
-                (Err(why), _) => return Err(why.to_string()),
-                (Ok(next), _) => next,
+                // An array that was freed may have been anything meanwhile.
+                (Err(_), _) if self.find_again()?.0 != self.place => {
+                    self.follow()?;
+                    continue;
+                }
+                (Err(why), _) if idle > 0 => return Err(why.to_string()),
+                (Err(_), _) | (Ok(_), Judged::Again) => from,
+                (Ok(next), Judged::Read) => next,
             };
             idle = if next > from { 0 } else { idle + 1 };
             if idle > IDLE {
@@ -183,29 +192,47 @@ impl<'a> Pass<'a> {
         Ok(End::Done)
     }
 
-    /// True when the table was resized since the place was found. None was going on while the last run read:
-    /// a lookup waits for the end of one, and a table that was resized has another number of buckets. It has
-    /// the same number again after two resizes; but then the array that was read was empty, so a run that
-    /// finds nothing has to be shown to have read the table: by an entry that is still found there, or else
-    /// by looking for the table once more.
-    fn has_moved(&mut self) -> Result<bool, String> {
-        self.settle()?;
-        if buckets() != Some(u64::from(self.place.buckets)) {
-            return Ok(true);
-        }
-        if self.walker.met_any() || self.walker.meets_witness(&self.place) {
-            return Ok(false);
-        }
-        Ok(self.find_again()? != self.place)
+    /// True when the table has as many buckets as were counted on.
+    fn has_its_number(&self) -> bool {
+        buckets() == Some(u64::from(self.place.buckets))
     }
 
-    /// The place at which the table is now.
-    fn find_again(&mut self) -> Result<Place, String> {
+    /// Whether what the last run read counts. The number of buckets was right before it, and has to be right
+    /// now. A witness that tells of the whole run is enough then. Without one, no resize was going on while the
+    /// run read: a lookup waits for the end of one, and a table that was resized has another number of buckets.
+    /// It has the same number again after two resizes; but then the array that was read was empty, so a run that
+    /// finds nothing is to be shown to have read the table, and is made once more with a witness.
+    fn judge(&mut self) -> Result<Judged, String> {
+        let is_whole = self.walker.told() == Told::Whole;
+        if !is_whole {
+            self.settle()?;
+        }
+        if !self.has_its_number() {
+            return Ok(Judged::Moved);
+        }
+        if is_whole {
+            return Ok(Judged::Read);
+        }
+        if self.walker.met_any() || self.walker.told() == Told::Table {
+            return Ok(Judged::Read);
+        }
+        match self.find_again()? {
+            (place, Some(bucket)) if place == self.place => {
+                self.walker.set_witness(Some(bucket));
+                Ok(Judged::Again)
+            }
+            (place, None) if place == self.place => Ok(Judged::Read),
+            _ => Ok(Judged::Moved),
+        }
+    }
+
+    /// The place at which the table is now, and a bucket that has an entry if one is known.
+    fn find_again(&mut self) -> Result<(Place, Option<u32>), String> {
         let mut last = String::new();
         for _ in 0..ATTEMPTS {
             self.settle()?;
             match locate(self.layout, self.walker.memory()) {
-                Ok(place) => return Ok(place),
+                Ok(found) => return Ok(found),
                 Err(why) => last = why,
             }
             // Another resize has begun in between, or the flow that was to lead to the table has ended.
@@ -243,11 +270,11 @@ impl<'a> Pass<'a> {
     /// Finds the table again after a resize, and the place in it at which the pass was.
     fn follow(&mut self) -> Result<(), String> {
         self.resizes += 1;
-        self.walker.forget_witness();
         if self.resizes > RESIZES {
             return Err("the table is resized over and over".to_owned());
         }
-        let place = self.find_again()?;
+        let (place, witness) = self.find_again()?;
+        self.walker.set_witness(witness);
         let (old, new) = (u64::from(self.place.buckets), u64::from(place.buckets));
         let spot = Spot::after(self.next, self.shared_end, old, new);
         if spot.next < spot.shared_end && spot.from_old < u64::from(self.recent.from) {
@@ -259,6 +286,17 @@ impl<'a> Pass<'a> {
         self.place = place;
         Ok(())
     }
+}
+
+/// What is to be made of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Judged {
+    /// It counts.
+    Read,
+    /// It may have read an array that was not the table, and is made again.
+    Again,
+    /// The table is elsewhere.
+    Moved,
 }
 
 /// Where to go on after a resize.

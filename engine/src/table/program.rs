@@ -53,6 +53,12 @@ pub(crate) mod field {
     pub(crate) const ROUNDS: usize = 76;
     /// Bit n: the entry of chain n is wanted, and still to be checked in this round.
     pub(crate) const CHOSEN: usize = 84;
+    /// In: address of the bucket of the witness; 0 for none.
+    pub(crate) const WITNESS: usize = 88;
+    /// Out: 1 if that had an entry when the run began, and when it ended.
+    pub(crate) const SEEN_BEFORE: usize = 96;
+    /// See [`SEEN_BEFORE`].
+    pub(crate) const SEEN_AFTER: usize = 100;
     /// For each chain, the address of the next entry or the marker.
     pub(crate) const NEXTS: usize = 128;
     /// For each chain, the record of its entry, if that is wanted.

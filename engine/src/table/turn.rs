@@ -49,17 +49,44 @@ impl Assembler<'_> {
         a.store_imm(Width::W, R6, field::LIVE, 0);
         a.store_imm(Width::W, R6, field::CHOSEN, 0);
         a.store_imm(Width::W, R6, field::OPEN, 0);
+        self.look_at_witness(&mut a, field::SEEN_BEFORE);
         a.set(R1, 1 << 23);
         a.function(R2, turn);
         a.set(R3, 0);
         a.set(R4, 0);
         a.call(Helper::Loop);
+        self.look_at_witness(&mut a, field::SEEN_AFTER);
         a.set(R0, 0);
         a.exit();
         a.place(turn);
         let second = a.position(turn)?;
         Turn::new(self, &mut a, select).emit();
         Some(Program { code: a.finish()?, second })
+    }
+
+    /// Writes to `seen` whether the bucket of the witness has an entry that leads back to it.
+    fn look_at_witness(&self, a: &mut Asm, seen: usize) {
+        let none = a.label();
+        a.store_imm(Width::W, R6, seen, 0);
+        a.load(Width::D, R3, R6, field::WITNESS);
+        a.jump_if(When::Eq, R3, 0, none);
+        for at in [None, Some(self.layout.node.pprev)] {
+            if let Some(at) = at {
+                a.load(Width::D, R3, R6, field::PEEK);
+                a.jump_if(When::Set, R3, 1, none);
+                a.alu(Alu::Add, R3, at as i32);
+            }
+            a.copy(R1, R6);
+            a.alu(Alu::Add, R1, field::PEEK as i32);
+            a.set(R2, 8);
+            a.call(Helper::ProbeReadKernel);
+            a.jump_if(When::Ne, R0, 0, none);
+        }
+        a.load(Width::D, R1, R6, field::PEEK);
+        a.load(Width::D, R2, R6, field::WITNESS);
+        a.jump_if_reg(When::Ne, R1, R2, none);
+        a.store_imm(Width::W, R6, seen, 1);
+        a.place(none);
     }
 }
 

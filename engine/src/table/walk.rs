@@ -43,6 +43,22 @@ impl std::fmt::Display for Stuck {
     }
 }
 
+/// What the witness tells of a run: a bucket at which an entry was found before the run read anything, and
+/// again when it had read everything.
+///
+/// A run is within one grace period, so an array that is replaced meanwhile is neither freed nor used again
+/// before its end: one that had an entry at both times was the table at both. And a resize empties the buckets
+/// of the old array in their order, so those after one that has an entry are untouched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Nothing.
+    Nothing,
+    /// It was the table when the run began. Some of its buckets may have been emptied during the run.
+    Table,
+    /// It was the table, and no bucket that was read had been emptied.
+    Whole,
+}
+
 /// A loaded program.
 #[derive(Debug)]
 pub(crate) struct Walker {
@@ -51,8 +67,10 @@ pub(crate) struct Walker {
     hz: u32,
     copied: Copied,
     stride: usize,
-    /// A bucket at which an entry was met, whoever's.
+    /// A bucket that has an entry, as far as is known.
     witness: Option<u32>,
+    /// What that tells of the last run.
+    told: Told,
     /// Where the records of the last run are, in the order of the table.
     order: Vec<u32>,
     /// Of one group's entries the address, and the bucket above the place of the record.
@@ -70,7 +88,8 @@ impl Walker {
         let hz = crate::ticks_a_second().ok_or("the kernel's clock is not known")?;
         let stride = stride(layout, copied);
         let (order, group) = (Vec::new(), Vec::new());
-        Ok(Walker { memory, program, hz, copied, stride, witness: None, order, group })
+        let told = Told::Nothing;
+        Ok(Walker { memory, program, hz, copied, stride, witness: None, told, order, group })
     }
 
     /// Another one that reads the same selection of the same table, with memory of its own.
@@ -126,7 +145,12 @@ impl Walker {
     /// # Errors
     /// [`Stuck`]; no record of this run counts then.
     pub(crate) fn run(&mut self, place: &Place, from: u32, to: u32) -> Result<u32, Stuck> {
+        let witness = self.witness.filter(|at| *at < place.buckets);
+        let address = witness.map_or(0, |at| place.table.wrapping_add(u64::from(at) * 8));
+        self.told = Told::Nothing;
+        self.order.clear();
         self.put(field::TABLE, &place.table.to_ne_bytes());
+        self.put(field::WITNESS, &address.to_ne_bytes());
         self.put(field::NET, &place.net.to_ne_bytes());
         for (at, value) in [
             (field::NEXT, from),
@@ -144,7 +168,11 @@ impl Walker {
         match self.word(field::FAILED) {
             0 => {
                 self.arrange();
-                self.witness = self.met().or(self.witness);
+                if self.word(field::SEEN_BEFORE) == 1 && self.word(field::SEEN_AFTER) == 1 {
+                    self.told = if witness < Some(from) { Told::Whole } else { Told::Table };
+                }
+                // The last entry is in front of all that the next run of a pass will read.
+                self.witness = self.last_bucket().or(self.witness);
                 Ok(self.word(field::NEXT))
             }
             failed::REDONE => Err(Stuck::Restless),
@@ -157,7 +185,6 @@ impl Walker {
     /// came twice. That happens when an entry is used again in the chain that is being followed: it is put in
     /// front, and the chain is gone through once more.
     fn arrange(&mut self) {
-        self.order.clear();
         let records = self.memory.bytes().get(..self.word(field::USED) as usize).unwrap_or_default();
         let mut at = field::RECORDS;
         while at < records.len() {
@@ -187,28 +214,26 @@ impl Walker {
         }
     }
 
-    /// A bucket at which the last run came across any entry at all, of whatever namespace; a multiple of
-    /// eight.
-    fn met(&self) -> Option<u32> {
-        self.word(field::MET).checked_sub(1)
+    /// The bucket of the last entry of the last run.
+    fn last_bucket(&self) -> Option<u32> {
+        let record = self.memory.bytes().get(*self.order.last()? as usize..)?;
+        Some(place(record.get(..self.stride)?).1)
     }
 
-    /// True when the last run came across any entry at all.
+    /// True when the last run came across any entry at all, of whatever namespace.
     pub(crate) fn met_any(&self) -> bool {
-        self.met().is_some()
+        self.word(field::MET) != 0
     }
 
-    /// True when there is an entry where one was met before. Nothing is left of the last run.
-    pub(crate) fn meets_witness(&mut self, place: &Place) -> bool {
-        let Some(bucket) = self.witness.filter(|at| *at < place.buckets) else { return false };
-        let met = self.run(place, bucket, bucket + LANES as u32).is_ok() && self.met_any();
-        self.order.clear();
-        met
+    /// What the witness tells of the last run.
+    pub(crate) fn told(&self) -> Told {
+        self.told
     }
 
-    /// The table has been resized: entries are at other buckets.
-    pub(crate) fn forget_witness(&mut self) {
-        self.witness = None;
+    /// From now on this bucket is the witness, which has an entry; or none is, as the table has been resized and
+    /// entries are at other buckets.
+    pub(crate) fn set_witness(&mut self, bucket: Option<u32>) {
+        self.witness = bucket;
     }
 
     /// The clock at the beginning of the last run.
