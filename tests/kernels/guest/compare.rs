@@ -102,7 +102,8 @@ pub(crate) fn without_value(text: &str, key: &str) -> String {
 /// The lines sorted: for outputs whose order nobody promises.
 pub(crate) fn sorted(text: &str) -> String {
     let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
-    lines.sort_unstable();
+    // What a flow has left stands in front of its tuple, and is another from one listing to the next.
+    lines.sort_unstable_by_key(|line| (line.split_once("src=").map(|(_, tuple)| tuple), *line));
     lines.concat()
 }
 

@@ -29,6 +29,8 @@ fn packets() -> Result<(), String> {
 pub(crate) fn secctx(v: &mut Verdicts) -> Result<(), String> {
     must(By::Original.path(), "-F", "")?;
     lab::nft(SECMARK)?;
+    // An emulated processor may take longer than the 30 seconds that a flow of UDP has.
+    sysctl("net.netfilter.nf_conntrack_udp_timeout", "600")?;
     let lines = ["-E", "-E -o xml", "-E -o save"];
     let heard = events::listen(&lines, packets)?;
     for (line, pair) in lines.iter().zip(&heard) {
@@ -52,7 +54,7 @@ pub(crate) fn secctx(v: &mut Verdicts) -> Result<(), String> {
         let masked = |text: &str| without_value(&without_timeouts(text), "use=");
         same("printed", &masked(&original.out), &masked(&ours.out))
     });
-    Ok(())
+    sysctl("net.netfilter.nf_conntrack_udp_timeout", "30")
 }
 
 pub(crate) fn counters(v: &mut Verdicts) -> Result<(), String> {
