@@ -2,12 +2,14 @@
 //! what is handed on is the kernel's own answer, with the flow's id, and whoever takes it checks it against
 //! the whole selection.
 
+use crate::dump_plan::Plan;
 use crate::filter::Filter;
 use std::ops::ControlFlow;
 use zct_engine::dump::End;
 use zct_engine::table::{self, Table};
 use zct_engine::{Answer, Batch, Error, Lost, Sink};
 use zct_wire::consts::cta;
+use zct_wire::filter::DumpFilter;
 use zct_wire::flow::FlowView;
 use zct_wire::header::{CtMsg, Frames};
 use zct_wire::request;
@@ -88,6 +90,8 @@ fn as_dumped<'b>(answer: CtMsg<'_>, room: &'b mut Vec<u8>) -> Option<CtMsg<'b>> 
 /// If more than one flow in this many is selected, a dump finds them sooner: asking for a flow costs about as
 /// much as dumping two, and the walk comes on top (perf/NOTES.md).
 const ASKING: u64 = 3;
+/// The same where the kernel leaves out of the dump what is not selected, which then costs it no message.
+const ASKING_OF_FILTERED: u64 = 8;
 
 /// Counts the flows that match.
 struct Sampled<'a> {
@@ -107,16 +111,18 @@ impl Sink for Sampled<'_> {
 }
 
 /// Whether so few flows are selected that asking for each of them takes less time than a dump of all, judging
-/// by a sample of the table.
+/// by a sample of the table. `plan` is that of the dump.
 ///
 /// # Errors
 /// That they are too many, or why the table cannot be read, in words for `--explain`.
-pub(super) fn check_few(table: &mut Table, filter: &Filter) -> Result<(), String> {
+pub(super) fn check_few(table: &mut Table, filter: &Filter, plan: &Plan) -> Result<(), String> {
+    let is_filtered = plan.dumps.iter().any(DumpFilter::has_tuple_filter);
+    let asking = if is_filtered { ASKING_OF_FILTERED } else { ASKING };
     let mut sample = Sampled { filter, count: 0 };
     table.sample(&mut sample)?;
     let selected = sample.count * u64::from(table::SAMPLE);
     let all = zct_engine::request::flows().unwrap_or(0);
-    if selected * ASKING <= all {
+    if selected * asking <= all {
         return Ok(());
     }
     Err(format!("with some {selected} of {all} flows selected BPF takes longer, since each is asked for"))

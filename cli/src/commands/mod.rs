@@ -88,7 +88,7 @@ pub(crate) fn plan(args: &Args, filter: &Filter) -> Plan {
 fn found_by_bpf(args: &Args, filter: &Filter) -> Result<Table, String> {
     let mut table = reader::open(args.reader, request::Table::Conntrack, &Output::default(), filter)?;
     if args.reader == Reader::Auto {
-        found::check_few(&mut table, filter)?;
+        found::check_few(&mut table, filter, &plan(args, filter))?;
     }
     Ok(table)
 }

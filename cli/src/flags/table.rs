@@ -594,11 +594,11 @@ pub static FLAGS: &[Flag] = &[
                  know everything that is to be shown (ids, and so XML; security marks; -z; dying and unconfirmed \
                  flows), and where a comparison of some flows with netlink shows any difference, netlink reads the \
                  table: for auto without a word, and for bpf with a warning that says why. --explain says which \
-                 it is and why. The flows are the same, \
-                 and in the same order when they are read in one part: on one processor, or with --jobs 1. The \
-                 program leaves out what is not selected, as far as it can tell. -D and -U ask netlink for each \
-                 flow that it has found, and check that again; where more than a third of the flows are selected, \
-                 auto is netlink for them.",
+                 it is and why. The flows are the same, and in the same order when they are read in one part: on \
+                 one processor, or with --jobs 1. The program leaves out what is not selected, as far as it can \
+                 tell. -D and -U ask netlink for each flow that it has found, and check that again; where more \
+                 than a third of the flows are selected, or an eighth with a kernel filter, auto is netlink for \
+                 them.",
         complete: Complete::Words(&["auto", "bpf", "netlink"]),
     },
     Flag {
