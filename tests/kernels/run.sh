@@ -41,8 +41,10 @@ cp /etc/protocols "$root/etc/" 2>/dev/null || true # names of protocols, where t
 printf '%s\n' '1 one' '7 seven' '70 seventy' >"$root/etc/xtables/connlabel.conf"
 mkdir -p "$root/usr/lib/x86_64-linux-gnu"
 cp -a /usr/lib/x86_64-linux-gnu/perl-base "$root/usr/lib/x86_64-linux-gnu/"
+# The original's helpers, which it loads by their names.
+cp -a /usr/lib/x86_64-linux-gnu/conntrack-tools "$root/usr/lib/x86_64-linux-gnu/"
 tests/kernels/with-libraries.sh "$root" "$root"/zct/zct "$root"/zct/zctd "$root"/zct/kernel-guest "$root"/zct/nfct-test \
-    "$root"/usr/sbin/*
+    "$root"/usr/sbin/* "$root"/usr/lib/x86_64-linux-gnu/conntrack-tools/*.so
 # The suite nfct, if chosen, is a separate script: it runs with sh, with our program as /zct/nfct and the
 # original as /usr/sbin/nfct; it prints its verdicts, and its exit status counts.
 suites=${SUITES:-} command='code=0'
