@@ -93,7 +93,7 @@ pub static DIFFERENCES: &[Difference] = &[
         [
             "`-L` of 10,000 flows or more; `--reader WAY`",
             "in the order of the table; unknown option",
-            "BPF reads the table, in parts and so in no order where there are several processors; or as the option says",
+            "BPF reads the table, in parts and so in no order where there are several processors; or as the option says, with a warning where BPF cannot",
         ],
     ),
     read(
