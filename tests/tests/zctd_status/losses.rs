@@ -100,14 +100,31 @@ const LOSS: &str = "add table inet bad\n\
     add chain inet bad in { type filter hook input priority 0; }\n\
     add rule inet bad in udp dport 3780 numgen random mod 10 < 1 drop\n";
 
+/// How many messages to a node are neither received there nor known to be lost.
+fn astray(cluster: &Cluster, at: At) -> (i64, String) {
+    let (there, here) = (status(cluster, at.other()), status(cluster, at));
+    let (sent, peer) = (number(&there["peers"][0]["sent"]), &here["peers"][0]);
+    let (came, missing) = (number(&peer["received"]), lost(&here, "gap").0);
+    assert_eq!((number(&peer["late"]), number(&peer["lost"])), (0, missing), "{here}");
+    (sent as i64 - came as i64 - missing as i64, format!("{sent} sent, {came} here, {missing} lost"))
+}
+
+/// The same before anything is lost: what a node says before the other one has started is for nobody. One that is
+/// under way makes a difference at most once in three looks.
+fn into_the_void(cluster: &Cluster, at: At) -> i64 {
+    let mut seen = Vec::new();
+    eventually("as many as before", || {
+        seen.push(astray(cluster, at).0);
+        matches!(seen[..], [.., a, b, c] if a == b && b == c).then_some(()).ok_or(format!("{seen:?}"))
+    });
+    seen.last().copied().expect("three looks")
+}
+
 /// What one node has sent is what the other has received, and what it knows to be lost.
-fn found(cluster: &Cluster, at: At) {
+fn found(cluster: &Cluster, at: At, before: i64) {
     eventually("all losses", || {
-        let (there, here) = (status(cluster, at.other()), status(cluster, at));
-        let (sent, peer) = (number(&there["peers"][0]["sent"]), &here["peers"][0]);
-        let (came, missing) = (number(&peer["received"]), lost(&here, "gap").0);
-        assert_eq!((number(&peer["late"]), number(&peer["lost"])), (0, missing), "{here}");
-        if sent == came + missing { Ok(()) } else { Err(format!("{sent} sent, {came} here, {missing} lost")) }
+        let (now, said) = astray(cluster, at);
+        if now == before { Ok(()) } else { Err(format!("{said}, {before} before")) }
     });
 }
 
@@ -115,6 +132,7 @@ fn found(cluster: &Cluster, at: At) {
 fn every_message_that_did_not_come_is_in_the_ledger() {
     let cluster = Cluster::start(Zctd, Zctd, Settings::default());
     both_in_sync(&cluster);
+    let before = [At::Here, At::There].map(|at| into_the_void(&cluster, at));
     cluster.rules(LOSS);
     cluster.must(At::Here, &["-R", "-"], &mixture(1, 5000));
     cluster.must(At::There, &["-R", "-"], &mixture(2, 2500));
@@ -123,9 +141,9 @@ fn every_message_that_did_not_come_is_in_the_ledger() {
     cluster.agree(At::There, "everything in spite of losses");
     cluster.agree(At::Here, "everything in spite of losses, the other way");
     cluster.rules("delete table inet bad\n");
-    for at in [At::Here, At::There] {
+    for (at, before) in [At::Here, At::There].into_iter().zip(before) {
         until(&cluster, at, &[]);
-        found(&cluster, at);
+        found(&cluster, at, before);
         let seen = with_ledger(&cluster, at);
         let (lost, repaired) = lost(&seen, "gap");
         assert!(lost > 0 && lost == repaired, "{seen}");
@@ -170,6 +188,7 @@ fn what_the_resend_queue_gave_up_is_repaired_by_a_bulk() {
 fn where_nobody_asks_again_a_gap_stays() {
     let cluster = Cluster::start(Zctd, Zctd, Settings { mode: "NOTRACK", ..Settings::default() });
     both_in_sync(&cluster);
+    let before = into_the_void(&cluster, At::There);
     cluster.rules(LOSS);
     cluster.must(At::Here, &["-R", "-"], &mixture(1, 5000));
     eventually("losses", || {
@@ -179,7 +198,7 @@ fn where_nobody_asks_again_a_gap_stays() {
     cluster.rules("delete table inet bad\n");
     // The last messages may have been lost, which the next one shows.
     cluster.must(At::Here, &["-R", "-"], &mixture(2, 1));
-    found(&cluster, At::There);
+    found(&cluster, At::There, before);
     let seen = with_ledger(&cluster, At::There);
     assert_eq!((lost(&seen, "gap").1, ways(&seen, "gap")), (0, vec![Value::Null]), "{seen}");
 }
