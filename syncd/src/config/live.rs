@@ -185,12 +185,6 @@ const SETTINGS: &[Row] = &[
         Live(|old, new| take_sync(old, new, |old, new| old.update_interval_s = new.update_interval_s)),
         |c| sync(c, |s| s.update_interval_s.map(|n| n.to_string())),
     ),
-    ("Digest", Restart, |c| sync(c, |s| s.digest.then(|| words::on_off(s.digest)))),
-    (
-        "DigestInterval",
-        Live(|old, new| take_sync(old, new, |old, new| old.digest_interval_s = new.digest_interval_s)),
-        |c| sync(c, |s| s.digest_interval_s.map(|n| n.to_string())),
-    ),
     ("NodeID", Live(|old, new| take_sync(old, new, |old, new| old.node_id = new.node_id)), |c| {
         sync(c, |s| s.node_id.map(|n| n.to_string()))
     }),
@@ -423,13 +417,6 @@ mod tests {
                 sync("FTFW {", "Options { ExpectationSync { ftp } }"),
             ),
             ("SyncAfter", true, sync("FTFW {", "Options { SyncAfter 3 }"), sync("FTFW {", "")),
-            ("Digest", false, sync("FTFW {", "Options { Digest on }"), sync("FTFW {", "")),
-            (
-                "DigestInterval",
-                true,
-                sync("FTFW {", "Options { Digest on DigestInterval 9 }"),
-                sync("FTFW {", "Options { Digest on }"),
-            ),
             ("NodeID", true, sync("FTFW {", "NodeID 3"), sync("FTFW {", "")),
             ("Auth", true, sync("FTFW {", &sealed("file:/a ")), sync("FTFW {", "NodeID 1")),
             ("Auth", true, sync("FTFW {", &sealed("file:/a ")), sync("FTFW {", &sealed("credential:a "))),

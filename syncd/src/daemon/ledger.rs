@@ -33,7 +33,6 @@ fn counted(kind: Kind, n: &SyncNode, s: &Stats) -> u64 {
     let links = n.links.all.iter();
     match kind {
         Kind::Gap => s.lost,
-        Kind::Difference => s.digest.differences,
         Kind::Malformed => s.malformed,
         Kind::OtherMode => s.foreign_mode,
         Kind::Unsealed => unsealed(n, &[Refused::Plain]),
@@ -92,11 +91,10 @@ impl Daemon {
             // Once there is room; see `look_for_room`.
             Kind::CacheFull => Some(How::Comparison),
             Kind::PeerCacheFull if ftfw.is_some() => Some(How::Bulk),
-            Kind::Gap | Kind::Difference if asks => Some(How::Resent),
+            Kind::Gap if asks => Some(How::Resent),
             Kind::Send if ftfw.is_some() => Some(How::Resent),
             Kind::ResendQueue => Some(How::Bulk),
             Kind::Gap
-            | Kind::Difference
             | Kind::Send
             | Kind::Malformed
             | Kind::OtherMode
@@ -165,10 +163,8 @@ impl Daemon {
     fn settle_messages(&mut self, now: Millis) {
         let Node::Sync(n) = &self.node else { return };
         let ledger = &mut self.losses.ledger;
-        for kind in [Kind::Gap, Kind::Difference] {
-            if ledger.is_pending(kind) && is_answered(n) {
-                ledger.repaired_as_said(now, kind, now + 1);
-            }
+        if ledger.is_pending(Kind::Gap) && is_answered(n) {
+            ledger.repaired_as_said(now, Kind::Gap, now + 1);
         }
         let outlook = n.machine.outlook();
         if n.machine.peer_is_there(now) && !outlook.bulk_is_pending {

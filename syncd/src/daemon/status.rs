@@ -12,8 +12,8 @@ use crate::peer::{Millis, Mode};
 use crate::stats::cache::StatsCache;
 use crate::status::ledger::{Entry, Kind};
 use crate::status::{
-    Cache, Commit, Digest, Events, Helper, Helpers, Lag, Link, Loss, Malformed, Missing, Peer, PeerState,
-    Sealing, Status, Takeover, Transfer, remaining,
+    Cache, Commit, Events, Helper, Helpers, Lag, Link, Loss, Malformed, Missing, Peer, PeerState, Sealing,
+    Status, Takeover, Transfer, remaining,
 };
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -271,14 +271,6 @@ fn peer(n: &SyncNode, given_up: Option<Millis>, clock: Clock) -> Peer {
             size: s.bad_size,
         },
         sealing: n.seal.as_ref().map(|s| sealing(s, now)),
-        digest: n.machine.config().compares().then(|| Digest {
-            running: n.machine.compares_with_peer(),
-            checks: s.digest.checks,
-            differences: s.digest.differences,
-            repairs: s.digest.repairs,
-            removed: s.digest.removed,
-            last_equal_time: s.digest.last_equal.map(|at| clock.unix(at)),
-        }),
         resync: n.resync.transfer(now, n.taken()),
         // A small one begins and ends within a turn.
         bulk: Transfer { count: s.bulks, ..n.bulk.transfer(now, outlook.bulk_sent) },

@@ -400,12 +400,6 @@ fn say(links: &Links, notice: Notice, log: &mut Log) {
         Notice::PeerRenumbered => {
             log.notice("the other node's sequence numbers went back: requesting its entries again");
         }
-        Notice::Differs(leaves) => log.warning(&format!(
-            "the other node's flows are not what is stored here, in {leaves} of 65536 parts: these are asked for again"
-        )),
-        Notice::DifferenceRepaired(n) => {
-            log.notice(&format!("the difference is repaired: {n} flows that the other node does not have are gone"));
-        }
         Notice::Swept(0) => {}
         Notice::Swept(n) => {
             log.notice(&format!("{n} external entries were not in the other node's bulk: removed"));

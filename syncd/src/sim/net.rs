@@ -79,8 +79,6 @@ pub(crate) struct Net {
     streams: Option<[Reassembler; 2]>,
     /// Somebody who hears everything, and repeats it when he likes.
     pub(crate) attacker: Option<Attacker>,
-    /// Turns four bytes into four others wherever they stand in a datagram.
-    pub(crate) alter: Option<([u8; 4], [u8; 4])>,
     /// Datagrams that a full receive buffer refused, by receiver.
     pub(crate) overflowed: [u64; 2],
     /// Datagrams sent, by sender.
@@ -97,7 +95,6 @@ impl Net {
             sockets: [VecDeque::new(), VecDeque::new()],
             streams: None,
             attacker: None,
-            alter: None,
             overflowed: [0; 2],
             datagrams: [0; 2],
         }
@@ -129,12 +126,7 @@ impl Net {
 
     fn put_under_way(&mut self, at: Millis, to: usize, bytes: &[u8]) {
         self.sent += 1;
-        let mut bytes = bytes.to_vec();
-        if let Some((from, to)) = self.alter {
-            let found = bytes.windows(4).position(|w| w == from);
-            found.into_iter().for_each(|at| bytes[at..at + 4].copy_from_slice(&to));
-        }
-        self.under_way.push(Reverse((at, self.sent, to, bytes)));
+        self.under_way.push(Reverse((at, self.sent, to, bytes.to_vec())));
     }
 
     /// Makes this network two TCP connections, one in each direction.

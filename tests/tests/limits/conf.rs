@@ -122,7 +122,6 @@ const ROWS: &[Row] = &[
     number(&["CommitTimeout"], FTFW, INT, Zero::Said("CommitTimeout")),
     number(&["SyncAfter"], OPTIONS, INT, Zero::Said("0 is the same as no SyncAfter")),
     number(&["UpdateInterval"], OPTIONS, INT, Zero::Said("0 is the same as no UpdateInterval")),
-    number(&["DigestInterval"], OPTIONS, INT, Zero::Said("0 means the default")),
     number(&["NodeID"], SYNC, 65_535, Zero::Wrong),
     number(&["PurgeTimeout"], ALARM, INT, Zero::Said("PurgeTimeout")),
     number(&["RefreshTime"], ALARM, INT, DEFAULT),

@@ -20,8 +20,6 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("CacheTimeout", "Mode ALARM or Sync"),
     ("Checksum", "Multicast, UDP or TCP"),
     ("CommitTimeout", "Mode or Sync"),
-    ("Digest", "Options"),
-    ("DigestInterval", "Options"),
     ("DisableExternalCache", "Mode FTFW or Mode NOTRACK"),
     ("DisableInternalCache", "Mode NOTRACK"),
     ("ErrorQueueLength", "TCP"),
@@ -114,11 +112,9 @@ const OTHERS: [&str; 16] = [
 ];
 
 /// Words that the original does not know: it would take them for names.
-const OWN: [&str; 17] = [
+const OWN: [&str; 15] = [
     "ActiveKey",
     "Auth",
-    "Digest",
-    "DigestInterval",
     "Interval",
     "Key",
     "Label",

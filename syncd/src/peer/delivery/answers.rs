@@ -119,7 +119,6 @@ impl Delivery {
         // Those that were given up since the last datagram are forgotten with the others.
         self.discarded_requests = 0;
         self.repair.forget_requests();
-        self.speaker.peer_started();
         self.hello.want_bulk(now);
         self.queue.count(|i| matches!(i, Item::Control(c) if c.is_request()))
     }
