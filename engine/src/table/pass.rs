@@ -210,10 +210,7 @@ impl<'a> Pass<'a> {
         if !self.has_its_number() {
             return Ok(Judged::Moved);
         }
-        if is_whole {
-            return Ok(Judged::Read);
-        }
-        if self.walker.met_any() || self.walker.told() == Told::Table {
+        if is_whole || self.walker.met_any() || self.walker.told() == Told::Table {
             return Ok(Judged::Read);
         }
         match self.find_again()? {
