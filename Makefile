@@ -125,6 +125,7 @@ soak: release
 	@ZCT_DIFFERENTIAL_N=1000 ZCT_DIFFERENTIAL_FLOWS=100000 scripts/test.sh differential
 	@FUZZ_SECONDS=600 tests/fuzz/run.sh
 	@ZCT_FAULTS=full scripts/test.sh $(FAULTS) interop_faults
+	ZCT_SEALED_FRAMES=1000000 $(CARGO) test --locked --profile simulate --package zctd --test sealed_frames -- --nocapture
 	@ZCT_SOAK_SECONDS=$(ZCT_SOAK_SECONDS) scripts/test.sh faults_churn
 	$(MAKE) simulate SEEDS=5000
 	$(MAKE) interop failover
