@@ -189,13 +189,17 @@ impl Churn {
         Churn { shared, thread: Some(thread) }
     }
 
-    /// Waits until this many more flows have come.
+    /// Waits until this many more flows have come, as long as any come.
     pub fn more(&self, flows: u64) {
-        let enough = self.shared.made.load(Relaxed) + flows;
-        eventually("the load goes on", || match self.shared.made.load(Relaxed) {
-            made if made >= enough => Ok(()),
-            made => Err(format!("{made} of {enough}")),
-        });
+        let mut made = self.shared.made.load(Relaxed);
+        let enough = made + flows;
+        while made < enough {
+            let before = made;
+            eventually("the load goes on", || {
+                made = self.shared.made.load(Relaxed);
+                if made > before { Ok(()) } else { Err(format!("{made} of {enough}")) }
+            });
+        }
     }
 
     /// Ends the load; returns how many flows there were.
