@@ -50,7 +50,14 @@ impl FtfwSession {
         };
         let seen = self.tracker.look(now, m.seq);
         let hello = m.flags & flag::HELLO != 0;
+        delivery.heard(now, m.body().len(), caches);
         if seen == Seen::Before && !hello {
+            return Verdict::refuse(Refusal::Before);
+        }
+        let starts = hello && !delivery.hello.peer_greets();
+        if (seen != Seen::InOrder || starts) && !delivery.allowance.has_answers() {
+            // More losses and starts are claimed than are paid for. If this is the peer, it will be asked for
+            // the message together with the next one.
             return Verdict::refuse(Refusal::Before);
         }
         let mut verdict = Verdict::take(class);
@@ -60,7 +67,12 @@ impl FtfwSession {
         if verdict.started {
             self.peer_started(now, delivery, caches);
         }
-        if let Some(range) = self.tracker.accept(now, m.seq, verdict.started || seen != Seen::InOrder) {
+        if hello {
+            delivery.allowance.greets();
+        }
+        let may_answer = delivery.allowance.has_answers();
+        let across_gap = verdict.started || seen != Seen::InOrder;
+        if let Some(range) = self.tracker.accept(now, m.seq, across_gap, may_answer) {
             delivery.acknowledge(now, range);
         }
         match seen {

@@ -35,6 +35,8 @@ pub(crate) struct Hello {
     last_bulk: Option<Millis>,
     // When a request for everything was served last.
     served: Option<Millis>,
+    // When a start of the peer was reported last.
+    reported: Option<Millis>,
 }
 
 impl Hello {
@@ -50,6 +52,7 @@ impl Hello {
             bulk_at: None,
             last_bulk: None,
             served: None,
+            reported: None,
         }
     }
 
@@ -183,6 +186,13 @@ impl Hello {
         }
     }
 
+    /// Whether a start of the peer is worth a line in the log: once a second.
+    pub(crate) fn may_report(&mut self, now: Millis) -> bool {
+        let may = self.reported.is_none_or(|t| now.saturating_sub(t) >= SERVED_APART_MS);
+        self.reported = if may { Some(now) } else { self.reported };
+        may
+    }
+
     /// True from when a bulk is wanted until it begins.
     pub(crate) fn bulk_is_wanted(&self) -> bool {
         self.bulk_at.is_some()
@@ -190,7 +200,8 @@ impl Hello {
 
     /// The peer needs everything, as soon as sending it makes sense.
     pub(crate) fn want_bulk(&mut self, now: Millis) {
-        let earliest = self.last_bulk.map_or(now, |t| t + BULK_APART_MS);
+        let apart = self.last_bulk.map_or(now, |t| t + BULK_APART_MS);
+        let earliest = self.served.map_or(apart, |t| apart.max(t + SERVED_APART_MS));
         self.bulk_at.get_or_insert(earliest.max(now));
     }
 }

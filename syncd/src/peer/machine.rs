@@ -343,7 +343,7 @@ impl Machine {
     fn message(&mut self, now: Millis, m: &Message<'_>) -> bool {
         let verdict = self.session.receive(now, m, &mut self.delivery, &mut self.caches);
         self.counted.verdict(&verdict);
-        if verdict.started {
+        if verdict.started && self.delivery.hello.may_report(now) {
             self.outputs.notice(Notice::PeerStarted);
         }
         if verdict.renumbered {

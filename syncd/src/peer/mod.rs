@@ -35,6 +35,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod alarm;
+mod allowance;
 mod bulk;
 mod bypass;
 mod caches;

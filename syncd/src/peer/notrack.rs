@@ -26,10 +26,10 @@ impl NotrackSession {
         };
         let mut verdict = Verdict::take(class);
         match self.tracker.look(now, m.seq) {
-            Seen::InOrder | Seen::NewRow => _ = self.tracker.accept(now, m.seq, false),
+            Seen::InOrder | Seen::NewRow => _ = self.tracker.accept(now, m.seq, false, false),
             Seen::Gap(gap) => {
                 verdict.lost = length(gap);
-                self.tracker.accept(now, m.seq, true);
+                self.tracker.accept(now, m.seq, true, false);
             }
             Seen::Before => verdict.before = true,
         }

@@ -59,8 +59,14 @@ impl Tracker {
     }
 
     /// Accepts a number, in order or not. Returns the range to be acknowledged if the window is used up or,
-    /// after a gap, what was received before it.
-    pub(crate) fn accept(&mut self, now: Millis, seq: u32, across_gap: bool) -> Option<Range> {
+    /// after a gap, what was received before it. `may_answer` is false where a used-up window has to wait.
+    pub(crate) fn accept(
+        &mut self,
+        now: Millis,
+        seq: u32,
+        across_gap: bool,
+        may_answer: bool,
+    ) -> Option<Range> {
         let before_gap = if across_gap { self.close() } else { None };
         if across_gap {
             self.window = self.size;
@@ -69,7 +75,7 @@ impl Tracker {
         self.before_since = None;
         let (from, _) = *self.open.get_or_insert((seq, now));
         self.window = self.window.saturating_sub(1);
-        if before_gap.is_some() || self.window > 0 {
+        if before_gap.is_some() || self.window > 0 || !may_answer {
             return before_gap;
         }
         self.window = self.size;
@@ -119,8 +125,8 @@ mod tests {
         let seen = t.look(now, seq);
         match seen {
             Seen::Before => (seen, None),
-            Seen::Gap(_) | Seen::NewRow => (seen, t.accept(now, seq, true)),
-            Seen::InOrder => (seen, t.accept(now, seq, false)),
+            Seen::Gap(_) | Seen::NewRow => (seen, t.accept(now, seq, true, true)),
+            Seen::InOrder => (seen, t.accept(now, seq, false, true)),
         }
     }
 

@@ -9,7 +9,23 @@ use crate::peer::stuck::Stuck;
 use zct_wire::peer::flag;
 use zct_wire::peer::header::after;
 
+/// What sending again has come to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Again {
+    /// Some of it had been sent.
+    found: bool,
+    /// More was asked for than is allowed, so the rest stays where it is.
+    short: bool,
+}
+
 impl Delivery {
+    /// A message of the peer has come, with a body of this many bytes; whatever it says, it may be answered.
+    pub(crate) fn heard(&mut self, now: Millis, body: usize, caches: &Caches) {
+        let counts = caches.internal.counts();
+        self.allowance.refill(now, counts.flows + counts.dead + caches.internal_expect.len());
+        self.allowance.received(body);
+    }
+
     /// The peer has received this range. Returns the number of requests in it.
     pub(crate) fn acked(&mut self, now: Millis, range: Range, caches: &mut Caches) -> usize {
         self.last_ack = now;
@@ -62,15 +78,24 @@ impl Delivery {
         }
     }
 
-    /// Moves what was sent under these numbers back onto the queues. True when there was something.
-    fn send_again(&mut self, now: Millis, range: Range, requests: bool, caches: &mut Caches) -> bool {
-        let mut found = false;
+    /// Moves what was sent under these numbers back onto the queues, as far as that is allowed.
+    fn send_again(&mut self, now: Millis, range: Range, requests: bool, caches: &mut Caches) -> Again {
+        let mut again = Again::default();
         for at in self.places.positions(range) {
             let Some(sent) = self.places.get(at, caches) else { continue };
             if sent.is_request() && !requests {
                 continue;
             }
-            found = true;
+            again.found = true;
+            let allowed = match sent.item {
+                Item::Flow(_) | Item::Expect(_) => self.allowance.record_again(),
+                Item::Control(_) => self.allowance.answer_again(),
+            };
+            if !allowed {
+                // Looking further would cost time for each such message.
+                again.short = true;
+                break;
+            }
             self.resent += 1;
             self.places.take(at, caches);
             match sent.item {
@@ -81,13 +106,13 @@ impl Delivery {
             }
         }
         self.places.trim(caches);
-        found
+        again
     }
 
     /// The peer has lost this range, and says so under the number `seq`. True when only a new start can
     /// repair that: HELLO is sent again, and the peer's flows have to be asked for.
     pub(crate) fn nacked(&mut self, now: Millis, seq: u32, range: Range, caches: &mut Caches) -> bool {
-        let found = self.send_again(now, range, true, caches);
+        let Again { found, short } = self.send_again(now, range, true, caches);
         if found && self.hello.hello_is_under_way(now) {
             self.hello.missed();
         }
@@ -98,7 +123,7 @@ impl Delivery {
         // What the full resend queue has given up cannot be sent again, so everything is sent once. Deletions
         // among it are gone for good; only a peer that starts over can notice them.
         let (from, _) = range;
-        let bulk = self.discarded.take_if(|d| !after(from, *d)).is_some();
+        let bulk = self.discarded.take_if(|d| !after(from, *d)).is_some() || short;
         let start_over = self.discarded_dead.take_if(|d| !after(from, *d)).is_some();
         if start_over {
             self.hello.greet_again();

@@ -68,9 +68,13 @@ impl Delivery {
 
     fn fill_from_queue(&mut self, now: Millis, caches: &mut Caches, out: &mut Datagram<'_>) {
         while let Some(item) = self.queue.pop() {
-            if self.put(now, item, caches, out) == Put::Full {
-                self.queue.put_back(now, item);
-                return;
+            match self.put(now, item, caches, out) {
+                Put::Full => {
+                    self.queue.put_back(now, item);
+                    return;
+                }
+                Put::Sent if !matches!(item, Item::Control(_)) => self.allowance.unasked(),
+                Put::Sent | Put::Gone => {}
             }
         }
     }

@@ -12,6 +12,7 @@ mod outlook;
 
 pub use outlook::Outlook;
 
+use crate::peer::allowance::Allowance;
 use crate::peer::bulk::Bulk;
 use crate::peer::bypass::Bypass;
 use crate::peer::caches::Caches;
@@ -66,6 +67,8 @@ pub(crate) struct Delivery {
     // The next sequence number, and the greetings sent along with it.
     pub(crate) seq: u32,
     pub(crate) hello: Hello,
+    // What the peer may make us send.
+    pub(crate) allowance: Allowance,
     // When to send a sign of life if there is nothing else to send: FT-FW and NOTRACK.
     keepalive_at: Millis,
     last_heard: Option<Millis>,
@@ -111,6 +114,7 @@ impl Delivery {
             resent: 0,
             seq,
             hello: Hello::new(ftfw),
+            allowance: Allowance::new(now),
             // The greeting goes at once: until the peer has answered it, nothing can be asked of the peer.
             keepalive_at: if ftfw { now } else { now + IDLE_MS },
             last_heard: None,
@@ -251,13 +255,17 @@ impl Delivery {
 
     /// Puts a control message on the send queue.
     pub(crate) fn control(&mut self, now: Millis, control: Control) {
+        self.allowance.answers();
         self.queue.push(now, Item::Control(control));
     }
 
     /// Acknowledges a range, except for requests that have not been served yet.
     pub(crate) fn acknowledge(&mut self, now: Millis, range: Range) {
-        let queue = &mut self.queue;
-        self.repair.pieces(range, |(from, to)| queue.push(now, Item::Control(Control::Ack(from, to))));
+        let (queue, allowance) = (&mut self.queue, &mut self.allowance);
+        self.repair.pieces(range, |(from, to)| {
+            allowance.answers();
+            queue.push(now, Item::Control(Control::Ack(from, to)));
+        });
     }
 
     /// Delays the acknowledgement of the peer's request with this number until it has been served.

@@ -7,6 +7,7 @@ mod ftfw;
 mod local;
 mod notrack;
 mod repair;
+mod storms;
 
 use crate::peer::{
     Alarm, Config, Event, Ftfw, Link, Machine, Millis, Mode, Notice, Notrack, Origin, Output, Seed,

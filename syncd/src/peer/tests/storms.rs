@@ -1,0 +1,132 @@
+//! What somebody can make a node send who sends from its peer's address what no peer would send: at most one bulk
+//! a second, and otherwise no more bytes than he has sent himself (sealed-peers.md §9).
+
+use super::*;
+use crate::sim::Rng;
+
+/// Flows that a bulk has.
+const FLOWS: u16 = 500;
+const SECONDS: Millis = 4;
+/// Messages of the storm in a millisecond.
+const A_MILLISECOND: u32 = 5;
+
+/// One message of a storm: its number in it, and the next number that a true peer would use.
+type Make = fn(&mut Rng, u32, u32) -> (u8, u32, Option<(u32, u32)>);
+
+const ALL: Option<(u32, u32)> = Some((OURS - 1000, OURS + 1_000_000));
+
+/// Flags, number and range of each message. `next` is one more than the number before.
+const STORMS: [(&str, Make); 17] = [
+    ("ALIVE", |_, _, next| (flag::ALIVE, next, None)),
+    ("ALIVE, numbers far off", |_, _, next| (flag::ALIVE, next + 1000, None)),
+    ("ALIVE, every other number", |_, _, next| (flag::ALIVE, next + 1, None)),
+    ("ALIVE, any number", |rng, _, _| (flag::ALIVE, rng.next() as u32, None)),
+    ("HELLO", |_, _, next| (flag::ALIVE | flag::HELLO, next, None)),
+    ("HELLO, numbers far off", |_, _, next| (flag::ALIVE | flag::HELLO, next + 1000, None)),
+    ("HELLO, numbers going back", |_, n, _| (flag::ALIVE | flag::HELLO, 1_000_000 - n, None)),
+    ("HELLO, any number", |rng, _, _| (flag::ALIVE | flag::HELLO, rng.next() as u32, None)),
+    ("HELLO and not in turn", |_, n, next| (flag::ALIVE | [flag::HELLO, 0][n as usize % 2], next, None)),
+    ("HELLO_BACK", |_, _, next| (flag::ALIVE | flag::HELLO_BACK, next, None)),
+    ("RESYNC", |_, _, next| (flag::RESYNC, next, Some((0, 0)))),
+    ("RESYNC, numbers far off", |_, _, next| (flag::RESYNC, next + 1000, Some((0, 0)))),
+    ("NACK of everything", |_, _, next| (flag::NACK, next, ALL)),
+    ("NACK of everything, numbers far off", |_, _, next| (flag::NACK, next + 1000, ALL)),
+    ("ACK of everything", |_, _, next| (flag::ACK, next, ALL)),
+    ("ACK of everything, numbers far off", |_, _, next| (flag::ACK, next + 1000, ALL)),
+    ("anything", |rng, _, next| {
+        let flags = [flag::ALIVE, flag::RESYNC, flag::NACK, flag::ACK][rng.below(4) as usize];
+        let hello = [0, 0, flag::HELLO, flag::HELLO_BACK][rng.below(4) as usize];
+        let seq = [next, next + 1, next + 1000, rng.next() as u32][rng.below(4) as usize];
+        (flags | hello, seq, (flags != flag::ALIVE).then_some((OURS - 1000, OURS + 1_000_000)))
+    }),
+];
+
+/// What a storm has cost.
+#[derive(Debug, Default)]
+struct Cost {
+    came: usize,
+    /// Bytes that were sent, without what flows take.
+    control: usize,
+    /// Messages about flows, and their bytes.
+    records: usize,
+    bytes: usize,
+}
+
+fn storm(mode: impl Into<Mode>, acknowledged: bool, make: Make) -> Cost {
+    let mode = mode.into();
+    let mut b = match mode {
+        Mode::Ftfw(_) => Bench::greeted(Config::of(mode)),
+        Mode::Alarm(_) | Mode::Notrack(_) => Bench::new(Config::of(mode)),
+    };
+    for n in 0..FLOWS {
+        b.event(Event::New, &flow(n));
+    }
+    let sent = b.run(100);
+    if acknowledged {
+        let last = sent.last().expect("flows").seq;
+        b.control(flag::ACK, Some((OURS, last)));
+    }
+    let (mut rng, mut cost, mut buf) = (Rng::new(1), Cost::default(), [0; 16]);
+    let mut out = [0; 2000];
+    let (mut n, end) = (0, b.now + SECONDS * 1000);
+    while b.now < end {
+        for _ in 0..A_MILLISECOND {
+            let (flags, seq, range) = make(&mut rng, n, b.peer_seq);
+            (n, b.peer_seq) = (n + 1, seq.wrapping_add(1));
+            let len = encode_control(&mut buf, flags, seq, range).expect("it fits");
+            cost.came += len;
+            b.receive(&buf[..len]);
+        }
+        b.log();
+        b.m.turn(b.now);
+        while let Some(len) = b.m.transmit(b.now, &mut out) {
+            for m in Messages::new(&out[..len]) {
+                let m = m.expect("ours");
+                let len = m.body().len() + 8;
+                match m.kind() {
+                    Some(Kind::Control) => cost.control += if m.flags & flag::ALIVE != 0 { 8 } else { 16 },
+                    _ => (cost.records, cost.bytes) = (cost.records + 1, cost.bytes + len),
+                }
+            }
+        }
+        b.now += 1;
+    }
+    cost
+}
+
+/// What a node sends without being asked: signs of life, acknowledgements by the timer, requests for a bulk; and
+/// what is allowed beyond what has come.
+const UNASKED_A_SECOND: usize = 8 + 16 + 8 + 4 * 16;
+const AT_ONCE: usize = 256 * 16;
+
+#[test]
+fn a_storm_is_answered_with_no_more_than_it_is() {
+    let modes: [(&str, Mode); 4] = [
+        ("FTFW", Ftfw::DEFAULT.into()),
+        ("FTFW with ACKWindowSize 1", Ftfw { ack_window_size: 1, ..Ftfw::DEFAULT }.into()),
+        ("NOTRACK", Notrack::default().into()),
+        ("ALARM", Alarm::default().into()),
+    ];
+    let (seconds, flows) = (SECONDS as usize, usize::from(FLOWS));
+    for (name, mode) in modes {
+        for (what, make) in STORMS {
+            // With everything in flight, and with nothing.
+            for acknowledged in [true, false] {
+                let c = storm(mode, acknowledged, make);
+                println!(
+                    "{name}, {what}: {} bytes came, {} went and {} bulks in {} bytes",
+                    c.came,
+                    c.control,
+                    c.records as f64 / f64::from(FLOWS),
+                    c.bytes
+                );
+                let most = c.came + AT_ONCE + UNASKED_A_SECOND * seconds;
+                assert!(c.control <= most, "{name}, {what}: {c:?}");
+                // One bulk a second, and as much again of what is asked for by number.
+                let nacks = if what.starts_with("NACK") || what == "anything" { 2 } else { 1 };
+                let most = nacks * flows * (seconds + 1) + (nacks - 1) * 1024;
+                assert!(c.records <= most, "{name}, {what}: {c:?}");
+            }
+        }
+    }
+}
