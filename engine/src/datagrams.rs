@@ -142,8 +142,12 @@ impl Datagrams {
     }
 
     /// Sends the datagrams that are in the slots.
+    ///
+    /// A socket that is tied to its peer (see [`crate::inet::udp_connect`]) learns now and then that nobody
+    /// listened to an earlier datagram; that is no reason to drop this one.
     pub fn flush(&mut self) -> Sent {
         let mut out = Sent::default();
+        let mut told = None;
         while let Some(rest) = self.lens.get(self.sent..).filter(|r| !r.is_empty()) {
             match sys::send_many(self.fd.as_fd(), &mut self.tx, self.sent, rest, &self.to) {
                 Ok(n) => {
@@ -156,6 +160,7 @@ impl Datagrams {
                     return out;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if is_about_earlier(&e) && told != Some(self.sent) => told = Some(self.sent),
                 Err(e) => {
                     out.failed += 1;
                     out.errno = e.raw_os_error();
@@ -188,6 +193,11 @@ impl Datagrams {
         let Some(code) = program.assemble() else { return Ok(()) };
         sys::attach_filter(self.fd.as_fd(), &code).map_err(|e| Error::sys("setsockopt", e))
     }
+}
+
+/// True for what a host has answered to an earlier datagram.
+fn is_about_earlier(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(libc::ECONNREFUSED)
 }
 
 /// True for errors that say something about one datagram, not about the socket.

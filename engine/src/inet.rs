@@ -102,6 +102,15 @@ pub fn udp(local: &SocketAddr, membership: Option<Membership>, tuning: &Tuning) 
     Ok(fd)
 }
 
+/// Ties a UDP socket to one peer: it receives nothing from others, and of several sockets at one address the
+/// kernel takes the one that is tied to the sender.
+///
+/// # Errors
+/// [`Error::Sys`] of `connect`: ENETUNREACH without a route to the peer.
+pub fn udp_connect(socket: BorrowedFd<'_>, peer: &SocketAddr) -> Result<(), Error> {
+    sys::inet_connect(socket, peer).map_err(|e| Error::sys("connect", e))
+}
+
 /// Begins a TCP connection. When the stream becomes writable, it is established or has failed: see
 /// `take_error`.
 ///

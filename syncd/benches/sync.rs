@@ -180,7 +180,7 @@ fn part(name: &str, flows: u32) -> Option<Box<dyn FnMut()>> {
             let secret = |byte| Secret::new(&mut [byte; 32]).expect("a page");
             let make = |node| {
                 let keys = vec![GroupKey { number: 1, secret: secret(1) }];
-                let settings = Settings { node, mode: AuthMode::Enforce, keys, active: 1 };
+                let settings = Settings { node, mode: AuthMode::Enforce, keys, active: 1, from: None };
                 Seal::new(0, settings, Vault::new().expect("a page"), secret(2)).expect("the key is there")
             };
             let (mut here, mut there, mut frame) = (make(1), make(2), [0; 1400]);

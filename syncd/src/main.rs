@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use zctd::control::client::{self, Action, Args};
 use zctd::control::exchange::Answer;
 use zctd::control::request::Request;
+use zctd::control::selection::Selection;
 use zctd::control::words::{self, BROKEN, CommandEnd, NO_DAEMON, Own};
 use zctd::helper::{run, support};
 use zctd::host::log::Log;
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
         Action::Check => check(&file),
         Action::GenKey(path) => genkey(path.as_deref()),
         Action::Daemon { background } => start(&file, background),
-        Action::Ask(request) => with_socket(&file, |socket| ask(socket, request)),
+        Action::Ask(request, selection) => with_socket(&file, |socket| ask(socket, request, &selection)),
         Action::Helpers(mode) => run::run(&file, mode),
         Action::Own(own) => with_socket(&file, |socket| carry_out(socket, own)),
     }
@@ -105,8 +106,8 @@ fn with_socket(file: &Path, ask: impl FnOnce(&Path) -> ExitCode) -> ExitCode {
 }
 
 /// Prints what the daemon answers.
-fn ask(socket: &Path, request: Request) -> ExitCode {
-    match client::ask(socket, request, &mut std::io::stdout().lock()) {
+fn ask(socket: &Path, request: Request, selection: &Selection) -> ExitCode {
+    match client::ask(socket, request, selection, &mut std::io::stdout().lock()) {
         Answer::Done => ExitCode::SUCCESS,
         Answer::Failed(why) => fail(&why),
         Answer::NoDaemon => fail(NO_DAEMON),

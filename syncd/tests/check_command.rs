@@ -143,3 +143,40 @@ fn files_that_cannot_be_read_are_named() {
         assert!(stderr.contains(said), "{words:?}: {stderr}");
     }
 }
+
+/// Each peer keeps its links, and which of them is the default.
+#[test]
+fn peers_are_printed_whole_and_so_again() {
+    let link = |node: u8, net: u8| {
+        format!(
+            "{{ IPv4_address 10.0.{net}.1 IPv4_Destination_Address 10.0.{net}.{node} Port 3780 Interface lo }}"
+        )
+    };
+    let text = format!(
+        "General {{ UNIX {{ Path /run/x\n}} }}\nSync {{ Mode FTFW {{ }} NodeID 1\nPeer fw-b {{ NodeID 2 TCP {} TCP \
+         Default {} }}\nPeer fw-c {{ NodeID 3 TCP {} }} }}\n",
+        link(2, 0),
+        link(2, 1),
+        link(3, 0)
+    );
+    let (status, printed, remarks) = check("peers.conf", text.as_bytes());
+    assert_eq!((status, remarks.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = printed.lines().map(str::trim).collect();
+    for line in [
+        "# more than two nodes: each of them has to run zctd, as conntrackd knows two",
+        "Peer fw-b {",
+        "NodeID 2",
+        "TCP {",
+        "IPv4_Destination_Address 10.0.0.2",
+        "TCP Default {",
+        "IPv4_Destination_Address 10.0.1.2",
+        "Peer fw-c {",
+        "NodeID 3",
+        "TCP Default {",
+        "IPv4_Destination_Address 10.0.0.3",
+    ] {
+        assert!(lines.contains(&line), "{line}: {printed}");
+    }
+    let (status, again, remarks) = check("peers-again.conf", printed.as_bytes());
+    assert_eq!((status, again.as_str(), remarks.as_str()), (Some(0), printed.as_str(), ""));
+}

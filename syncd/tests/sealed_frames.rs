@@ -31,7 +31,7 @@ fn secret(byte: u8) -> Secret {
 /// Settings with keys of these numbers, each made of its number or of another byte.
 fn settings(node: u16, keys: &[(u8, u8)], active: u8) -> Settings {
     let keys = keys.iter().map(|&(number, byte)| GroupKey { number, secret: secret(byte) }).collect();
-    Settings { node, mode: AuthMode::Enforce, keys, active }
+    Settings { node, mode: AuthMode::Enforce, keys, active, from: None }
 }
 
 /// Numbers from a seed: splitmix64.

@@ -50,7 +50,7 @@ impl Side {
     fn sealed(mut self, node: u16) -> Self {
         let secret = |byte| Secret::new(&mut [byte; 32]).expect("a page");
         let keys = vec![GroupKey { number: 1, secret: secret(1) }];
-        let settings = Settings { node, mode: AuthMode::Enforce, keys, active: 1 };
+        let settings = Settings { node, mode: AuthMode::Enforce, keys, active: 1, from: None };
         self.seal = Seal::new(0, settings, Vault::new().expect("a page"), secret(10 + node as u8));
         self.machine.link_payload(0, 1472 - OVERHEAD);
         self

@@ -15,6 +15,7 @@ pub mod faults;
 pub mod imports;
 pub mod listener;
 pub mod mask;
+pub mod members;
 pub mod netns;
 pub mod nfct_words;
 pub mod options;

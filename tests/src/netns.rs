@@ -130,6 +130,34 @@ impl Netns {
 }
 
 impl Netns {
+    /// Makes a bridge, `br0`, that joins what [`Netns::member`] makes.
+    pub fn bridge(&self) {
+        ip("link add br0 type bridge mcast_snooping 0");
+        ip("link set br0 up");
+    }
+
+    /// Makes a namespace with a port on the bridge: `eth0` in there, with the address `10.9.0.NUMBER`.
+    pub fn member(&self, number: u8) -> Peer {
+        let ns = std::thread::spawn(|| {
+            enter_new();
+            of_this_thread()
+        });
+        let peer = Peer { ns: ns.join().expect("a member's namespace") };
+        let there = format!("/proc/{}/fd/{}", std::process::id(), peer.ns.as_raw_fd());
+        ip(&format!("link add m{number} type veth peer name eth0 netns {there}"));
+        ip(&format!("link set m{number} master br0"));
+        ip(&format!("link set m{number} up"));
+        peer.inside(|| {
+            ip(&format!("addr add 10.9.0.{number}/24 dev eth0"));
+            ip("link set eth0 up");
+        });
+        let until = Instant::now() + DEADLINE;
+        while !tool("ip", &["-o", "link", "show", "dev", &format!("m{number}")]).contains("state UP") {
+            assert!(Instant::now() < until, "m{number} never came up");
+        }
+        peer
+    }
+
     /// Makes the link of [`Netns::peer`] without addresses, and leaves it down.
     pub fn wire(&self, peer: &Peer) {
         let there = format!("/proc/{}/fd/{}", std::process::id(), peer.ns.as_raw_fd());

@@ -103,7 +103,7 @@ pub fn read(sync: &Sync, file: &Path) -> Result<Option<Settings>, KeyError> {
         return Ok(None);
     };
     let keys = keys.iter().map(|k| group_key(k, file)).collect::<Result<_, _>>()?;
-    Ok(Some(Settings { node, mode: *mode, keys, active: *active }))
+    Ok(Some(Settings { node, mode: *mode, keys, active: *active, from: None }))
 }
 
 fn group_key(key: &AuthKey, config: &Path) -> Result<GroupKey, KeyError> {

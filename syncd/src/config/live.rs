@@ -173,7 +173,9 @@ const SETTINGS: &[Row] = &[
         LiveIfThere(|old, new| take_sync(old, new, |old, new| old.purge_timeout_s = new.purge_timeout_s)),
         |c| sync(c, |s| Some(s.purge_timeout_s.to_string())),
     ),
-    ("links", Restart, |c| sync(c, |s| Some(print::links_text(s)))),
+    ("links", Restart, |c| sync(c, |s| (!s.links_are_of_peers()).then(|| print::links_text(s)))),
+    // A machine, its sockets and its account in the ledger are made at the start.
+    ("Peer", Restart, |c| sync(c, |s| (!s.peers.is_empty()).then(|| print::peers_text(s)))),
     // What waits already waits as long as the new value says.
     (
         "SyncAfter",
@@ -324,6 +326,15 @@ mod tests {
         config(&format!("Sync {{ Mode {mode} }} {LINK} {more} }}\n"))
     }
 
+    fn peers(all: &[(u8, &str)]) -> Config {
+        let one = |(node, name): &(u8, &str)| {
+            let link = LINK.replace("10.0.0.2", &format!("10.0.0.{node}"));
+            format!("Peer {name} {{ NodeID {node} {link} }}")
+        };
+        let all: Vec<_> = all.iter().map(one).collect();
+        config(&format!("Sync {{ Mode FTFW {{ }} NodeID 1 {} }}\n", all.join(" ")))
+    }
+
     fn sealed(key: &str) -> String {
         format!("NodeID 1 Auth {{ Key 1 {key} ActiveKey 1 }}")
     }
@@ -418,6 +429,8 @@ mod tests {
             ),
             ("SyncAfter", true, sync("FTFW {", "Options { SyncAfter 3 }"), sync("FTFW {", "")),
             ("NodeID", true, sync("FTFW {", "NodeID 3"), sync("FTFW {", "")),
+            ("Peer", false, peers(&[(2, "b"), (3, "c")]), peers(&[(2, "b"), (4, "c")])),
+            ("Peer", false, peers(&[(2, "b"), (3, "c")]), peers(&[(2, "b"), (3, "d")])),
             ("Auth", true, sync("FTFW {", &sealed("file:/a ")), sync("FTFW {", "NodeID 1")),
             ("Auth", true, sync("FTFW {", &sealed("file:/a ")), sync("FTFW {", &sealed("credential:a "))),
             ("Auth", true, sync("FTFW {", &sealed(&hex('1'))), sync("FTFW {", &sealed(&hex('2')))),

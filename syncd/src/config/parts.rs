@@ -21,15 +21,18 @@ pub fn protocol(config: &Config, sync: &Sync) -> peer::Config {
 
 /// The settings of the links, all of one kind.
 pub fn links(sync: &Sync) -> Vec<LinkSettings> {
-    fn settings<A>(l: &DedicatedLink<A>, kind: LinkKind) -> LinkSettings {
+    fn settings<A>(l: &DedicatedLink<A>, kind: LinkKind, shared: bool) -> LinkSettings {
         LinkSettings {
             kind,
             interface: l.interface.clone(),
             send_buffer: l.send_buffer.map(|b| b as usize),
             receive_buffer: l.receive_buffer.map(|b| b as usize),
             checksum: l.checksum,
+            shared,
         }
     }
+    // Links to several peers may begin at one address of this node.
+    let shared = sync.peers.len() > 1 && sync.links_are_of_peers();
     let unicast = |l: &DedicatedLink<Ends>, tcp: bool| {
         let any = match l.addresses.peer {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -37,7 +40,8 @@ pub fn links(sync: &Sync) -> Vec<LinkSettings> {
         };
         let local = SocketAddr::new(l.addresses.local.unwrap_or(any), l.port);
         let peer = SocketAddr::new(l.addresses.peer, l.port);
-        settings(l, if tcp { LinkKind::Tcp { local, peer } } else { LinkKind::Udp { local, peer } })
+        let kind = if tcp { LinkKind::Tcp { local, peer } } else { LinkKind::Udp { local, peer } };
+        settings(l, kind, shared)
     };
     match &sync.links {
         DedicatedLinks::Multicast(all) => {
@@ -46,7 +50,8 @@ pub fn links(sync: &Sync) -> Vec<LinkSettings> {
                     Group::V4 { group, local } => (IpAddr::V4(group), Some(local)),
                     Group::V6 { group } => (IpAddr::V6(group), None),
                 };
-                settings(l, LinkKind::Multicast { group: SocketAddr::new(group, l.port), local })
+                let group = SocketAddr::new(group, l.port);
+                settings(l, LinkKind::Multicast { group, local }, false)
             };
             all.iter().map(link).collect()
         }

@@ -265,6 +265,9 @@ pub struct Filter {
     pub label: Option<Listed<u8>>,
 }
 
+/// The longest name of a peer, in bytes.
+pub const PEER_NAME_MAX: usize = 31;
+
 /// The highest number of a connection tracking label.
 pub const LABEL_MAX: u8 = 127;
 
@@ -399,10 +402,13 @@ pub struct Sync {
     pub commit_timeout_s: Option<u32>,
     /// `PurgeTimeout`: seconds from `-t` to the flush.
     pub purge_timeout_s: u32,
-    /// The dedicated links, one to four of one kind, in the order of the file.
+    /// The dedicated links, one to four of one kind for each peer, in the order of the file.
     pub links: DedicatedLinks,
     /// Index of the link that is active at first.
     pub default_link: usize,
+    /// `Peer`: the other nodes, in the order of the file. Empty where there is one that has no name. Not in
+    /// the original.
+    pub peers: Vec<PeerSettings>,
     /// `TCPWindowTracking`.
     pub tcp_window_tracking: bool,
     /// `ExpectationSync`.
@@ -418,6 +424,19 @@ pub struct Sync {
     /// `Auth`: the keys with which messages are sealed; `None` sends and takes them as they are. Not in the
     /// original.
     pub auth: Option<Auth>,
+}
+
+/// `Peer NAME`: one of the other nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerSettings {
+    /// Its name, which no other has.
+    pub name: String,
+    /// `NodeID`: its number, which no other node has.
+    pub node_id: u16,
+    /// Which of the links lead to it, by their indices.
+    pub links: Vec<usize>,
+    /// Which of these is active at first.
+    pub default_link: usize,
 }
 
 /// `Auth`.
@@ -576,6 +595,13 @@ pub mod default {
     pub const METRICS_INTERVAL_S: u32 = 15;
     /// `QueueLen`: what the kernel's queues hold by default.
     pub const QUEUE_LEN: u32 = 1024;
+}
+
+impl Sync {
+    /// True when the links stand in `Peer` blocks, and each leads to one peer.
+    pub fn links_are_of_peers(&self) -> bool {
+        !self.peers.is_empty() && !matches!(self.links, DedicatedLinks::Multicast(_))
+    }
 }
 
 impl DedicatedLinks {

@@ -4,9 +4,10 @@
 //! whatever follows, and takes the next word only if that begins one of two names.
 
 use crate::config::{self, Loaded, protocols::Protocols, report::Severity};
-use crate::control::exchange::{Answer, exchange};
+use crate::control::exchange::{Answer, exchange, exchange_within};
 use crate::control::helpers::HelpersMode;
 use crate::control::request::{Listing, Request, STATUS, Statistics, WhichCache};
+use crate::control::selection::Selection;
 use crate::control::words::{self, Misused, Own, UNKNOWN};
 use crate::kernel::commit::Entries;
 use std::ffi::{OsStr, OsString};
@@ -86,8 +87,8 @@ pub enum Action {
         /// Whether `-d` was given.
         background: bool,
     },
-    /// Send the daemon a request.
-    Ask(Request),
+    /// Send the daemon a request, limited to this.
+    Ask(Request, Selection),
     /// A command of our own.
     Own(Own),
     /// `genkey`: make a key, and write it to this file or print it.
@@ -146,12 +147,25 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, file: &Path) -> Result<A
     let mut words = words.into_iter().peekable();
     let mut file = file.to_owned();
     let (mut background, mut check, mut request) = (false, false, None);
+    let mut selection = Selection::default();
     while let Some(word) = words.next() {
         match word.to_str() {
             Some("--help") => return Ok(Args { action: Action::Help, file }),
             Some("--version") => return Ok(Args { action: Action::Version, file }),
             Some("--check") => {
                 check = true;
+                continue;
+            }
+            Some("--from") => {
+                let node = words.next().and_then(|w| Selection::from_node(w.to_str()?));
+                let zone = selection.zone;
+                let node = node.ok_or_else(|| Usage::new("--from takes the name or the number of a Peer"))?;
+                (selection, selection.zone) = (node, zone);
+                continue;
+            }
+            Some("--zone") => {
+                let zone = words.next().and_then(|w| w.to_str()?.parse().ok());
+                selection.zone = Some(zone.ok_or_else(|| Usage::new("--zone takes a number up to 65535"))?);
                 continue;
             }
             _ => {}
@@ -233,10 +247,16 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, file: &Path) -> Result<A
         };
         request = Some(next);
     }
+    // Expectations do not say which zone they are in.
+    let flows = matches!(request, Some(Request::Commit(Entries::Flows | Entries::All)));
+    let selectable = request.is_some_and(|r| r.selected_code().is_some());
+    if !(selection.is_all() || selectable && (selection.zone.is_none() || flows)) {
+        return Err(Usage::new("--from goes with -c and -e, and --zone with -c and -c ct"));
+    }
     let action = match (request, background, check) {
         (None, false, true) => Action::Check,
         (None, background, false) => Action::Daemon { background },
-        (Some(r), false, false) => Action::Ask(r),
+        (Some(r), false, false) => Action::Ask(r, selection),
         _ => return Err(Usage::new("Invalid parameters")),
     };
     Ok(Args { action, file })
@@ -300,8 +320,53 @@ fn statistics(words: &mut std::iter::Peekable<impl Iterator<Item = OsString>>) -
     Ok(Request::Statistics(at.and_then(|at| NAMES.get(at)).map_or(Statistics::General, |(_, s)| *s)))
 }
 
+/// The rest of an answer behind the line about the outcome, written as it comes.
+struct Behind<'a> {
+    line: Vec<u8>,
+    out: &'a mut dyn io::Write,
+}
+
+impl io::Write for Behind<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.line.ends_with(b"\n") {
+            self.out.write_all(bytes)?;
+            return Ok(bytes.len());
+        }
+        let len = bytes.iter().position(|b| *b == b'\n').map_or(bytes.len(), |at| at + 1);
+        self.line.extend_from_slice(bytes.get(..len).unwrap_or_default());
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// As [`ask`], for a part of what the request is about.
+fn ask_selected(path: &Path, code: u32, selection: &Selection, out: &mut dyn io::Write) -> Answer {
+    let request = [&code.to_ne_bytes()[..], &selection.bytes()].concat();
+    let mut behind = Behind { line: Vec::new(), out };
+    match exchange_within(path, &request, None, &mut behind) {
+        Answer::Done if behind.line.is_empty() => Answer::Failed(UNKNOWN.into()),
+        Answer::Done => outcome(&String::from_utf8_lossy(&behind.line)),
+        other => other,
+    }
+}
+
+/// The outcome that a line tells of.
+fn outcome(text: &str) -> Answer {
+    match text.trim_end().strip_prefix(STATUS).map(|rest| rest.trim_start().split_once(' ')) {
+        Some(Some(("0", _))) => Answer::Done,
+        Some(Some((_, why))) => Answer::Failed(why.into()),
+        _ => Answer::Failed(format!("an answer that makes no sense: {text}")),
+    }
+}
+
 /// Asks the daemon behind the socket at `path`, and writes its answer to `out`.
-pub fn ask(path: &Path, request: Request, out: &mut dyn io::Write) -> Answer {
+pub fn ask(path: &Path, request: Request, selection: &Selection, out: &mut dyn io::Write) -> Answer {
+    if let Some(code) = request.selected_code().filter(|_| !selection.is_all()) {
+        return ask_selected(path, code, selection, out);
+    }
     if request.is_own() {
         let mut text = Vec::new();
         return match (plain(path, request, &mut text), text.is_empty()) {
@@ -322,12 +387,7 @@ pub fn ask(path: &Path, request: Request, out: &mut dyn io::Write) -> Answer {
     if text.is_empty() {
         return plain(path, request, out);
     }
-    let text = String::from_utf8_lossy(&text);
-    match text.trim_end().strip_prefix(STATUS).map(|rest| rest.trim_start().split_once(' ')) {
-        Some(Some(("0", _))) => Answer::Done,
-        Some(Some((_, why))) => Answer::Failed(why.into()),
-        _ => Answer::Failed(format!("an answer that makes no sense: {text}")),
-    }
+    outcome(&String::from_utf8_lossy(&text))
 }
 
 fn plain(path: &Path, request: Request, out: &mut dyn io::Write) -> Answer {
@@ -367,6 +427,8 @@ pub fn help(name: &str) -> String {
     let own = [
         ("status [--json] [--ledger]", "the state of the daemon; fails when the nodes are not in sync"),
         ("wait --ready|--synced|--committed [--timeout S]", "return when that is reached"),
+        ("-c --from NODE --zone N", "commit what this Peer has told of, or what is in this zone"),
+        ("-e --from NODE", "display what this Peer has told of"),
         ("-s protocol", "flows by protocol, and how far those came that have ended"),
         ("-s helper", "what the userspace helpers have done"),
         (
@@ -417,7 +479,7 @@ mod tests {
 
     fn asked(line: &str) -> Request {
         match parsed(line).unwrap().action {
-            Action::Ask(r) => r,
+            Action::Ask(r, _) => r,
             other => panic!("{line}: {other:?}"),
         }
     }

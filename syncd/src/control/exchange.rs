@@ -20,21 +20,21 @@ pub enum Answer {
 
 /// Sends a request's number to the daemon behind the socket at `path`, and writes all of the answer to `out`.
 pub(crate) fn exchange(path: &Path, code: u32, out: &mut dyn io::Write) -> Answer {
-    exchange_within(path, code, None, out)
+    exchange_within(path, &code.to_ne_bytes(), None, out)
 }
 
-/// As [`exchange`]; when the daemon writes nothing for that long, the connection is
+/// As [`exchange`], with all bytes of the request; when the daemon writes nothing for that long, the connection is
 /// [broken](Answer::Broken) with [`io::ErrorKind::WouldBlock`].
 pub(crate) fn exchange_within(
     path: &Path,
-    code: u32,
+    request: &[u8],
     patience: Option<Duration>,
     out: &mut dyn io::Write,
 ) -> Answer {
     let Ok(mut stream) = UnixStream::connect(path) else { return Answer::NoDaemon };
     let talk = || -> io::Result<()> {
         stream.set_read_timeout(patience)?;
-        stream.write_all(&code.to_ne_bytes())?;
+        stream.write_all(request)?;
         let mut buf = vec![0; 64 << 10];
         loop {
             match stream.read(&mut buf) {

@@ -2,10 +2,10 @@
 //! walks that stay valid while the caches change.
 
 use crate::control::request::Listing;
-use crate::peer::{Caches, Machine, Millis};
+use crate::peer::{Machine, Millis};
 use crate::store::{Cursor, ExpectStore, FlowStore, Meta};
 use crate::text::{LINE_MAX, Row, ages, expect_line, expect_xml};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use zct_engine::{Error, Lost, Progress, Sink, StepDump, SystemZone};
 use zct_wire::WireError;
 use zct_wire::consts::ipctnl;
@@ -24,12 +24,23 @@ const PIECE: usize = 64 << 10;
 pub struct ShownCaches<'a> {
     /// The internal cache: the kernel's flows.
     pub internal: &'a FlowStore,
-    /// The peer's flows, and the expectations; `None` in statistics mode.
-    pub caches: Option<&'a Caches>,
-    /// The machine, which knows when entries expire; `None` in statistics mode.
-    pub machine: Option<&'a Machine>,
+    /// The machines, which have the peers' flows and the expectations; none in statistics mode.
+    pub machines: &'a [Machine],
+    /// The names of their peers, where these have any.
+    pub names: &'a [String],
     /// The time on the daemon's clock.
     pub now: Millis,
+}
+
+impl ShownCaches<'_> {
+    /// Says whose flow it is where several nodes could own it.
+    fn owner(&self, listing: Listing, at: usize, out: &mut Out<'_>) {
+        if let Some(name) = self.names.get(at).filter(|_| listing.external) {
+            out.put(b" [node ");
+            out.put(name.as_bytes());
+            out.byte(b']');
+        }
+    }
 }
 
 /// What a client has yet to get after the text rendered so far.
@@ -37,20 +48,22 @@ pub struct ShownCaches<'a> {
 pub(super) enum Source {
     /// Nothing more.
     Nothing,
-    /// The rest of a cache of flows.
-    Flows { listing: Listing, cursor: Cursor },
-    /// The rest of a cache of expectations.
-    Expects { listing: Listing, cursor: u32 },
+    /// The rest of the caches of flows: of that of the next peer, and of those of the peers before the last.
+    Flows { listing: Listing, cursor: Cursor, peers: Range<usize> },
+    /// The rest of the caches of expectations, in the same way.
+    Expects { listing: Listing, cursor: u32, peers: Range<usize> },
     /// The rest of a table of the kernel.
     Kernel(KernelListing),
 }
 
 impl Source {
-    /// A cache, from its beginning.
-    pub(super) fn cache(listing: Listing) -> Source {
+    /// A cache, from its beginning: those of the peers with these numbers.
+    pub(super) fn cache(listing: Listing, peers: Range<usize>) -> Source {
+        // What the kernel has is the same for all of them.
+        let peers = if listing.external { peers } else { 0..1 };
         match listing.expects {
-            true => Source::Expects { listing, cursor: 0 },
-            false => Source::Flows { listing, cursor: Cursor::default() },
+            true => Source::Expects { listing, cursor: 0, peers },
+            false => Source::Flows { listing, cursor: Cursor::default(), peers },
         }
     }
 
@@ -58,16 +71,33 @@ impl Source {
     pub(super) fn fill(&mut self, out: &mut Vec<u8>, shown: &ShownCaches<'_>) -> bool {
         match self {
             Source::Nothing => false,
-            Source::Flows { listing, cursor } => match (listing.external, shown.caches) {
-                (false, _) => fill_flows(out, shown.internal, *listing, cursor, shown),
-                (true, Some(caches)) => fill_flows(out, &caches.external, *listing, cursor, shown),
-                (true, None) => false,
-            },
-            Source::Expects { listing, cursor } => match (listing.external, shown.caches) {
-                (false, Some(caches)) => fill_expects(out, &caches.internal_expect, *listing, cursor, shown),
-                (true, Some(caches)) => fill_expects(out, &caches.external_expect, *listing, cursor, shown),
-                (_, None) => false,
-            },
+            Source::Flows { listing, cursor, peers } => {
+                while let Some(at) = peers.clone().next() {
+                    let store = match listing.external {
+                        false => Some(shown.internal),
+                        true => shown.machines.get(at).map(|m| &m.caches().external),
+                    };
+                    if store.is_some_and(|store| fill_flows(out, store, (*listing, at), cursor, shown)) {
+                        return true;
+                    }
+                    (peers.start, *cursor) = (at + 1, Cursor::default());
+                }
+                false
+            }
+            Source::Expects { listing, cursor, peers } => {
+                while let Some(at) = peers.clone().next() {
+                    let caches = shown.machines.get(at).map(Machine::caches);
+                    let store = caches.map(|c| match listing.external {
+                        false => &c.internal_expect,
+                        true => &c.external_expect,
+                    });
+                    if store.is_some_and(|store| fill_expects(out, store, (*listing, at), cursor, shown)) {
+                        return true;
+                    }
+                    (peers.start, *cursor) = (at + 1, 0);
+                }
+                false
+            }
             Source::Kernel(listing) => listing.fill(out),
         }
     }
@@ -76,7 +106,7 @@ impl Source {
 fn fill_flows(
     out: &mut Vec<u8>,
     store: &FlowStore,
-    listing: Listing,
+    (listing, at): (Listing, usize),
     cursor: &mut Cursor,
     shown: &ShownCaches<'_>,
 ) -> bool {
@@ -93,9 +123,10 @@ fn fill_flows(
                 return row.xml(o);
             }
             row.line(o);
-            let expires = shown.machine.zip(meta.filter(|_| listing.external));
+            let expires = shown.machines.get(at).zip(meta.filter(|_| listing.external));
             let expires = expires.and_then(|(m, meta)| m.expires_in_s(shown.now, meta));
             ages(o, expires, age(meta, shown.now));
+            shown.owner(listing, at, o);
         });
     }
     true
@@ -104,7 +135,7 @@ fn fill_flows(
 fn fill_expects(
     out: &mut Vec<u8>,
     store: &ExpectStore,
-    listing: Listing,
+    (listing, at): (Listing, usize),
     cursor: &mut u32,
     shown: &ShownCaches<'_>,
 ) -> bool {
@@ -118,6 +149,7 @@ fn fill_expects(
             }
             expect_line(o, e);
             ages(o, None, age(meta, shown.now));
+            shown.owner(listing, at, o);
         });
     }
     true

@@ -5,6 +5,7 @@ pub mod exchange;
 pub mod helpers;
 pub mod listings;
 pub mod request;
+pub mod selection;
 pub mod server;
 pub mod statistics;
 pub mod words;

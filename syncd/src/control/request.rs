@@ -121,6 +121,10 @@ pub enum Request {
 /// the original's way.
 const WITH_STATUS: u32 = 0x5a43_0000;
 
+/// Added to a code instead, says that a [`Selection`](crate::control::selection::Selection) follows; the
+/// answer has a line about the outcome, and then what was asked for. Only zctd with `Peer` knows it.
+const SELECTED: u32 = 0x5a45_0000;
+
 /// The first code of requests that the original does not have.
 const OWN: u32 = 0x5a44_0000;
 
@@ -193,6 +197,22 @@ impl Request {
         CODES.iter().find(|(c, _)| *c == code).map(|(_, r)| (*r, status))
     }
 
+    /// The number that is sent in front of a selection; `None` for what is not about the flows of peers.
+    pub fn selected_code(self) -> Option<u32> {
+        let about_peers = match self {
+            Request::Commit(_) => true,
+            Request::List(l) => l.external,
+            _ => false,
+        };
+        about_peers.then(|| self.code(false) | SELECTED)
+    }
+
+    /// The request whose number was sent in front of a selection.
+    pub fn from_selected_code(code: u32) -> Option<Request> {
+        let (request, _) = Request::from_code(code.checked_sub(SELECTED)?)?;
+        (request.selected_code() == Some(code)).then_some(request)
+    }
+
     /// True for requests that the original does not know.
     pub fn is_own(self) -> bool {
         self.code(false) > OWN
@@ -256,6 +276,12 @@ mod tests {
             if !request.is_answered() {
                 assert_eq!(Request::from_code(request.code(true)), Some((*request, true)));
             }
+        }
+        let selected = |code| Request::from_selected_code(SELECTED | code);
+        assert_eq!(selected(18), Some(Request::Commit(Entries::Flows)));
+        assert_eq!(selected(48), Some(Request::List(Listing { external: true, expects: true, xml: true })));
+        for (code, request) in CODES.iter().filter(|(_, r)| r.selected_code().is_none()) {
+            assert_eq!(selected(code & 0xffff).filter(|r| r == request), None);
         }
         let mut codes: Vec<_> = CODES.iter().map(|(c, _)| *c).collect();
         codes.sort_unstable();

@@ -5,8 +5,10 @@
 
 use crate::control::listings::{KernelListing, ShownCaches, Source};
 use crate::control::request::{Listing, Request};
+use crate::control::selection::{SELECTION_LEN, Selection};
 use crate::peer::Millis;
 use std::io::{self, Read as _, Write as _};
+use std::ops::Range;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use zct_engine::write_file::{self, Unwritten, WriteError};
@@ -14,6 +16,8 @@ use zct_engine::{Error, Reactor, Token, Turn};
 
 /// Clients at the same time; the one that has been silent longest makes room for a new one.
 const CLIENTS_MAX: usize = 128;
+/// Bytes of the longest request.
+const ASKED_MAX: usize = 4 + SELECTION_LEN;
 /// Pieces written to one client per turn.
 const PIECES_A_TURN: usize = 2;
 /// A client that has not asked for anything after this time is sent away.
@@ -37,10 +41,12 @@ pub enum Asked {
         request: Request,
         /// Whether the outcome is to be reported.
         status: bool,
+        /// What it is limited to.
+        selection: Selection,
     },
     /// A number without a meaning.
     Unknown,
-    /// Fewer than four bytes, and then the end of the stream.
+    /// Fewer bytes than a request has, and then the end of the stream.
     Short,
     /// Nothing more, after a request: it has closed its sending half, or is gone.
     Ended,
@@ -53,8 +59,8 @@ pub enum Reply {
     Close,
     /// This text.
     Text(String),
-    /// A listing of one of our caches.
-    List(Listing),
+    /// A listing of our caches, behind a text if there is one: of the peers with these numbers.
+    List(Listing, Range<usize>, String),
     /// A listing of one of the kernel's tables: see [`KernelListing::begin`].
     Kernel(KernelListing),
     /// Nothing yet: the connection stays open for a later answer.
@@ -64,7 +70,7 @@ pub enum Reply {
 #[derive(Debug)]
 enum State {
     /// It has not finished asking; `got` bytes of its request are here.
-    Asking { bytes: [u8; 4], got: usize },
+    Asking { bytes: [u8; ASKED_MAX], got: usize },
     /// It has asked, and is still waiting for its answer.
     Waiting,
     /// It gets what is in `out`, and then more from this source.
@@ -176,7 +182,7 @@ impl Server {
                     let token = self.client_token(slot);
                     reactor.watch_both(&stream, token)?;
                     self.serial += 1;
-                    let state = State::Asking { bytes: [0; 4], got: 0 };
+                    let state = State::Asking { bytes: [0; ASKED_MAX], got: 0 };
                     let (serial, out) = (self.serial, Vec::new());
                     let client = Client { stream, serial, since: now, state, out, sent: 0, blocked: false };
                     if let Some(c) = self.clients.get_mut(slot) {
@@ -257,15 +263,8 @@ impl Server {
                 Ok(n) => {
                     let State::Asking { bytes, got } = &mut c.state else { continue };
                     *got += n;
-                    if *got < bytes.len() {
-                        continue;
-                    }
-                    let code = u32::from_ne_bytes(*bytes);
+                    let Some(asked) = asked(bytes.get(..*got).unwrap_or_default()) else { continue };
                     c.state = State::Waiting;
-                    let asked = match Request::from_code(code) {
-                        Some((request, status)) => Asked::Known { request, status },
-                        None => Asked::Unknown,
-                    };
                     return Some((id, asked));
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return None,
@@ -296,7 +295,10 @@ impl Server {
                 c.out.extend_from_slice(text.as_bytes());
                 State::Answered(Source::Nothing)
             }
-            Reply::List(listing) => State::Answered(Source::cache(listing)),
+            Reply::List(listing, peers, text) => {
+                c.out.extend_from_slice(text.as_bytes());
+                State::Answered(Source::cache(listing, peers))
+            }
             Reply::Kernel(listing) => State::Answered(Source::Kernel(listing)),
         };
     }
@@ -345,6 +347,19 @@ impl Server {
         self.settle(shown);
         self.clients.iter_mut().for_each(|c| *c = None);
     }
+}
+
+/// What the bytes that have come ask for; `None` when more of them belong to it.
+fn asked(bytes: &[u8]) -> Option<Asked> {
+    let (code, rest) = bytes.split_first_chunk()?;
+    let code = u32::from_ne_bytes(*code);
+    if let Some(request) = Request::from_selected_code(code) {
+        let selection = Selection::read(rest.first_chunk()?);
+        let known = |selection| Asked::Known { request, status: true, selection };
+        return Some(selection.map_or(Asked::Unknown, known));
+    }
+    let known = |(request, status)| Asked::Known { request, status, selection: Selection::default() };
+    Some(Request::from_code(code).map_or(Asked::Unknown, known))
 }
 
 /// The outcome of writing to a client.

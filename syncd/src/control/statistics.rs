@@ -27,8 +27,10 @@ pub struct Runtime {
 pub struct SyncView<'a> {
     /// The protocol machine.
     pub machine: &'a Machine,
-    /// Its dedicated links.
+    /// The dedicated links of the daemon.
     pub links: &'a Links,
+    /// The numbers of those that lead to the machine's peer, in the order in which it counts them.
+    pub led: &'a [usize],
     /// Present with `DisableExternalCache`.
     pub injector: Option<&'a Injector>,
     /// The value of `ErrorQueueLength`.
@@ -132,7 +134,15 @@ impl SyncView<'_> {
     }
 
     fn active(&self) -> Option<&LinkIo> {
-        self.links.all.get(self.machine.active_link())
+        self.link_number(self.machine.active_link())
+    }
+
+    fn link_number(&self, number: usize) -> Option<&LinkIo> {
+        self.led.get(number).and_then(|l| self.links.all.get(*l))
+    }
+
+    fn own_links(&self) -> impl Iterator<Item = &LinkIo> {
+        (0..self.led.len()).filter_map(|number| self.link_number(number))
     }
 
     fn both(&self, out: &mut String, write: fn(&mut String, &CacheView)) {
@@ -224,7 +234,7 @@ impl SyncView<'_> {
 
     /// The text of `-s link`.
     pub fn link(&self, out: &mut String) {
-        for (at, l) in self.links.all.iter().enumerate() {
+        for (at, l) in self.own_links().enumerate() {
             let role = if at == self.machine.active_link() { "ACTIVE" } else { "BACKUP" };
             let (kind, name) = (l.kind_name(), l.interface());
             _ = writeln!(out, "{kind} traffic device={name} status={} role={role}:", l.status());
@@ -249,9 +259,7 @@ impl SyncView<'_> {
     pub fn queues(&self, out: &mut String) {
         let resend = self.machine.resend_queue().len();
         let (waiting, dropped) = self
-            .links
-            .all
-            .iter()
+            .own_links()
             .map(LinkIo::error_queue)
             .fold((0, 0), |(waiting, dropped), (w, d)| (waiting + w, dropped + d));
         let transmit = self.machine.waiting();

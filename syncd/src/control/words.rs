@@ -193,7 +193,7 @@ impl fmt::Display for Untold {
 /// Asks, and waits for the answer no longer than `patience`.
 fn told(socket: &Path, request: Request, patience: Option<Duration>) -> Result<Told, Untold> {
     let mut text = Vec::new();
-    match exchange_within(socket, request.code(false), patience, &mut text) {
+    match exchange_within(socket, &request.code(false).to_ne_bytes(), patience, &mut text) {
         Answer::Done => {}
         Answer::NoDaemon => return Err(Untold::NoDaemon),
         Answer::Failed(why) => return Err(Untold::Nonsense(why)),

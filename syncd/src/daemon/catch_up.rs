@@ -3,7 +3,7 @@
 //! the internal cache nor among the flows of the peer was made by traffic meanwhile, and the peer is told of
 //! it. Changes and ends are listened to all the time.
 
-use crate::peer::{Caches, Event, Machine, Millis, Origin};
+use crate::peer::{Event, Machine, Millis, Origin};
 use crate::store::{FlowStore, Key, Meta};
 use zct_wire::peer::{Expect, Flow};
 
@@ -44,10 +44,11 @@ pub(super) struct CatchUp {
 }
 
 impl CatchUp {
-    /// Whether a commit had better not listen: the dump reads both tables, so the peer's has to be the
+    /// Whether a commit had better not listen: the dump reads both tables, so that of the peers has to be the
     /// larger.
-    pub(super) fn is_worth_it(&self, caches: &Caches) -> bool {
-        let (own, peers) = (caches.internal.counts().flows, caches.external.counts().flows);
+    pub(super) fn is_worth_it(&self, machines: &[Machine]) -> bool {
+        let own = machines.first().map_or(0, |m| m.caches().internal.counts().flows);
+        let peers: usize = machines.iter().map(|m| m.caches().external.counts().flows).sum();
         self.stage == Stage::Listening && peers >= WORTH && peers >= own
     }
 
@@ -306,17 +307,17 @@ mod tests {
             .map(|(port, f)| Flow { orig: Tuple { src_port: Some(port), ..f.orig }, ..*f })
             .collect();
         let mut c = CatchUp::default();
-        assert!(!c.is_worth_it(node(&some).caches()), "few flows");
+        assert!(!c.is_worth_it(&[node(&some)]), "few flows");
         let mut m = node(&many);
-        assert!(c.is_worth_it(m.caches()));
+        assert!(c.is_worth_it(std::slice::from_ref(&m)));
         for port in 0..6 {
             for f in &some {
                 let f = Flow { orig: Tuple { dst_port: Some(port), ..f.orig }, ..*f };
                 m.flow_dumped(5, &f, 1);
             }
         }
-        assert!(!c.is_worth_it(m.caches()), "the table of the kernel is larger");
+        assert!(!c.is_worth_it(std::slice::from_ref(&m)), "the table of the kernel is larger");
         c.begin();
-        assert!(!c.is_worth_it(node(&many).caches()), "one at a time");
+        assert!(!c.is_worth_it(&[node(&many)]), "one at a time");
     }
 }

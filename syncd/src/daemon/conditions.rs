@@ -26,7 +26,7 @@ impl Daemon {
     fn uncommitted(&self) -> Option<String> {
         // Without the other node's flows there is nothing to commit.
         let Node::Sync(n) = &self.node else { return None };
-        if let Some(injector) = n.view().injector {
+        if let Some(injector) = n.injector() {
             let why = "the peer's last changes are not in the kernel yet";
             return (!injector.is_idle()).then(|| why.into());
         }

@@ -5,8 +5,9 @@ use crate::daemon::catch_up::Failed;
 use crate::daemon::room::Step;
 use crate::daemon::state::{Comparison, Daemon, Node};
 use crate::daemon::stats_node::StatsTaker;
+use crate::host::log::Log;
 use crate::kernel::{Stepped, Why};
-use crate::peer::Millis;
+use crate::peer::{Machine, Millis};
 use crate::status::ledger::How;
 use zct_engine::{Error, Reactor, Turn};
 
@@ -26,12 +27,12 @@ impl Daemon {
         self.losses.comparison_begins(now);
         match &mut self.node {
             // No copy is kept, so everything is sent again.
-            Node::Sync(n) if n.machine.config().mode.disables_internal_cache() => {
+            Node::Sync(n) if n.mode().disables_internal_cache() => {
                 self.comparison = Comparison::None;
                 self.kernel.want(Why::Bulk);
                 return;
             }
-            Node::Sync(n) => n.machine.begin_kernel_resync(),
+            Node::Sync(n) => n.machines.iter_mut().for_each(Machine::begin_kernel_resync),
             Node::Stats(s) => s.begin_resync(),
         }
         self.comparison = Comparison::Running;
@@ -47,45 +48,39 @@ impl Daemon {
         }
     }
 
-    /// Gets the flows for which a cache had no room, once it has: the kernel's by a comparison, the peer's by
-    /// asking for them.
+    /// Gets the flows for which a cache had no room, once it has: the kernel's by a comparison, those of a
+    /// peer by asking it for them.
     pub(super) fn look_for_room(&mut self, now: Millis) {
-        let [internal, external] = &mut self.rooms;
-        let steps = match &self.node {
-            Node::Stats(s) => [internal.of(now, &s.store, s.stats.no_space), Step::Nothing],
+        let Daemon { room, node, log, losses, .. } = self;
+        let own = match node {
+            Node::Stats(s) => room.of(now, &s.store, s.stats.no_space),
             Node::Sync(n) => {
-                let (caches, stats) = (n.machine.caches(), n.machine.stats());
-                let own = stats.internal.no_space + stats.internal_expect.no_space;
-                let peers = stats.external.no_space + stats.external_expect.no_space;
-                let own = internal.of(now, &caches.internal, own);
-                [own, external.of(now, &caches.external, peers)]
+                let (caches, stats) = (n.machine().caches(), n.machine().stats());
+                room.of(now, &caches.internal, stats.internal.no_space + stats.internal_expect.no_space)
             }
         };
-        for (step, whose) in steps.into_iter().zip(["the kernel", "the other node"]) {
-            match step {
-                Step::Nothing => {}
-                Step::Tell => {
-                    self.log.warning(&format!("HashLimit is reached: flows of {whose} are left out"));
-                }
-                Step::Repair => {
-                    self.log.notice(&format!("there is room again for flows of {whose} that were left out"));
+        say_room(own, "the kernel", log);
+        if let Node::Sync(n) = node {
+            for (at, (machine, peer)) in n.machines.iter_mut().zip(&mut n.peers).enumerate() {
+                let stats = machine.stats();
+                let refused = stats.external.no_space + stats.external_expect.no_space;
+                let step = peer.room.of(now, &machine.caches().external, refused);
+                say_room(step, peer.name().unwrap_or("the other node"), log);
+                if step == Step::Repair {
+                    machine.request_resync(now);
+                    losses.resync_begins(now, at);
                 }
             }
         }
-        let [own, known] = steps;
         if own == Step::Repair {
             self.want_comparison(now);
-        }
-        if let (Node::Sync(n), Step::Repair) = (&mut self.node, known) {
-            n.machine.request_resync(now);
-            self.losses.resync_begins(now);
         }
     }
 
     /// Continues the dump under way. True when there is more to do at once.
     pub(super) fn dump(&mut self, now: Millis, reactor: &mut Reactor) -> Result<bool, Error> {
         // A dump that is sent on as it arrives has to wait until there is room for it.
-        if matches!(&self.node, Node::Sync(n) if n.machine.bypass_is_full()) {
+        if matches!(&self.node, Node::Sync(n) if n.machines.iter().any(Machine::bypass_is_full)) {
             return Ok(false);
         }
         if matches!(&self.node, Node::Sync(n) if n.catch_up.drains()) {
@@ -205,5 +200,16 @@ impl Daemon {
         let now = self.now();
         self.serve_early(now, reactor);
         Ok(())
+    }
+}
+
+/// Tells that flows are left out, or no longer.
+fn say_room(step: Step, whose: &str, log: &mut Log) {
+    match step {
+        Step::Nothing => {}
+        Step::Tell => log.warning(&format!("HashLimit is reached: flows of {whose} are left out")),
+        Step::Repair => {
+            log.notice(&format!("there is room again for flows of {whose} that were left out"));
+        }
     }
 }

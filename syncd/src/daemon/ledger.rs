@@ -2,9 +2,9 @@
 //! turn before: whatever has counted a loss gets its entry, and no part has to know of the ledger.
 
 use crate::daemon::state::{Comparison, Daemon, Node};
-use crate::daemon::sync_node::SyncNode;
-use crate::peer::seal::Refused;
-use crate::peer::{CacheStats, Millis, Mode, Stats};
+use crate::links::LinkIo;
+use crate::peer::seal::{Refused, Seal};
+use crate::peer::{CacheStats, Machine, Millis, Mode, Stats};
 use crate::status::ledger::{How, KINDS, Kind, Line};
 
 fn failed(s: &CacheStats) -> u64 {
@@ -12,76 +12,111 @@ fn failed(s: &CacheStats) -> u64 {
 }
 
 /// The reasons that are no mere accident of the network.
-const UNAUTHENTIC: [Refused; 6] = [
+const UNAUTHENTIC: [Refused; 7] = [
     Refused::Malformed,
     Refused::UnknownKey,
     Refused::OwnNode,
     Refused::Forged,
     Refused::Overload,
     Refused::TooManyNodes,
+    Refused::Foreign,
 ];
 
-/// Frames that were not taken for these reasons. Without a seal nothing is counted, and each new seal counts
-/// from 0.
-fn unsealed(n: &SyncNode, reasons: &[Refused]) -> u64 {
-    let counts = n.seal.as_ref().map(crate::peer::seal::Seal::counts).unwrap_or_default();
+/// Frames that a seal has not taken for these reasons. Each new seal counts from 0.
+fn unsealed(seal: Option<&Seal>, reasons: &[Refused]) -> u64 {
+    let counts = seal.map(Seal::counts).unwrap_or_default();
     reasons.iter().map(|r| counts.of(*r)).sum()
 }
 
-/// What a sync daemon has counted of each kind; `s` are the machine's counts.
-fn counted(kind: Kind, n: &SyncNode, s: &Stats) -> u64 {
-    let links = n.links.all.iter();
+/// What has been counted of each kind about one peer; `s` are its machine's counts.
+fn counted_of_peer(kind: Kind, s: &Stats) -> u64 {
     match kind {
         Kind::Gap => s.lost,
         Kind::Malformed => s.malformed,
         Kind::OtherMode => s.foreign_mode,
-        Kind::Unsealed => unsealed(n, &[Refused::Plain]),
-        Kind::Unauthentic => unsealed(n, &UNAUTHENTIC),
-        Kind::Unproved => unsealed(n, &[Refused::Unproved]),
-        Kind::Refused => links.map(|l| l.traffic().receive_errors).sum(),
-        Kind::CacheFull => s.internal.no_space + s.internal_expect.no_space,
         Kind::PeerCacheFull => s.external.no_space + s.external_expect.no_space,
         Kind::ResendQueue => s.resend_dropped,
         Kind::TooLarge => s.unsendable,
         Kind::Bypass => s.bypass_dropped,
+        _ => 0,
+    }
+}
+
+/// What has been counted of each kind on links.
+fn counted_of_links<'a>(kind: Kind, links: impl Iterator<Item = &'a LinkIo>) -> u64 {
+    match kind {
+        Kind::Refused => links.map(|l| l.traffic().receive_errors).sum(),
         Kind::Send => links.map(|l| l.traffic().send_errors + l.error_queue().1).sum(),
-        Kind::Injection => n.view().injector.map_or(0, |i| failed(&i.flows) + failed(&i.expects)),
-        Kind::Overrun | Kind::Unreadable | Kind::Dump | Kind::Commit => 0,
+        _ => 0,
+    }
+}
+
+/// What a seal has counted of each kind.
+fn counted_of_seal(kind: Kind, seal: Option<&Seal>) -> u64 {
+    match kind {
+        Kind::Unsealed => unsealed(seal, &[Refused::Plain]),
+        Kind::Unauthentic => unsealed(seal, &UNAUTHENTIC),
+        Kind::Unproved => unsealed(seal, &[Refused::Unproved]),
+        _ => 0,
     }
 }
 
 /// True when the peer has answered all requests for what was lost.
-fn is_answered(n: &SyncNode) -> bool {
-    n.machine.outlook().open_requests == 0 && !n.machine.resync_is_running()
+fn is_answered(machine: &Machine) -> bool {
+    machine.outlook().open_requests == 0 && !machine.resync_is_running()
 }
 
 impl Daemon {
-    /// What has been counted since the start, in the order of [`Kind::ALL`].
-    fn counted(&self) -> [u64; KINDS] {
+    /// What has been counted of this kind that is nobody else's.
+    fn counted(&self, kind: Kind) -> u64 {
         let kernel = self.kernel.counters();
-        let machine = match &self.node {
-            Node::Sync(n) => n.machine.stats(),
-            Node::Stats(_) => Stats::default(),
-        };
-        Kind::ALL.map(|kind| match (kind, &self.node) {
+        match (kind, &self.node) {
             (Kind::Overrun, _) => kernel.lost,
             // An overrun counts as a failure too, so that the original's figure comes out.
             (Kind::Unreadable, _) => kernel.failed.saturating_sub(kernel.overruns),
             (Kind::Dump, _) => self.losses.dumps,
             (Kind::Commit, _) => self.losses.commit_refused,
             (Kind::CacheFull, Node::Stats(s)) => s.stats.no_space,
-            (_, Node::Stats(_)) => 0,
-            (_, Node::Sync(n)) => counted(kind, n, &machine),
-        })
+            (Kind::CacheFull, Node::Sync(n)) => {
+                let s = n.machine().stats();
+                s.internal.no_space + s.internal_expect.no_space
+            }
+            (Kind::Injection, Node::Sync(n)) => {
+                n.injector().map_or(0, |i| failed(&i.flows) + failed(&i.expects))
+            }
+            _ => 0,
+        }
+    }
+
+    /// What has been counted since the start by each source, in the order of [`Kind::ALL`].
+    fn count_by_source(&self, all: &mut [[u64; KINDS]]) {
+        all.fill([0; KINDS]);
+        let mut add = |source: usize, of: &dyn Fn(Kind) -> u64| {
+            let counts = all.iter_mut().skip(source).take(1).flatten();
+            Kind::ALL.into_iter().zip(counts).for_each(|(kind, n)| *n += of(kind));
+        };
+        add(0, &|kind| self.counted(kind));
+        if let Node::Sync(n) = &self.node {
+            for (at, (machine, peer)) in n.each().enumerate() {
+                let (source, stats) = (self.losses.source(at), machine.stats());
+                add(source, &|kind| counted_of_peer(kind, &stats));
+                add(source, &|kind| counted_of_links(kind, n.links_of(peer)));
+                add(source, &|kind| counted_of_seal(kind, n.seals.get(at)));
+            }
+        }
+    }
+
+    /// The machine of a source, in FT-FW.
+    fn acknowledged(&self, source: usize) -> Option<&Machine> {
+        let Node::Sync(n) = &self.node else { return None };
+        let machine = n.machines.get(self.losses.peer(source).unwrap_or(0))?;
+        Some(machine).filter(|m| matches!(m.config().mode, Mode::Ftfw(_)))
     }
 
     /// How losses of this kind are going to be repaired; `None` when nothing is under way.
-    fn repair(&self, kind: Kind) -> Option<How> {
-        let ftfw = match &self.node {
-            Node::Sync(n) if matches!(n.machine.config().mode, Mode::Ftfw(_)) => Some(n),
-            Node::Sync(_) | Node::Stats(_) => None,
-        };
-        let asks = ftfw.is_some_and(|n| !is_answered(n));
+    fn repair(&self, source: usize, kind: Kind) -> Option<How> {
+        let ftfw = self.acknowledged(source);
+        let asks = ftfw.is_some_and(|m| !is_answered(m));
         match kind {
             Kind::Overrun | Kind::Unreadable | Kind::Dump => {
                 let compares = self.kernel.resync_is_pending() || self.comparison != Comparison::None;
@@ -112,29 +147,43 @@ impl Daemon {
 
     /// Enters what was lost during this turn, and what has been repaired.
     pub(super) fn keep_ledger(&mut self, now: Millis) {
-        let counts = self.counted();
-        let before = std::mem::replace(&mut self.losses.seen, counts);
-        for ((kind, count), before) in Kind::ALL.into_iter().zip(counts).zip(before) {
-            let lost = count.saturating_sub(before);
-            if lost > 0 {
-                let how = self.repair(kind);
-                self.losses.ledger.note(now, kind, lost, how);
+        let mut counts = std::mem::take(&mut self.losses.counts);
+        self.count_by_source(&mut counts);
+        let before = std::mem::take(&mut self.losses.seen);
+        for (source, (counts, before)) in counts.iter().zip(&before).enumerate() {
+            for ((kind, count), before) in Kind::ALL.into_iter().zip(counts).zip(before) {
+                let lost = count.saturating_sub(*before);
+                if lost > 0 {
+                    let how = self.repair(source, kind);
+                    self.losses.ledger.note(now, source, kind, lost, how);
+                }
             }
         }
+        (self.losses.seen, self.losses.counts) = (counts, before);
         self.settle_comparison(now);
         self.settle_resync(now);
         self.settle_messages(now);
-        while let Some(Line { kind, lost, repaired }) = self.losses.ledger.line(now) {
+        while let Some(Line { kind, source, lost, repaired }) = self.losses.ledger.line(now) {
             let text = format!("{}: {lost} more, {repaired} repaired", kind.describe());
+            let text = match self.source_name(source) {
+                Some(name) => format!("{name}: {text}"),
+                None => text,
+            };
             if lost > 0 { self.log.warning(&text) } else { self.log.notice(&text) }
         }
+    }
+
+    /// The name of the peer that a source belongs to, if it is one of several.
+    pub(super) fn source_name(&self, source: usize) -> Option<&str> {
+        let Node::Sync(n) = &self.node else { return None };
+        n.peers.get(self.losses.peer(source)?)?.name()
     }
 
     /// A comparison is over when what its dump did not contain has been removed.
     fn settle_comparison(&mut self, now: Millis) {
         let (Some(from), Some(how)) = (self.losses.compared_from, self.losses.compared) else { return };
         let sweeping = match &self.node {
-            Node::Sync(n) => n.machine.comparison_is_running(),
+            Node::Sync(n) => n.machines.iter().any(Machine::comparison_is_running),
             Node::Stats(s) => s.is_sweeping(),
         };
         if sweeping {
@@ -144,34 +193,40 @@ impl Daemon {
         // Flows that found no room are found again by every comparison, and either taken or refused and
         // counted once more.
         for kind in [Kind::Overrun, Kind::Unreadable, Kind::Dump, Kind::CacheFull] {
-            self.losses.ledger.repaired(now, kind, from, how);
+            self.losses.ledger.repaired(now, 0, kind, from, how);
         }
     }
 
-    /// The same holds for the peer's flows and a bulk that was asked for, once all of it has come.
+    /// The same holds for the flows of a peer and a bulk that was asked for, once all of it has come.
     fn settle_resync(&mut self, now: Millis) {
-        let Node::Sync(n) = &mut self.node else { return };
-        self.losses.resync_is(now, n.machine.resync_is_running());
-        if let (true, Some(from)) = (n.take_resynced(), self.losses.resync_from) {
-            self.losses.resync_from = None;
-            self.losses.ledger.repaired(now, Kind::PeerCacheFull, from, How::Bulk);
+        let Daemon { node: Node::Sync(n), losses, .. } = self else { return };
+        for (at, (machine, peer)) in n.machines.iter().zip(&mut n.peers).enumerate() {
+            losses.resync_is(now, at, machine.resync_is_running());
+            if !peer.take_resynced() {
+                continue;
+            }
+            if let Some(from) = losses.resync_ends(at) {
+                losses.ledger.repaired(now, losses.source(at), Kind::PeerCacheFull, from, How::Bulk);
+            }
         }
     }
 
-    /// Messages of the peer that did not come are made good when it has answered what we asked of it;
+    /// Messages of a peer that did not come are made good when it has answered what we asked of it;
     /// messages that it did not get, when it has acknowledged what was sent later, and needs no bulk.
     fn settle_messages(&mut self, now: Millis) {
-        let Node::Sync(n) = &self.node else { return };
-        let ledger = &mut self.losses.ledger;
-        if ledger.is_pending(Kind::Gap) && is_answered(n) {
-            ledger.repaired_as_said(now, Kind::Gap, now + 1);
-        }
-        let outlook = n.machine.outlook();
-        if n.machine.peer_is_there(now) && !outlook.bulk_is_pending {
-            let oldest = outlook.oldest.and_then(|number| n.numbers.time_of(number));
-            for kind in [Kind::Send, Kind::ResendQueue] {
-                if ledger.is_pending(kind) {
-                    ledger.repaired_as_said(now, kind, oldest.unwrap_or(now));
+        let Daemon { node: Node::Sync(n), losses, .. } = self else { return };
+        for (at, (machine, peer)) in n.each().enumerate() {
+            let (source, ledger) = (losses.source(at), &mut losses.ledger);
+            if ledger.is_pending(source, Kind::Gap) && is_answered(machine) {
+                ledger.repaired_as_said(now, source, Kind::Gap, now + 1);
+            }
+            let outlook = machine.outlook();
+            if machine.peer_is_there(now) && !outlook.bulk_is_pending {
+                let oldest = outlook.oldest.and_then(|number| peer.numbers.time_of(number));
+                for kind in [Kind::Send, Kind::ResendQueue] {
+                    if ledger.is_pending(source, kind) {
+                        ledger.repaired_as_said(now, source, kind, oldest.unwrap_or(now));
+                    }
                 }
             }
         }

@@ -6,13 +6,14 @@
 
 use crate::control::listings::KernelListing;
 use crate::control::request::{self, Listing, Request, Shape, Statistics, WhichCache, code};
+use crate::control::selection::Selection;
 use crate::control::server::{Asked, ClientId, Reply};
 use crate::control::statistics;
 use crate::daemon::state::{Daemon, Node, token};
 use crate::daemon::waiting::Waiter;
 use crate::kernel::Why;
-use crate::kernel::commit::{Entries, Outcome};
-use crate::peer::Millis;
+use crate::kernel::commit::{Chosen, Entries, Outcome};
+use crate::peer::{Machine, Millis};
 use crate::status::{json, text};
 use std::time::Instant;
 use zct_engine::{Error, Reactor, SystemZone, Token, Turn};
@@ -38,13 +39,13 @@ impl Daemon {
                 self.reply(client, Reply::Close);
             }
             Some((client, Asked::Ended)) => self.client_ended(client),
-            Some((client, Asked::Known { request, status }))
+            Some((client, Asked::Known { request, status, selection }))
                 if self.populating.is_some() && !request.is_served_early() =>
             {
-                self.waiting.come_early((client, status), request);
+                self.waiting.come_early((client, status), request, selection);
             }
-            Some((client, Asked::Known { request, status })) => {
-                if let Some(answer) = self.serve(request, (client, status), now, reactor) {
+            Some((client, Asked::Known { request, status, selection })) => {
+                if let Some(answer) = self.serve(request, selection, (client, status), now, reactor) {
                     self.answer((client, status), answer);
                 }
             }
@@ -54,8 +55,8 @@ impl Daemon {
 
     /// Serves what was asked for before the first dump was complete.
     pub(super) fn serve_early(&mut self, now: Millis, reactor: &mut Reactor) {
-        for (client, request) in self.waiting.take_early() {
-            if let Some(answer) = self.serve(request, client, now, reactor) {
+        for (client, request, selection) in self.waiting.take_early() {
+            if let Some(answer) = self.serve(request, selection, client, now, reactor) {
                 self.answer(client, answer);
             }
         }
@@ -77,7 +78,14 @@ impl Daemon {
         self.reply(client, reply);
     }
 
-    fn serve(&mut self, request: Request, client: Waiter, now: Millis, reactor: &mut Reactor) -> Immediate {
+    fn serve(
+        &mut self,
+        request: Request,
+        selection: Selection,
+        client: Waiter,
+        now: Millis,
+        reactor: &mut Reactor,
+    ) -> Immediate {
         let done = Some(Ok(Reply::Close));
         match request {
             Request::Stop => {
@@ -87,14 +95,14 @@ impl Daemon {
             }
             Request::FlushKernel(entries) => self.flush_kernel(entries, client),
             Request::Refill(entries) => self.refill(entries, client),
-            Request::List(listing) => Some(self.list(listing)),
+            Request::List(listing) => Some(self.list(listing, selection, client.1)),
             Request::Statistics(what) => Some(Ok(Reply::Text(self.statistics(what, now)))),
             Request::Status(shape, ledger) => Some(Ok(Reply::Text(self.told_status(shape, ledger, now)))),
             Request::Wait(condition) => self.wait(condition, client.0, now).map(Ok),
             Request::Check(condition) => Some(Ok(self.checked(condition, now))),
             Request::FlushCache(cache) => Some(self.flush_cache(cache, reactor)),
             Request::FlushFlowCaches => Some(self.flush_cache(WhichCache::Both, reactor)),
-            Request::Commit(entries) => self.commit(entries, client),
+            Request::Commit(entries) => self.commit(entries, selection, client),
             Request::Bulk => {
                 if let Node::Sync(n) = &mut self.node {
                     n.send_bulk();
@@ -103,14 +111,15 @@ impl Daemon {
             }
             Request::Resync => {
                 if let Node::Sync(n) = &mut self.node {
-                    n.machine.request_resync(now);
+                    n.machines.iter_mut().for_each(|m| m.request_resync(now));
                 }
                 done
             }
             Request::Purge => {
                 self.takeover.gives_way();
                 if let Node::Sync(n) = &mut self.node {
-                    if let Some(s) = n.machine.purge(now) {
+                    let begun = n.machines.iter_mut().map(|m| m.purge(now)).fold(None, Option::or);
+                    if let Some(s) = begun {
                         self.log.notice(&format!("flushing conntrack table in {s} secs"));
                     }
                 }
@@ -161,7 +170,7 @@ impl Daemon {
 
     /// `-R`: fills the internal cache from the kernel.
     fn refill(&mut self, entries: Entries, client: Waiter) -> Immediate {
-        if matches!(&self.node, Node::Sync(n) if n.machine.config().mode.disables_internal_cache()) {
+        if matches!(&self.node, Node::Sync(n) if n.mode().disables_internal_cache()) {
             self.log.notice("resync is unsupported in this mode");
             return Some(Ok(Reply::Close));
         }
@@ -195,17 +204,23 @@ impl Daemon {
     }
 
     /// `-i`, `-e`: lists a cache.
-    fn list(&mut self, listing: Listing) -> Result<Reply, String> {
+    fn list(&mut self, listing: Listing, selection: Selection, status: bool) -> Result<Reply, String> {
+        let peer = self.selected(&selection)?;
         match &self.node {
             Node::Stats(_) if listing.external || listing.expects => Ok(Reply::Close),
-            Node::Sync(n) if !listing.external && n.machine.config().mode.disables_internal_cache() => {
+            Node::Sync(n) if !listing.external && n.mode().disables_internal_cache() => {
                 KernelListing::begin(listing).map(Reply::Kernel).map_err(|e| {
                     let why = format!("can't dump the kernel's table: {e}");
                     self.log.error(&why);
                     why
                 })
             }
-            _ => Ok(Reply::List(listing)),
+            Node::Sync(n) => {
+                let peers = peer.map_or(0..n.machines.len(), |at| at..at + 1);
+                let text = if status { request::ok() } else { String::new() };
+                Ok(Reply::List(listing, peers, text))
+            }
+            Node::Stats(_) => Ok(Reply::List(listing, 0..0, String::new())),
         }
     }
 
@@ -234,10 +249,10 @@ impl Daemon {
             WhichCache::Both => "flushing caches",
         });
         if cache != WhichCache::External {
-            n.machine.flush_internal();
+            n.machines.iter_mut().for_each(Machine::flush_internal);
         }
         if cache != WhichCache::Internal {
-            n.machine.flush_external();
+            n.machines.iter_mut().for_each(Machine::flush_external);
         }
         if n.catch_up.forgotten() {
             let begun = self.begin_to_catch_up(reactor);
@@ -246,25 +261,42 @@ impl Daemon {
         Ok(Reply::Close)
     }
 
-    /// `-c`: puts the peer's entries into the kernel.
-    fn commit(&mut self, entries: Entries, client: Waiter) -> Immediate {
+    /// The number of the peer that a request is limited to, if it is.
+    fn selected(&self, selection: &Selection) -> Result<Option<usize>, String> {
+        let Some(word) = selection.node() else { return Ok(None) };
+        let found = match &self.node {
+            Node::Sync(n) => n.named(word),
+            Node::Stats(_) => None,
+        };
+        found.map(Some).ok_or_else(|| format!("there is no Peer `{word}'"))
+    }
+
+    /// `-c`: puts the peers' entries into the kernel.
+    fn commit(&mut self, entries: Entries, selection: Selection, client: Waiter) -> Immediate {
+        let peer = match self.selected(&selection) {
+            Ok(peer) => peer,
+            Err(why) => return Some(Err(why)),
+        };
+        let chosen = Chosen { peer, zone: selection.zone };
+        // Expectations do not say which zone they are in.
+        let entries = if chosen.zone.is_some() { Entries::Flows } else { entries };
         let Node::Sync(n) = &mut self.node else { return Some(Ok(Reply::Close)) };
-        n.machine.cancel_purge();
+        n.machines.iter_mut().for_each(Machine::cancel_purge);
         if n.commit.is_running() {
             let why = "commit already in progress, skipping";
             self.log.error(why);
             return Some(Err(why.into()));
         }
         let expectations = n.has_expectations();
-        let keeps_copy = !n.machine.config().mode.disables_internal_cache();
+        let keeps_copy = !n.mode().disables_internal_cache();
         let deaf = entries != Entries::Expects && keeps_copy && self.kernel.listens();
-        if deaf && n.catch_up.is_worth_it(n.machine.caches()) {
+        if deaf && n.catch_up.is_worth_it(&n.machines) {
             match self.kernel.hear_new(false) {
                 Ok(()) => n.catch_up.begin(),
                 Err(e) => self.log.warning(&format!("the commit has to listen to its own events: {e}")),
             }
         }
-        n.commit.begin(entries, expectations, n.machine.caches(), &mut self.log);
+        n.commit.begin(entries, chosen, expectations, &n.machines, &mut self.log);
         self.takeover.commit_asked(Instant::now());
         self.waiting.commit = Some(client);
         None
@@ -349,21 +381,32 @@ impl Daemon {
         }
         match &self.node {
             Node::Sync(n) => {
-                let view = n.view();
                 let (bytes, packets) = n.ended.traffic();
                 let runtime = &statistics::Runtime { bytes, packets, ..*runtime };
-                match what {
-                    Statistics::Protocol => n.ended.report(&mut out, &n.machine.caches().internal, now),
-                    Statistics::General => view.general(&mut out, runtime),
-                    Statistics::Network => view.network(&mut out),
-                    Statistics::Cache => view.cache(&mut out),
-                    Statistics::Link => view.link(&mut out),
-                    Statistics::ResendQueue => view.resend_queue(&mut out),
-                    Statistics::Queue => view.queues(&mut out),
-                    Statistics::Expect => view.expect(&mut out, runtime),
-                    // `-s process` lists what the original forks, which is nothing; the others are handled
-                    // above.
-                    Statistics::Process | Statistics::Runtime | Statistics::Helper => {}
+                if what == Statistics::Protocol {
+                    n.ended.report(&mut out, &n.machine().caches().internal, now);
+                    return out;
+                }
+                for (machine, peer) in n.each() {
+                    if let Some((name, node)) = &peer.who {
+                        out += &format!("peer {name} (node {node}):\n");
+                    }
+                    let view = n.view(machine, peer);
+                    match what {
+                        Statistics::General => view.general(&mut out, runtime),
+                        Statistics::Network => view.network(&mut out),
+                        Statistics::Cache => view.cache(&mut out),
+                        Statistics::Link => view.link(&mut out),
+                        Statistics::ResendQueue => view.resend_queue(&mut out),
+                        Statistics::Queue => view.queues(&mut out),
+                        Statistics::Expect => view.expect(&mut out, runtime),
+                        // `-s process` lists what the original forks, which is nothing; the others are
+                        // handled above.
+                        Statistics::Process
+                        | Statistics::Runtime
+                        | Statistics::Helper
+                        | Statistics::Protocol => {}
+                    }
                 }
             }
             Node::Stats(s) => {

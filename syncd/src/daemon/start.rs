@@ -9,7 +9,7 @@ use crate::control::statistics::Runtime;
 use crate::daemon::losses::Losses;
 use crate::daemon::privileges;
 use crate::daemon::rest::Rest;
-use crate::daemon::sealing;
+use crate::daemon::room::Room;
 use crate::daemon::signals;
 use crate::daemon::start_error::StartError;
 use crate::daemon::state::{Comparison, Daemon, Node, token};
@@ -89,6 +89,10 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
     let Parts { signals, server, metrics, kernel, flush, node, epoch } = parts;
     let helpers = Helpers::new(file.clone(), &config.helpers, token::HELPERS, &mut reactor, &mut log);
     let systemd = Systemd::from_environment(config.general.systemd);
+    let sources = match &node {
+        Node::Sync(n) => n.peers.len(),
+        Node::Stats(_) => 1,
+    };
     let mut daemon = Daemon {
         config,
         file,
@@ -104,11 +108,11 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
         node,
         runtime: Runtime::default(),
         takeover: Takeover::default(),
-        losses: Losses::default(),
+        losses: Losses::of(sources),
         epoch,
         waiting: Waiting::default(),
         comparison: Comparison::None,
-        rooms: Default::default(),
+        room: Room::default(),
         populating: Some(1),
         syslog_waits: false,
         events_wait: false,
@@ -182,8 +186,7 @@ fn rest(config: &Config, file: &Path, log: &mut Log, reactor: &mut Reactor) -> R
     let node = match &config.role {
         Role::Sync(s) => {
             let keys = keys::read(s, file).map_err(StartError::Keys)?;
-            let seal = sealing::begin(0, keys, log).map_err(system)?;
-            let n = SyncNode::open(config, s, seal, random(), 0, token::LINKS, log)?;
+            let n = SyncNode::open(config, s, keys, random(), 0, token::LINKS, log)?;
             kernel.set_ports(n.ports());
             Node::Sync(Box::new(n))
         }

@@ -72,8 +72,8 @@ pub(super) struct Daemon {
     pub(super) epoch: Instant,
     pub(super) waiting: Waiting,
     pub(super) comparison: Comparison,
-    /// Whether the internal and the external cache have had room for every flow.
-    pub(super) rooms: [Room; 2],
+    /// Whether the cache of the kernel's flows has had room for every one.
+    pub(super) room: Room,
     /// How often the first dump has been begun; `None` once it is complete.
     pub(super) populating: Option<u32>,
     /// Syslog has not accepted everything yet.

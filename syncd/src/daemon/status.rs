@@ -1,6 +1,6 @@
 //! Puts together the daemon's status from its parts. No table is walked.
 
-use crate::control::statistics::SyncView;
+use crate::daemon::peer_node::{PeerNode, taken};
 use crate::daemon::state::{Comparison, Daemon, Node};
 use crate::daemon::sync_node::SyncNode;
 use crate::helper::child;
@@ -8,12 +8,12 @@ use crate::kernel::TableSize;
 use crate::kernel::commit;
 use crate::links::{LinkIo, LinkKind};
 use crate::peer::seal::{GroupKey, Seal};
-use crate::peer::{Millis, Mode};
+use crate::peer::{CacheStats, Machine, Millis, Mode};
 use crate::stats::cache::StatsCache;
 use crate::status::ledger::{Entry, Kind};
 use crate::status::{
-    Cache, Commit, Events, Helper, Helpers, Lag, Link, Loss, Malformed, Missing, Peer, PeerState, Sealing,
-    Status, Takeover, Transfer, remaining,
+    Cache, Commit, Events, Helper, Helpers, Lag, Link, Loss, Malformed, Member, Missing, Peer, PeerState,
+    Sealing, Status, Takeover, Transfer, remaining,
 };
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -44,15 +44,11 @@ impl Daemon {
     pub(super) fn status(&self, now: Millis) -> Status {
         let clock = Clock::new(now);
         let (mode, internal, external) = match &self.node {
-            Node::Sync(n) => {
-                let view = n.view();
-                (mode_name(n.machine.config().mode), internal(&view), Some(external(&view)))
-            }
+            Node::Sync(n) => (mode_name(n.mode()), internal(n), Some(external(n))),
             Node::Stats(s) => ("stats", Some(counted(s)), None),
         };
-        let given_up = self.losses.ledger.pending_since(Kind::ResendQueue);
         let (links, peers, commit) = match &self.node {
-            Node::Sync(n) => (links(n), vec![peer(n, given_up, clock)], Some(committed(n))),
+            Node::Sync(n) => (links(n), self.peers(n, clock), Some(committed(n))),
             Node::Stats(_) => (Vec::new(), Vec::new(), None),
         };
         Status {
@@ -80,10 +76,22 @@ impl Daemon {
         }
     }
 
+    /// When the first message to a peer was given up that a bulk has to repair.
+    fn given_up(&self, at: usize) -> Option<Millis> {
+        self.losses.ledger.pending_since(self.losses.source(at), Kind::ResendQueue)
+    }
+
+    fn peers(&self, n: &SyncNode, clock: Clock) -> Vec<Peer> {
+        let all = n.each().enumerate();
+        all.map(|(at, (machine, p))| peer(n, (machine, p, n.seals.get(at)), self.given_up(at), clock))
+            .collect()
+    }
+
     /// The entries of the ledger, oldest first.
     pub(super) fn ledger(&self, now: Millis) -> Vec<Loss> {
         let clock = Clock::new(now);
-        self.losses.ledger.entries().map(|e| loss(e, clock)).collect()
+        let named = |e: &Entry| self.source_name(e.source).map(String::from);
+        self.losses.ledger.entries().map(|e| loss(e, named(e), clock)).collect()
     }
 
     /// What keeps this node from being in sync.
@@ -103,14 +111,19 @@ impl Daemon {
         missing(compares && self.config.general.poll_s.is_none(), Missing::Comparison);
         if let Node::Sync(n) = &self.node {
             missing(!n.links.all.iter().any(|l| l.link().up), Missing::Link);
-            let silent = peer_state(n, now) == PeerState::Silent;
-            missing(silent, Missing::Peer);
-            let asks = n.machine.resync_is_running() || n.machine.outlook().open_requests > 0;
-            missing(asks, Missing::Resync);
-            missing(n.owes_a_bulk(), Missing::Bulk);
-            let given_up = self.losses.ledger.pending_since(Kind::ResendQueue);
-            let behind = lag(n, given_up, now).is_some_and(|l| l.age >= LAG_MAX);
-            missing(behind && !silent, Missing::Acknowledgement);
+            // One that is silent keeps nobody waiting while there are others: the cluster goes on without it,
+            // and it gets everything when it returns.
+            let silent = |m: &Machine| peer_state(m, now) == PeerState::Silent;
+            let alone = n.machines.iter().all(silent);
+            missing(alone, Missing::Peer);
+            let living = || n.each().enumerate().filter(|(_, (m, _))| alone || !silent(m));
+            let asks = |m: &Machine| m.resync_is_running() || m.outlook().open_requests > 0;
+            missing(living().any(|(_, (m, _))| asks(m)), Missing::Resync);
+            missing(living().any(|(_, (_, p))| p.owes_a_bulk()), Missing::Bulk);
+            let behind = |(at, (m, p)): (usize, (&Machine, &PeerNode))| {
+                lag(m, p, self.given_up(at), now).is_some_and(|l| l.age >= LAG_MAX)
+            };
+            missing(!alone && living().any(behind), Missing::Acknowledgement);
         }
         out
     }
@@ -123,7 +136,7 @@ impl Daemon {
             overruns: c.overruns,
             comparisons: c.resyncs,
             repaired: match &self.node {
-                Node::Sync(n) if n.machine.config().mode.disables_internal_cache() => None,
+                Node::Sync(n) if n.mode().disables_internal_cache() => None,
                 Node::Sync(n) => Some(n.repaired),
                 Node::Stats(s) => Some(s.repaired),
             },
@@ -146,8 +159,9 @@ fn helpers(all: &child::Helpers) -> Option<Helpers> {
     configured.then(|| Helpers { pid: all.pid(), restarts: all.restarts(), types })
 }
 
-fn loss(e: &Entry, clock: Clock) -> Loss {
+fn loss(e: &Entry, peer: Option<String>, clock: Clock) -> Loss {
     Loss {
+        peer,
         kind: e.kind,
         time: clock.unix(e.at),
         until_time: clock.unix(e.until),
@@ -165,32 +179,60 @@ fn mode_name(mode: Mode) -> &'static str {
     }
 }
 
-fn internal(view: &SyncView<'_>) -> Option<Cache> {
-    let operations = view.machine.stats().internal;
-    if view.machine.config().mode.disables_internal_cache() {
+/// The caches of the kernel's flows: the same flows for each peer, and the memory of all.
+fn internal(n: &SyncNode) -> Option<Cache> {
+    let first = n.machine();
+    let operations = first.stats().internal;
+    if n.mode().disables_internal_cache() {
         return Some(Cache { operations, ..Cache::default() });
     }
-    let (flows, expects) = (&view.machine.caches().internal, &view.machine.caches().internal_expect);
+    let caches = n.machines.iter().map(Machine::caches);
+    let bytes = caches.map(|c| c.internal.memory().total() + c.internal_expect.memory()).sum();
+    let (flows, expects) = (&first.caches().internal, &first.caches().internal_expect);
     Some(Cache {
         flows: Some(flows.counts().flows),
         expectations: Some(expects.len()),
         limit: Some(flows.limit()),
-        bytes: Some(flows.memory().total() + expects.memory()),
+        bytes: Some(bytes),
         operations,
     })
 }
 
-fn external(view: &SyncView<'_>) -> Cache {
-    if let Some(injector) = view.injector {
+/// The caches of the peers' flows, all together.
+fn external(n: &SyncNode) -> Cache {
+    if let Some(injector) = n.injector() {
         return Cache { operations: injector.flows, ..Cache::default() };
     }
-    let (flows, expects) = (&view.machine.caches().external, &view.machine.caches().external_expect);
+    let both = |a: Option<usize>, b: Option<usize>| a.zip(b).map(|(a, b)| a + b).or(a).or(b);
+    n.machines.iter().map(external_of).fold(Cache::default(), |sum, c| Cache {
+        flows: both(sum.flows, c.flows),
+        expectations: both(sum.expectations, c.expectations),
+        limit: both(sum.limit, c.limit),
+        bytes: both(sum.bytes, c.bytes),
+        operations: sum_of(sum.operations, c.operations),
+    })
+}
+
+fn sum_of(a: CacheStats, b: CacheStats) -> CacheStats {
+    CacheStats {
+        created: a.created + b.created,
+        updated: a.updated + b.updated,
+        destroyed: a.destroyed + b.destroyed,
+        no_space: a.no_space + b.no_space,
+        update_failed: a.update_failed + b.update_failed,
+        destroy_failed: a.destroy_failed + b.destroy_failed,
+    }
+}
+
+/// The cache of the flows of one peer.
+fn external_of(machine: &Machine) -> Cache {
+    let (flows, expects) = (&machine.caches().external, &machine.caches().external_expect);
     Cache {
         flows: Some(flows.counts().flows),
         expectations: Some(expects.len()),
         limit: Some(flows.limit()),
         bytes: Some(flows.memory().total() + expects.memory()),
-        operations: view.machine.stats().external,
+        operations: machine.stats().external,
     }
 }
 
@@ -213,14 +255,14 @@ fn links(n: &SyncNode) -> Vec<Link> {
             LinkKind::Tcp { .. } => "tcp",
         },
         state: l.status().to_ascii_lowercase(),
-        in_use: at == n.machine.active_link(),
+        in_use: n.each().any(|(m, p)| p.links.get(m.active_link()) == Some(&at)),
         traffic: l.traffic(),
     };
     n.links.all.iter().enumerate().map(link).collect()
 }
 
-fn peer_state(n: &SyncNode, now: Millis) -> PeerState {
-    match (n.machine.peer_is_there(now), n.machine.config().mode) {
+fn peer_state(machine: &Machine, now: Millis) -> PeerState {
+    match (machine.peer_is_there(now), machine.config().mode) {
         (true, _) => PeerState::Up,
         (false, Mode::Ftfw(_) | Mode::Notrack(_)) => PeerState::Silent,
         (false, Mode::Alarm(_)) => PeerState::Unknown,
@@ -228,8 +270,8 @@ fn peer_state(n: &SyncNode, now: Millis) -> PeerState {
 }
 
 /// The peer's address on the link in use.
-fn address(n: &SyncNode) -> Option<IpAddr> {
-    match n.links.all.get(n.machine.active_link())?.kind() {
+fn address(n: &SyncNode, machine: &Machine, peer: &PeerNode) -> Option<IpAddr> {
+    match n.links.all.get(*peer.links.get(machine.active_link())?)?.kind() {
         LinkKind::Udp { peer, .. } | LinkKind::Tcp { peer, .. } => Some(peer.ip()),
         LinkKind::Multicast { .. } => None,
     }
@@ -237,30 +279,40 @@ fn address(n: &SyncNode) -> Option<IpAddr> {
 
 /// What the peer has not acknowledged; `given_up` is when the first of it was given up that a bulk has to
 /// repair.
-fn lag(n: &SyncNode, given_up: Option<Millis>, now: Millis) -> Option<Lag> {
-    let Mode::Ftfw(_) = n.machine.config().mode else { return None };
-    let outlook = n.machine.outlook();
-    let sent = outlook.oldest.and_then(|number| n.numbers.time_of(number));
+fn lag(machine: &Machine, peer: &PeerNode, given_up: Option<Millis>, now: Millis) -> Option<Lag> {
+    let Mode::Ftfw(_) = machine.config().mode else { return None };
+    let outlook = machine.outlook();
+    let sent = outlook.oldest.and_then(|number| peer.numbers.time_of(number));
     let oldest = [sent, outlook.waiting_since, given_up].into_iter().flatten().min();
     Some(Lag {
         messages: outlook.unacknowledged,
-        waiting: n.machine.waiting(),
+        waiting: machine.waiting(),
         age: Duration::from_millis(oldest.map_or(0, |at| now.saturating_sub(at))),
     })
 }
 
-fn peer(n: &SyncNode, given_up: Option<Millis>, clock: Clock) -> Peer {
-    let (s, now) = (n.machine.stats(), clock.now);
-    let outlook = n.machine.outlook();
+fn peer(
+    n: &SyncNode,
+    (machine, p, seal): (&Machine, &PeerNode, Option<&Seal>),
+    given_up: Option<Millis>,
+    clock: Clock,
+) -> Peer {
+    let (s, now) = (machine.stats(), clock.now);
+    let outlook = machine.outlook();
     Peer {
-        address: address(n),
-        state: peer_state(n, now),
+        member: p.who.as_ref().map(|(name, node)| Member {
+            name: name.clone(),
+            node: *node,
+            cache: external_of(machine),
+        }),
+        address: address(n, machine, p),
+        state: peer_state(machine, now),
         last_seen_time: outlook.last_heard.map(|at| clock.unix(at)),
-        lag: lag(n, given_up, now),
+        lag: lag(machine, p, given_up, now),
         sent: s.sent,
         received: s.received,
         lost: s.lost,
-        resent: matches!(n.machine.config().mode, Mode::Ftfw(_)).then_some(s.resent),
+        resent: matches!(machine.config().mode, Mode::Ftfw(_)).then_some(s.resent),
         late: s.before,
         unannounced: s.unannounced,
         malformed: Malformed {
@@ -270,10 +322,10 @@ fn peer(n: &SyncNode, given_up: Option<Millis>, clock: Clock) -> Peer {
             truncated: s.truncated,
             size: s.bad_size,
         },
-        sealing: n.seal.as_ref().map(|s| sealing(s, now)),
-        resync: n.resync.transfer(now, n.taken()),
+        sealing: seal.map(|s| sealing(s, now)),
+        resync: p.resync.transfer(now, taken(machine, n.injector())),
         // A small one begins and ends within a turn.
-        bulk: Transfer { count: s.bulks, ..n.bulk.transfer(now, outlook.bulk_sent) },
+        bulk: Transfer { count: s.bulks, ..p.bulk.transfer(now, outlook.bulk_sent) },
     }
 }
 
@@ -304,5 +356,6 @@ fn committed(n: &SyncNode) -> Commit {
         eta: if running { remaining(done + failed, total, took) } else { None },
         last_duration: n.commit.last().map(|p| p.took),
         count: n.commit.completed(),
+        conflicts: (n.machines.len() > 1).then(|| n.commit.conflicts()),
     }
 }

@@ -1,32 +1,30 @@
-//! A node that keeps its peer informed: the protocol machine, between the kernel's events, the links
-//! and the operator.
+//! A node that keeps its peers informed: the protocol machines, between the kernel's events, the links and
+//! the operator.
+//!
+//! Each peer has a machine of its own, which knows nothing of the others: a pair has one, and a cluster of n
+//! nodes is n(n-1)/2 pairs.
 
 use crate::config::parts;
 use crate::config::settings::{Config, Expectations, Sync};
 use crate::control::statistics::SyncView;
-use crate::daemon::catch_up::{self, CatchUp};
-use crate::daemon::numbers::Numbers;
+use crate::daemon::catch_up::CatchUp;
+use crate::daemon::peer_node::PeerNode;
 use crate::daemon::sealing;
 use crate::daemon::start_error::StartError;
-use crate::daemon::transfers::TransferProgress;
+use crate::daemon::sync_taker::SyncTaker;
 use crate::host::log::Log;
 use crate::kernel::commit::{Commit, Outcome};
 use crate::kernel::flush::Flush;
 use crate::kernel::inject::Injector;
-use crate::kernel::{Kernel, OwnPorts, Taker, Why};
-use crate::links::{Happening, LinkChange, Links};
+use crate::kernel::{Kernel, OwnPorts, Why};
+use crate::links::{Happening, LinkChange, LinkIo, Links};
 use crate::peer::seal::{Seal, Settings};
-use crate::peer::{self, Event, Machine, Millis, Mode, Notice, Origin, Output, Seed};
+use crate::peer::{self, Machine, Millis, Mode, Notice, Output, Seed};
 use crate::stats::ended::Ended;
-use crate::store::{Key, Meta};
 use zct_engine::{Error, Reactor, errno_text};
-use zct_wire::WireError;
-use zct_wire::expect::ExpectView;
-use zct_wire::flow::FlowView;
 use zct_wire::peer::sealed::OVERHEAD;
-use zct_wire::peer::{Expect, Flow};
 
-/// Datagrams made in one turn; what is left remains due.
+/// Datagrams made for one peer in one turn; what is left remains due.
 const DATAGRAMS_A_TURN: usize = 64;
 /// Batches of injected changes in one turn.
 const INJECTIONS_A_TURN: usize = 8;
@@ -34,31 +32,28 @@ const INJECTIONS_A_TURN: usize = 8;
 /// Everything that only a sync daemon has.
 #[derive(Debug)]
 pub(super) struct SyncNode {
-    pub(super) machine: Machine,
+    /// One for each peer, and never none.
+    pub(super) machines: Vec<Machine>,
+    /// What else belongs to the peer of each of them.
+    pub(super) peers: Vec<PeerNode>,
+    /// Their names, for listings; none in a pair.
+    pub(super) names: Vec<String>,
     pub(super) links: Links,
     pub(super) commit: Commit,
     pub(super) catch_up: CatchUp,
     pub(super) ended: Ended,
     /// Flows that comparisons with the kernel have added or removed.
     pub(super) repaired: u64,
-    /// When what is in flight was sent.
-    pub(super) numbers: Numbers,
-    /// Flows asked of the peer, and flows sent to it.
-    pub(super) resync: TransferProgress,
-    pub(super) bulk: TransferProgress,
-    /// True when the pending bulk is one that the peer needs or that the operator has asked for.
-    bulk_matters: bool,
-    /// Where messages are sealed.
-    pub(super) seal: Option<Seal>,
+    /// Where messages are sealed: one for each peer, so that a frame for one of them means nothing to
+    /// another; none without keys.
+    pub(super) seals: Vec<Seal>,
     injector: Option<Injector>,
     /// Deletes for the purge timer: its port tells the events of these from others.
     purge: Flush,
     error_queue: usize,
     expectations: bool,
-    /// The network accepts nothing for now.
-    blocked: bool,
-    /// All flows that the peer was asked for have come, and what it no longer has is gone.
-    resynced: bool,
+    /// The peer that sends first in the next turn.
+    first: usize,
 }
 
 impl SyncNode {
@@ -67,7 +62,7 @@ impl SyncNode {
     pub(super) fn open(
         config: &Config,
         sync: &Sync,
-        seal: Option<Seal>,
+        keys: Option<Settings>,
         random: [u64; 3],
         now: Millis,
         first_token: usize,
@@ -75,7 +70,13 @@ impl SyncNode {
     ) -> Result<SyncNode, StartError> {
         let protocol = parts::protocol(config, sync);
         let error_queue = parts::error_queue(sync);
-        let links = Links::open(&parts::links(sync), error_queue, first_token).map_err(StartError::Links)?;
+        let settings = parts::links(sync);
+        let peers: Vec<PeerNode> = match sync.peers.is_empty() {
+            true => vec![PeerNode::only(settings.len())],
+            false => sync.peers.iter().map(PeerNode::one_of).collect(),
+        };
+        let seals = sealing::begin(now, keys, &peers, log).map_err(StartError::System)?;
+        let links = Links::open(&settings, error_queue, first_token).map_err(StartError::Links)?;
         let injector = match protocol.mode.disables_external_cache() {
             true => Some(Injector::open(protocol.tcp_window_tracking).map_err(StartError::Changes)?),
             false => None,
@@ -86,29 +87,34 @@ impl SyncNode {
         if protocol.mode.disables_external_cache() {
             log.notice("disabling external cache");
         }
+        let defaults = match sync.peers.is_empty() {
+            true => vec![sync.default_link],
+            false => sync.peers.iter().map(|p| p.default_link).collect(),
+        };
         let [a, b, c] = random;
         let sequence = crate::host::log::now_s() as u32;
-        let states = links.all.iter().map(|l| room_for(l.link(), seal.as_ref())).collect();
-        let seed = Seed { sequence, random: c, hash: [a, b] };
-        let machine = Machine::new(now, protocol, states, sync.default_link, seed);
+        let mut machines = Vec::with_capacity(peers.len());
+        for (at, (peer, default)) in peers.iter().zip(defaults).enumerate() {
+            let led = peer.links.iter().filter_map(|l| links.all.get(*l));
+            let states = led.map(|l| room_for(l.link(), seals.get(at))).collect();
+            let seed = Seed { sequence, random: c.wrapping_add(at as u64), hash: [a, b] };
+            machines.push(Machine::new(now, protocol.clone(), states, default, seed));
+        }
         Ok(SyncNode {
-            machine,
+            machines,
+            names: peers.iter().filter_map(|p| p.name().map(String::from)).collect(),
+            peers,
             links,
             commit: Commit::open().map_err(StartError::Changes)?,
             catch_up: CatchUp::default(),
             ended: Ended::default(),
             repaired: 0,
-            numbers: Numbers::default(),
-            resync: TransferProgress::default(),
-            bulk: TransferProgress::default(),
-            bulk_matters: false,
-            seal,
+            seals,
             injector,
             purge: Flush::open().map_err(StartError::Changes)?,
             error_queue,
             expectations: sync.expectations != Expectations::Off,
-            blocked: false,
-            resynced: false,
+            first: 0,
         })
     }
 
@@ -126,22 +132,55 @@ impl SyncNode {
         self.expectations
     }
 
-    /// The parts that reports are about.
-    pub(super) fn view(&self) -> SyncView<'_> {
+    /// The mode, which is the same for all peers.
+    pub(super) fn mode(&self) -> Mode {
+        self.machine().config().mode
+    }
+
+    /// The machine of the first peer, for what is the same in all: the settings, and the kernel's flows.
+    pub(super) fn machine(&self) -> &Machine {
+        // There is one at least: see `open`.
+        &self.machines[0]
+    }
+
+    /// The machines, each with what else belongs to its peer.
+    pub(super) fn each(&self) -> impl Iterator<Item = (&Machine, &PeerNode)> {
+        self.machines.iter().zip(&self.peers)
+    }
+
+    /// The links that lead to a peer.
+    pub(super) fn links_of<'a>(&'a self, peer: &'a PeerNode) -> impl Iterator<Item = &'a LinkIo> {
+        peer.links.iter().filter_map(|l| self.links.all.get(*l))
+    }
+
+    /// Where the kernel takes changes without a cache.
+    pub(super) fn injector(&self) -> Option<&Injector> {
+        self.injector.as_ref()
+    }
+
+    /// The parts that reports about one peer are about.
+    pub(super) fn view<'a>(&'a self, machine: &'a Machine, peer: &'a PeerNode) -> SyncView<'a> {
         SyncView {
-            machine: &self.machine,
+            machine,
             links: &self.links,
+            led: &peer.links,
             injector: self.injector.as_ref(),
             error_queue: self.error_queue,
             expectations: self.expectations,
         }
     }
 
+    /// The peer that is called this, by its name or by the number of its node.
+    pub(super) fn named(&self, word: &str) -> Option<usize> {
+        let is = |p: &PeerNode| p.who.as_ref().is_some_and(|(n, id)| n == word || id.to_string() == word);
+        self.peers.iter().position(is)
+    }
+
     /// The taker of the kernel's events and dumps.
     pub(super) fn taker(&mut self, now: Millis) -> SyncTaker<'_> {
         let catching_up = self.catch_up.tells();
-        let SyncNode { machine, ended, repaired, .. } = self;
-        SyncTaker { now, machine, ended, repaired, catching_up }
+        let SyncNode { machines, ended, repaired, .. } = self;
+        SyncTaker { now, machines, ended, repaired, catching_up }
     }
 
     /// A link is ready for reading.
@@ -152,10 +191,14 @@ impl SyncNode {
         budget: usize,
         reactor: &mut Reactor,
     ) -> Result<zct_engine::Turn, Error> {
-        let SyncNode { machine, links, seal, .. } = self;
-        links.ready(token, now, budget, reactor, &mut |link, bytes| match seal {
-            Some(seal) => seal.open(now, bytes, &mut |messages| machine.datagram(now, link, messages)),
-            None => machine.datagram(now, link, bytes),
+        let SyncNode { machines, peers, links, seals, .. } = self;
+        links.ready(token, now, budget, reactor, &mut |link, bytes| {
+            let Some((at, link)) = whose(peers, link) else { return };
+            let Some(machine) = machines.get_mut(at) else { return };
+            match seals.get_mut(at) {
+                Some(seal) => seal.open(now, bytes, &mut |messages| machine.datagram(now, link, messages)),
+                None => machine.datagram(now, link, bytes),
+            }
         })
     }
 
@@ -164,9 +207,12 @@ impl SyncNode {
         let mut changed = Vec::new();
         let turn = self.links.interfaces_ready(&mut changed)?;
         for LinkChange { link, now } in changed {
-            let now = room_for(now, self.seal.as_ref());
-            self.machine.link_payload(link, now.payload_max);
-            self.machine.link_state(link, now.up);
+            let Some((at, link)) = whose(&self.peers, link) else { continue };
+            let now = room_for(now, self.seals.get(at));
+            if let Some(machine) = self.machines.get_mut(at) {
+                machine.link_payload(link, now.payload_max);
+                machine.link_state(link, now.up);
+            }
         }
         Ok(turn)
     }
@@ -178,24 +224,27 @@ impl SyncNode {
         settings: Option<Settings>,
         log: &mut Log,
     ) -> Result<(), Error> {
-        sealing::change(now, &mut self.seal, settings, log)?;
-        for (at, l) in self.links.all.iter().enumerate() {
-            self.machine.link_payload(at, room_for(l.link(), self.seal.as_ref()).payload_max);
+        sealing::change(now, &mut self.seals, settings, &self.peers, log)?;
+        for (at, (machine, peer)) in self.machines.iter_mut().zip(&self.peers).enumerate() {
+            for (number, led) in peer.links.iter().enumerate() {
+                let Some(link) = self.links.all.get(*led) else { continue };
+                machine.link_payload(number, room_for(link.link(), self.seals.get(at)).payload_max);
+            }
         }
         Ok(())
     }
 
-    /// `-B`: sends everything to the peer.
+    /// `-B`: sends everything to the peers.
     pub(super) fn send_bulk(&mut self) {
-        self.machine.send_bulk();
+        self.machines.iter_mut().for_each(Machine::send_bulk);
     }
 
     /// The dump of the kernel is complete: what is in the cache but not in the kernel has ended.
     pub(super) fn end_kernel_resync(&mut self) {
-        self.machine.end_kernel_resync();
+        self.machines.iter_mut().for_each(Machine::end_kernel_resync);
     }
 
-    /// One turn of the machine and of what it asks for. `quiet` says that no events wait to be taken. True
+    /// One turn of the machines and of what they ask for. `quiet` says that no events wait to be taken. True
     /// when there is more to do at once.
     pub(super) fn turn(
         &mut self,
@@ -204,34 +253,15 @@ impl SyncNode {
         kernel: &mut Kernel,
         log: &mut Log,
     ) -> Result<bool, Error> {
-        if let Some(seal) = &mut self.seal {
-            sealing::settle(now, seal, &mut self.machine, log);
+        for ((seal, machine), peer) in self.seals.iter_mut().zip(&mut self.machines).zip(&self.peers) {
+            sealing::settle(now, seal, machine, peer, log);
         }
-        let ended = self.machine.stats().internal.destroyed;
-        self.machine.turn(now);
+        let ended = self.machine().stats().internal.destroyed;
+        self.machines.iter_mut().for_each(|m| m.turn(now));
         // No flow ends by itself: a turn ends those that a comparison has not found.
-        self.repaired += self.machine.stats().internal.destroyed - ended;
-        while let Some(output) = self.machine.poll() {
-            match output {
-                Output::Notice(notice) => {
-                    if notice == Notice::BulkStarts {
-                        self.bulk_matters = true;
-                        self.catch_up.bulk_begins();
-                    }
-                    self.resynced |= matches!(notice, Notice::Swept(_));
-                    say(&self.links, notice, log);
-                }
-                Output::InjectFlow(event, flow) => self.injector.iter_mut().for_each(|i| i.flow(event, flow)),
-                Output::InjectExpect(event, e) => self.injector.iter_mut().for_each(|i| i.expect(event, e)),
-                Output::DumpKernel => kernel.want(Why::Bulk),
-                Output::FlushKernel => {
-                    log.notice("flushing kernel conntrack table (scheduled)");
-                    kernel.counters_mut().flushes += 1;
-                    if let Err(e) = self.purge.begin() {
-                        log.error(&format!("can't purge the kernel conntrack table: {e}"));
-                    }
-                }
-            }
+        self.repaired += self.machine().stats().internal.destroyed - ended;
+        for at in 0..self.machines.len() {
+            self.carry_out(at, kernel, log);
         }
         if self.purge.is_running() && quiet {
             match self.purge.step(kernel.filter(), kernel.buffer_events()) {
@@ -248,6 +278,38 @@ impl SyncNode {
         Ok(more)
     }
 
+    /// Does what one of the machines asks for.
+    fn carry_out(&mut self, at: usize, kernel: &mut Kernel, log: &mut Log) {
+        let SyncNode { machines, peers, links, catch_up, injector, purge, .. } = self;
+        let (Some(machine), Some(peer)) = (machines.get_mut(at), peers.get_mut(at)) else { return };
+        while let Some(output) = machine.poll() {
+            match output {
+                Output::Notice(notice) => {
+                    if notice == Notice::BulkStarts {
+                        peer.bulk_begins();
+                        catch_up.bulk_begins();
+                    }
+                    if matches!(notice, Notice::Swept(_)) {
+                        peer.swept();
+                    }
+                    say(links, peer, notice, log);
+                }
+                Output::InjectFlow(event, flow) => injector.iter_mut().for_each(|i| i.flow(event, flow)),
+                Output::InjectExpect(event, e) => injector.iter_mut().for_each(|i| i.expect(event, e)),
+                Output::DumpKernel => kernel.want(Why::Bulk),
+                // The timers of all machines run together, and there is one table.
+                Output::FlushKernel if at > 0 => {}
+                Output::FlushKernel => {
+                    log.notice("flushing kernel conntrack table (scheduled)");
+                    kernel.counters_mut().flushes += 1;
+                    if let Err(e) = purge.begin() {
+                        log.error(&format!("can't purge the kernel conntrack table: {e}"));
+                    }
+                }
+            }
+        }
+    }
+
     /// One turn of the commit under way, if there is one.
     pub(super) fn commit_turn(
         &mut self,
@@ -259,69 +321,53 @@ impl SyncNode {
         // it replaces.
         let events_a_flow = if self.catch_up.is_deaf() { 1 } else { 3 };
         let flows = kernel.buffer_events() / events_a_flow;
-        self.commit.step(now, flows, &self.machine, log)
+        self.commit.step(now, flows, &self.machines, log)
     }
 
-    /// Takes note of how far the passing on of all flows has come.
-    fn look(&mut self, now: Millis) {
-        let outlook = self.machine.outlook();
-        let (own, peers) = (&self.machine.caches().internal, &self.machine.caches().external);
-        let known = peers.counts().flows as u64;
-        let (running, taken) = (self.machine.resync_is_running(), self.taken());
-        self.resync.look(now, running, taken, (known > 0).then_some(known));
-        let all = own.counts().flows + self.machine.caches().internal_expect.len();
-        self.bulk.look(now, self.machine.bulk_is_running(), outlook.bulk_sent, Some(all as u64));
-        self.bulk_matters &= outlook.bulk_is_pending;
-        self.numbers.trim(outlook.oldest);
-    }
-
-    /// Changes of the peer's flows that were taken, which a requested bulk consists of.
-    pub(super) fn taken(&self) -> u64 {
-        let (kept, passed) = (self.machine.stats().external, self.injector.as_ref().map(|i| i.flows));
-        let passed = passed.map_or(0, |s| s.created + s.updated);
-        kept.created + kept.updated + passed
-    }
-
-    /// True once after all flows that the peer was asked for have come.
-    pub(super) fn take_resynced(&mut self) -> bool {
-        std::mem::take(&mut self.resynced)
-    }
-
-    /// True while the peer has not been sent all that it needs.
-    pub(super) fn owes_a_bulk(&self) -> bool {
-        self.bulk_matters
-    }
-
-    /// Hands the machine's datagrams to the active link. True when there is more to do at once.
+    /// Hands the machines' datagrams to their active links. True when there is more to do at once.
     pub(super) fn transmit(&mut self, now: Millis) -> bool {
-        self.look(now);
-        let first = self.machine.outlook().next_number;
-        let more = self.send(now);
-        if self.machine.outlook().next_number != first {
-            self.numbers.sent(first, now);
-            self.look(now);
+        let count = self.machines.len();
+        self.first = (self.first + 1) % count;
+        let mut more = false;
+        for at in (self.first..count).chain(0..self.first) {
+            self.look(at, now);
+            let Some(first) = self.machines.get(at).map(|m| m.outlook().next_number) else { continue };
+            more |= self.send(at, now);
+            if self.machines.get(at).is_some_and(|m| m.outlook().next_number != first) {
+                self.peers.iter_mut().skip(at).take(1).for_each(|p| p.numbers.sent(first, now));
+                self.look(at, now);
+            }
         }
         more
     }
 
-    fn send(&mut self, now: Millis) -> bool {
-        let SyncNode { machine, links, seal, .. } = self;
-        self.blocked = false;
-        let Some(link) = links.all.get_mut(machine.active_link()) else { return false };
+    fn look(&mut self, at: usize, now: Millis) {
+        let SyncNode { machines, peers, injector, .. } = self;
+        if let (Some(machine), Some(peer)) = (machines.get(at), peers.get_mut(at)) {
+            peer.look(now, machine, injector.as_ref());
+        }
+    }
+
+    fn send(&mut self, at: usize, now: Millis) -> bool {
+        let SyncNode { machines, peers, links, seals, .. } = self;
+        let (Some(machine), Some(peer)) = (machines.get_mut(at), peers.get_mut(at)) else { return false };
+        peer.blocked = false;
+        let active = peer.links.get(machine.active_link()).copied();
+        let Some(link) = active.and_then(|l| links.all.get_mut(l)) else { return false };
         let mut made = 0;
         let mut flushed = true;
         while made < DATAGRAMS_A_TURN {
             let Some(buf) = link.slot() else {
                 // Full slots do not matter, but a network that does not empty them does.
                 if flushed {
-                    self.blocked = true;
+                    peer.blocked = true;
                     return false;
                 }
                 link.flush();
                 flushed = true;
                 continue;
             };
-            let Some(len) = sealing::transmit(now, seal.as_mut(), machine, buf) else {
+            let Some(len) = sealing::transmit(now, seals.get_mut(at), machine, buf) else {
                 link.flush();
                 return false;
             };
@@ -342,31 +388,38 @@ impl SyncNode {
         self.links.settle(now, reactor)?;
         for (at, what) in self.links.happened() {
             let Some(name) = self.links.all.get(at).map(|l| l.interface().to_owned()) else { continue };
+            let whose = whose(&self.peers, at).map(|(peer, _)| peer);
+            let peer = whose.and_then(|at| self.peers.get(at));
+            let said = |text: &str| peer.map_or_else(|| text.into(), |p| p.said(text));
             match what {
                 Happening::Stranger(from) => {
-                    log.warning(&format!(
+                    log.warning(&said(&format!(
                         "`{name}': messages from {from}, which is not the peer, are dropped"
-                    ));
+                    )));
                 }
                 Happening::Connected { again } => {
-                    log.notice(&format!("`{name}': connected to the peer"));
+                    log.notice(&said(&format!("`{name}': connected to the peer")));
                     // Without acknowledgements nobody knows what the previous connection has lost.
-                    if again && matches!(self.machine.config().mode, Mode::Notrack(_)) {
-                        self.send_bulk();
+                    let machine = whose.and_then(|at| self.machines.get_mut(at));
+                    if let Some(m) = machine.filter(|m| again && matches!(m.config().mode, Mode::Notrack(_)))
+                    {
+                        m.send_bulk();
                     }
                 }
                 Happening::Disconnected => {
-                    log.notice(&format!("`{name}': the connection to the peer is gone"))
+                    log.notice(&said(&format!("`{name}': the connection to the peer is gone")));
                 }
-                Happening::Accepted => log.notice(&format!("`{name}': the peer has connected")),
+                Happening::Accepted => log.notice(&said(&format!("`{name}': the peer has connected"))),
                 Happening::Unframed => {
-                    log.warning(&format!("`{name}': the peer sent no messages; its connection was closed"));
+                    log.warning(&said(&format!(
+                        "`{name}': the peer sent no messages; its connection was closed"
+                    )));
                 }
                 Happening::Withheld(n) => {
-                    log.warning(&format!("`{name}': {n} more incoming connections came and went"));
+                    log.warning(&said(&format!("`{name}': {n} more incoming connections came and went")));
                 }
                 Happening::SendFailed(errno) => {
-                    log.warning(&format!("`{name}': can't send: {}", errno_text(errno)));
+                    log.warning(&said(&format!("`{name}': can't send: {}", errno_text(errno))));
                 }
             }
         }
@@ -375,13 +428,20 @@ impl SyncNode {
 
     /// When this has to be looked at again if nothing happens.
     pub(super) fn deadline(&self, now: Millis) -> Option<Millis> {
-        let machine = match self.blocked {
-            true => self.machine.turn_deadline(now),
-            false => self.machine.deadline(now),
-        };
-        let seal = self.seal.as_ref().filter(|_| !self.blocked).map(Seal::deadline);
-        [machine, seal, self.links.deadline()].into_iter().flatten().min()
+        let machines = self.each().filter_map(|(machine, peer)| match peer.blocked {
+            true => machine.turn_deadline(now),
+            false => machine.deadline(now),
+        });
+        let seals = self.seals.iter().zip(&self.peers).filter(|(_, peer)| !peer.blocked);
+        let seals = seals.map(|(seal, _)| seal.deadline());
+        machines.chain(seals).chain(self.links.deadline()).min()
     }
+}
+
+/// Whose link it is, and its number among those of this peer.
+fn whose(peers: &[PeerNode], link: usize) -> Option<(usize, usize)> {
+    let led = |p: &PeerNode| p.links.iter().position(|l| *l == link);
+    peers.iter().enumerate().find_map(|(at, p)| Some((at, led(p)?)))
 }
 
 /// What is left of a link for messages.
@@ -391,102 +451,39 @@ fn room_for(link: peer::Link, seal: Option<&Seal>) -> peer::Link {
 }
 
 /// Writes what the machine reports to the log.
-fn say(links: &Links, notice: Notice, log: &mut Log) {
-    let name = |link: usize| links.all.get(link).map_or("?", |l| l.interface());
+fn say(links: &Links, peer: &PeerNode, notice: Notice, log: &mut Log) {
+    let name = |link: usize| {
+        let led = peer.links.get(link).and_then(|l| links.all.get(*l));
+        led.map_or("?", |l| l.interface())
+    };
     match notice {
-        Notice::ResyncRequested => log.notice("resync requested by other node"),
-        Notice::BulkStarts => log.notice("sending bulk update"),
-        Notice::PeerStarted => log.notice("the other node has started"),
+        Notice::ResyncRequested => log.notice(&peer.said("resync requested by other node")),
+        Notice::BulkStarts => log.notice(&peer.said("sending bulk update")),
+        Notice::PeerStarted => log.notice(&peer.said("the other node has started")),
         Notice::PeerRenumbered => {
-            log.notice("the other node's sequence numbers went back: requesting its entries again");
+            let text = "the other node's sequence numbers went back: requesting its entries again";
+            log.notice(&peer.said(text));
         }
         Notice::Swept(0) => {}
         Notice::Swept(n) => {
-            log.notice(&format!("{n} external entries were not in the other node's bulk: removed"));
+            let text = format!("{n} external entries were not in the other node's bulk: removed");
+            log.notice(&peer.said(&text));
         }
         Notice::LinkChanged(link) => {
-            log.notice(&format!("device `{}' becomes dedicated link", name(link)));
+            log.notice(&peer.said(&format!("device `{}' becomes dedicated link", name(link))));
         }
-        Notice::NoLink => log.error("no dedicated links available!"),
+        Notice::NoLink => log.error(&peer.said("no dedicated links available!")),
         Notice::PeerInOtherMode => {
-            log.error("the other node does not run in ALARM mode: nothing is replicated");
+            log.error(&peer.said("the other node does not run in ALARM mode: nothing is replicated"));
         }
         Notice::Unsendable => {
-            log.error("an entry is larger than the dedicated link carries: raise its MTU");
+            log.error(&peer.said("an entry is larger than the dedicated link carries: raise its MTU"));
         }
-    }
-}
-
-/// Hands the kernel's messages to the machine.
-pub(super) struct SyncTaker<'a> {
-    now: Millis,
-    machine: &'a mut Machine,
-    ended: &'a mut Ended,
-    repaired: &'a mut u64,
-    /// Flows that are not known may have been made by traffic during a commit.
-    catching_up: bool,
-}
-
-impl Taker for SyncTaker<'_> {
-    fn flow(&mut self, event: Event, origin: Origin, view: &FlowView<'_>) -> Result<(), WireError> {
-        if event == Event::Destroy {
-            self.ended.count(view)?;
-        }
-        if self.catching_up && event == Event::Update && origin == Origin::Kernel {
-            catch_up::changed(self.now, &Flow::from_kernel(view)?, self.machine);
-        }
-        self.machine.flow_event(self.now, event, origin, view)
-    }
-
-    fn expect(&mut self, event: Event, origin: Origin, view: &ExpectView<'_>) -> Result<(), WireError> {
-        self.machine.expect_event(self.now, event, origin, view)
-    }
-
-    fn dumped(&mut self, why: Why, view: &FlowView<'_>) -> Result<(), WireError> {
-        let flow = Flow::from_kernel(view)?;
-        let id = view.id()?.unwrap_or(0);
-        match why {
-            Why::Populate | Why::CatchUp if self.catching_up => {
-                catch_up::dumped(self.now, &flow, id, self.machine);
-            }
-            Why::Populate | Why::CatchUp => self.machine.flow_dumped(self.now, &flow, id),
-            Why::Resync => {
-                let known = self.machine.caches().internal.counts().flows;
-                self.machine.flow_dumped(self.now, &flow, id);
-                let flows = self.machine.caches().internal.counts().flows;
-                *self.repaired += flows.saturating_sub(known) as u64;
-            }
-            Why::Bulk => self.machine.bypass_dump(self.now, &flow),
-        }
-        Ok(())
-    }
-
-    fn expect_dumped(&mut self, why: Why, view: &ExpectView<'_>) -> Result<(), WireError> {
-        let expect = Expect::from_kernel(view)?;
-        match why {
-            Why::Populate | Why::CatchUp if self.catching_up => {
-                catch_up::expect_dumped(self.now, &expect, self.machine);
-            }
-            Why::Populate | Why::CatchUp | Why::Resync => self.machine.expect_dumped(self.now, &expect),
-            Why::Bulk => {
-                let (event, origin) = (Event::New, Origin::Kernel);
-                self.machine.expect_change(self.now, event, origin, &expect);
-            }
-        }
-        Ok(())
-    }
-
-    fn knows(&self, view: &FlowView<'_>) -> bool {
-        let key = Key::of_kernel(view).ok().flatten();
-        let meta = key
-            .and_then(|k| self.machine.caches().internal.find(&k))
-            .and_then(|id| self.machine.caches().internal.meta(id));
-        meta.is_some_and(|m| m.flags & Meta::DEAD == 0)
     }
 }
 
 /// Takes over the settings that can change at run time.
 pub(super) fn reconfigure(node: &mut SyncNode, config: &Config, sync: &Sync) {
     let protocol: peer::Config = parts::protocol(config, sync);
-    node.machine.reconfigure(&protocol);
+    node.machines.iter_mut().for_each(|m| m.reconfigure(&protocol));
 }

@@ -105,12 +105,12 @@ impl Daemon {
     pub(super) fn shown<'a>(node: &'a Node, now: Millis) -> ShownCaches<'a> {
         match node {
             Node::Sync(n) => ShownCaches {
-                internal: &n.machine.caches().internal,
-                caches: Some(n.machine.caches()),
-                machine: Some(&n.machine),
+                internal: &n.machine().caches().internal,
+                machines: &n.machines,
+                names: &n.names,
                 now,
             },
-            Node::Stats(s) => ShownCaches { internal: &s.store, caches: None, machine: None, now },
+            Node::Stats(s) => ShownCaches { internal: &s.store, machines: &[], names: &[], now },
         }
     }
 

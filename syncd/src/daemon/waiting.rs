@@ -1,6 +1,7 @@
 //! Clients that are answered when what they asked for is done.
 
 use crate::control::request::{Condition, Request};
+use crate::control::selection::Selection;
 use crate::control::server::ClientId;
 
 /// How many clients may wait for conditions. The other connections are kept for requests that end by
@@ -18,7 +19,7 @@ pub(super) struct Waiting {
     pub(super) commit: Option<Waiter>,
     pub(super) stop: Vec<Waiter>,
     /// What was asked for before the first dump was complete.
-    early: Vec<(Waiter, Request)>,
+    early: Vec<(Waiter, Request, Selection)>,
     conditions: Vec<(ClientId, Condition)>,
 }
 
@@ -32,11 +33,11 @@ impl Waiting {
     }
 
     /// A request has to wait for the end of the first dump.
-    pub(super) fn come_early(&mut self, client: Waiter, request: Request) {
-        self.early.push((client, request));
+    pub(super) fn come_early(&mut self, client: Waiter, request: Request, selection: Selection) {
+        self.early.push((client, request, selection));
     }
 
-    pub(super) fn take_early(&mut self) -> Vec<(Waiter, Request)> {
+    pub(super) fn take_early(&mut self) -> Vec<(Waiter, Request, Selection)> {
         std::mem::take(&mut self.early)
     }
 

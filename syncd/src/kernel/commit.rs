@@ -5,11 +5,13 @@
 //! been taken. The original does not wait for those, so its own events overflow its socket.
 
 use crate::host::log::{Level, Log};
+use crate::kernel::claims;
 use crate::kernel::restore::{self, Without};
-use crate::peer::{Caches, Machine, Millis};
+use crate::peer::{Machine, Millis};
 use crate::store::{Cursor, Meta};
 use crate::text::{LINE_MAX, Row, expect_line};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 use zct_engine::{Answer, Batch, Error, errno, errno_text};
 use zct_wire::peer::{Expect, Flow};
@@ -33,6 +35,22 @@ pub enum Entries {
     All,
 }
 
+/// Of which entries, where not all of them are meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// Those of the peer with this number.
+    pub peer: Option<usize>,
+    /// Flows in this zone.
+    pub zone: Option<u16>,
+}
+
+impl Chosen {
+    fn takes(&self, flow: &Flow) -> bool {
+        let zone = || flow.zone.or(flow.orig.zone).or(flow.reply_zone).unwrap_or(0);
+        self.zone.is_none_or(|wanted| wanted == zone())
+    }
+}
+
 /// The result of a commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
@@ -46,6 +64,8 @@ pub struct Outcome {
     pub expects_failed: u64,
     /// Flows among the refused that traffic made anew while they were being replaced.
     pub contested: u64,
+    /// Flows that were left out because another node has a better claim to them.
+    pub conflicts: u64,
 }
 
 /// How far the commit under way is, or what the last one has come to.
@@ -61,14 +81,17 @@ pub struct CommitProgress {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    Masters(Cursor),
-    Children(Cursor),
-    Expects(u32),
+    Masters(usize, Cursor),
+    Children(usize, Cursor),
+    Expects(usize, u32),
 }
 
 #[derive(Debug)]
 struct Run {
     what: Entries,
+    /// The numbers of the peers whose entries are meant.
+    peers: Range<usize>,
+    chosen: Chosen,
     /// Expectations are replicated, so the summary mentions them.
     expectations: bool,
     phase: Phase,
@@ -125,6 +148,8 @@ pub struct Commit {
     last: Option<CommitProgress>,
     /// Commits that were completed.
     completed: u64,
+    /// Entries left out of all of them because another node has a better claim.
+    conflicts: u64,
     /// Flows of the batch that is being collected.
     flows: Vec<Attempt>,
     expects: Vec<Expect>,
@@ -172,6 +197,7 @@ impl Commit {
             run: None,
             last: None,
             completed: 0,
+            conflicts: 0,
             flows: Vec::new(),
             expects: Vec::new(),
         })
@@ -203,8 +229,21 @@ impl Commit {
         self.completed
     }
 
-    /// Begins; returns false if a commit is under way already. `expectations` is ExpectationSync.
-    pub fn begin(&mut self, what: Entries, expectations: bool, caches: &Caches, log: &mut Log) -> bool {
+    /// How many entries were left out of all commits because another node has a better claim to them.
+    pub fn conflicts(&self) -> u64 {
+        self.conflicts
+    }
+
+    /// Begins; returns false if a commit is under way already. `expectations` is ExpectationSync, and `chosen`
+    /// says whose entries are meant.
+    pub fn begin(
+        &mut self,
+        what: Entries,
+        chosen: Chosen,
+        expectations: bool,
+        machines: &[Machine],
+        log: &mut Log,
+    ) -> bool {
         if self.run.is_some() {
             return false;
         }
@@ -213,18 +252,21 @@ impl Commit {
             Entries::Expects => "committing expectation cache",
             Entries::All => "committing all external caches",
         });
+        let peers = chosen.peer.map_or(0..machines.len(), |at| at..at + 1);
         let phase = match what {
-            Entries::Expects => Phase::Expects(0),
-            _ => Phase::Masters(Cursor::default()),
+            Entries::Expects => Phase::Expects(peers.start, 0),
+            _ => Phase::Masters(peers.start, Cursor::default()),
         };
-        let (flows, expects) = (caches.external.counts().flows, caches.external_expect.len());
+        let all = || machines.get(peers.clone()).unwrap_or_default().iter().map(Machine::caches);
+        let flows: usize = all().map(|c| c.external.counts().flows).sum();
+        let expects: usize = all().map(|c| c.external_expect.len()).sum();
         let total = match what {
             Entries::Flows => flows,
             Entries::Expects => expects,
             Entries::All => flows + expects,
         } as u64;
         let (started, outcome, causes) = (Instant::now(), Outcome::default(), BTreeMap::new());
-        self.run = Some(Run { what, expectations, phase, total, started, outcome, causes });
+        self.run = Some(Run { what, peers, chosen, expectations, phase, total, started, outcome, causes });
         true
     }
 
@@ -237,49 +279,72 @@ impl Commit {
         &mut self,
         now: Millis,
         flows: usize,
-        machine: &Machine,
+        machines: &[Machine],
         log: &mut Log,
     ) -> Result<Option<Outcome>, Error> {
         let Some(mut run) = self.run.take() else { return Ok(None) };
-        let (caches, now_s) = (machine.caches(), (now / 1000) as u32);
+        let Some(config) = machines.first().map(Machine::config) else { return Ok(None) };
+        let now_s = (now / 1000) as u32;
         let age = |meta: Option<Meta>| now_s.saturating_sub(meta.map_or(now_s, |m| m.id_or_heard_s));
         let mut left = FLOWS_A_TURN.min(flows).max(BATCH / 2);
-        let tracking = machine.config().tcp_window_tracking;
-        let timeout = |flow: &Flow, meta| machine.config().commit_timeout_for(flow.timeout_s, age(meta));
+        let tracking = config.tcp_window_tracking;
+        let timeout = |flow: &Flow, meta| config.commit_timeout_for(flow.timeout_s, age(meta));
         while left > 0 {
-            match &mut run.phase {
-                Phase::Masters(cursor) | Phase::Children(cursor) => {
-                    let id = caches.external.walk(cursor);
-                    let children = matches!(run.phase, Phase::Children(_));
-                    let flow = id.and_then(|id| caches.external.flow(id));
-                    if let Some(flow) = flow.filter(|f| f.master.is_some() == children) {
-                        let meta = id.and_then(|id| caches.external.meta(id));
-                        let timeout_s = timeout(&flow, meta);
-                        let without = Without::default();
-                        self.flows.push(Attempt { flow, timeout_s, without, replace: false });
+            match run.phase {
+                Phase::Masters(at, mut cursor) | Phase::Children(at, mut cursor) => {
+                    let children = matches!(run.phase, Phase::Children(..));
+                    let of = |at, cursor| match children {
+                        false => Phase::Masters(at, cursor),
+                        true => Phase::Children(at, cursor),
+                    };
+                    let store = machines.get(at).map(|m| &m.caches().external);
+                    let id = store.and_then(|s| s.walk(&mut cursor));
+                    run.phase = of(at, cursor);
+                    let found = store.zip(id).and_then(|(s, id)| Some((s.flow(id)?, s.meta(id))));
+                    let wanted = |(f, _): &(Flow, _)| f.master.is_some() == children && run.chosen.takes(f);
+                    if let Some((flow, meta)) = found.filter(wanted) {
+                        if claims::is_anothers(&flow, meta.unwrap_or_default(), at, machines) {
+                            run.outcome.conflicts += 1;
+                        } else {
+                            let (timeout_s, without) = (timeout(&flow, meta), Without::default());
+                            self.flows.push(Attempt { flow, timeout_s, without, replace: false });
+                        }
                         left -= 1;
                     }
-                    if self.flows.len() == BATCH || id.is_none() {
+                    let next = id.is_none().then_some(at + 1).filter(|next| run.peers.contains(next));
+                    if let Some(next) = next {
+                        run.phase = of(next, Cursor::default());
+                    }
+                    let over = id.is_none() && next.is_none();
+                    if self.flows.len() == BATCH || over {
                         self.send_flows(&mut run, tracking, log)?;
                     }
-                    if id.is_none() {
+                    if over {
+                        let first = run.peers.start;
                         run.phase = match (children, run.what) {
-                            (false, _) => Phase::Children(Cursor::default()),
-                            (true, Entries::All) => Phase::Expects(0),
+                            (false, _) => Phase::Children(first, Cursor::default()),
+                            (true, Entries::All) => Phase::Expects(first, 0),
                             (true, _) => return Ok(Some(self.finish(run, log))),
                         };
                     }
                 }
-                Phase::Expects(cursor) => {
-                    let id = caches.external_expect.walk(cursor);
-                    if let Some(e) = id.and_then(|id| caches.external_expect.get(id)) {
+                Phase::Expects(at, mut cursor) => {
+                    let store = machines.get(at).map(|m| &m.caches().external_expect);
+                    let id = store.and_then(|s| s.walk(&mut cursor));
+                    run.phase = Phase::Expects(at, cursor);
+                    if let Some(e) = store.zip(id).and_then(|(s, id)| s.get(id)) {
                         self.expects.push(*e);
                         left -= 1;
                     }
-                    if self.expects.len() == BATCH || id.is_none() {
+                    let next = id.is_none().then_some(at + 1).filter(|next| run.peers.contains(next));
+                    if let Some(next) = next {
+                        run.phase = Phase::Expects(next, 0);
+                    }
+                    let over = id.is_none() && next.is_none();
+                    if self.expects.len() == BATCH || over {
                         self.send_expects(&mut run, log)?;
                     }
-                    if id.is_none() {
+                    if over {
                         return Ok(Some(self.finish(run, log)));
                     }
                 }
@@ -291,9 +356,15 @@ impl Commit {
     }
 
     fn finish(&mut self, run: Run, log: &mut Log) -> Outcome {
-        let progress = run.progress();
+        let mut progress = run.progress();
+        if run.chosen.zone.is_some() {
+            // How many there are in a zone is known only now.
+            let o = &run.outcome;
+            progress.total = o.flows + o.flows_failed + o.expects + o.expects_failed + o.conflicts;
+        }
         self.last = Some(progress);
         self.completed += 1;
+        self.conflicts += run.outcome.conflicts;
         summarize(&run, progress.took, log);
         run.outcome
     }
@@ -412,6 +483,9 @@ fn summarize(run: &Run, took: Duration, log: &mut Log) {
         if o.expects_failed > 0 {
             log.notice(&format!("{} expectations can't be committed", o.expects_failed));
         }
+    }
+    if o.conflicts > 0 {
+        log.notice(&format!("{} entries are left to another node that has a better claim", o.conflicts));
     }
     for (errno, count) in &run.causes {
         log.notice(&format!("{count} could not be committed: {}", errno_text(*errno)));

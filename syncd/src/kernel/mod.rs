@@ -3,6 +3,7 @@
 //!
 //! The groups are joined before the first dump, so nothing falls in between.
 
+mod claims;
 pub mod commit;
 mod counters;
 mod dumps;

@@ -7,7 +7,7 @@ use crate::links::traffic::{Happening, Traffic};
 use crate::links::udp::UdpLink;
 use crate::links::watch::InterfaceState;
 use crate::peer::{self, Millis};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use zct_engine::inet::Tuning;
 use zct_engine::{Error, Reactor, Token, Turn};
 use zct_wire::peer::{TCP4_OVERHEAD, UDP4_OVERHEAD, UDP6_OVERHEAD};
@@ -91,11 +91,21 @@ fn overhead(kind: &LinkKind) -> usize {
     }
 }
 
-fn open_io(settings: &LinkSettings, state: InterfaceState, error_queue: usize) -> Result<Io, Error> {
+/// The sockets of a link, and whether they are as they should be: one that has to share its address, and
+/// has no route to its peer yet, is opened again later.
+fn open_io(
+    settings: &LinkSettings,
+    state: InterfaceState,
+    (listens, error_queue): (bool, usize),
+) -> Result<(Io, bool), Error> {
     let room = state.mtu.max(1);
-    Ok(match settings.kind {
+    let io = match settings.kind {
         LinkKind::Udp { local, peer } => {
             let (local, peer) = (scoped(local, state.index), scoped(peer, state.index));
+            if settings.shared {
+                let (link, tied) = UdpLink::one_of_several(&local, peer, &tuning(settings), room)?;
+                return Ok((Io::Udp(link), tied));
+            }
             Io::Udp(UdpLink::unicast(&local, peer, &tuning(settings), room)?)
         }
         LinkKind::Multicast { group, local } => {
@@ -105,27 +115,31 @@ fn open_io(settings: &LinkSettings, state: InterfaceState, error_queue: usize) -
         }
         LinkKind::Tcp { local, peer } => {
             let (local, peer) = (scoped(local, state.index), scoped(peer, state.index));
-            Io::Tcp(TcpLink::open(local, peer, tuning(settings), error_queue)?)
+            let local = listens.then_some(local);
+            Io::Tcp(TcpLink::open(local, peer, tuning(settings), (settings.shared, error_queue))?)
         }
-    })
+    };
+    Ok((io, true))
 }
 
 impl LinkIo {
-    /// Opens the sockets.
+    /// Opens the sockets. `listens` is false when another link listens at the same address for this one.
     pub(super) fn open(
         settings: &LinkSettings,
         state: InterfaceState,
+        listens: bool,
         error_queue: usize,
     ) -> Result<LinkIo, Error> {
+        let (io, complete) = open_io(settings, state, (listens, error_queue))?;
         Ok(LinkIo {
             settings: settings.clone(),
             state,
-            io: open_io(settings, state, error_queue)?,
+            io,
             traffic: Traffic::default(),
             happened: Vec::new(),
             told: None,
             error_queue,
-            reopen_at: None,
+            reopen_at: (!complete).then_some(REOPEN_MS),
         })
     }
 
@@ -150,7 +164,7 @@ impl LinkIo {
 
     fn try_reopen(&mut self, token: usize, now: Millis, reactor: &mut Reactor) -> Result<(), Error> {
         let Io::Udp(old) = &self.io else { return Ok(()) };
-        let Ok(io) = open_io(&self.settings, self.state, self.error_queue) else {
+        let Ok((io, true)) = open_io(&self.settings, self.state, (true, self.error_queue)) else {
             self.reopen_at = Some(now + REOPEN_MS);
             return Ok(());
         };
@@ -175,6 +189,44 @@ impl LinkIo {
             Io::Tcp(t) => {
                 let mut to = tcp::Around { traffic, happened, reactor, first_token, now };
                 t.ready(token - first_token, budget, &mut to, take)
+            }
+        }
+    }
+
+    /// Connections that its listener has accepted for other links.
+    pub(super) fn take_others(&mut self) -> Vec<(TcpStream, SocketAddr)> {
+        match &mut self.io {
+            Io::Udp(_) => Vec::new(),
+            Io::Tcp(t) => t.take_others(),
+        }
+    }
+
+    /// True for a link that listens at the address of `other` and has a peer at `from`.
+    pub(super) fn is_for(&self, other: LinkKind, from: SocketAddr) -> bool {
+        let local = |kind: LinkKind| match kind {
+            LinkKind::Tcp { local, .. } => Some(local),
+            LinkKind::Udp { .. } | LinkKind::Multicast { .. } => None,
+        };
+        let is_peers = matches!(&self.io, Io::Tcp(t) if t.is_peer(from));
+        is_peers && local(self.settings.kind) == local(other)
+    }
+
+    /// A connection that another link has accepted: from the peer of this one, or from nobody's.
+    pub(super) fn handed(
+        &mut self,
+        at: LinkTurn<'_>,
+        stream: TcpStream,
+        from: SocketAddr,
+    ) -> Result<(), Error> {
+        let LinkTurn { reactor, first_token, now } = at;
+        let (traffic, happened) = (&mut self.traffic, &mut self.happened);
+        let Io::Tcp(t) = &mut self.io else { return Ok(()) };
+        let mut around = tcp::Around { traffic, happened, reactor, first_token, now };
+        match t.is_peer(from) {
+            true => t.adopt(stream, &mut around),
+            false => {
+                t.stranger(from, &mut around);
+                Ok(())
             }
         }
     }

@@ -93,10 +93,12 @@ impl Links {
             }
         });
         listed.map_err(LinkError::Watch)?;
-        let mut all = Vec::new();
+        let mut all: Vec<LinkIo> = Vec::new();
         for (s, state) in settings.iter().zip(states) {
             let state = state.ok_or_else(|| LinkError::NoInterface(s.interface.clone()))?;
-            let link = LinkIo::open(s, state, error_queue);
+            // Only one of the links with this address can listen there.
+            let listens = !all.iter().any(|l| l.kind().listens_like(&s.kind));
+            let link = LinkIo::open(s, state, listens || !s.shared, error_queue);
             all.push(link.map_err(|why| LinkError::Socket { interface: s.interface.clone(), why })?);
         }
         Ok(Links { all, watch, first_token })
@@ -159,7 +161,24 @@ impl Links {
         let at = token.saturating_sub(self.first_token + 1) / TOKENS;
         let first_token = self.link_token(at);
         let Some(l) = self.all.get_mut(at) else { return Ok(Turn::Drained) };
-        l.ready(LinkTurn { reactor, first_token, now }, token, budget, &mut |bytes| take(at, bytes))
+        let around = LinkTurn { reactor: &mut *reactor, first_token, now };
+        let turn = l.ready(around, token, budget, &mut |bytes| take(at, bytes))?;
+        self.hand_over(at, now, reactor)?;
+        Ok(turn)
+    }
+
+    /// Gives the connections that a listener has accepted to the links that they are for.
+    fn hand_over(&mut self, at: usize, now: Millis, reactor: &mut Reactor) -> Result<(), Error> {
+        let Some(l) = self.all.get_mut(at) else { return Ok(()) };
+        let (kind, others) = (l.kind(), l.take_others());
+        for (stream, from) in others {
+            let to = self.all.iter().position(|l| l.is_for(kind, from)).unwrap_or(at);
+            let first_token = self.link_token(to);
+            if let Some(l) = self.all.get_mut(to) {
+                l.handed(LinkTurn { reactor: &mut *reactor, first_token, now }, stream, from)?;
+            }
+        }
+        Ok(())
     }
 
     /// Does what the links' timers ask for: connects again, sends datagrams again.
@@ -168,6 +187,7 @@ impl Links {
             let first_token = self.link_token(at);
             let Some(l) = self.all.get_mut(at) else { continue };
             l.settle(LinkTurn { reactor: &mut *reactor, first_token, now })?;
+            self.hand_over(at, now, reactor)?;
         }
         Ok(())
     }

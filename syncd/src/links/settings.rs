@@ -29,6 +29,11 @@ pub enum LinkKind {
 }
 
 impl LinkKind {
+    /// True when both listen for TCP connections at the same address.
+    pub(super) fn listens_like(&self, other: &LinkKind) -> bool {
+        matches!((self, other), (LinkKind::Tcp { local: a, .. }, LinkKind::Tcp { local: b, .. }) if a == b)
+    }
+
     /// The port that it is bound to.
     pub fn port(&self) -> u16 {
         match self {
@@ -52,4 +57,6 @@ pub struct LinkSettings {
     pub receive_buffer: Option<usize>,
     /// `Checksum`: false sends datagrams without one.
     pub checksum: bool,
+    /// Links to other peers may have the same local address: only what this peer sends is for this link.
+    pub shared: bool,
 }

@@ -57,7 +57,12 @@ enum Client {
 pub(crate) struct TcpLink {
     peer: SocketAddr,
     tuning: Tuning,
-    listener: TcpListener,
+    /// `None` when the listener of another link has its address, and hands over what is for this one.
+    listener: Option<TcpListener>,
+    /// Connections that were accepted from others than the peer, for links that share the listener.
+    others: Vec<(TcpStream, SocketAddr)>,
+    /// Whether other links share the listener.
+    shared: bool,
     client: Client,
     server: Option<(TcpStream, Reassembler)>,
     queue: Queue,
@@ -141,17 +146,20 @@ impl Queue {
 }
 
 impl TcpLink {
-    /// Listens at `local`; connects to `peer` in the first [`TcpLink::settle`].
+    /// Listens at `local`, if another link does not do so for this one; connects to `peer` in the first
+    /// [`TcpLink::settle`].
     pub(crate) fn open(
-        local: SocketAddr,
+        local: Option<SocketAddr>,
         peer: SocketAddr,
         tuning: Tuning,
-        error_queue: usize,
+        (shared, error_queue): (bool, usize),
     ) -> Result<TcpLink, Error> {
         Ok(TcpLink {
             peer,
             tuning,
-            listener: inet::tcp_listen(&local, &tuning)?,
+            listener: local.map(|local| inet::tcp_listen(&local, &tuning)).transpose()?,
+            others: Vec::new(),
+            shared,
             client: Client::Down,
             server: None,
             queue: Queue::new(error_queue.max(1)),
@@ -182,7 +190,10 @@ impl TcpLink {
     }
 
     pub(crate) fn watch(&mut self, first_token: usize, reactor: &mut Reactor) -> Result<(), Error> {
-        reactor.watch(&self.listener, Token(first_token + role::LISTENER))
+        match &self.listener {
+            Some(listener) => reactor.watch(listener, Token(first_token + role::LISTENER)),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn slot(&mut self) -> Option<&mut [u8]> {
@@ -281,20 +292,13 @@ impl TcpLink {
     fn accept(&mut self, around: &mut Around<'_>) -> Result<Turn, Error> {
         self.accept_at = None;
         for _ in 0..ACCEPTS_A_TURN {
-            match self.listener.accept() {
-                Ok((_, from)) if from.ip() != self.peer.ip() => {
-                    around.traffic.receive_errors += 1;
-                    self.report(around, Happening::Stranger(from.ip()));
+            let Some(listener) = &self.listener else { return Ok(Turn::Drained) };
+            match listener.accept() {
+                Ok((stream, from)) if from.ip() != self.peer.ip() && self.shared => {
+                    self.others.push((stream, from));
                 }
-                Ok((stream, _)) => {
-                    stream.set_nonblocking(true).map_err(|e| Error::sys("fcntl", e))?;
-                    inet::keep_alive(stream.as_fd())?;
-                    let token = Token(around.first_token + role::SERVER);
-                    around.reactor.watch(&stream, token)?;
-                    // The newest connection counts: the peer has given up the one before.
-                    self.server = Some((stream, Reassembler::default()));
-                    self.report(around, Happening::Accepted);
-                }
+                Ok((_, from)) if from.ip() != self.peer.ip() => self.stranger(from, around),
+                Ok((stream, _)) => self.adopt(stream, around)?,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Turn::Drained),
                 // The caller gave up before its turn came.
                 Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -306,6 +310,33 @@ impl TcpLink {
             }
         }
         Ok(Turn::More)
+    }
+
+    /// The peer has connected.
+    pub(crate) fn adopt(&mut self, stream: TcpStream, around: &mut Around<'_>) -> Result<(), Error> {
+        stream.set_nonblocking(true).map_err(|e| Error::sys("fcntl", e))?;
+        inet::keep_alive(stream.as_fd())?;
+        around.reactor.watch(&stream, Token(around.first_token + role::SERVER))?;
+        // The newest connection counts: the peer has given up the one before.
+        self.server = Some((stream, Reassembler::default()));
+        self.report(around, Happening::Accepted);
+        Ok(())
+    }
+
+    /// Somebody has connected who is no peer.
+    pub(crate) fn stranger(&mut self, from: SocketAddr, around: &mut Around<'_>) {
+        around.traffic.receive_errors += 1;
+        self.report(around, Happening::Stranger(from.ip()));
+    }
+
+    /// Whether this is where its peer connects from.
+    pub(crate) fn is_peer(&self, from: SocketAddr) -> bool {
+        from.ip() == self.peer.ip()
+    }
+
+    /// Takes out what was accepted for other links.
+    pub(crate) fn take_others(&mut self) -> Vec<(TcpStream, SocketAddr)> {
+        std::mem::take(&mut self.others)
     }
 
     /// Reports what others can cause as often as they like.

@@ -7,7 +7,7 @@
 use crate::links::traffic::{Happening, Traffic};
 use crate::peer::Millis;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
 use zct_engine::inet::{self, Tuning};
 use zct_engine::{Datagrams, Error, Turn};
 
@@ -39,6 +39,20 @@ impl UdpLink {
     ) -> Result<UdpLink, Error> {
         let io = Datagrams::over(inet::udp(local, None, tuning)?, peer, room);
         Ok(UdpLink { io, peer: Some(peer.ip()), strangers: 0, blocked: None, now: 0 })
+    }
+
+    /// As [`UdpLink::unicast`], where links to other peers may have the same local address. True when the
+    /// kernel tells them apart; without a route to the peer it cannot yet.
+    pub(crate) fn one_of_several(
+        local: &SocketAddr,
+        peer: SocketAddr,
+        tuning: &Tuning,
+        room: usize,
+    ) -> Result<(UdpLink, bool), Error> {
+        let fd = inet::udp(local, None, tuning)?;
+        let tied = inet::udp_connect(fd.as_fd(), &peer).is_ok();
+        let io = Datagrams::over(fd, peer, room);
+        Ok((UdpLink { io, peer: Some(peer.ip()), strangers: 0, blocked: None, now: 0 }, tied))
     }
 
     /// Uses a socket that has joined a group.

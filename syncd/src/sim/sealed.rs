@@ -11,7 +11,7 @@ const SMALL: Ftfw = Ftfw { ack_window_size: 30, ..Ftfw::DEFAULT };
 
 fn settings(node: usize, mode: AuthMode, active: u8) -> Settings {
     let key = |number| GroupKey { number, secret: Secret::new(&mut [number; 32]).expect("a page") };
-    Settings { node: node as u16 + 1, mode, keys: vec![key(1), key(2)], active }
+    Settings { node: node as u16 + 1, mode, keys: vec![key(1), key(2)], active, from: None }
 }
 
 fn pair(seed: u64, quality: Quality, mode: impl Into<Mode>) -> World {

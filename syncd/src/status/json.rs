@@ -211,7 +211,14 @@ fn link(o: &mut Json, l: &Link) {
 fn peer(o: &mut Json, p: &Peer) {
     // Without `Auth` nodes have no number, so `node`, `authenticated` and `key` are null. Caches are not
     // compared by digests: `digest` is there for those who read the object, and stays null until they are.
-    o.or_null("node", p.sealing.as_ref().and_then(|s| s.node));
+    match &p.member {
+        Some(m) => {
+            o.text("name", &m.name);
+            o.plain("node", m.node);
+            o.object("cache", |o| cache(o, &m.cache));
+        }
+        None => o.or_null("node", p.sealing.as_ref().and_then(|s| s.node)),
+    }
     match p.address {
         Some(a) => o.text("address", &a.to_string()),
         None => o.plain("address", "null"),
@@ -235,9 +242,9 @@ fn peer(o: &mut Json, p: &Peer) {
         o.plain("opened", s.counts.opened);
         o.plain("proofs", s.counts.proofs);
         o.object("refused", |o| {
-            for why in Refused::ALL {
-                o.plain(why.name(), s.counts.of(why));
-            }
+            // Nobody is foreign to a node that does not know who its peer is.
+            let all = Refused::ALL.into_iter().filter(|why| p.member.is_some() || *why != Refused::Foreign);
+            all.for_each(|why| o.plain(why.name(), s.counts.of(why)));
         });
     });
     o.object_or_null("lag", p.lag, |o, Lag { messages, waiting, age }| {
@@ -282,6 +289,9 @@ fn commit(o: &mut Json, c: &Commit) {
     o.seconds("eta_seconds", c.eta);
     o.plain("count", c.count);
     o.seconds("last_duration_seconds", c.last_duration);
+    if let Some(n) = c.conflicts {
+        o.plain("conflicts", n);
+    }
 }
 
 fn takeover(o: &mut Json, t: &Takeover) {
@@ -314,6 +324,9 @@ fn loss(o: &mut Json, l: &Loss) {
     o.seconds("time", Some(l.time));
     o.seconds("until", Some(l.until_time));
     o.text("kind", l.kind.name());
+    if let Some(name) = &l.peer {
+        o.text("peer", name);
+    }
     o.plain("estimate", l.estimate);
     o.seconds("repaired", l.repaired_time);
     match l.how {

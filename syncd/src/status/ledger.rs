@@ -172,6 +172,8 @@ impl fmt::Display for How {
 pub struct Entry {
     /// What kind of loss.
     pub kind: Kind,
+    /// Whose it is: the number of a [`Ledger`]'s account.
+    pub source: usize,
     /// When the first of them was noticed.
     pub at: Millis,
     /// When the last of them was noticed.
@@ -221,19 +223,19 @@ struct Account {
 /// The ledger.
 ///
 /// # Allocation
-/// All of it when it is made: 56 bytes for each entry.
+/// All of it when it is made: 64 bytes for each entry.
 #[derive(Debug)]
 pub struct Ledger {
     entries: VecDeque<Entry>,
     /// The serial number of the first entry that is remembered.
     first: u64,
-    accounts: [Account; KINDS],
+    /// For each source.
+    accounts: Vec<[Account; KINDS]>,
 }
 
 impl Default for Ledger {
     fn default() -> Self {
-        let entries = VecDeque::with_capacity(ENTRIES_MAX);
-        Ledger { entries, first: 0, accounts: [Account::default(); KINDS] }
+        Ledger::of(1)
     }
 }
 
@@ -242,6 +244,8 @@ impl Default for Ledger {
 pub struct Line {
     /// What kind of loss.
     pub kind: Kind,
+    /// Whose it is.
+    pub source: usize,
     /// How many were lost.
     pub lost: u64,
     /// How many were repaired.
@@ -249,13 +253,26 @@ pub struct Line {
 }
 
 impl Ledger {
-    /// Enters a loss of `estimate` things. `how` it will be repaired; `None` when nothing will.
-    pub fn note(&mut self, now: Millis, kind: Kind, estimate: u64, how: Option<How>) {
-        let Some(account) = self.accounts.get_mut(kind as usize) else { return };
+    /// An empty one. So many sources have accounts of their own, which are repaired apart from each other.
+    pub fn of(sources: usize) -> Ledger {
+        let entries = VecDeque::with_capacity(ENTRIES_MAX);
+        Ledger { entries, first: 0, accounts: vec![[Account::default(); KINDS]; sources] }
+    }
+
+    fn account(&mut self, source: usize, kind: Kind) -> Option<&mut Account> {
+        self.accounts.get_mut(source)?.get_mut(kind as usize)
+    }
+
+    /// Enters a loss of `estimate` things of a source. `how` it will be repaired; `None` when nothing will.
+    pub fn note(&mut self, now: Millis, source: usize, kind: Kind, estimate: u64, how: Option<How>) {
+        let first = self.first;
+        let next = first + self.entries.len() as u64;
+        let Some(accounts) = self.accounts.get_mut(source) else { return };
+        let Some(account) = accounts.get_mut(kind as usize) else { return };
         account.tally.estimate += estimate;
         account.untold += estimate;
         let together = if account.remembered < MANY { TOGETHER_MS } else { TOGETHER_MANY_MS };
-        let latest = account.latest.and_then(|serial| serial.checked_sub(self.first));
+        let latest = account.latest.and_then(|serial| serial.checked_sub(first));
         let latest = latest.and_then(|at| self.entries.get_mut(at as usize));
         let same =
             |e: &&mut Entry| e.repaired.is_none() && e.how == how && now.saturating_sub(e.at) < together;
@@ -267,8 +284,8 @@ impl Ledger {
         account.tally.entries += 1;
         account.tally.pending += u64::from(how.is_some());
         account.remembered += 1;
-        account.latest = Some(self.first + self.entries.len() as u64);
-        let entry = Entry { kind, at: now, until: now, estimate, how, repaired: None };
+        account.latest = Some(next);
+        let entry = Entry { kind, source, at: now, until: now, estimate, how, repaired: None };
         if self.entries.len() == ENTRIES_MAX {
             self.forget_first();
         }
@@ -278,28 +295,36 @@ impl Ledger {
     fn forget_first(&mut self) {
         let Some(old) = self.entries.pop_front() else { return };
         self.first += 1;
-        if let Some(account) = self.accounts.get_mut(old.kind as usize) {
+        if let Some(account) = self.account(old.source, old.kind) {
             account.remembered -= 1;
             account.tally.pending -= u64::from(old.is_pending());
         }
     }
 
     /// All losses of this kind that were noticed before `before` are repaired now.
-    pub fn repaired(&mut self, now: Millis, kind: Kind, before: Millis, how: How) {
-        self.repair(now, kind, before, |_| Some(how));
+    pub fn repaired(&mut self, now: Millis, source: usize, kind: Kind, before: Millis, how: How) {
+        self.repair(now, (source, kind), before, |_| Some(how));
     }
 
     /// Those that were going to be repaired are so now, as it was said.
-    pub fn repaired_as_said(&mut self, now: Millis, kind: Kind, before: Millis) {
-        self.repair(now, kind, before, |e| e.how);
+    pub fn repaired_as_said(&mut self, now: Millis, source: usize, kind: Kind, before: Millis) {
+        self.repair(now, (source, kind), before, |e| e.how);
     }
 
-    fn repair(&mut self, now: Millis, kind: Kind, before: Millis, how: impl Fn(&Entry) -> Option<How>) {
-        let Some(account) = self.accounts.get_mut(kind as usize) else { return };
+    fn repair(
+        &mut self,
+        now: Millis,
+        (source, kind): (usize, Kind),
+        before: Millis,
+        how: impl Fn(&Entry) -> Option<How>,
+    ) {
+        let Some(accounts) = self.accounts.get_mut(source) else { return };
+        let Some(account) = accounts.get_mut(kind as usize) else { return };
         if account.remembered == 0 {
             return;
         }
-        let open = |e: &&mut Entry| e.kind == kind && e.repaired.is_none() && e.until < before;
+        let own = |e: &&mut Entry| (e.source, e.kind) == (source, kind);
+        let open = |e: &&mut Entry| own(e) && e.repaired.is_none() && e.until < before;
         for e in self.entries.iter_mut().filter(open) {
             let Some(how) = how(e) else { continue };
             account.tally.pending -= u64::from(e.is_pending());
@@ -310,21 +335,27 @@ impl Ledger {
     }
 
     /// True when losses of this kind wait for their repair.
-    pub fn is_pending(&self, kind: Kind) -> bool {
-        self.tally(kind).pending > 0
+    pub fn is_pending(&self, source: usize, kind: Kind) -> bool {
+        self.accounts.get(source).is_some_and(|a| a[kind as usize].tally.pending > 0)
     }
 
     /// When the first loss of this kind was noticed that waits for its repair.
-    pub fn pending_since(&self, kind: Kind) -> Option<Millis> {
-        if !self.is_pending(kind) {
+    pub fn pending_since(&self, source: usize, kind: Kind) -> Option<Millis> {
+        if !self.is_pending(source, kind) {
             return None;
         }
-        self.entries.iter().find(|e| e.kind == kind && e.is_pending()).map(|e| e.at)
+        let is = |e: &&Entry| (e.source, e.kind) == (source, kind) && e.is_pending();
+        self.entries.iter().find(is).map(|e| e.at)
     }
 
-    /// All losses of this kind.
+    /// All losses of this kind, of all sources together.
     pub fn tally(&self, kind: Kind) -> Tally {
-        self.accounts.get(kind as usize).map_or(Tally::default(), |a| a.tally)
+        self.accounts.iter().map(|a| a[kind as usize].tally).fold(Tally::default(), |sum, t| Tally {
+            entries: sum.entries + t.entries,
+            estimate: sum.estimate + t.estimate,
+            repaired: sum.repaired + t.repaired,
+            pending: sum.pending + t.pending,
+        })
     }
 
     /// The entries that are remembered, oldest first.
@@ -334,16 +365,18 @@ impl Ledger {
 
     /// A line that the log should get now; call it until there is none.
     pub fn line(&mut self, now: Millis) -> Option<Line> {
-        let due = self.accounts.iter().position(|a| a.due().is_some_and(|due| due <= now))?;
-        let account = self.accounts.get_mut(due)?;
+        let mut all = self.accounts.iter_mut().enumerate().flat_map(|(source, accounts)| {
+            Kind::ALL.into_iter().zip(accounts).map(move |(kind, account)| (source, kind, account))
+        });
+        let (source, kind, account) = all.find(|(_, _, a)| a.due().is_some_and(|due| due <= now))?;
         let (lost, repaired) = (account.untold, account.untold_repaired);
         (account.told, account.untold, account.untold_repaired) = (Some(now), 0, 0);
-        Some(Line { kind: *Kind::ALL.get(due)?, lost, repaired })
+        Some(Line { kind, source, lost, repaired })
     }
 
     /// When the log should get its next line.
     pub fn deadline(&self) -> Option<Millis> {
-        self.accounts.iter().filter_map(Account::due).min()
+        self.accounts.iter().flatten().filter_map(Account::due).min()
     }
 }
 
@@ -372,16 +405,16 @@ mod tests {
     #[test]
     fn losses_close_together_share_an_entry() {
         let mut l = Ledger::default();
-        l.note(100, Kind::Overrun, 5, Some(How::Comparison));
-        l.note(200, Kind::Gap, 1, Some(How::Resent));
-        l.note(1099, Kind::Overrun, 7, Some(How::Comparison));
+        l.note(100, 0, Kind::Overrun, 5, Some(How::Comparison));
+        l.note(200, 0, Kind::Gap, 1, Some(How::Resent));
+        l.note(1099, 0, Kind::Overrun, 7, Some(How::Comparison));
         assert_eq!(kinds(&l), [(Kind::Overrun, 12), (Kind::Gap, 1)]);
-        l.note(1100, Kind::Overrun, 1, Some(How::Comparison));
+        l.note(1100, 0, Kind::Overrun, 1, Some(How::Comparison));
         assert_eq!(kinds(&l), [(Kind::Overrun, 12), (Kind::Gap, 1), (Kind::Overrun, 1)]);
         // One that is repaired is closed, and so is one that is repaired in another way.
-        l.repaired(1150, Kind::Overrun, 1101, How::Comparison);
-        l.note(1160, Kind::Overrun, 2, Some(How::Comparison));
-        l.note(1170, Kind::Overrun, 3, None);
+        l.repaired(1150, 0, Kind::Overrun, 1101, How::Comparison);
+        l.note(1160, 0, Kind::Overrun, 2, Some(How::Comparison));
+        l.note(1170, 0, Kind::Overrun, 3, None);
         assert_eq!(kinds(&l)[3..], [(Kind::Overrun, 2), (Kind::Overrun, 3)]);
         assert_eq!(l.tally(Kind::Overrun), Tally { entries: 4, estimate: 18, repaired: 13, pending: 1 });
     }
@@ -389,17 +422,20 @@ mod tests {
     #[test]
     fn repairs_are_of_what_came_before() {
         let mut l = Ledger::default();
-        l.note(10, Kind::Overrun, 1, Some(How::Comparison));
-        l.note(20, Kind::Unreadable, 1, None);
-        l.repaired(30, Kind::Overrun, 10, How::Comparison);
-        assert!(l.is_pending(Kind::Overrun));
-        assert_eq!((l.pending_since(Kind::Overrun), l.pending_since(Kind::Unreadable)), (Some(10), None));
-        l.repaired(40, Kind::Overrun, 11, How::Comparison);
-        assert!(!l.is_pending(Kind::Overrun) && !l.is_pending(Kind::Unreadable));
-        l.repaired_as_said(45, Kind::Unreadable, 30);
+        l.note(10, 0, Kind::Overrun, 1, Some(How::Comparison));
+        l.note(20, 0, Kind::Unreadable, 1, None);
+        l.repaired(30, 0, Kind::Overrun, 10, How::Comparison);
+        assert!(l.is_pending(0, Kind::Overrun));
+        assert_eq!(
+            (l.pending_since(0, Kind::Overrun), l.pending_since(0, Kind::Unreadable)),
+            (Some(10), None)
+        );
+        l.repaired(40, 0, Kind::Overrun, 11, How::Comparison);
+        assert!(!l.is_pending(0, Kind::Overrun) && !l.is_pending(0, Kind::Unreadable));
+        l.repaired_as_said(45, 0, Kind::Unreadable, 30);
         assert_eq!(l.tally(Kind::Unreadable).repaired, 0);
         // What nobody promised can be repaired all the same.
-        l.repaired(50, Kind::Unreadable, 30, How::Comparison);
+        l.repaired(50, 0, Kind::Unreadable, 30, How::Comparison);
         let all: Vec<_> = l.entries().map(|e| (e.repaired, e.how)).collect();
         assert_eq!(all, [(Some(40), Some(How::Comparison)), (Some(50), Some(How::Comparison))]);
     }
@@ -407,10 +443,10 @@ mod tests {
     #[test]
     fn a_storm_of_one_kind_leaves_room_for_the_others() {
         let mut l = Ledger::default();
-        l.note(0, Kind::Commit, 3, None);
+        l.note(0, 0, Kind::Commit, 3, None);
         let day = 86_400_000;
         for now in (0..day).step_by(500) {
-            l.note(now, Kind::Malformed, 1, None);
+            l.note(now, 0, Kind::Malformed, 1, None);
         }
         let lost: u64 = l.entries().filter(|e| e.kind == Kind::Malformed).map(|e| e.estimate).sum();
         // A hundred entries of a second each, then one a minute, and none of more than that.
@@ -420,8 +456,8 @@ mod tests {
         assert_eq!(l.entries().filter(|e| e.kind == Kind::Commit).count(), 0);
         // Within ten hours the other one was still there.
         let mut l = Ledger::default();
-        l.note(0, Kind::Commit, 3, None);
-        (0..36_000_000).step_by(500).for_each(|now| l.note(now, Kind::Malformed, 1, None));
+        l.note(0, 0, Kind::Commit, 3, None);
+        (0..36_000_000).step_by(500).for_each(|now| l.note(now, 0, Kind::Malformed, 1, None));
         assert_eq!(kinds(&l)[0], (Kind::Commit, 3));
     }
 
@@ -430,20 +466,20 @@ mod tests {
         let mut l = Ledger::default();
         let kinds = [Kind::Gap, Kind::Send];
         for n in 0..ENTRIES_MAX as u64 {
-            l.note(n * TOGETHER_MANY_MS, kinds[n as usize % 2], 1, Some(How::Resent));
+            l.note(n * TOGETHER_MANY_MS, 0, kinds[n as usize % 2], 1, Some(How::Resent));
         }
         assert_eq!((l.entries().count(), l.tally(Kind::Gap).pending), (ENTRIES_MAX, ENTRIES_MAX as u64 / 2));
         let before = l.entries.capacity();
         let late = ENTRIES_MAX as u64 * TOGETHER_MANY_MS;
-        l.note(late, Kind::Gap, 1, Some(How::Resent));
-        l.note(late + 1, Kind::Gap, 1, Some(How::Resent));
+        l.note(late, 0, Kind::Gap, 1, Some(How::Resent));
+        l.note(late + 1, 0, Kind::Gap, 1, Some(How::Resent));
         assert_eq!((l.entries().count(), l.entries.capacity()), (ENTRIES_MAX, before));
         let half = ENTRIES_MAX as u64 / 2;
         assert_eq!(
             l.tally(Kind::Gap),
             Tally { entries: half + 1, estimate: half + 2, repaired: 0, pending: half }
         );
-        l.repaired(late + 2, Kind::Gap, late + 2, How::Resent);
+        l.repaired(late + 2, 0, Kind::Gap, late + 2, How::Resent);
         assert_eq!(l.tally(Kind::Gap).pending, 0);
     }
 
@@ -451,15 +487,15 @@ mod tests {
     fn the_log_is_told_at_once_and_then_at_its_rate() {
         let mut l = Ledger::default();
         assert_eq!((l.line(0), l.deadline()), (None, None));
-        l.note(5, Kind::Gap, 2, Some(How::Resent));
-        l.note(6, Kind::Send, 1, None);
-        assert_eq!(l.line(6), Some(Line { kind: Kind::Gap, lost: 2, repaired: 0 }));
-        assert_eq!(l.line(6), Some(Line { kind: Kind::Send, lost: 1, repaired: 0 }));
+        l.note(5, 0, Kind::Gap, 2, Some(How::Resent));
+        l.note(6, 0, Kind::Send, 1, None);
+        assert_eq!(l.line(6), Some(Line { source: 0, kind: Kind::Gap, lost: 2, repaired: 0 }));
+        assert_eq!(l.line(6), Some(Line { source: 0, kind: Kind::Send, lost: 1, repaired: 0 }));
         assert_eq!((l.line(6), l.deadline()), (None, None));
-        l.note(7, Kind::Gap, 3, Some(How::Resent));
-        l.repaired(8, Kind::Gap, 8, How::Resent);
+        l.note(7, 0, Kind::Gap, 3, Some(How::Resent));
+        l.repaired(8, 0, Kind::Gap, 8, How::Resent);
         assert_eq!((l.line(10_005), l.deadline()), (None, Some(10_006)));
-        assert_eq!(l.line(10_006), Some(Line { kind: Kind::Gap, lost: 3, repaired: 5 }));
+        assert_eq!(l.line(10_006), Some(Line { source: 0, kind: Kind::Gap, lost: 3, repaired: 5 }));
         assert_eq!((l.line(10_006), l.deadline()), (None, None));
     }
 }

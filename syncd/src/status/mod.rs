@@ -53,7 +53,7 @@ pub struct Status {
     pub events: Events,
     /// The dedicated links, in the order of the configuration.
     pub links: Vec<Link>,
-    /// The other nodes: one, or none in stats mode.
+    /// The other nodes, in the order of the configuration; none in stats mode.
     pub peers: Vec<Peer>,
     /// The commit under way or the last one; `None` in stats mode.
     pub commit: Option<Commit>,
@@ -236,9 +236,22 @@ impl PeerState {
     }
 }
 
+/// One of several other nodes.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its `NodeID`.
+    pub node: u16,
+    /// The cache of its flows.
+    pub cache: Cache,
+}
+
 /// The other node.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Peer {
+    /// Which of several it is; `None` in a pair.
+    pub member: Option<Member>,
     /// Its address on the link in use; `None` with multicast.
     pub address: Option<IpAddr>,
     /// Whether it is there.
@@ -358,6 +371,8 @@ pub struct Commit {
     pub last_duration: Option<Duration>,
     /// Commits that were completed.
     pub count: u64,
+    /// Flows left out of all commits because another node had a better claim to them; `None` in a pair.
+    pub conflicts: Option<u64>,
 }
 
 /// A take-over: from the request for a commit until it is complete.
@@ -394,8 +409,10 @@ pub struct Helper {
 }
 
 /// An entry of the ledger: losses of a kind that came close together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
+    /// Which of several peers it is about; `None` when it is about none of them.
+    pub peer: Option<String>,
     /// What kind of loss.
     pub kind: Kind,
     /// When the first of them was noticed.

@@ -89,7 +89,11 @@ fn helpers(out: &mut String, h: &Helpers) -> fmt::Result {
 }
 
 fn loss(out: &mut String, l: &Loss, zone: &dyn TimeZone) -> fmt::Result {
-    write!(out, "{}: {} {}", Local(l.time, zone), l.estimate, l.kind.describe())?;
+    write!(out, "{}: ", Local(l.time, zone))?;
+    if let Some(name) = &l.peer {
+        write!(out, "{name}: ")?;
+    }
+    write!(out, "{} {}", l.estimate, l.kind.describe())?;
     match (l.how, l.repaired_time) {
         (Some(how), Some(t)) => {
             writeln!(out, "; repaired after {}: {how}", Short(t.saturating_sub(l.until_time)))
@@ -151,9 +155,12 @@ fn link(out: &mut String, l: &Link) -> fmt::Result {
 }
 
 fn peer(out: &mut String, p: &Peer, now: Duration) -> fmt::Result {
-    match p.address {
-        Some(a) => write!(out, "peer        {a} ")?,
-        None => write!(out, "peer        ")?,
+    write!(out, "peer        ")?;
+    if let Some(m) = &p.member {
+        write!(out, "{} (node {}) ", m.name, m.node)?;
+    }
+    if let Some(a) = p.address {
+        write!(out, "{a} ")?;
     }
     out.push_str(match p.state {
         PeerState::Up => "is there",
@@ -164,6 +171,10 @@ fn peer(out: &mut String, p: &Peer, now: Duration) -> fmt::Result {
         write!(out, ", heard {} ago", Short(now.saturating_sub(t)))?;
     }
     writeln!(out, ": {} messages sent, {} received, {} lost, {} late", p.sent, p.received, p.lost, p.late)?;
+    if let Some(m) = &p.member {
+        let (flows, bytes) = (OrUnknown(m.cache.flows), OrUnknown(m.cache.bytes));
+        writeln!(out, "flows       {flows} of {} known here, {bytes} bytes", m.name)?;
+    }
     if let Some(l) = p.lag {
         let (messages, waiting) = (l.messages, l.waiting);
         write!(out, "lag         {messages} messages not acknowledged, {waiting} changes wait")?;
@@ -226,6 +237,9 @@ fn commit(out: &mut String, c: &Commit) -> fmt::Result {
     let Some(total) = c.total else { return writeln!(out, "commit      none since the start") };
     write!(out, "commit      {}: ", if c.running { "running" } else { "idle, the last one" })?;
     write!(out, "{} of {total} entries, {} refused", c.done, c.failed)?;
+    if let Some(n) = c.conflicts.filter(|n| *n > 0) {
+        write!(out, ", {n} left to other nodes since the start")?;
+    }
     if let Some(eta) = c.eta {
         write!(out, ", {} left", Short(eta))?;
     }

@@ -38,7 +38,7 @@ fn header(frame: &mut [u8]) {
 fn opened(data: &[u8]) {
     let key = |byte| Secret::new(&mut [byte; 32]).expect("a page");
     let keys = vec![GroupKey { number: 1, secret: key(1) }];
-    let settings = Settings { node: 2, mode: AuthMode::Enforce, keys, active: 1 };
+    let settings = Settings { node: 2, mode: AuthMode::Enforce, keys, active: 1, from: None };
     let mut seal = Seal::new(0, settings, Vault::new().expect("a page"), key(2)).expect("the key is there");
     let mut frame = data.to_vec();
     if let Ok(len) = u16::try_from(frame.len()) {

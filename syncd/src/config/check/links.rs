@@ -7,18 +7,15 @@ use super::given::{or_default, or_unset};
 use std::net::IpAddr;
 
 /// The links, and the index of the one that is active at first.
-pub(super) fn links(
-    raw: Vec<RawLink>,
-    error_queue_length: Set<u32>,
-    sync: Place,
-    report: &mut Report,
-) -> Option<(DedicatedLinks, usize)> {
+pub(super) fn links(raw: Vec<RawLink>, sync: Place, report: &mut Report) -> Option<(DedicatedLinks, usize)> {
     let Some(first) = raw.first() else {
         let text = "no link to a peer in Sync: expected Multicast, UDP or TCP";
         report.add(Severity::CannotStart, Some(sync), text.into());
         return None;
     };
     let kind = first.kind;
+    // It is written in each, and holds for all of them.
+    let error_queue_length: Set<u32> = raw.iter().rev().find_map(|l| l.error_queue_length);
     let defaults: Vec<usize> = (0..raw.len()).filter(|i| raw[*i].is_default).collect();
     if let [.., one_before, _] = defaults[..] {
         let text = "several links are the Default: the last of them is active at first";

@@ -5,6 +5,7 @@ mod given;
 mod helpers;
 mod links;
 mod metrics;
+mod peers;
 mod sync;
 
 use super::parse::raw::{Raw, RawFilter, RawGeneral, RawList, RawStats, Set};

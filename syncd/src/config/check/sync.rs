@@ -5,6 +5,7 @@ use super::super::report::{At, Place, Report, Severity};
 use super::super::settings::{Alarm, Auth, Expectations, Ftfw, Mode, Notrack, Sync, default};
 use super::given::{or_default, value, warn};
 use super::links;
+use super::peers::{self, Rest};
 
 /// The longest timeout that every kernel can count: INT_MAX ticks of its clock, which has up to 1000 per
 /// second (CONFIG_HZ). It cuts longer ones.
@@ -33,13 +34,24 @@ pub(super) fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync
     }
     let node_id = value(s.node_id).and_then(|n| u16::try_from(n).ok());
     let auth = s.auth.and_then(|a| auth(a, node_id, report));
-    let (links, default_link) = links::links(s.links, s.error_queue_length, place, report)?;
+    let (links, default_link, peers) = match s.peers.is_empty() {
+        true => {
+            let (links, default_link) = links::links(s.links, place, report)?;
+            (links, default_link, Vec::new())
+        }
+        false => {
+            let rest = Rest { own: node_id, auth: auth.as_ref(), mode, place };
+            let (links, peers) = peers::peers(s.links, s.peers, &rest, report)?;
+            (links, 0, peers)
+        }
+    };
     Some(Sync {
         mode,
         commit_timeout_s,
         purge_timeout_s,
         links,
         default_link,
+        peers,
         tcp_window_tracking: value(s.tcp_window_tracking).unwrap_or(false),
         expectations,
         sync_after_s,
@@ -236,6 +248,7 @@ mod tests {
             purge_timeout_s: 2,
             links: DedicatedLinks::Udp(vec![link]),
             default_link: 0,
+            peers: Vec::new(),
             tcp_window_tracking: true,
             expectations: Expectations::Of(vec!["ftp".into(), "sip".into()]),
             sync_after_s: Some(3),

@@ -5,10 +5,10 @@ use super::super::report::{At, Place, quoted};
 use super::filter::{has_leading_zero, leading_zero};
 use super::general::{BYTES_MAX, set};
 use super::parser::{BlockName, Directive, Parser, place};
-use super::raw::{RawLink, RawLinkKind, RawSync, Set};
+use super::raw::{RawLink, RawLinkKind, Set};
 use std::str::FromStr;
 
-/// The most links that a file may have.
+/// The most links that lead to one peer.
 const LINKS_MAX: usize = 4;
 /// The longest name of an interface (IFNAMSIZ of netdevice(7) is 16 bytes with the NUL).
 const INTERFACE_MAX: usize = 15;
@@ -55,8 +55,8 @@ pub(super) const UDP: &[Row] =
 pub(super) const TCP: &[Row] =
     &[V4, V6, V4_PEER, V6_PEER, PORT, INTERFACE, SEND_BUFFER, RECEIVE_BUFFER, CHECKSUM, ERROR_QUEUE_LENGTH];
 
-/// `KIND { … }` or `KIND Default { … }`.
-pub(super) fn link(p: &mut Parser<'_>, sync: &mut RawSync, at: Place, kind: RawLinkKind) -> Option<()> {
+/// `KIND { … }` or `KIND Default { … }`, in `Sync` or in one of its `Peer` blocks.
+pub(super) fn link(p: &mut Parser<'_>, links: &mut Vec<RawLink>, at: Place, kind: RawLinkKind) -> Option<()> {
     let (table, name) = match kind {
         RawLinkKind::Multicast => (MULTICAST, "Multicast"),
         RawLinkKind::Udp => (UDP, "UDP"),
@@ -68,7 +68,7 @@ pub(super) fn link(p: &mut Parser<'_>, sync: &mut RawSync, at: Place, kind: RawL
         link.is_default = true;
     }
     p.block(BlockName { name, place: at }, table, &mut link)?;
-    if let Some(other) = sync.links.iter().find(|l| l.kind != kind) {
+    if let Some(other) = links.iter().find(|l| l.kind != kind) {
         let text = format!(
             "links are all of one kind: {name} cannot be used together with the {} of line {}",
             other.kind.word(),
@@ -77,14 +77,11 @@ pub(super) fn link(p: &mut Parser<'_>, sync: &mut RawSync, at: Place, kind: RawL
         p.error(at, text);
         return Some(());
     }
-    if sync.links.len() == LINKS_MAX {
+    if links.len() == LINKS_MAX {
         p.cannot_start(at, format!("there can be {LINKS_MAX} links at the most"));
         return Some(());
     }
-    if link.error_queue_length.is_some() {
-        sync.error_queue_length = link.error_queue_length;
-    }
-    sync.links.push(link);
+    links.push(link);
     Some(())
 }
 

@@ -8,6 +8,7 @@ mod helper;
 mod link;
 mod metrics;
 mod parser;
+mod peer;
 pub(crate) mod raw;
 mod sync;
 pub(crate) mod unique;
@@ -108,6 +109,7 @@ mod tests {
             words("Mode", sync::NOTRACK),
             words("Options", sync::OPTIONS),
             words("Auth", auth::AUTH),
+            words("Peer", peer::PEER),
             words("Multicast", link::MULTICAST),
             words("UDP", link::UDP),
             words("TCP", link::TCP),

@@ -82,7 +82,6 @@ pub(crate) struct RawSync {
     pub(crate) cache_timeout_s: Set<u32>,
     pub(crate) commit_timeout_s: Set<u32>,
     pub(crate) purge_timeout_s: Set<u32>,
-    pub(crate) error_queue_length: Set<u32>,
     pub(crate) tcp_window_tracking: Set<bool>,
     /// `ExpectationSync` given as on or off; `None` if it lists helpers.
     pub(crate) expectation_sync: Set<bool>,
@@ -90,8 +89,18 @@ pub(crate) struct RawSync {
     pub(crate) sync_after_s: Set<u32>,
     pub(crate) update_interval_s: Set<u32>,
     pub(crate) links: Vec<RawLink>,
+    pub(crate) peers: Vec<RawPeer>,
     pub(crate) node_id: Set<u32>,
     pub(crate) auth: Option<RawAuth>,
+}
+
+/// `Peer NAME`.
+#[derive(Debug)]
+pub(crate) struct RawPeer {
+    pub(crate) place: Place,
+    pub(crate) name: String,
+    pub(crate) node_id: Set<u32>,
+    pub(crate) links: Vec<RawLink>,
 }
 
 /// `Auth`, all blocks together.

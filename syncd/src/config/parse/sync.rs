@@ -6,6 +6,7 @@ use super::auth::auth;
 use super::general::{BYTES_MAX, set};
 use super::link::link;
 use super::parser::{BlockName, Directive, Parser};
+use super::peer::peer;
 use super::raw::{Raw, RawLinkKind, RawSync};
 
 type Row = Directive<RawSync>;
@@ -49,9 +50,9 @@ const STARTUP_RESYNC: Row = Directive {
 
 pub(super) const SYNC: &[Row] = &[
     Directive { word: "Mode", read: mode },
-    Directive { word: "Multicast", read: |p, s, at| link(p, s, at, RawLinkKind::Multicast) },
-    Directive { word: "UDP", read: |p, s, at| link(p, s, at, RawLinkKind::Udp) },
-    Directive { word: "TCP", read: |p, s, at| link(p, s, at, RawLinkKind::Tcp) },
+    Directive { word: "Multicast", read: |p, s, at| link(p, &mut s.links, at, RawLinkKind::Multicast) },
+    Directive { word: "UDP", read: |p, s, at| link(p, &mut s.links, at, RawLinkKind::Udp) },
+    Directive { word: "TCP", read: |p, s, at| link(p, &mut s.links, at, RawLinkKind::Tcp) },
     Directive {
         word: "Options",
         read: |p, s, at| p.block(BlockName { name: "Options", place: at }, OPTIONS, s),
@@ -62,6 +63,7 @@ pub(super) const SYNC: &[Row] = &[
     PURGE_TIMEOUT,
     Directive { word: "NodeID", read: |p, s, at| set(&mut s.node_id, p.number(at, "NodeID", 1..=65_535)) },
     Directive { word: "Auth", read: auth },
+    Directive { word: "Peer", read: peer },
 ];
 
 pub(super) const FTFW: &[Row] = &[

@@ -55,9 +55,10 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("NetlinkEventsReliable", "General"),
     ("NetlinkOverrunResync", "General"),
     ("Nice", "General"),
-    ("NodeID", "Sync"),
+    ("NodeID", "Sync or Peer"),
     ("Options", "Sync"),
     ("Path", "UNIX"),
+    ("Peer", "Sync"),
     ("Permanent", "Type"),
     ("Policy", "Type"),
     ("PollSecs", "General"),
@@ -81,11 +82,11 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("SyncAfter", "Options"),
     ("Syslog", "General or Stats"),
     ("Systemd", "General"),
-    ("TCP", "Sync"),
+    ("TCP", "Sync or Peer"),
     ("TCPWindowTracking", "Options"),
     ("TextFile", "Metrics"),
     ("Type", "Scheduler or Helper"),
-    ("UDP", "Sync"),
+    ("UDP", "Sync or Peer"),
     ("UNIX", "General"),
     ("UpdateInterval", "Options"),
     ("Zone", "Filter"),
@@ -112,7 +113,7 @@ const OTHERS: [&str; 16] = [
 ];
 
 /// Words that the original does not know: it would take them for names.
-const OWN: [&str; 15] = [
+const OWN: [&str; 16] = [
     "ActiveKey",
     "Auth",
     "Interval",
@@ -124,6 +125,7 @@ const OWN: [&str; 15] = [
     "Metrics",
     "NAT",
     "NodeID",
+    "Peer",
     "SyncAfter",
     "TextFile",
     "UpdateInterval",

@@ -21,11 +21,13 @@ pub enum Refused {
     Overload,
     /// There are as many other nodes as are remembered.
     TooManyNodes,
+    /// Its sender is not the peer whose link it came over.
+    Foreign,
 }
 
 impl Refused {
     /// How many reasons there are.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
 
     /// All reasons, each at the position of its number.
     pub const ALL: [Refused; Refused::COUNT] = [
@@ -38,6 +40,7 @@ impl Refused {
         Refused::Unproved,
         Refused::Overload,
         Refused::TooManyNodes,
+        Refused::Foreign,
     ];
 
     /// The name in metrics and in JSON.
@@ -52,6 +55,7 @@ impl Refused {
             Refused::Unproved => "unproved",
             Refused::Overload => "overload",
             Refused::TooManyNodes => "too_many_nodes",
+            Refused::Foreign => "foreign",
         }
     }
 
@@ -69,6 +73,7 @@ impl Refused {
             Refused::Unproved => "frames are dropped until their sender has proved that it is there now",
             Refused::Overload => "more frames of unknown senders come than are looked at",
             Refused::TooManyNodes => "more nodes have the key than are remembered",
+            Refused::Foreign => "frames of a node that is not the peer of this link are dropped",
         }
     }
 }

@@ -252,6 +252,9 @@ impl Seal {
         if h.node == self.settings.node {
             return Err(Refused::OwnNode);
         }
+        if self.settings.from.is_some_and(|node| node != h.node) {
+            return Err(Refused::Foreign);
+        }
         if !self.keys.has(h.key) {
             return Err(Refused::UnknownKey);
         }

@@ -68,4 +68,6 @@ pub struct Settings {
     pub keys: Vec<GroupKey>,
     /// `ActiveKey`: the number of the key that is used for sending.
     pub active: u8,
+    /// The only node whose frames are taken; `None` for any that has the key.
+    pub from: Option<u16>,
 }

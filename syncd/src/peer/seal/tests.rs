@@ -12,7 +12,7 @@ fn secret(byte: u8) -> Secret {
 
 fn settings(node: u16, keys: &[u8], active: u8) -> Settings {
     let keys = keys.iter().map(|n| GroupKey { number: *n, secret: secret(*n) }).collect();
-    Settings { node, mode: AuthMode::Enforce, keys, active }
+    Settings { node, mode: AuthMode::Enforce, keys, active, from: None }
 }
 
 /// A start of a node: each has another seed.

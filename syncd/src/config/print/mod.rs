@@ -4,67 +4,17 @@
 //! way to say "not set" becomes a comment. The original accepts the text too, except for what it does not
 //! know: names like `fe0`, and what is our own.
 
+mod lines;
+mod links;
+
 use super::settings::{
-    Auth, Config, DedicatedLink, DedicatedLinks, Ends, Expectations, Facility, Filter, FilterFrom, General,
-    Group, Helpers, KeySource, Listed, Listen, LogFormat, Metrics, Mode, Network, Role, Scheduler, Stats,
-    Sync, default,
+    Auth, Config, Expectations, Facility, Filter, FilterFrom, General, Helpers, KeySource, Listed, Listen,
+    LogFormat, Metrics, Mode, Network, Role, Scheduler, Stats, Sync, default,
 };
 use crate::peer::seal::GroupKey;
-use std::net::IpAddr;
+use lines::{Lines, v6};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-
-/// Indented lines. They are bytes because paths are.
-struct Lines {
-    out: Vec<u8>,
-    depth: usize,
-}
-
-impl Lines {
-    fn line(&mut self, parts: &[&[u8]]) {
-        self.out.extend(std::iter::repeat_n(b'\t', self.depth));
-        for (i, part) in parts.iter().enumerate() {
-            if i > 0 {
-                self.out.push(b' ');
-            }
-            self.out.extend_from_slice(part);
-        }
-        self.out.push(b'\n');
-    }
-
-    fn set(&mut self, word: &str, value: &str) {
-        self.line(&[word.as_bytes(), value.as_bytes()]);
-    }
-
-    fn number(&mut self, word: &str, value: impl Into<u64>) {
-        self.set(word, &value.into().to_string());
-    }
-
-    /// A number, or a comment that says what happens without it.
-    fn optional(&mut self, word: &str, value: Option<u32>, without: &str) {
-        match value {
-            Some(v) => self.number(word, v),
-            None => self.set("#", &format!("{word}: not set, {without}")),
-        }
-    }
-
-    fn switch(&mut self, word: &str, on: bool) {
-        self.set(word, if on { "on" } else { "off" });
-    }
-
-    /// A path. The grammar allows no white space or quotes in it, so it needs no quoting.
-    fn path(&mut self, word: &str, path: &Path) {
-        self.line(&[word.as_bytes(), path.as_os_str().as_bytes()]);
-    }
-
-    fn block(&mut self, name: &str, inner: impl FnOnce(&mut Self)) {
-        self.set(name, "{");
-        self.depth += 1;
-        inner(self);
-        self.depth -= 1;
-        self.line(&[b"}"]);
-    }
-}
 
 /// Prints a whole configuration.
 pub fn print(config: &Config) -> Vec<u8> {
@@ -128,7 +78,12 @@ pub(super) fn helpers_text(h: &Helpers) -> String {
 
 /// The link blocks on one line.
 pub(super) fn links_text(s: &Sync) -> String {
-    one_line(|l| links(l, s))
+    one_line(|l| links::links(l, s))
+}
+
+/// The `Peer` blocks on one line.
+pub(super) fn peers_text(s: &Sync) -> String {
+    one_line(|l| links::peers(l, s))
 }
 
 /// The `Auth` block on one line. Keys that are not shown are told apart by their fingerprints.
@@ -333,26 +288,11 @@ fn list<T>(l: &mut Lines, word: &str, listed: Option<&Listed<T>>, item: impl Fn(
     }
 }
 
-/// IPv6 without a dotted quad at the end, for which the grammar has no pattern.
-fn v6(addr: &std::net::Ipv6Addr) -> String {
-    let s = addr.segments();
-    if s[..5] == [0; 5] && (s[5] == 0 || s[5] == 0xffff) && s[6] != 0 {
-        return format!("::{:x}:{:x}:{:x}", s[5], s[6], s[7]);
-    }
-    addr.to_string()
-}
-
-fn ip(addr: &IpAddr) -> String {
-    match addr {
-        IpAddr::V4(a) => a.to_string(),
-        IpAddr::V6(a) => v6(a),
-    }
-}
-
 fn sync(l: &mut Lines, s: &Sync) {
     l.block("Sync", |l| {
         mode(l, s);
-        links(l, s);
+        links::links(l, s);
+        links::peers(l, s);
         l.block("Options", |l| {
             l.switch("TCPWindowTracking", s.tcp_window_tracking);
             match &s.expectations {
@@ -398,34 +338,6 @@ fn auth(l: &mut Lines, a: &Auth) {
     });
 }
 
-fn links(l: &mut Lines, s: &Sync) {
-    let default = |i| if i == s.default_link { " Default" } else { "" };
-    match &s.links {
-        DedicatedLinks::Multicast(links) => {
-            for (i, link) in links.iter().enumerate() {
-                l.block(&format!("Multicast{}", default(i)), |l| {
-                    group(l, &link.addresses);
-                    l.number("Group", link.port);
-                    common(l, link);
-                });
-            }
-        }
-        DedicatedLinks::Udp(links) => {
-            for (i, link) in links.iter().enumerate() {
-                l.block(&format!("UDP{}", default(i)), |l| unicast(l, link));
-            }
-        }
-        DedicatedLinks::Tcp { links, error_queue_length } => {
-            for (i, link) in links.iter().enumerate() {
-                l.block(&format!("TCP{}", default(i)), |l| {
-                    unicast(l, link);
-                    l.number("ErrorQueueLength", *error_queue_length);
-                });
-            }
-        }
-    }
-}
-
 fn mode(l: &mut Lines, s: &Sync) {
     let timeouts = |l: &mut Lines| {
         l.optional("CommitTimeout", s.commit_timeout_s, "committed flows live for what is left of their own");
@@ -451,34 +363,6 @@ fn mode(l: &mut Lines, s: &Sync) {
             l.switch("StartupResync", m.startup_resync);
         }),
     }
-}
-
-fn group(l: &mut Lines, g: &Group) {
-    match g {
-        Group::V4 { group, local } => {
-            l.set("IPv4_address", &group.to_string());
-            l.set("IPv4_interface", &local.to_string());
-        }
-        Group::V6 { group } => l.set("IPv6_address", &v6(group)),
-    }
-}
-
-fn unicast(l: &mut Lines, link: &DedicatedLink<Ends>) {
-    let family = if link.addresses.peer.is_ipv4() { "IPv4" } else { "IPv6" };
-    match link.addresses.local {
-        Some(local) => l.set(&format!("{family}_address"), &ip(&local)),
-        None => l.set("#", &format!("{family}_address: not set, every address")),
-    }
-    l.set(&format!("{family}_Destination_Address"), &ip(&link.addresses.peer));
-    l.number("Port", link.port);
-    common(l, link);
-}
-
-fn common<A>(l: &mut Lines, link: &DedicatedLink<A>) {
-    l.set("Interface", &link.interface);
-    l.optional("SndSocketBuffer", link.send_buffer, "the system's default");
-    l.optional("RcvSocketBuffer", link.receive_buffer, "the system's default");
-    l.switch("Checksum", link.checksum);
 }
 
 fn stats(l: &mut Lines, s: &Stats) {

@@ -1,0 +1,156 @@
+//! Three zctd that know each other, in namespaces on one bridge: what each of them knows of which other, what
+//! happens when one dies and another takes over, and two owners of one flow.
+
+use serde_json::Value;
+use zct_tests::cluster::{eventually, mixture};
+use zct_tests::members::{Between, Members};
+use zct_tests::program::Exit;
+
+const ALL: [u8; 3] = [1, 2, 3];
+const FLOWS: usize = 40;
+
+fn filled(between: Between, sync: &str) -> Members {
+    let members = Members::start(3, between, sync);
+    for number in ALL {
+        members.zct(number, &["-R", "-"], &mixture(number, FLOWS));
+    }
+    ALL.into_iter().for_each(|of| members.agree(&ALL, of, FLOWS));
+    members
+}
+
+fn status(members: &Members, number: u8) -> Value {
+    // Its exit status says whether the node is in sync.
+    let output = members.asked(number, &["status", "--json"]);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"))
+}
+
+fn peer<'a>(status: &'a Value, name: &str) -> &'a Value {
+    let all = status["peers"].as_array().expect("peers");
+    all.iter().find(|p| p["name"] == name).unwrap_or_else(|| panic!("{name}: {all:?}"))
+}
+
+/// Each knows the flows of each other by its name and by its number, and says so in every form.
+fn flows_are_known_by_node(members: &Members) {
+    ALL.into_iter().for_each(|number| {
+        members.ask(number, &["wait", "--synced", "--timeout", "20"]);
+    });
+    assert_eq!(members.known(1, 2), members.own(2));
+    assert_eq!(members.ask(1, &["-e", "--from", "2"]), members.ask(1, &["-e", "--from", "fw-2"]));
+    let all = members.ask(1, &["-e"]);
+    for name in ["fw-2", "fw-3"] {
+        let marked = all.lines().filter(|l| l.ends_with(&format!("[node {name}]"))).count();
+        assert_eq!(marked, FLOWS, "{all}");
+    }
+    let xml = members.ask(1, &["-e", "-x", "--from", "fw-3"]);
+    assert_eq!(xml.matches("<flow>").count(), FLOWS, "{xml}");
+    let nobody = members.asked(1, &["-e", "--from", "fw-1"]);
+    assert!(nobody.exit == Exit::Code(1) && nobody.err().contains("there is no Peer `fw-1'"), "{nobody:?}");
+    let s = status(members, 1);
+    assert_eq!((s["in_sync"].as_bool(), s["peers"].as_array().map(Vec::len)), (Some(true), Some(2)));
+    for (name, node) in [("fw-2", 2), ("fw-3", 3)] {
+        let p = peer(&s, name);
+        assert_eq!((p["state"].as_str(), p["node"].as_u64()), (Some("up"), Some(node)), "{p}");
+        assert_eq!(p["cache"]["flows"].as_u64(), Some(FLOWS as u64), "{p}");
+    }
+    assert_eq!(s["caches"]["external"]["flows"].as_u64(), Some(2 * FLOWS as u64));
+    let said = members.ask(1, &["-s"]);
+    assert!(said.contains("peer fw-2 (node 2):\n") && said.contains("peer fw-3 (node 3):\n"), "{said}");
+}
+
+/// The first dies, and the second takes over its flows and no others; the third learns that.
+fn one_dies_and_another_takes_over(members: &mut Members) {
+    let (of_first, of_third) = (members.own(1), members.own(3));
+    members.kill(1);
+    eventually("the first is silent", || match peer(&status(members, 2), "fw-1")["state"].as_str() {
+        Some("silent") => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    // The cluster goes on without it.
+    members.ask(2, &["wait", "--synced", "--timeout", "20"]);
+    members.ask(2, &["-c", "--from", "fw-1"]);
+    eventually("the second has them", || {
+        let own = members.own(2);
+        let has = of_first.iter().filter(|f| own.contains(*f)).count();
+        // What is not known of another network namespace, such as helpers, is left out of the comparison.
+        if has == FLOWS { Ok(()) } else { Err(format!("{has}: {:?}", of_first.difference(&own).next())) }
+    });
+    let of_others = of_third.iter().filter(|f| members.own(2).contains(*f)).count();
+    assert_eq!(of_others, 0, "only those of one node were asked for");
+    members.agree(&[3], 2, 2 * FLOWS);
+    // Whoever returns gets all of it again.
+    members.run(1);
+    members.agree(&[1], 2, 2 * FLOWS);
+    members.agree(&[1], 3, FLOWS);
+    members.agree(&[2, 3], 1, FLOWS);
+}
+
+#[test]
+fn three_nodes_over_udp() {
+    let mut members = filled(Between::Udp, "");
+    flows_are_known_by_node(&members);
+    one_dies_and_another_takes_over(&mut members);
+}
+
+#[test]
+fn three_nodes_over_tcp() {
+    let mut members = filled(Between::Tcp, "");
+    flows_are_known_by_node(&members);
+    one_dies_and_another_takes_over(&mut members);
+}
+
+/// The flow of the node where it has got further is committed; among equals the one that was told later.
+#[test]
+fn two_owners_of_one_flow() {
+    let members = Members::start(3, Between::Udp, "");
+    let flow = |port: u16, state: &str, timeout: u32| {
+        format!(
+            "-I -p tcp -s 10.1.0.1 -d 10.200.0.1 --sport {port} --dport 80 --state {state} -t {timeout} -u \
+             SEEN_REPLY\n"
+        )
+    };
+    members.zct(1, &["-R", "-"], &(flow(1000, "SYN_RECV", 700) + &flow(1001, "ESTABLISHED", 700)));
+    members.zct(3, &["-R", "-"], &(flow(1000, "ESTABLISHED", 900) + &flow(1001, "SYN_RECV", 900)));
+    members.agree(&[2], 1, 2);
+    members.agree(&[2], 3, 2);
+    members.ask(2, &["-c"]);
+    let table = members.zct(2, &["-L", "-p", "tcp"], "");
+    let committed = |port: &str| table.lines().find(|l| l.contains(port)).expect("it was committed");
+    assert_eq!(table.lines().filter(|l| l.contains("dport=80")).count(), 2, "{table}");
+    for (port, at_least) in [("sport=1000", 701), ("sport=1001", 600)] {
+        let line = committed(port);
+        let timeout: u32 = line.split_whitespace().nth(2).expect("a timeout").parse().expect("seconds");
+        assert!(line.contains("ESTABLISHED") && timeout >= at_least, "{line}");
+    }
+    let s = status(&members, 2);
+    assert_eq!(s["commit"]["conflicts"].as_u64(), Some(2), "{s}");
+    assert!(members.said(2).contains("2 entries are left to another node that has a better claim"));
+}
+
+#[test]
+fn flows_of_one_zone_are_taken_over() {
+    let members = Members::start(3, Between::Udp, "");
+    let flow = |zone: u16| {
+        format!(
+            "-I -p tcp -s 10.1.0.1 -d 10.200.0.1 --sport 1000 --dport 80 --state ESTABLISHED -t 900 -u \
+             SEEN_REPLY -w {zone}\n"
+        )
+    };
+    members.zct(1, &["-R", "-"], &(flow(7) + &flow(8)));
+    members.zct(3, &["-R", "-"], &flow(9));
+    members.agree(&[2], 1, 2);
+    members.agree(&[2], 3, 1);
+    members.ask(2, &["-c", "--zone", "8"]);
+    let zones = || -> Vec<String> {
+        let table = members.zct(2, &["-L", "-p", "tcp"], "");
+        let words = table.lines().filter(|l| l.contains("dport=80")).flat_map(str::split_whitespace);
+        let mut zones: Vec<_> = words.filter(|w| w.starts_with("zone=")).map(String::from).collect();
+        zones.sort();
+        zones
+    };
+    assert_eq!(zones(), ["zone=8"]);
+    members.ask(2, &["-c", "ct", "--from", "1", "--zone", "7"]);
+    assert_eq!(zones(), ["zone=7", "zone=8"]);
+    let wrong = members.asked(2, &["-c", "expect", "--zone", "7"]);
+    assert_eq!(wrong.exit, Exit::Code(1));
+    assert!(wrong.err().contains("--zone with -c"), "{wrong:?}");
+}
