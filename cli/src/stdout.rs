@@ -23,8 +23,8 @@ impl std::fmt::Debug for Printer {
 /// Collects rendered text and writes it in pieces of up to [`Printer::ROOM`] bytes.
 ///
 /// # Allocation
-/// The buffer is allocated once. Only a single line that is longer makes it grow, up to
-/// [`Printer::ROOM_MAX`].
+/// The buffer is allocated with the first line and grows once, to [`Printer::ROOM`]. Only a single line that is
+/// longer makes it grow beyond, up to [`Printer::ROOM_MAX`].
 pub struct Printer {
     to: Box<dyn Write + Send>,
     buf: Vec<u8>,
@@ -34,14 +34,14 @@ pub struct Printer {
 impl Printer {
     /// How many bytes are collected before they are written: enough to make the cost of system calls vanish.
     pub const ROOM: usize = 128 << 10;
-    /// Bytes there is room for at first, which is all that most commands write.
+    /// Bytes there is room for once anything is printed, which is all that most commands write.
     const ROOM_FIRST: usize = 8 << 10;
     /// The longest line there can be: a message has at most 64 KiB, and escaping turns one byte into six.
     pub const ROOM_MAX: usize = 1 << 20;
 
     /// Prints to `to`.
     pub fn new(to: impl Write + Send + 'static) -> Printer {
-        Printer { to: Box::new(to), buf: vec![0; Self::ROOM_FIRST], len: 0 }
+        Printer { to: Box::new(to), buf: Vec::new(), len: 0 }
     }
 
     /// Appends everything that `render` writes, or nothing if it fails.
@@ -58,7 +58,9 @@ impl Printer {
                 self.len = out.len();
                 return Ok(());
             }
-            if self.buf.len() < Self::ROOM {
+            if self.buf.is_empty() {
+                self.buf.resize(Self::ROOM_FIRST, 0);
+            } else if self.buf.len() < Self::ROOM {
                 self.buf.resize(Self::ROOM, 0);
             } else if self.len > 0 {
                 self.flush().map_err(PrintError::Io)?;

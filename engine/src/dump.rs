@@ -7,7 +7,7 @@
 //! `overlapped` does both at once as soon as a dump is longer than one slab; `run` is the plain loop.
 
 use crate::error::Error;
-use crate::receive::{Piece, Receiving};
+use crate::receive::{Piece, Receiving, Room};
 use crate::sink::{Lost, Sink};
 use crate::socket::CHUNK;
 use crate::transport::Transport;
@@ -25,8 +25,8 @@ pub enum End {
     Stopped,
 }
 
-/// Datagrams that are rendered one by one as they are received, before a slab is allocated. The second is
-/// for the DONE of a table whose flows fit in one.
+/// Datagrams that are rendered one by one as they are received, before a slab is allocated, or the buffer grows
+/// to what the kernel can use. The second is for the DONE of a table whose flows fit in one.
 const AT_ONCE: usize = 2;
 /// Datagrams per slab. A slab holds about a thousand flows, and a dump that fits in one starts no thread.
 const SLAB_CHUNKS: usize = 8;
@@ -107,6 +107,26 @@ impl<'a> Intake<'a> {
         end?.transpose().map(|_| Some(End::Done))
     }
 
+    /// Passes on the first datagrams, after which most dumps have ended.
+    fn begin(&mut self, into: &mut Room, sink: &mut dyn Sink) -> Result<Option<End>, Error> {
+        for _ in 0..AT_ONCE {
+            if let Some(end) = self.pass_on(into.bytes(), sink)? {
+                return Ok(Some(end));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Passes on all others.
+    fn go_on(&mut self, into: &mut Room, sink: &mut dyn Sink) -> Result<End, Error> {
+        let into = into.whole();
+        loop {
+            if let Some(end) = self.pass_on(into, sink)? {
+                return Ok(end);
+            }
+        }
+    }
+
     /// Fills the slab; true when the dump ended in it.
     fn fill(&mut self, slab: &mut Slab) -> Result<bool, Error> {
         slab.used = 0;
@@ -131,28 +151,23 @@ impl<'a> Intake<'a> {
     }
 }
 
-/// Receives the answer to dump request `seq`, already sent, and hands every message to the sink. `into` has
-/// room for one datagram, [`CHUNK`] bytes.
+/// Receives the answer to dump request `seq`, already sent, and hands every message to the sink.
 ///
 /// # Errors
 /// As [`crate::Requests::dump`].
 ///
 /// # Allocation
-/// None.
+/// None, except when `into` grows for a dump of more than two datagrams.
 pub(crate) fn run(
     link: &mut dyn Transport,
     seq: u32,
-    into: &mut [u8],
+    into: &mut Room,
     sink: &mut dyn Sink,
 ) -> Result<End, Error> {
-    run_from(&mut Intake::new(link, seq), into, sink)
-}
-
-fn run_from(intake: &mut Intake<'_>, into: &mut [u8], sink: &mut dyn Sink) -> Result<End, Error> {
-    loop {
-        if let Some(end) = intake.pass_on(into, sink)? {
-            return Ok(end);
-        }
+    let mut intake = Intake::new(link, seq);
+    match intake.begin(into, sink)? {
+        Some(end) => Ok(end),
+        None => intake.go_on(into, sink),
     }
 }
 
@@ -164,17 +179,15 @@ fn run_from(intake: &mut Intake<'_>, into: &mut [u8], sink: &mut dyn Sink) -> Re
 pub(crate) fn overlapped(
     link: &mut dyn Transport,
     seq: u32,
-    into: &mut [u8],
+    into: &mut Room,
     sink: &mut (dyn Sink + Send),
 ) -> Result<End, Error> {
     let mut intake = Intake::new(link, seq);
-    for _ in 0..AT_ONCE {
-        if let Some(end) = intake.pass_on(into, sink)? {
-            return Ok(end);
-        }
+    if let Some(end) = intake.begin(into, sink)? {
+        return Ok(end);
     }
     if crate::sys::processors() == 1 {
-        return run_from(&mut intake, into, sink);
+        return intake.go_on(into, sink);
     }
     let mut slab = Slab::new();
     let filled = intake.fill(&mut slab);
@@ -272,8 +285,10 @@ mod tests {
         out
     }
 
-    fn room() -> Vec<u8> {
-        vec![0; CHUNK]
+    fn room() -> Room {
+        let mut room = Room::new();
+        room.whole();
+        room
     }
 
     fn long(datagrams: u32) -> Replay {

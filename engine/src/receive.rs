@@ -5,6 +5,7 @@
 //! them itself.
 
 use crate::error::Error;
+use crate::socket::CHUNK;
 use crate::transport::Transport;
 use std::io;
 use zct_wire::consts::nlmsg;
@@ -25,6 +26,35 @@ pub(crate) fn verdict(frame: Frame<'_>, seq: u32) -> Option<Result<(), Error>> {
         }
         (Err(e), _) => Err(e.into()),
     })
+}
+
+/// Bytes that the first datagrams of a socket fit in: the kernel makes them as long as the largest buffer that
+/// it has filled before, and the very first is shorter than this (ctnetlink.md §6.1).
+const FIRST: usize = 8 << 10;
+
+/// A buffer for one datagram, small until a long answer needs it. Most answers are short, and zeroing 24 KiB
+/// more was a sixteenth of the instructions that it takes to list an empty table.
+#[derive(Debug)]
+pub(crate) struct Room(Vec<u8>);
+
+impl Room {
+    /// Room for the first datagrams.
+    pub(crate) fn new() -> Room {
+        Room(vec![0; FIRST])
+    }
+
+    /// The buffer as it is.
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    /// The buffer as large as the kernel can use: [`CHUNK`] bytes. It stays so.
+    pub(crate) fn whole(&mut self) -> &mut [u8] {
+        if self.0.len() < CHUNK {
+            self.0.resize(CHUNK, 0);
+        }
+        &mut self.0
+    }
 }
 
 /// One datagram of an answer.

@@ -2,9 +2,9 @@
 
 use crate::dump::{End, deliver, overlapped, run};
 use crate::error::Error;
-use crate::receive::until_end;
+use crate::receive::{Room, until_end};
 use crate::sink::{Lost, Sink};
-use crate::socket::{CHUNK, NetlinkSocket};
+use crate::socket::NetlinkSocket;
 use crate::transport::Transport;
 use std::fs::File;
 use std::io::Read as _;
@@ -15,13 +15,14 @@ use zct_wire::request::REQUEST_MAX;
 /// A socket for requests and dumps, with its sequence numbers and buffers.
 ///
 /// # Allocation
-/// The buffers are allocated once.
+/// The buffers are allocated once; the one that receives grows once, with the first dump of more than
+/// two datagrams.
 #[derive(Debug)]
 pub struct Requests {
     socket: NetlinkSocket,
     seq: u32,
     out: Box<[u8]>,
-    into: Box<[u8]>,
+    into: Room,
 }
 
 impl Requests {
@@ -35,7 +36,7 @@ impl Requests {
 
     /// Uses a socket that has joined no group.
     pub fn over(socket: NetlinkSocket) -> Requests {
-        Requests { socket, seq: 0, out: vec![0; REQUEST_MAX].into(), into: vec![0; CHUNK].into() }
+        Requests { socket, seq: 0, out: vec![0; REQUEST_MAX].into(), into: Room::new() }
     }
 
     /// The socket that requests are sent through.
@@ -67,7 +68,7 @@ impl Requests {
         sink: &mut dyn Sink,
     ) -> Result<(), Error> {
         let seq = self.send(build)?;
-        answer(&mut &self.socket, seq, &mut self.into, sink)
+        answer(&mut &self.socket, seq, self.into.bytes(), sink)
     }
 
     /// Sends a dump request and hands every message of the answer to the sink.
