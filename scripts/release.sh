@@ -43,6 +43,7 @@ pack() {
         --mtime="@$SOURCE_DATE_EPOCH" --format=gnu "$1") | gzip -9 --no-name >"$out/$1.tar.gz"
 }
 
+export TARGETS
 scripts/third_party.sh >"$out/THIRD-PARTY"
 scripts/sbom.sh "$version" >"$out/zct-$version.cdx.json"
 git archive --format=tar --prefix="zct-$version/" HEAD | gzip -9 --no-name >"$out/zct-$version.tar.gz"

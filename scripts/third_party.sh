@@ -1,5 +1,6 @@
 #!/bin/sh
-# third_party.sh: prints what of other projects is in the programs, with the licences under which it is used.
+# third_party.sh: prints what of other projects is in the programs, with the licences under which it is used. TARGETS are
+# the Rust targets that the programs are built for, else this machine's.
 set -eu
 cd "$(dirname "$0")/.."
 : "${CARGO:=cargo}"
@@ -10,8 +11,10 @@ zct and zctd contain parts of these projects. Where several licences are named, 
 Rust's standard library, https://rust-lang.org: MIT OR Apache-2.0
 Statically linked programs: musl, https://musl.libc.org: MIT (or, where a name ends in gnu, the GNU C library: LGPL-2.1)
 TEXT
+: "${TARGETS:=$(rustc --version --verbose | sed -n 's/^host: //p')}"
+# shellcheck disable=SC2046 # words on purpose
 list=$($CARGO tree --locked --package zct --package zctd --edges normal,no-proc-macro --prefix none --no-dedupe \
-    --format '{p}|{l}|{r}' | grep . | grep -v '^zct' | sed 's/ (\*)//' | LC_ALL=C sort -u)
+    $(printf -- '--target %s ' $TARGETS) --format '{p}|{l}|{r}' | grep . | grep -v '^zct' | sed 's/ (\*)//' | LC_ALL=C sort -u)
 printf '%s\n' "$list" | sed 's/\([^ ]*\) v\([^ |]*\)|\([^|]*\)|\(.*\)/\1 \2, \4: \3/'
 printf '%s\n' "$list" | while IFS='|' read -r package _; do
     name=${package% v*} version=${package#* v}
