@@ -118,18 +118,22 @@ fn encode(code: u8, dst: Reg, src: Reg, off: i16, imm: i32) -> u64 {
     u64::from_ne_bytes([code, regs, o0, o1, i0, i1, i2, i3])
 }
 
+// Programs are made of hundreds of calls of these, once a command: a copy in each place would be ten times the code.
 impl Asm {
+    #[inline(never)]
     fn push(&mut self, code: u8, dst: Reg, src: Reg, off: i16, imm: i32) {
         self.code.push(encode(code, dst, src, off, imm));
     }
 
     /// A label to be placed later.
+    #[inline(never)]
     pub(crate) fn label(&mut self) -> Label {
         self.places.push(None);
         Label(self.places.len() - 1)
     }
 
     /// Puts the label here.
+    #[inline(never)]
     pub(crate) fn place(&mut self, label: Label) {
         let here = self.code.len();
         if let Some(place) = self.places.get_mut(label.0) {
@@ -138,11 +142,13 @@ impl Asm {
     }
 
     /// `dst = dst OP imm`
+    #[inline(never)]
     pub(crate) fn alu(&mut self, op: Alu, dst: Reg, imm: i32) {
         self.push(0x07 | op as u8, dst, R0, 0, imm);
     }
 
     /// `dst = dst OP src`
+    #[inline(never)]
     pub(crate) fn alu_reg(&mut self, op: Alu, dst: Reg, src: Reg) {
         self.push(0x0f | op as u8, dst, src, 0, 0);
     }
@@ -158,33 +164,39 @@ impl Asm {
     }
 
     /// `dst = *(src + at)`
+    #[inline(never)]
     pub(crate) fn load(&mut self, width: Width, dst: Reg, src: Reg, at: usize) {
         self.push(CLASS_LDX | width as u8, dst, src, at as i16, 0);
     }
 
     /// `*(dst + at) = src`
+    #[inline(never)]
     pub(crate) fn store(&mut self, width: Width, dst: Reg, at: usize, src: Reg) {
         self.push(CLASS_STX | width as u8, dst, src, at as i16, 0);
     }
 
     /// `*(dst + at) = imm`
+    #[inline(never)]
     pub(crate) fn store_imm(&mut self, width: Width, dst: Reg, at: usize, imm: i32) {
         self.push(CLASS_ST | width as u8, dst, R0, at as i16, imm);
     }
 
     /// Jumps when `dst WHEN imm`.
+    #[inline(never)]
     pub(crate) fn jump_if(&mut self, when: When, dst: Reg, imm: i32, to: Label) {
         self.jumps.push((self.code.len(), to));
         self.push(0x05 | when as u8, dst, R0, 0, imm);
     }
 
     /// Jumps when `dst WHEN src`.
+    #[inline(never)]
     pub(crate) fn jump_if_reg(&mut self, when: When, dst: Reg, src: Reg, to: Label) {
         self.jumps.push((self.code.len(), to));
         self.push(0x0d | when as u8, dst, src, 0, 0);
     }
 
     /// Jumps always.
+    #[inline(never)]
     pub(crate) fn jump(&mut self, to: Label) {
         self.jumps.push((self.code.len(), to));
         self.push(JA, R0, R0, 0, 0);
