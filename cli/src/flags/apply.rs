@@ -2,11 +2,11 @@
 
 use super::args::Args;
 use super::command::{Command, Table};
+use super::flag::Takes;
 use super::id::Id;
 use super::names::Meaning;
 use super::negation;
 use super::repeats::Repeats;
-use super::table::Takes;
 use crate::fail::Fail;
 
 /// The words of a command line, and how far they have been read.

@@ -2,10 +2,11 @@
 
 use super::args::Args;
 use super::command::{Cmd, Table};
+use super::flag::Flag;
 use super::id::{Given, Id};
 use super::legal::{COLUMNS, Rule};
 use super::protocol::{PROTOCOLS, ProtocolFlags};
-use super::table::{FLAGS, Flag};
+use super::table::FLAGS;
 use super::{from_files, negation, stray};
 use crate::fail::{Fail, Name};
 use crate::flags::selection;

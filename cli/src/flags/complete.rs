@@ -1,10 +1,11 @@
 //! Completions for bash, zsh and fish, from the table. Each serves `zct` and `conntrack`.
 
 use super::command::COMMANDS;
+use super::flag::{Complete, Flag, Takes};
 use super::help::LOAD_FLAGS;
 use super::own::{OWN_COMMANDS, OwnCommand, OwnOption};
 use super::protocol::PROTOCOLS;
-use super::table::{Complete, FLAGS, Flag, Takes};
+use super::table::FLAGS;
 use std::fmt::Write as _;
 
 const HEAD: &str = "# Made from the table of options: ZCT_GOLDEN=write cargo test -p zct\n";

@@ -2,10 +2,11 @@
 
 use super::command::{COMMANDS, Cmd, Command, Table};
 use super::examples;
+use super::flag::{Flag, Section, Takes};
 use super::legal::{COLUMNS, Rule};
 use super::own::{OWN_COMMANDS, OwnCommand, RECONCILE};
 use super::protocol::{PROTOCOLS, ProtocolFlags, protocol_flags};
-use super::table::{FLAGS, Flag, Section, Takes};
+use super::table::FLAGS;
 use crate::fail::{Name, ORIGINAL, VERSION};
 use crate::values::protocol::{Protocol, database_name};
 use std::fmt::Write as _;

@@ -2,9 +2,9 @@
 
 use super::apply::{Words, apply, unknown};
 use super::args::{Args, Late};
+use super::flag::Flag;
 use super::names::{begins_general, find_long};
 use super::protocol::PROTOCOLS;
-use super::table::Flag;
 use crate::fail::Fail;
 
 /// Keeps an option whose name is not known yet, if it may belong to a protocol, together with its value: all

@@ -2,10 +2,11 @@
 
 use super::command::{COMMANDS, Command};
 use super::examples::EXAMPLES;
+use super::flag::{Flag, Section, Takes};
 use super::help::LOAD_FLAGS;
 use super::own::OWN_COMMANDS;
 use super::protocol::PROTOCOLS;
-use super::table::{FLAGS, Flag, Section, Takes};
+use super::table::FLAGS;
 use crate::fail::{ORIGINAL, VERSION};
 use std::fmt::Write as _;
 

@@ -1,11 +1,13 @@
 //! The command line: one table of commands and options, and everything that is made from it.
 
+mod added;
 mod apply;
 pub mod args;
 pub mod check_legal;
 pub mod command;
 pub mod complete;
 pub mod examples;
+pub mod flag;
 mod from_files;
 pub mod help;
 pub mod id;

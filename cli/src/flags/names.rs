@@ -2,8 +2,9 @@
 
 use super::args::Args;
 use super::command::{COMMANDS, Command};
+use super::flag::Flag;
 use super::protocol::PROTOCOLS;
-use super::table::{FLAGS, Flag};
+use super::table::FLAGS;
 use std::sync::OnceLock;
 
 /// Something a word can mean.

@@ -6,9 +6,10 @@
 
 use super::args::Args;
 use super::command::{COMMANDS, Cmd, Table};
+use super::flag::Flag;
 use super::id::Id;
 use super::protocol::{PROTOCOLS, protocol_flags};
-use super::table::{FLAGS, Flag};
+use super::table::FLAGS;
 use crate::fail::Fail;
 use crate::flags::selection;
 use std::borrow::Cow;

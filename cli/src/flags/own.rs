@@ -1,7 +1,7 @@
 //! The commands that only `zct` has, each named by the first word of the line: their texts for help, manual
 //! page and completions. What they do is in the module of each.
 
-use super::table::Complete;
+use super::flag::Complete;
 
 /// A command of zct's own.
 #[derive(Debug)]

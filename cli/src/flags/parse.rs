@@ -7,8 +7,8 @@
 use super::apply::{Words, apply, set_command, unknown};
 use super::args::Args;
 use super::command::Cmd;
+use super::flag::{Flag, Takes};
 use super::names::{Meaning, find_long, find_short};
-use super::table::{Flag, Takes};
 use super::{late, stray};
 use crate::fail::Fail;
 use memchr::memchr;

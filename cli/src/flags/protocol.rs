@@ -1,9 +1,9 @@
 //! The options of protocols, which are known once `-p` has named one.
 
 use super::args::{Args, Side};
+use super::flag::{Complete, Flag, Section, Takes};
 use super::id::Id;
 use super::legal::Legal;
-use super::table::{Complete, Flag, Section, Takes};
 use crate::fail::Fail;
 use crate::values::number::{self, Base};
 use crate::values::protocol;

@@ -2,8 +2,8 @@
 //! and the user is told.
 
 use super::args::{Args, NatOption};
+use super::flag::Flag;
 use super::id::{Given, Id};
-use super::table::Flag;
 use crate::values::{addr, nat};
 use std::net::IpAddr;
 use zct_wire::tuple::Addr;

@@ -5,10 +5,11 @@ use crate::fail::{Fail, Name};
 use crate::filter::Filter;
 use crate::flags::args::Args;
 use crate::flags::command::COMMANDS;
+use crate::flags::flag::{Flag, Section, Takes};
 use crate::flags::id::Id;
 use crate::flags::protocol::PROTOCOLS;
 use crate::flags::selection;
-use crate::flags::table::{FLAGS, Flag, Section, Takes};
+use crate::flags::table::FLAGS;
 use crate::flags::{check_legal, parse};
 use crate::group::key::Keys;
 use crate::group::order::Order;
@@ -24,7 +25,7 @@ pub(super) const DELAY_MAX: Duration = Duration::from_secs(3600);
 
 /// What the words ask for.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct TopAsked {
     pub(super) help: bool,
     /// The words that select flows.
     pub(super) selection: Vec<Vec<u8>>,
@@ -65,10 +66,10 @@ fn wrong(text: &OsString, option: &str, wanted: &str, instead: Option<&str>) -> 
     fail
 }
 
-impl Asked {
+impl TopAsked {
     /// Reads the words.
-    pub(super) fn parse(words: &[&[u8]]) -> Result<Asked, Fail> {
-        let mut asked = Asked {
+    pub(super) fn parse(words: &[&[u8]]) -> Result<TopAsked, Fail> {
+        let mut asked = TopAsked {
             help: false,
             selection: Vec::new(),
             keys: Keys::parse(b"src")?,
@@ -212,9 +213,9 @@ mod tests {
     use super::*;
     use crate::flags::own;
 
-    fn asked(line: &str) -> Result<Asked, String> {
+    fn asked(line: &str) -> Result<TopAsked, String> {
         let words: Vec<&[u8]> = line.split_ascii_whitespace().map(str::as_bytes).collect();
-        Asked::parse(&words).map_err(|f| String::from_utf8(f.text).unwrap())
+        TopAsked::parse(&words).map_err(|f| String::from_utf8(f.text).unwrap())
     }
 
     fn selection(line: &str) -> Vec<String> {

@@ -2,9 +2,10 @@
 
 use super::options::{OTHERS, ROWS};
 use zct::flags::command::{Cmd, Table};
+use zct::flags::flag::{Flag, Takes};
 use zct::flags::legal::{COLUMNS, Rule};
 use zct::flags::protocol::PROTOCOLS;
-use zct::flags::table::{FLAGS, Flag, Takes};
+use zct::flags::table::FLAGS;
 
 /// The commands that take an option, in this test's notation: small letters are commands on expectations.
 fn commands(flag: &Flag) -> String {
