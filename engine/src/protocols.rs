@@ -13,11 +13,11 @@ const BOUNDS: Bounds = Bounds { file: 1 << 20, line: 4096 };
 
 /// Names and numbers. Names are case-sensitive, as `getprotobyname(3)` has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Protocols(Vec<Entry>);
+pub struct Protocols(Vec<ProtocolNames>);
 
 /// One line: the name, then its aliases.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
+struct ProtocolNames {
     names: Vec<Box<[u8]>>,
     number: u8,
 }
@@ -45,7 +45,7 @@ impl Protocols {
             let mut words = line.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty());
             let (name, number) = (words.next()?, words.next()?);
             let number = std::str::from_utf8(number).ok()?.parse().ok()?;
-            Some(Entry { names: std::iter::once(name).chain(words).map(Box::from).collect(), number })
+            Some(ProtocolNames { names: std::iter::once(name).chain(words).map(Box::from).collect(), number })
         };
         Protocols(text.split(|b| *b == b'\n').filter_map(entry).collect())
     }

@@ -47,12 +47,12 @@ const PROGRAM_MAX: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowed {
     number: libc::c_long,
-    when: Option<When>,
+    when: Option<Condition>,
 }
 
 /// A condition on the lower 32 bits of an argument, which is all there is of an `int`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct When {
+struct Condition {
     argument: u8,
     mask: u32,
     value: u32,
@@ -66,7 +66,7 @@ impl Allowed {
 
     /// If these bits of an argument, counted from 0, have this value.
     pub const fn with(number: libc::c_long, argument: u8, mask: u32, value: u32) -> Allowed {
-        Allowed { number, when: Some(When { argument, mask, value }) }
+        Allowed { number, when: Some(Condition { argument, mask, value }) }
     }
 }
 

@@ -64,14 +64,14 @@ pub(crate) enum Found {
 
 /// Which direction of a flow finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
+enum FoundBy {
     Orig,
     /// With zones of a single direction, a flow's original tuple may also be the reply tuple of another.
     Reply,
 }
 
 /// What a line changes in the flow that was found for it.
-fn compare(wanted: &Wanted, f: &FlowView<'_>, by: By) -> Result<Found, WireError> {
+fn compare(wanted: &Wanted, f: &FlowView<'_>, by: FoundBy) -> Result<Found, WireError> {
     let (Some(orig), Some(reply)) = (f.orig()?, f.reply()?) else {
         return Ok(Found::Flow(None, Short::default()));
     };
@@ -82,7 +82,7 @@ fn compare(wanted: &Wanted, f: &FlowView<'_>, by: By) -> Result<Found, WireError
         return Ok(Found::Refused(fail));
     }
     let asked = &wanted.flow;
-    let key = if by == By::Orig { (Some(orig), None) } else { (None, Some(reply)) };
+    let key = if by == FoundBy::Orig { (Some(orig), None) } else { (None, Some(reply)) };
     let mut new = NewFlow::default();
     (new.family, new.zone) = (f.family(), f.zone()?);
     (new.orig, new.reply) = key;
@@ -236,7 +236,7 @@ impl Adder {
             self.gets.add(|buf, seq| request::find(buf, seq, &orig, line.flow.zone))?;
         }
         let mut found: Vec<Found> = lines.iter().map(|_| Found::Nothing).collect();
-        self.gets.send(&mut |at, answer| found[at] = judged(lines[at], answer, By::Orig))?;
+        self.gets.send(&mut |at, answer| found[at] = judged(lines[at], answer, FoundBy::Orig))?;
         let others: Vec<usize> = (0..lines.len()).filter(|i| matches!(found[*i], Found::Other(_))).collect();
         let others: Vec<usize> = others.into_iter().filter(|i| lines[*i].reply.is_some()).collect();
         for line in others.iter().map(|i| lines[*i]) {
@@ -245,7 +245,7 @@ impl Adder {
             self.gets.add(|buf, seq| request::get(buf, seq, flow.family, None, Some(&reply), flow.zone))?;
         }
         self.gets.send(&mut |at, answer| {
-            match judged(lines[others[at]], answer, By::Reply) {
+            match judged(lines[others[at]], answer, FoundBy::Reply) {
                 // Whatever was found first is in the way.
                 Found::Nothing | Found::Other(_) => {}
                 it => found[others[at]] = it,
@@ -316,7 +316,7 @@ struct Work<'a> {
 }
 
 /// What an answer says about the flow of a line.
-fn judged(wanted: &Wanted, answer: Answer<'_>, by: By) -> Found {
+fn judged(wanted: &Wanted, answer: Answer<'_>, by: FoundBy) -> Found {
     match answer {
         Answer::Message(msg) => FlowView::index(msg)
             .and_then(|f| compare(wanted, &f, by))

@@ -75,9 +75,9 @@ fn parts(filter: &Filter, jobs: usize, sample: &Sample) -> Vec<DumpFilter> {
 
 /// Standard output for several threads. Lines stay whole, because each write has only whole lines.
 #[derive(Clone)]
-struct Shared(Arc<Mutex<File>>);
+struct SharedOutput(Arc<Mutex<File>>);
 
-impl Write for Shared {
+impl Write for SharedOutput {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(buf)?;
         Ok(buf.len())
@@ -90,7 +90,7 @@ impl Write for Shared {
 
 /// Makes what prints a part, for each thread one.
 fn presenters(call: &Invocation) -> io::Result<impl Fn() -> Presenter> {
-    let to = Shared(Arc::new(Mutex::new(File::from(io::stdout().as_fd().try_clone_to_owned()?))));
+    let to = SharedOutput(Arc::new(Mutex::new(File::from(io::stdout().as_fd().try_clone_to_owned()?))));
     Ok(move || Presenter::over(to.clone(), &call.args.output, Document::Conntrack, call.labels.clone()))
 }
 

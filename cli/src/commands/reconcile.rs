@@ -32,7 +32,7 @@ const SIDES: [(Side, Id); 4] = [
 
 /// What its own options say, and the words that are left for the selection.
 #[derive(Debug, Default)]
-struct Words {
+struct ReconcileWords {
     keep: Vec<(usize, Vec<u8>)>,
     allow_empty: bool,
     all: bool,
@@ -40,12 +40,12 @@ struct Words {
     rest: Vec<Vec<u8>>,
 }
 
-impl Words {
+impl ReconcileWords {
     /// Takes reconcile's own options from the line. A value is never taken for an option, because no value of
     /// the other options begins with `--`.
-    fn read(words: &[&[u8]]) -> Result<Words, Fail> {
+    fn read(words: &[&[u8]]) -> Result<ReconcileWords, Fail> {
         let mut parser = Parser::from_args(words.iter().map(|w| OsString::from_vec(w.to_vec())));
-        let mut read = Words::default();
+        let mut read = ReconcileWords::default();
         loop {
             let mut raw = parser.raw_args().map_err(|e| mistake(&e))?;
             if let Some(word) = raw.next_if(|w| !is_own(w)) {
@@ -87,7 +87,7 @@ fn mistake(error: &lexopt::Error) -> Fail {
 /// A usage error for a line, or a list, that would delete more than what was meant; then nothing has been
 /// done. Otherwise those of `-D`, except that finding nothing is not an error.
 pub fn run(name: Name, _: &[u8], words: &[&[u8]]) -> Result<(), Fail> {
-    let words = Words::read(words)?;
+    let words = ReconcileWords::read(words)?;
     if words.help {
         let text = own::find(RECONCILE.as_bytes()).map(help::own).unwrap_or_default();
         let mut out = std::io::stdout().lock();
@@ -111,7 +111,7 @@ pub fn run(name: Name, _: &[u8], words: &[&[u8]]) -> Result<(), Fail> {
 }
 
 /// Makes the lists part of the selection, and refuses what would delete too much.
-fn keep(words: &Words, args: &mut Args) -> Result<(), Fail> {
+fn keep(words: &ReconcileWords, args: &mut Args) -> Result<(), Fail> {
     if words.keep.is_empty() {
         return Err(Fail::usage("nothing says what to keep: --keep-dst @FILE, or another --keep option"));
     }
@@ -188,9 +188,9 @@ fn from_files(at: usize, value: &[u8]) -> Result<FromFiles, Fail> {
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Result<Words, Fail> {
+    fn read(line: &str) -> Result<ReconcileWords, Fail> {
         let words: Vec<&[u8]> = line.split_ascii_whitespace().map(str::as_bytes).collect();
-        Words::read(&words)
+        ReconcileWords::read(&words)
     }
 
     #[test]

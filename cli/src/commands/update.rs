@@ -26,7 +26,7 @@ use zct_wire::text::save::Verb;
 
 /// What to change, as the options say.
 #[derive(Clone, Debug, Default)]
-struct Change {
+struct FlowChange {
     mark: Option<Masked>,
     timeout_s: Option<u32>,
     /// Bits to set; none can be cleared.
@@ -38,11 +38,11 @@ struct Change {
     label_del: Option<Vec<u16>>,
 }
 
-impl Change {
-    fn of(call: &Invocation) -> Result<Change, Fail> {
+impl FlowChange {
+    fn of(call: &Invocation) -> Result<FlowChange, Fail> {
         let args = &call.args;
         let del = label::bits(call.labels.as_deref(), &args.label_del)?;
-        Ok(Change {
+        Ok(FlowChange {
             mark: args.mark,
             timeout_s: args.timeout,
             status: args.status.map(|s| s.set),
@@ -147,7 +147,7 @@ impl Change {
 
 struct Updater {
     filter: Filter,
-    change: Change,
+    change: FlowChange,
     presenter: Presenter,
     outcome: Outcome,
     updates: Batch,
@@ -273,7 +273,7 @@ pub fn run(call: &Invocation) -> Result<Updated, Fail> {
     _ = gets.socket().set_receive_buffer(ANSWERS_BYTES);
     let mut sink = Updater {
         filter: selection::update_filter(&call.args, call.label_bits.clone()),
-        change: Change::of(call)?,
+        change: FlowChange::of(call)?,
         presenter,
         outcome: Outcome::default(),
         updates: Batch::open().map_err(failed)?,

@@ -284,7 +284,7 @@ impl Runner {
                 Added::Refused(fail) => fails.push((*index, fail)),
             }
         }
-        fails.sort_by_key(|(index, _)| *index);
+        fails.sort_unstable_by_key(|(index, _)| *index);
         Ok(fails)
     }
 

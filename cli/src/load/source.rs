@@ -23,11 +23,11 @@ const ROOM: usize = 64 << 10;
 pub struct Source {
     /// The name that messages use for it.
     pub name: String,
-    input: Input,
+    input: SourceInput,
 }
 
 #[derive(Debug)]
-enum Input {
+enum SourceInput {
     /// A file that can be read again, from this position.
     Seekable(File, u64),
     /// A pipe, and the file that has everything read from it so far.
@@ -64,15 +64,15 @@ impl Source {
             return Err(failed(io::Error::from_raw_os_error(libc::EISDIR)));
         }
         let input = match input.stream_position() {
-            Ok(start) => Input::Seekable(input, start),
-            Err(_) => Input::Piped { pipe: input, copy: unnamed_file()? },
+            Ok(start) => SourceInput::Seekable(input, start),
+            Err(_) => SourceInput::Piped { pipe: input, copy: unnamed_file()? },
         };
         Ok(Source { name, input })
     }
 
     /// Two parts of about the same size that begin with a line each; `None` for a small file or a pipe.
     pub fn halves(&self) -> Option<[Part<'_>; 2]> {
-        let Input::Seekable(file, start) = &self.input else { return None };
+        let SourceInput::Seekable(file, start) = &self.input else { return None };
         let meta = file.metadata().ok()?;
         let (at, end) = (*start, meta.len());
         if !meta.is_file() || end.saturating_sub(at) < HALVES_MIN {
@@ -92,16 +92,16 @@ impl Source {
         let name = self.name.clone();
         let failed = |e: io::Error| Fail::runtime(format!("Cannot read {name}: {e}"));
         match &mut self.input {
-            Input::Seekable(file, start) => {
+            SourceInput::Seekable(file, start) => {
                 file.seek(SeekFrom::Start(*start)).map_err(failed)?;
                 lines(&mut *file, &name, take)
             }
-            Input::Piped { pipe, copy } => {
+            SourceInput::Piped { pipe, copy } => {
                 let both = Tee { from: pipe, to: &*copy };
                 lines(both, &name, &mut take)?;
                 // From now on the copy is read, like any other file.
                 let copy = copy.try_clone().map_err(failed)?;
-                self.input = Input::Seekable(copy, 0);
+                self.input = SourceInput::Seekable(copy, 0);
                 Ok(())
             }
         }
@@ -283,7 +283,7 @@ mod tests {
         drop(writer);
         let pipe = File::from(std::os::fd::OwnedFd::from(reader));
         let mut source =
-            Source { name: "p".into(), input: Input::Piped { pipe, copy: unnamed_file().unwrap() } };
+            Source { name: "p".into(), input: SourceInput::Piped { pipe, copy: unnamed_file().unwrap() } };
         for _ in 0..3 {
             let mut seen = Vec::new();
             source

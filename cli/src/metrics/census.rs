@@ -90,7 +90,7 @@ impl Offload {
 
 /// What is counted by protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Protocol {
+struct CountedProtocol {
     family: u8,
     l4proto: u8,
     state: State,
@@ -99,23 +99,23 @@ struct Protocol {
 
 /// The zone of a flow, or that of all zones that are not told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Zone {
+enum CountedZone {
     Number(u16),
     Other,
 }
 
 /// What is counted together. Members that nobody asked for are the same in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Kind {
-    protocol: Option<Protocol>,
-    zone: Option<Zone>,
+struct CountedKind {
+    protocol: Option<CountedProtocol>,
+    zone: Option<CountedZone>,
 }
 
 /// How many flows there are of each kind.
 #[derive(Debug)]
 pub(super) struct Census {
     by: By,
-    counts: HashMap<Kind, u64>,
+    counts: HashMap<CountedKind, u64>,
     lost: Option<Lost>,
 }
 
@@ -135,10 +135,10 @@ impl Census {
         Ok(census)
     }
 
-    fn kind(&self, f: &FlowView<'_>) -> Result<Kind, WireError> {
+    fn kind(&self, f: &FlowView<'_>) -> Result<CountedKind, WireError> {
         let status = f.status()?.unwrap_or(0);
         let protocol = match self.by.protocol {
-            true => Some(Protocol {
+            true => Some(CountedProtocol {
                 family: f.family(),
                 l4proto: f.orig_shape()?.proto(),
                 state: State::of(f, status)?,
@@ -146,13 +146,13 @@ impl Census {
             }),
             false => None,
         };
-        let zone = if self.by.zone { Some(Zone::Number(f.zone()?.unwrap_or(0))) } else { None };
-        Ok(Kind { protocol, zone })
+        let zone = if self.by.zone { Some(CountedZone::Number(f.zone()?.unwrap_or(0))) } else { None };
+        Ok(CountedKind { protocol, zone })
     }
 
-    fn add(&mut self, mut kind: Kind) {
+    fn add(&mut self, mut kind: CountedKind) {
         if self.counts.len() >= KINDS && !self.counts.contains_key(&kind) {
-            kind.zone = kind.zone.map(|_| Zone::Other);
+            kind.zone = kind.zone.map(|_| CountedZone::Other);
         }
         *self.counts.entry(kind).or_default() += 1;
     }
@@ -160,24 +160,24 @@ impl Census {
     /// Counts all but the zones with the most flows as one. Of zones with equally many flows, those with the
     /// lower numbers stay.
     fn gather_small_zones(&mut self) {
-        let mut zones: HashMap<Zone, u64> = HashMap::new();
+        let mut zones: HashMap<CountedZone, u64> = HashMap::new();
         for (kind, count) in &self.counts {
-            if let Some(zone @ Zone::Number(_)) = kind.zone {
+            if let Some(zone @ CountedZone::Number(_)) = kind.zone {
                 *zones.entry(zone).or_default() += count;
             }
         }
-        let mut zones: Vec<(Zone, u64)> = zones.into_iter().collect();
+        let mut zones: Vec<(CountedZone, u64)> = zones.into_iter().collect();
         zones.sort_unstable_by_key(|(zone, count)| (u64::MAX - count, *zone));
-        let shown: Vec<Zone> = zones.iter().take(ZONES).map(|(zone, _)| *zone).collect();
+        let shown: Vec<CountedZone> = zones.iter().take(ZONES).map(|(zone, _)| *zone).collect();
         for (mut kind, count) in std::mem::take(&mut self.counts) {
-            kind.zone = kind.zone.map(|z| if shown.contains(&z) { z } else { Zone::Other });
+            kind.zone = kind.zone.map(|z| if shown.contains(&z) { z } else { CountedZone::Other });
             *self.counts.entry(kind).or_default() += count;
         }
     }
 
     /// Writes one sample for each kind, always in the same order.
     pub(super) fn write(&self, out: &mut Out<'_>) {
-        let mut kinds: Vec<(&Kind, &u64)> = self.counts.iter().collect();
+        let mut kinds: Vec<(&CountedKind, &u64)> = self.counts.iter().collect();
         kinds.sort_unstable();
         let mut samples = ENTRIES_BY.write(out);
         for (kind, count) in kinds {
@@ -192,8 +192,8 @@ impl Census {
             }
             if let Some(z) = kind.zone {
                 zone = match z {
-                    Zone::Number(n) => n.to_string(),
-                    Zone::Other => "other".to_owned(),
+                    CountedZone::Number(n) => n.to_string(),
+                    CountedZone::Other => "other".to_owned(),
                 };
                 labels.push(("zone", zone.as_bytes()));
             }
@@ -224,14 +224,14 @@ mod tests {
         let mut census =
             Census { by: By { protocol: false, zone: true }, counts: HashMap::new(), lost: None };
         for zone in flows {
-            census.add(Kind { protocol: None, zone: Some(Zone::Number(zone)) });
+            census.add(CountedKind { protocol: None, zone: Some(CountedZone::Number(zone)) });
         }
         census.gather_small_zones();
         census
     }
 
-    fn of(census: &Census, zone: Zone) -> u64 {
-        census.counts.get(&Kind { protocol: None, zone: Some(zone) }).copied().unwrap_or(0)
+    fn of(census: &Census, zone: CountedZone) -> u64 {
+        census.counts.get(&CountedKind { protocol: None, zone: Some(zone) }).copied().unwrap_or(0)
     }
 
     #[test]
@@ -239,9 +239,16 @@ mod tests {
         // Zones 0 to 99 with one flow, and three more in the last ones.
         let c = census((0..100).chain([97, 98, 99]));
         assert_eq!(c.counts.len(), ZONES + 1);
-        assert_eq!((of(&c, Zone::Number(99)), of(&c, Zone::Number(0)), of(&c, Zone::Number(60))), (2, 1, 1));
+        assert_eq!(
+            (
+                of(&c, CountedZone::Number(99)),
+                of(&c, CountedZone::Number(0)),
+                of(&c, CountedZone::Number(60))
+            ),
+            (2, 1, 1)
+        );
         // Three large ones and the 61 lowest.
-        assert_eq!((of(&c, Zone::Number(61)), of(&c, Zone::Other)), (0, 36));
+        assert_eq!((of(&c, CountedZone::Number(61)), of(&c, CountedZone::Other)), (0, 36));
         assert_eq!(c.counts.values().sum::<u64>(), 103);
     }
 

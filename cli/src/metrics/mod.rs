@@ -19,14 +19,14 @@ use std::time::Instant;
 use zct_engine::write_file::{Replacement, Unwritten, WriteError};
 
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Asked {
+struct MetricsAsked {
     help: bool,
     by: By,
     textfile: Option<PathBuf>,
 }
 
-fn parse(words: &[&[u8]]) -> Result<Asked, lexopt::Error> {
-    let mut asked = Asked::default();
+fn parse(words: &[&[u8]]) -> Result<MetricsAsked, lexopt::Error> {
+    let mut asked = MetricsAsked::default();
     let mut words = lexopt::Parser::from_args(words.iter().map(|w| OsString::from_vec(w.to_vec())));
     while let Some(word) = words.next()? {
         match word {
@@ -83,7 +83,7 @@ fn print(mut to: Printer, kernel: &Kernel) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn asked(line: &str) -> Result<Asked, String> {
+    fn asked(line: &str) -> Result<MetricsAsked, String> {
         let words: Vec<&[u8]> = line.split_ascii_whitespace().map(str::as_bytes).collect();
         parse(&words).map_err(|e| e.to_string())
     }
@@ -92,12 +92,12 @@ mod tests {
     fn every_option_of_the_table_is_read() {
         let own = own::find(b"metrics").unwrap();
         for option in own.options {
-            assert_ne!(asked(&option.label()).unwrap(), Asked::default(), "{}", option.name);
+            assert_ne!(asked(&option.label()).unwrap(), MetricsAsked::default(), "{}", option.name);
         }
-        let all = Asked {
+        let all = MetricsAsked {
             by: By { protocol: true, zone: true },
             textfile: Some("x.prom".into()),
-            ..Asked::default()
+            ..MetricsAsked::default()
         };
         assert_eq!(asked("--by-zone --textfile=x.prom --by-protocol").unwrap(), all);
         assert!(asked("-h").unwrap().help);

@@ -1,6 +1,6 @@
 //! `zct top` without a terminal: each reading as text, or as JSON with one object per line.
 
-use super::options::{Asked, TopSelection};
+use super::options::{TopAsked, TopSelection};
 use super::reading::{Reading, TopReader};
 use crate::commands::output_failed;
 use crate::fail::{Fail, warn};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 const ROWS: usize = 20;
 
 /// Prints one reading, or one after the other until the reader is gone.
-pub(super) fn run(asked: &Asked, selection: &TopSelection) -> Result<(), Fail> {
+pub(super) fn run(asked: &TopAsked, selection: &TopSelection) -> Result<(), Fail> {
     let mut reader = TopReader::new();
     let mut due = Instant::now();
     // A rate needs two readings, of which the first shows nothing.

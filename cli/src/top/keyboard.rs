@@ -2,7 +2,7 @@
 
 /// A key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub(super) enum KeyPress {
     Char(char),
     Enter,
     Escape,
@@ -20,22 +20,22 @@ pub(super) enum Key {
 }
 
 /// The keys that terminals send as a sequence behind ESC `[` or ESC `O`.
-const SEQUENCES: [(&[u8], Key); 10] = [
-    (b"A", Key::Up),
-    (b"B", Key::Down),
-    (b"H", Key::Home),
-    (b"F", Key::End),
-    (b"5~", Key::PageUp),
-    (b"6~", Key::PageDown),
-    (b"1~", Key::Home),
-    (b"4~", Key::End),
-    (b"7~", Key::Home),
-    (b"8~", Key::End),
+const SEQUENCES: [(&[u8], KeyPress); 10] = [
+    (b"A", KeyPress::Up),
+    (b"B", KeyPress::Down),
+    (b"H", KeyPress::Home),
+    (b"F", KeyPress::End),
+    (b"5~", KeyPress::PageUp),
+    (b"6~", KeyPress::PageDown),
+    (b"1~", KeyPress::Home),
+    (b"4~", KeyPress::End),
+    (b"7~", KeyPress::Home),
+    (b"8~", KeyPress::End),
 ];
 
 /// Takes the keys off the front of what was typed. Only a sequence that has not come in whole stays; an ESC
 /// that nothing follows is the key of that name.
-pub(super) fn take(typed: &mut Vec<u8>) -> Vec<Key> {
+pub(super) fn take(typed: &mut Vec<u8>) -> Vec<KeyPress> {
     let mut keys = Vec::new();
     let mut rest = typed.as_slice();
     loop {
@@ -48,15 +48,15 @@ pub(super) fn take(typed: &mut Vec<u8>) -> Vec<Key> {
                 rest = after;
             }
             [0x1b, after @ ..] => {
-                keys.push(Key::Escape);
+                keys.push(KeyPress::Escape);
                 rest = after;
             }
             [b, after @ ..] if *b < 0x20 || *b == 0x7f => {
                 keys.extend(match b {
-                    b'\r' | b'\n' => Some(Key::Enter),
-                    0x08 | 0x7f => Some(Key::Backspace),
-                    0x03 => Some(Key::Interrupt),
-                    0x15 => Some(Key::Clear),
+                    b'\r' | b'\n' => Some(KeyPress::Enter),
+                    0x08 | 0x7f => Some(KeyPress::Backspace),
+                    0x03 => Some(KeyPress::Interrupt),
+                    0x15 => Some(KeyPress::Clear),
                     _ => None,
                 });
                 rest = after;
@@ -69,7 +69,9 @@ pub(super) fn take(typed: &mut Vec<u8>) -> Vec<Key> {
                     _ => 1,
                 };
                 let Some((bytes, after)) = rest.split_at_checked(len) else { break };
-                keys.extend(std::str::from_utf8(bytes).ok().and_then(|s| s.chars().next()).map(Key::Char));
+                keys.extend(
+                    std::str::from_utf8(bytes).ok().and_then(|s| s.chars().next()).map(KeyPress::Char),
+                );
                 rest = after;
             }
         }
@@ -86,18 +88,31 @@ mod tests {
     #[test]
     fn keys_and_their_bytes() {
         for (bytes, want) in [
-            (&b"q"[..], &[Key::Char('q')][..]),
-            (b"\x1b", &[Key::Escape]),
+            (&b"q"[..], &[KeyPress::Char('q')][..]),
+            (b"\x1b", &[KeyPress::Escape]),
             (
                 b"\x1b[A\x1bOB\x1b[5~\x1b[6~\x1b[H\x1b[4~",
-                &[Key::Up, Key::Down, Key::PageUp, Key::PageDown, Key::Home, Key::End],
+                &[
+                    KeyPress::Up,
+                    KeyPress::Down,
+                    KeyPress::PageUp,
+                    KeyPress::PageDown,
+                    KeyPress::Home,
+                    KeyPress::End,
+                ],
             ),
-            (b"\x1b[15~x", &[Key::Char('x')]),
+            (b"\x1b[15~x", &[KeyPress::Char('x')]),
             (
                 b"a\r\x7f\x03\x15\x01",
-                &[Key::Char('a'), Key::Enter, Key::Backspace, Key::Interrupt, Key::Clear],
+                &[
+                    KeyPress::Char('a'),
+                    KeyPress::Enter,
+                    KeyPress::Backspace,
+                    KeyPress::Interrupt,
+                    KeyPress::Clear,
+                ],
             ),
-            ("\u{e9}\u{20ac}".as_bytes(), &[Key::Char('\u{e9}'), Key::Char('\u{20ac}')]),
+            ("\u{e9}\u{20ac}".as_bytes(), &[KeyPress::Char('\u{e9}'), KeyPress::Char('\u{20ac}')]),
             (b"\xff1234", &[]),
         ] {
             let mut typed = bytes.to_vec();
@@ -111,13 +126,13 @@ mod tests {
     #[test]
     fn a_sequence_in_two_parts_is_one_key() {
         let mut typed = b"x\x1b[5".to_vec();
-        assert_eq!(take(&mut typed), [Key::Char('x')]);
+        assert_eq!(take(&mut typed), [KeyPress::Char('x')]);
         typed.push(b'~');
-        assert_eq!(take(&mut typed), [Key::PageUp]);
+        assert_eq!(take(&mut typed), [KeyPress::PageUp]);
         let mut typed = b"\xe2\x82".to_vec();
         assert_eq!(take(&mut typed), []);
         typed.push(0xac);
-        assert_eq!(take(&mut typed), [Key::Char('\u{20ac}')]);
+        assert_eq!(take(&mut typed), [KeyPress::Char('\u{20ac}')]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `zct top` on a terminal: keys, signals and the clock, one after the other.
 
 use super::deletion;
-use super::keyboard::{self, Key};
-use super::options::{Asked, TopSelection};
+use super::keyboard::{self, KeyPress};
+use super::options::{TopAsked, TopSelection};
 use super::reading::{Reading, TopReader};
 use super::screen::Screen;
 use super::view::{Action, View};
@@ -15,7 +15,7 @@ const SIGNALS: Token = Token(1);
 const START: Token = Token(2);
 
 /// What comes from outside: keys and signals.
-struct Input {
+struct LiveInput {
     signals: Signals,
     typed: Vec<u8>,
     /// True once the program is to end: a signal, or the terminal is gone.
@@ -23,7 +23,7 @@ struct Input {
     resized: bool,
 }
 
-impl Input {
+impl LiveInput {
     /// Takes the keys and signals that have arrived, without waiting.
     fn take(&mut self, screen: &mut Screen) {
         while let Ok(Some(signal)) = self.signals.pending() {
@@ -40,7 +40,7 @@ impl Input {
 struct Live {
     name: Name,
     screen: Screen,
-    input: Input,
+    input: LiveInput,
     view: View,
     selection: TopSelection,
     reader: TopReader,
@@ -51,7 +51,7 @@ struct Live {
 }
 
 /// Shows the table until somebody has seen enough.
-pub(super) fn run(name: Name, asked: Asked, selection: TopSelection) -> Result<(), Fail> {
+pub(super) fn run(name: Name, asked: TopAsked, selection: TopSelection) -> Result<(), Fail> {
     let doing = |e: &Error| operation_failed(Doing::Other, e);
     // Before the terminal is taken: a signal in between would leave it as it is then.
     let signals = [libc::SIGWINCH, libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
@@ -66,7 +66,7 @@ pub(super) fn run(name: Name, asked: Asked, selection: TopSelection) -> Result<(
     let text = selection.text.clone();
     let mut view = View::new(asked.keys, asked.order, asked.delay, asked.rows, text);
     view.message = selection.call.args.warnings.join("; ");
-    let input = Input { signals, typed: Vec::new(), ended: false, resized: false };
+    let input = LiveInput { signals, typed: Vec::new(), ended: false, resized: false };
     let due = Instant::now() + view.delay;
     let mut live = Live { name, screen, input, view, selection, reader, reading, due, failed: None };
     // The first turn draws, and says when the next one is due.
@@ -123,7 +123,7 @@ impl Live {
                 return;
             }
             // The new delay counts from now on.
-            if matches!(key, Key::Char('+' | '-')) {
+            if matches!(key, KeyPress::Char('+' | '-')) {
                 self.due = Instant::now() + self.view.delay;
             }
         }

@@ -15,12 +15,12 @@ mod view;
 use crate::commands::output_failed;
 use crate::fail::{Fail, Name, warn};
 use crate::flags::{help, own};
-use options::{Asked, TopSelection};
+use options::{TopAsked, TopSelection};
 use std::io::{self, IsTerminal as _, Write as _};
 
 /// Shows the groups with the most flows until it is told to end or, with `-1`, once.
 pub fn run(name: Name, _: &[u8], words: &[&[u8]]) -> Result<(), Fail> {
-    let asked = Asked::parse(words)?;
+    let asked = TopAsked::parse(words)?;
     if asked.help {
         let text = own::find(b"top").map(help::own).unwrap_or_default();
         let mut out = io::stdout().lock();

@@ -2,7 +2,7 @@
 //! becomes a new state and perhaps something to be done.
 
 use super::figures::{amount, duration, per_second};
-use super::keyboard::Key;
+use super::keyboard::KeyPress;
 use super::options::{DELAY_MAX, DELAY_MIN};
 use super::reading::Reading;
 use crate::group::key::{Keys, Packed};
@@ -144,14 +144,14 @@ impl View {
     }
 
     /// Does what a key is for.
-    pub(super) fn press(&mut self, key: Key, reading: Option<&Reading>, height: usize) -> Action {
-        if key == Key::Interrupt {
+    pub(super) fn press(&mut self, key: KeyPress, reading: Option<&Reading>, height: usize) -> Action {
+        if key == KeyPress::Interrupt {
             return Action::Quit;
         }
         self.message.clear();
         let action = match std::mem::replace(&mut self.prompt, Prompt::None) {
             Prompt::Filter(text) => self.edit(text, key),
-            Prompt::Delete(packed, _) if matches!(key, Key::Char('y' | 'Y')) => Action::Delete(packed),
+            Prompt::Delete(packed, _) if matches!(key, KeyPress::Char('y' | 'Y')) => Action::Delete(packed),
             Prompt::Delete(..) => {
                 self.message = "nothing was deleted".to_owned();
                 Action::Nothing
@@ -162,47 +162,47 @@ impl View {
         action
     }
 
-    fn edit(&mut self, mut text: String, key: Key) -> Action {
+    fn edit(&mut self, mut text: String, key: KeyPress) -> Action {
         match key {
-            Key::Enter => return Action::Select(text),
-            Key::Escape => return Action::Nothing,
-            Key::Clear => text.clear(),
-            Key::Backspace => _ = text.pop(),
-            Key::Char(c) => text.push(c),
+            KeyPress::Enter => return Action::Select(text),
+            KeyPress::Escape => return Action::Nothing,
+            KeyPress::Clear => text.clear(),
+            KeyPress::Backspace => _ = text.pop(),
+            KeyPress::Char(c) => text.push(c),
             _ => {}
         }
         self.prompt = Prompt::Filter(text);
         Action::Nothing
     }
 
-    fn command(&mut self, key: Key, reading: Option<&Reading>, height: usize) -> Action {
+    fn command(&mut self, key: KeyPress, reading: Option<&Reading>, height: usize) -> Action {
         let page = self.room(height);
-        if self.help && matches!(key, Key::Char('?') | Key::Escape) {
+        if self.help && matches!(key, KeyPress::Char('?') | KeyPress::Escape) {
             self.help = false;
             return Action::Nothing;
         }
         match key {
-            Key::Char('q') => return Action::Quit,
-            Key::Char('?') => self.help = true,
-            Key::Up => self.at = self.at.saturating_sub(1),
-            Key::Down => self.at += 1,
-            Key::PageUp => self.at = self.at.saturating_sub(page),
-            Key::PageDown => self.at += page,
-            Key::Home => self.at = 0,
-            Key::End => self.at = usize::MAX,
-            Key::Char('/') => self.prompt = Prompt::Filter(self.selection.clone()),
-            Key::Char('o') => self.sort(1),
-            Key::Char('O') => self.sort(ORDERS.len() - 1),
-            Key::Char('b') => return self.group(true),
-            Key::Char('B') => return self.group(false),
-            Key::Char('p' | ' ') => {
+            KeyPress::Char('q') => return Action::Quit,
+            KeyPress::Char('?') => self.help = true,
+            KeyPress::Up => self.at = self.at.saturating_sub(1),
+            KeyPress::Down => self.at += 1,
+            KeyPress::PageUp => self.at = self.at.saturating_sub(page),
+            KeyPress::PageDown => self.at += page,
+            KeyPress::Home => self.at = 0,
+            KeyPress::End => self.at = usize::MAX,
+            KeyPress::Char('/') => self.prompt = Prompt::Filter(self.selection.clone()),
+            KeyPress::Char('o') => self.sort(1),
+            KeyPress::Char('O') => self.sort(ORDERS.len() - 1),
+            KeyPress::Char('b') => return self.group(true),
+            KeyPress::Char('B') => return self.group(false),
+            KeyPress::Char('p' | ' ') => {
                 self.paused = !self.paused;
                 return if self.paused { Action::Nothing } else { Action::Read };
             }
-            Key::Char('r') => return Action::Read,
-            Key::Char('+') => self.delay = (self.delay * 2).min(DELAY_MAX),
-            Key::Char('-') => self.delay = (self.delay / 2).max(DELAY_MIN),
-            Key::Char('k') => self.ask_to_delete(reading),
+            KeyPress::Char('r') => return Action::Read,
+            KeyPress::Char('+') => self.delay = (self.delay * 2).min(DELAY_MAX),
+            KeyPress::Char('-') => self.delay = (self.delay / 2).max(DELAY_MIN),
+            KeyPress::Char('k') => self.ask_to_delete(reading),
             _ => {}
         }
         Action::Nothing

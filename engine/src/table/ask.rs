@@ -34,21 +34,21 @@ pub(crate) fn is_about(ours: CtMsg<'_>, theirs: CtMsg<'_>) -> bool {
 /// The answer to the last question, as a dump would have had it.
 pub(crate) struct Asked {
     requests: Option<Requests>,
-    answer: Answer,
+    answer: TableAnswer,
 }
 
-struct Answer {
+struct TableAnswer {
     bytes: Box<[u8]>,
     len: usize,
 }
 
 impl Default for Asked {
     fn default() -> Asked {
-        Asked { requests: None, answer: Answer { bytes: Box::default(), len: 0 } }
+        Asked { requests: None, answer: TableAnswer { bytes: Box::default(), len: 0 } }
     }
 }
 
-impl Sink for Answer {
+impl Sink for TableAnswer {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
         if let Some(room) = self.bytes.get_mut(..msg.bytes.len()) {
             room.copy_from_slice(msg.bytes);

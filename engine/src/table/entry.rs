@@ -1,6 +1,6 @@
 //! A record of the walk, and what it says: nothing of it means anything without the kernel's own layout.
 
-use super::layout::{Layout, Place};
+use super::layout::{Layout, Offset};
 use super::program::{ext_at, record};
 use zct_wire::consts::{af, ipproto, ips};
 use zct_wire::flow::{Counters, Timestamps};
@@ -78,7 +78,7 @@ impl<'a> Entry<'a> {
 
     /// The beginning of an extension in the record, if the entry has it.
     #[inline]
-    pub(super) fn ext(&self, number: Place) -> Option<usize> {
+    pub(super) fn ext(&self, number: Offset) -> Option<usize> {
         let base = ext_at(self.l);
         let len = usize::from(self.u16(record::EXT_LEN));
         let header = self.l.ext.offsets + number?;

@@ -3,9 +3,9 @@
 
 use super::insn::{Alu, Helper, Label, R0, R1, R2, R3, R6, R7, R8, R9, Reg, When, Width};
 use super::program::{LANES, SCRATCH_BYTES, field, record};
-use super::turn::Turn;
+use super::turn::WalkTurn;
 
-impl Turn<'_, '_> {
+impl WalkTurn<'_, '_> {
     /// Takes the lowest bit out of the mask r7 and writes what is left to `field`. r7 = the number of that
     /// bit, and r3 is not 0 if the one that is eight above it is set too.
     pub(super) fn pick(&mut self, field: usize) {

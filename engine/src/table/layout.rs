@@ -6,7 +6,7 @@ use super::insn::Kfunc;
 use std::io;
 
 /// A part of the record that not every kernel has: where it is.
-pub(crate) type Place = Option<usize>;
+pub(crate) type Offset = Option<usize>;
 
 /// `struct nf_conn`; offsets in bytes from its beginning.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +15,8 @@ pub(crate) struct Conn {
     pub(crate) use_count: usize,
     pub(crate) timeout: usize,
     /// `zone.id` and `zone.dir`, with CONFIG_NF_CONNTRACK_ZONES.
-    pub(crate) zone_id: Place,
-    pub(crate) zone_dir: Place,
+    pub(crate) zone_id: Offset,
+    pub(crate) zone_dir: Offset,
     /// The first of the two `tuplehash`, and the distance to the second.
     pub(crate) node: usize,
     pub(crate) node_size: usize,
@@ -24,9 +24,9 @@ pub(crate) struct Conn {
     pub(crate) net: usize,
     pub(crate) master: usize,
     /// With CONFIG_NF_CONNTRACK_MARK.
-    pub(crate) mark: Place,
+    pub(crate) mark: Offset,
     /// With CONFIG_NF_CONNTRACK_SECMARK.
-    pub(crate) secmark: Place,
+    pub(crate) secmark: Offset,
     pub(crate) ext: usize,
     pub(crate) proto: usize,
 }
@@ -71,19 +71,19 @@ pub(crate) struct Proto {
 pub(crate) struct Ext {
     pub(crate) offsets: usize,
     pub(crate) len: usize,
-    pub(crate) helper: Place,
+    pub(crate) helper: Offset,
     pub(crate) help_helper: usize,
     pub(crate) help_data: usize,
     pub(crate) helper_name: usize,
-    pub(crate) helper_data_len: Place,
-    pub(crate) helper_to_attr: Place,
-    pub(crate) acct: Place,
-    pub(crate) tstamp: Place,
+    pub(crate) helper_data_len: Offset,
+    pub(crate) helper_to_attr: Offset,
+    pub(crate) acct: Offset,
+    pub(crate) tstamp: Offset,
     pub(crate) tstamp_stop: usize,
-    pub(crate) labels: Place,
+    pub(crate) labels: Offset,
     pub(crate) labels_size: usize,
-    pub(crate) seqadj: Place,
-    pub(crate) synproxy: Place,
+    pub(crate) seqadj: Offset,
+    pub(crate) synproxy: Offset,
 }
 
 /// The kernel functions that programs call.

@@ -26,7 +26,7 @@ const PAGE: u64 = 4096;
 
 /// Where the table is, and which entries are ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct TablePlace {
     /// Address of the array of buckets.
     pub(crate) table: u64,
     /// Address of `struct net` of this network namespace.
@@ -144,7 +144,7 @@ fn get(memory: &Shared, at: usize) -> u64 {
 ///
 /// # Errors
 /// Words for `--explain`.
-pub(crate) fn locate(layout: &Layout, memory: &mut Shared) -> Result<(Place, Option<u32>), String> {
+pub(crate) fn locate(layout: &Layout, memory: &mut Shared) -> Result<(TablePlace, Option<u32>), String> {
     let buckets = crate::request::buckets().ok_or("the number of buckets is not shown")?;
     let buckets = u32::try_from(buckets).ok().filter(|b| *b > 0 && b % 512 == 0);
     let buckets = buckets.ok_or("the number of buckets is not a multiple of 512")?;
@@ -191,7 +191,7 @@ fn by_flow(
     assembler: &Assembler<'_>,
     sample: &Sample,
     buckets: u32,
-) -> Option<(Place, u32)> {
+) -> Option<(TablePlace, u32)> {
     let layout = probe.layout;
     let lookup = layout.kfuncs.lookup?;
     let module = if lookup.0.of_module { Some(module_btf("nf_conntrack").ok()?) } else { None };
@@ -227,14 +227,14 @@ fn by_flow(
         let net = probe.peek(conn.wrapping_add(layout.conn.net as u64))?;
         let node = conn.wrapping_add(layout.conn.node as u64);
         if let Some((table, bucket)) = probe.array_of(node, buckets) {
-            return Some((Place { table, net, buckets }, bucket));
+            return Some((TablePlace { table, net, buckets }, bucket));
         }
     }
     None
 }
 
 /// By the kernel's list of symbols, which has variables with CONFIG_KALLSYMS_ALL only. Takes much longer.
-fn by_symbol(probe: &mut Probe<'_>, assembler: &Assembler<'_>, buckets: u32) -> Result<Place, String> {
+fn by_symbol(probe: &mut Probe<'_>, assembler: &Assembler<'_>, buckets: u32) -> Result<TablePlace, String> {
     let unknown = || "neither a flow nor the list of symbols leads to the table".to_owned();
     let layout = probe.layout;
     let hash = symbol("nf_conntrack_hash").ok_or_else(unknown)?;
@@ -248,7 +248,7 @@ fn by_symbol(probe: &mut Probe<'_>, assembler: &Assembler<'_>, buckets: u32) -> 
     let task = get(probe.memory, field::PEEK);
     let mut follow = |address: u64, at: usize| probe.peek(address.wrapping_add(at as u64));
     let net = follow(task, layout.task_nsproxy).and_then(|ns| follow(ns, layout.nsproxy_net));
-    Ok(Place { table, net: net.ok_or_else(unknown)?, buckets })
+    Ok(TablePlace { table, net: net.ok_or_else(unknown)?, buckets })
 }
 
 /// The address of a variable of the kernel, if it is shown.

@@ -26,7 +26,7 @@ use crate::dump::End;
 use crate::sink::{Lost, Sink};
 use crate::sys::bpf::Shared;
 use layout::Layout;
-use locate::{Place, refused};
+use locate::{TablePlace, refused};
 use pass::{Pass, Share};
 pub use select::{OneOf, Part, Selection, Test, Way, word};
 use walk::{ROOM, Walker};
@@ -39,7 +39,7 @@ pub const SAMPLE: u32 = 64;
 #[derive(Debug)]
 pub struct Table {
     layout: Layout,
-    place: Place,
+    place: TablePlace,
     walker: Walker,
     /// Whether the kernel has taken the selection, if there is one.
     selected: Option<Result<(), String>>,
@@ -139,7 +139,7 @@ impl Table {
 /// each. `walker` reads the last part, and others like it the rest.
 fn in_parts<T: Send, R: Send>(
     layout: &Layout,
-    place: Place,
+    place: TablePlace,
     walker: &mut Walker,
     selection: Option<&Selection>,
     parts: &mut [T],

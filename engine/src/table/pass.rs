@@ -8,7 +8,7 @@ use super::ask::Asked;
 use super::entry::{Clock, Entry};
 use super::flow::Flow;
 use super::layout::Layout;
-use super::locate::{Place, locate};
+use super::locate::{TablePlace, locate};
 use super::message::{MESSAGE_MAX, first_message};
 use super::walk::{Stuck, Told, Walker};
 use crate::dump::End;
@@ -53,7 +53,7 @@ impl Share {
 pub(crate) struct Pass<'a> {
     layout: &'a Layout,
     walker: &'a mut Walker,
-    place: Place,
+    place: TablePlace,
     /// For questions whose answer shows that no resize is going on.
     requests: Requests,
     next: u32,
@@ -102,7 +102,7 @@ impl<'a> Pass<'a> {
     pub(crate) fn new(
         layout: &'a Layout,
         walker: &'a mut Walker,
-        place: Place,
+        place: TablePlace,
         part: Share,
     ) -> Result<Pass<'a>, String> {
         let requests = Requests::open().map_err(|e| format!("netlink: {e}"))?;
@@ -224,7 +224,7 @@ impl<'a> Pass<'a> {
     }
 
     /// The place at which the table is now, and a bucket that has an entry if one is known.
-    fn find_again(&mut self) -> Result<(Place, Option<u32>), String> {
+    fn find_again(&mut self) -> Result<(TablePlace, Option<u32>), String> {
         let mut last = String::new();
         for _ in 0..ATTEMPTS {
             self.settle()?;

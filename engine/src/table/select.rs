@@ -87,46 +87,46 @@ const TESTS_MAX: usize = 256;
 
 /// How a part is loaded.
 #[derive(Clone, Copy)]
-enum Load {
+enum LoadPart {
     /// As a number of the machine, from this offset.
     Plain(Width, usize),
     /// Two bytes in network byte order.
     Port(usize),
 }
 
-impl Load {
+impl LoadPart {
     /// Where it ends.
     fn end(self) -> usize {
         match self {
-            Load::Plain(width, at) => at + width.bytes(),
-            Load::Port(at) => at + 2,
+            LoadPart::Plain(width, at) => at + width.bytes(),
+            LoadPart::Port(at) => at + 2,
         }
     }
 }
 
 impl Part {
     /// Where it is in `nf_conn`; `None` when this kernel does not have it.
-    fn load(self, l: &Layout) -> Option<Load> {
+    fn load(self, l: &Layout) -> Option<LoadPart> {
         let way = |way: Way| l.conn.node + if way == Way::Reply { l.conn.node_size } else { 0 };
-        let word = |at: usize, number: u8| Some(Load::Plain(Width::W, at + 4 * usize::from(number & 3)));
-        let byte = |at: usize| Some(Load::Plain(Width::B, at));
+        let word = |at: usize, number: u8| Some(LoadPart::Plain(Width::W, at + 4 * usize::from(number & 3)));
+        let byte = |at: usize| Some(LoadPart::Plain(Width::B, at));
         match self {
-            Part::Family => Some(Load::Plain(Width::H, way(Way::Original) + l.node.family)),
+            Part::Family => Some(LoadPart::Plain(Width::H, way(Way::Original) + l.node.family)),
             Part::Protocol => byte(way(Way::Original) + l.node.protocol),
             Part::Src(w, number) => word(way(w) + l.node.src, number),
             Part::Dst(w, number) => word(way(w) + l.node.dst, number),
-            Part::SrcPort(w) => Some(Load::Port(way(w) + l.node.src_port)),
-            Part::DstPort(w) => Some(Load::Port(way(w) + l.node.dst_port)),
+            Part::SrcPort(w) => Some(LoadPart::Port(way(w) + l.node.src_port)),
+            Part::DstPort(w) => Some(LoadPart::Port(way(w) + l.node.dst_port)),
             Part::IcmpType => byte(way(Way::Original) + l.node.dst_port),
             Part::IcmpCode => byte(way(Way::Original) + l.node.dst_port + 1),
             // A long, whose low half has the bits.
-            Part::Status => Some(Load::Plain(Width::D, l.conn.status)),
-            Part::Mark => l.conn.mark.map(|at| Load::Plain(Width::W, at)),
-            Part::Zone => l.conn.zone_id.map(|at| Load::Plain(Width::H, at)),
-            Part::ZoneWay => l.conn.zone_dir.map(|at| Load::Plain(Width::B, at)),
+            Part::Status => Some(LoadPart::Plain(Width::D, l.conn.status)),
+            Part::Mark => l.conn.mark.map(|at| LoadPart::Plain(Width::W, at)),
+            Part::Zone => l.conn.zone_id.map(|at| LoadPart::Plain(Width::H, at)),
+            Part::ZoneWay => l.conn.zone_dir.map(|at| LoadPart::Plain(Width::B, at)),
             Part::TcpState => byte(l.conn.proto + l.proto.tcp_state),
             Part::SctpState => {
-                l.proto.has_sctp.then_some(Load::Plain(Width::W, l.conn.proto + l.proto.sctp_state))
+                l.proto.has_sctp.then_some(LoadPart::Plain(Width::W, l.conn.proto + l.proto.sctp_state))
             }
         }
     }
@@ -296,8 +296,8 @@ fn one(a: &mut Asm, l: &Layout, conn: usize, test: &Test, otherwise: Label) {
 /// `reg` = the part, without bits above it. A port uses r2 as well.
 fn load(a: &mut Asm, l: &Layout, conn: usize, reg: Reg, part: Part) {
     match part.load(l) {
-        Some(Load::Plain(width, at)) => a.load(width, reg, R8, conn + at),
-        Some(Load::Port(at)) => {
+        Some(LoadPart::Plain(width, at)) => a.load(width, reg, R8, conn + at),
+        Some(LoadPart::Port(at)) => {
             a.load(Width::B, reg, R8, conn + at);
             a.alu(Alu::Lsh, reg, 8);
             a.load(Width::B, R2, R8, conn + at + 1);

@@ -3,7 +3,7 @@
 
 use super::ask::{ask, is_about};
 use super::layout::Layout;
-use super::locate::Place;
+use super::locate::TablePlace;
 use super::message::{MESSAGE_MAX, first_message};
 use super::walk::Walker;
 use crate::error::Error;
@@ -23,7 +23,7 @@ const ATTEMPTS: usize = 5;
 ///
 /// # Errors
 /// Words for `--explain`: what disagrees.
-pub(crate) fn compare(layout: &Layout, place: &Place, walker: &mut Walker) -> Result<(), String> {
+pub(crate) fn compare(layout: &Layout, place: &TablePlace, walker: &mut Walker) -> Result<(), String> {
     let mut requests = Requests::open().map_err(|e| format!("netlink: {e}"))?;
     let mut last = String::new();
     for _ in 0..ATTEMPTS {
@@ -38,7 +38,7 @@ pub(crate) fn compare(layout: &Layout, place: &Place, walker: &mut Walker) -> Re
 /// One attempt. The inner error is a disagreement, the outer one is final.
 fn attempt(
     layout: &Layout,
-    place: &Place,
+    place: &TablePlace,
     walker: &mut Walker,
     requests: &mut Requests,
 ) -> Result<Result<(), String>, String> {
@@ -77,8 +77,8 @@ fn attempt(
 /// Asks netlink for the same entry. `None` when it is gone.
 fn agrees(requests: &mut Requests, ours: CtMsg<'_>) -> Result<Option<Result<(), String>>, Error> {
     /// Compares the answer when it comes.
-    struct Answer<'a>(CtMsg<'a>, Option<Result<(), String>>);
-    impl Sink for Answer<'_> {
+    struct Comparison<'a>(CtMsg<'a>, Option<Result<(), String>>);
+    impl Sink for Comparison<'_> {
         fn message(&mut self, theirs: CtMsg<'_>) -> ControlFlow<()> {
             if is_about(self.0, theirs) {
                 self.1 = Some(same(self.0, theirs));
@@ -87,7 +87,7 @@ fn agrees(requests: &mut Requests, ours: CtMsg<'_>) -> Result<Option<Result<(), 
         }
         fn lost(&mut self, _: Lost) {}
     }
-    let mut answer = Answer(ours, None);
+    let mut answer = Comparison(ours, None);
     ask(requests, ours, &mut answer)?;
     Ok(answer.1)
 }

@@ -28,7 +28,7 @@ fn tuples_end(l: &Layout) -> usize {
 
 /// Instructions, and where the second function begins.
 #[derive(Debug)]
-pub(crate) struct Program {
+pub(crate) struct WalkProgram {
     /// `struct bpf_insn`.
     pub(crate) code: Vec<u64>,
     /// In instructions from the beginning.
@@ -37,7 +37,7 @@ pub(crate) struct Program {
 
 impl Assembler<'_> {
     /// The walk. `None` also where only places are copied and `nf_conn` is larger than expected.
-    pub(crate) fn walk(&self, select: Option<&Selection>) -> Option<Program> {
+    pub(crate) fn walk(&self, select: Option<&Selection>) -> Option<WalkProgram> {
         if self.copied == Copied::Place && record::CONN + self.layout.conn.size > SCRATCH_BYTES {
             return None;
         }
@@ -60,8 +60,8 @@ impl Assembler<'_> {
         a.exit();
         a.place(turn);
         let second = a.position(turn)?;
-        Turn::new(self, &mut a, select).emit();
-        Some(Program { code: a.finish()?, second })
+        WalkTurn::new(self, &mut a, select).emit();
+        Some(WalkProgram { code: a.finish()?, second })
     }
 
     /// Writes to `seen` whether the bucket of the witness has an entry that leads back to it.
@@ -91,7 +91,7 @@ impl Assembler<'_> {
 }
 
 /// The callback of the loop. r6 is the shared memory, r7 the chain that the turn is about.
-pub(super) struct Turn<'a, 'c> {
+pub(super) struct WalkTurn<'a, 'c> {
     pub(super) of: &'c Assembler<'c>,
     pub(super) l: &'c Layout,
     pub(super) a: &'a mut Asm,
@@ -107,12 +107,12 @@ pub(super) struct Turn<'a, 'c> {
     pub(super) stop: Label,
 }
 
-impl<'a, 'c> Turn<'a, 'c> {
+impl<'a, 'c> WalkTurn<'a, 'c> {
     fn new(of: &'c Assembler<'c>, a: &'a mut Asm, select: Option<&'c Selection>) -> Self {
         let [advance, bad, stop] = [a.label(), a.label(), a.label()];
         let l = of.layout;
         let [early, late] = select.map(|s| s.split(l, tuples_end(l))).unwrap_or_default();
-        Turn { of, l, a, select, early, late, advance, bad, stop }
+        WalkTurn { of, l, a, select, early, late, advance, bad, stop }
     }
 
     fn emit(mut self) {

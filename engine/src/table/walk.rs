@@ -3,10 +3,10 @@
 use super::btf::Writer;
 use super::entry::{Clock, Entry};
 use super::layout::Layout;
-use super::locate::{Place, refused};
+use super::locate::{TablePlace, refused};
 use super::program::{Assembler, Copied, LANES, failed, field, record, stride};
 use super::select::Selection;
-use super::turn::Program;
+use super::turn::WalkProgram;
 use crate::sys::bpf::{Functions, Kind, Shared, load, load_btf};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
@@ -144,7 +144,7 @@ impl Walker {
     ///
     /// # Errors
     /// [`Stuck`]; no record of this run counts then.
-    pub(crate) fn run(&mut self, place: &Place, from: u32, to: u32) -> Result<u32, Stuck> {
+    pub(crate) fn run(&mut self, place: &TablePlace, from: u32, to: u32) -> Result<u32, Stuck> {
         let witness = self.witness.filter(|at| *at < place.buckets);
         let address = witness.map_or(0, |at| place.table.wrapping_add(u64::from(at) * 8));
         self.told = Told::Nothing;
@@ -280,7 +280,7 @@ fn assemble(
 }
 
 /// Loads the walk with the type information that a program of two functions needs.
-fn load_walk(program: &Program) -> Result<OwnedFd, String> {
+fn load_walk(program: &WalkProgram) -> Result<OwnedFd, String> {
     let mut types = Writer::default();
     let int = types.int();
     let (main, turn) = (types.proto(int, 1), types.proto(int, 2));

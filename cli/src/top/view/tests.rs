@@ -70,8 +70,14 @@ fn any_size_will_do() {
         let reading = reading(groups);
         for (width, height) in [(1, 1), (10, 3), (20, 5), (80, 6), (300, 100)] {
             let mut view = view(None);
-            for key in [Key::End, Key::PageUp, Key::Char('?'), Key::Char('?'), Key::Char('k'), Key::Char('n')]
-            {
+            for key in [
+                KeyPress::End,
+                KeyPress::PageUp,
+                KeyPress::Char('?'),
+                KeyPress::Char('?'),
+                KeyPress::Char('k'),
+                KeyPress::Char('n'),
+            ] {
                 view.press(key, Some(&reading), height);
                 shown(&mut view, &reading, width, height);
             }
@@ -85,21 +91,21 @@ fn keys_move_through_the_list_and_not_out_of_it() {
     let (mut view, reading) = (view(None), reading(100));
     let height = 25;
     for (key, want) in [
-        (Key::Up, "0"),
-        (Key::Down, "1"),
-        (Key::PageDown, "21"),
-        (Key::Up, "20"),
-        (Key::End, "99"),
-        (Key::Down, "99"),
-        (Key::PageUp, "79"),
-        (Key::Home, "0"),
-        (Key::PageUp, "0"),
+        (KeyPress::Up, "0"),
+        (KeyPress::Down, "1"),
+        (KeyPress::PageDown, "21"),
+        (KeyPress::Up, "20"),
+        (KeyPress::End, "99"),
+        (KeyPress::Down, "99"),
+        (KeyPress::PageUp, "79"),
+        (KeyPress::Home, "0"),
+        (KeyPress::PageUp, "0"),
     ] {
         view.press(key, Some(&reading), height);
         assert_eq!(marked(&mut view, &reading, height), want, "{key:?}");
     }
     // What is left of a list that has become short.
-    view.press(Key::End, Some(&reading), height);
+    view.press(KeyPress::End, Some(&reading), height);
     assert_eq!(marked(&mut view, &self::reading(3), height), "2");
     let mut few = self::view(Some(5));
     assert_eq!(shown(&mut few, &reading, 80, 24).iter().filter(|l| l.contains("  0  ")).count(), 5);
@@ -108,9 +114,11 @@ fn keys_move_through_the_list_and_not_out_of_it() {
 #[test]
 fn deletion_needs_a_y_and_is_of_what_was_marked_when_it_was_asked() {
     let (mut view, reading) = (view(None), reading(30));
-    view.press(Key::Down, Some(&reading), 24);
-    for answer in [Key::Char('n'), Key::Enter, Key::Escape, Key::Char('k'), Key::Char('q')] {
-        assert_eq!(view.press(Key::Char('k'), Some(&reading), 24), Action::Nothing);
+    view.press(KeyPress::Down, Some(&reading), 24);
+    for answer in
+        [KeyPress::Char('n'), KeyPress::Enter, KeyPress::Escape, KeyPress::Char('k'), KeyPress::Char('q')]
+    {
+        assert_eq!(view.press(KeyPress::Char('k'), Some(&reading), 24), Action::Nothing);
         assert!(view.asks());
         let lines = shown(&mut view, &reading, 80, 24);
         assert_eq!(lines[23], "delete the 999 flows of dport 1? y/N ");
@@ -118,15 +126,15 @@ fn deletion_needs_a_y_and_is_of_what_was_marked_when_it_was_asked() {
         assert!(!view.asks());
         assert_eq!(shown(&mut view, &reading, 80, 24)[23], "nothing was deleted");
     }
-    view.press(Key::Char('k'), Some(&reading), 24);
+    view.press(KeyPress::Char('k'), Some(&reading), 24);
     // Whatever has been read meanwhile.
-    assert_eq!(view.press(Key::Char('y'), Some(&self::reading(1)), 24), Action::Delete(port(1)));
-    view.press(Key::Char('k'), Some(&reading), 24);
+    assert_eq!(view.press(KeyPress::Char('y'), Some(&self::reading(1)), 24), Action::Delete(port(1)));
+    view.press(KeyPress::Char('k'), Some(&reading), 24);
     assert!(shown(&mut view, &reading, 20, 24)[23].ends_with("? y/N "));
-    assert_eq!(view.press(Key::Interrupt, Some(&reading), 24), Action::Quit);
+    assert_eq!(view.press(KeyPress::Interrupt, Some(&reading), 24), Action::Quit);
     // Without a group there is nothing to ask about.
     let mut empty = self::view(None);
-    empty.press(Key::Char('k'), Some(&self::reading(0)), 24);
+    empty.press(KeyPress::Char('k'), Some(&self::reading(0)), 24);
     assert!(!empty.asks());
 }
 
@@ -134,23 +142,23 @@ fn deletion_needs_a_y_and_is_of_what_was_marked_when_it_was_asked() {
 fn a_selection_is_typed_on_the_last_line() {
     let (mut view, reading) = (view(None), reading(3));
     let press = |view: &mut View, text: &str| {
-        text.chars().map(|c| view.press(Key::Char(c), Some(&reading), 24)).last()
+        text.chars().map(|c| view.press(KeyPress::Char(c), Some(&reading), 24)).last()
     };
     press(&mut view, "/-p tcpp");
-    view.press(Key::Backspace, None, 24);
+    view.press(KeyPress::Backspace, None, 24);
     let frame = view.frame(Some(&reading), 80, 24);
     assert_eq!((frame.lines[23].0.as_str(), frame.cursor), ("/-p tcp", Some(7)));
     // Letters that are commands elsewhere are letters here.
     press(&mut view, " --state q");
-    assert_eq!(view.press(Key::Enter, None, 24), Action::Select("-p tcp --state q".to_owned()));
+    assert_eq!(view.press(KeyPress::Enter, None, 24), Action::Select("-p tcp --state q".to_owned()));
     assert!(!view.asks());
     // The next one begins with what is selected.
     view.selection = "-f ipv4".to_owned();
     press(&mut view, "/x");
-    assert_eq!(view.press(Key::Enter, None, 24), Action::Select("-f ipv4x".to_owned()));
+    assert_eq!(view.press(KeyPress::Enter, None, 24), Action::Select("-f ipv4x".to_owned()));
     press(&mut view, "/");
-    view.press(Key::Clear, None, 24);
-    assert_eq!(view.press(Key::Escape, None, 24), Action::Nothing);
+    view.press(KeyPress::Clear, None, 24);
+    assert_eq!(view.press(KeyPress::Escape, None, 24), Action::Nothing);
     press(&mut view, &format!("/{}", "abcdefghi ".repeat(20)));
     let frame = view.frame(Some(&reading), 40, 24);
     assert!(frame.lines[23].0.len() <= 40 && frame.cursor.is_some_and(|c| c < 40), "{frame:?}");
@@ -161,20 +169,20 @@ fn groups_and_figures_go_round() {
     let (mut view, reading) = (view(None), reading(3));
     let mut seen = vec![view.keys.name()];
     for _ in 0..=GROUPINGS.len() {
-        assert_eq!(view.press(Key::Char('b'), Some(&reading), 24), Action::Read);
+        assert_eq!(view.press(KeyPress::Char('b'), Some(&reading), 24), Action::Read);
         seen.push(view.keys.name());
     }
     assert_eq!((seen.first(), seen.contains(&"flow".to_owned())), (seen.last(), true));
-    view.press(Key::Char('B'), Some(&reading), 24);
+    view.press(KeyPress::Char('B'), Some(&reading), 24);
     assert_eq!(view.keys.name(), seen[seen.len() - 2]);
     let orders: Vec<Order> = (0..5)
         .map(|_| {
-            view.press(Key::Char('o'), Some(&reading), 24);
+            view.press(KeyPress::Char('o'), Some(&reading), 24);
             view.order
         })
         .collect();
     assert_eq!(orders, [Order::Packets, Order::Bytes, Order::Rate, Order::Age, Order::Flows]);
-    view.press(Key::Char('O'), Some(&reading), 24);
+    view.press(KeyPress::Char('O'), Some(&reading), 24);
     assert_eq!(view.order, Order::Age);
     let last = shown(&mut view, &reading, 80, 24)[23].clone();
     assert!(
@@ -183,19 +191,19 @@ fn groups_and_figures_go_round() {
     );
     // A grouping that is not one of the usual ones comes before the first of them.
     let mut own = View::new(keys("src,dport"), Order::Flows, Duration::from_secs(2), None, String::new());
-    own.press(Key::Char('b'), None, 24);
+    own.press(KeyPress::Char('b'), None, 24);
     assert_eq!(own.keys.name(), "src");
 }
 
 #[test]
 fn pause_and_delay() {
     let (mut view, reading) = (view(None), reading(3));
-    assert_eq!(view.press(Key::Char('p'), Some(&reading), 24), Action::Nothing);
+    assert_eq!(view.press(KeyPress::Char('p'), Some(&reading), 24), Action::Nothing);
     assert!(view.paused && shown(&mut view, &reading, 80, 24)[0].starts_with("zct top PAUSED  "));
-    assert_eq!(view.press(Key::Char(' '), Some(&reading), 24), Action::Read);
+    assert_eq!(view.press(KeyPress::Char(' '), Some(&reading), 24), Action::Read);
     assert!(!view.paused);
     for (key, want) in [('+', DELAY_MAX), ('-', DELAY_MIN)] {
-        (0..30).for_each(|_| _ = view.press(Key::Char(key), Some(&reading), 24));
+        (0..30).for_each(|_| _ = view.press(KeyPress::Char(key), Some(&reading), 24));
         assert_eq!(view.delay, want);
     }
     assert_eq!(
