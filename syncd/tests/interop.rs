@@ -120,7 +120,10 @@ enum Mode {
 
 fn config(mode: Mode) -> Config {
     match mode {
-        Mode::Ftfw => Config::of(Ftfw { startup_resync: true, ..Ftfw::DEFAULT }),
+        // With `Digest on`: an original must not mind that we offer to compare.
+        Mode::Ftfw => {
+            Config { digest_ms: Some(1000), ..Config::of(Ftfw { startup_resync: true, ..Ftfw::DEFAULT }) }
+        }
         Mode::Alarm => Config::of(Alarm { refresh_time_s: 3, cache_timeout_s: 8 }),
         Mode::Notrack => Config::of(Notrack { startup_resync: true, ..Notrack::default() }),
     }

@@ -83,6 +83,10 @@ fn describe(m: &Message<'_>) -> String {
     match m.kind() {
         None => format!("type {}, which is none", m.number),
         Some(Kind::Control) => control(m),
+        Some(Kind::Digest) => match zct_wire::peer::Digest::decode(m) {
+            None => "sums that cannot be read".into(),
+            Some(d) => format!("{d:?}"),
+        },
         Some(Kind::Flow(event)) => match Flow::decode(m.body()) {
             Err(e) => format!("{event:?} flow that cannot be read: {e}"),
             Ok(f) => {

@@ -187,6 +187,12 @@ const SETTINGS: &[Row] = &[
         Live(|old, new| take_sync(old, new, |old, new| old.update_interval_s = new.update_interval_s)),
         |c| sync(c, |s| s.update_interval_s.map(|n| n.to_string())),
     ),
+    ("Digest", Restart, |c| sync(c, |s| s.digest.then(|| words::on_off(s.digest)))),
+    (
+        "DigestInterval",
+        Live(|old, new| take_sync(old, new, |old, new| old.digest_interval_s = new.digest_interval_s)),
+        |c| sync(c, |s| s.digest_interval_s.map(|n| n.to_string())),
+    ),
     ("NodeID", Live(|old, new| take_sync(old, new, |old, new| old.node_id = new.node_id)), |c| {
         sync(c, |s| s.node_id.map(|n| n.to_string()))
     }),
@@ -428,6 +434,13 @@ mod tests {
                 sync("FTFW {", "Options { ExpectationSync { ftp } }"),
             ),
             ("SyncAfter", true, sync("FTFW {", "Options { SyncAfter 3 }"), sync("FTFW {", "")),
+            ("Digest", false, sync("FTFW {", "Options { Digest on }"), sync("FTFW {", "")),
+            (
+                "DigestInterval",
+                true,
+                sync("FTFW {", "Options { Digest on DigestInterval 9 }"),
+                sync("FTFW {", "Options { Digest on }"),
+            ),
             ("NodeID", true, sync("FTFW {", "NodeID 3"), sync("FTFW {", "")),
             ("Peer", false, peers(&[(2, "b"), (3, "c")]), peers(&[(2, "b"), (4, "c")])),
             ("Peer", false, peers(&[(2, "b"), (3, "c")]), peers(&[(2, "b"), (3, "d")])),

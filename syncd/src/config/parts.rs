@@ -15,8 +15,17 @@ pub fn protocol(config: &Config, sync: &Sync) -> peer::Config {
         hash_limit: config.general.hash_limit as usize,
         sync_after_s: sync.sync_after_s.unwrap_or(0),
         update_interval_s: sync.update_interval_s.unwrap_or(0),
+        digest_ms: sync.digest.then(|| peer::Millis::from(digest_interval_s(sync)) * 1000),
         ..peer::Config::default()
     }
+}
+
+/// `DigestInterval`, or its default: a comparison makes everything go that `UpdateInterval` has kept back.
+fn digest_interval_s(sync: &Sync) -> u32 {
+    const PLAIN_S: u32 = 5;
+    const WITH_UPDATE_INTERVAL_S: u32 = 60;
+    let usual = sync.update_interval_s.map_or(PLAIN_S, |_| WITH_UPDATE_INTERVAL_S);
+    sync.digest_interval_s.unwrap_or(usual)
 }
 
 /// The settings of the links, all of one kind.

@@ -419,6 +419,10 @@ pub struct Sync {
     /// `UpdateInterval`: the seconds from one update of a flow to the next; `None` sends each change. Not in
     /// the original.
     pub update_interval_s: Option<u32>,
+    /// `Digest`: whether the caches of two zctd are compared. Always false but in FTFW. Not in the original.
+    pub digest: bool,
+    /// `DigestInterval`: seconds from one comparison to the next; `None` is the default. Not in the original.
+    pub digest_interval_s: Option<u32>,
     /// `NodeID`: the number of this node, which no other has. Not in the original.
     pub node_id: Option<u16>,
     /// `Auth`: the keys with which messages are sealed; `None` sends and takes them as they are. Not in the

@@ -32,6 +32,7 @@ fn unsealed(seal: Option<&Seal>, reasons: &[Refused]) -> u64 {
 fn counted_of_peer(kind: Kind, s: &Stats) -> u64 {
     match kind {
         Kind::Gap => s.lost,
+        Kind::Difference => s.digest.differences,
         Kind::Malformed => s.malformed,
         Kind::OtherMode => s.foreign_mode,
         Kind::PeerCacheFull => s.external.no_space + s.external_expect.no_space,
@@ -126,10 +127,11 @@ impl Daemon {
             // Once there is room; see `look_for_room`.
             Kind::CacheFull => Some(How::Comparison),
             Kind::PeerCacheFull if ftfw.is_some() => Some(How::Bulk),
-            Kind::Gap if asks => Some(How::Resent),
+            Kind::Gap | Kind::Difference if asks => Some(How::Resent),
             Kind::Send if ftfw.is_some() => Some(How::Resent),
             Kind::ResendQueue => Some(How::Bulk),
             Kind::Gap
+            | Kind::Difference
             | Kind::Send
             | Kind::Malformed
             | Kind::OtherMode
@@ -217,8 +219,10 @@ impl Daemon {
         let Daemon { node: Node::Sync(n), losses, .. } = self else { return };
         for (at, (machine, peer)) in n.each().enumerate() {
             let (source, ledger) = (losses.source(at), &mut losses.ledger);
-            if ledger.is_pending(source, Kind::Gap) && is_answered(machine) {
-                ledger.repaired_as_said(now, source, Kind::Gap, now + 1);
+            for kind in [Kind::Gap, Kind::Difference] {
+                if ledger.is_pending(source, kind) && is_answered(machine) {
+                    ledger.repaired_as_said(now, source, kind, now + 1);
+                }
             }
             let outlook = machine.outlook();
             if machine.peer_is_there(now) && !outlook.bulk_is_pending {

@@ -12,8 +12,8 @@ use crate::peer::{CacheStats, Machine, Millis, Mode};
 use crate::stats::cache::StatsCache;
 use crate::status::ledger::{Entry, Kind};
 use crate::status::{
-    Cache, Commit, Events, Helper, Helpers, Lag, Link, Loss, Malformed, Member, Missing, Peer, PeerState,
-    Sealing, Status, Takeover, Transfer, remaining,
+    Cache, Commit, Digest, Events, Helper, Helpers, Lag, Link, Loss, Malformed, Member, Missing, Peer,
+    PeerState, Sealing, Status, Takeover, Transfer, remaining,
 };
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -323,6 +323,14 @@ fn peer(
             size: s.bad_size,
         },
         sealing: seal.map(|s| sealing(s, now)),
+        digest: machine.config().compares().then(|| Digest {
+            running: machine.compares_with_peer(),
+            checks: s.digest.checks,
+            differences: s.digest.differences,
+            repairs: s.digest.repairs,
+            removed: s.digest.removed,
+            last_equal_time: s.digest.last_equal.map(|at| clock.unix(at)),
+        }),
         resync: p.resync.transfer(now, taken(machine, n.injector())),
         // A small one begins and ends within a turn.
         bulk: Transfer { count: s.bulks, ..p.bulk.transfer(now, outlook.bulk_sent) },

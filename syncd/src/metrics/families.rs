@@ -75,6 +75,16 @@ families! {
         "Flows that ended before SyncAfter, of which the peer was told nothing."
     );
     PEER_MALFORMED = counter("zctd_peer_messages_malformed_total", "Messages of the peer that made no sense.");
+    PEER_CHECKS = counter("zctd_peer_digest_checks_total", "Comparisons with what the peer has promised (Digest).");
+    PEER_DIFFERENCES = counter(
+        "zctd_peer_digest_differences_total",
+        "Parts of the peer's flows, 65,536 of them, that were found to differ."
+    );
+    PEER_REPAIRS = counter("zctd_peer_digest_repairs_total", "Differences that were repaired, several parts at a time.");
+    PEER_EQUAL = gauge(
+        "zctd_peer_digest_equal_timestamp_seconds",
+        "When the peer's flows were last found to be what it has."
+    );
     PEER_SEALED = counter("zctd_peer_frames_sealed_total", "Sealed frames sent (Auth).");
     PEER_OPENED = counter("zctd_peer_frames_opened_total", "Sealed frames taken (Auth).");
     PEER_PROOFS = counter("zctd_peer_proofs_total", "Proofs of other nodes that they are there (Auth).");
@@ -247,7 +257,7 @@ fn links(links: &[Link], out: &mut Out<'_>) {
 
 /// Peers are told apart by their number, since addresses are not used as labels.
 fn peers(peers: &[Peer], out: &mut Out<'_>) {
-    let values: [Row<Peer>; 14] = [
+    let values: [Row<Peer>; 18] = [
         (&PEER_UP, |p| match p.state {
             PeerState::Up => Some(true.into()),
             PeerState::Silent => Some(false.into()),
@@ -263,6 +273,10 @@ fn peers(peers: &[Peer], out: &mut Out<'_>) {
         (&PEER_RESENT, |p| p.resent.map(Value::Number)),
         (&PEER_LATE, |p| Some(p.late.into())),
         (&PEER_UNANNOUNCED, |p| Some(p.unannounced.into())),
+        (&PEER_CHECKS, |p| p.digest.map(|d| d.checks.into())),
+        (&PEER_DIFFERENCES, |p| p.digest.map(|d| d.differences.into())),
+        (&PEER_REPAIRS, |p| p.digest.map(|d| d.repairs.into())),
+        (&PEER_EQUAL, |p| p.digest.and_then(|d| d.last_equal_time).map(Value::Seconds)),
         (&PEER_SEALED, |p| p.sealing.as_ref().map(|s| s.counts.sealed.into())),
         (&PEER_OPENED, |p| p.sealing.as_ref().map(|s| s.counts.opened.into())),
         (&PEER_PROOFS, |p| p.sealing.as_ref().map(|s| s.counts.proofs.into())),

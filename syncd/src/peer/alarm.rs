@@ -35,7 +35,7 @@ impl AlarmSession {
         }
         match classify(m) {
             Some(class @ Class::Data(_)) => Verdict::take(class),
-            Some(Class::Alive | Class::Ack(_) | Class::Nack(_) | Class::Resync) | None => {
+            Some(Class::Alive | Class::Ack(_) | Class::Nack(_) | Class::Resync | Class::Digest) | None => {
                 Verdict::refuse(Refusal::Header)
             }
         }

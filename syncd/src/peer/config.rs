@@ -26,6 +26,9 @@ pub struct Config {
     /// `UpdateInterval`: seconds from one update of a flow to the next; 0 sends each change. Not in ALARM,
     /// which has its own intervals.
     pub update_interval_s: u32,
+    /// `Digest`, `DigestInterval`: milliseconds from one comparison with a zctd peer to the next; `None` compares
+    /// nothing, and knows nothing of it. Only in FT-FW; from or to `None` only at the start.
+    pub digest_ms: Option<Millis>,
     /// How long a change may wait for others to share its datagram.
     pub gather_ms: Millis,
     /// How fast bulks are sent.
@@ -42,6 +45,7 @@ impl Default for Config {
             hash_limit: 262_144,
             sync_after_s: 0,
             update_interval_s: 0,
+            digest_ms: None,
             gather_ms: 10,
             pace: Pace::default(),
         }
@@ -58,6 +62,11 @@ impl Config {
     /// flows go straight into the kernel (conntrackd.md §5.3).
     pub fn sends_timeout(&self) -> bool {
         self.commit_timeout_s.is_none() || self.mode.disables_external_cache()
+    }
+
+    /// True when the external cache is compared with what the peer has promised.
+    pub fn compares(&self) -> bool {
+        self.digest_ms.is_some() && matches!(self.mode, Mode::Ftfw(m) if !m.disable_external_cache)
     }
 
     /// The timeout in seconds of a peer's flow that is committed now, `age_s` after the last message about
@@ -79,6 +88,13 @@ pub struct Seed {
     pub random: u64,
     /// The seed of the caches' hash functions. It should be random, since traffic chooses the keys.
     pub hash: [u64; 2],
+}
+
+impl Seed {
+    /// The key of the sums that the peer compares. It goes over the network, so it must not tell the others.
+    pub(crate) fn digest_key(&self) -> [u64; 2] {
+        [0u8, 1].map(|n| crate::store::keyed_hash(self.hash, &[b"zct digest".as_slice(), &[n]].concat()))
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What the queues contain.
 
 use crate::store::{ExpectId, FlowId};
+use zct_wire::peer::digest::Ask;
 
 /// A range of message numbers that includes both ends.
 pub(crate) type Range = (u32, u32);
@@ -17,13 +18,17 @@ pub enum Control {
     Nack(u32, u32),
     /// Asks the peer to send everything.
     Resync,
+    /// Asks the peer for sums (`peer::digest`).
+    Ask(Ask),
+    /// Asks the peer to send the flows of these leaves of the sums.
+    Repair([u16; 4]),
 }
 
 impl Control {
     /// True for a message that the peer answers with data: acknowledging it tells that the answer
     /// has been sent.
     pub(crate) fn is_request(self) -> bool {
-        matches!(self, Control::Nack(..) | Control::Resync)
+        matches!(self, Control::Nack(..) | Control::Resync | Control::Repair(_))
     }
 }
 

@@ -4,13 +4,18 @@
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
 use crate::peer::delivery::Delivery;
+use crate::peer::digest::{Checker, Found};
 use crate::peer::entry::{Control, Range};
 use crate::peer::message::{Class, Refusal, Verdict, classify, length};
 use crate::peer::mode::Ftfw;
 use crate::peer::remote::Remote;
 use crate::peer::resync::Resync;
 use crate::peer::track::{Seen, Tracker};
-use zct_wire::peer::{Message, flag};
+use zct_wire::peer::digest::Ask;
+use zct_wire::peer::{Digest, Message, flag};
+
+/// Flows that are taken into sums in one turn.
+pub(crate) const SUMS_A_TURN: usize = 4096;
 
 /// One node's side of FT-FW.
 #[derive(Debug)]
@@ -21,15 +26,24 @@ pub(crate) struct FtfwSession {
     resend_queue_size: u32,
     // The setting `DisableExternalCache`.
     injects: bool,
+    // Without `Digest` a message about sums is what it is to the original: none.
+    knows_sums: bool,
+    pub(crate) checker: Checker,
+    // The bulk that is waited for repairs a difference.
+    repairs_all: bool,
 }
 
 impl FtfwSession {
-    pub(crate) fn new(config: &Ftfw) -> Self {
+    /// `digest_ms` as in [`Config`](crate::peer::Config).
+    pub(crate) fn new(config: &Ftfw, digest_ms: Option<Millis>) -> Self {
         FtfwSession {
             tracker: Tracker::new(config.ack_window_size),
             resync: Resync::default(),
             resend_queue_size: config.resend_queue_size,
             injects: config.disable_external_cache,
+            knows_sums: digest_ms.is_some(),
+            checker: Checker::new(digest_ms.filter(|_| !config.disable_external_cache)),
+            repairs_all: false,
         }
     }
 
@@ -42,7 +56,8 @@ impl FtfwSession {
         delivery: &mut Delivery,
         caches: &mut Caches,
     ) -> Verdict {
-        let Some(class) = classify(m) else {
+        let known = classify(m).filter(|class| self.knows_sums || !matches!(class, Class::Digest));
+        let Some(class) = known else {
             // The original does not count it as received, so it takes the next message for a gap, and asks
             // for the bad one again and again.
             self.tracker.skip(m.seq);
@@ -102,7 +117,7 @@ impl FtfwSession {
                     self.begin_resync(now, delivery);
                 }
             }
-            Class::Data(_) | Class::Alive | Class::Resync => {}
+            Class::Data(_) | Class::Alive | Class::Resync | Class::Digest => {}
         }
         verdict
     }
@@ -118,6 +133,7 @@ impl FtfwSession {
     fn peer_started(&mut self, now: Millis, delivery: &mut Delivery, caches: &mut Caches) {
         let queued = delivery.peer_started(now, caches);
         self.resync.forget_requests(queued);
+        self.checker.peer_started();
         self.want_resync(now, delivery);
     }
 
@@ -207,9 +223,14 @@ impl FtfwSession {
         remote: &mut Remote,
         caches: &mut Caches,
     ) -> Option<u64> {
+        let partial = self.resync.is_partial();
         let swept = self.resync.sweep_turn(caches);
         remote.count_swept(swept.flows, swept.expects, swept.total);
         let total = swept.total?;
+        if partial || self.repairs_all {
+            self.repairs_all = false;
+            self.checker.repaired(now, total);
+        }
         if self.resync.take_another() {
             self.want_resync(now, delivery);
         }
@@ -220,6 +241,86 @@ impl FtfwSession {
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self, delivery: &Delivery, caches: &Caches) {
         self.resync.check(delivery.requests(caches));
+    }
+
+    // Comparing.
+
+    /// True when what the peer says now can be compared: all that it has sent before has come.
+    fn is_level(&self, delivery: &Delivery, caches: &Caches) -> bool {
+        self.resync.is_level() && !delivery.hello.peer_greets() && !caches.external.is_full()
+    }
+
+    /// The peer has shown that it knows sums.
+    pub(crate) fn peer_compares(&mut self, now: Millis, delivery: &mut Delivery) {
+        let news = self.checker.peer_knows(now);
+        if news && self.knows_sums && !self.checker.is_on() {
+            // It has to learn that we answer, and this is sent until it has come.
+            delivery.control(now, Control::Ask(Ask::Whole));
+        }
+    }
+
+    /// Handles an answer of the peer's about sums. Returns how many leaves differ, if some do.
+    pub(crate) fn digest(
+        &mut self,
+        now: Millis,
+        digest: Digest,
+        delivery: &mut Delivery,
+        caches: &mut Caches,
+    ) -> Option<u64> {
+        self.checker.peer_knows(now);
+        if !self.is_level(delivery, caches) {
+            return None;
+        }
+        let ours = caches.external.sums();
+        let (found, asks) = match digest {
+            Digest::Whole(theirs) => (Found::Nothing, self.checker.whole(now, theirs, ours)),
+            Digest::Parts(span, key, theirs) => {
+                self.checker.parts(now, (span, key, &theirs), (caches.external.sums_key(), ours))
+            }
+            Digest::Ask(_) | Digest::Repair(_) => return None,
+        };
+        asks.into_iter().for_each(|ask| delivery.control(now, Control::Ask(ask)));
+        match found {
+            Found::Nothing => None,
+            Found::OtherKey(key) => {
+                caches.external.begin_sums(key);
+                None
+            }
+            Found::Leaves(leaves) => {
+                let mut fours = Vec::new();
+                for four in leaves.chunks(4) {
+                    // Where there are fewer, the last one is said again.
+                    let mut say = [four.last().copied().unwrap_or(0); 4];
+                    say.iter_mut().zip(four).for_each(|(to, leaf)| *to = *leaf);
+                    fours.push(say);
+                }
+                let count = leaves.len() as u64;
+                self.resync.begin_some(leaves);
+                fours.into_iter().for_each(|four| self.request(now, Control::Repair(four), delivery));
+                Some(count)
+            }
+            Found::TooMuch(count) => {
+                self.repairs_all = true;
+                self.want_resync(now, delivery);
+                Some(count)
+            }
+        }
+    }
+
+    /// Asks about sums if that is due, or takes in more of what is to be compared.
+    pub(crate) fn digest_turn(&mut self, now: Millis, delivery: &mut Delivery, caches: &mut Caches) {
+        caches.external.sum_turn(SUMS_A_TURN);
+        if self.checker.due().is_none_or(|at| at > now) {
+            return;
+        }
+        // Without having asked the peer for everything there is nothing to compare.
+        if self.resync.needs_all() && self.checker.may_ask_for_all(now) {
+            self.want_resync(now, delivery);
+        }
+        let ready = self.is_level(delivery, caches) && !caches.external.is_summing();
+        for ask in self.checker.ask(now, ready) {
+            delivery.control(now, Control::Ask(ask));
+        }
     }
 
     // Acknowledging.

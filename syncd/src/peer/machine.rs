@@ -10,6 +10,7 @@ use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
 use crate::peer::config::{Config, Seed};
 use crate::peer::delivery::Delivery;
+use crate::peer::ftfw::SUMS_A_TURN;
 use crate::peer::links::{Link, Links, Switch};
 use crate::peer::local::{Local, Origin};
 use crate::peer::message::{Class, Data};
@@ -24,8 +25,9 @@ use zct_wire::WireError;
 use zct_wire::event::Event;
 use zct_wire::expect::ExpectView;
 use zct_wire::flow::FlowView;
+use zct_wire::peer::digest::{Ask, MARK};
 use zct_wire::peer::header::CONTROL_LEN;
-use zct_wire::peer::{Expect, Flow, Message, Messages};
+use zct_wire::peer::{Digest, Expect, Flow, Message, Messages};
 
 /// One node's side of the protocol.
 ///
@@ -58,8 +60,8 @@ impl Machine {
             links: Links::new(links, active),
             local: Local::new(config.sync_after_s),
             remote: Remote::new(&config.mode),
-            delivery: Delivery::new(now, &config, seed.sequence, seed.random),
-            session: Session::new(now, &config.mode),
+            delivery: Delivery::new(now, &config, seed.sequence, seed.random, seed.digest_key()),
+            session: Session::new(now, &config),
             counted: Stats::default(),
             purge_due: None,
             reported_other_mode: false,
@@ -88,7 +90,8 @@ impl Machine {
         self.config.sync_after_s = new.sync_after_s;
         self.config.update_interval_s = new.update_interval_s;
         self.local.reconfigure(new.sync_after_s);
-        if self.session.reconfigure(&new.mode) {
+        self.config.digest_ms = new.digest_ms;
+        if self.session.reconfigure(new) {
             self.config.mode = new.mode;
         }
         self.delivery.reconfigure(&self.config);
@@ -353,15 +356,53 @@ impl Machine {
             Err(_) => return false,
             Ok(Class::Data(data)) => self.data(now, (data, m.body())),
             Ok(Class::Resync) => {
+                self.delivery.speaker.peer_asks_for_all();
+                if m.range() == Some((0, MARK)) {
+                    self.session.peer_compares(now, &mut self.delivery);
+                    self.asked(now, Ask::Whole);
+                }
                 if self.delivery.hello.may_serve(now) {
                     self.outputs.notice(Notice::ResyncRequested);
                     self.announce_bulk();
                 }
                 self.session.bulk_requested(m.seq, &mut self.delivery);
             }
+            Ok(Class::Digest) => self.digest(now, m),
             Ok(Class::Alive | Class::Ack(_) | Class::Nack(_)) => {}
         }
         true
+    }
+
+    /// Handles a message about sums.
+    fn digest(&mut self, now: Millis, m: &Message<'_>) {
+        match Digest::decode(m) {
+            Some(Digest::Ask(ask)) => {
+                self.session.peer_compares(now, &mut self.delivery);
+                self.asked(now, ask);
+            }
+            Some(Digest::Repair(leaves)) => {
+                self.delivery.want_leaves(now, &leaves);
+                self.session.bulk_requested(m.seq, &mut self.delivery);
+            }
+            Some(answer @ (Digest::Whole(_) | Digest::Parts(..))) => {
+                let differs = self.session.digest(now, answer, &mut self.delivery, &mut self.caches);
+                if let Some(leaves) = differs {
+                    self.outputs.notice(Notice::Differs(leaves));
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The peer asks for sums, which are kept from the first time on.
+    fn asked(&mut self, now: Millis, ask: Ask) {
+        if self.config.digest_ms.is_none() {
+            return;
+        }
+        if self.caches.internal.sums_key().is_none() {
+            self.caches.internal.begin_sums(self.delivery.speaker.key());
+        }
+        self.delivery.speaker.ask(now, ask);
     }
 
     /// Handles data from the peer, with the body of its message.
@@ -411,9 +452,16 @@ impl Machine {
         if self.delivery.hello.bulk_is_due(now) {
             self.announce_bulk();
         }
+        self.caches.internal.sum_turn(SUMS_A_TURN);
+        self.delivery.repair_turn(now, &self.caches);
+        let partial = self.session.repairs_some();
         let swept = self.session.turn(now, &mut self.delivery, &mut self.remote, &mut self.caches);
         if let Some(swept) = swept {
-            self.outputs.notice(Notice::Swept(swept));
+            self.outputs.notice(if partial {
+                Notice::DifferenceRepaired(swept)
+            } else {
+                Notice::Swept(swept)
+            });
         }
         let delivery = &mut self.delivery;
         let mut changed = |change, caches: &mut Caches| delivery.changed(now, change, caches);
@@ -457,13 +505,20 @@ impl Machine {
             Timer::Resync => self.session.resync_due(),
             Timer::Sweep => (self.session.is_sweeping() || self.local.is_sweeping()).then_some(now),
             Timer::Hold => self.local.hold_due(),
-            Timer::Rest => self.delivery.rest_due(),
+            Timer::Rest => self.delivery.rest_due(now, &self.caches),
+            Timer::Digest => {
+                [self.session.digest_due(), self.delivery.speaker.repair_due()].into_iter().flatten().min()
+            }
+            Timer::Sums => {
+                (self.caches.internal.is_summing() || self.caches.external.is_summing()).then_some(now)
+            }
             Timer::KeepAlive => self.delivery.keepalive_due(),
             Timer::Gather => self.delivery.queue_due(),
             Timer::Bypass => self.delivery.bypass_due(),
             Timer::Paced => self.delivery.paced_due(now, room),
             Timer::Acknowledge => self.session.ack_due(),
             Timer::Answer => self.delivery.hello.answer_due(),
+            Timer::AnswerSums => self.delivery.answer_due(now, &self.caches),
         }
     }
 

@@ -10,7 +10,7 @@ pub(crate) const DEAD: u8 = crate::store::Meta::DEAD;
 pub(crate) const UPDATED: u8 = 1 << 1;
 /// It has an entry in the timer wheel (ALARM), or rests because an update has just been sent (the other
 /// modes).
-pub(crate) const ARMED: u8 = 1 << 2;
+pub(crate) const ARMED: u8 = crate::store::Meta::ARMED;
 /// It was stored, and the peer has not acknowledged it since: it goes out as new, whatever has changed
 /// meanwhile. An update would be merged into what the peer may have of an earlier flow with this tuple, whose
 /// mark or helper would then live on.
@@ -23,7 +23,7 @@ pub(crate) const IN_FLIGHT: u8 = 3 << 4;
 
 /// It has something to say for which the time has not come: that it exists, or, if it rests, how it has
 /// changed.
-pub(crate) const WITHHELD: u8 = 1 << 6;
+pub(crate) const WITHHELD: u8 = crate::store::Meta::WITHHELD;
 
 const _: () = assert!(DEAD | UPDATED | ARMED | FRESH | PLACE | WITHHELD == crate::store::Meta::FLAGS);
 
@@ -31,5 +31,5 @@ const _: () = assert!(DEAD | UPDATED | ARMED | FRESH | PLACE | WITHHELD == crate
 /// not ended: if it ends, it is removed without telling the peer.
 #[inline]
 pub(crate) fn is_held(meta: &crate::store::Meta) -> bool {
-    meta.flags & (WITHHELD | ARMED) == WITHHELD
+    meta.is_held()
 }

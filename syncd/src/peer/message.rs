@@ -3,7 +3,7 @@
 use crate::peer::entry::Range;
 use zct_wire::event::Event;
 use zct_wire::peer::header::after;
-use zct_wire::peer::{Kind, Message, flag};
+use zct_wire::peer::{Digest, Kind, Message, flag};
 
 /// A change that a message brings for the caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(crate) enum Class {
     Ack(Range),
     Nack(Range),
     Resync,
+    /// Sums, or a question about them; the machine reads it.
+    Digest,
 }
 
 /// The kind of a message; `None` for what the original calls a malformed header.
@@ -29,6 +31,7 @@ pub(crate) fn classify(m: &Message<'_>) -> Option<Class> {
         Kind::Flow(event) => (flags == 0).then_some(Class::Data(Data::Flow(event))),
         Kind::Expect(event) => (flags == 0).then_some(Class::Data(Data::Expect(event))),
         Kind::Control => control(m, flags),
+        Kind::Digest => Digest::decode(m).map(|_| Class::Digest),
     }
 }
 

@@ -24,6 +24,7 @@
 //! * `clock`, `entry`, `mark`, `mode`, `pace`, `config`, `output`, `caches`: the terms that all use;
 //! * `queue`, `ring`, `place`, `bulk`, `track`, `stuck`, `links`, `bypass`, `hello`, `generations`, `delay`,
 //!   `resync`, `refresh`, `message`, `stats`, `timers`: one thing each;
+//! * `digest`: comparing what was promised with what has come;
 //! * `local` and `remote`: the caches of the kernel's flows and of the peer's;
 //! * `delivery`: everything that goes out, until the peer has it, and how datagrams are filled with it;
 //! * `ftfw`, `alarm`, `notrack`: what a message means in each mode; `session`: which of them it is;
@@ -43,6 +44,7 @@ mod clock;
 mod config;
 mod delay;
 mod delivery;
+mod digest;
 mod entry;
 mod ftfw;
 mod generations;
@@ -74,6 +76,7 @@ pub use caches::Caches;
 pub use clock::Millis;
 pub use config::{Config, Seed};
 pub use delivery::Outlook;
+pub use digest::DigestStats;
 pub use entry::{Control, Item, Sent};
 pub use links::Link;
 pub use local::Origin;

@@ -22,7 +22,9 @@ impl NotrackSession {
     pub(crate) fn receive(&mut self, now: Millis, m: &Message<'_>) -> Verdict {
         let class = match classify(m) {
             Some(c @ (Class::Data(_) | Class::Alive | Class::Resync)) => c,
-            Some(Class::Ack(_) | Class::Nack(_)) | None => return Verdict::refuse(Refusal::Header),
+            Some(Class::Ack(_) | Class::Nack(_) | Class::Digest) | None => {
+                return Verdict::refuse(Refusal::Header);
+            }
         };
         let mut verdict = Verdict::take(class);
         match self.tracker.look(now, m.seq) {

@@ -17,6 +17,10 @@ pub enum Notice {
     PeerRenumbered,
     /// This many flows and expectations of the peer were removed because its bulk did not contain them.
     Swept(u64),
+    /// The flows of so many leaves of the peer's sums are not what is stored here: they are asked for again.
+    Differs(u64),
+    /// That has been repaired; so many flows were removed that the peer did not have.
+    DifferenceRepaired(u64),
     /// This link is used for sending from now on: ``device `IF' becomes dedicated link``.
     LinkChanged(usize),
     /// `no dedicated links available!`

@@ -15,7 +15,7 @@
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
 use crate::peer::generations::{Generations, SWEEP_A_TURN};
-use crate::store::Cursor;
+use crate::store::{Cursor, Meta};
 use zct_wire::peer::header::after;
 
 /// Bulks that the operator did not ask for are requested at least this far apart: a bad network gives many
@@ -50,6 +50,13 @@ pub(crate) struct Resync {
     last_asked: Option<Millis>,
     /// This sweep may leave something behind.
     another: bool,
+    /// The leaves that were asked for, in order, if it was not everything.
+    only: Option<Vec<u16>>,
+    /// Everything that was asked for has come and nothing has been lost since, so that the external cache is what
+    /// the peer has told.
+    sound: bool,
+    /// The operator has emptied the external caches, and has not asked for anything since.
+    flushed: bool,
     /// The generations in the external caches.
     peer: Generations,
 }
@@ -65,6 +72,7 @@ impl Resync {
 
     /// Something went wrong that may have cost a flow of the bulk, so nothing may be removed.
     pub(crate) fn abandon(&mut self) {
+        self.sound = false;
         if self.is_waiting() {
             self.state = State::Idle;
         }
@@ -73,6 +81,7 @@ impl Resync {
     /// The external caches have been emptied.
     pub(crate) fn forget_sweep(&mut self) {
         self.state = State::Idle;
+        (self.sound, self.flushed) = (false, true);
         self.peer.complete();
     }
 
@@ -145,6 +154,31 @@ impl Resync {
         self.last_asked = Some(now);
         self.another |= !self.peer.advance();
         self.state = State::Waiting { barrier: None };
+        (self.only, self.sound, self.flushed) = (None, false, false);
+    }
+
+    /// The flows of some leaves are being requested, at a moment when [`Resync::is_level`].
+    pub(crate) fn begin_some(&mut self, mut leaves: Vec<u16>) {
+        leaves.sort_unstable();
+        self.another |= !self.peer.advance();
+        self.state = State::Waiting { barrier: None };
+        self.only = Some(leaves);
+    }
+
+    /// True while only some leaves are waited for, or swept.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.only.is_some() && self.state != State::Idle
+    }
+
+    /// True when everything that the peer has sent has come.
+    pub(crate) fn is_level(&self) -> bool {
+        self.sound && self.state == State::Idle && self.requests == 0 && !self.overdue
+    }
+
+    /// True when only a request for everything leads to [`Resync::is_level`], and nobody has said that what was
+    /// there is not wanted.
+    pub(crate) fn needs_all(&self) -> bool {
+        !self.sound && !self.flushed && self.state == State::Idle && self.requests == 0
     }
 
     /// A bulk is wanted, but not before `at`. True if it may be requested now; otherwise it
@@ -212,24 +246,38 @@ impl Resync {
                 turn.expects = self.sweep_expects(caches);
                 turn.total = Some(swept + turn.flows + turn.expects);
                 self.state = State::Idle;
+                self.sound = !self.another;
                 self.peer.complete();
                 return turn;
             };
-            if caches.external.meta(id).is_some_and(|m| m.generation != current) {
+            let Some(meta) = caches.external.meta(id).filter(|m| m.generation != current) else { continue };
+            if self.asked_for(caches.external.leaf(id)) {
                 caches.external.remove(id);
                 turn.flows += 1;
+            } else {
+                caches.external.set_meta(id, Meta { generation: current, ..meta });
             }
         }
         self.state = State::Sweeping { cursor, swept: swept + turn.flows };
         turn
     }
 
+    /// True when everything was asked for, or this leaf; expectations have none.
+    fn asked_for(&self, leaf: Option<u16>) -> bool {
+        self.only.as_ref().is_none_or(|only| leaf.is_some_and(|l| only.binary_search(&l).is_ok()))
+    }
+
     fn sweep_expects(&self, caches: &mut Caches) -> u64 {
         let (current, mut cursor, mut swept) = (self.peer.current(), 0, 0);
         while let Some(id) = caches.external_expect.walk(&mut cursor) {
-            if caches.external_expect.meta(id).is_some_and(|m| m.generation != current) {
+            let Some(meta) = caches.external_expect.meta(id).filter(|m| m.generation != current) else {
+                continue;
+            };
+            if self.asked_for(None) {
                 caches.external_expect.remove(id);
                 swept += 1;
+            } else {
+                caches.external_expect.set_meta(id, Meta { generation: current, ..meta });
             }
         }
         swept

@@ -3,7 +3,9 @@
 use crate::peer::alarm::AlarmSession;
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
+use crate::peer::config::Config;
 use crate::peer::delivery::Delivery;
+use crate::peer::digest::DigestStats;
 use crate::peer::entry::Control;
 use crate::peer::ftfw::FtfwSession;
 use crate::peer::message::Verdict;
@@ -11,10 +13,11 @@ use crate::peer::mode::Mode;
 use crate::peer::notrack::NotrackSession;
 use crate::peer::remote::{Applied, Remote};
 use crate::store::Meta;
-use zct_wire::peer::Message;
+use zct_wire::peer::{Digest, Message};
 
 /// The state that only one mode has.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them")]
 pub(crate) enum Session {
     Ftfw(FtfwSession),
     Alarm(AlarmSession),
@@ -22,22 +25,26 @@ pub(crate) enum Session {
 }
 
 impl Session {
-    pub(crate) fn new(now: Millis, mode: &Mode) -> Session {
-        match mode {
-            Mode::Ftfw(m) => Session::Ftfw(FtfwSession::new(m)),
+    pub(crate) fn new(now: Millis, config: &Config) -> Session {
+        match &config.mode {
+            Mode::Ftfw(m) => Session::Ftfw(FtfwSession::new(m, config.digest_ms)),
             Mode::Alarm(m) => Session::Alarm(AlarmSession::new(now, m.cache_timeout_s)),
             Mode::Notrack(_) => Session::Notrack(NotrackSession::new()),
         }
     }
 
-    /// Takes over the timers of ALARM. False when nothing of the mode can change.
-    pub(crate) fn reconfigure(&mut self, mode: &Mode) -> bool {
-        match (self, mode) {
+    /// Takes over the timers of ALARM, and how often FT-FW compares. False when nothing of the mode can change.
+    pub(crate) fn reconfigure(&mut self, config: &Config) -> bool {
+        match (self, &config.mode) {
             (Session::Alarm(alarm), Mode::Alarm(m)) => {
                 alarm.cache_timeout_s = m.cache_timeout_s;
                 true
             }
-            (Session::Ftfw(_) | Session::Alarm(_) | Session::Notrack(_), _) => false,
+            (Session::Ftfw(ftfw), _) => {
+                ftfw.checker.reconfigure(config.digest_ms.filter(|_| config.compares()));
+                false
+            }
+            (Session::Alarm(_) | Session::Notrack(_), _) => false,
         }
     }
 
@@ -80,6 +87,55 @@ impl Session {
             Session::Ftfw(_) => delivery.defer(seq),
             Session::Alarm(_) | Session::Notrack(_) => {}
         }
+    }
+
+    // Comparing.
+
+    /// The peer has shown that it knows sums.
+    pub(crate) fn peer_compares(&mut self, now: Millis, delivery: &mut Delivery) {
+        if let Session::Ftfw(ftfw) = self {
+            ftfw.peer_compares(now, delivery);
+        }
+    }
+
+    /// Handles the peer's answer about sums; returns how many leaves differ, if some do.
+    pub(crate) fn digest(
+        &mut self,
+        now: Millis,
+        digest: Digest,
+        delivery: &mut Delivery,
+        caches: &mut Caches,
+    ) -> Option<u64> {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.digest(now, digest, delivery, caches),
+            Session::Alarm(_) | Session::Notrack(_) => None,
+        }
+    }
+
+    /// When to ask about sums.
+    pub(crate) fn digest_due(&self) -> Option<Millis> {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.checker.due(),
+            Session::Alarm(_) | Session::Notrack(_) => None,
+        }
+    }
+
+    /// What comparisons have come to.
+    pub(crate) fn digest_stats(&self) -> DigestStats {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.checker.stats,
+            Session::Alarm(_) | Session::Notrack(_) => DigestStats::default(),
+        }
+    }
+
+    /// True while some flows of the peer are waited for, or swept, because they differed.
+    pub(crate) fn repairs_some(&self) -> bool {
+        matches!(self, Session::Ftfw(ftfw) if ftfw.resync.is_partial())
+    }
+
+    /// True when the peer is known to answer about sums, and is asked.
+    pub(crate) fn compares(&self) -> bool {
+        matches!(self, Session::Ftfw(ftfw) if ftfw.checker.is_active())
     }
 
     // Messages.
@@ -181,6 +237,7 @@ impl Session {
         match self {
             Session::Ftfw(ftfw) => {
                 ftfw.resync_turn(now, delivery);
+                ftfw.digest_turn(now, delivery, caches);
                 ftfw.sweep_turn(now, delivery, remote, caches)
             }
             Session::Alarm(alarm) => {

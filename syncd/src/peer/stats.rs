@@ -1,5 +1,6 @@
 //! Counters, named after what `conntrackd -s` prints (conntrackd.md §4).
 
+use crate::peer::digest::DigestStats;
 use crate::peer::message::{Refusal, Verdict};
 use zct_wire::event::Event;
 use zct_wire::peer::Bad;
@@ -75,6 +76,8 @@ pub struct Stats {
     pub swept: u64,
     /// Flows that ended before `SyncAfter`, so that the peer was never told of them.
     pub unannounced: u64,
+    /// Comparisons with what the peer has promised.
+    pub digest: DigestStats,
     /// Messages ignored in ALARM mode because they carry flags, as those of an FT-FW peer do.
     pub foreign_mode: u64,
     /// Flows of the local kernel.

@@ -21,6 +21,10 @@ pub(crate) enum Timer {
     Hold,
     /// A flow has rested long enough for its next update.
     Rest,
+    /// The peer is asked whether it has what we have of it, or asks for leaves that differ.
+    Digest,
+    /// More flows are taken into the sums.
+    Sums,
     /// Something has to be sent, or the peer would take us for absent.
     KeepAlive,
     /// Changes have waited long enough for others.
@@ -33,11 +37,13 @@ pub(crate) enum Timer {
     Acknowledge,
     /// A greeting has to be answered.
     Answer,
+    /// The peer's questions about sums can be answered.
+    AnswerSums,
 }
 
 impl Timer {
     /// All timers there are.
-    pub(crate) const ALL: [Timer; 15] = [
+    pub(crate) const ALL: [Timer; 18] = [
         Timer::Purge,
         Timer::Repeats,
         Timer::Bulk,
@@ -47,12 +53,15 @@ impl Timer {
         Timer::Sweep,
         Timer::Hold,
         Timer::Rest,
+        Timer::Digest,
+        Timer::Sums,
         Timer::KeepAlive,
         Timer::Gather,
         Timer::Bypass,
         Timer::Paced,
         Timer::Acknowledge,
         Timer::Answer,
+        Timer::AnswerSums,
     ];
 
     /// True for timers that cause a datagram; the others change the machine's state.
@@ -66,13 +75,16 @@ impl Timer {
             | Timer::Resync
             | Timer::Sweep
             | Timer::Hold
-            | Timer::Rest => false,
+            | Timer::Rest
+            | Timer::Digest
+            | Timer::Sums => false,
             Timer::KeepAlive
             | Timer::Gather
             | Timer::Bypass
             | Timer::Paced
             | Timer::Acknowledge
-            | Timer::Answer => true,
+            | Timer::Answer
+            | Timer::AnswerSums => true,
         }
     }
 }

@@ -12,6 +12,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod chaos;
+mod digest;
 mod kernel;
 mod net;
 mod node;
@@ -21,7 +22,7 @@ mod sealed;
 mod tests;
 mod world;
 
-pub(crate) use kernel::Kernel;
+pub(crate) use kernel::{Kernel, tuple as flow_tuple};
 pub(crate) use net::{Attacker, Net, Quality};
 pub(crate) use node::{Node, OurNode};
 pub(crate) use original::{Original, OriginalConfig};

@@ -79,6 +79,10 @@ pub(crate) struct Net {
     streams: Option<[Reassembler; 2]>,
     /// Somebody who hears everything, and repeats it when he likes.
     pub(crate) attacker: Option<Attacker>,
+    /// Turns four bytes into four others wherever they stand in a datagram.
+    pub(crate) alter: Option<([u8; 4], [u8; 4])>,
+    /// What was sent, with its sender, if somebody wants to know.
+    pub(crate) log: Option<Vec<(usize, Vec<u8>)>>,
     /// Datagrams that a full receive buffer refused, by receiver.
     pub(crate) overflowed: [u64; 2],
     /// Datagrams sent, by sender.
@@ -95,6 +99,8 @@ impl Net {
             sockets: [VecDeque::new(), VecDeque::new()],
             streams: None,
             attacker: None,
+            alter: None,
+            log: None,
             overflowed: [0; 2],
             datagrams: [0; 2],
         }
@@ -103,6 +109,7 @@ impl Net {
     /// Sends from node `from` to the other.
     pub(crate) fn send(&mut self, now: Millis, from: usize, bytes: &[u8]) {
         self.datagrams[from] += 1;
+        self.log.iter_mut().for_each(|log| log.push((from, bytes.to_vec())));
         if let Some(mut attacker) = self.attacker.take() {
             attacker.hear(bytes);
             while let Some((to, bytes, delay_ms)) = attacker.repeats(&mut self.rng) {
@@ -126,7 +133,12 @@ impl Net {
 
     fn put_under_way(&mut self, at: Millis, to: usize, bytes: &[u8]) {
         self.sent += 1;
-        self.under_way.push(Reverse((at, self.sent, to, bytes.to_vec())));
+        let mut bytes = bytes.to_vec();
+        if let Some((from, to)) = self.alter {
+            let found = bytes.windows(4).position(|w| w == from);
+            found.into_iter().for_each(|at| bytes[at..at + 4].copy_from_slice(&to));
+        }
+        self.under_way.push(Reverse((at, self.sent, to, bytes)));
     }
 
     /// Makes this network two TCP connections, one in each direction.

@@ -235,7 +235,8 @@ impl Original {
                 flag::ACK | flag::NACK | flag::RESYNC => (false, range_ok),
                 _ => (false, false),
             },
-            None => (false, false),
+            // It knows nothing of sums.
+            Some(Kind::Digest) | None => (false, false),
         };
         if !self.sequence(m, data || control) {
             return;
@@ -373,7 +374,9 @@ impl Original {
             Some(Kind::Flow(_) | Kind::Expect(_)) if flags == 0 => self.data(m),
             Some(Kind::Control) if flags == flag::RESYNC => self.bulk(),
             Some(Kind::Control) if flags == flag::ALIVE => {}
-            Some(Kind::Flow(_) | Kind::Expect(_) | Kind::Control) | None => self.malformed += 1,
+            Some(Kind::Flow(_) | Kind::Expect(_) | Kind::Control | Kind::Digest) | None => {
+                self.malformed += 1
+            }
         }
     }
 
@@ -387,7 +390,7 @@ impl Original {
         let event = match m.kind() {
             Some(Kind::Flow(event)) => event,
             // This model has no expectations, and control messages were handled before.
-            Some(Kind::Expect(_) | Kind::Control) | None => return,
+            Some(Kind::Expect(_) | Kind::Control | Kind::Digest) | None => return,
         };
         let Ok(flow) = Flow::decode(m.body()) else {
             self.malformed += 1;

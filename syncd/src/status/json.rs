@@ -209,8 +209,7 @@ fn link(o: &mut Json, l: &Link) {
 }
 
 fn peer(o: &mut Json, p: &Peer) {
-    // Without `Auth` nodes have no number, so `node`, `authenticated` and `key` are null. Caches are not
-    // compared by digests: `digest` is there for those who read the object, and stays null until they are.
+    // Without `Auth` nodes have no number, so `node`, `authenticated` and `key` are null.
     match &p.member {
         Some(m) => {
             o.text("name", &m.name);
@@ -265,7 +264,14 @@ fn peer(o: &mut Json, p: &Peer) {
     });
     o.object("resync", |o| transfer(o, &p.resync));
     o.object("bulk", |o| transfer(o, &p.bulk));
-    o.plain("digest", "null");
+    o.object_or_null("digest", p.digest, |o, d| {
+        state(o, d.running);
+        o.plain("checks", d.checks);
+        o.plain("differences", d.differences);
+        o.plain("repairs", d.repairs);
+        o.plain("removed", d.removed);
+        o.seconds("last_equal", d.last_equal_time);
+    });
 }
 
 fn state(o: &mut Json, running: bool) {

@@ -30,6 +30,8 @@ pub enum Kind {
     Dump,
     /// Messages of the peer that did not come.
     Gap,
+    /// Parts of the peer's flows that were not what it has, though every message had come (`Digest`).
+    Difference,
     /// Messages that made no sense.
     Malformed,
     /// Messages of a peer in another mode.
@@ -61,7 +63,7 @@ pub enum Kind {
 }
 
 /// The number of kinds.
-pub const KINDS: usize = 18;
+pub const KINDS: usize = 19;
 
 impl Kind {
     /// All kinds, each at the position of its number.
@@ -70,6 +72,7 @@ impl Kind {
         Kind::Unreadable,
         Kind::Dump,
         Kind::Gap,
+        Kind::Difference,
         Kind::Malformed,
         Kind::OtherMode,
         Kind::Refused,
@@ -93,6 +96,7 @@ impl Kind {
             Kind::Unreadable => "unreadable",
             Kind::Dump => "dump",
             Kind::Gap => "gap",
+            Kind::Difference => "difference",
             Kind::Malformed => "malformed",
             Kind::OtherMode => "other_mode",
             Kind::Refused => "refused",
@@ -117,6 +121,7 @@ impl Kind {
             Kind::Unreadable => "events that could not be read",
             Kind::Dump => "dumps of the kernel's table that were not complete",
             Kind::Gap => "messages of the peer that did not come",
+            Kind::Difference => "parts of the peer's flows that differed without a loss",
             Kind::Malformed => "messages that made no sense",
             Kind::OtherMode => "messages of a peer in another mode",
             Kind::Refused => "datagrams of strangers, and broken connections",

@@ -276,10 +276,29 @@ pub struct Peer {
     pub malformed: Malformed,
     /// What `Auth` makes of all this; `None` without it.
     pub sealing: Option<Sealing>,
+    /// Comparisons of what it has sent with what is here (`Digest`); `None` where nothing is compared.
+    pub digest: Option<Digest>,
     /// Flows asked of the peer: the request under way or the last one.
     pub resync: Transfer,
     /// All flows sent to the peer: the bulk under way or the last one.
     pub bulk: Transfer,
+}
+
+/// Comparisons with the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// Whether the peer is known to answer.
+    pub running: bool,
+    /// Comparisons that were made.
+    pub checks: u64,
+    /// Parts of its flows, 65,536 of them, that were found to differ.
+    pub differences: u64,
+    /// Repairs that have ended.
+    pub repairs: u64,
+    /// Flows that were removed by them.
+    pub removed: u64,
+    /// When everything was last found to be equal; `None` if never.
+    pub last_equal_time: Option<Duration>,
 }
 
 /// Messages sealed and opened.

@@ -207,6 +207,16 @@ fn peer(out: &mut String, p: &Peer, now: Duration) -> fmt::Result {
         refused.iter().filter(|(_, n)| *n > 0).try_for_each(|(what, n)| write!(out, ", {what} {n}"))?;
         writeln!(out)?;
     }
+    if let Some(d) = p.digest {
+        out.push_str("digest      ");
+        match (d.running, d.last_equal_time) {
+            (false, _) => out.push_str("the peer is not known to compare"),
+            (true, None) => out.push_str("not compared yet"),
+            (true, Some(t)) => write!(out, "equal {} ago", Short(now.saturating_sub(t)))?,
+        }
+        write!(out, ": {} comparisons, {} differences", d.checks, d.differences)?;
+        writeln!(out, ", {} repairs, {} flows removed", d.repairs, d.removed)?;
+    }
     transfer(out, "resync", &p.resync)?;
     transfer(out, "bulk", &p.bulk)
 }

@@ -10,6 +10,9 @@ use zct_wire::tuple::{Addr, Tuple};
 /// Bytes of payload in a cell: enough for labels, an IPv6 address or a helper's name.
 const PAYLOAD: usize = 16;
 
+/// The attributes of a flow that are compared, as words: the last six are those that few flows have.
+pub(crate) type Essence = [u64; 9];
+
 /// The kinds of contents of a cell.
 mod kind {
     pub(super) const FREE: u8 = 0;
@@ -178,6 +181,31 @@ impl Cells {
         }
     }
 
+    /// What the chain at `head` has of that which is compared between nodes: labels and translation. Words of
+    /// addresses are in network order, and those of labels are what the kernel's numbers are.
+    pub(crate) fn essence(&self, mut head: u32, rare: &mut [u64; 6]) {
+        while let Some(cell) = self.0.get(head) {
+            head = cell.next;
+            let [a, b, c, d] = cell.quarters();
+            match cell.kind {
+                kind::LABELS => {
+                    let words = [a, b, c, d].map(|w| u64::from(u32::from_ne_bytes(w)));
+                    let [a, b, c, d] = words;
+                    let [high, low, ..] = rare;
+                    (*high, *low) = (a << 32 | b, c << 32 | d);
+                }
+                kind::SNAT6 | kind::DNAT6 => {
+                    let [a, b, c, d] = [a, b, c, d].map(|w| u64::from(u32::from_be_bytes(w)));
+                    let [_, _, snat @ .., dnat0, dnat1] = rare;
+                    let [snat0, snat1] = snat;
+                    let (high, low) = if cell.kind == kind::SNAT6 { (snat0, snat1) } else { (dnat0, dnat1) };
+                    (*high, *low) = (a << 32 | b, c << 32 | d);
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Reads what the chain at `head` holds into `flow`.
     pub(crate) fn read(&self, mut head: u32, flow: &mut Flow) {
         while let Some(cell) = self.0.get(head) {
@@ -220,6 +248,14 @@ fn words(words: [u32; 3]) -> [u8; 12] {
 }
 
 impl Cell {
+    fn quarters(&self) -> [[u8; 4]; 4] {
+        let mut out = [[0; 4]; 4];
+        for (to, from) in out.iter_mut().zip(self.payload.chunks_exact(4)) {
+            to.copy_from_slice(from);
+        }
+        out
+    }
+
     fn words(&self) -> [u32; 3] {
         let mut out = [0; 3];
         for (to, from) in out.iter_mut().zip(self.payload.chunks_exact(4)) {

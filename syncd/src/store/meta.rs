@@ -4,7 +4,7 @@ use super::WheelSlot;
 use super::record::{Body, bit};
 
 /// What the daemon keeps about a flow besides its attributes. Of this the store reads only
-/// `dead`, for counting.
+/// whether the peer counts on the flow: not if it has ended, or was never told of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
     /// Flags of the protocol machine, all of them within [`Meta::FLAGS`].
@@ -24,8 +24,18 @@ pub struct Meta {
 impl Meta {
     /// Flag: the flow has ended, and the peer has yet to learn that. Such records do not count as flows.
     pub const DEAD: u8 = 1;
+    /// Flag: it has a timer entry, or rests.
+    pub const ARMED: u8 = 1 << 2;
+    /// Flag: it has something to say for which the time has not come.
+    pub const WITHHELD: u8 = 1 << 6;
     /// All flags that there is room for.
     pub const FLAGS: u8 = (bit::META >> bit::META_SHIFT) as u8;
+
+    /// True for a flow of which the peer has not been told because it is too young.
+    #[inline]
+    pub fn is_held(&self) -> bool {
+        self.flags & (Meta::WITHHELD | Meta::ARMED) == Meta::WITHHELD
+    }
 }
 
 /// Generations are counted modulo this number.

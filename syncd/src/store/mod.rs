@@ -11,6 +11,7 @@
 //! or moves more than a thousandth of the index. Only [`FlowStore::clear`] frees memory.
 
 mod cells;
+mod cursor;
 mod expects;
 mod index;
 mod key;
@@ -18,17 +19,22 @@ mod meta;
 mod record;
 mod siphash;
 mod slab;
+mod sums;
 mod wheel;
 
+pub use cursor::Cursor;
 pub use expects::{ExpectId, ExpectStore};
 pub use key::Key;
 pub use meta::{GENERATIONS, Meta};
+pub(crate) use siphash::hash as keyed_hash;
+pub(crate) use sums::Sums;
 pub use wheel::{Wheel, WheelSlot};
 
 use cells::Cells;
 use index::Index;
 use record::{Body, V4, V6};
 use slab::Slab;
+use sums::Way;
 use zct_wire::peer::Flow;
 
 /// Identifies a record until it is removed; later it may identify another one.
@@ -92,7 +98,7 @@ pub struct Memory {
     pub records: usize,
     /// Bytes for cells, which hold what does not fit a record.
     pub cells: usize,
-    /// Bytes for the index.
+    /// Bytes for the index, and for sums.
     pub index: usize,
 }
 
@@ -101,14 +107,6 @@ impl Memory {
     pub fn total(&self) -> usize {
         self.records + self.cells + self.index
     }
-}
-
-/// The position of a walk; the default is the beginning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cursor {
-    // IPv4 slots are walked first, then IPv6.
-    v6: bool,
-    at: u32,
 }
 
 /// The flows of one cache.
@@ -121,6 +119,7 @@ pub struct FlowStore {
     by_proto: Box<[u32; 256]>,
     dead: usize,
     limit: usize,
+    sums: Option<Box<Sums>>,
 }
 
 impl FlowStore {
@@ -134,6 +133,7 @@ impl FlowStore {
             by_proto: Box::new([0; 256]),
             dead: 0,
             limit: limit.min(RECORDS_MAX),
+            sums: None,
         }
     }
 
@@ -181,11 +181,13 @@ impl FlowStore {
         self.index.insert(place.hash, id);
         self.by_proto[usize::from(place.key.proto())] += 1;
         self.dead += usize::from(meta.flags & Meta::DEAD != 0);
+        self.sum(FlowId(id), Way::In);
         Ok(FlowId(id))
     }
 
     /// Replaces the attributes of a stored flow; its key and meta stay. `flow` must have the same key.
     pub fn replace(&mut self, id: FlowId, flow: &Flow) {
+        self.sum(id, Way::Out);
         if id.0 & CLASS6 == 0 {
             if let Some(r) = self.v4.get_mut(id.0) {
                 r.set(flow, &mut self.cells);
@@ -193,6 +195,7 @@ impl FlowStore {
         } else if let Some(r) = self.v6.get_mut(id.0 & !CLASS6) {
             r.set(flow, &mut self.cells);
         }
+        self.sum(id, Way::In);
     }
 
     /// Unpacks the flow with this id.
@@ -223,6 +226,13 @@ impl FlowStore {
     /// Changes what the daemon keeps about a flow.
     #[inline]
     pub fn set_meta(&mut self, id: FlowId, meta: Meta) {
+        let joins = self
+            .sums
+            .is_some()
+            .then(|| (self.meta(id).is_some_and(|m| sums::counts(&m)), sums::counts(&meta)));
+        if joins == Some((true, false)) {
+            self.sum(id, Way::Out);
+        }
         let body = if id.0 & CLASS6 == 0 {
             self.v4.get_mut(id.0).map(|r| &mut r.body)
         } else {
@@ -233,11 +243,15 @@ impl FlowStore {
             self.dead += usize::from(meta.flags & Meta::DEAD != 0);
             body.set_meta(meta);
         }
+        if joins == Some((false, true)) {
+            self.sum(id, Way::In);
+        }
     }
 
     /// Removes a flow; returns false when there is none with this id.
     pub fn remove(&mut self, id: FlowId) -> bool {
         let Some(meta) = self.meta(id) else { return false };
+        self.sum(id, Way::Out);
         let removed = if id.0 & CLASS6 == 0 {
             self.v4.remove(id.0).map(|r| (Key::V4(r.key), r.body.cells))
         } else {
@@ -285,6 +299,71 @@ impl FlowStore {
         self.index.clear();
         self.by_proto.fill(0);
         self.dead = 0;
+        if let Some(sums) = &mut self.sums {
+            sums.clear();
+        }
+    }
+
+    // Sums, by which nodes compare what they have.
+
+    /// Keeps sums under this key from now on; [`FlowStore::sum_turn`] takes in what is there already.
+    pub fn begin_sums(&mut self, key: [u64; 2]) {
+        self.sums = Some(Box::new(Sums::new(key)));
+    }
+
+    /// Takes in the next `n` flows that were there when the sums began.
+    pub fn sum_turn(&mut self, n: usize) {
+        for _ in 0..n {
+            let Some(mut at) = self.sums.as_ref().and_then(|s| s.walk()) else { return };
+            let next = self.walk(&mut at);
+            if let Some(sums) = &mut self.sums {
+                sums.walked(next.map(|_| at));
+            }
+            // The walk has passed it, so it counts from now on.
+            next.into_iter().for_each(|id| self.sum(id, Way::In));
+        }
+    }
+
+    /// True while not all flows have been taken in.
+    pub fn is_summing(&self) -> bool {
+        self.sums.as_ref().is_some_and(|s| s.walk().is_some())
+    }
+
+    /// The sums, once they are complete.
+    pub(crate) fn sums(&self) -> Option<&Sums> {
+        self.sums.as_deref().filter(|s| s.walk().is_none())
+    }
+
+    /// The key of the sums, complete or not.
+    pub(crate) fn sums_key(&self) -> Option<[u64; 2]> {
+        self.sums.as_ref().map(|s| s.key())
+    }
+
+    /// The leaf that a flow belongs to.
+    pub(crate) fn leaf(&self, id: FlowId) -> Option<u16> {
+        let sums = self.sums.as_ref()?;
+        if id.0 & CLASS6 == 0 {
+            self.v4.get(id.0).map(|r| sums.leaf_of(&r.key))
+        } else {
+            self.v6.get(id.0 & !CLASS6).map(|r| sums.leaf_of(&r.key))
+        }
+    }
+
+    /// Takes a record in or out.
+    #[inline]
+    fn sum(&mut self, id: FlowId, way: Way) {
+        let Some(sums) = &mut self.sums else { return };
+        let (v6, at) = (id.0 & CLASS6 != 0, id.0 & !CLASS6);
+        if !sums.has(Cursor { v6, at }) {
+            return;
+        }
+        if !v6 {
+            let Some(r) = self.v4.get(at).filter(|r| sums::counts(&r.body.meta())) else { return };
+            sums.count(way, &r.key, &r.essence(&self.cells));
+        } else {
+            let Some(r) = self.v6.get(at).filter(|r| sums::counts(&r.body.meta())) else { return };
+            sums.count(way, &r.key, &r.essence(&self.cells));
+        }
     }
 
     /// The numbers of records by kind.
@@ -313,7 +392,9 @@ impl FlowStore {
         Memory {
             records: self.v4.memory() + self.v6.memory(),
             cells: self.cells.memory(),
-            index: self.index.memory() + size_of_val(&*self.by_proto),
+            index: self.index.memory()
+                + size_of_val(&*self.by_proto)
+                + self.sums.as_ref().map_or(0, |s| s.memory()),
         }
     }
 }

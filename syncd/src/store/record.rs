@@ -1,6 +1,6 @@
 //! A flow packed into a record of 64 bytes for IPv4 or 80 for IPv6, with cells for what few flows have.
 
-use crate::store::cells::Cells;
+use crate::store::cells::{Cells, Essence};
 use crate::store::key::{V4 as V4_KEY, V6 as V6_KEY, zone_dir};
 use crate::store::slab::{NIL, SLOTS_MAX, Slot};
 use zct_wire::flow::Synproxy;
@@ -197,6 +197,16 @@ impl V4 {
         self.body.set(flow, bits, cells);
     }
 
+    /// What is compared between nodes (see `sums`).
+    #[inline]
+    pub(crate) fn essence(&self, cells: &Cells) -> Essence {
+        let word = |bit: u32, addr: [u8; 4]| {
+            if self.body.bits & bit != 0 { u64::from(u32::from_be_bytes(addr)) } else { 0 }
+        };
+        let [snat, dnat] = self.nat;
+        self.body.essence(word(bit::SNAT, snat) << 32 | word(bit::DNAT, dnat), cells)
+    }
+
     pub(crate) fn flow(&self, cells: &Cells) -> Flow {
         let [a, b, c, d, e, f, g, h, l4 @ .., proto, dir, z0, z1] = self.key;
         let src = Addr::V4([a, b, c, d]);
@@ -220,6 +230,12 @@ impl V6 {
 
     pub(crate) fn set(&mut self, flow: &Flow, cells: &mut Cells) {
         self.body.set(flow, 0, cells);
+    }
+
+    /// What is compared between nodes (see `sums`).
+    #[inline]
+    pub(crate) fn essence(&self, cells: &Cells) -> Essence {
+        self.body.essence(0, cells)
     }
 
     pub(crate) fn flow(&self, cells: &Cells) -> Flow {
@@ -275,6 +291,19 @@ impl Body {
         }
         self.bits = self.bits & !bit::ATTRIBUTES | bits | proto;
         cells.rewrite(&mut self.cells, flow);
+    }
+
+    /// An absent value is zero, which is how the peer's records have it too.
+    #[inline]
+    fn essence(&self, nat: u64, cells: &Cells) -> Essence {
+        let status = u64::from(self.status) << 32 | u64::from(self.mark);
+        let ports = u64::from(self.spat) << 32 | u64::from(self.dpat) << 16 | u64::from(self.state);
+        let mut essence = [status, ports, nat, 0, 0, 0, 0, 0, 0];
+        if self.cells != NIL {
+            let [_, _, _, rare @ ..] = &mut essence;
+            cells.essence(self.cells, rare);
+        }
+        essence
     }
 
     fn flow(&self, src: Addr, dst: Addr, l4: [u8; 4], proto: u8, zone: (u8, u16), cells: &Cells) -> Flow {

@@ -65,6 +65,8 @@ const ALARM: &str = "General { UNIX { Path /run/x } }\nSync { Mode ALARM { @ }\n
                      IPv4_Destination_Address 10.0.0.2 Port 3780 Interface lo } }\n";
 const OPTIONS: &str = "General { UNIX { Path /run/x } }\nSync { Mode FTFW { } Options { @ }\nUDP { IPv4_address \
                        10.0.0.1 IPv4_Destination_Address 10.0.0.2 Port 3780 Interface lo } }\n";
+const DIGEST: &str = "General { UNIX { Path /run/x } }\nSync { Mode FTFW { } Options { Digest on @ }\nUDP { IPv4_address \
+                       10.0.0.1 IPv4_Destination_Address 10.0.0.2 Port 3780 Interface lo } }\n";
 const SYNC: &str = "General { UNIX { Path /run/x } }\nSync { Mode FTFW { } @\nUDP { IPv4_address 10.0.0.1 \
                     IPv4_Destination_Address 10.0.0.2 Port 3780 Interface lo } }\n";
 const UDP: &str = "General { UNIX { Path /run/x } }\nSync { Mode FTFW { } UDP { IPv4_address 10.0.0.1 \
@@ -122,6 +124,7 @@ const ROWS: &[Row] = &[
     number(&["CommitTimeout"], FTFW, INT, Zero::Said("CommitTimeout")),
     number(&["SyncAfter"], OPTIONS, INT, Zero::Said("0 is the same as no SyncAfter")),
     number(&["UpdateInterval"], OPTIONS, INT, Zero::Said("0 is the same as no UpdateInterval")),
+    number(&["DigestInterval"], DIGEST, INT, Zero::Said("0 means the default")),
     number(&["NodeID"], SYNC, 65_535, Zero::Wrong),
     number(&["PurgeTimeout"], ALARM, INT, Zero::Said("PurgeTimeout")),
     number(&["RefreshTime"], ALARM, INT, DEFAULT),
@@ -168,6 +171,7 @@ const OTHERS: &[&str] = &[
     "AnyServerPort",
     "Auth",
     "Checksum",
+    "Digest",
     "DisableExternalCache",
     "DisableInternalCache",
     "ExpectationSync",

@@ -67,10 +67,12 @@ pub enum Kind {
     Expect(Event),
     /// ACK, NACK, RESYNC or ALIVE, according to the flags.
     Control,
+    /// Sums of caches, between two zctd only; see [`digest`](crate::peer::digest).
+    Digest,
 }
 
 impl Kind {
-    /// The type with this number; 6 to 9 and 11 to 15 are not in use.
+    /// The type with this number; 7 to 9 and 11 to 15 are not in use.
     #[inline]
     pub const fn from_number(n: u8) -> Option<Kind> {
         Some(match n {
@@ -80,6 +82,7 @@ impl Kind {
             3 => Kind::Expect(Event::New),
             4 => Kind::Expect(Event::Update),
             5 => Kind::Expect(Event::Destroy),
+            6 => Kind::Digest,
             10 => Kind::Control,
             _ => return None,
         })
@@ -95,6 +98,7 @@ impl Kind {
             Kind::Expect(Event::New) => 3,
             Kind::Expect(Event::Update) => 4,
             Kind::Expect(Event::Destroy) => 5,
+            Kind::Digest => 6,
             Kind::Control => 10,
         }
     }
@@ -352,7 +356,7 @@ mod tests {
     fn types_and_numbers() {
         let known: Vec<_> = (0..=u8::MAX).filter_map(|n| Kind::from_number(n).map(|k| (n, k))).collect();
         assert!(known.iter().all(|(n, kind)| kind.number() == *n));
-        assert_eq!(known.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 10]);
+        assert_eq!(known.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6, 10]);
     }
 
     #[test]

@@ -20,6 +20,7 @@
 pub mod attr;
 pub mod build;
 pub mod codec;
+pub mod digest;
 pub mod expect;
 pub mod flow;
 pub mod header;
@@ -32,6 +33,7 @@ mod captures;
 pub use attr::{PeerAttr, PeerAttrs};
 pub use build::FrameBuilder;
 pub use codec::Encode;
+pub use digest::Digest;
 pub use expect::Expect;
 pub use flow::Flow;
 pub use header::{Bad, Kind, Message, Messages, Split, Transport, flag, split};

@@ -32,6 +32,7 @@ pub(super) fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync
             "UpdateInterval is not for mode ALARM, which announces every flow again within RefreshTime";
         report.add(Severity::CannotStart, Some(place), text.into());
     }
+    let (digest, digest_interval_s) = digest(s.digest, s.digest_interval_s, &mode, report);
     let node_id = value(s.node_id).and_then(|n| u16::try_from(n).ok());
     let auth = s.auth.and_then(|a| auth(a, node_id, report));
     let (links, default_link, peers) = match s.peers.is_empty() {
@@ -56,9 +57,37 @@ pub(super) fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync
         expectations,
         sync_after_s,
         update_interval_s,
+        digest,
+        digest_interval_s,
         node_id,
         auth,
     })
+}
+
+/// Sums hold only at a known place in the sequence of messages, and only FTFW knows whether all before it has
+/// come.
+fn digest(on: Set<bool>, interval: Set<u32>, mode: &Mode, report: &mut Report) -> (bool, Option<u32>) {
+    let on_at = on.filter(|on| on.value).map(|on| on.place);
+    if !matches!(mode, Mode::Ftfw(_)) {
+        for (place, word) in [(on_at, "Digest"), (interval.map(|i| i.place), "DigestInterval")] {
+            let Some(place) = place else { continue };
+            let text =
+                format!("{word} needs mode FTFW: in no other it is known whether all messages have come");
+            report.add(Severity::CannotStart, Some(place), text);
+        }
+        return (false, None);
+    }
+    let on = value(on).unwrap_or(false);
+    let Some(At { value: seconds, place }) = interval else { return (on, None) };
+    if !on {
+        warn(report, place, "DigestInterval has no effect without Digest on");
+        return (on, None);
+    }
+    if seconds == 0 {
+        warn(report, place, "DigestInterval 0 means the default");
+        return (on, None);
+    }
+    (on, Some(seconds))
 }
 
 /// The most keys: a change of keys needs two at a time, and a few more do no harm.
@@ -216,7 +245,7 @@ mod tests {
     fn every_setting_of_sync_gets_where_it_belongs() {
         let s = sync_of(
             "CommitTimeout 1 PurgeTimeout 2 Options { TCPWindowTracking on ExpectationSync { ftp sip } \
-             SyncAfter 3 UpdateInterval 10 } NodeID 7 Auth { Key 9 file:/k9 Key 8 credential:k8 Key 9 file:/k \
+             SyncAfter 3 UpdateInterval 10 Digest on DigestInterval 20 } NodeID 7 Auth { Key 9 file:/k9 Key 8 credential:k8 Key 9 file:/k \
              ActiveKey 8 Mode receive-only }",
         );
         let link = DedicatedLink {
@@ -253,6 +282,8 @@ mod tests {
             expectations: Expectations::Of(vec!["ftp".into(), "sip".into()]),
             sync_after_s: Some(3),
             update_interval_s: Some(10),
+            digest: true,
+            digest_interval_s: Some(20),
             node_id: Some(7),
             auth: Some(auth),
         };

@@ -88,6 +88,8 @@ pub(crate) struct RawSync {
     pub(crate) expectation_helpers: Unique<String>,
     pub(crate) sync_after_s: Set<u32>,
     pub(crate) update_interval_s: Set<u32>,
+    pub(crate) digest: Set<bool>,
+    pub(crate) digest_interval_s: Set<u32>,
     pub(crate) links: Vec<RawLink>,
     pub(crate) peers: Vec<RawPeer>,
     pub(crate) node_id: Set<u32>,

@@ -84,6 +84,11 @@ pub(super) const OPTIONS: &[Row] = &[
         read: |p, s, at| set(&mut s.tcp_window_tracking, p.switch(at, "TCPWindowTracking")),
     },
     Directive { word: "ExpectationSync", read: expectation_sync },
+    Directive { word: "Digest", read: |p, s, at| set(&mut s.digest, p.switch(at, "Digest")) },
+    Directive {
+        word: "DigestInterval",
+        read: |p, s, at| set(&mut s.digest_interval_s, p.number(at, "DigestInterval", 0..=BYTES_MAX)),
+    },
     Directive {
         word: "SyncAfter",
         read: |p, s, at| set(&mut s.sync_after_s, p.number(at, "SyncAfter", 0..=BYTES_MAX)),

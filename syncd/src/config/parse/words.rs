@@ -20,6 +20,8 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("CacheTimeout", "Mode ALARM or Sync"),
     ("Checksum", "Multicast, UDP or TCP"),
     ("CommitTimeout", "Mode or Sync"),
+    ("Digest", "Options"),
+    ("DigestInterval", "Options"),
     ("DisableExternalCache", "Mode FTFW or Mode NOTRACK"),
     ("DisableInternalCache", "Mode NOTRACK"),
     ("ErrorQueueLength", "TCP"),
@@ -113,9 +115,11 @@ const OTHERS: [&str; 16] = [
 ];
 
 /// Words that the original does not know: it would take them for names.
-const OWN: [&str; 16] = [
+const OWN: [&str; 18] = [
     "ActiveKey",
     "Auth",
+    "Digest",
+    "DigestInterval",
     "Interval",
     "Key",
     "Label",

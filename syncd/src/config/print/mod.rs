@@ -305,8 +305,16 @@ fn sync(l: &mut Lines, s: &Sync) {
                 }),
             }
             // Our own words are written only where they matter: the original does not know them.
-            for (word, seconds) in [("SyncAfter", s.sync_after_s), ("UpdateInterval", s.update_interval_s)] {
+            let numbers = [
+                ("SyncAfter", s.sync_after_s),
+                ("UpdateInterval", s.update_interval_s),
+                ("DigestInterval", s.digest_interval_s),
+            ];
+            for (word, seconds) in numbers {
                 seconds.into_iter().for_each(|s| l.number(word, s));
+            }
+            if s.digest {
+                l.switch("Digest", true);
             }
         });
         s.node_id.into_iter().for_each(|n| l.number("NodeID", n));

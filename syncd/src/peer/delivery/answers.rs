@@ -4,7 +4,7 @@
 use super::{Delivery, LOSS_APART_MS, claim_paced, clear_fresh, is_idle_and_dead};
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
-use crate::peer::entry::{Item, Range};
+use crate::peer::entry::{Item, Range, Sent};
 use crate::peer::stuck::Stuck;
 use zct_wire::peer::flag;
 use zct_wire::peer::header::after;
@@ -65,16 +65,19 @@ impl Delivery {
     /// Sends again what was skipped by acknowledgements that begin with `from`.
     pub(crate) fn look_for_stuck(&mut self, now: Millis, from: u32, caches: &mut Caches) {
         // Only the first few are searched: stale entries behind the front are not trimmed, and may be many.
-        let first = |requests: bool| {
-            let found = self.places.front(64, caches).find(|s| s.is_request() == requests);
-            found.filter(|s| after(from, s.seq)).map(|s| s.seq)
-        };
-        let (data, request) = (first(false), first(true));
+        let (mut data, mut requests) = (None, None);
+        for Sent { seq, item, .. } in self.places.front(64, caches).filter(|s| after(from, s.seq)) {
+            if matches!(item, Item::Control(c) if c.is_request()) {
+                requests = Some((requests.map_or(seq, |(first, _)| first), seq));
+            } else {
+                data = data.or(Some(seq));
+            }
+        }
         if let Some(seq) = self.stuck.data(now, data) {
             self.send_again(now, (seq, from.wrapping_sub(1)), false, caches);
         }
-        if let Some(seq) = self.stuck.request(now, request) {
-            self.send_again(now, (seq, seq), true, caches);
+        if let Some(stuck) = self.stuck.request(now, requests) {
+            self.send_again(now, stuck, true, caches);
         }
     }
 
@@ -144,6 +147,7 @@ impl Delivery {
         // Those that were given up since the last datagram are forgotten with the others.
         self.discarded_requests = 0;
         self.repair.forget_requests();
+        self.speaker.peer_started();
         self.hello.want_bulk(now);
         self.queue.count(|i| matches!(i, Item::Control(c) if c.is_request()))
     }

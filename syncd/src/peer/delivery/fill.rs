@@ -5,11 +5,14 @@ use crate::peer::bulk::Next;
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
 use crate::peer::entry::{Control, Item, Range, Sent};
+use crate::peer::generations::SWEEP_A_TURN;
 use crate::peer::mark;
 use crate::peer::place::Place;
 use crate::store::Meta;
 use zct_wire::build::Full;
 use zct_wire::event::Event;
+use zct_wire::peer::Digest;
+use zct_wire::peer::digest::MARK;
 use zct_wire::peer::flag;
 use zct_wire::peer::header::{after, encode_control};
 
@@ -55,6 +58,7 @@ impl Delivery {
             }
         }
         self.fill_from_bypass(now, &mut out);
+        self.answer(now, caches, &mut out);
         let answer = self.hello.answer_due().is_some_and(|at| at <= now);
         if out.len == 0 && self.keeps_alive() && (self.is_idle(now) || answer) {
             self.put_control(&mut out, flag::ALIVE, None);
@@ -89,11 +93,23 @@ impl Delivery {
     }
 
     fn fill_from_bulk(&mut self, now: Millis, caches: &mut Caches, out: &mut Datagram<'_>) {
+        let mut passed_over = 0;
         while self.bulk.is_running() {
             let Some(next) = self.bulk.next(&caches.internal, &caches.internal_expect) else {
                 self.bulk_forced = false;
+                if self.bulk_only.take().is_none() {
+                    self.speaker.bulk_ended();
+                }
                 return;
             };
+            if !self.is_asked_for(next, caches) {
+                // With leaves to look for, that is most of it: not too much at once.
+                passed_over += 1;
+                if passed_over == SWEEP_A_TURN {
+                    return;
+                }
+                continue;
+            }
             // What is on the other queue goes from there, and what was sent since the request need not go
             // again. What was in flight before does go again: the peer may have read it before it asked.
             let item = match next {
@@ -111,6 +127,31 @@ impl Delivery {
                 self.repair.push(item);
                 return;
             }
+        }
+    }
+
+    /// True unless only some leaves are sent, and this is not in one of them.
+    fn is_asked_for(&self, next: Next, caches: &Caches) -> bool {
+        let Some(only) = &self.bulk_only else { return true };
+        match next {
+            Next::Flow(id) => caches.internal.leaf(id).is_some_and(|leaf| only.binary_search(&leaf).is_ok()),
+            Next::Expect(_) => false,
+        }
+    }
+
+    /// Answers what the peer has asked about sums, if this is a moment when that can be compared: everything that
+    /// has happened was sent before it.
+    fn answer(&mut self, now: Millis, caches: &Caches, out: &mut Datagram<'_>) {
+        if self.answer_due(now, caches).is_none_or(|at| at > now) {
+            return;
+        }
+        while let Some(digest) = caches.internal.sums().and_then(|sums| self.speaker.answer(sums)) {
+            let Some(len) = digest.encode(&mut out.buf[out.len..], self.hello.flags(), self.seq) else {
+                return;
+            };
+            out.len += len;
+            self.numbered();
+            self.speaker.answered(now);
         }
     }
 
@@ -144,9 +185,22 @@ impl Delivery {
         let (flags, range) = match control {
             Control::Ack(from, to) => (flag::ACK, (from, to)),
             Control::Nack(from, to) => (flag::NACK, (from, to)),
-            Control::Resync => (flag::RESYNC, (0, 0)),
+            Control::Resync => (flag::RESYNC, (0, if self.compares { MARK } else { 0 })),
+            Control::Ask(ask) => return self.put_digest(Digest::Ask(ask), item, caches, out),
+            Control::Repair(leaves) => return self.put_digest(Digest::Repair(leaves), item, caches, out),
         };
         let Some((seq, flags)) = self.put_control(out, flags, Some(range)) else { return Put::Full };
+        if let After::Keep(limit) = self.after {
+            self.keep(Sent { seq, flags, item }, limit, caches);
+        }
+        Put::Sent
+    }
+
+    fn put_digest(&mut self, digest: Digest, item: Item, caches: &mut Caches, out: &mut Datagram<'_>) -> Put {
+        let (seq, flags) = (self.seq, self.hello.flags());
+        let Some(len) = digest.encode(&mut out.buf[out.len..], flags, seq) else { return Put::Full };
+        out.len += len;
+        self.numbered();
         if let After::Keep(limit) = self.after {
             self.keep(Sent { seq, flags, item }, limit, caches);
         }

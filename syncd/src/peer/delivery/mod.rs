@@ -9,6 +9,7 @@
 mod answers;
 mod fill;
 mod outlook;
+mod sums;
 
 pub use outlook::Outlook;
 
@@ -19,6 +20,7 @@ use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
 use crate::peer::config::Config;
 use crate::peer::delay::Delay;
+use crate::peer::digest::Speaker;
 use crate::peer::entry::{Control, Item, MESSAGE_MIN, Range, Sent};
 use crate::peer::hello::Hello;
 use crate::peer::local::Change;
@@ -94,11 +96,17 @@ pub(crate) struct Delivery {
     // the same mark and byte of a record are about the next announcement.
     rest: Delay,
     last_ack: Millis,
+    /// What the peer asks about sums.
+    pub(crate) speaker: Speaker,
+    // The cache of the peer's flows is compared with what it has promised.
+    compares: bool,
+    // The leaves that the bulk under way is about, in order; `None` for everything.
+    bulk_only: Option<Vec<u16>>,
 }
 
 impl Delivery {
-    /// Starts at `now` with the number `seq`; `random` is for the intervals of ALARM.
-    pub(crate) fn new(now: Millis, config: &Config, seq: u32, random: u64) -> Self {
+    /// Starts at `now` with the number `seq`; `random` is for the intervals of ALARM, `digest_key` for sums.
+    pub(crate) fn new(now: Millis, config: &Config, seq: u32, random: u64, digest_key: [u64; 2]) -> Self {
         let ftfw = matches!(config.mode, Mode::Ftfw(_));
         Delivery {
             encode: Encode { timeout: config.sends_timeout(), wscale: config.tcp_window_tracking },
@@ -133,12 +141,16 @@ impl Delivery {
             stuck: Stuck::default(),
             rest: Delay::new(rest_s(config)),
             last_ack: now,
+            speaker: Speaker::new(digest_key),
+            compares: config.compares(),
+            bulk_only: None,
         }
     }
 
     /// Takes over the settings that may change at run time.
     pub(crate) fn reconfigure(&mut self, config: &Config) {
         self.encode.timeout = config.sends_timeout();
+        self.compares = config.compares();
         self.rest.set(rest_s(config));
         if let (After::Announce(refresh), Mode::Alarm(m)) = (&mut self.after, &config.mode) {
             refresh.time_s = m.refresh_time_s;
@@ -165,7 +177,7 @@ impl Delivery {
 
     /// True when a bulk is under way or about to begin.
     fn bulk_is_pending(&self) -> bool {
-        self.bulk.is_running() || self.hello.bulk_is_wanted()
+        self.bulk.is_running() || self.hello.bulk_is_wanted() || self.speaker.repair_due().is_some()
     }
 
     /// A message of the peer was accepted.
@@ -193,18 +205,27 @@ impl Delivery {
             Change::Nothing => {}
             Change::Tell(item) => self.enqueue(now, item, caches),
             Change::Updated(id) => {
-                if !self.withhold(id, caches) {
+                if !self.withhold(now, id, caches) {
                     self.enqueue(now, Item::Flow(id), caches);
                 }
             }
-            Change::Kept(id) => self.stored_quietly(now, id, caches),
-            Change::Forget(item) => _ = self.places.remove(item, caches),
+            Change::Kept(id) => {
+                self.speaker.kept();
+                self.stored_quietly(now, id, caches);
+            }
+            Change::Forget(item) => {
+                // Of a flow that is too young the peer knows nothing.
+                if caches.meta(item).is_some_and(|m| !mark::is_held(&m)) {
+                    self.speaker.orphaned();
+                }
+                self.places.remove(item, caches);
+            }
         }
     }
 
     /// Puts off an update of a flow that rests; false if it need not wait.
-    fn withhold(&mut self, id: FlowId, caches: &mut Caches) -> bool {
-        if self.rest.is_empty() {
+    fn withhold(&mut self, now: Millis, id: FlowId, caches: &mut Caches) -> bool {
+        if self.rest.is_empty() || self.levels(now, caches) {
             return false;
         }
         let Some(meta) = caches.internal.meta(id).filter(|m| m.flags & mark::ARMED != 0) else {
@@ -215,14 +236,15 @@ impl Delivery {
     }
 
     /// When the next flow has rested.
-    pub(crate) fn rest_due(&self) -> Option<Millis> {
-        self.rest.due()
+    pub(crate) fn rest_due(&self, now: Millis, caches: &Caches) -> Option<Millis> {
+        self.rest.due().map(|due| if self.levels(now, caches) { now } else { due })
     }
 
     /// Sends what a bounded number of flows had to withhold while they rested.
     pub(crate) fn rest_turn(&mut self, now: Millis, caches: &mut Caches) {
+        let until = if self.levels(now, caches) { Millis::MAX } else { now };
         for _ in 0..TIMERS_A_TURN {
-            let Some((id, stamp)) = self.rest.pop(now) else { break };
+            let Some((id, stamp)) = self.rest.pop(until) else { break };
             let resting = caches.internal.meta(id).filter(|m| rests(m, stamp));
             let Some(meta) = resting else { continue };
             caches
@@ -237,7 +259,9 @@ impl Delivery {
     /// A flow goes out with all that it had withheld. If it has changed since it was stored, this is an
     /// update and it rests from now on.
     fn rest_from_now(&mut self, now: Millis, id: FlowId, meta: Meta, caches: &mut Caches) {
-        let rests = self.rest.is_on() && meta.flags & (mark::UPDATED | mark::DEAD) == mark::UPDATED;
+        let rests = self.rest.is_on()
+            && meta.flags & (mark::UPDATED | mark::DEAD) == mark::UPDATED
+            && !self.levels(now, caches);
         if !rests && meta.flags & mark::WITHHELD == 0 {
             return;
         }
@@ -284,6 +308,8 @@ impl Delivery {
 
     /// Starts a bulk, or extends the one under way to another full circle.
     pub(crate) fn start_bulk(&mut self) {
+        self.bulk_only = None;
+        self.speaker.bulk_begins();
         self.bulk.request();
         self.bulk_since = self.seq;
     }
@@ -305,6 +331,8 @@ impl Delivery {
         self.queue.keep_controls();
         self.repair.clear();
         self.bulk.cancel();
+        self.bulk_only = None;
+        self.speaker.orphaned();
         self.places.forget_records();
         self.rest.clear();
         if let After::Announce(refresh) = &mut self.after {

@@ -20,6 +20,7 @@ impl Machine {
             bypass_dropped: self.delivery.bypass.dropped(),
             swept: self.remote.swept,
             unannounced: self.local.unannounced,
+            digest: self.session.digest_stats(),
             internal: self.local.flows,
             internal_expect: self.local.expects,
             external: self.remote.flows,
@@ -51,6 +52,11 @@ impl Machine {
     /// True when a requested bulk has not been received completely.
     pub fn resync_is_running(&self) -> bool {
         self.session.resync_is_running()
+    }
+
+    /// True when the peer is known to answer about sums, and is asked.
+    pub fn compares_with_peer(&self) -> bool {
+        self.session.compares()
     }
 
     /// True while flows that a comparison with the kernel has not found are being ended.

@@ -86,6 +86,7 @@ impl fmt::Debug for Head {
             Some(Kind::Expect(event)) => format!("expectation {event:?}"),
             // For a control message the flags say what it is.
             Some(Kind::Control) => String::new(),
+            Some(Kind::Digest) => "sums".into(),
             None => format!("type {kind}"),
         };
         let mut words: Vec<String> = [kind].into_iter().filter(|kind| !kind.is_empty()).collect();

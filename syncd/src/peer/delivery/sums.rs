@@ -1,0 +1,55 @@
+//! When the peer can be answered about sums, and leaves of them that it wants again (sync-protocol.md §10).
+
+use super::Delivery;
+use crate::peer::caches::Caches;
+use crate::peer::clock::Millis;
+
+impl Delivery {
+    /// The peer wants the flows of these leaves again.
+    pub(crate) fn want_leaves(&mut self, now: Millis, leaves: &[u16]) {
+        if !self.speaker.want(now, leaves) {
+            self.hello.want_bulk(now);
+        }
+    }
+
+    /// Begins to send the leaves that the peer wants. A bulk under way takes them along; if that is not one of
+    /// leaves too, everything goes once more.
+    pub(crate) fn repair_turn(&mut self, now: Millis, caches: &Caches) {
+        if self.speaker.repair_due().is_none_or(|at| at > now) {
+            return;
+        }
+        let mut leaves = self.speaker.take_wanted(now);
+        if self.bulk.is_running() && self.bulk_only.is_none() || caches.internal.sums_key().is_none() {
+            return self.start_bulk();
+        }
+        leaves.extend(self.bulk_only.take().unwrap_or_default());
+        leaves.sort_unstable();
+        self.bulk_only = Some(leaves);
+        self.bulk.request();
+        self.bulk_since = self.seq;
+    }
+
+    /// True when the peer will have what is in the cache, once it has got what was sent.
+    fn is_told(&self, now: Millis) -> bool {
+        !self.bulk_is_pending()
+            && !self.hello.hello_is_under_way(now)
+            && self.hello.repeats_due().is_none()
+            && self.speaker.has_told()
+            && self.unsendable == 0
+    }
+
+    /// True while a question waits for updates to go that were withheld: until then none are.
+    pub(super) fn levels(&self, now: Millis, caches: &Caches) -> bool {
+        self.speaker.due().is_some_and(|at| at <= now)
+            && self.is_told(now)
+            && caches.internal.sums().is_some()
+    }
+
+    /// When the peer's questions can be answered; `None` as long as something has yet to be sent.
+    pub(crate) fn answer_due(&self, now: Millis, caches: &Caches) -> Option<Millis> {
+        let at = self.speaker.due()?;
+        let sums = caches.internal.sums().filter(|s| s.unlike() == 0);
+        let level = self.queue.len() == 0 && self.repair.len() == 0 && self.rest.is_empty();
+        (level && sums.is_some() && self.is_told(now)).then_some(at)
+    }
+}
