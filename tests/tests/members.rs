@@ -2,9 +2,12 @@
 //! happens when one dies and another takes over, and two owners of one flow.
 
 use serde_json::Value;
-use zct_tests::cluster::{eventually, mixture};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::process::Command;
+use std::time::Duration;
+use zct_tests::cluster::{Which, eventually, mixture};
 use zct_tests::members::{Between, Members};
-use zct_tests::program::Exit;
+use zct_tests::program::{Exit, run};
 
 const ALL: [u8; 3] = [1, 2, 3];
 const FLOWS: usize = 40;
@@ -82,6 +85,101 @@ fn one_dies_and_another_takes_over(members: &mut Members) {
     members.agree(&[1], 2, 2 * FLOWS);
     members.agree(&[1], 3, FLOWS);
     members.agree(&[2, 3], 1, FLOWS);
+}
+
+/// A key, and the text that has it used.
+fn auth() -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let key = dir.path().join("key");
+    let made = run(Command::new(Which::Zctd.path()).arg("genkey").arg(&key), b"");
+    assert_eq!(made.exit, Exit::Code(0), "{made:?}");
+    let text = format!("Auth {{ Key 1 file:{} \nActiveKey 1 }}", key.display());
+    (dir, text)
+}
+
+fn refused(members: &Members, number: u8, name: &str, why: &str) -> u64 {
+    let s = status(members, number);
+    peer(&s, name)["sealing"]["refused"][why].as_u64().unwrap_or_else(|| panic!("{why}: {s}"))
+}
+
+/// Each peer has a seal of its own, so a frame for one says nothing to another: replayed there it is that of
+/// a node which has yet to prove itself, or of one that is not the peer.
+#[test]
+fn three_nodes_that_seal_what_they_say_to_each() {
+    let (_dir, auth) = auth();
+    let mut members = filled(Between::Udp, &auth);
+    flows_are_known_by_node(&members);
+    for number in ALL {
+        let s = status(&members, number);
+        for p in s["peers"].as_array().expect("peers") {
+            assert_eq!(p["authenticated"], true, "{p}");
+        }
+        assert_eq!(refused(&members, number, if number == 1 { "fw-2" } else { "fw-1" }, "foreign"), 0);
+    }
+    one_dies_and_another_takes_over(&mut members);
+}
+
+/// Everything that is said in the group, repeated and changed by somebody on the same bridge.
+#[test]
+fn three_nodes_in_a_group_and_an_attacker_on_it() {
+    const GROUP: (Ipv4Addr, u16) = (Ipv4Addr::new(225, 0, 0, 50), 3780);
+    let (_dir, auth) = auth();
+    let mut members = Members::prepare(3, Between::Group, &auth);
+    let attacker = members.bridge.member(9);
+    let ear = attacker.inside(|| {
+        let ear = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, GROUP.1)).expect("the port");
+        ear.join_multicast_v4(&GROUP.0, &Ipv4Addr::new(10, 9, 0, 9)).expect("the group");
+        ear.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+        ear
+    });
+    let heard = || -> Vec<Vec<u8>> {
+        let mut buf = [0; 2048];
+        std::iter::from_fn(|| ear.recv(&mut buf).ok().map(|n| buf[..n].to_vec())).collect()
+    };
+    ALL.into_iter().for_each(|number| members.run(number));
+    for number in ALL {
+        members.zct(number, &["-R", "-"], &mixture(number, FLOWS));
+    }
+    ALL.into_iter().for_each(|of| members.agree(&ALL, of, FLOWS));
+    flows_are_known_by_node(&members);
+    let tape = heard();
+    // Messages are sealed for one node each, and all of them are heard.
+    let addressees = tape.iter().filter(|f| f.get(1) == Some(&4)).map(|f| f[33]);
+    let addressees: std::collections::BTreeSet<u8> = addressees.collect();
+    assert_eq!(addressees, ALL.into());
+    assert!(tape.iter().all(|f| f[0] == 0x50 && f[1] != 0), "nothing plain, and nothing for nobody");
+    attacker.inside(|| {
+        let mouth = UdpSocket::bind((Ipv4Addr::new(10, 9, 0, 9), 0)).expect("the address");
+        for (n, frame) in tape.iter().rev().enumerate().take(3000) {
+            let mut changed = frame.clone();
+            changed[(n * 7919) % frame.len()] ^= 1 << (n % 8);
+            // For another node than it was sealed for.
+            let mut turned = frame.clone();
+            if turned[1] == 4 {
+                turned[33] = turned[33] % 3 + 1;
+            }
+            for f in [frame, &changed, &turned, &vec![0x10, 0, 0, 8, 0, 0, 0, 1]] {
+                _ = mouth.send_to(f, GROUP);
+            }
+        }
+    });
+    for number in ALL {
+        let name = if number == 1 { "fw-2" } else { "fw-1" };
+        for why in ["repeated", "forged", "plain"] {
+            eventually(&format!("{number} refuses what is {why}"), || {
+                (refused(&members, number, name, why) > 0).then_some(()).ok_or("nothing yet".into())
+            });
+        }
+    }
+    ALL.into_iter().for_each(|of| members.agree(&ALL, of, FLOWS));
+    for number in ALL {
+        for name in ["fw-1", "fw-2", "fw-3"].iter().filter(|n| !n.ends_with(&number.to_string())) {
+            let s = status(&members, number);
+            assert_eq!(peer(&s, name)["malformed"]["version"], 0);
+            assert_eq!(peer(&s, name)["authenticated"], true);
+        }
+    }
+    one_dies_and_another_takes_over(&mut members);
 }
 
 #[test]

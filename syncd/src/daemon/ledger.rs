@@ -101,8 +101,14 @@ impl Daemon {
             for (at, (machine, peer)) in n.each().enumerate() {
                 let (source, stats) = (self.losses.source(at), machine.stats());
                 add(source, &|kind| counted_of_peer(kind, &stats));
-                add(source, &|kind| counted_of_links(kind, n.links_of(peer)));
-                add(source, &|kind| counted_of_seal(kind, n.seals.get(at)));
+                if !n.group {
+                    add(source, &|kind| counted_of_links(kind, n.links_of(peer)));
+                    add(source, &|kind| counted_of_seal(kind, n.seal(at)));
+                }
+            }
+            if n.group {
+                add(0, &|kind| counted_of_links(kind, n.links.all.iter()));
+                add(0, &|kind| counted_of_seal(kind, n.seal(0)));
             }
         }
     }
@@ -110,7 +116,7 @@ impl Daemon {
     /// The machine of a source, in FT-FW.
     fn acknowledged(&self, source: usize) -> Option<&Machine> {
         let Node::Sync(n) = &self.node else { return None };
-        let machine = n.machines.get(self.losses.peer(source).unwrap_or(0))?;
+        let machine = n.machines.get(self.losses.peer(source)?)?;
         Some(machine).filter(|m| matches!(m.config().mode, Mode::Ftfw(_)))
     }
 
@@ -178,7 +184,8 @@ impl Daemon {
     /// The name of the peer that a source belongs to, if it is one of several.
     pub(super) fn source_name(&self, source: usize) -> Option<&str> {
         let Node::Sync(n) = &self.node else { return None };
-        n.peers.get(self.losses.peer(source)?)?.name()
+        let several = n.peers.len() > 1;
+        n.peers.get(self.losses.peer(source).filter(|_| several)?)?.name()
     }
 
     /// A comparison is over when what its dump did not contain has been removed.

@@ -58,7 +58,7 @@ impl Losses {
 
     /// The peer that an account belongs to.
     pub(super) fn peer(&self, source: usize) -> Option<usize> {
-        source.checked_sub(1)
+        if self.asked.len() > 1 { source.checked_sub(1) } else { Some(0) }
     }
 
     /// A comparison with the kernel begins.

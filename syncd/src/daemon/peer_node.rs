@@ -47,6 +47,11 @@ impl PeerNode {
         self.who.as_ref().map(|(name, _)| name.as_str())
     }
 
+    /// Its number, if it is known.
+    pub(super) fn node(&self) -> Option<u16> {
+        self.who.as_ref().map(|(_, node)| *node)
+    }
+
     /// A text about it, with its name in front if it has one.
     pub(super) fn said(&self, text: &str) -> String {
         match self.name() {

@@ -10,19 +10,20 @@ use zct_engine::secret::{Secret, Vault, random};
 use zeroize::Zeroizing;
 
 /// Begins to seal, if there are keys: one seal for each of `peers`, so that a frame for one of them means
-/// nothing to another.
+/// nothing to another; or one for all, where they share a `group` and frames name the node that they are for.
 pub(super) fn begin(
     now: Millis,
     settings: Option<Settings>,
     peers: &[PeerNode],
+    group: bool,
     log: &mut Log,
 ) -> Result<Vec<Seal>, Error> {
     let Some(settings) = settings else { return Ok(Vec::new()) };
     let mut seals = Vec::with_capacity(peers.len());
-    for peer in peers {
+    for sharing in shares(peers, group) {
         let mut seed = Zeroizing::new([0; 32]);
         random(&mut seed[..])?;
-        let settings = for_peer(&settings, peer);
+        let settings = for_peers(&settings, sharing);
         seals.extend(Seal::new(now, settings, Vault::new()?, Secret::new(&mut seed[..])?));
     }
     if seals.iter().any(Seal::may_be_swapped) {
@@ -34,9 +35,15 @@ pub(super) fn begin(
     Ok(seals)
 }
 
-/// Nobody but the peer speaks on its links, where it is known which node it is.
-fn for_peer(settings: &Settings, peer: &PeerNode) -> Settings {
-    Settings { from: peer.who.as_ref().map(|(_, node)| *node), ..settings.clone() }
+/// The peers that share a seal.
+fn shares(peers: &[PeerNode], group: bool) -> impl Iterator<Item = &[PeerNode]> {
+    peers.chunks(if group { peers.len().max(1) } else { 1 })
+}
+
+/// Nobody but these speaks on the links, where it is known which nodes they are.
+fn for_peers(settings: &Settings, peers: &[PeerNode]) -> Settings {
+    let nodes: Vec<u16> = peers.iter().filter_map(PeerNode::node).collect();
+    Settings { from: (!nodes.is_empty()).then_some(nodes), ..settings.clone() }
 }
 
 /// Takes over other keys, or their absence.
@@ -44,7 +51,7 @@ pub(super) fn change(
     now: Millis,
     seals: &mut Vec<Seal>,
     settings: Option<Settings>,
-    peers: &[PeerNode],
+    (peers, group): (&[PeerNode], bool),
     log: &mut Log,
 ) -> Result<(), Error> {
     match settings {
@@ -53,11 +60,11 @@ pub(super) fn change(
             log.notice("messages are sent and taken without a seal");
             seals.clear();
         }
-        new if seals.is_empty() => *seals = begin(now, new, peers, log)?,
+        new if seals.is_empty() => *seals = begin(now, new, peers, group, log)?,
         Some(new) => {
             let mut told = false;
-            for (seal, peer) in seals.iter_mut().zip(peers) {
-                let new = for_peer(&new, peer);
+            for (seal, sharing) in seals.iter_mut().zip(shares(peers, group)) {
+                let new = for_peers(&new, sharing);
                 if *seal.settings() != new {
                     if !std::mem::replace(&mut told, true) {
                         log.notice(&described(&new));
@@ -75,33 +82,53 @@ fn described(s: &Settings) -> String {
     format!("node {}: Auth in mode {}, key {} of {}", s.node, s.mode.word(), s.active, keys.join(", "))
 }
 
-/// The next datagram, sealed or not.
+/// The next datagram, sealed or not; `to` is the node that it is for, where several hear it.
 pub(super) fn transmit(
     now: Millis,
     seal: Option<&mut Seal>,
+    to: Option<u16>,
     machine: &mut Machine,
     buf: &mut [u8],
 ) -> Option<usize> {
-    match seal {
-        Some(seal) => seal.fill(now, buf, &mut |messages| machine.transmit(now, messages)),
-        None => machine.transmit(now, buf),
+    match (seal, to) {
+        (Some(seal), Some(to)) => {
+            seal.fill_for(now, to, buf, &mut |messages| machine.transmit(now, messages))
+        }
+        (Some(seal), None) => seal.fill(now, buf, &mut |messages| machine.transmit(now, messages)),
+        (None, _) => machine.transmit(now, buf),
     }
 }
 
-/// Tells what has happened; the machine makes up for what was not taken.
-pub(super) fn settle(now: Millis, seal: &mut Seal, machine: &mut Machine, peer: &PeerNode, log: &mut Log) {
+/// Tells what has happened; the machines of the peers that share the seal make up for what was not taken.
+pub(super) fn settle(
+    now: Millis,
+    seal: &mut Seal,
+    machines: &mut [Machine],
+    peers: &[PeerNode],
+    log: &mut Log,
+) {
     seal.turn(now);
+    let only = if peers.len() == 1 { peers.first() } else { None };
     while let Some(happening) = seal.poll() {
+        let node = match happening {
+            Happening::Proved(node) | Happening::Settled(node) => Some(node),
+            Happening::Refused(_) => None,
+        };
+        let is = |p: &PeerNode| only.is_some() || p.node() == node;
+        let at = peers.iter().position(is);
+        let machine = at.and_then(|at| machines.get_mut(at));
+        let peer = at.and_then(|at| peers.get(at)).filter(|_| only.is_some() || node.is_some());
+        let said = |text: &str| peer.map_or_else(|| text.into(), |p| p.said(text));
         match happening {
             Happening::Proved(node) => {
                 let text = format!("node {node} has proved that it is there: its messages are taken");
-                log.notice(&peer.said(&text));
-                machine.peer_was_not_heard(now);
+                log.notice(&said(&text));
+                machine.into_iter().for_each(|m| m.peer_was_not_heard(now));
             }
-            Happening::Settled(_) => machine.peer_was_not_heard(now),
+            Happening::Settled(_) => machine.into_iter().for_each(|m| m.peer_was_not_heard(now)),
             // Every start of a node begins like this.
             Happening::Refused(Refused::Unproved | Refused::Repeated) => {}
-            Happening::Refused(why) => log.warning(&peer.said(&format!("Auth: {}", why.describe()))),
+            Happening::Refused(why) => log.warning(&said(&format!("Auth: {}", why.describe()))),
         }
     }
 }

@@ -83,8 +83,7 @@ impl Daemon {
 
     fn peers(&self, n: &SyncNode, clock: Clock) -> Vec<Peer> {
         let all = n.each().enumerate();
-        all.map(|(at, (machine, p))| peer(n, (machine, p, n.seals.get(at)), self.given_up(at), clock))
-            .collect()
+        all.map(|(at, (machine, p))| peer(n, (machine, p, n.seal(at)), self.given_up(at), clock)).collect()
     }
 
     /// The entries of the ledger, oldest first.
@@ -322,7 +321,7 @@ fn peer(
             truncated: s.truncated,
             size: s.bad_size,
         },
-        sealing: seal.map(|s| sealing(s, now)),
+        sealing: seal.map(|s| sealing(s, p.node(), now)),
         digest: machine.config().compares().then(|| Digest {
             running: machine.compares_with_peer(),
             checks: s.digest.checks,
@@ -337,11 +336,11 @@ fn peer(
     }
 }
 
-fn sealing(s: &Seal, now: Millis) -> Sealing {
+fn sealing(s: &Seal, node: Option<u16>, now: Millis) -> Sealing {
     let (key, _) = s.sealing_with();
     let used = s.settings().keys.iter().find(|k| k.number == key);
     Sealing {
-        node: s.living(now).last(),
+        node: s.living(now).filter(|n| node.is_none_or(|node| node == *n)).last(),
         mode: s.settings().mode.word(),
         key,
         fingerprint: used.map(GroupKey::fingerprint),

@@ -22,7 +22,6 @@ use crate::peer::seal::{Seal, Settings};
 use crate::peer::{self, Machine, Millis, Mode, Notice, Output, Seed};
 use crate::stats::ended::Ended;
 use zct_engine::{Error, Reactor, errno_text};
-use zct_wire::peer::sealed::OVERHEAD;
 
 /// Datagrams made for one peer in one turn; what is left remains due.
 const DATAGRAMS_A_TURN: usize = 64;
@@ -44,9 +43,11 @@ pub(super) struct SyncNode {
     pub(super) ended: Ended,
     /// Flows that comparisons with the kernel have added or removed.
     pub(super) repaired: u64,
+    /// All peers hear what is sent over any of the links.
+    pub(super) group: bool,
     /// Where messages are sealed: one for each peer, so that a frame for one of them means nothing to
-    /// another; none without keys.
-    pub(super) seals: Vec<Seal>,
+    /// another; one for all in a group; none without keys.
+    seals: Vec<Seal>,
     injector: Option<Injector>,
     /// Deletes for the purge timer: its port tells the events of these from others.
     purge: Flush,
@@ -71,11 +72,12 @@ impl SyncNode {
         let protocol = parts::protocol(config, sync);
         let error_queue = parts::error_queue(sync);
         let settings = parts::links(sync);
+        let group = sync.peers.len() > 1 && !sync.links_are_of_peers();
         let peers: Vec<PeerNode> = match sync.peers.is_empty() {
             true => vec![PeerNode::only(settings.len())],
             false => sync.peers.iter().map(PeerNode::one_of).collect(),
         };
-        let seals = sealing::begin(now, keys, &peers, log).map_err(StartError::System)?;
+        let seals = sealing::begin(now, keys, &peers, group, log).map_err(StartError::System)?;
         let links = Links::open(&settings, error_queue, first_token).map_err(StartError::Links)?;
         let injector = match protocol.mode.disables_external_cache() {
             true => Some(Injector::open(protocol.tcp_window_tracking).map_err(StartError::Changes)?),
@@ -96,7 +98,7 @@ impl SyncNode {
         let mut machines = Vec::with_capacity(peers.len());
         for (at, (peer, default)) in peers.iter().zip(defaults).enumerate() {
             let led = peer.links.iter().filter_map(|l| links.all.get(*l));
-            let states = led.map(|l| room_for(l.link(), seals.get(at))).collect();
+            let states = led.map(|l| room_for(l.link(), seal_of(&seals, at))).collect();
             let seed = Seed { sequence, random: c.wrapping_add(at as u64), hash: [a, b] };
             machines.push(Machine::new(now, protocol.clone(), states, default, seed));
         }
@@ -105,6 +107,7 @@ impl SyncNode {
             names: peers.iter().filter_map(|p| p.name().map(String::from)).collect(),
             peers,
             links,
+            group,
             commit: Commit::open().map_err(StartError::Changes)?,
             catch_up: CatchUp::default(),
             ended: Ended::default(),
@@ -146,6 +149,11 @@ impl SyncNode {
     /// The machines, each with what else belongs to its peer.
     pub(super) fn each(&self) -> impl Iterator<Item = (&Machine, &PeerNode)> {
         self.machines.iter().zip(&self.peers)
+    }
+
+    /// Where the messages of a peer are sealed.
+    pub(super) fn seal(&self, peer: usize) -> Option<&Seal> {
+        seal_of(&self.seals, peer)
     }
 
     /// The links that lead to a peer.
@@ -191,8 +199,17 @@ impl SyncNode {
         budget: usize,
         reactor: &mut Reactor,
     ) -> Result<zct_engine::Turn, Error> {
-        let SyncNode { machines, peers, links, seals, .. } = self;
+        let SyncNode { machines, peers, links, seals, group, .. } = self;
         links.ready(token, now, budget, reactor, &mut |link, bytes| {
+            if *group {
+                let Some(seal) = seals.first_mut() else { return };
+                return seal.open_from(now, bytes, &mut |node, messages| {
+                    let from = peers.iter().position(|p| p.node() == Some(node));
+                    if let Some(machine) = from.and_then(|at| machines.get_mut(at)) {
+                        machine.datagram(now, link, messages);
+                    }
+                });
+            }
             let Some((at, link)) = whose(peers, link) else { return };
             let Some(machine) = machines.get_mut(at) else { return };
             match seals.get_mut(at) {
@@ -207,9 +224,9 @@ impl SyncNode {
         let mut changed = Vec::new();
         let turn = self.links.interfaces_ready(&mut changed)?;
         for LinkChange { link, now } in changed {
-            let Some((at, link)) = whose(&self.peers, link) else { continue };
-            let now = room_for(now, self.seals.get(at));
-            if let Some(machine) = self.machines.get_mut(at) {
+            for (at, (machine, peer)) in self.machines.iter_mut().zip(&self.peers).enumerate() {
+                let Some(link) = peer.links.iter().position(|l| *l == link) else { continue };
+                let now = room_for(now, seal_of(&self.seals, at));
                 machine.link_payload(link, now.payload_max);
                 machine.link_state(link, now.up);
             }
@@ -224,11 +241,11 @@ impl SyncNode {
         settings: Option<Settings>,
         log: &mut Log,
     ) -> Result<(), Error> {
-        sealing::change(now, &mut self.seals, settings, &self.peers, log)?;
+        sealing::change(now, &mut self.seals, settings, (&self.peers, self.group), log)?;
         for (at, (machine, peer)) in self.machines.iter_mut().zip(&self.peers).enumerate() {
             for (number, led) in peer.links.iter().enumerate() {
                 let Some(link) = self.links.all.get(*led) else { continue };
-                machine.link_payload(number, room_for(link.link(), self.seals.get(at)).payload_max);
+                machine.link_payload(number, room_for(link.link(), seal_of(&self.seals, at)).payload_max);
             }
         }
         Ok(())
@@ -253,8 +270,11 @@ impl SyncNode {
         kernel: &mut Kernel,
         log: &mut Log,
     ) -> Result<bool, Error> {
-        for ((seal, machine), peer) in self.seals.iter_mut().zip(&mut self.machines).zip(&self.peers) {
-            sealing::settle(now, seal, machine, peer, log);
+        let SyncNode { machines, peers, seals, .. } = self;
+        let sharing = if seals.len() == 1 { machines.len() } else { 1 };
+        let shares = machines.chunks_mut(sharing).zip(peers.chunks(sharing));
+        for (seal, (machines, peers)) in seals.iter_mut().zip(shares) {
+            sealing::settle(now, seal, machines, peers, log);
         }
         let ended = self.machine().stats().internal.destroyed;
         self.machines.iter_mut().for_each(|m| m.turn(now));
@@ -349,8 +369,10 @@ impl SyncNode {
     }
 
     fn send(&mut self, at: usize, now: Millis) -> bool {
-        let SyncNode { machines, peers, links, seals, .. } = self;
+        let SyncNode { machines, peers, links, seals, group, .. } = self;
         let (Some(machine), Some(peer)) = (machines.get_mut(at), peers.get_mut(at)) else { return false };
+        let to = peer.node().filter(|_| *group);
+        let number = seal_number(seals.len(), at);
         peer.blocked = false;
         let active = peer.links.get(machine.active_link()).copied();
         let Some(link) = active.and_then(|l| links.all.get_mut(l)) else { return false };
@@ -367,7 +389,7 @@ impl SyncNode {
                 flushed = true;
                 continue;
             };
-            let Some(len) = sealing::transmit(now, seals.get_mut(at), machine, buf) else {
+            let Some(len) = sealing::transmit(now, seals.get_mut(number), to, machine, buf) else {
                 link.flush();
                 return false;
             };
@@ -388,7 +410,7 @@ impl SyncNode {
         self.links.settle(now, reactor)?;
         for (at, what) in self.links.happened() {
             let Some(name) = self.links.all.get(at).map(|l| l.interface().to_owned()) else { continue };
-            let whose = whose(&self.peers, at).map(|(peer, _)| peer);
+            let whose = whose(&self.peers, at).map(|(peer, _)| peer).filter(|_| !self.group);
             let peer = whose.and_then(|at| self.peers.get(at));
             let said = |text: &str| peer.map_or_else(|| text.into(), |p| p.said(text));
             match what {
@@ -444,9 +466,18 @@ fn whose(peers: &[PeerNode], link: usize) -> Option<(usize, usize)> {
     peers.iter().enumerate().find_map(|(at, p)| Some((at, led(p)?)))
 }
 
+/// Which of so many seals is that of the peer with this number: the only one is for all.
+fn seal_number(seals: usize, peer: usize) -> usize {
+    if seals == 1 { 0 } else { peer }
+}
+
+fn seal_of(seals: &[Seal], peer: usize) -> Option<&Seal> {
+    seals.get(seal_number(seals.len(), peer))
+}
+
 /// What is left of a link for messages.
 fn room_for(link: peer::Link, seal: Option<&Seal>) -> peer::Link {
-    let sealing = seal.filter(|s| s.seals()).map_or(0, |_| OVERHEAD);
+    let sealing = seal.map_or(0, Seal::overhead);
     peer::Link { payload_max: link.payload_max.saturating_sub(sealing), ..link }
 }
 

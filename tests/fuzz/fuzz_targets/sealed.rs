@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use zct_engine::secret::{Secret, Vault};
-use zct_wire::peer::sealed::{self, FrameHeader, FrameKind, HEADER_LEN, Note, Piece};
+use zct_wire::peer::sealed::{self, FrameHeader, FrameKind, ADDRESSED_LEN, Note, Piece};
 use zctd::peer::seal::{GroupKey, AuthMode, Seal, Settings};
 
 fuzz_target!(|data: &[u8]| {
@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
         header(part);
     }
     assert_eq!((seen, &bytes[..]), (data.len(), data));
-    for kind in [FrameKind::Data, FrameKind::Challenge, FrameKind::Answer, FrameKind::Successor] {
+    for kind in [FrameKind::Data, FrameKind::Challenge, FrameKind::Answer, FrameKind::Successor, FrameKind::Addressed] {
         if let Some(note) = Note::read(kind, data) {
             assert_eq!((note.kind(), Note::read(kind, &note.bytes())), (kind, Some(note)));
         }
@@ -27,9 +27,10 @@ fuzz_target!(|data: &[u8]| {
 
 fn header(frame: &mut [u8]) {
     let Some(h) = FrameHeader::read(frame) else { return };
-    let mut again = [0xa5; HEADER_LEN];
+    let mut again = [0xa5; ADDRESSED_LEN];
     assert_eq!(h.write(&mut again), Some(()));
-    assert_eq!(again, frame[..HEADER_LEN]);
+    let len = h.kind.header_len();
+    assert_eq!(again[..len], frame[..len]);
     let parts = sealed::parts(frame).expect("it is long enough");
     assert!(parts.text.len() >= usize::from(h.padding));
 }
@@ -38,11 +39,14 @@ fn header(frame: &mut [u8]) {
 fn opened(data: &[u8]) {
     let key = |byte| Secret::new(&mut [byte; 32]).expect("a page");
     let keys = vec![GroupKey { number: 1, secret: key(1) }];
-    let settings = Settings { node: 2, mode: AuthMode::Enforce, keys, active: 1, from: None };
+    // One of a group in every other case, so that frames of each kind are looked into.
+    let from = data.first().is_some_and(|b| b & 1 == 1).then(|| (0..=255).filter(|n| *n != 2).collect());
+    let settings = Settings { node: 2, mode: AuthMode::Enforce, keys, active: 1, from };
     let mut seal = Seal::new(0, settings, Vault::new().expect("a page"), key(2)).expect("the key is there");
     let mut frame = data.to_vec();
     if let Ok(len) = u16::try_from(frame.len()) {
-        if let [magic, _, high, low, key, ..] = &mut frame[..] {
+        if let [magic, kind, high, low, key, ..] = &mut frame[..] {
+            *kind %= 5;
             (*magic, [*high, *low], *key) = (sealed::MAGIC, len.to_be_bytes(), 1);
         }
     }

@@ -14,10 +14,14 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub const MAGIC: u8 = 0x50;
 /// Bytes in front of the text. All of them are authenticated, none is secret.
 pub const HEADER_LEN: usize = size_of::<Layout>();
+/// The same of a frame that names the node that it is for: the number of that node comes last.
+pub const ADDRESSED_LEN: usize = HEADER_LEN + size_of::<big_endian::U16>();
 /// Bytes behind the text.
 pub const TAG_LEN: usize = 16;
 /// What sealing adds to the messages of a datagram.
 pub const OVERHEAD: usize = HEADER_LEN + TAG_LEN;
+/// The same where several nodes hear what is sent, and frames name the one that they are for.
+pub const ADDRESSED_OVERHEAD: usize = ADDRESSED_LEN + TAG_LEN;
 /// The length of every [`Note`], and the shortest text there is: whatever makes a node answer is at least as
 /// long as the answer.
 pub const NOTE_LEN: usize = size_of::<NoteLayout>();
@@ -52,6 +56,9 @@ struct NoteLayout {
 
 const _: () = assert!(HEADER_LEN == 32 && NOTE_LEN == 34 && FRAME_MIN == 82);
 
+/// The number of [`FrameKind::Addressed`].
+const ADDRESSED: u8 = 4;
+
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FrameKind {
@@ -63,6 +70,8 @@ pub enum FrameKind {
     Answer,
     /// [`Note::Successor`].
     Successor,
+    /// As [`FrameKind::Data`], for one of several nodes that hear it.
+    Addressed,
 }
 
 impl FrameKind {
@@ -72,6 +81,7 @@ impl FrameKind {
             1 => FrameKind::Challenge,
             2 => FrameKind::Answer,
             3 => FrameKind::Successor,
+            ADDRESSED => FrameKind::Addressed,
             _ => return None,
         })
     }
@@ -82,6 +92,15 @@ impl FrameKind {
             FrameKind::Challenge => 1,
             FrameKind::Answer => 2,
             FrameKind::Successor => 3,
+            FrameKind::Addressed => ADDRESSED,
+        }
+    }
+
+    /// Bytes in front of the text of a frame of this kind.
+    pub const fn header_len(self) -> usize {
+        match self {
+            FrameKind::Addressed => ADDRESSED_LEN,
+            FrameKind::Data | FrameKind::Challenge | FrameKind::Answer | FrameKind::Successor => HEADER_LEN,
         }
     }
 }
@@ -103,6 +122,8 @@ pub struct FrameHeader {
     pub epoch: Epoch,
     /// The number of this frame in its epoch, from 0 on: no two frames have the same.
     pub counter: u64,
+    /// The node that it is for, in a frame of the kind [`FrameKind::Addressed`]; 0 in others.
+    pub to: u16,
 }
 
 impl FrameHeader {
@@ -110,9 +131,10 @@ impl FrameHeader {
     /// use, a length that is not the frame's, and more padding than there is text.
     pub fn read(frame: &[u8]) -> Option<FrameHeader> {
         let (l, _) = Layout::ref_from_prefix(frame).ok()?;
-        let text = frame.len().checked_sub(OVERHEAD)?;
-        let fits = l.magic == MAGIC && usize::from(l.len.get()) == frame.len() && text >= NOTE_LEN;
         let kind = FrameKind::from_number(l.kind)?;
+        let text = frame.len().checked_sub(kind.header_len())?.checked_sub(TAG_LEN)?;
+        let fits = l.magic == MAGIC && usize::from(l.len.get()) == frame.len() && text >= NOTE_LEN;
+        let to = frame.get(HEADER_LEN..kind.header_len()).and_then(|to| to.try_into().ok());
         (fits && usize::from(l.padding) <= text).then_some(FrameHeader {
             kind,
             len: l.len.get(),
@@ -121,12 +143,16 @@ impl FrameHeader {
             node: l.node.get(),
             epoch: l.epoch,
             counter: l.counter.get(),
+            to: to.map_or(0, u16::from_be_bytes),
         })
     }
 
     /// Writes the header to the start of `frame`. `None`, with nothing written, if `frame` is shorter.
     pub fn write(&self, frame: &mut [u8]) -> Option<()> {
-        let (l, _) = Layout::mut_from_prefix(frame).ok()?;
+        if frame.len() < self.kind.header_len() {
+            return None;
+        }
+        let (l, rest) = Layout::mut_from_prefix(frame).ok()?;
         *l = Layout {
             magic: MAGIC,
             kind: self.kind.number(),
@@ -137,6 +163,9 @@ impl FrameHeader {
             epoch: self.epoch,
             counter: self.counter.into(),
         };
+        if let (FrameKind::Addressed, Some(to)) = (self.kind, rest.first_chunk_mut()) {
+            *to = self.to.to_be_bytes();
+        }
         Some(())
     }
 }
@@ -152,9 +181,10 @@ pub struct Parts<'a> {
     pub tag: &'a mut [u8; TAG_LEN],
 }
 
-/// Where the parts of a frame are; `None` if it is shorter than [`OVERHEAD`].
+/// Where the parts of a frame are; `None` if it is shorter than what its kind has around the text.
 pub fn parts(frame: &mut [u8]) -> Option<Parts<'_>> {
-    let (header, rest) = frame.split_at_mut_checked(HEADER_LEN)?;
+    let kind = frame.get(1).copied().and_then(FrameKind::from_number).unwrap_or(FrameKind::Data);
+    let (header, rest) = frame.split_at_mut_checked(kind.header_len())?;
     let (text, tag) = rest.split_last_chunk_mut()?;
     Some(Parts { header, text, tag })
 }
@@ -197,13 +227,12 @@ impl Note {
         }
     }
 
-    /// Reads the text of a frame of this kind. `None` for [`FrameKind::Data`], and for a text of another
-    /// length.
+    /// Reads the text of a frame of this kind. `None` for messages, and for a text of another length.
     pub fn read(kind: FrameKind, text: &[u8]) -> Option<Note> {
         let NoteLayout { node, first, second } = NoteLayout::read_from_bytes(text).ok()?;
         let node = node.get();
         match kind {
-            FrameKind::Data => None,
+            FrameKind::Data | FrameKind::Addressed => None,
             FrameKind::Challenge => Some(Note::Challenge { node, epoch: first, nonce: second }),
             FrameKind::Answer => Some(Note::Answer { node, nonce: second }),
             FrameKind::Successor => {
@@ -285,6 +314,7 @@ mod tests {
         node: 0x0102,
         epoch: *b"0123456789abcdef",
         counter: 0x0a0b_0c0d_0e0f_1011,
+        to: 0,
     };
 
     /// One field on each line.
@@ -309,6 +339,29 @@ mod tests {
         assert!(HEADER.write(&mut [0; HEADER_LEN - 1]).is_none());
     }
 
+    /// The number of the node that it is for stands in the clear behind all else, and is authenticated.
+    #[test]
+    fn a_header_that_names_a_node_is_these_bytes() {
+        let header = FrameHeader { kind: FrameKind::Addressed, len: 84, to: 0x1213, ..HEADER };
+        let mut frame = [0xa5; 84];
+        assert_eq!(header.write(&mut frame), Some(()));
+        let mut wanted = BYTES;
+        (wanted[1], wanted[3]) = (4, 84);
+        assert_eq!(
+            (&frame[..HEADER_LEN], &frame[HEADER_LEN..36]),
+            (&wanted[..], &[0x12, 0x13, 0xa5, 0xa5][..])
+        );
+        assert_eq!(FrameHeader::read(&frame), Some(header));
+        let p = parts(&mut frame).unwrap();
+        assert_eq!((p.header.len(), p.text.len(), p.tag.len()), (ADDRESSED_LEN, NOTE_LEN, TAG_LEN));
+        assert!(header.write(&mut [0; ADDRESSED_LEN - 1]).is_none());
+        // As short as other frames it has too little text, and more padding than text it cannot have.
+        frame[3] = 83;
+        assert_eq!(FrameHeader::read(&frame[..83]), None);
+        (frame[3], frame[5]) = (84, 35);
+        assert_eq!(FrameHeader::read(&frame), None);
+    }
+
     #[test]
     fn a_header_that_contradicts_itself_is_none() {
         let mut frame = [0; 200];
@@ -316,7 +369,7 @@ mod tests {
         for len in (0..200).filter(|n| *n != 82) {
             assert_eq!(FrameHeader::read(&frame[..len]), None, "{len} bytes");
         }
-        for (at, byte) in [(0, 0x10), (0, 0x51), (1, 4), (1, 255), (2, 1), (3, 81), (5, 35), (5, 255)] {
+        for (at, byte) in [(0, 0x10), (0, 0x51), (1, 5), (1, 255), (2, 1), (3, 81), (5, 35), (5, 255)] {
             let mut wrong: [u8; 82] = frame[..82].try_into().unwrap();
             wrong[at] = byte;
             assert_eq!(FrameHeader::read(&wrong), None, "{byte} at {at}");
@@ -349,6 +402,7 @@ mod tests {
     #[test]
     fn parts_are_where_they_belong() {
         let mut frame: [u8; 82] = core::array::from_fn(|n| n as u8);
+        frame[1] = 0;
         let p = parts(&mut frame).unwrap();
         assert_eq!((p.header[31], p.text[0], p.text.len(), p.tag[0]), (31, 32, NOTE_LEN, 66));
         for len in 0..OVERHEAD {

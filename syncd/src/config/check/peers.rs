@@ -114,8 +114,6 @@ fn fits(outside: &[RawLink], raw: &[RawPeer], rest: &Rest<'_>, report: &mut Repo
         cannot(second.place, text.into());
     }
     if let Some(group) = group.filter(|g| g.kind == RawLinkKind::Multicast) {
-        let text = "Multicast with more than one Peer is not there yet: UDP or TCP in each Peer is";
-        cannot(group.place, text.into());
         if rest.auth.is_none_or(|a| a.mode != AuthMode::Enforce) {
             let text = "Multicast with more than one Peer needs Auth in mode enforce: messages without a seal \
                         do not say which node they are from";

@@ -31,7 +31,8 @@ use std::ops::Range;
 use zct_engine::aead::{self, KEY_LEN};
 use zct_engine::secret::{Secret, Vault};
 use zct_wire::peer::sealed::{
-    self, FrameHeader, FrameKind, HEADER_LEN, NOTE_LEN, Note, OVERHEAD, Piece, TAG_LEN,
+    self, ADDRESSED_LEN, ADDRESSED_OVERHEAD, FrameHeader, FrameKind, HEADER_LEN, NOTE_LEN, Note, OVERHEAD,
+    Piece, TAG_LEN,
 };
 
 /// How many frames of unknown epochs are looked at: per millisecond, and at most at once. Each costs about as
@@ -65,6 +66,16 @@ pub enum Happening {
     Refused(Refused),
 }
 
+/// What was in a frame.
+enum Opened {
+    /// Messages of a node, and where they are.
+    Messages(u16, Range<usize>),
+    /// A note.
+    Note,
+    /// Something for another node.
+    Others,
+}
+
 /// Seals what is sent, and opens what is received.
 #[derive(Debug)]
 pub struct Seal {
@@ -80,8 +91,8 @@ pub struct Seal {
     generations: [u32; GENERATIONS],
     counts: Counts,
     happened: VecDeque<Happening>,
-    /// When which node is settled.
-    settles: Option<(Millis, u16)>,
+    /// When which nodes are settled.
+    settles: Vec<(Millis, u16)>,
     reported: [bool; Refused::COUNT],
 }
 
@@ -104,7 +115,7 @@ impl Seal {
             generations: [0; GENERATIONS],
             counts: Counts::default(),
             happened: VecDeque::with_capacity(NOTES_WAITING),
-            settles: None,
+            settles: Vec::with_capacity(others::NODES_MAX),
             reported: [false; Refused::COUNT],
         })
     }
@@ -156,14 +167,19 @@ impl Seal {
     /// Does what time asks for.
     pub fn turn(&mut self, now: Millis) {
         self.sender.turn(now, &mut self.keys);
-        if let Some((_, node)) = self.settles.take_if(|(at, _)| *at <= now) {
-            self.happened.push_back(Happening::Settled(node));
-        }
+        let happened = &mut self.happened;
+        self.settles.retain(|(at, node)| {
+            let due = *at <= now;
+            if due {
+                happened.push_back(Happening::Settled(*node));
+            }
+            !due
+        });
     }
 
     /// When to call [`Seal::turn`] and [`Seal::note`] if nothing happens before.
     pub fn deadline(&self) -> Millis {
-        let settles = self.settles.map_or(Millis::MAX, |(at, _)| at);
+        let settles = self.settles.iter().map(|(at, _)| *at).min().unwrap_or(Millis::MAX);
         self.sender.deadline().min(settles)
     }
 
@@ -172,12 +188,25 @@ impl Seal {
         self.happened.pop_front()
     }
 
+    /// What sealing adds to the messages of a datagram.
+    pub fn overhead(&self) -> usize {
+        match (self.seals(), self.settings.is_group()) {
+            (false, _) => 0,
+            (true, false) => OVERHEAD,
+            (true, true) => ADDRESSED_OVERHEAD,
+        }
+    }
+
     // Out.
 
     /// Seals the `len` bytes of messages that stand in `frame` from [`HEADER_LEN`] on; returns the length of
     /// the frame. `None` when it does not fit.
     pub fn close(&mut self, frame: &mut [u8], len: usize) -> Option<usize> {
-        let whole = self.sender.close(&self.keys, FrameKind::Data, frame, len)?;
+        self.close_as((FrameKind::Data, 0), frame, len)
+    }
+
+    fn close_as(&mut self, kind: (FrameKind, u16), frame: &mut [u8], len: usize) -> Option<usize> {
+        let whole = self.sender.close(&self.keys, kind, frame, len)?;
         self.counts.sealed += 1;
         Some(whole)
     }
@@ -200,21 +229,39 @@ impl Seal {
         self.close(buf, len)
     }
 
+    /// As [`Seal::fill`] where several nodes hear what is sent: messages are for the node `to`.
+    pub fn fill_for(
+        &mut self,
+        now: Millis,
+        to: u16,
+        buf: &mut [u8],
+        write: &mut dyn FnMut(&mut [u8]) -> Option<usize>,
+    ) -> Option<usize> {
+        if let Some(len) = self.note(now, buf) {
+            return Some(len);
+        }
+        let len = write(buf.get_mut(ADDRESSED_LEN..)?)?;
+        self.close_as((FrameKind::Addressed, to), buf, len)
+    }
+
     /// Writes the next frame that has no messages in it: a challenge, an answer, an announcement. `None` when
     /// there is nothing to say, or no room for it in `frame`.
     pub fn note(&mut self, now: Millis, frame: &mut [u8]) -> Option<usize> {
         let text = frame.get_mut(HEADER_LEN..HEADER_LEN + NOTE_LEN + TAG_LEN)?.get_mut(..NOTE_LEN)?;
         let note = self.sender.announcement(now).or_else(|| self.notes.pop_front())?;
         text.copy_from_slice(&note.bytes());
-        let whole = self.sender.close(&self.keys, note.kind(), frame, NOTE_LEN)?;
-        self.counts.sealed += 1;
-        Some(whole)
+        self.close_as((note.kind(), 0), frame, NOTE_LEN)
     }
 
     // In.
 
     /// Opens a datagram, or a piece of a stream, and hands over the messages in it.
     pub fn open(&mut self, now: Millis, bytes: &mut [u8], take: &mut dyn FnMut(&[u8])) {
+        self.open_from(now, bytes, &mut |_, messages| take(messages));
+    }
+
+    /// As [`Seal::open`], with the number of the node that the messages are from; 0 for those without a seal.
+    pub fn open_from(&mut self, now: Millis, bytes: &mut [u8], take: &mut dyn FnMut(u16, &[u8])) {
         let mut rest = bytes;
         while let Some(piece) = sealed::next(&mut rest) {
             match piece {
@@ -222,15 +269,16 @@ impl Seal {
                     if self.settings.mode == AuthMode::Enforce {
                         self.refuse(Refused::Plain);
                     } else {
-                        take(messages);
+                        take(0, messages);
                     }
                 }
                 Piece::Sealed(frame) => match self.frame(now, frame) {
-                    Ok(Some(messages)) => {
+                    Ok(Opened::Messages(node, messages)) => {
                         self.counts.opened += 1;
-                        take(frame.get(messages).unwrap_or_default());
+                        take(node, frame.get(messages).unwrap_or_default());
                     }
-                    Ok(None) => self.counts.opened += 1,
+                    Ok(Opened::Note) => self.counts.opened += 1,
+                    Ok(Opened::Others) => {}
                     Err(why) => self.refuse(why),
                 },
             }
@@ -246,14 +294,21 @@ impl Seal {
         }
     }
 
-    /// Opens a frame. Messages are where the range says; `None` for a note, which has been acted on.
-    fn frame(&mut self, now: Millis, frame: &mut [u8]) -> Result<Option<Range<usize>>, Refused> {
+    /// Opens a frame, and acts on it if it is a note.
+    fn frame(&mut self, now: Millis, frame: &mut [u8]) -> Result<Opened, Refused> {
         let h = FrameHeader::read(frame).ok_or(Refused::Malformed)?;
         if h.node == self.settings.node {
             return Err(Refused::OwnNode);
         }
-        if self.settings.from.is_some_and(|node| node != h.node) {
+        if self.settings.from.as_ref().is_some_and(|nodes| !nodes.contains(&h.node)) {
             return Err(Refused::Foreign);
+        }
+        match (h.kind, self.settings.is_group()) {
+            // Before anything is decrypted: whoever it is for decides whether it is authentic.
+            (FrameKind::Addressed, true) if h.to != self.settings.node => return Ok(Opened::Others),
+            // From a node that takes the group for a pair, or takes us for one of several.
+            (FrameKind::Data, true) | (FrameKind::Addressed, false) => return Err(Refused::Foreign),
+            _ => {}
         }
         if !self.keys.has(h.key) {
             return Err(Refused::UnknownKey);
@@ -275,24 +330,24 @@ impl Seal {
             unseal(&key, &h, frame)?;
             fresh = Some(key);
         }
-        let text = HEADER_LEN..frame.len() - TAG_LEN - usize::from(h.padding);
+        let text = h.kind.header_len()..frame.len() - TAG_LEN - usize::from(h.padding);
         let known = place.and_then(|p| self.others.known(p));
         let proved = known.as_ref().is_some_and(|k| k.is_proved(now));
         let asks_again = known.is_some_and(|k| k.has_to_prove(now));
         match Note::read(h.kind, frame.get(text.clone()).unwrap_or_default()) {
-            None if h.kind != FrameKind::Data => Err(Refused::Malformed),
+            None if !matches!(h.kind, FrameKind::Data | FrameKind::Addressed) => Err(Refused::Malformed),
             None if proved => {
                 if asks_again {
                     self.challenge(now, &h, CHALLENGED_AGAIN_APART_MS);
                 }
-                Ok(Some(text))
+                Ok(Opened::Messages(h.node, text))
             }
             // For each frame one at most goes back, and none is longer than this one.
             Some(Note::Challenge { node, epoch, nonce })
                 if node == self.settings.node && self.sender.is_own(&epoch) =>
             {
                 self.answer(now, &h, nonce);
-                Ok(None)
+                Ok(Opened::Note)
             }
             Some(Note::Answer { node, nonce })
                 if node == self.settings.node && self.is_due(now, &h, &nonce) =>
@@ -301,9 +356,9 @@ impl Seal {
             }
             Some(Note::Successor { key, epoch }) if proved => {
                 self.announced(now, place, &h, key, epoch);
-                Ok(None)
+                Ok(Opened::Note)
             }
-            Some(_) if proved => Ok(None),
+            Some(_) if proved => Ok(Opened::Note),
             None | Some(_) => {
                 self.challenge(now, &h, CHALLENGED_APART_MS);
                 Err(Refused::Unproved)
@@ -353,7 +408,7 @@ impl Seal {
         now: Millis,
         h: &FrameHeader,
         key: Option<zeroize::Zeroizing<[u8; KEY_LEN]>>,
-    ) -> Result<Option<Range<usize>>, Refused> {
+    ) -> Result<Opened, Refused> {
         let news = self.others.proved(h, now, key, &mut self.keys).ok_or(Refused::TooManyNodes)?;
         // Whoever has heard the answer cannot use it again.
         let generation = self.generation(h.node);
@@ -361,9 +416,12 @@ impl Seal {
         self.counts.proofs += 1;
         if news && self.happened.len() < NOTES_WAITING {
             self.happened.push_back(Happening::Proved(h.node));
-            self.settles = Some((now + SETTLED_MS, h.node));
+            self.settles.retain(|(_, node)| *node != h.node);
+            if self.settles.len() < others::NODES_MAX {
+                self.settles.push((now + SETTLED_MS, h.node));
+            }
         }
-        Ok(None)
+        Ok(Opened::Note)
     }
 
     fn announced(&mut self, now: Millis, place: Option<Place>, h: &FrameHeader, number: u8, epoch: [u8; 16]) {

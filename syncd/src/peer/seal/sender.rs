@@ -4,7 +4,7 @@ use super::keys::Keys;
 use crate::peer::clock::Millis;
 use zct_engine::aead;
 use zct_engine::secret::Slot;
-use zct_wire::peer::sealed::{self, Epoch, FrameHeader, FrameKind, HEADER_LEN, NOTE_LEN, Note, OVERHEAD};
+use zct_wire::peer::sealed::{self, Epoch, FrameHeader, FrameKind, NOTE_LEN, Note, TAG_LEN};
 
 /// An epoch lasts no longer than this.
 const LASTS_MS: Millis = 24 * 3600 * 1000;
@@ -118,17 +118,17 @@ impl Sender {
         Some(Note::Successor { key: c.own.number, epoch: c.own.epoch })
     }
 
-    /// Makes a frame of the `len` bytes of text that stand in `frame` behind the room for its header. `None`
-    /// for what does not fit, or what is too long for a frame.
+    /// Makes a frame of the `len` bytes of text that stand in `frame` behind the room for its header, for the
+    /// node `to` if its kind has one. `None` for what does not fit, or what is too long for a frame.
     pub(super) fn close(
         &mut self,
         keys: &Keys,
-        kind: FrameKind,
+        (kind, to): (FrameKind, u16),
         frame: &mut [u8],
         len: usize,
     ) -> Option<usize> {
         let padding = NOTE_LEN.saturating_sub(len);
-        let whole = len + padding + OVERHEAD;
+        let whole = kind.header_len() + len + padding + TAG_LEN;
         let own = &mut self.current;
         let header = FrameHeader {
             kind,
@@ -138,9 +138,10 @@ impl Sender {
             node: self.node,
             epoch: own.epoch,
             counter: own.counter,
+            to,
         };
         let frame = frame.get_mut(..whole)?;
-        frame[HEADER_LEN + len..].fill(0);
+        frame[kind.header_len() + len..].fill(0);
         header.write(frame)?;
         let parts = sealed::parts(frame)?;
         *parts.tag = aead::seal(keys.get(&own.key), own.counter, parts.header, parts.text)?;

@@ -57,6 +57,13 @@ impl GroupKey {
     }
 }
 
+impl Settings {
+    /// True where frames name the node that they are for.
+    pub(super) fn is_group(&self) -> bool {
+        self.from.as_ref().is_some_and(|nodes| nodes.len() > 1)
+    }
+}
+
 /// Everything that sealing depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -68,6 +75,7 @@ pub struct Settings {
     pub keys: Vec<GroupKey>,
     /// `ActiveKey`: the number of the key that is used for sending.
     pub active: u8,
-    /// The only node whose frames are taken; `None` for any that has the key.
-    pub from: Option<u16>,
+    /// The only nodes whose frames are taken; `None` for any that has the key. Several of them hear whatever
+    /// is sent, so each frame with messages names the one that it is for.
+    pub from: Option<Vec<u16>>,
 }

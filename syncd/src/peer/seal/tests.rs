@@ -114,6 +114,114 @@ const VECTOR: &str = concat!(
 );
 const FINGERPRINT: &str = "6f8e9853";
 
+/// One of a group with these other nodes.
+fn member(node: u16, others: &[u16], now: Millis, run: u8) -> Seal {
+    with(Settings { from: Some(others.to_vec()), ..settings(node, &[1], 1) }, now, run)
+}
+
+/// A frame with this text for one of a group.
+fn addressed(s: &mut Seal, to: u16, text: &[u8]) -> Vec<u8> {
+    let mut frame = [0xa5; ROOM];
+    let write = &mut |room: &mut [u8]| {
+        room[..text.len()].copy_from_slice(text);
+        Some(text.len())
+    };
+    let len = s.fill_for(0, to, &mut frame, write).expect("it fits");
+    frame[..len].to_vec()
+}
+
+/// Passes notes among all of a group until there are none.
+fn settle_group(all: &mut [Seal], now: Millis) {
+    loop {
+        let said: Vec<_> = all.iter_mut().enumerate().map(|(at, s)| (at, notes(s, now))).collect();
+        if said.iter().all(|(_, frames)| frames.is_empty()) {
+            return;
+        }
+        for (from, frame) in said.iter().flat_map(|(at, frames)| frames.iter().map(move |f| (*at, f))) {
+            let others = all.iter_mut().enumerate().filter(|(at, _)| *at != from);
+            others.for_each(|(_, s)| assert_eq!(opened(s, now, frame), None));
+        }
+    }
+}
+
+/// The same text, key and counter as in the other vector, and made in the same way: 3 is who it is for.
+#[test]
+fn a_frame_for_one_of_several_is_these_bytes() {
+    let mut s = member(2, &[1, 3], 0, 0);
+    let hex: String = addressed(&mut s, 3, b"0123456789").iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(
+        hex,
+        concat!(
+            "5004005401180002",
+            "e2b5e26f82bbfd2620c5d90402e744c3",
+            "0000000000000000",
+            "0003", // to
+            "df23240a0e5f47fe65583fa2a8dbaacd5ce9d000269650d06b27e2e833a81f3cb2e0",
+            "d1e92c2d37d4a0aae159ef7bb9ac1ca3",
+        )
+    );
+}
+
+/// In a group a frame is taken by the node that it is for, and costs the others nothing.
+#[test]
+fn in_a_group_each_takes_what_is_for_it() {
+    let nodes = [1, 2, 3];
+    let others = |node| nodes.into_iter().filter(|n| *n != node).collect::<Vec<_>>();
+    let mut all: Vec<Seal> = nodes.iter().map(|n| member(*n, &others(*n), 0, 0)).collect();
+    // Each says something to each, so that all are asked for proofs.
+    for from in 0..3 {
+        for to in (0..3).filter(|to| *to != from) {
+            let hello = addressed(&mut all[from], nodes[to], b"hello");
+            let heard = all.iter_mut().enumerate().filter(|(at, _)| *at != from);
+            heard.for_each(|(_, s)| assert_eq!(opened(s, 0, &hello), None));
+        }
+    }
+    settle_group(&mut all, 0);
+    for s in &all {
+        assert_eq!(s.living(0).count(), 2);
+    }
+    let before: Vec<_> = all.iter().map(Seal::counts).collect();
+    let frame = addressed(&mut all[0], 3, b"for the third");
+    let mut from = None;
+    all[2].open_from(0, &mut frame.clone(), &mut |node, m| from = Some((node, m.to_vec())));
+    assert_eq!(from, Some((1, b"for the third".to_vec())));
+    assert_eq!(opened(&mut all[1], 0, &frame), None);
+    assert_eq!(all[1].counts(), before[1], "not opened, and not refused");
+    // It is authenticated who it is for, and nobody takes it twice.
+    let turned = [&frame[..33], &[2], &frame[34..]].concat();
+    assert_eq!(opened(&mut all[1], 0, &turned), None);
+    assert_eq!(opened(&mut all[2], 0, &frame), None);
+    let of = |s: &Seal, why| s.counts().of(why);
+    assert_eq!((of(&all[1], Refused::Forged), of(&all[2], Refused::Repeated)), (1, 1));
+    // Neither a stranger with the key is heard, nor one of the group that takes it for a pair.
+    let mut stranger = member(9, &[1, 2], 0, 0);
+    let mut alone = start(3, 0, 7);
+    let strange = [addressed(&mut stranger, 1, b"from nobody"), sealed(&mut alone, b"for nobody")];
+    strange.iter().for_each(|f| assert_eq!(opened(&mut all[0], 0, f), None));
+    assert_eq!((of(&all[0], Refused::Foreign), notes(&mut all[0], 0).len()), (2, 0));
+    // Nor does a pair take what is for one of a group.
+    let for_one = addressed(&mut all[0], 2, b"in a group");
+    let mut pair = start(2, 0, 8);
+    assert_eq!((opened(&mut pair, 0, &for_one), of(&pair, Refused::Foreign)), (None, 1));
+}
+
+/// A peer is one node: what another says on its link is not taken, though it has the key.
+#[test]
+fn on_the_link_of_a_peer_nobody_else_speaks() {
+    let (mut a, mut b) = (member(1, &[2], 0, 0), member(2, &[1], 0, 0));
+    introduce(&mut a, &mut b, 0);
+    let mut c = start(3, 0, 0);
+    let frame = sealed(&mut c, b"I am another");
+    assert_eq!(opened(&mut a, 0, &frame), None);
+    assert_eq!((a.counts().of(Refused::Foreign), notes(&mut a, 0).len()), (1, 0));
+    // A seal for another peer is another epoch: what was said to that one is no proof here.
+    let mut for_others = member(2, &[4], 0, 5);
+    let recorded = sealed(&mut for_others, b"for the fourth");
+    assert_eq!(opened(&mut a, 0, &recorded), None);
+    settle(&mut a, &mut b, 0);
+    assert_eq!(opened(&mut a, 0, &recorded), None);
+}
+
 #[test]
 fn messages_of_any_length_arrive_as_they_were() {
     let (mut a, mut b, _) = pair(0);
