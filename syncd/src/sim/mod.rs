@@ -14,6 +14,7 @@
 mod chaos;
 mod digest;
 mod kernel;
+mod members;
 mod net;
 mod node;
 mod original;
