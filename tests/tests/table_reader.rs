@@ -2,14 +2,19 @@
 //! words, in another order.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use zct_engine::dump::End;
+use zct_engine::table::Table;
+use zct_engine::{Lost, Sink};
 use zct_tests::mask::Mask;
 use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Output, Tool, run, tool, zct};
 use zct_tests::seed::{Storm, udp};
 use zct_tests::world::World;
+use zct_wire::header::CtMsg;
 
 const FORMATS: [&[&str]; 8] = [
     &[],
@@ -302,6 +307,39 @@ impl Drop for OnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// Empties the table when the first flow arrives, and counts.
+#[derive(Default)]
+struct Emptying {
+    flows: usize,
+    lost: Vec<Lost>,
+}
+
+impl Sink for Emptying {
+    fn message(&mut self, _: CtMsg<'_>) -> ControlFlow<()> {
+        if self.flows == 0 {
+            assert_eq!(Tool::ZctByName.run(&["-F"]).exit, Exit::Code(0));
+        }
+        self.flows += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, why: Lost) {
+        self.lost.push(why);
+    }
+}
+
+/// What was not read by then is not there, so the list is complete.
+#[test]
+fn a_table_that_becomes_empty_while_it_is_read_has_been_read() {
+    const FLOWS: u32 = 20_000;
+    let _ns = Netns::fresh();
+    Storm::open().create((0..FLOWS).map(|n| flow(10, n)));
+    let mut sink = Emptying::default();
+    let read = Table::open().and_then(|mut table| table.read(&mut sink));
+    assert_eq!((read, sink.lost), (Ok(End::Done), vec![]));
+    assert!((1..FLOWS as usize).contains(&sink.flows), "{} flows", sink.flows);
 }
 
 #[test]

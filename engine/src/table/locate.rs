@@ -19,7 +19,8 @@ use zct_wire::tuple::{Addr, Tuple};
 
 /// Flows of the sample that are tried, since each of them may end before it is looked up.
 const TRIES: usize = 16;
-/// The longest chain that is followed. The kernel refuses an entry that would make one longer than 100.
+/// The longest chain that is followed: longer ones are of a table that was made smaller, and another flow leads
+/// to it.
 const CHAIN_MAX: usize = 4096;
 /// The array is made of whole pages.
 const PAGE: u64 = 4096;
@@ -140,11 +141,14 @@ fn get(memory: &Shared, at: usize) -> u64 {
     memory.bytes().get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_ne_bytes(*b))
 }
 
-/// Finds the table, and a bucket of it that has an entry, unless the list of symbols led there.
+/// A place, and a bucket of the table there that has an entry, unless the list of symbols led there.
+pub(crate) type TableFound = (TablePlace, Option<u32>);
+
+/// Finds the table. `None` when this namespace has no flow at all.
 ///
 /// # Errors
 /// Words for `--explain`.
-pub(crate) fn locate(layout: &Layout, memory: &mut Shared) -> Result<(TablePlace, Option<u32>), String> {
+pub(crate) fn locate(layout: &Layout, memory: &mut Shared) -> Result<Option<TableFound>, String> {
     let buckets = crate::request::buckets().ok_or("the number of buckets is not shown")?;
     let buckets = u32::try_from(buckets).ok().filter(|b| *b > 0 && b % 512 == 0);
     let buckets = buckets.ok_or("the number of buckets is not a multiple of 512")?;
@@ -154,7 +158,7 @@ pub(crate) fn locate(layout: &Layout, memory: &mut Shared) -> Result<(TablePlace
         .and_then(|mut r| r.dump(|buf, seq| dump(buf, seq, Table::Conntrack, &all), &mut sample))
         .map_err(|e: Error| format!("netlink: {e}"))?;
     if sample.seen == 0 {
-        return Err("the table is empty".to_owned());
+        return Ok(None);
     }
     let map = memory.map().as_raw_fd();
     let room = memory.bytes().len();
@@ -163,8 +167,8 @@ pub(crate) fn locate(layout: &Layout, memory: &mut Shared) -> Result<(TablePlace
     let peek = load(Kind::RawTracepoint, &peek, None, None, &mut []).map_err(|e| refused(&e))?;
     let mut probe = Probe { layout, memory, peek };
     match by_flow(&mut probe, &assembler, &sample, buckets) {
-        Some((place, bucket)) => Ok((place, Some(bucket))),
-        None => Ok((by_symbol(&mut probe, &assembler, buckets)?, None)),
+        Some((place, bucket)) => Ok(Some((place, Some(bucket)))),
+        None => Ok(Some((by_symbol(&mut probe, &assembler, buckets)?, None))),
     }
 }
 

@@ -59,7 +59,7 @@ impl Table {
         }
         let mut memory = Shared::new(ROOM).map_err(|e| refused(&e))?;
         let layout = Layout::read()?;
-        let (place, _) = locate::locate(&layout, &mut memory)?;
+        let (place, _) = locate::locate(&layout, &mut memory)?.ok_or("the table is empty")?;
         let mut walker = Walker::new(&layout, memory)?;
         selftest::compare(&layout, &place, &mut walker)?;
         Ok(Table { layout, place, walker, selected: None, selection: None })

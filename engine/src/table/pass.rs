@@ -8,7 +8,7 @@ use super::ask::Asked;
 use super::entry::{Clock, Entry};
 use super::flow::Flow;
 use super::layout::Layout;
-use super::locate::{TablePlace, locate};
+use super::locate::{TableFound, TablePlace, locate};
 use super::message::{MESSAGE_MAX, first_message};
 use super::walk::{Stuck, Told, Walker};
 use crate::dump::End;
@@ -149,24 +149,28 @@ impl<'a> Pass<'a> {
         let mut idle = 0;
         while self.next < self.end {
             let from = self.next & !7;
-            if !self.has_its_number() {
-                self.follow()?;
-                continue;
-            }
-            let ran = self.walker.run(&self.place, from, self.end);
-            let next = match (ran, self.judge()?) {
-                (_, Judged::Moved) | (Err(Stuck::Gone), _) => {
-                    self.follow()?;
-                    continue;
-                }
-                // An array that was freed may have been anything meanwhile.
-                (Err(_), _) if self.find_again()?.0 != self.place => {
-                    self.follow()?;
-                    continue;
-                }
-                (Err(why), _) if idle > 0 => return Err(why.to_string()),
-                (Err(_), _) | (Ok(_), Judged::Again) => from,
+            let judged = match self.has_its_number() {
+                true => (self.walker.run(&self.place, from, self.end), self.judge()?),
+                false => (Err(Stuck::Gone), Judged::Moved),
+            };
+            let next = match judged {
+                (_, Judged::Ended) => return Ok(End::Done),
                 (Ok(next), Judged::Read) => next,
+                (Ok(_), Judged::Again) => from,
+                (_, Judged::Moved) | (Err(Stuck::Gone), _) => match self.follow()? {
+                    true => continue,
+                    false => return Ok(End::Done),
+                },
+                // An array that was freed may have been anything meanwhile.
+                (Err(why), _) => match self.find_again()? {
+                    None => return Ok(End::Done),
+                    Some((place, _)) if place != self.place => match self.follow()? {
+                        true => continue,
+                        false => return Ok(End::Done),
+                    },
+                    Some(_) if idle > 0 => return Err(why.to_string()),
+                    Some(_) => from,
+                },
             };
             idle = if next > from { 0 } else { idle + 1 };
             if idle > IDLE {
@@ -214,21 +218,31 @@ impl<'a> Pass<'a> {
             return Ok(Judged::Read);
         }
         match self.find_again()? {
-            (place, Some(bucket)) if place == self.place => {
+            None => Ok(Judged::Ended),
+            Some((place, Some(bucket))) if place == self.place => {
                 self.walker.set_witness(Some(bucket));
                 Ok(Judged::Again)
             }
-            (place, None) if place == self.place => Ok(Judged::Read),
-            _ => Ok(Judged::Moved),
+            Some((place, None)) if place == self.place => Ok(Judged::Read),
+            Some(_) => Ok(Judged::Moved),
         }
     }
 
-    /// The place at which the table is now, and a bucket that has an entry if one is known.
-    fn find_again(&mut self) -> Result<(TablePlace, Option<u32>), String> {
+    /// The place at which the table is now, and a bucket that has an entry if one is known. `None` when this
+    /// namespace has no flow any more: what has not been read by then is not there.
+    fn find_again(&mut self) -> Result<Option<TableFound>, String> {
         let mut last = String::new();
         for _ in 0..ATTEMPTS {
             self.settle()?;
+            let before = buckets();
             match locate(self.layout, self.walker.memory()) {
+                Ok(None) => {
+                    // A dump misses flows that are moved meanwhile.
+                    self.settle()?;
+                    if buckets() == before {
+                        return Ok(None);
+                    }
+                }
                 Ok(found) => return Ok(found),
                 Err(why) => last = why,
             }
@@ -264,13 +278,14 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Finds the table again after a resize, and the place in it at which the pass was.
-    fn follow(&mut self) -> Result<(), String> {
+    /// Finds the table again after a resize, and the place in it at which the pass was. False when there is
+    /// nothing left to be read.
+    fn follow(&mut self) -> Result<bool, String> {
         self.resizes += 1;
         if self.resizes > RESIZES {
             return Err("the table is resized over and over".to_owned());
         }
-        let (place, witness) = self.find_again()?;
+        let Some((place, witness)) = self.find_again()? else { return Ok(false) };
         self.walker.set_witness(witness);
         let (old, new) = (u64::from(self.place.buckets), u64::from(place.buckets));
         let spot = Spot::after(self.next, self.shared_end, old, new);
@@ -281,7 +296,7 @@ impl<'a> Pass<'a> {
         (self.next, self.shared_end) = (spot.next, spot.shared_end);
         self.end = self.part.buckets(place.buckets).1;
         self.place = place;
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -294,6 +309,8 @@ enum Judged {
     Again,
     /// The table is elsewhere.
     Moved,
+    /// There is nothing left to be read.
+    Ended,
 }
 
 /// Where to go on after a resize.

@@ -17,8 +17,8 @@ use super::program::{
 use super::select::Selection;
 use zct_wire::consts::ips;
 
-/// A chain with more entries than this is not one of the table's. The kernel refuses an entry that would make
-/// a chain longer than 100, but a table that was made smaller can have longer ones.
+/// A chain with more entries than this is not one of the table's. The kernel refuses an entry that would make one
+/// longer than 50 to 80; a table that is made smaller keeps longer ones, a few thousand where it has millions.
 const ROUNDS_MAX: i32 = 1 << 16;
 
 /// Where the tuples of `nf_conn` end; they are at its beginning.

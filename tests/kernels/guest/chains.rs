@@ -1,5 +1,5 @@
-//! Chains of 1,024 entries and more. The kernel refuses an entry that would make one longer than 100, but it keeps
-//! those that come of a table that is made smaller.
+//! Chains of 1,024 entries and more. The kernel refuses an entry that would make one longer than 50 to 80, but it
+//! keeps those that come of a table that is made smaller.
 
 use crate::lab::{self, By, Verdicts, ZCT, must, run};
 use std::collections::HashSet;
