@@ -21,6 +21,10 @@ const LINE_MAX: usize = 512;
 const CLIENT_WORDS: [&[u8]; 2] = [b"PORT ", b"EPRT "];
 const SERVER_WORDS: [&[u8]; 2] = [b"227 ", b"229 "];
 
+/// What the lines that count begin with, in lower case.
+const CLIENT_LINES: [[u8; 4]; 5] = [*b"port", *b"eprt", *b"pasv", *b"epsv", *b"auth"];
+const SERVER_LINES: [[u8; 3]; 3] = [*b"227", *b"229", *b"234"];
+
 /// Bits of what has been said in the flow.
 mod said {
     /// The client wants to connect, and asked for the port in the old way.
@@ -128,8 +132,13 @@ pub(crate) fn packet(config: &Config<'_>, private: &mut Private, packet: &Packet
         return Verdict::PASS;
     }
     let begins = notes.begins_line(packet.side, seq);
+    let more = match packet.side {
+        Side::Original => read::a_line_begins(packet.payload, &CLIENT_LINES),
+        Side::Reply => read::a_line_begins(packet.payload, &SERVER_LINES),
+    };
     let mut verdict = Verdict::PASS;
-    for (at, line) in read::lines(packet.payload).skip_while(|(at, _)| *at == 0 && !begins) {
+    let lines = read::lines(packet.payload).skip_while(|(at, _)| *at == 0 && !begins);
+    for (at, line) in lines.take_while(|(at, _)| *at == 0 || more) {
         let found = match packet.side {
             Side::Original => command(config, &mut notes, packet, line),
             Side::Reply => answer(config, &mut notes, packet, line),

@@ -156,37 +156,65 @@ pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     })
 }
 
-/// Where what follows the last line feed of `text` begins.
-pub fn end_of_lines(text: &[u8]) -> usize {
-    let mut end = 0_usize;
-    while let Some(at) = text.get(end..).and_then(|rest| position(rest, b'\n')) {
-        end = end.saturating_add(at).saturating_add(1);
-    }
-    end
+/// Whether a line after the first begins with one of these words, given in lower case. It takes digits and letters of
+/// either case for the same, and sometimes other bytes for them: what it finds has to be read, what it does not
+/// find is not there.
+///
+/// A packet can have hundreds of lines, and what to do about a line depends on how it begins. Nothing here depends
+/// on the bytes before, so the compiler looks at sixteen places at a time.
+pub fn a_line_begins<const LEN: usize, const WORDS: usize>(text: &[u8], words: &[[u8; LEN]; WORDS]) -> bool {
+    // Most packets have one line, and end with it.
+    let Some(rest) = position(text, b'\n').and_then(|first| text.get(first..)) else { return false };
+    rest.windows(LEN.saturating_add(1)).fold(false, |found, place| {
+        let is = |word: &[u8; LEN]| {
+            let pairs = place.iter().skip(1).zip(word);
+            pairs.fold(true, |same, (byte, wanted)| same & ((*byte | 0x20) == *wanted))
+        };
+        let begins = place.first() == Some(&b'\n');
+        found | (begins & words.iter().fold(false, |any, word| any | is(word)))
+    })
 }
 
-/// Where `byte` is first. Eight bytes at a time: a stranger's line can be as long as a packet, and every packet
-/// waits for this.
-pub fn position(bytes: &[u8], byte: u8) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let wanted = u64::from_ne_bytes([byte; 8]);
-    let mut words = bytes.chunks_exact(8);
-    let mut before = 0_usize;
-    for word in &mut words {
-        let word = word.try_into().map_or(0, u64::from_le_bytes);
-        // A byte that is zero here borrows, and is the lowest one to have its high bit set by that.
-        let zero = word ^ wanted;
-        let found = zero.wrapping_sub(ONES) & !zero & HIGH;
-        if found != 0 {
-            return Some(
-                before.saturating_add(usize::try_from(found.trailing_zeros()).ok()?.checked_div(8)?),
-            );
+/// Whether a line after the first is empty.
+pub fn a_line_is_empty(text: &[u8]) -> bool {
+    let empty = text.windows(3).fold(false, |found, place| match place {
+        [a, b, c] => found | ((*a == b'\n') & ((*b == b'\n') | ((*b == b'\r') & (*c == b'\n')))),
+        _ => found,
+    });
+    empty || text.ends_with(b"\n\n")
+}
+
+/// Where what follows the last line feed of `text` begins.
+pub fn end_of_lines(text: &[u8]) -> usize {
+    let mut end = text.len();
+    for some in text.rchunks(CHUNK) {
+        if has(some, b'\n') {
+            let after = some.iter().rev().take_while(|b| **b != b'\n').count();
+            return end.saturating_sub(after);
         }
-        before = before.saturating_add(8);
+        end = end.saturating_sub(some.len());
     }
-    let at = words.remainder().iter().position(|b| *b == byte)?;
-    Some(before.saturating_add(at))
+    0
+}
+
+/// Where `byte` is first.
+pub fn position(bytes: &[u8], byte: u8) -> Option<usize> {
+    let mut before = 0_usize;
+    for some in bytes.chunks(CHUNK) {
+        if has(some, byte) {
+            return Some(before.saturating_add(some.iter().position(|b| *b == byte)?));
+        }
+        before = before.saturating_add(some.len());
+    }
+    None
+}
+
+/// As many bytes as the compiler compares together: a stranger's line can be as long as a packet, and every packet
+/// waits for the search.
+const CHUNK: usize = 32;
+
+fn has(some: &[u8], byte: u8) -> bool {
+    some.iter().fold(false, |found, b| found | (*b == byte))
 }
 
 #[cfg(test)]
@@ -248,9 +276,8 @@ mod tests {
 
     #[test]
     fn a_byte_is_found_wherever_it_is_first() {
-        // Bytes beside the wanted one, and with the high bit, are where a search by words goes wrong.
         for byte in [0, 1, b'\n', 0x7f, 0x80, 0xff] {
-            for len in 0..40_usize {
+            for len in 0..2 * CHUNK + 3 {
                 for at in 0..=len {
                     for around in [byte.wrapping_sub(1), byte.wrapping_add(1), byte ^ 0x80, byte ^ 0xff] {
                         let mut text = vec![around; len];
@@ -266,6 +293,33 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Texts of line ends and of parts of a word, made by counting.
+    fn texts() -> impl Iterator<Item = Vec<u8>> {
+        const PARTS: [&[u8]; 5] = [b"\n", b"\r\n", b"PORT", b"pOrT 1", b"port\x80"];
+        (0..5_u32.pow(6)).map(|n| {
+            let part = |at| PARTS[(n / 5_u32.pow(at) % 5) as usize];
+            (0..6).flat_map(part).copied().collect()
+        })
+    }
+
+    #[test]
+    fn what_is_not_found_at_the_beginning_of_lines_is_not_there() {
+        for text in texts() {
+            // Every line, and what follows the last line feed.
+            let mut begins = vec![];
+            begins.extend(text.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1));
+            let is = |at: &usize| text[*at..].get(..4).is_some_and(|w| w.eq_ignore_ascii_case(b"port"));
+            let there = begins.iter().any(is);
+            assert_eq!(a_line_begins(&text, &[*b"eprt", *b"port"]), there, "{text:?}");
+            assert!(!a_line_begins(&text, &[*b"eprt"]));
+            let empty = lines(&text).skip(1).any(|(_, line)| line.is_empty());
+            assert_eq!(a_line_is_empty(&text), empty, "{text:?}");
+            assert_eq!(end_of_lines(&text), begins.last().copied().unwrap_or(0), "{text:?}");
+        }
+        let far = [b"x".repeat(999), b"\n".to_vec(), b"x".repeat(5)].concat();
+        assert_eq!((end_of_lines(&far), position(&far, b'\n')), (1000, Some(999)));
     }
 
     #[test]

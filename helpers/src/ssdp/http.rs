@@ -1,6 +1,6 @@
 //! What SSDP and GENA take over from HTTP: a first line, header fields, and URLs with an address in them.
 
-use crate::read::{Cursor, address, lines};
+use crate::read::{Cursor, a_line_begins, a_line_is_empty, address, lines};
 use core::ops::Range;
 use zct_wire::tuple::Addr;
 
@@ -20,8 +20,11 @@ pub(super) enum Field<'a> {
     TooLong,
 }
 
-/// Looks for the field with this name, in any case, after the first line of a message.
-pub(super) fn field<'a>(message: &'a [u8], name: &[u8]) -> Field<'a> {
+/// Looks for the field with this name, given in lower case, after the first line of a message.
+pub(super) fn field<'a, const LEN: usize>(message: &'a [u8], name: &[u8; LEN]) -> Field<'a> {
+    if !a_line_begins(message, &[*name]) {
+        return if a_line_is_empty(message) { Field::Absent } else { Field::Cut };
+    }
     for (start, line) in lines(message).skip(1) {
         if line.is_empty() {
             return Field::Absent;
@@ -87,21 +90,21 @@ mod tests {
     fn fields_are_found_whatever_their_case_and_blanks() {
         let message =
             b"HTTP/1.1 200 OK\r\nST: x\r\nlocation:\t http://10.2.0.2/ \t\r\nUSN:y\r\n\r\nST2: z\r\n";
-        assert_eq!(field(message, b"LOCATION"), Field::Value(35, b"http://10.2.0.2/"));
+        assert_eq!(field(message, b"location"), Field::Value(35, b"http://10.2.0.2/"));
         assert_eq!(&message[35..51], b"http://10.2.0.2/");
         assert_eq!(field(message, b"usn"), Field::Value(59, b"y"));
-        assert_eq!((field(message, b"ST2"), field(message, b"LOC")), (Field::Absent, Field::Absent));
-        assert_eq!(field(message, b"HTTP/1.1 200 OK"), Field::Absent);
+        assert_eq!((field(message, b"st2"), field(message, b"loc")), (Field::Absent, Field::Absent));
+        assert_eq!(field(message, b"http/1.1 200 ok"), Field::Absent);
         for len in 0..message.len() {
-            let found = field(&message[..len], b"LOCATION");
+            let found = field(&message[..len], b"location");
             let whole = b"HTTP/1.1 200 OK\r\nST: x\r\nlocation:\t http://10.2.0.2/ \t\r\n".len();
             assert_eq!(matches!(found, Field::Value(..)), len >= whole, "{len}: {found:?}");
             assert!(len >= whole || found == Field::Cut);
         }
         let with = |n| [&b"x\nLOCATION: "[..], &b"a".repeat(n), b"\n"].concat();
-        assert!(matches!(field(&with(255), b"LOCATION"), Field::Value(12, v) if v.len() == 255));
-        assert_eq!(field(&with(256), b"LOCATION"), Field::TooLong);
-        assert_eq!(field(b"x\nLOCATION:\n", b"LOCATION"), Field::Value(11, b""));
+        assert!(matches!(field(&with(255), b"location"), Field::Value(12, v) if v.len() == 255));
+        assert_eq!(field(&with(256), b"location"), Field::TooLong);
+        assert_eq!(field(b"x\nLOCATION:\n", b"location"), Field::Value(11, b""));
     }
 
     #[test]

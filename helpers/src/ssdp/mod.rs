@@ -73,7 +73,7 @@ fn search(config: &Config<'_>, packet: &Packet<'_>) -> Result<Verdict, Refusal> 
 }
 
 fn answer(config: &Config<'_>, packet: &Packet<'_>, search: &Ends) -> Result<Verdict, Refusal> {
-    let Some((_, url)) = named(packet, b"LOCATION", url)? else { return Ok(Verdict::PASS) };
+    let Some((_, url)) = named(packet, b"location", url)? else { return Ok(Verdict::PASS) };
     let port = config.port_or(url.port, &[HTTP])?;
     config.address(packet, url.host)?;
     let description = Expected::new(TCP, Some(search.src()), url.host, port);
@@ -98,7 +98,7 @@ pub(crate) fn segment(config: &Config<'_>, _: &mut Private, packet: &Packet<'_>)
 
 fn subscription(config: &Config<'_>, packet: &Packet<'_>) -> Result<Verdict, Refusal> {
     // A renewal names no address.
-    let Some((at, url)) = named(packet, b"CALLBACK", callback)? else { return Ok(Verdict::PASS) };
+    let Some((at, url)) = named(packet, b"callback", callback)? else { return Ok(Verdict::PASS) };
     let answered = |ends: &Ends| ends.protocol == UDP && ends.src() == packet.original.dst();
     if !packet.master.as_ref().is_some_and(answered) {
         return Err(Refusal::Unasked);
@@ -141,9 +141,9 @@ fn callback(text: &[u8]) -> Option<Url> {
 }
 
 /// The URL in the field with this name, and where that field's value begins. `None` if the header has none.
-fn named(
+fn named<const LEN: usize>(
     packet: &Packet<'_>,
-    name: &[u8],
+    name: &[u8; LEN],
     read: impl Fn(&[u8]) -> Option<Url>,
 ) -> Result<Option<(usize, Url)>, Refusal> {
     match field(packet.payload, name) {
