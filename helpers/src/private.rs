@@ -41,6 +41,12 @@ impl Private {
         self.changed
     }
 
+    /// The same bytes as something that nobody has written to.
+    #[must_use]
+    pub fn settled(&self) -> Private {
+        Private { changed: false, ..*self }
+    }
+
     /// The byte at `at`; 0 beyond the end.
     pub fn byte(&self, at: usize) -> u8 {
         self.bytes().get(at).copied().unwrap_or(0)

@@ -74,6 +74,8 @@ pub struct Queued<'a> {
 /// The flow of a queued packet, as far as helpers need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueuedFlow<'a> {
+    /// The kernel's number for it (CTA_ID); 0 if it has none.
+    pub id: u32,
     /// The original direction.
     pub original: Ends,
     /// The reply direction.
@@ -121,10 +123,11 @@ impl<'a> Queued<'a> {
     pub fn flow(&self) -> Result<Option<QueuedFlow<'a>>, WireError> {
         let Some(nest) = self.flow else { return Ok(None) };
         let (mut original, mut reply, mut master, mut status) = (None, None, None, 0);
-        let (mut helper, mut private) = (None, None);
+        let (mut id, mut helper, mut private) = (0, None, None);
         for a in Attrs::new(nest) {
             let a = a?;
             match a.kind {
+                cta::ID => id = attr::be32("CTA_ID", a.value)?,
                 cta::TUPLE_ORIG => original = Some(Ends::try_from(&Tuple::parse(a.value)?)?),
                 cta::TUPLE_REPLY => reply = Some(Ends::try_from(&Tuple::parse(a.value)?)?),
                 // The master of a flow that a helper expected always has ports; any other counts as absent.
@@ -146,7 +149,7 @@ impl<'a> Queued<'a> {
         let (Some(original), Some(reply)) = (original, reply) else {
             return Err(WireError::Missing { what: "CTA_TUPLE" });
         };
-        Ok(Some(QueuedFlow { original, reply, master, status, helper, private }))
+        Ok(Some(QueuedFlow { id, original, reply, master, status, helper, private }))
     }
 }
 
@@ -269,7 +272,8 @@ mod tests {
         let original = Ends::new(17, (CLIENT, 4000), (SERVER, 69)).unwrap();
         let reply = Ends::new(17, (SERVER, 69), (CLIENT, 4000)).unwrap();
         let helper = Some(&b"tftp"[..]);
-        let flow = QueuedFlow { original, reply, master: None, status: ips::HELPER, helper, private: None };
+        let (id, status) = (0x9240_3052, ips::HELPER);
+        let flow = QueuedFlow { id, original, reply, master: None, status, helper, private: None };
         assert_eq!(q.flow().unwrap(), Some(flow));
     }
 

@@ -4,10 +4,11 @@
 use std::ops::ControlFlow;
 use zct_engine::{Error, Lost, Requests, Sink, errno};
 use zct_helpers::{Ends, Expected};
+use zct_wire::consts::nlm_f;
 use zct_wire::expect::ExpectView;
 use zct_wire::filter::DumpFilter;
 use zct_wire::header::CtMsg;
-use zct_wire::request::{self, Table};
+use zct_wire::request::{self, NewFlow, Table};
 use zct_wire::tuple::Tuple;
 
 /// How many other ports are tried when the announced one is taken.
@@ -90,6 +91,18 @@ impl Expectations {
             }
         }
         Outcome::NoPort
+    }
+
+    /// Has the kernel tell everyone of a flow as it is. It says nothing by itself when the sequence numbers of a flow
+    /// begin to be adjusted, and a standby that does not know of it cannot take the flow over.
+    pub(super) fn tell_of(&mut self, flow: &Ends) {
+        let unchanged = NewFlow::default().with(|it| {
+            it.family = flow.src().family();
+            it.orig = Some(flow.tuple());
+        });
+        // A flow that has ended meanwhile need not be told of.
+        let mut nothing = Found::default();
+        _ = self.requests.ask(|buf, seq| request::new_flow(buf, seq, nlm_f::ACK, &unchanged), &mut nothing);
     }
 
     /// Whether the one that is there is this flow's, for the same announcement.

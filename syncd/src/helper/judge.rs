@@ -3,13 +3,16 @@
 use super::expect::{Expectations, Outcome};
 use super::limit::Limit;
 use super::queue::Judge;
+use super::recent::Recent;
 use super::types::Kind;
 use std::time::{Duration, Instant};
 use zct_engine::Error;
 use zct_helpers::few::Few;
 use zct_helpers::rewrite::{PACKET_MAX, rewrite};
 use zct_helpers::verdict::EXPECTED_MAX;
-use zct_helpers::{Addr, Datagram, Ends, Expected, Packet, Private, Refusal, Side, State, Verdict, Write};
+use zct_helpers::{
+    Addr, Datagram, Ends, Expected, Packet, Private, Refusal, Side, State, Transport, Verdict, Write,
+};
 use zct_wire::consts::{ip_ct, ipproto, ips};
 use zct_wire::nfqueue::{Change, Queued, QueuedFlow};
 
@@ -32,6 +35,9 @@ pub(super) struct Helpers {
     /// expectation.
     there: Vec<(&'static str, u8, u8)>,
     expectations: Expectations,
+    recent: Recent,
+    /// Flows of which a packet of this turn changes its length.
+    resized: Vec<Ends>,
     /// The packet as it goes on.
     packet: Box<[u8]>,
 }
@@ -46,11 +52,20 @@ pub(super) struct Judging<'a> {
 impl Helpers {
     pub(super) fn new() -> Result<Helpers, Error> {
         let expectations = Expectations::open()?;
-        Ok(Helpers { kinds: Vec::new(), there: Vec::new(), expectations, packet: vec![0; PACKET_MAX].into() })
+        let (kinds, there, resized) = (Vec::new(), Vec::new(), Vec::new());
+        let (recent, packet) = (Recent::new(), vec![0; PACKET_MAX].into());
+        Ok(Helpers { kinds, there, expectations, recent, resized, packet })
     }
 }
 
 impl Helpers {
+    /// To be called when the verdicts of a turn have been sent.
+    pub(super) fn settle(&mut self) {
+        for flow in self.resized.drain(..) {
+            self.expectations.tell_of(&flow);
+        }
+    }
+
     /// To be called when the types have changed.
     pub(super) fn note_types(&mut self) {
         let name = |k: &Kind| (k.protocol.name, k.protocol.protocol, k.family());
@@ -66,11 +81,12 @@ impl Judge for Judging<'_> {
             let same = flow.helper == Some(k.protocol.name.as_bytes()) && k.family() == family;
             same && k.protocol.protocol == flow.original.protocol
         };
-        let Helpers { kinds, there, expectations, packet } = &mut *self.helpers;
+        let Helpers { kinds, there, expectations, recent, resized, packet } = &mut *self.helpers;
         let Some(kind) = kinds.iter_mut().find(mine) else { return };
         kind.counts.packets += 1;
         let (lines, now) = (&mut *self.lines, self.now);
-        One { kind, there, expectations, lines, now, flow: &flow, queued }.judge(packet, say);
+        One { kind, there, expectations, recent, resized, lines, now, flow: &flow, queued }
+            .judge(packet, say);
     }
 }
 
@@ -79,6 +95,8 @@ struct One<'a> {
     kind: &'a mut Kind,
     there: &'a [(&'static str, u8, u8)],
     expectations: &'a mut Expectations,
+    recent: &'a mut Recent,
+    resized: &'a mut Vec<Ends>,
     lines: &'a mut dyn Lines,
     now: Instant,
     flow: &'a QueuedFlow<'a>,
@@ -94,9 +112,14 @@ impl One<'_> {
             return;
         };
         let protocol = self.kind.protocol;
-        let Some(mut private) = Private::received(self.flow.private, protocol.private_len) else {
+        let Some(told) = Private::received(self.flow.private, protocol.private_len) else {
             return self.refuse(Refusal::StalePrivate);
         };
+        let (id, original) = (self.flow.id, &self.flow.original);
+        if self.flow.status & ips::CONFIRMED == 0 {
+            self.recent.forget(id);
+        }
+        let mut private = self.recent.now(id, original, told);
         let packet = seen(&datagram, bytes, self.queued.info, self.flow);
         let verdict = protocol.packet(&self.kind.config(), &mut private, &packet);
         if verdict.is_match() {
@@ -114,6 +137,7 @@ impl One<'_> {
         }
         change.expected = inside.as_ref();
         if private.is_changed() {
+            self.recent.note(id, original, &told, &private);
             change.private = Some((protocol.name.as_bytes(), private.bytes()));
         }
         let nothing = change.private.is_none()
@@ -171,6 +195,9 @@ impl One<'_> {
         if packet.translated {
             change.packet = rewrite(datagram, bytes, &made, &verdict.edits, out)?;
             self.kind.counts.mangled += u64::from(change.packet.is_some());
+            if packet.transport != Transport::Udp && change.packet.is_some_and(|p| p.len() != bytes.len()) {
+                self.resized.push(self.flow.original);
+            }
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod expect;
 mod judge;
 mod limit;
 mod queue;
+mod recent;
 pub mod rules;
 pub mod run;
 mod stub;

@@ -8,7 +8,7 @@ use super::judge::{Helpers, Judging, Lines};
 use super::queue::{self, Queue, Read};
 use super::rules;
 use super::stub::{self, Stubs};
-use super::types::{self, Kind};
+use super::types::{self, Kind, Whose};
 use crate::config::settings::{Config, Helper as Settings, Helpers as Wanted};
 use crate::control::client;
 use crate::control::helpers::HelpersMode;
@@ -33,6 +33,8 @@ const REPORT: Token = Token(2);
 const QUEUES: usize = 16;
 /// How often the daemon is told of the counters.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// After how many of these the stubs are looked at, which other programs can change.
+const LOOK_EVERY: u32 = 10;
 
 /// Carries out `zctd helpers`.
 pub fn run(file: &Path, mode: HelpersMode) -> ExitCode {
@@ -122,6 +124,8 @@ struct Process {
     queues: Vec<Queue>,
     /// What came from the daemon and is not a whole line yet.
     heard: Vec<u8>,
+    /// Reports until the stubs are looked at.
+    look_in: u32,
 }
 
 fn serve(file: &Path, config: &Config, mode: HelpersMode, mut log: Log) -> Result<(), String> {
@@ -134,17 +138,18 @@ fn serve(file: &Path, config: &Config, mode: HelpersMode, mut log: Log) -> Resul
         let socket = socket.and_then(|s| s.set_nonblocking(true).map(|()| s));
         let socket = socket.map_err(|e| format!("standard input: {e}"))?;
         reactor.watch(&socket, PARENT).map_err(told)?;
-        reactor.set_timer(Instant::now(), REPORT);
         Voice::Parent(socket)
     } else {
         let general = &config.general;
         log.open(general.log_file.as_deref(), general.syslog).map_err(|e| e.to_string())?;
         Voice::Log(log)
     };
+    reactor.set_timer(Instant::now(), REPORT);
     let helpers = Helpers::new().map_err(told)?;
     let stubs = Stubs::open().map_err(told)?;
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let mut process = Process { file, voice, signals, stubs, helpers, queues: Vec::new(), heard: Vec::new() };
+    let (queues, heard) = (Vec::new(), Vec::new());
+    let mut process = Process { file, voice, signals, stubs, helpers, queues, heard, look_in: LOOK_EVERY };
     // Started as /proc/self/exe, it would be "exe" in the lists of top and ps.
     _ = std::fs::write("/proc/self/comm", "zctd-helpers");
     process::keep_capabilities(&[Capability::NetAdmin]).map_err(told)?;
@@ -185,7 +190,10 @@ impl Process {
         for settings in &wanted.types {
             let known = self.helpers.kinds.iter_mut().find(|k| same(&k.settings, settings));
             let changed = match known {
-                Some(kind) if kind.settings == *settings => continue,
+                Some(kind) if kind.settings == *settings => {
+                    take_back(&mut self.stubs, kind, &mut self.voice);
+                    continue;
+                }
                 Some(kind) => {
                     kind.settings = settings.clone();
                     true
@@ -220,7 +228,14 @@ impl Process {
     /// Takes up a type; false for one that zctd has no protocol for, which the configuration has remarked on.
     fn begin(&mut self, settings: &Settings, setup: bool, reactor: &mut Reactor) -> Result<bool, String> {
         let Some(kind) = Kind::new(settings) else { return Ok(false) };
-        self.stubs.prepare(&kind, setup).map_err(|e| e.to_string())?;
+        if let Some(other) = self.stubs.prepare(&kind, setup).map_err(|e| e.to_string())? {
+            let text = format!(
+                "helper {}: its stub was enabled with queue {other}; should another daemon read that, in another \
+                 network namespace, both need the same QueueNum",
+                kind.title()
+            );
+            self.voice.say(Level::Warning, &text);
+        }
         self.open(settings, reactor)?;
         self.stubs.enable(&kind).map_err(|e| e.to_string())?;
         self.helpers.kinds.push(kind);
@@ -287,10 +302,35 @@ impl Process {
         }
     }
 
+    /// Says when another program has changed a stub. It is not changed back, unless the configuration is read again:
+    /// somebody may want it so.
+    fn look_at_stubs(&mut self) {
+        for kind in &mut self.helpers.kinds {
+            let Ok(whose) = self.stubs.whose(&kind.settings) else { continue };
+            if whose == std::mem::replace(&mut kind.stub, whose) {
+                continue;
+            }
+            let what = match whose {
+                Whose::Ours => "is enabled again",
+                Whose::Disabled => {
+                    "has been disabled by another program: flows pass without it, until the configuration is \
+                     read again"
+                }
+                Whose::Queue(_) => {
+                    "has been given another queue by another program: new flows need a listener there"
+                }
+            };
+            let level = if whose == Whose::Ours { Level::Notice } else { Level::Warning };
+            self.voice.say(level, &format!("helper {}: its stub {what}", kind.title()));
+        }
+    }
+
     fn turn(&mut self, at: usize) -> Result<Read, Error> {
         let Process { queues, helpers, voice, .. } = self;
         let Some(queue) = queues.get_mut(at) else { return Ok(Read::All) };
-        queue.turn(&mut Judging { helpers, lines: voice, now: Instant::now() })
+        let read = queue.turn(&mut Judging { helpers, lines: voice, now: Instant::now() });
+        helpers.settle();
+        read
     }
 
     /// The stubs first: what is queued while nobody listens is never entered into the kernel's table.
@@ -345,6 +385,21 @@ impl Process {
     }
 }
 
+/// Enables a stub that another program has disabled or given another queue.
+fn take_back(stubs: &mut Stubs, kind: &mut Kind, voice: &mut Voice) {
+    if matches!(stubs.whose(&kind.settings), Ok(Whose::Ours)) {
+        return;
+    }
+    let done = stubs.update(kind).map_err(|e| e.to_string());
+    let done = done.and_then(|()| stubs.enable(kind).map_err(|e| e.to_string()));
+    let (level, what) = match done {
+        Ok(()) => (Level::Notice, "its stub is enabled again".to_owned()),
+        Err(why) => (Level::Warning, format!("its stub cannot be enabled again: {why}")),
+    };
+    kind.stub = Whose::Ours;
+    voice.say(level, &format!("helper {}: {what}", kind.title()));
+}
+
 impl Handler for Process {
     fn ready(&mut self, token: Token, reactor: &mut Reactor) -> Result<Turn, Error> {
         match token {
@@ -376,6 +431,11 @@ impl Handler for Process {
 
     fn timer(&mut self, _: Token, now: Instant, reactor: &mut Reactor) -> Result<(), Error> {
         self.report();
+        self.look_in -= 1;
+        if self.look_in == 0 {
+            self.look_at_stubs();
+            self.look_in = LOOK_EVERY;
+        }
         reactor.set_timer(now + REPORT_EVERY, REPORT);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The stubs in the kernel that queue packets: made, enabled and disabled (nfnetlink_cthelper).
 
-use super::types::{self, Kind};
+use super::types::{self, Kind, Whose};
 use crate::config::settings::Helper as Settings;
 use std::fmt;
 use std::ops::ControlFlow;
@@ -59,17 +59,30 @@ pub(super) struct Stubs {
 struct Found {
     there: bool,
     private_len: Option<u32>,
+    queue: Option<u32>,
+    enabled: bool,
 }
 
 impl Sink for Found {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
         if let Ok(h) = HelperView::parse(msg) {
-            *self = Found { there: true, private_len: h.priv_data_len };
+            let enabled = h.status == Some(nfct_helper_status::ENABLED);
+            *self = Found { there: true, private_len: h.priv_data_len, queue: h.queue, enabled };
         }
         ControlFlow::Continue(())
     }
 
     fn lost(&mut self, _: Lost) {}
+}
+
+impl Found {
+    fn whose(&self, settings: &Settings) -> Whose {
+        match self.queue {
+            Some(queue) if queue != u32::from(settings.queue_num) => Whose::Queue(queue),
+            _ if self.enabled => Whose::Ours,
+            _ => Whose::Disabled,
+        }
+    }
 }
 
 impl Stubs {
@@ -78,20 +91,31 @@ impl Stubs {
     }
 
     /// Makes the stub, disabled; if it is there, gives it this type's queue and policy. Without `setup` it
-    /// has to be there.
-    pub(super) fn prepare(&mut self, kind: &Kind, setup: bool) -> Result<(), StubError> {
+    /// has to be there. Returns the queue that it was enabled with, if that was another.
+    pub(super) fn prepare(&mut self, kind: &Kind, setup: bool) -> Result<Option<u32>, StubError> {
         let found = self.find(&kind.settings).map_err(|e| refused(e, None))?;
         let private_len = u32::try_from(kind.protocol.private_len).unwrap_or(u32::MAX);
         match found {
-            Found { there: true, private_len: Some(len) } if len != private_len => {
+            Found { there: true, private_len: Some(len), .. } if len != private_len => {
                 return Err(StubError::OtherLength(len, kind.protocol.private_len));
             }
             Found { there: false, .. } if !setup => return Err(StubError::Missing),
             _ => {}
         }
-        // One that somebody has left enabled would hold packets up that nobody reads yet.
-        let status = Some(nfct_helper_status::DISABLED);
-        self.put(kind, found.there, status)
+        // One that somebody has left enabled would keep flows out of the table that nobody reads yet. With our own
+        // queue it may be read in another namespace, where flows would lose it meanwhile.
+        let whose = found.whose(&kind.settings);
+        let status = (whose != Whose::Ours).then_some(nfct_helper_status::DISABLED);
+        self.put(kind, found.there, status)?;
+        match whose {
+            Whose::Queue(other) if found.enabled => Ok(Some(other)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whose it is by now.
+    pub(super) fn whose(&mut self, settings: &Settings) -> Result<Whose, Error> {
+        Ok(self.find(settings)?.whose(settings))
     }
 
     /// Gives a stub that is there, and may be enabled, another queue or policy.
@@ -126,10 +150,10 @@ impl Stubs {
         self.add(&NewHelper { status, ..key(&kind.settings) }).map_err(StubError::Other)
     }
 
-    /// Lets flows pass without it, if it is there.
+    /// Lets flows pass without it, if it is there and nobody has given it another queue.
     pub(super) fn disable(&mut self, settings: &Settings) -> Result<(), Error> {
         // For a stub that is not there, this request would create one.
-        if !self.find(settings)?.there {
+        if self.whose(settings)? != Whose::Ours {
             return Ok(());
         }
         let (name, family, l4) = parts(settings);
@@ -186,4 +210,22 @@ pub(super) fn disable_all<'a>(types: impl IntoIterator<Item = &'a Settings>) -> 
         Err(e) => failed.push(format!("can't disable the stubs of helpers: {e}")),
     }
     failed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::protocols::Protocols;
+
+    #[test]
+    fn a_stub_is_ours_while_it_has_our_queue() {
+        let text = b"Helper { Type ftp inet tcp { QueueNum 7 } }\nStats { }\n";
+        let config = crate::config::load(text, &Protocols::default()).config.unwrap();
+        let ftp = &config.helpers.types[0];
+        let found = |queue, enabled| Found { there: true, queue: Some(queue), enabled, ..Found::default() };
+        assert_eq!(found(7, true).whose(ftp), Whose::Ours);
+        assert_eq!(found(7, false).whose(ftp), Whose::Disabled);
+        assert_eq!([found(8, true), found(8, false)].map(|f| f.whose(ftp)), [Whose::Queue(8); 2]);
+        assert_eq!(Found::default().whose(ftp), Whose::Disabled);
+    }
 }

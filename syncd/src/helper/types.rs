@@ -10,6 +10,19 @@ use zct_wire::consts::{af, ipproto};
 /// How many lines about what is made and what is refused a type may write in ten seconds.
 const LINES: u32 = 20;
 
+/// Whose a stub is by now. The kernel has one list of them for all network namespaces, and does not say who has made or
+/// changed one; so it is this process's as long as it has its queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Enabled, with our queue.
+    #[default]
+    Ours,
+    /// Disabled, with our queue, or gone.
+    Disabled,
+    /// Another program has given it this queue.
+    Queue(u32),
+}
+
 /// One `Type` of the configuration that zctd has a protocol for.
 #[derive(Debug)]
 pub(super) struct Kind {
@@ -22,6 +35,8 @@ pub(super) struct Kind {
     /// made since.
     pub(super) waiting: usize,
     pub(super) counted: Option<Instant>,
+    /// Whose its stub was when it was looked at last.
+    pub(super) stub: Whose,
 }
 
 impl Kind {
@@ -36,6 +51,7 @@ impl Kind {
             refused_lines: Limit::new(LINES),
             waiting: 0,
             counted: None,
+            stub: Whose::Ours,
         })
     }
 
