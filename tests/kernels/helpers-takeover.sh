@@ -1,30 +1,19 @@
 #!/bin/sh
 # Two routers with helpers inside a virtual machine, in namespaces of their own: FTP sessions whose data connection is
-# open, or still expected, go on through the standby when the active one dies at once. Then the helpers' process of a
-# router is killed under many connections.
-#   helpers-takeover.sh ZCTD [N]     the daemon; how many connections (10000)
+# open, or still expected, go on through the standby when the active one dies at once, with and without translation. Then
+# the helpers' process of a router is killed under many connections.
+#   helpers-takeover.sh ZCTD     the daemon. MANY: how many connections (10000)
 # The kernel has one list of stubs for all namespaces, and one enabled is enabled everywhere; hence the dying router's
 # processes are stopped before they are killed, so that they do not disable what is the standby's too.
 # One verdict a line; exit status 1 when one is bad.
-zctd=$1 many=${2:-10000}
+zctd=$1 many=${MANY:-10000}
 here=$(cd "$(dirname "$0")" && pwd)
 peers=$here/peers.pl
 work=$(mktemp -d) && cd "$work" || exit 1
-bad=0
-verdict() { # NAME ok|RESULT
-    if [ "$2" = ok ]; then echo "ok   helpers: $1"; else echo "BAD  helpers: $1: $2"; bad=1; fi
-}
-until_true() { # COMMAND... for up to two minutes
-    n=0
-    until "$@" >/dev/null 2>&1; do
-        n=$((n + 1))
-        [ $n -lt 1200 ] || return 1
-        sleep 0.1
-    done
-}
+. "$here/helpers-lab.sh"
 on() { ip netns exec "$@"; }
 
-for m in nf_nat_ftp nf_conntrack_ftp nf_nat_tftp nf_conntrack_tftp; do rmmod $m 2>/dev/null; done
+without_own_helpers
 for ns in client server one two; do
     ip netns add t$ns
     ip -n t$ns link set lo up
@@ -41,6 +30,7 @@ done
 active() { # ROUTER
     ip -n $1 address add 10.1.0.1/24 dev client
     ip -n $1 address add 10.2.0.1/24 dev server
+    ip -n $1 address add 10.222.111.1/24 dev server
     ip -n $1 link set client up
     ip -n $1 link set server up
 }
@@ -48,6 +38,7 @@ active tone
 ip -n tclient address add 10.1.0.2/24 dev eth0
 ip -n tserver address add 10.2.0.2/24 dev eth0
 ip -n tserver address add 10.2.0.3/24 dev eth0
+ip -n tserver address add 10.222.111.2/24 dev eth0
 for side in client:10.1.0.1 server:10.2.0.1; do
     ip -n t${side%:*} link set eth0 up
     ip -n t${side%:*} route add default via ${side#*:}
@@ -96,6 +87,15 @@ table inet fw {
         ct state related counter accept
         iifname "client" tcp dport 21 accept
     }
+    # Addresses of other lengths, so that the sequence numbers of control connections change.
+    chain pre {
+        type nat hook prerouting priority -100;
+        ip daddr 192.0.2.99 tcp dport 21 dnat ip to 10.222.111.2
+    }
+    chain post {
+        type nat hook postrouting priority 100;
+        ip daddr 10.222.111.2 ct original ip daddr 10.222.111.2 tcp dport 21 snat ip to 10.222.111.1
+    }
 }
 END
     on t$router "$zctd" -d -C $router.conf >$router.out 2>&1 || { verdict "zctd starts" "$(cat $router.out $router.log)"; exit 1; }
@@ -106,19 +106,27 @@ for router in one two; do
     until_true grep -q 'helper ftp inet tcp: reads queue 1' $router.log || verdict "router $router has its helper" "$(tail -n 3 $router.log)"
 done
 
-on tserver perl "$peers" server 10.2.0.2 >server.log 2>&1 &
-server=$!
-until_true on tserver perl -MIO::Socket::IP -e "IO::Socket::IP->new(PeerHost => '10.2.0.2', PeerPort => 21) or exit 1"
-sessions="port:half pasv:half eprt:announced epsv:announced"
+for address in 10.2.0.2 10.222.111.2; do
+    on tserver perl "$peers" server $address >>server.log 2>&1 &
+    servers="${servers:-} $!"
+    until_true on tserver perl -MIO::Socket::IP -e "IO::Socket::IP->new(PeerHost => '$address', PeerPort => 21) or exit 1"
+done
+# Which server, how, and the point at which the active router dies: 10.222.111.2 is reached with another source address,
+# and under another one of its own.
+sessions="10.2.0.2:port:half 10.2.0.2:pasv:half 10.2.0.2:eprt:announced 10.2.0.2:epsv:announced
+    10.222.111.2:port:half 10.222.111.2:eprt:announced 192.0.2.99:pasv:half 192.0.2.99:epsv:announced"
 for s in $sessions; do
-    on tclient perl "$peers" ftp 10.2.0.2 ${s%:*} "$work/${s%:*}" ${s#*:} >${s%:*}.out 2>&1 &
-    echo $! >${s%:*}.pid
+    IFS=: read -r address mode point <<END
+$s
+END
+    on tclient perl "$peers" ftp $address $mode "$work/$s" $point >$s.out 2>&1 &
+    echo $! >$s.pid
 done
 for s in $sessions; do
-    until_true test -e ${s%:*}.${s#*:}.here || { verdict "ftp ${s%:*} up to the take-over" "$(cat ${s%:*}.out)"; exit 1; }
+    until_true test -e $s.${s##*:}.here || { verdict "ftp $s up to the take-over" "$(cat $s.out)"; exit 1; }
 done
-# Four control connections, two data connections and two expectations.
-known() { [ "$("$zctd" -e -C two.conf | grep -c ESTABLISHED)" = 6 ] && [ "$("$zctd" -e expect -C two.conf | grep -c helper=ftp)" = 2 ]; }
+# Eight control connections, four data connections and four expectations.
+known() { [ "$("$zctd" -e -C two.conf | grep -c ESTABLISHED)" = 12 ] && [ "$("$zctd" -e expect -C two.conf | grep -c helper=ftp)" = 4 ]; }
 until_true known && verdict "the standby knows flows and expectations" ok ||
     verdict "the standby knows flows and expectations" "$("$zctd" -e -C two.conf; "$zctd" -e expect -C two.conf)"
 process() { "$zctd" -s helper -C $1.conf | sed -n 's/.*process \([0-9]*\)$/\1/p'; }
@@ -129,16 +137,16 @@ kill -KILL $both
 ip -n tone link set client netns ttwo
 ip -n tone link set server netns ttwo
 active ttwo
-for s in $sessions; do touch ${s%:*}.${s#*:}; done
+for s in $sessions; do touch $s.${s##*:}; done
 for s in $sessions; do
-    wait "$(cat ${s%:*}.pid)" && verdict "ftp ${s%:*} goes on after the take-over (${s#*:})" ok ||
-        verdict "ftp ${s%:*} goes on after the take-over (${s#*:})" "$(tr '\n' ' ' <${s%:*}.out)"
+    wait "$(cat $s.pid)" && verdict "ftp $s goes on after the take-over" ok ||
+        verdict "ftp $s goes on after the take-over" "$(tr '\n' ' ' <$s.out)"
 done
-for mode in port epsv; do
-    on tclient perl "$peers" ftp 10.2.0.2 $mode >new.out 2>&1 && verdict "ftp $mode, begun at the standby" ok ||
-        verdict "ftp $mode, begun at the standby" "$(tr '\n' ' ' <new.out)"
+for s in 10.2.0.2:port 10.2.0.2:epsv 10.222.111.2:port 192.0.2.99:pasv; do
+    on tclient perl "$peers" ftp ${s%:*} ${s#*:} >new.out 2>&1 && verdict "ftp $s, begun at the standby" ok ||
+        verdict "ftp $s, begun at the standby" "$(tr '\n' ' ' <new.out)"
 done
-kill $server
+kill $servers
 
 # Many connections, and no process for half of their packets.
 echo $((4 * many)) >/proc/sys/net/netfilter/nf_conntrack_max
