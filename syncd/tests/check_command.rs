@@ -180,3 +180,17 @@ fn peers_are_printed_whole_and_so_again() {
     let (status, again, remarks) = check("peers-again.conf", printed.as_bytes());
     assert_eq!((status, again.as_str(), remarks.as_str()), (Some(0), printed.as_str(), ""));
 }
+
+/// The example is one that a daemon runs with, and shows the peers that it has.
+#[test]
+fn the_example_of_three_nodes_is_good() {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/three-nodes.conf"));
+    let key = file("three-nodes.key", "0123456789abcdef".repeat(4).as_bytes());
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let text = std::fs::read_to_string(path).unwrap();
+    let text = text.replace("file:/etc/zctd/keys/1", &format!("file:{}", key.display()));
+    let (status, printed, remarks) = check("three-nodes.conf", text.as_bytes());
+    std::fs::remove_file(&key).unwrap();
+    assert_eq!((status, remarks.as_str()), (Some(0), ""), "{printed}");
+    assert!(printed.contains("Peer fw-b {") && printed.contains("Peer fw-c {"), "{printed}");
+}

@@ -88,11 +88,13 @@ impl Members {
         };
         format!(
             "Sync {{\nMode FTFW {{ }}\nNodeID {number}\n{group}{peers}{sync}\n}}\nGeneral {{\nLogFile {}\nLockFile {}\n\
-             UNIX {{ Path {}\n}}\nFilter From Userspace {{ Address Ignore {{ IPv4_address 10.9.0.0/24 \
-             IPv4_address 127.0.0.1 IPv6_address fe80::/10 IPv6_address ff02::/16 }} }}\n}}\n",
+             UNIX {{ Path {}\n}}\nNetlinkBufferSize 16777216\nNetlinkBufferSizeMaxGrowth 33554432\nFilter From Userspace {{ Address Ignore {{ IPv4_address 10.9.0.0/24 \
+             IPv4_address 127.0.0.1 IPv6_address fe80::/10 IPv6_address ff02::/16 }} }}\n}}\n\
+             Metrics {{ TextFile {}\nInterval 1 }}\n",
             path("log"),
             path("lock"),
-            path("ctl")
+            path("ctl"),
+            path("prom")
         )
     }
 

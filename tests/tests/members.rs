@@ -196,6 +196,34 @@ fn three_nodes_over_tcp() {
     one_dies_and_another_takes_over(&mut members);
 }
 
+/// A commit of many flows does not listen to its own events; what it has made is told to those that did not
+/// own it all the same, and the metrics tell whose flows are known.
+#[test]
+fn many_flows_are_taken_over() {
+    const MANY: usize = 2500;
+    let mut members = Members::start(3, Between::Udp, "");
+    members.zct(1, &["-R", "-"], &mixture(1, MANY));
+    members.agree(&ALL, 1, MANY);
+    let shown = || std::fs::read_to_string(members.file(3, "prom")).unwrap_or_default();
+    eventually("the metrics", || {
+        let wanted = format!("zctd_peer_flows{{peer=\"1\",node=\"fw-1\"}} {MANY}\n");
+        let text = shown();
+        if text.contains(&wanted) {
+            Ok(())
+        } else {
+            Err(text.lines().filter(|l| l.contains("peer_flows")).collect())
+        }
+    });
+    assert!(shown().contains("zctd_commit_conflicts_total 0\n"));
+    members.kill(1);
+    members.ask(2, &["-c", "--from", "1"]);
+    members.agree(&[3], 2, MANY);
+    // Nor is the third told of what the second never had.
+    members.run(1);
+    members.agree(&[1], 2, MANY);
+    members.agree(&ALL, 3, 0);
+}
+
 /// The flow of the node where it has got further is committed; among equals the one that was told later.
 #[test]
 fn two_owners_of_one_flow() {

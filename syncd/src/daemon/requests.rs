@@ -290,7 +290,11 @@ impl Daemon {
         let expectations = n.has_expectations();
         let keeps_copy = !n.mode().disables_internal_cache();
         let deaf = entries != Entries::Expects && keeps_copy && self.kernel.listens();
-        if deaf && n.catch_up.is_worth_it(&n.machines) {
+        let meant = match peer {
+            Some(at) => n.machines.get(at..=at).unwrap_or_default(),
+            None => &n.machines[..],
+        };
+        if deaf && n.catch_up.is_worth_it(meant) {
             match self.kernel.hear_new(false) {
                 Ok(()) => n.catch_up.begin(),
                 Err(e) => self.log.warning(&format!("the commit has to listen to its own events: {e}")),

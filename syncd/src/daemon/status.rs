@@ -350,8 +350,9 @@ fn sealing(s: &Seal, node: Option<u16>, now: Millis) -> Sealing {
 
 fn committed(n: &SyncNode) -> Commit {
     let running = n.commit.is_running();
+    let conflicts = (n.machines.len() > 1).then(|| n.commit.conflicts());
     let Some(commit::CommitProgress { total, outcome, took }) = n.commit.progress() else {
-        return Commit::default();
+        return Commit { conflicts, ..Commit::default() };
     };
     let done = outcome.flows + outcome.expects;
     let failed = outcome.flows_failed + outcome.expects_failed;
@@ -363,6 +364,6 @@ fn committed(n: &SyncNode) -> Commit {
         eta: if running { remaining(done + failed, total, took) } else { None },
         last_duration: n.commit.last().map(|p| p.took),
         count: n.commit.completed(),
-        conflicts: (n.machines.len() > 1).then(|| n.commit.conflicts()),
+        conflicts,
     }
 }

@@ -495,12 +495,12 @@ fn say(links: &Links, peer: &PeerNode, notice: Notice, log: &mut Log) {
             let text = "the other node's sequence numbers went back: requesting its entries again";
             log.notice(&peer.said(text));
         }
-        Notice::Differs(leaves) => log.warning(&format!(
+        Notice::Differs(leaves) => log.warning(&peer.said(&format!(
             "the other node's flows are not what is stored here, in {leaves} of 65536 parts: these are asked for again"
-        )),
-        Notice::DifferenceRepaired(n) => {
-            log.notice(&format!("the difference is repaired: {n} flows that the other node does not have are gone"));
-        }
+        ))),
+        Notice::DifferenceRepaired(n) => log.notice(&peer.said(&format!(
+            "the difference is repaired: {n} flows that the other node does not have are gone"
+        ))),
         Notice::Swept(0) => {}
         Notice::Swept(n) => {
             let text = format!("{n} external entries were not in the other node's bulk: removed");

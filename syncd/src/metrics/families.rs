@@ -59,6 +59,7 @@ families! {
     );
     PEER_UP = gauge("zctd_peer_up", "1 while the peer is heard.");
     PEER_SEEN = gauge("zctd_peer_last_seen_timestamp_seconds", "When the peer was last heard.");
+    PEER_FLOWS = gauge("zctd_peer_flows", "Flows of one of several peers that are known here.");
     PEER_UNACKNOWLEDGED = gauge("zctd_peer_unacknowledged_messages", "Messages that the peer has not acknowledged.");
     PEER_WAITING = gauge("zctd_peer_waiting_changes", "Changes that wait to be sent to the peer.");
     PEER_OLDEST = gauge(
@@ -98,6 +99,10 @@ families! {
     COMMIT_ENTRIES = gauge(
         "zctd_commit_entries",
         "Entries that the kernel has taken or refused in the commit under way, or in the last one."
+    );
+    COMMIT_CONFLICTS = counter(
+        "zctd_commit_conflicts_total",
+        "Flows left out of commits because another of several peers had a better claim to them."
     );
     TAKEOVER = gauge("zctd_takeover_last_timestamp_seconds", "When the last take-over was complete.");
     TAKEOVER_DURATION = gauge(
@@ -257,13 +262,14 @@ fn links(links: &[Link], out: &mut Out<'_>) {
 
 /// Peers are told apart by their number, since addresses are not used as labels.
 fn peers(peers: &[Peer], out: &mut Out<'_>) {
-    let values: [Row<Peer>; 18] = [
+    let values: [Row<Peer>; 19] = [
         (&PEER_UP, |p| match p.state {
             PeerState::Up => Some(true.into()),
             PeerState::Silent => Some(false.into()),
             PeerState::Unknown => None,
         }),
         (&PEER_SEEN, |p| p.last_seen_time.map(Value::Seconds)),
+        (&PEER_FLOWS, |p| p.member.as_ref().and_then(|m| m.cache.flows).map(size)),
         (&PEER_UNACKNOWLEDGED, |p| p.lag.map(|l| size(l.messages))),
         (&PEER_WAITING, |p| p.lag.map(|l| size(l.waiting))),
         (&PEER_OLDEST, |p| p.lag.map(|l| Value::Seconds(l.age))),
@@ -285,21 +291,24 @@ fn peers(peers: &[Peer], out: &mut Out<'_>) {
         let mut samples = family.write(out);
         for (at, peer) in peers.iter().enumerate() {
             if let Some(value) = of(peer) {
-                samples.sample(&[("peer", number(at).as_bytes())], value);
+                labelled(at, peer, None, &mut |labels| samples.sample(labels, value));
             }
         }
     }
     let mut samples = PEER_MALFORMED.write(out);
     for (at, peer) in peers.iter().enumerate() {
         for (reason, count) in peer.malformed.by_reason() {
-            samples.sample(&[("peer", number(at).as_bytes()), ("reason", reason.as_bytes())], count);
+            labelled(at, peer, Some(("reason", reason)), &mut |labels| samples.sample(labels, count));
         }
     }
     let mut samples = PEER_REFUSED.write(out);
     for (at, peer) in peers.iter().enumerate() {
-        for why in peer.sealing.iter().flat_map(|_| Refused::ALL) {
+        // Nobody is foreign to a node that does not know who its peer is.
+        let all = Refused::ALL.into_iter().filter(|why| peer.member.is_some() || *why != Refused::Foreign);
+        for why in all.filter(|_| peer.sealing.is_some()) {
             let count = peer.sealing.as_ref().map_or(0, |s| s.counts.of(why));
-            samples.sample(&[("peer", number(at).as_bytes()), ("reason", why.name().as_bytes())], count);
+            let reason = Some(("reason", why.name()));
+            labelled(at, peer, reason, &mut |labels| samples.sample(labels, count));
         }
     }
     let transfers: [Row<Transfer>; 3] = [
@@ -312,16 +321,21 @@ fn peers(peers: &[Peer], out: &mut Out<'_>) {
         for (at, peer) in peers.iter().enumerate() {
             for (direction, transfer) in [("receive", &peer.resync), ("transmit", &peer.bulk)] {
                 if let Some(value) = of(transfer) {
-                    let labels = [("peer", number(at)), ("direction", direction.to_owned())];
-                    samples.sample(&labels.each_ref().map(|(k, v)| (*k, v.as_bytes())), value);
+                    let direction = Some(("direction", direction));
+                    labelled(at, peer, direction, &mut |labels| samples.sample(labels, value));
                 }
             }
         }
     }
 }
 
-fn number(at: usize) -> String {
-    (at + 1).to_string()
+/// Hands over the labels of a peer: its number, its name if it is one of several, and one more.
+fn labelled(at: usize, peer: &Peer, more: Option<(&str, &str)>, sample: &mut dyn FnMut(&[(&str, &[u8])])) {
+    let number = (at + 1).to_string();
+    let mut labels = vec![("peer", number.as_bytes())];
+    labels.extend(peer.member.iter().map(|m| ("node", m.name.as_bytes())));
+    labels.extend(more.map(|(name, value)| (name, value.as_bytes())));
+    sample(&labels);
 }
 
 fn work(s: &Status, out: &mut Out<'_>) {
@@ -329,6 +343,7 @@ fn work(s: &Status, out: &mut Out<'_>) {
         COMMIT_RUNNING.single(out, c.running);
         COMMITS.single(out, c.count);
         known(&COMMIT_DURATION, out, c.last_duration);
+        known(&COMMIT_CONFLICTS, out, c.conflicts);
         if c.total.is_some() {
             let mut samples = COMMIT_ENTRIES.write(out);
             samples.sample(&[("result", b"ok")], c.done);

@@ -445,6 +445,26 @@ mod tests {
         assert_eq!(all, [(Some(40), Some(How::Comparison)), (Some(50), Some(How::Comparison))]);
     }
 
+    /// What one peer has lost is not repaired by another.
+    #[test]
+    fn each_source_has_an_account() {
+        let mut l = Ledger::of(3);
+        l.note(10, 1, Kind::Gap, 5, Some(How::Resent));
+        l.note(20, 2, Kind::Gap, 7, Some(How::Resent));
+        l.note(30, 1, Kind::Gap, 1, Some(How::Resent));
+        let all: Vec<_> = l.entries().map(|e| (e.source, e.estimate)).collect();
+        assert_eq!(all, [(1, 6), (2, 7)]);
+        l.repaired_as_said(40, 1, Kind::Gap, 40);
+        assert_eq!((l.is_pending(1, Kind::Gap), l.is_pending(2, Kind::Gap)), (false, true));
+        assert_eq!((l.pending_since(1, Kind::Gap), l.pending_since(2, Kind::Gap)), (None, Some(20)));
+        assert_eq!(l.tally(Kind::Gap), Tally { entries: 2, estimate: 13, repaired: 6, pending: 1 });
+        let lines: Vec<_> =
+            std::iter::from_fn(|| l.line(40)).map(|l| (l.source, l.lost, l.repaired)).collect();
+        assert_eq!(lines, [(1, 6, 6), (2, 7, 0)]);
+        l.note(50, 3, Kind::Gap, 1, None);
+        assert_eq!(l.entries().count(), 2, "there is no such account");
+    }
+
     #[test]
     fn a_storm_of_one_kind_leaves_room_for_the_others() {
         let mut l = Ledger::default();
