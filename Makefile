@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 60
 SEEDS ?= 1000
 # Of `make soak`: how long flows come and go, and the tests of faults in their long form.
 ZCT_SOAK_SECONDS ?= 3600
-FAULTS = faults_kill faults_links faults_system faults_kernel faults_clients faults_peer faults_strangers
+FAULTS = faults_kill faults_links faults_system faults_kernel faults_clients faults_peer faults_strangers sealed sealed_flood
 
 # Where `make install` puts things; LINKS are further names for the programs, and LINKS= makes none.
 DESTDIR ?=

@@ -16,6 +16,7 @@ scripts/setup.sh conntrackd:conntrackd nft:nftables ip:iproute2 chrt:util-linux 
 
 dir=$(mktemp -d)
 . perf/sync/nodes.sh
+. perf/sync/sealed.sh
 limit=$(cat /proc/sys/net/netfilter/nf_conntrack_max)
 buckets=$(cat /proc/sys/net/netfilter/nf_conntrack_buckets)
 finish() {
@@ -252,6 +253,8 @@ for round in $(seq "$rounds"); do
         replicate $((flows * 2 / 5)) 30000
         tables "$flows"
     done
+    variant=zctd
+    sealed
 done
 round=1
 # For the plots, and what is too long for every round. In real time, but for what the goals say of zctd as it runs.
@@ -322,6 +325,16 @@ all-datagrams|50000|50,000 new flows a second, 8 of 10 for a second: datagrams w
 after-datagrams|50000|the same with SyncAfter 3|<= 0.25 x
 all-active-cpu-us|50000|active, without SyncAfter: CPU a new flow, microseconds|
 after-active-cpu-us|50000|the same with SyncAfter 3|
+plain-active-cpu-us|30000|active, 30,000 new flows a second, plain: CPU a flow, microseconds|
+sealed-active-cpu-us|30000|the same, sealed|reported
+plain-backup-cpu-us|30000|backup, plain: CPU a flow, microseconds|
+sealed-backup-cpu-us|30000|the same, sealed|reported
+plain-datagrams|30000|datagrams of the active for $((flows * 2 / 5)) flows, plain|
+sealed-datagrams|30000|the same, sealed|reported
+plain-lag-s|30000|longest lag, 30,000 new flows a second, plain, seconds|
+sealed-lag-s|30000|the same, sealed|reported
+plain-bulk-s|$((flows * 2 / 5))|bulk of $((flows * 2 / 5)) flows, plain, seconds|
+sealed-bulk-s|$((flows * 2 / 5))|the same, sealed|reported
 take-over-hot-s|$large|take-over, $large flows, advert_int 0.1, DisableExternalCache: silence, seconds|<= 0.46
 take-over-cold-s|$large|the same with a commit|reported
 ROWS

@@ -5,7 +5,7 @@
 a=zct-sync-a-$$ b=zct-sync-b-$$ c=zct-sync-c-$$
 pids=()
 # Where no measurement asks for more.
-mode_options='' sync_options=''
+mode_options='' sync_options='' sealing=''
 
 stop() {
     local p
@@ -16,9 +16,10 @@ stop() {
     rm -f "$dir"/*.lock "$dir"/*.ctl "$dir"/*.metrics "$dir"/*.pid
 }
 
-# NODE OWN PEER TABLE: the configuration of a node for a table of this size.
+# NODE OWN PEER TABLE: the configuration of a node for a table of this size. Its NodeID is its address's last number.
 configure() {
-    local scheduler='' metrics=''
+    local scheduler='' metrics='' keys=''
+    [ -z "$sealing" ] || keys=$(auth "$1" "${2##*.}")
     # In real time at the lowest priority: the original's own choice, the highest, leaves nothing to anybody else.
     case $variant in
     *-rr) scheduler='Scheduler { Type RR Priority 1 }' ;;
@@ -41,6 +42,7 @@ Sync {
         Checksum on
     }
     $sync_options
+    $keys
 }
 General {
     HashSize $(($4 / 4))

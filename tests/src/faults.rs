@@ -11,7 +11,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zct_wire::request::NewFlow;
 
 /// Chooses between the count of `make test` and that of `make soak`.
@@ -137,7 +137,12 @@ impl Cluster {
 
     /// Starts a load on a node.
     pub fn churn(&self, at: At, net: u8, living: u32) -> Churn {
-        self.inside(at, || Churn::start(net, living))
+        self.inside(at, || Churn::start(net, living, None))
+    }
+
+    /// Starts a load of this many new flows a second, and as many that end, on a node.
+    pub fn churn_at(&self, at: At, net: u8, living: u32, a_second: u32) -> Churn {
+        self.inside(at, || Churn::start(net, living, Some(a_second)))
     }
 }
 
@@ -156,6 +161,7 @@ struct Shared {
 
 /// Flows that come, and as many that go, between two pauses.
 const STEP: u32 = 64;
+const PAUSE: Duration = Duration::from_millis(2);
 
 fn flow(net: u8, n: u32) -> NewFlow<'static> {
     let [_, hi, mid, lo] = n.to_be_bytes();
@@ -168,12 +174,13 @@ fn flow(net: u8, n: u32) -> NewFlow<'static> {
 impl Churn {
     /// Begins in this thread's namespace, with sources in 10.`net`.0.0/16; after the end, about `living`
     /// flows are left.
-    fn start(net: u8, living: u32) -> Churn {
+    fn start(net: u8, living: u32, a_second: Option<u32>) -> Churn {
         let shared = Arc::new(Shared::default());
         let told = shared.clone();
         let thread = std::thread::spawn(move || {
             let mut storm = Storm::open();
             let (mut first, mut next) = (0, 0);
+            let began = Instant::now();
             while !told.stop.load(Relaxed) || next < living {
                 storm.create((next..next + STEP).map(|n| flow(net, n)));
                 next += STEP;
@@ -183,7 +190,8 @@ impl Churn {
                 }
                 told.made.store(next.into(), Relaxed);
                 // Leaves the processor to the daemons; no verdict depends on how long.
-                std::thread::sleep(Duration::from_millis(2));
+                let due = a_second.map(|n| Duration::from_secs(1) * next / n).unwrap_or_default();
+                std::thread::sleep(due.saturating_sub(began.elapsed()).max(PAUSE));
             }
         });
         Churn { shared, thread: Some(thread) }
@@ -200,6 +208,11 @@ impl Churn {
                 if made > before { Ok(()) } else { Err(format!("{made} of {enough}")) }
             });
         }
+    }
+
+    /// How many flows have come.
+    pub fn made(&self) -> u64 {
+        self.shared.made.load(Relaxed)
     }
 
     /// Ends the load; returns how many flows there were.

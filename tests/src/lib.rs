@@ -6,6 +6,7 @@
 pub mod address_list;
 pub mod alloc;
 pub mod cases;
+pub mod clock;
 pub mod cluster;
 pub mod compare;
 pub mod differences;
@@ -13,6 +14,7 @@ pub mod entries;
 pub mod etc;
 pub mod faults;
 pub mod imports;
+pub mod lab;
 pub mod listener;
 pub mod mask;
 pub mod members;

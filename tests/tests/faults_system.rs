@@ -5,6 +5,7 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use zct_tests::clock::{self, Clock};
 use zct_tests::cluster::{At, Cluster, Over, Settings, Which, eventually, mixture};
 use zct_tests::faults::{times, used};
 use zct_tests::program::{run, tool};
@@ -212,47 +213,14 @@ fn little_memory() {
     cluster.whole("with little memory");
 }
 
-/// A library that makes a clock of its own for a process: the time of day plus the seconds in a file.
-const CLOCK: &str = r#"
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
-#include <fcntl.h>
-#include <sys/syscall.h>
-
-int clock_gettime(clockid_t id, struct timespec *t)
-{
-    long r = syscall(SYS_clock_gettime, id, t);
-    if (r == 0 && id == CLOCK_REALTIME) {
-        char text[32] = "";
-        int fd = open(getenv("JUMP"), O_RDONLY | O_CLOEXEC);
-        if (fd >= 0) {
-            if (read(fd, text, sizeof text - 1) > 0)
-                t->tv_sec += atol(text);
-            close(fd);
-        }
-    }
-    return (int)r;
-}
-"#;
-
 /// The time of day jumps, while the daemons run and between two runs: their sequence numbers begin with it.
 #[test]
 fn a_clock_that_jumps() {
     let mut cluster = Cluster::prepare(Zctd, Zctd, Settings::default());
-    let dir = cluster.configuration(At::Here).parent().expect("a directory").to_owned();
-    let (source, library, jump) = (dir.join("clock.c"), dir.join("clock.so"), dir.join("jump"));
-    fs::write(&source, CLOCK).expect("a file");
-    let [source, library] = [&source, &library].map(|p| p.to_str().expect("a path"));
-    tool("cc", &["-shared", "-fPIC", "-o", library, source]);
-    let (preload, file) = (format!("LD_PRELOAD={library}"), format!("JUMP={}", jump.display()));
-    let set = |seconds: i64| fs::write(&jump, seconds.to_string()).expect("a file");
-    set(0);
+    let clock = Clock::new();
+    let set = |seconds: i64| clock.set(seconds);
     for at in BOTH {
-        cluster.through(at, &["env", &preload, &file]);
+        cluster.through(at, &clock.words());
         cluster.run(at);
     }
     cluster.must(At::There, &["-R", "-"], &mixture(2, 300));
@@ -264,8 +232,7 @@ fn a_clock_that_jumps() {
     }
     // The numbers of a restarted daemon begin before those that its peer has seen, far ahead of them, near
     // 2^32, and before 1970.
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    let now = now.as_secs() as i64;
+    let now = clock::now();
     for (n, seconds) in [-5 * YEAR, 60 * YEAR, (1 << 32) - 20 - now, -now - 100].into_iter().enumerate() {
         set(seconds);
         let at = BOTH[n % 2];

@@ -3,7 +3,7 @@
 
 use crate::daemon::peer_node::PeerNode;
 use crate::host::log::Log;
-use crate::peer::seal::{Happening, Refused, Seal, Settings};
+use crate::peer::seal::{AuthMode, Happening, Refused, Seal, Settings};
 use crate::peer::{Machine, Millis};
 use zct_engine::Error;
 use zct_engine::secret::{Secret, Vault, random};
@@ -109,9 +109,11 @@ pub(super) fn settle(
 ) {
     seal.turn(now);
     let only = if peers.len() == 1 { peers.first() } else { None };
+    let shows = seal.settings().mode == AuthMode::Enforce;
+    machines.iter_mut().for_each(|m| m.starts_show_in_keys(shows));
     while let Some(happening) = seal.poll() {
         let node = match happening {
-            Happening::Proved(node) | Happening::Settled(node) => Some(node),
+            Happening::Started(node) | Happening::Proved(node) | Happening::Settled(node) => Some(node),
             Happening::Refused(_) => None,
         };
         let is = |p: &PeerNode| only.is_some() || p.node() == node;
@@ -125,6 +127,7 @@ pub(super) fn settle(
                 log.notice(&said(&text));
                 machine.into_iter().for_each(|m| m.peer_was_not_heard(now));
             }
+            Happening::Started(_) => machine.into_iter().for_each(|m| m.peer_is_another(now)),
             Happening::Settled(_) => machine.into_iter().for_each(|m| m.peer_was_not_heard(now)),
             // Every start of a node begins like this.
             Happening::Refused(Refused::Unproved | Refused::Repeated) => {}

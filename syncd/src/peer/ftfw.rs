@@ -17,6 +17,9 @@ use zct_wire::peer::{Digest, Message, flag};
 /// Flows that are taken into sums in one turn.
 pub(crate) const SUMS_A_TURN: usize = 4096;
 
+/// In this time after a peer has been heard for the first time its greeting has come, if there is one.
+const GREETING_MS: Millis = 1000;
+
 /// One node's side of FT-FW.
 #[derive(Debug)]
 pub(crate) struct FtfwSession {
@@ -31,6 +34,8 @@ pub(crate) struct FtfwSession {
     pub(crate) checker: Checker,
     // The bulk that is waited for repairs a difference.
     repairs_all: bool,
+    // A HELLO whose number has passed is an old one.
+    pub(crate) starts_show_in_keys: bool,
 }
 
 impl FtfwSession {
@@ -44,6 +49,7 @@ impl FtfwSession {
             knows_sums: digest_ms.is_some(),
             checker: Checker::new(digest_ms.filter(|_| !config.disable_external_cache)),
             repairs_all: false,
+            starts_show_in_keys: false,
         }
     }
 
@@ -66,7 +72,7 @@ impl FtfwSession {
         let seen = self.tracker.look(now, m.seq);
         let hello = m.flags & flag::HELLO != 0;
         delivery.heard(now, m.body().len(), caches);
-        if seen == Seen::Before && !hello {
+        if seen == Seen::Before && (!hello || self.starts_show_in_keys) {
             return Verdict::refuse(Refusal::Before);
         }
         let starts = hello && !delivery.hello.peer_greets();
@@ -135,6 +141,15 @@ impl FtfwSession {
         self.resync.forget_requests(queued);
         self.checker.peer_started();
         self.want_resync(now, delivery);
+    }
+
+    /// The peer has started, as others than its messages say. Its numbers are new, and its flows are asked for
+    /// unless its greeting, which is about to come, does the same.
+    pub(crate) fn peer_is_another(&mut self, now: Millis, delivery: &mut Delivery) {
+        self.tracker.forget();
+        delivery.hello.forget_greeting();
+        self.checker.peer_started();
+        self.want_resync_at(now, now + GREETING_MS, delivery);
     }
 
     /// Numbers are missing. A few are asked for again; more than a resend queue holds are repaired by a bulk.

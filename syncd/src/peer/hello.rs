@@ -87,6 +87,11 @@ impl Hello {
         starts
     }
 
+    /// A HELLO that comes now begins a new sequence.
+    pub(crate) fn forget_greeting(&mut self) {
+        self.peer_greets = false;
+    }
+
     /// The peer has sent HELLO_BACK. Before our first message, that answers somebody else. True
     /// the first time.
     pub(crate) fn answered(&mut self, now: Millis) -> bool {

@@ -324,6 +324,19 @@ impl Machine {
         }
     }
 
+    /// The peer has started, as its keys show, whatever its messages say. What came before may have been on its
+    /// way since an earlier start: an attacker can hold back what was said then, HELLO and flows that have ended
+    /// since, and our answer to that HELLO ends the greeting of the new start.
+    pub fn peer_is_another(&mut self, now: Millis) {
+        self.session.peer_is_another(now, &mut self.delivery);
+    }
+
+    /// Whether nothing is taken but what is sealed, so that a start shows in the peer's keys: then a HELLO whose
+    /// number has passed is an old one.
+    pub fn starts_show_in_keys(&mut self, so: bool) {
+        self.session.starts_show_in_keys(so);
+    }
+
     /// A datagram that came in on `link`, or whole messages from a stream (see
     /// [`Reassembler`](crate::peer::Reassembler)).
     ///

@@ -181,6 +181,23 @@ impl Session {
         }
     }
 
+    /// Whether [`Session::peer_is_another`] tells of every start.
+    pub(crate) fn starts_show_in_keys(&mut self, so: bool) {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.starts_show_in_keys = so,
+            Session::Alarm(_) | Session::Notrack(_) => {}
+        }
+    }
+
+    /// The peer has started, whether or not it greets.
+    pub(crate) fn peer_is_another(&mut self, now: Millis, delivery: &mut Delivery) {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.peer_is_another(now, delivery),
+            // Numbers count for nothing here, and flows are asked for after each proof, or announced.
+            Session::Alarm(_) | Session::Notrack(_) => {}
+        }
+    }
+
     /// The external caches have been emptied.
     pub(crate) fn forget_external(&mut self) {
         match self {

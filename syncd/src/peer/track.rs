@@ -44,6 +44,11 @@ impl Tracker {
         self.last
     }
 
+    /// The next number is the first of all.
+    pub(crate) fn forget(&mut self) {
+        (self.last, self.open, self.before_since) = (None, None, None);
+    }
+
     /// Classifies a number without accepting it.
     pub(crate) fn look(&mut self, now: Millis, seq: u32) -> Seen {
         let Some(last) = self.last else { return Seen::InOrder };

@@ -111,11 +111,22 @@ impl Member {
         for seal in seals.iter_mut() {
             seal.turn(now);
             while let Some(happening) = seal.poll() {
-                if let Happening::Proved(node) | Happening::Settled(node) = happening {
-                    let at = peers.iter().position(|p| number(*p) == node).expect("a peer");
-                    machines[at].peer_was_not_heard(now);
+                let node = match happening {
+                    Happening::Started(node) | Happening::Proved(node) | Happening::Settled(node) => node,
+                    Happening::Refused(_) => continue,
+                };
+                let at = peers.iter().position(|p| number(*p) == node).expect("a peer");
+                match happening {
+                    Happening::Started(_) => machines[at].peer_is_another(now),
+                    Happening::Proved(_) | Happening::Settled(_) | Happening::Refused(_) => {
+                        machines[at].peer_was_not_heard(now);
+                    }
                 }
             }
+        }
+        let shows = talk != Talk::Plain;
+        for machine in machines.iter_mut() {
+            machine.starts_show_in_keys(shows);
         }
         let (mut out, mut buf) = (Vec::new(), [0xa5; 2048]);
         for (at, machine) in machines.iter_mut().enumerate() {

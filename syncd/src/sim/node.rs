@@ -1,6 +1,6 @@
 //! A node in the world: this crate's machine, or the model of the original.
 
-use crate::peer::seal::{Happening, Seal, Settings};
+use crate::peer::seal::{AuthMode, Happening, Seal, Settings};
 use crate::peer::{Config, Event, Link, Machine, Millis, Notice, Origin, Output, Seed};
 use crate::sim::kernel::{ExpectReport, Report};
 use crate::sim::original::Original;
@@ -155,9 +155,14 @@ impl Node {
             Node::Ours(n) => {
                 if let Some(seal) = &mut n.seal {
                     seal.turn(now);
+                    n.machine.starts_show_in_keys(seal.settings().mode == AuthMode::Enforce);
                     while let Some(happening) = seal.poll() {
-                        if matches!(happening, Happening::Proved(_) | Happening::Settled(_)) {
-                            n.machine.peer_was_not_heard(now);
+                        match happening {
+                            Happening::Started(_) => n.machine.peer_is_another(now),
+                            Happening::Proved(_) | Happening::Settled(_) => {
+                                n.machine.peer_was_not_heard(now);
+                            }
+                            Happening::Refused(_) => {}
                         }
                     }
                 }

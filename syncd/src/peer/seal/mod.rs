@@ -24,7 +24,7 @@ pub use settings::{AuthMode, Fingerprint, GroupKey, Settings};
 use crate::peer::clock::Millis;
 use budget::{Budget, Recent};
 use keys::Keys;
-use others::{Others, Place, Which};
+use others::{Others, Place, Proof, Which};
 use sender::Sender;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -57,6 +57,9 @@ const GENERATIONS: usize = 64;
 /// Something for the log, or for the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Happening {
+    /// This node has started, or its keys are others: what came from it until now may have been said before
+    /// that, and it knows nothing of what was asked of it then.
+    Started(u16),
     /// This node has proved that it is there; what it has said before was not taken.
     Proved(u16),
     /// It has had the time to hear our own proof since then: what it was asked for before, it may not have
@@ -409,12 +412,15 @@ impl Seal {
         h: &FrameHeader,
         key: Option<zeroize::Zeroizing<[u8; KEY_LEN]>>,
     ) -> Result<Opened, Refused> {
-        let news = self.others.proved(h, now, key, &mut self.keys).ok_or(Refused::TooManyNodes)?;
+        let proof = self.others.proved(h, now, key, &mut self.keys).ok_or(Refused::TooManyNodes)?;
         // Whoever has heard the answer cannot use it again.
         let generation = self.generation(h.node);
         *generation = generation.wrapping_add(1);
         self.counts.proofs += 1;
-        if news && self.happened.len() < NOTES_WAITING {
+        if proof != Proof::Renewed && self.happened.len() < NOTES_WAITING {
+            if proof == Proof::Another {
+                self.happened.push_back(Happening::Started(h.node));
+            }
             self.happened.push_back(Happening::Proved(h.node));
             self.settles.retain(|(_, node)| *node != h.node);
             if self.settles.len() < others::NODES_MAX {

@@ -70,6 +70,18 @@ pub(super) struct Place {
     pub(super) which: Which,
 }
 
+/// What a node's answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// It is still there.
+    Renewed,
+    /// It was not known to be there, so what it has said until now was not taken.
+    Late,
+    /// The same, and it was known in another epoch, which has not announced this one: it has started, or its keys
+    /// are others.
+    Another,
+}
+
 /// All other nodes.
 #[derive(Debug, Default)]
 pub(super) struct Others {
@@ -136,15 +148,14 @@ impl Others {
         forget(n.next.replace(known), keys);
     }
 
-    /// The sender of a frame has answered: it is there. True if that was unknown, so that what it has said
-    /// until now was not taken; `None` when there is no room for another node.
+    /// The sender of a frame has answered: it is there. `None` when there is no room for another node.
     pub(super) fn proved(
         &mut self,
         h: &FrameHeader,
         now: Millis,
         key: Option<Zeroizing<[u8; KEY_LEN]>>,
         keys: &mut Keys,
-    ) -> Option<bool> {
+    ) -> Option<Proof> {
         let at = self.nodes.iter().position(|n| n.id == h.node);
         if let Some(n) = at.and_then(|at| self.nodes.get_mut(at)).filter(|n| n.current.is(h)) {
             let lapsed = !n.current.is_proved(now);
@@ -153,7 +164,7 @@ impl Others {
                 n.current.window.raise(h.counter);
             }
             n.current.proved = now;
-            return Some(lapsed);
+            return Some(if lapsed { Proof::Late } else { Proof::Renewed });
         }
         let gone = || self.nodes.iter().position(|n| !n.current.is_proved(now));
         if at.is_none() && self.nodes.len() >= NODES_MAX {
@@ -164,11 +175,12 @@ impl Others {
         let key = keys.keep(key?)?;
         let window = Window::from(h.counter.saturating_add(1), now);
         let current = Known { epoch: h.epoch, number: h.key, key, window, proved: now };
+        let proof = if at.is_some() { Proof::Another } else { Proof::Late };
         if let Some(at) = at {
             forget_all(self.nodes.swap_remove(at), keys);
         }
         self.nodes.push(Node { id: h.node, current, previous: None, next: None });
-        Some(true)
+        Some(proof)
     }
 
     /// Forgets the epochs under keys that are no longer there.

@@ -284,3 +284,33 @@ fn links_follow_the_peer() {
     b.m.link_state(0, false);
     assert_eq!(b.log().notices.last(), Some(&Notice::NoLink));
 }
+
+/// A peer whose keys show that it has started may not greet: our answer to what was said before its start has ended
+/// that. Its numbers are taken, whatever they are, and its flows asked for, once.
+#[test]
+fn a_start_that_keys_show_takes_no_greeting() {
+    for greets in [false, true] {
+        let mut b = Bench::greeted(quick());
+        b.peer_seq = 9000;
+        // Said before the start, and held back.
+        b.data(Event::New, flag::HELLO, &flow(9));
+        assert_eq!(b.run(100).iter().filter(|s| s.flags & flag::RESYNC != 0).count(), 1);
+        b.m.peer_is_another(b.now);
+        b.peer_seq = 100;
+        b.data(Event::New, if greets { flag::HELLO } else { 0 }, &flow(1));
+        assert!(b.external(&flow(1)).is_some(), "its numbers are others");
+        let mut asked = Vec::new();
+        for _ in 0..50 {
+            let sent = b.run(100);
+            asked.extend(sent.iter().filter(|s| s.flags & flag::RESYNC != 0).map(|s| s.seq));
+            let last = b.m.delivery.seq.wrapping_sub(1);
+            b.control(flag::ACK, Some((OURS, last)));
+            // What the bulk has.
+            if !asked.is_empty() {
+                b.data(Event::New, 0, &flow(1));
+            }
+        }
+        assert_eq!(asked.len(), 1, "{asked:?}");
+        assert!(b.external(&flow(1)).is_some() && b.external(&flow(9)).is_none(), "what had ended is gone");
+    }
+}
