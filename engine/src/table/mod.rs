@@ -102,17 +102,20 @@ impl Table {
             return self.read(one);
         }
         let selection = self.selection.as_ref().filter(|_| self.selected == Some(Ok(())));
-        let ends =
-            in_parts(&self.layout, self.place, &mut self.walker, selection, sinks, |mut pass, sink| {
-                match pass.read(sink) {
+        let mut ends = vec![End::Done; sinks.len()];
+        let mut work: Vec<_> = sinks
+            .iter_mut()
+            .zip(&mut ends)
+            .map(|(sink, end)| {
+                move |mut pass: Pass<'_>| match pass.read(sink) {
                     // Other parts may have been delivered already, so it is too late to read by netlink.
-                    Err(_) => {
-                        sink.lost(Lost::Unread);
-                        End::Done
-                    }
-                    Ok(end) => end,
+                    Err(_) => sink.lost(Lost::Unread),
+                    Ok(ended) => *end = ended,
                 }
-            })?;
+            })
+            .collect();
+        let work = work.iter_mut().map(|w| w as &mut Work<'_>).collect();
+        in_parts(&self.layout, self.place, &mut self.walker, selection, work)?;
         Ok(if ends.contains(&End::Stopped) { End::Stopped } else { End::Done })
     }
 
@@ -128,39 +131,44 @@ impl Table {
         }
         let mut walker = self.walker.counting(&self.layout, selection)?;
         let mut counts = vec![Ok(0); parts];
-        in_parts(&self.layout, self.place, &mut walker, Some(selection), &mut counts, |mut pass, count| {
-            *count = pass.count();
-        })?;
+        let mut work: Vec<_> =
+            counts.iter_mut().map(|count| move |mut pass: Pass<'_>| *count = pass.count()).collect();
+        let work = work.iter_mut().map(|w| w as &mut Work<'_>).collect();
+        in_parts(&self.layout, self.place, &mut walker, Some(selection), work)?;
         counts.into_iter().sum()
     }
 }
 
-/// Does `work` for each of 1, 2 or 4 equal parts of the table, as many as there are `parts`, on a thread
-/// each. `walker` reads the last part, and others like it the rest.
-fn in_parts<T: Send, R: Send>(
+/// What is done with a part of the table. A trait object, so that the program has the threads' code once.
+type Work<'a> = dyn FnMut(Pass<'_>) + Send + 'a;
+
+/// Does each of the `work` with one of as many equal parts of the table, 1, 2 or 4, on a thread each. `walker`
+/// reads the last part, and others like it the rest.
+fn in_parts(
     layout: &Layout,
     place: TablePlace,
     walker: &mut Walker,
     selection: Option<&Selection>,
-    parts: &mut [T],
-    work: impl Fn(Pass<'_>, &mut T) -> R + Sync,
-) -> Result<Vec<R>, String> {
-    let of = match parts.len() {
-        1 | 2 | 4 => parts.len() as u32,
+    work: Vec<&mut Work<'_>>,
+) -> Result<(), String> {
+    let of = match work.len() {
+        1 | 2 | 4 => work.len() as u32,
         _ => return Err("the table has 1, 2 or 4 parts".to_owned()),
     };
     let mut others = (1..of).map(|_| walker.another(layout, selection)).collect::<Result<Vec<_>, _>>()?;
-    let mut passes = Vec::with_capacity(parts.len());
+    let mut passes = Vec::with_capacity(work.len());
     for (number, walker) in (0..).zip(others.iter_mut().chain([walker])) {
         passes.push(Pass::new(layout, walker, place, Share { number, of })?);
     }
-    let work = &work;
-    Ok(std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let threads: Vec<_> =
-            passes.into_iter().zip(parts).map(|(pass, part)| scope.spawn(move || work(pass, part))).collect();
-        // A panic in a part continues in this thread.
-        threads.into_iter().map(|t| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p))).collect()
-    }))
+            passes.into_iter().zip(work).map(|(pass, work)| scope.spawn(move || work(pass))).collect();
+        for thread in threads {
+            // A panic in a part continues in this thread.
+            thread.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
+        }
+    });
+    Ok(())
 }
 
 impl std::fmt::Display for Table {
