@@ -112,7 +112,7 @@ failover: release
 
 # Two firewalls, a client and a server in namespaces of their own: the active firewall dies under a transfer.
 demo:
-	$(CARGO) build --quiet --release --package zct --package zctd
+	@$(CARGO) build --quiet --release --package zct --package zctd
 	@CARGO="$(CARGO)" scripts/demo.sh
 
 fuzz:
