@@ -107,8 +107,17 @@ fn refused(members: &Members, number: u8, name: &str, why: &str) -> u64 {
 #[test]
 fn three_nodes_that_seal_what_they_say_to_each() {
     let (_dir, auth) = auth();
-    let mut members = filled(Between::Udp, &auth);
+    let mut members = filled(Between::Udp, &format!("{auth}\nOptions {{ Digest on DigestInterval 1 }}"));
     flows_are_known_by_node(&members);
+    // Each pair compares what has been sent with what is stored.
+    for number in ALL {
+        eventually(&format!("{number} finds both equal"), || {
+            let s = status(&members, number);
+            let peers = s["peers"].as_array().expect("peers");
+            let equal = |p: &Value| !p["digest"]["last_equal"].is_null() && p["digest"]["differences"] == 0;
+            if peers.iter().all(equal) { Ok(()) } else { Err(format!("{peers:?}")) }
+        });
+    }
     for number in ALL {
         let s = status(&members, number);
         for p in s["peers"].as_array().expect("peers") {

@@ -329,8 +329,11 @@ fn peers(peers: &[Peer], out: &mut Out<'_>) {
     }
 }
 
+/// Takes the labels of a sample.
+type TakeLabels<'a> = &'a mut dyn FnMut(&[(&str, &[u8])]);
+
 /// Hands over the labels of a peer: its number, its name if it is one of several, and one more.
-fn labelled(at: usize, peer: &Peer, more: Option<(&str, &str)>, sample: &mut dyn FnMut(&[(&str, &[u8])])) {
+fn labelled(at: usize, peer: &Peer, more: Option<(&str, &str)>, sample: TakeLabels<'_>) {
     let number = (at + 1).to_string();
     let mut labels = vec![("peer", number.as_bytes())];
     labels.extend(peer.member.iter().map(|m| ("node", m.name.as_bytes())));
