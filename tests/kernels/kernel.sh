@@ -15,7 +15,7 @@ want=${1:?usage: kernel.sh VERSION}
 # name of the algorithm, which no dependency shows.
 names=(crc32c_generic crc32c-intel nf_conntrack nf_conntrack_netlink nfnetlink_cttimeout nfnetlink_cthelper
     nfnetlink_queue nf_nat nf_tables nft_objref nft_ct nft_nat nft_chain_nat nft_queue nf_flow_table
-    nf_flow_table_inet nft_flow_offload nft_masq nf_conntrack_ftp nf_conntrack_tftp veth)
+    nf_flow_table_inet nft_flow_offload nft_masq nf_conntrack_ftp nf_conntrack_tftp veth nfsd nfsv3)
 
 # The highest of the versions on standard input that equals $want or begins with it and a separator.
 newest() {
