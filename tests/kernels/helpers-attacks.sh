@@ -1,6 +1,7 @@
 #!/bin/sh
 # What strangers might send to open ports that nobody meant, inside a virtual machine: each attempt of attack.pl goes
 # through the kernel, opens nothing, and is counted by its reason. The packets themselves arrive.
+# Last comes what other programs may do to the stubs, of which the kernel has one list for all namespaces.
 #   helpers-attacks.sh ZCTD
 # One verdict a line; exit status 1 when one is bad.
 zctd=$1
@@ -60,15 +61,49 @@ attacks translated
 
 rules
 configuration "MaxExpectations 1 AllowFrom 10.1.0.0/24 AllowFrom fd00::/16" >conf
-kill -HUP "$("$zctd" status --json -C conf | sed 's/.*"pid":\([0-9]*\),"time".*/\1/')"
+pid=$("$zctd" status --json -C conf | sed 's/.*"pid":\([0-9]*\),"time".*/\1/')
+kill -HUP $pid
 renewed() { [ "$(grep -c 'helper tns inet6 tcp: reads queue' log)" = 2 ]; }
 until_true renewed || verdict "the settings are read again" "$(tail -n 3 log)"
 ip -n client address add 10.1.1.2/32 dev eth0
 ip route add 10.1.1.2/32 dev client
 attacks settings
 
+said() { grep -q "helper $1: its stub $2" log; }
+told() { # NAME TYPE WORDS: what the log says
+    name=$1
+    shift
+    until_true said "$@" && verdict "$name" ok || verdict "$name" "$(tail -n 3 log | tr '\n' ' ')"
+}
+nfct disable helper ftp inet tcp
+told "a stub that another program disables" "ftp inet tcp" "has been disabled"
+kill -HUP $pid
+told "it is enabled again with the configuration" "ftp inet tcp" "is enabled again"
+cat >other.conf <<END
+Helper {
+    Setup on
+    Type tftp inet udp { QueueNum 99 }
+}
+General {
+    LockFile $work/other.lock
+    LogFile $work/other.log
+    UNIX { Path $work/other.ctl }
+}
+Stats { LogFile off }
+END
+ip netns add other
+ip netns exec other "$zctd" helpers -C other.conf >other.out 2>&1 &
+other=$!
+theirs() { nfct list helper | tr -d '\n\t' | grep -q 'name = tftp,.queuenum = 99,.l3protonum = 2,.l4protonum = 17,.priv_data_len = 0,.status = enabled'; }
+until_true theirs || verdict "another namespace takes a stub" "$(cat other.out other.log; nfct list helper | tr -d '\n\t')"
+grep -q 'was enabled with queue' other.log && verdict "it says whose it was" ok || verdict "it says whose it was" "$(cat other.log)"
+told "a stub that another namespace takes" "tftp inet udp" "has been given another queue"
 "$zctd" -k -C conf
 ended() { ! test -e lock; }
 until_true ended
+theirs && verdict "it is left to that when the daemon ends" ok || verdict "it is left to that when the daemon ends" "$(nfct list helper | tr -d '\n\t')"
+kill -TERM $other
+wait $other
+verdict "all stubs are disabled in the end" "$(nfct list helper | grep -q enabled && nfct list helper | tr -d '\n\t' || echo ok)"
 grep -E 'ERROR|panicked' log && verdict "the log" "has errors"
 exit $bad

@@ -48,9 +48,8 @@ impl Daemon {
             let old = c.from.as_deref().unwrap_or("nothing");
             self.log.warning(&format!("{}: {old} stays until a restart", c.setting));
         }
-        if self.config.helpers != next.helpers {
-            self.helpers.reload(&next.helpers, reactor, &mut self.log);
-        }
+        // Another program may have disabled a stub, also where the configuration is the same.
+        self.helpers.reload(&next.helpers, reactor, &mut self.log);
         self.config = next;
         self.systemd.ready();
     }
