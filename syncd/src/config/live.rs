@@ -187,11 +187,16 @@ const SETTINGS: &[Row] = &[
         Live(|old, new| take_sync(old, new, |old, new| old.update_interval_s = new.update_interval_s)),
         |c| sync(c, |s| s.update_interval_s.map(|n| n.to_string())),
     ),
-    ("Digest", Restart, |c| sync(c, |s| s.digest.then(|| words::on_off(s.digest)))),
+    ("Digest", Restart, |c| sync(c, |s| matches!(s.mode, Mode::Ftfw(_)).then(|| words::on_off(s.digest)))),
     (
         "DigestInterval",
         Live(|old, new| take_sync(old, new, |old, new| old.digest_interval_s = new.digest_interval_s)),
         |c| sync(c, |s| s.digest_interval_s.map(|n| n.to_string())),
+    ),
+    (
+        "ReviewInterval",
+        Live(|old, new| take_sync(old, new, |old, new| old.review_interval_s = new.review_interval_s)),
+        |c| sync(c, |s| s.review_interval_s.map(|n| n.to_string())),
     ),
     ("NodeID", Live(|old, new| take_sync(old, new, |old, new| old.node_id = new.node_id)), |c| {
         sync(c, |s| s.node_id.map(|n| n.to_string()))
@@ -434,13 +439,9 @@ mod tests {
                 sync("FTFW {", "Options { ExpectationSync { ftp } }"),
             ),
             ("SyncAfter", true, sync("FTFW {", "Options { SyncAfter 3 }"), sync("FTFW {", "")),
-            ("Digest", false, sync("FTFW {", "Options { Digest on }"), sync("FTFW {", "")),
-            (
-                "DigestInterval",
-                true,
-                sync("FTFW {", "Options { Digest on DigestInterval 9 }"),
-                sync("FTFW {", "Options { Digest on }"),
-            ),
+            ("Digest", false, sync("FTFW {", "Options { Digest off }"), sync("FTFW {", "")),
+            ("DigestInterval", true, sync("FTFW {", "Options { DigestInterval 9 }"), sync("FTFW {", "")),
+            ("ReviewInterval", true, sync("FTFW {", "Options { ReviewInterval 9 }"), sync("FTFW {", "")),
             ("NodeID", true, sync("FTFW {", "NodeID 3"), sync("FTFW {", "")),
             ("Peer", false, peers(&[(2, "b"), (3, "c")]), peers(&[(2, "b"), (4, "c")])),
             ("Peer", false, peers(&[(2, "b"), (3, "c")]), peers(&[(2, "b"), (3, "d")])),
@@ -477,7 +478,7 @@ mod tests {
         let (old, new) = (sync("ALARM {", ""), sync("FTFW { CommitTimeout 5", ""));
         assert_eq!(merged(&old, &new), old);
         assert!(names(&changes.needs_restart).starts_with(&["Mode", "ResendQueueSize"]), "{changes:?}");
-        assert!(names(&changes.needs_restart).ends_with(&["RefreshTime", "CacheTimeout", "CommitTimeout"]));
+        assert!(names(&changes.needs_restart).ends_with(&["CacheTimeout", "CommitTimeout", "Digest"]));
         let changes = live_changes(&general("LogFile on"), &sync("NOTRACK {", ""));
         assert_eq!(names(&changes.live), ["LogFile"]);
         assert_eq!(names(&changes.needs_restart)[..2], ["Sync or Stats", "Stats LogFile"]);

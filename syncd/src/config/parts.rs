@@ -28,6 +28,18 @@ fn digest_interval_s(sync: &Sync) -> u32 {
     sync.digest_interval_s.unwrap_or(usual)
 }
 
+/// `ReviewInterval`, or its default, which goes with `Digest`; `None` for never.
+pub fn review_ms(sync: &Sync) -> Option<peer::Millis> {
+    const USUAL_S: u32 = 600;
+    let mode = &sync.mode;
+    if mode.disables_internal_cache() || mode.disables_external_cache() {
+        return None;
+    }
+    let usual = if sync.digest { USUAL_S } else { 0 };
+    let seconds = sync.review_interval_s.unwrap_or(usual);
+    (seconds > 0).then(|| peer::Millis::from(seconds) * 1000)
+}
+
 /// The settings of the links, all of one kind.
 pub fn links(sync: &Sync) -> Vec<LinkSettings> {
     fn settings<A>(l: &DedicatedLink<A>, kind: LinkKind, shared: bool) -> LinkSettings {

@@ -423,6 +423,9 @@ pub struct Sync {
     pub digest: bool,
     /// `DigestInterval`: seconds from one comparison to the next; `None` is the default. Not in the original.
     pub digest_interval_s: Option<u32>,
+    /// `ReviewInterval`: seconds from one slow comparison with the kernel to the next, 0 for none; `None` is the
+    /// default. Not in the original.
+    pub review_interval_s: Option<u32>,
     /// `NodeID`: the number of this node, which no other has. Not in the original.
     pub node_id: Option<u16>,
     /// `Auth`: the keys with which messages are sealed; `None` sends and takes them as they are. Not in the

@@ -39,7 +39,7 @@ impl Daemon {
         self.kernel.want(Why::Resync);
     }
 
-    fn want_comparison(&mut self, now: Millis) {
+    pub(super) fn want_comparison(&mut self, now: Millis) {
         match self.comparison {
             Comparison::None => self.comparison = Comparison::Wanted,
             Comparison::Wanted => {}

@@ -73,6 +73,7 @@ impl Daemon {
         let kernel = self.kernel.counters();
         match (kind, &self.node) {
             (Kind::Overrun, _) => kernel.lost,
+            (Kind::Untold, _) => self.reviews.differences,
             // An overrun counts as a failure too, so that the original's figure comes out.
             (Kind::Unreadable, _) => kernel.failed.saturating_sub(kernel.overruns),
             (Kind::Dump, _) => self.losses.dumps,
@@ -125,8 +126,10 @@ impl Daemon {
         let ftfw = self.acknowledged(source);
         let asks = ftfw.is_some_and(|m| !is_answered(m));
         match kind {
-            Kind::Overrun | Kind::Unreadable | Kind::Dump => {
-                let compares = self.kernel.resync_is_pending() || self.comparison != Comparison::None;
+            Kind::Overrun | Kind::Unreadable | Kind::Untold | Kind::Dump => {
+                let compares = self.kernel.resync_is_pending()
+                    || self.comparison != Comparison::None
+                    || self.reviews.deadline().is_some();
                 let polls = self.config.general.poll_s.is_some();
                 (compares || polls).then_some(How::Comparison)
             }
@@ -201,7 +204,7 @@ impl Daemon {
         (self.losses.compared_from, self.losses.compared) = (None, None);
         // Flows that found no room are found again by every comparison, and either taken or refused and
         // counted once more.
-        for kind in [Kind::Overrun, Kind::Unreadable, Kind::Dump, Kind::CacheFull] {
+        for kind in [Kind::Overrun, Kind::Unreadable, Kind::Untold, Kind::Dump, Kind::CacheFull] {
             self.losses.ledger.repaired(now, 0, kind, from, how);
         }
     }

@@ -20,6 +20,8 @@ mod privileges;
 mod reload;
 mod requests;
 mod rest;
+mod review;
+mod reviews;
 mod room;
 mod sealing;
 mod signals;

@@ -9,6 +9,7 @@ use crate::control::statistics::Runtime;
 use crate::daemon::losses::Losses;
 use crate::daemon::privileges;
 use crate::daemon::rest::Rest;
+use crate::daemon::reviews::Reviews;
 use crate::daemon::room::Room;
 use crate::daemon::signals;
 use crate::daemon::start_error::StartError;
@@ -109,6 +110,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
         runtime: Runtime::default(),
         takeover: Takeover::default(),
         losses: Losses::of(sources),
+        reviews: Reviews::default(),
         epoch,
         waiting: Waiting::default(),
         comparison: Comparison::None,

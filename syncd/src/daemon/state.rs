@@ -5,6 +5,7 @@ use crate::control::server::Server;
 use crate::control::statistics::Runtime;
 use crate::daemon::losses::Losses;
 use crate::daemon::rest::Rest;
+use crate::daemon::reviews::Reviews;
 use crate::daemon::room::Room;
 use crate::daemon::sync_node::SyncNode;
 use crate::daemon::takeover::Takeover;
@@ -69,6 +70,7 @@ pub(super) struct Daemon {
     pub(super) runtime: Runtime,
     pub(super) takeover: Takeover,
     pub(super) losses: Losses,
+    pub(super) reviews: Reviews,
     pub(super) epoch: Instant,
     pub(super) waiting: Waiting,
     pub(super) comparison: Comparison,

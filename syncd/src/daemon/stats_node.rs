@@ -45,6 +45,11 @@ impl Taker for StatsTaker<'_> {
         Ok(())
     }
 
+    /// Nobody asks for a review here.
+    fn reviewed(&mut self, _: &FlowView<'_>, _: bool) -> Result<(), WireError> {
+        Ok(())
+    }
+
     fn knows(&self, view: &FlowView<'_>) -> bool {
         self.cache.knows(view)
     }

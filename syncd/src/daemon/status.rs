@@ -62,7 +62,7 @@ impl Daemon {
             kernel: TableSize::read(),
             internal,
             external,
-            events: self.events(),
+            events: self.events(clock),
             links,
             peers,
             commit,
@@ -127,7 +127,7 @@ impl Daemon {
         out
     }
 
-    fn events(&self) -> Events {
+    fn events(&self, clock: Clock) -> Events {
         let c = self.kernel.counters();
         Events {
             received: c.events,
@@ -140,6 +140,7 @@ impl Daemon {
                 Node::Stats(s) => Some(s.repaired),
             },
             buffer_bytes: self.kernel.events().map(|_| self.kernel.buffer()),
+            review: self.reviewed(|at| clock.unix(at)),
         }
     }
 }

@@ -251,6 +251,11 @@ impl SyncNode {
         Ok(())
     }
 
+    /// True while this daemon itself changes the kernel's table, or has yet to learn what that has caused.
+    pub(super) fn is_writing(&self) -> bool {
+        self.commit.is_running() || self.purge.is_running() || self.catch_up.is_behind()
+    }
+
     /// `-B`: sends everything to the peers.
     pub(super) fn send_bulk(&mut self) {
         self.machines.iter_mut().for_each(Machine::send_bulk);

@@ -87,6 +87,12 @@ impl Taker for SyncTaker<'_> {
         Ok(())
     }
 
+    fn reviewed(&mut self, view: &FlowView<'_>, comparable: bool) -> Result<(), WireError> {
+        let flow = Flow::from_kernel(view)?;
+        self.machines.iter_mut().for_each(|m| m.flow_reviewed(&flow, comparable));
+        Ok(())
+    }
+
     fn knows(&self, view: &FlowView<'_>) -> bool {
         let Some(internal) = self.machines.first().map(|m| &m.caches().internal) else { return false };
         let key = Key::of_kernel(view).ok().flatten();

@@ -77,6 +77,7 @@ impl Daemon {
             return Ok(more);
         }
         more |= self.flush_turn();
+        self.review(now);
         match &mut self.node {
             Node::Stats(s) => {
                 more |= s.sweep();
@@ -121,7 +122,12 @@ impl Daemon {
         };
         let server = self.server.as_ref().and_then(Server::deadline);
         let syslog = self.syslog_waits.then_some(now + SYSLOG_AGAIN_MS);
-        let parts = [self.kernel.deadline(), self.systemd.deadline(), self.metrics.deadline()];
+        let parts = [
+            self.kernel.deadline(),
+            self.systemd.deadline(),
+            self.metrics.deadline(),
+            self.reviews.deadline(),
+        ];
         let ledger = self.losses.ledger.deadline();
         parts.into_iter().chain([node, server, syslog, ledger]).flatten().min()
     }

@@ -66,17 +66,17 @@ impl Overtaken {
     }
 
     /// The events of this turn are over, and the dump is next.
-    fn sort(&mut self) {
+    pub(super) fn sort(&mut self) {
         self.ids.sort_unstable();
     }
 
     /// The next datagram has been made by now, so only events from here on are newer.
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.ids.clear();
     }
 
     /// Whether a dump's statement about this flow is out of date.
-    fn has(&self, view: &FlowView<'_>) -> Result<bool, WireError> {
+    pub(super) fn has(&self, view: &FlowView<'_>) -> Result<bool, WireError> {
         Ok(!self.ids.is_empty() && view.id()?.is_some_and(|id| self.ids.binary_search(&id).is_ok()))
     }
 }

@@ -72,7 +72,7 @@ fn kernel_part(filter: &Filter) -> Option<Vec<BpfInsn>> {
 pub(super) struct EventSink<'a> {
     pub(super) judge: &'a Judge,
     pub(super) counters: &'a mut NetlinkCounters,
-    pub(super) overtaken: &'a mut Overtaken,
+    pub(super) overtaken: [&'a mut Overtaken; 2],
     pub(super) taker: &'a mut dyn Taker,
     /// Whether events were lost.
     pub(super) overrun: bool,
@@ -82,7 +82,9 @@ impl EventSink<'_> {
     fn flow(&mut self, event: Event, msg: CtMsg<'_>) -> Result<(), WireError> {
         let origin = self.judge.ports.origin(msg.port());
         let view = FlowView::index(msg)?;
-        self.overtaken.note(&view)?;
+        for overtaken in &mut self.overtaken {
+            overtaken.note(&view)?;
+        }
         if !self.passes(event, &view)? {
             self.counters.filtered += 1;
             return Ok(());

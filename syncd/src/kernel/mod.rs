@@ -14,12 +14,14 @@ pub mod inject;
 mod judge;
 mod overrun;
 pub mod restore;
+mod review;
 mod table;
 mod taker;
 
 pub use counters::NetlinkCounters;
 pub use dumps::Stepped;
 pub use judge::OwnPorts;
+pub use review::Reviewed;
 pub use table::TableSize;
 pub use taker::{Taker, Why};
 
@@ -31,6 +33,7 @@ use dumps::Dumps;
 use events::EventSink;
 use judge::Judge;
 use overrun::Overrun;
+use review::SlowRead;
 use zct_engine::{Error, StepDump, Subscription, Turn};
 use zct_wire::consts::nfnlgrp;
 use zct_wire::request::Table;
@@ -49,6 +52,7 @@ pub struct Kernel {
     counters: NetlinkCounters,
     dumps: Dumps,
     overrun: Overrun,
+    review: SlowRead,
 }
 
 /// The number of system calls that return EventIterationLimit events.
@@ -70,6 +74,7 @@ impl Kernel {
             counters: NetlinkCounters::default(),
             dumps: Dumps::open()?,
             overrun: Overrun::new(settings),
+            review: SlowRead::default(),
         };
         if settings.poll_s.is_some() {
             log.notice("running in polling mode");
@@ -147,10 +152,11 @@ impl Kernel {
     /// # Errors
     /// Errors of the event socket other than lost events.
     pub fn events_ready(&mut self, now: Millis, taker: &mut dyn Taker, log: &mut Log) -> Result<Turn, Error> {
-        let Kernel { events, judge, counters, dumps, overrun, .. } = self;
+        let Kernel { events, judge, counters, dumps, overrun, review, .. } = self;
         let Some(events) = events else { return Ok(Turn::Drained) };
         dumps.overtaken.expect_events(dumps.is_running());
-        let overtaken = &mut dumps.overtaken;
+        review.overtaken.expect_events(review.is_reading());
+        let overtaken = [&mut dumps.overtaken, &mut review.overtaken];
         let mut sink = EventSink { judge, counters, overtaken, taker, overrun: false };
         let (turn, _) = events.drain(self.calls, &mut sink)?;
         if sink.overrun {
@@ -216,6 +222,41 @@ impl Kernel {
         self.dumps.step(&self.judge, &mut self.counters, taker)
     }
 
+    /// Sets how often the table is read to be compared slowly; `None` for never.
+    pub fn set_review_interval(&mut self, now: Millis, interval: Option<Millis>) {
+        // Without events everything is compared at every poll.
+        self.review.set(now, interval.filter(|_| self.events.is_some()));
+    }
+
+    /// What the review has to do now. Call this, [`Kernel::begin_review`] and [`Kernel::review`] only when all
+    /// events have been taken.
+    pub fn review_is_due(&self, now: Millis) -> Option<Reviewed> {
+        self.review.is_due(now)
+    }
+
+    /// Begins to read the table, of about so many flows.
+    ///
+    /// # Errors
+    /// When the request could not be sent.
+    pub fn begin_review(&mut self, now: Millis, flows: usize) -> Result<(), Error> {
+        self.review.begin(now, flows)
+    }
+
+    /// Reads another datagram of it.
+    pub fn review(&mut self, now: Millis, taker: &mut dyn Taker) -> Reviewed {
+        self.review.step(now, &self.judge, taker)
+    }
+
+    /// Whether a review is under way; `None` if there are none at all.
+    pub fn reviews(&self) -> Option<bool> {
+        self.review.deadline().map(|_| self.review.is_reading())
+    }
+
+    /// Gives up the review under way and puts off the next one; true when there was one.
+    pub fn give_up_review(&mut self, now: Millis) -> bool {
+        self.review.give_up(now)
+    }
+
     /// Whether a comparison with the kernel is due now, after an overrun or because of polling.
     pub fn resync_is_due(&mut self, now: Millis) -> bool {
         self.overrun.resync_is_due(now)
@@ -233,6 +274,6 @@ impl Kernel {
 
     /// When this has to be looked at again if nothing happens.
     pub fn deadline(&self) -> Option<Millis> {
-        self.overrun.deadline()
+        [self.overrun.deadline(), self.review.deadline()].into_iter().flatten().min()
     }
 }

@@ -15,6 +15,8 @@ pub trait Taker {
     fn dumped(&mut self, why: Why, flow: &FlowView<'_>) -> Result<(), WireError>;
     /// An expectation from a dump.
     fn expect_dumped(&mut self, why: Why, expect: &ExpectView<'_>) -> Result<(), WireError>;
+    /// A flow of a review; `comparable` as in [`Machine::flow_reviewed`](crate::peer::Machine::flow_reviewed).
+    fn reviewed(&mut self, flow: &FlowView<'_>, comparable: bool) -> Result<(), WireError>;
     /// True when this flow is in the cache: its end matters then, in whatever state it ended.
     fn knows(&self, flow: &FlowView<'_>) -> bool;
 }

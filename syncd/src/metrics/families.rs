@@ -45,6 +45,12 @@ families! {
     OVERRUNS = counter("zctd_event_overruns_total", "Occasions on which it dropped some.");
     COMPARISONS = counter("zctd_event_comparisons_total", "Comparisons of the cache with the kernel's table.");
     REPAIRED = counter("zctd_event_repaired_flows_total", "Flows that comparisons have added or removed.");
+    REVIEWS = counter("zctd_reviews_total", "Slow comparisons of the cache with the kernel's table (ReviewInterval).");
+    REVIEW_DIFFERENCES = counter(
+        "zctd_review_differences_total",
+        "Flows that differed in them, though no event was lost."
+    );
+    REVIEW_EQUAL = gauge("zctd_review_equal_timestamp_seconds", "When nothing differed last.");
     BUFFER = gauge("zctd_event_buffer_bytes", "Size of the buffer for events.");
     LINK_UP = gauge("zctd_link_up", "1 while the interface of a dedicated link is up and has a carrier.");
     LINK_IN_USE = gauge("zctd_link_in_use", "1 for the dedicated link that is used for sending.");
@@ -196,6 +202,9 @@ fn kernel(s: &Status, out: &mut Out<'_>) {
     OVERRUNS.single(out, e.overruns);
     COMPARISONS.single(out, e.comparisons);
     known(&REPAIRED, out, e.repaired);
+    known(&REVIEWS, out, e.review.map(|r| r.checks));
+    known(&REVIEW_DIFFERENCES, out, e.review.map(|r| r.differences));
+    known(&REVIEW_EQUAL, out, e.review.and_then(|r| r.last_equal_time).map(Value::Seconds));
     known(&BUFFER, out, e.buffer_bytes.map(size));
 }
 

@@ -332,6 +332,9 @@ impl FtfwSession {
         if self.resync.needs_all() && self.checker.may_ask_for_all(now) {
             self.want_resync(now, delivery);
         }
+        if self.checker.adds_anew() {
+            caches.external.sums_key().into_iter().for_each(|key| caches.external.begin_sums(key));
+        }
         let ready = self.is_level(delivery, caches) && !caches.external.is_summing();
         for ask in self.checker.ask(now, ready) {
             delivery.control(now, Control::Ask(ask));

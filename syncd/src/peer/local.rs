@@ -7,6 +7,7 @@ use crate::peer::entry::Item;
 use crate::peer::generations::{Generations, SWEEP_A_TURN};
 use crate::peer::mark;
 use crate::peer::refresh::TIMERS_A_TURN;
+use crate::peer::review::Review;
 use crate::peer::stats::CacheStats;
 use crate::store::{Cursor, FlowId, Key, Meta, WheelSlot};
 use zct_wire::consts::ips;
@@ -72,6 +73,7 @@ pub(crate) struct Local {
     generations: Generations,
     // The sweep under way, if there is one.
     sweep: Option<Cursor>,
+    pub(crate) review: Review,
 }
 
 /// True for a TCP connection that both sides have closed: nobody has any use for it any more, though the
@@ -105,6 +107,7 @@ impl Local {
             hold: Delay::new(sync_after_s),
             generations: Generations::default(),
             sweep: None,
+            review: Review::default(),
         }
     }
 
@@ -345,6 +348,7 @@ impl Local {
         // one will remove it.
         self.generations.advance();
         self.sweep = None;
+        self.review.give_up();
     }
 
     /// The dump is complete.
@@ -354,6 +358,29 @@ impl Local {
 
     pub(crate) fn is_sweeping(&self) -> bool {
         self.sweep.is_some()
+    }
+
+    /// The kernel's table will be read to compare it, and nothing else. False while flows are being removed.
+    pub(crate) fn begin_review(&mut self) -> bool {
+        let may = self.sweep.is_none();
+        if may {
+            // If this fails, what is missing since an earlier one may escape.
+            self.generations.advance();
+            self.review.begin();
+        }
+        may
+    }
+
+    /// The kernel has this flow; see [`Review::seen`].
+    pub(crate) fn reviewed(&mut self, flow: &Flow, comparable: bool, caches: &mut Caches) {
+        self.review.seen(flow, comparable, self.generations.current(), caches);
+    }
+
+    /// Counts a bounded number of flows that the kernel does not have.
+    pub(crate) fn review_turn(&mut self, caches: &mut Caches) {
+        if self.review.turn(self.generations.current(), caches) {
+            self.generations.complete();
+        }
     }
 
     /// Ends a bounded number of flows that the kernel no longer has; calls `tell` for each.

@@ -314,6 +314,34 @@ impl Machine {
         }
     }
 
+    /// Begins to compare the internal cache with the kernel without changing it: read the table, as slowly as
+    /// you like, into [`Machine::flow_reviewed`], then call [`Machine::end_kernel_review`]. False when this is no
+    /// time for it. [`Machine::begin_kernel_resync`] puts an end to it.
+    pub fn begin_kernel_review(&mut self) -> bool {
+        !self.config.mode.disables_internal_cache() && self.local.begin_review()
+    }
+
+    /// The kernel has this flow. `comparable` unless an event has told of it since the kernel said so, or the
+    /// filter leaves it out.
+    pub fn flow_reviewed(&mut self, flow: &Flow, comparable: bool) {
+        self.local.reviewed(flow, comparable, &mut self.caches);
+    }
+
+    /// The table was read whole.
+    pub fn end_kernel_review(&mut self) {
+        self.local.review.read();
+    }
+
+    /// The table could not be read whole.
+    pub fn give_up_kernel_review(&mut self) {
+        self.local.review.give_up();
+    }
+
+    /// How many flows differ from the kernel's, once after each review.
+    pub fn take_review(&mut self) -> Option<u64> {
+        self.local.review.take()
+    }
+
     // The peer.
 
     /// Messages of the peer were dropped below the machine until now. What was in them comes again, except
@@ -412,7 +440,8 @@ impl Machine {
         if self.config.digest_ms.is_none() {
             return;
         }
-        if self.caches.internal.sums_key().is_none() {
+        let anew = ask == Ask::Whole && self.delivery.speaker.adds_anew();
+        if anew || self.caches.internal.sums_key().is_none() {
             self.caches.internal.begin_sums(self.delivery.speaker.key());
         }
         self.delivery.speaker.ask(now, ask);
@@ -479,6 +508,7 @@ impl Machine {
         let delivery = &mut self.delivery;
         let mut changed = |change, caches: &mut Caches| delivery.changed(now, change, caches);
         self.local.sweep_turn(&mut self.caches, &mut changed);
+        self.local.review_turn(&mut self.caches);
         self.local.hold_turn(now, &mut self.caches, &mut changed);
         self.delivery.rest_turn(now, &mut self.caches);
         if self.delivery.unsendable > 0 && !self.reported_unsendable {
@@ -516,7 +546,10 @@ impl Machine {
             Timer::Announce => self.delivery.announce_due(),
             Timer::Expire => self.session.expire_due(),
             Timer::Resync => self.session.resync_due(),
-            Timer::Sweep => (self.session.is_sweeping() || self.local.is_sweeping()).then_some(now),
+            Timer::Sweep => {
+                let counting = self.local.review.is_counting();
+                (self.session.is_sweeping() || self.local.is_sweeping() || counting).then_some(now)
+            }
             Timer::Hold => self.local.hold_due(),
             Timer::Rest => self.delivery.rest_due(now, &self.caches),
             Timer::Digest => {

@@ -63,6 +63,7 @@ mod queue;
 mod refresh;
 mod remote;
 mod resync;
+mod review;
 mod ring;
 pub mod seal;
 mod session;

@@ -160,6 +160,29 @@ fn silent_differences_are_found_and_repaired() {
     }
 }
 
+/// A record that changes by itself, as memory may, is found too, though no sum was told.
+#[test]
+fn what_changes_in_memory_is_found() {
+    for seed in seeds(20) {
+        let mut w = pair(seed, FAIR, &config(200));
+        w.churn_both(200, 300);
+        w.run(15_000);
+        let (i, internal) = (w.rng.below(2) as usize, w.rng.percent(50));
+        let World { nodes, rng, .. } = &mut w;
+        let caches = nodes[i].ours().machine.caches_mut();
+        let store = if internal { &mut caches.internal } else { &mut caches.external };
+        let (id, flow, _) = some(store, rng).expect("there are flows");
+        store.alter_quietly(id, &Flow { mark: Some(rng.next() as u32), ..flow });
+        assert!(!w.agree(), "seed {seed}");
+        w.run(20_000);
+        let peers = w.nodes[1 - i].external()
+            == crate::sim::node::table(&w.nodes[i].ours().machine.caches().internal);
+        assert!(peers && (internal || w.agree()), "seed {seed}:\n{}", w.differences());
+        let repairs: u64 = (0..2).map(|i| stats(&mut w, i).repairs).sum();
+        assert_eq!(repairs, 1, "seed {seed}");
+    }
+}
+
 /// So much is missing that everything is asked for.
 #[test]
 fn great_differences_are_repaired_by_everything() {

@@ -188,6 +188,12 @@ fn events(o: &mut Json, e: &Events) {
     o.plain("comparisons", e.comparisons);
     o.or_null("repaired", e.repaired);
     o.or_null("buffer_bytes", e.buffer_bytes);
+    o.object_or_null("review", e.review, |o, r| {
+        state(o, r.running);
+        o.plain("checks", r.checks);
+        o.plain("differences", r.differences);
+        o.seconds("last_equal", r.last_equal_time);
+    });
 }
 
 fn link(o: &mut Json, l: &Link) {

@@ -26,6 +26,8 @@ pub enum Kind {
     Overrun,
     /// Events that could not be read.
     Unreadable,
+    /// Flows of the kernel that were not what is in the cache, though every event had come (`ReviewInterval`).
+    Untold,
     /// Dumps of the kernel's table that were not complete.
     Dump,
     /// Messages of the peer that did not come.
@@ -63,13 +65,14 @@ pub enum Kind {
 }
 
 /// The number of kinds.
-pub const KINDS: usize = 19;
+pub const KINDS: usize = 20;
 
 impl Kind {
     /// All kinds, each at the position of its number.
     pub const ALL: [Kind; KINDS] = [
         Kind::Overrun,
         Kind::Unreadable,
+        Kind::Untold,
         Kind::Dump,
         Kind::Gap,
         Kind::Difference,
@@ -94,6 +97,7 @@ impl Kind {
         match self {
             Kind::Overrun => "overrun",
             Kind::Unreadable => "unreadable",
+            Kind::Untold => "untold",
             Kind::Dump => "dump",
             Kind::Gap => "gap",
             Kind::Difference => "difference",
@@ -119,6 +123,7 @@ impl Kind {
         match self {
             Kind::Overrun => "events dropped by the kernel",
             Kind::Unreadable => "events that could not be read",
+            Kind::Untold => "flows of the kernel that differed without a lost event",
             Kind::Dump => "dumps of the kernel's table that were not complete",
             Kind::Gap => "messages of the peer that did not come",
             Kind::Difference => "parts of the peer's flows that differed without a loss",

@@ -197,6 +197,21 @@ pub struct Events {
     pub repaired: Option<u64>,
     /// Size of the event socket's buffer in bytes; `None` when the daemon polls.
     pub buffer_bytes: Option<usize>,
+    /// The slow comparisons with the kernel; `None` where there are none.
+    pub review: Option<KernelReview>,
+}
+
+/// What slow comparisons with the kernel have come to (`ReviewInterval`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelReview {
+    /// Whether one is under way.
+    pub running: bool,
+    /// Those that have ended.
+    pub checks: u64,
+    /// Flows that differed without a lost event.
+    pub differences: u64,
+    /// When nothing differed last.
+    pub last_equal_time: Option<Duration>,
 }
 
 /// A dedicated link.

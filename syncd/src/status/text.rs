@@ -44,7 +44,7 @@ fn lines(out: &mut String, s: &Status, zone: &dyn TimeZone) -> fmt::Result {
     if let Some(c) = &s.external {
         cache(out, "external", c)?;
     }
-    events(out, &s.events)?;
+    events(out, s.time, &s.events)?;
     s.links.iter().try_for_each(|l| link(out, l))?;
     s.peers.iter().try_for_each(|p| peer(out, p, s.time))?;
     if let Some(c) = &s.commit {
@@ -124,16 +124,23 @@ fn cache(out: &mut String, name: &str, c: &Cache) -> fmt::Result {
     writeln!(out)
 }
 
-fn events(out: &mut String, e: &Events) -> fmt::Result {
+fn events(out: &mut String, now: Duration, e: &Events) -> fmt::Result {
     write!(out, "events      {} received, {} lost in {} overruns", e.received, e.lost, e.overruns)?;
     if let Some(n) = e.repaired {
         write!(out, ", {n} flows repaired")?;
     }
     write!(out, ", {} comparisons", e.comparisons)?;
     match e.buffer_bytes {
-        Some(bytes) => writeln!(out, ", buffer {bytes} bytes"),
-        None => writeln!(out, ", polling"),
+        Some(bytes) => writeln!(out, ", buffer {bytes} bytes")?,
+        None => writeln!(out, ", polling")?,
     }
+    let Some(r) = e.review else { return Ok(()) };
+    out.push_str("review      ");
+    match r.last_equal_time {
+        None => out.push_str("not compared with the kernel yet"),
+        Some(t) => write!(out, "equal {} ago", Short(now.saturating_sub(t)))?,
+    }
+    writeln!(out, ": {} comparisons, {} differences", r.checks, r.differences)
 }
 
 fn link(out: &mut String, l: &Link) -> fmt::Result {

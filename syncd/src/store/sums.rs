@@ -43,6 +43,12 @@ impl Sums {
         Sums { key, leaves, root: 0, walk: Some(Cursor::default()), unlike: 0 }
     }
 
+    /// Starts over under this key.
+    pub(crate) fn begin(&mut self, key: [u64; 2]) {
+        self.clear();
+        (self.key, self.walk) = (key, Some(Cursor::default()));
+    }
+
     /// Bytes allocated.
     pub(crate) fn memory(&self) -> usize {
         size_of_val(&*self.leaves) + size_of_val(self)

@@ -33,6 +33,7 @@ pub(super) fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync
         report.add(Severity::CannotStart, Some(place), text.into());
     }
     let (digest, digest_interval_s) = digest(s.digest, s.digest_interval_s, &mode, report);
+    let review_interval_s = review(s.review_interval_s, &mode, report);
     let node_id = value(s.node_id).and_then(|n| u16::try_from(n).ok());
     let auth = s.auth.and_then(|a| auth(a, node_id, report));
     let (links, default_link, peers) = match s.peers.is_empty() {
@@ -59,6 +60,7 @@ pub(super) fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync
         update_interval_s,
         digest,
         digest_interval_s,
+        review_interval_s,
         node_id,
         auth,
     })
@@ -77,10 +79,11 @@ fn digest(on: Set<bool>, interval: Set<u32>, mode: &Mode, report: &mut Report) -
         }
         return (false, None);
     }
-    let on = value(on).unwrap_or(false);
+    // Nothing of it goes to a peer that does not say that it compares too.
+    let on = value(on).unwrap_or(true);
     let Some(At { value: seconds, place }) = interval else { return (on, None) };
     if !on {
-        warn(report, place, "DigestInterval has no effect without Digest on");
+        warn(report, place, "DigestInterval has no effect with Digest off");
         return (on, None);
     }
     if seconds == 0 {
@@ -88,6 +91,19 @@ fn digest(on: Set<bool>, interval: Set<u32>, mode: &Mode, report: &mut Report) -
         return (on, None);
     }
     (on, Some(seconds))
+}
+
+/// How often the kernel's table is compared; 0 for never. Only with an internal cache that has the same flows as the
+/// kernel.
+fn review(interval: Set<u32>, mode: &Mode, report: &mut Report) -> Option<u32> {
+    let At { value: seconds, place } = interval?;
+    if mode.disables_internal_cache() {
+        warn(report, place, "ReviewInterval has no effect with DisableInternalCache");
+    } else if mode.disables_external_cache() {
+        // The peer's flows are in the kernel then, and not in this cache.
+        warn(report, place, "ReviewInterval has no effect with DisableExternalCache");
+    }
+    Some(seconds)
 }
 
 /// The most keys: a change of keys needs two at a time, and a few more do no harm.
@@ -245,7 +261,7 @@ mod tests {
     fn every_setting_of_sync_gets_where_it_belongs() {
         let s = sync_of(
             "CommitTimeout 1 PurgeTimeout 2 Options { TCPWindowTracking on ExpectationSync { ftp sip } \
-             SyncAfter 3 UpdateInterval 10 Digest on DigestInterval 20 } NodeID 7 Auth { Key 9 file:/k9 Key 8 credential:k8 Key 9 file:/k \
+             SyncAfter 3 UpdateInterval 10 Digest on DigestInterval 20 ReviewInterval 30 } NodeID 7 Auth { Key 9 file:/k9 Key 8 credential:k8 Key 9 file:/k \
              ActiveKey 8 Mode receive-only }",
         );
         let link = DedicatedLink {
@@ -284,6 +300,7 @@ mod tests {
             update_interval_s: Some(10),
             digest: true,
             digest_interval_s: Some(20),
+            review_interval_s: Some(30),
             node_id: Some(7),
             auth: Some(auth),
         };

@@ -90,6 +90,10 @@ pub(super) const OPTIONS: &[Row] = &[
         read: |p, s, at| set(&mut s.digest_interval_s, p.number(at, "DigestInterval", 0..=BYTES_MAX)),
     },
     Directive {
+        word: "ReviewInterval",
+        read: |p, s, at| set(&mut s.review_interval_s, p.number(at, "ReviewInterval", 0..=BYTES_MAX)),
+    },
+    Directive {
         word: "SyncAfter",
         read: |p, s, at| set(&mut s.sync_after_s, p.number(at, "SyncAfter", 0..=BYTES_MAX)),
     },

@@ -73,6 +73,7 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("RcvSocketBuffer", "Multicast, UDP or TCP"),
     ("RefreshTime", "Mode ALARM or Sync"),
     ("ResendQueueSize", "Mode FTFW"),
+    ("ReviewInterval", "Options"),
     ("Scheduler", "General"),
     ("Setup", "Helper"),
     ("SndSocketBuffer", "Multicast, UDP or TCP"),
@@ -115,7 +116,7 @@ const OTHERS: [&str; 16] = [
 ];
 
 /// Words that the original does not know: it would take them for names.
-const OWN: [&str; 18] = [
+const OWN: [&str; 19] = [
     "ActiveKey",
     "Auth",
     "Digest",
@@ -130,6 +131,7 @@ const OWN: [&str; 18] = [
     "NAT",
     "NodeID",
     "Peer",
+    "ReviewInterval",
     "SyncAfter",
     "TextFile",
     "UpdateInterval",

@@ -309,12 +309,13 @@ fn sync(l: &mut Lines, s: &Sync) {
                 ("SyncAfter", s.sync_after_s),
                 ("UpdateInterval", s.update_interval_s),
                 ("DigestInterval", s.digest_interval_s),
+                ("ReviewInterval", s.review_interval_s),
             ];
             for (word, seconds) in numbers {
                 seconds.into_iter().for_each(|s| l.number(word, s));
             }
-            if s.digest {
-                l.switch("Digest", true);
+            if !s.digest && matches!(s.mode, Mode::Ftfw(_)) {
+                l.switch("Digest", false);
             }
         });
         s.node_id.into_iter().for_each(|n| l.number("NodeID", n));

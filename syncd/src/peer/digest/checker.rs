@@ -9,6 +9,9 @@ use zct_wire::peer::digest::{Ask, Part, Span};
 const AGAIN_MS: Millis = 1000;
 /// How soon it is tried again when an answer could not be compared.
 const READY_MS: Millis = 200;
+/// Sums are kept by adding what changes, which tells nothing of a record that changes by itself. So after so many
+/// comparisons they are added up anew.
+const ANEW: u64 = 16;
 /// How soon everything is asked for again when that has led to no comparison, and how long it takes at most.
 const ALL_FIRST_MS: Millis = 1000;
 const ALL_LAST_MS: Millis = 600_000;
@@ -61,6 +64,8 @@ pub(crate) struct Checker {
     /// When everything may be asked for, and how long not after that.
     all_at: Millis,
     all_apart: Millis,
+    /// The number of comparisons after which the sums are added up anew.
+    anew_at: u64,
     pub(crate) stats: DigestStats,
 }
 
@@ -75,6 +80,7 @@ impl Checker {
             leaves: Vec::new(),
             all_at: 0,
             all_apart: ALL_FIRST_MS,
+            anew_at: ANEW,
             stats: DigestStats::default(),
         }
     }
@@ -131,6 +137,15 @@ impl Checker {
     /// When to ask.
     pub(crate) fn due(&self) -> Option<Millis> {
         self.is_active().then_some(self.at)
+    }
+
+    /// True once when our sums have to be added up anew before the next comparison.
+    pub(crate) fn adds_anew(&mut self) -> bool {
+        let due = self.open.is_empty() && self.stats.checks >= self.anew_at;
+        if due {
+            self.anew_at = self.stats.checks + ANEW;
+        }
+        due
     }
 
     /// The next question if it is time for one; call it until there is none. `ready` says whether an answer could

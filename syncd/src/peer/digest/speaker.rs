@@ -13,6 +13,9 @@ const LEAVES_MAX: usize = 4096;
 /// Repairs begin at least so far apart, as bulks do.
 const REPAIR_APART_MS: Millis = 1000;
 
+/// After so many answers the sums are added up anew, as the peer does with its own.
+const ANEW: u32 = 16;
+
 /// What the peer has asked for, and whether an answer would hold.
 #[derive(Debug)]
 pub(crate) struct Speaker {
@@ -31,6 +34,8 @@ pub(crate) struct Speaker {
     /// Leaves that the peer wants again, and when they may go.
     wanted: Vec<u16>,
     wanted_at: Millis,
+    /// Answers since the sums were added up.
+    answers: u32,
 }
 
 impl Speaker {
@@ -45,6 +50,7 @@ impl Speaker {
             orphaned: false,
             wanted: Vec::new(),
             wanted_at: 0,
+            answers: 0,
         }
     }
 
@@ -107,8 +113,18 @@ impl Speaker {
         })
     }
 
+    /// True once when the sums have to be added up anew before the next answer.
+    pub(crate) fn adds_anew(&mut self) -> bool {
+        let due = self.answers >= ANEW && self.asked.is_empty();
+        if due {
+            self.answers = 0;
+        }
+        due
+    }
+
     /// The last answer has been written.
     pub(crate) fn answered(&mut self, now: Millis) {
+        self.answers = self.answers.saturating_add(1);
         self.asked.pop();
         if self.asked.is_empty() {
             self.at = now + APART_MS;
