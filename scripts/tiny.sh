@@ -1,7 +1,8 @@
 #!/bin/sh
 # The smallest programs: musl, and the standard library built anew for size and without what prints backtraces, which is
-# a sixth of a program. Building the standard library is not stable yet (cargo's -Z build-std); RUSTC_BOOTSTRAP lets the
-# stable toolchain do it, so that no other is needed. Then they are run in an empty root directory.
+# a sixth of a program; no tables for unwinding, since a panic aborts, and relocations packed. Building the standard
+# library is not stable yet (cargo's -Z build-std); RUSTC_BOOTSTRAP lets the stable toolchain do it, so that no other is
+# needed. Then they are run in an empty root directory.
 set -eu
 cd "$(dirname "$0")/.."
 : "${CARGO:=cargo}"
@@ -13,7 +14,8 @@ if ! command -v rustup >/dev/null; then
 fi
 rustup --quiet component add rust-src
 rustup --quiet target add "$target"
-RUSTC_BOOTSTRAP=1 RUSTFLAGS="-C target-feature=+crt-static" $CARGO build --release --locked --target "$target" \
+flags="-C target-feature=+crt-static -C force-unwind-tables=no -C link-arg=-Wl,-z,pack-relative-relocs"
+RUSTC_BOOTSTRAP=1 RUSTFLAGS="$flags" $CARGO build --release --locked --target "$target" \
     -Z build-std=std,panic_abort -Z build-std-features=optimize_for_size --package zct --package zctd
 built="target/$target/release"
 ls -l "$built/zct" "$built/zctd"
