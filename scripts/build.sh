@@ -12,6 +12,10 @@ flags="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefi
 case $target in
     *-musl*) flags="$flags -Ctarget-feature=+crt-static" ;;
 esac
+# Poly1305 with AVX2, chosen at run time, is slower than without (docs/decisions.md, "Encryption").
+case $target in
+    x86_64-*) flags="$flags --cfg poly1305_backend=\"soft\"" ;;
+esac
 auditable=
 ! $CARGO auditable --version >/dev/null 2>&1 || auditable=auditable
 # shellcheck disable=SC2086 # a word or nothing
