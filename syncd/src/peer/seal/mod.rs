@@ -49,8 +49,9 @@ const CHALLENGED_AGAIN_APART_MS: Millis = 1000;
 const ANSWERED_APART_MS: Millis = 100;
 /// A challenge is good for one to two of these.
 const SLOT_MS: Millis = 4000;
-/// How long a node has to hear our proof after it has given its own.
-const SETTLED_MS: Millis = 1000;
+/// How long a node has to hear our proof after it has given its own. Its challenge may come after its answer, and
+/// not be taken; the next one waits for our next sign of life, which is a second away.
+const SETTLED_MS: Millis = 3000;
 /// Nodes share counts of their proofs by their numbers; sharing one costs another challenge at worst.
 const GENERATIONS: usize = 64;
 
