@@ -68,7 +68,7 @@ for script in tests/kernels/helpers*.sh; do
     [ "$name" != helpers-lab ] || continue
     # What is measured is of use to who asks for it.
     if [[ $name != helpers-speed && (-z $suites || " $suites " = *" helpers "*) || " $suites " = *" $name "* ]]; then
-        [ "$name" != helpers-programs ] || tests/kernels/helpers-programs.root "$root"
+        [ "$name" != helpers-programs ] || tests/kernels/helpers-programs.root "$work/programs"
         runs+=("sh /zct/$name.sh /zct/zctd /usr/sbin/conntrackd || code=1")
     fi
 done
@@ -82,6 +82,7 @@ for version in "$@"; do
         for command in "${runs[@]}"; do
             rm -rf "${work:?}/$version"
             cp -a "$root" "$work/$version"
+            [[ $command != *helpers-programs.sh* ]] || cp -a "$work/programs/." "$work/$version/"
             # selinux without a policy gives every packet the same security context, which secmark rules can use.
             ZCT_KERNELS_APPEND=security=selinux tests/kernels/boot.sh "$kernel" "$work/$version" \
                 sh -c "code=0; $command; exit \$code" 2>&1 | sed -u "s/^/$version  /" || bad=1
