@@ -29,10 +29,10 @@ fn spread(hash: u32) -> u64 {
 /// A table doubles, so it is between 7/16 and 7/8 full; shards of one size would all double while the flows
 /// grow by a few percent, and a million flows, just after that, would have 19 bytes each instead of 15.
 fn shard(hash: u32) -> usize {
-    let at = hash >> (25 - CHOICE) & ((1 << CHOICE) - 1);
+    let at = (hash >> (25 - CHOICE)) & ((1 << CHOICE) - 1);
     // From 0 to 1, x + x(1 - x)/3 is steep first: a step of 1/1024 is 3/4 of an average one at 0, 3/2 at 1.
-    let bent = at + (at * ((1 << CHOICE) - at) >> CHOICE) / 3;
-    bent as usize * SHARDS >> CHOICE
+    let bent = at + ((at * ((1 << CHOICE) - at)) >> CHOICE) / 3;
+    (bent as usize * SHARDS) >> CHOICE
 }
 
 /// The numbers of records in a thousand small tables, and the key of the hash.
