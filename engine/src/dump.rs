@@ -107,19 +107,22 @@ impl<'a> Intake<'a> {
         end?.transpose().map(|_| Some(End::Done))
     }
 
-    /// Passes on the first datagrams, after which most dumps have ended.
+    /// Passes on the first datagrams, after which most dumps have ended. If this one has not, `into` grows,
+    /// whether the rest goes there or not: for the next dump of this socket the kernel makes the first
+    /// datagram as long as the longest buffer that this one was received in.
     fn begin(&mut self, into: &mut Room, sink: &mut dyn Sink) -> Result<Option<End>, Error> {
         for _ in 0..AT_ONCE {
             if let Some(end) = self.pass_on(into.bytes(), sink)? {
                 return Ok(Some(end));
             }
         }
+        into.grow();
         Ok(None)
     }
 
     /// Passes on all others.
     fn go_on(&mut self, into: &mut Room, sink: &mut dyn Sink) -> Result<End, Error> {
-        let into = into.whole();
+        let into = into.bytes();
         loop {
             if let Some(end) = self.pass_on(into, sink)? {
                 return Ok(end);
@@ -287,7 +290,7 @@ mod tests {
 
     fn room() -> Room {
         let mut room = Room::new();
-        room.whole();
+        room.grow();
         room
     }
 
@@ -307,6 +310,27 @@ mod tests {
             let mut link = long(datagrams).datagram(control(nlmsg::DONE, 7, 0));
             assert_eq!(overlapped(&mut link, 7, &mut room(), &mut both).unwrap(), End::Done);
             assert!(both.seen == want && both.lost.is_empty(), "{datagrams}");
+        }
+    }
+
+    #[test]
+    fn a_dump_after_a_long_one_may_begin_with_a_long_datagram() {
+        let more = flows(0, 800, 7);
+        assert!(more.len() > Room::new().bytes().len() && more.len() <= CHUNK);
+        let mut second = || Replay::default().datagram(more.clone()).datagram(control(nlmsg::DONE, 7, 0));
+        for datagrams in [3, 30] {
+            for both in [false, true] {
+                let dump = if both {
+                    |link: &mut Replay, into: &mut Room, sink: &mut Marks| overlapped(link, 7, into, sink)
+                } else {
+                    |link: &mut Replay, into: &mut Room, sink: &mut Marks| run(link, 7, into, sink)
+                };
+                let (mut into, mut sink) = (Room::new(), Marks::default());
+                let mut first = long(datagrams).datagram(control(nlmsg::DONE, 7, 0));
+                assert_eq!(dump(&mut first, &mut into, &mut Marks::default()).unwrap(), End::Done);
+                assert_eq!(dump(&mut second(), &mut into, &mut sink).unwrap(), End::Done);
+                assert!(sink.seen.len() == 800 && sink.lost.is_empty(), "{datagrams} {both}");
+            }
         }
     }
 

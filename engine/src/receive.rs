@@ -48,12 +48,11 @@ impl Room {
         &mut self.0
     }
 
-    /// The buffer as large as the kernel can use: [`CHUNK`] bytes. It stays so.
-    pub(crate) fn whole(&mut self) -> &mut [u8] {
+    /// Makes it as large as the kernel can use: [`CHUNK`] bytes. It stays so.
+    pub(crate) fn grow(&mut self) {
         if self.0.len() < CHUNK {
             self.0.resize(CHUNK, 0);
         }
-        &mut self.0
     }
 }
 
