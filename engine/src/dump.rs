@@ -317,7 +317,7 @@ mod tests {
     fn a_dump_after_a_long_one_may_begin_with_a_long_datagram() {
         let more = flows(0, 800, 7);
         assert!(more.len() > Room::new().bytes().len() && more.len() <= CHUNK);
-        let mut second = || Replay::default().datagram(more.clone()).datagram(control(nlmsg::DONE, 7, 0));
+        let second = || Replay::default().datagram(more.clone()).datagram(control(nlmsg::DONE, 7, 0));
         for datagrams in [3, 30] {
             for both in [false, true] {
                 let dump = if both {
