@@ -27,11 +27,14 @@ fn traffic(round: usize) -> (String, Vec<String>) {
     (batch, shown)
 }
 
-/// Two nodes, of which the second knows the first one's flows.
+/// Two nodes, of which the second knows the first one's flows, and owes the first one nothing: who has just
+/// started, or compares, asks for all flows, of which those that were committed are some.
 fn prepared() -> Cluster {
-    let cluster = Cluster::start(Which::Zctd, Which::Zctd, Settings::default());
+    let settings = Settings { options: "Digest off", ..Settings::default() };
+    let cluster = Cluster::start(Which::Zctd, Which::Zctd, settings);
     cluster.must(At::Here, &["-R", "-"], &mixture(1, COMMITTED));
     cluster.agree_on(At::There, "the flows at the second node", COMMITTED);
+    cluster.ask(At::There, &["wait", "--synced", "--timeout", "60"]);
     cluster
 }
 
