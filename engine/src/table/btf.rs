@@ -335,7 +335,8 @@ mod tests {
             assert!(Btf::parse(file[..n].to_vec(), None).is_none(), "{n} bytes");
         }
         let mut unknown = file;
-        unknown[24 + 7] = 31;
+        // The second word of the first type.
+        unknown[24 + 4..24 + 8].copy_from_slice(&(31u32 << 24).to_ne_bytes());
         assert!(Btf::parse(unknown, None).is_none());
     }
 }
