@@ -191,6 +191,8 @@ const OTHERS: &[&str] = &[
     "NetlinkEventsReliable",
     "Options",
     "Path",
+    // A name; its values are tried where it is read.
+    "Peer",
     "Permanent",
     "Policy",
     "Protocol",
