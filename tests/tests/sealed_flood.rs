@@ -129,8 +129,12 @@ fn nodes_a_century_apart_know_each_other() {
     lab.cluster.must(At::There, &["-R", "-"], &mixture(2, 300));
     let churn = lab.cluster.churn(At::Here, 1, 1000);
     churn.more(300);
+    // Two caches that are read one after the other are the same only while nothing changes.
+    churn.end();
     lab.cluster.agree(At::There, "in 1970 and 2099");
     for round in 0..2 {
+        // Flows that were not there before.
+        let churn = lab.cluster.churn(At::Here, 3 + round, 1000);
         for (at, time) in BOTH.into_iter().zip([IN_2099, IN_1970]) {
             clocks[index(at)].set_to(if round == 0 { time } else { IN_1970 + IN_2099 - time });
         }
@@ -139,10 +143,10 @@ fn nodes_a_century_apart_know_each_other() {
         BOTH.iter().for_each(|at| _ = lab.cluster.end(*at, Signal::SIGKILL));
         BOTH.iter().for_each(|at| lab.cluster.run(*at));
         churn.more(300);
+        churn.end();
         lab.cluster.agree(At::There, "again");
         assert!(BOTH.iter().all(|at| lab.peer(*at)["authenticated"] == true));
     }
-    churn.end();
     lab.cluster.whole("whatever time it is");
     for (at, year) in BOTH.into_iter().zip(["1970", "2099"]) {
         // A loss for the ledger: a message that a stranger's copy of the peer has not sealed.
@@ -154,7 +158,8 @@ fn nodes_a_century_apart_know_each_other() {
         });
         zct_tests::cluster::eventually("it is in the ledger, with this time", || {
             let shown = lab.cluster.ask_by(Which::Zctd, at, &["status", "--ledger", "--json"]);
-            assert_eq!(shown.exit, Exit::Code(0));
+            // Whether a node that has just started is in sync is not the question.
+            assert!(matches!(shown.exit, Exit::Code(0 | 2)), "{:?}", shown.exit);
             let status: serde_json::Value = serde_json::from_str(&shown.out()).expect("JSON");
             let time = clock::now() + if year == "1970" { IN_1970 } else { IN_2099 } - clock::now();
             let seconds = |v: &serde_json::Value| v.as_f64().unwrap_or(-1.0) as i64;
