@@ -12,8 +12,8 @@ auth() {
     }"
 }
 
-# Datagrams that a node has sent.
-datagrams() { ask "$1" status --json 2>/dev/null | grep -o '"tx":{[^}]*}' | member packets; }
+# Datagrams that a node has sent, in sync or not.
+datagrams() { { ask "$1" status --json 2>/dev/null || true; } | grep -o '"tx":{[^}]*}' | member packets; }
 
 # New flows at a rate, a bulk of them, and the same load again: CPU of both daemons, datagrams, time, the longest lag.
 sealed() {
