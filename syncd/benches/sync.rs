@@ -151,8 +151,9 @@ fn part(name: &str, flows: u32) -> Option<Box<dyn FnMut()>> {
             let mut buf = [0; 1472];
             for (now, burst) in (0..).step_by(10).zip(events.chunks(300)) {
                 for e in burst {
-                    let done = m.flow_event(now, Event::New, Origin::Kernel, &view(e));
-                    done.expect("a flow");
+                    let view = view(e);
+                    let (flow, id) = (Flow::from_kernel(&view).expect("a flow"), view.id().expect("an id"));
+                    m.flow_change(now, Event::New, Origin::Kernel, &flow, id.unwrap_or(0));
                 }
                 m.turn(now + 10);
                 while let Some(n) = m.transmit(now + 10, &mut buf) {

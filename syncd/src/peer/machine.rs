@@ -21,10 +21,7 @@ use crate::peer::session::Session;
 use crate::peer::stats::Stats;
 use crate::peer::timers::Timer;
 use crate::store::Key;
-use zct_wire::WireError;
 use zct_wire::event::Event;
-use zct_wire::expect::ExpectView;
-use zct_wire::flow::FlowView;
 use zct_wire::peer::digest::{Ask, MARK};
 use zct_wire::peer::header::CONTROL_LEN;
 use zct_wire::peer::{Digest, Expect, Flow, Message, Messages};
@@ -195,23 +192,7 @@ impl Machine {
 
     // The kernel.
 
-    /// A conntrack event that has passed the filters.
-    ///
-    /// # Errors
-    /// When the kernel's message cannot be read; nothing has changed then.
-    pub fn flow_event(
-        &mut self,
-        now: Millis,
-        event: Event,
-        origin: Origin,
-        view: &FlowView<'_>,
-    ) -> Result<(), WireError> {
-        let flow = Flow::from_kernel(view)?;
-        self.flow_change(now, event, origin, &flow, view.id()?.unwrap_or(0));
-        Ok(())
-    }
-
-    /// As [`Machine::flow_event`], with the message already decoded; `kernel_id` is CTA_ID.
+    /// A conntrack event that has passed the filters; `kernel_id` is CTA_ID.
     pub fn flow_change(&mut self, now: Millis, event: Event, origin: Origin, flow: &Flow, kernel_id: u32) {
         let Some(quiet) = origin.is_quiet() else { return };
         if !self.config.mode.disables_internal_cache() {
@@ -239,23 +220,7 @@ impl Machine {
         self.flow_change(now, Event::Update, Origin::Commit, flow, kernel_id);
     }
 
-    /// An expectation event that has passed the filter of helpers.
-    ///
-    /// # Errors
-    /// When the kernel's message cannot be read; nothing has changed then.
-    pub fn expect_event(
-        &mut self,
-        now: Millis,
-        event: Event,
-        origin: Origin,
-        view: &ExpectView<'_>,
-    ) -> Result<(), WireError> {
-        let expect = Expect::from_kernel(view)?;
-        self.expect_change(now, event, origin, &expect);
-        Ok(())
-    }
-
-    /// As [`Machine::expect_event`], with the message already decoded. If the expectation's master is not in
+    /// An expectation event that has passed the filter of helpers. If the expectation's master is not in
     /// the internal cache it is ignored, because the peer could not commit it.
     pub fn expect_change(&mut self, now: Millis, event: Event, origin: Origin, expect: &Expect) {
         let Some(quiet) = origin.is_quiet() else { return };

@@ -6,7 +6,7 @@ use zct_wire::peer::digest::{Ask, Digest};
 
 /// Questions that wait for an answer; any beyond that are asked again by the peer.
 const ASKED_MAX: usize = 64;
-/// Answers are larger than questions, so a flood of these costs no more than so many answers at this distance.
+/// An answer costs more work than its question: however many come, no more than so many are answered at this distance.
 const APART_MS: Millis = 50;
 /// Leaves that are sent again one by one; more are served by a bulk.
 const LEAVES_MAX: usize = 4096;
