@@ -38,8 +38,9 @@ endif
 # Each program as a single file that needs nothing else. The C library is linked in: glibc, or what STATIC_TARGET names,
 # such as x86_64-unknown-linux-musl or aarch64-unknown-linux-musl, which need nothing but rustup to build.
 static:
-	RUSTFLAGS="-C target-feature=+crt-static" CROSS_BUILD_ONLY=1 scripts/cross.sh $(STATIC_TARGET) \
-		$(CARGO) build --release --target $(STATIC_TARGET) --package zct --package zctd
+	CROSS_BUILD_ONLY=1 scripts/cross.sh $(STATIC_TARGET) \
+		$(CARGO) build --config "target.$(STATIC_TARGET).rustflags=['-Ctarget-feature=+crt-static']" --release \
+		--target $(STATIC_TARGET) --package zct --package zctd
 	@ls -l target/$(STATIC_TARGET)/release/zct target/$(STATIC_TARGET)/release/zctd
 
 # Debian's packages into target/deb: make deb ARCHITECTURE=arm64

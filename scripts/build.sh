@@ -8,16 +8,14 @@ cd "$(dirname "$0")/.."
 target=$1
 shift
 
-flags="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/zct"
+# They join those of .cargo/config.toml.
+flags="'--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo', '--remap-path-prefix=$PWD=/zct'"
 case $target in
-    *-musl*) flags="$flags -Ctarget-feature=+crt-static" ;;
-esac
-# Poly1305 with AVX2, chosen at run time, is slower than without (docs/decisions.md, "Encryption").
-case $target in
-    x86_64-*) flags="$flags --cfg poly1305_backend=\"soft\"" ;;
+    *-musl*) flags="$flags, '-Ctarget-feature=+crt-static'" ;;
 esac
 auditable=
 ! $CARGO auditable --version >/dev/null 2>&1 || auditable=auditable
 # shellcheck disable=SC2086 # a word or nothing
-CROSS_BUILD_ONLY=1 RUSTFLAGS="$flags" exec scripts/cross.sh "$target" \
-    $CARGO $auditable build --release --locked --target "$target" --package zct --package zctd "$@"
+CROSS_BUILD_ONLY=1 exec scripts/cross.sh "$target" \
+    $CARGO $auditable build --config "target.$target.rustflags=[$flags]" --release --locked --target "$target" \
+    --package zct --package zctd "$@"

@@ -14,8 +14,8 @@ if ! command -v rustup >/dev/null; then
 fi
 rustup --quiet component add rust-src
 rustup --quiet target add "$target"
-flags="-C target-feature=+crt-static -C force-unwind-tables=no -C link-arg=-Wl,-z,pack-relative-relocs"
-RUSTC_BOOTSTRAP=1 RUSTFLAGS="$flags" $CARGO build --release --locked --target "$target" \
+flags="'-Ctarget-feature=+crt-static', '-Cforce-unwind-tables=no', '-Clink-arg=-Wl,-z,pack-relative-relocs'"
+RUSTC_BOOTSTRAP=1 $CARGO build --config "target.$target.rustflags=[$flags]" --release --locked --target "$target" \
     -Z build-std=std,panic_abort -Z build-std-features=optimize_for_size --package zct --package zctd
 built="target/$target/release"
 ls -l "$built/zct" "$built/zctd"
