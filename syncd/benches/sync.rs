@@ -16,7 +16,7 @@ use zct_wire::peer::{Encode, Flow, MESSAGE_MAX, Messages};
 use zct_wire::proto::{ProtoInfo, TcpFlags, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
 use zctd::peer::seal::{AuthMode, GroupKey, Seal, Settings};
-use zctd::peer::{Config, Event, Link, Machine, Origin, Seed};
+use zctd::peer::{Event, Link, Machine, Origin, PeerConfig, Seed};
 use zctd::store::{FlowStore, Key, Meta};
 
 /// The NEW event that the kernel sends for flow `i` of the usual mix: of ten, six TCP, two UDP, one
@@ -66,7 +66,7 @@ fn view(bytes: &[u8]) -> FlowView<'_> {
 }
 
 fn machine(flows: u32) -> Machine {
-    let config = Config { hash_limit: flows as usize * 2, ..Config::default() };
+    let config = PeerConfig { hash_limit: flows as usize * 2, ..PeerConfig::default() };
     let link = Link { payload_max: 1472, up: true };
     Machine::new(0, config, vec![link], 0, Seed { sequence: 1, random: 1, hash: [1, 2] })
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use zct_wire::peer::Flow;
 use zct_wire::proto::{ProtoInfo, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
-use zctd::peer::{Alarm, Config, Event, Ftfw, Link, Machine, Notrack, Origin, Output, Seed};
+use zctd::peer::{Alarm, Event, Ftfw, Link, Machine, Notrack, Origin, Output, PeerConfig, Seed};
 
 const OURS: &str = "10.98.0.1";
 const THEIRS: &str = "10.98.0.2";
@@ -118,14 +118,15 @@ enum Mode {
     Notrack,
 }
 
-fn config(mode: Mode) -> Config {
+fn config(mode: Mode) -> PeerConfig {
     match mode {
         // With `Digest on`: an original must not mind that we offer to compare.
-        Mode::Ftfw => {
-            Config { digest_ms: Some(1000), ..Config::of(Ftfw { startup_resync: true, ..Ftfw::DEFAULT }) }
-        }
-        Mode::Alarm => Config::of(Alarm { refresh_time_s: 3, cache_timeout_s: 8 }),
-        Mode::Notrack => Config::of(Notrack { startup_resync: true, ..Notrack::default() }),
+        Mode::Ftfw => PeerConfig {
+            digest_ms: Some(1000),
+            ..PeerConfig::of(Ftfw { startup_resync: true, ..Ftfw::DEFAULT })
+        },
+        Mode::Alarm => PeerConfig::of(Alarm { refresh_time_s: 3, cache_timeout_s: 8 }),
+        Mode::Notrack => PeerConfig::of(Notrack { startup_resync: true, ..Notrack::default() }),
     }
 }
 

@@ -9,7 +9,7 @@ use std::alloc::System;
 use zct_engine::secret::{Secret, Vault};
 use zct_wire::peer::sealed::HEADER_LEN;
 use zctd::peer::Millis;
-use zctd::peer::seal::{AuthMode, Counts, GroupKey, Refused, Seal, Settings};
+use zctd::peer::seal::{AuthMode, GroupKey, Refused, Seal, SealCounts, Settings};
 
 #[global_allocator]
 static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -278,7 +278,7 @@ impl Outcome {
         assert_eq!(victim.living(now).collect::<Vec<_>>(), [1], "{kind}");
     }
 
-    fn count(&mut self, before: &Counts, after: &Counts) {
+    fn count(&mut self, before: &SealCounts, after: &SealCounts) {
         for (sum, why) in self.refused.iter_mut().zip(Refused::ALL) {
             *sum += after.of(why) - before.of(why);
         }

@@ -9,7 +9,7 @@ use zct_wire::peer::sealed::OVERHEAD;
 use zct_wire::proto::{ProtoInfo, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
 use zctd::peer::seal::{AuthMode, GroupKey, Seal, Settings};
-use zctd::peer::{Config, Event, Ftfw, Link, Machine, Millis, Origin, Output, Seed};
+use zctd::peer::{Event, Ftfw, Link, Machine, Millis, Origin, Output, PeerConfig, Seed};
 
 #[global_allocator]
 static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -41,7 +41,7 @@ struct Side {
 
 impl Side {
     fn new(sequence: u32, disable_external_cache: bool) -> Self {
-        let config = Config::of(Ftfw { ack_window_size: 50, disable_external_cache, ..Ftfw::DEFAULT });
+        let config = PeerConfig::of(Ftfw { ack_window_size: 50, disable_external_cache, ..Ftfw::DEFAULT });
         let link = Link { payload_max: 1472, up: true };
         let seed = Seed { sequence, random: 1, hash: [1, 2] };
         Side { machine: Machine::new(0, config, vec![link], 0, seed), seal: None, injected: 0 }

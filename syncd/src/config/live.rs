@@ -43,12 +43,12 @@ enum When {
 }
 
 /// A setting and its value as the file has it; `None` when the role or mode has no such setting.
-type Row = (&'static str, When, fn(&Config) -> Option<String>);
+type Setting = (&'static str, When, fn(&Config) -> Option<String>);
 
 use When::{Live, LiveIfThere, Restart};
 
 /// Every setting of [`Config`]; a test changes each of them.
-const SETTINGS: &[Row] = &[
+const SETTINGS: &[Setting] = &[
     // It has no effect, so any time is right.
     ("HashSize", Live(|old, new| old.general.hash_size = new.general.hash_size), |c| {
         Some(c.general.hash_size.to_string())

@@ -6,8 +6,8 @@ use crate::peer;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The settings of the protocol machine.
-pub fn protocol(config: &Config, sync: &Sync) -> peer::Config {
-    peer::Config {
+pub fn protocol(config: &Config, sync: &Sync) -> peer::PeerConfig {
+    peer::PeerConfig {
         mode: sync.mode,
         commit_timeout_s: sync.commit_timeout_s,
         purge_timeout_s: sync.purge_timeout_s,
@@ -16,7 +16,7 @@ pub fn protocol(config: &Config, sync: &Sync) -> peer::Config {
         sync_after_s: sync.sync_after_s.unwrap_or(0),
         update_interval_s: sync.update_interval_s.unwrap_or(0),
         digest_ms: sync.digest.then(|| peer::Millis::from(digest_interval_s(sync)) * 1000),
-        ..peer::Config::default()
+        ..peer::PeerConfig::default()
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A position in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct FilePlace {
     /// The line, counted from 1.
     pub line: u32,
     /// The column in bytes, counted from 1.
@@ -17,7 +17,7 @@ pub struct At<T> {
     /// The value that was read.
     pub value: T,
     /// Where its directive begins.
-    pub place: Place,
+    pub place: FilePlace,
 }
 
 /// How serious a remark is.
@@ -38,7 +38,7 @@ pub struct Remark {
     /// How bad it is.
     pub severity: Severity,
     /// Its position; `None` when it is about the file as a whole.
-    pub place: Option<Place>,
+    pub place: Option<FilePlace>,
     /// The text, on one line.
     pub text: String,
 }
@@ -82,7 +82,7 @@ impl Report {
     }
 
     /// Adds a remark.
-    pub(crate) fn add(&mut self, severity: Severity, place: Option<Place>, text: String) {
+    pub(crate) fn add(&mut self, severity: Severity, place: Option<FilePlace>, text: String) {
         self.worst = self.worst.max(Some(severity));
         if self.is_full() {
             self.left_out += 1;
@@ -111,16 +111,16 @@ impl Report {
 
     /// The remarks as lines `FILE:LINE:COLUMN: error: TEXT`, ready to be printed.
     pub fn lines<'a>(&'a self, file: &'a str) -> impl fmt::Display + 'a {
-        Lines { report: self, file }
+        ReportLines { report: self, file }
     }
 }
 
-struct Lines<'a> {
+struct ReportLines<'a> {
     report: &'a Report,
     file: &'a str,
 }
 
-impl fmt::Display for Lines<'_> {
+impl fmt::Display for ReportLines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for r in &self.report.remarks {
             f.write_str(self.file)?;
@@ -167,9 +167,9 @@ mod tests {
         let mut r = Report::default();
         assert!(r.can_start() && !r.is_refused());
         r.add(Severity::CannotStart, None, "no link".into());
-        r.add(Severity::Warning, Some(Place { line: 2, column: 3 }), "old".into());
+        r.add(Severity::Warning, Some(FilePlace { line: 2, column: 3 }), "old".into());
         assert!(!r.can_start() && !r.is_refused());
-        r.add(Severity::Error, Some(Place { line: 1, column: 9 }), "bad".into());
+        r.add(Severity::Error, Some(FilePlace { line: 1, column: 9 }), "bad".into());
         assert!(!r.can_start() && r.is_refused());
         r.sort();
         assert_eq!(

@@ -187,7 +187,7 @@ impl KernelListing {
 
     fn fill(&mut self, out: &mut Vec<u8>) -> bool {
         while !self.over && out.len() < PIECE {
-            let mut sink = Lines { out, xml: self.xml, zone: &SystemZone::default() };
+            let mut sink = ListingLines { out, xml: self.xml, zone: &SystemZone::default() };
             // An error ends the listing where it is, as it would end conntrack -L. So would a dump that had
             // to wait for the kernel, which does not happen today.
             self.over = !matches!(self.dump.step(1, &mut sink), Ok(Progress::More));
@@ -197,13 +197,13 @@ impl KernelListing {
 }
 
 /// Renders the messages of a dump.
-struct Lines<'a> {
+struct ListingLines<'a> {
     out: &'a mut Vec<u8>,
     xml: bool,
     zone: &'a SystemZone,
 }
 
-impl Lines<'_> {
+impl ListingLines<'_> {
     fn entry(&mut self, msg: CtMsg<'_>) -> Result<(), WireError> {
         let now_s = crate::host::log::now_s().try_into().unwrap_or(0);
         let ctx = TextContext { now_s, zone: self.zone, labels: None };
@@ -223,7 +223,7 @@ impl Lines<'_> {
     }
 }
 
-impl Sink for Lines<'_> {
+impl Sink for ListingLines<'_> {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
         // An entry that makes no sense is left out; the rest of the table is worth showing.
         _ = self.entry(msg);

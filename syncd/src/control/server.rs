@@ -68,7 +68,7 @@ pub enum Reply {
 }
 
 #[derive(Debug)]
-enum State {
+enum ClientPhase {
     /// It has not finished asking; `got` bytes of its request are here.
     Asking { bytes: [u8; ASKED_MAX], got: usize },
     /// It has asked, and is still waiting for its answer.
@@ -82,7 +82,7 @@ struct Client {
     stream: UnixStream,
     serial: u64,
     since: Millis,
-    state: State,
+    state: ClientPhase,
     out: Vec<u8>,
     sent: usize,
     /// The socket accepts no more for now.
@@ -182,7 +182,7 @@ impl Server {
                     let token = self.client_token(slot);
                     reactor.watch_both(&stream, token)?;
                     self.serial += 1;
-                    let state = State::Asking { bytes: [0; ASKED_MAX], got: 0 };
+                    let state = ClientPhase::Asking { bytes: [0; ASKED_MAX], got: 0 };
                     let (serial, out) = (self.serial, Vec::new());
                     let client = Client { stream, serial, since: now, state, out, sent: 0, blocked: false };
                     if let Some(c) = self.clients.get_mut(slot) {
@@ -216,7 +216,8 @@ impl Server {
     fn close_silent(&mut self, before: Millis) -> Option<usize> {
         let silent = self.clients.iter().enumerate().filter_map(|(slot, c)| {
             let c = c.as_ref()?;
-            matches!(c.state, State::Asking { .. } | State::Answered(_)).then_some((c.since, slot))
+            matches!(c.state, ClientPhase::Asking { .. } | ClientPhase::Answered(_))
+                .then_some((c.since, slot))
         });
         let (_, slot) = silent.min().filter(|(since, _)| *since <= before)?;
         self.close(slot);
@@ -247,24 +248,24 @@ impl Server {
         loop {
             let mut more = [0; 64];
             let into = match &mut c.state {
-                State::Asking { bytes, got } => bytes.get_mut(*got..).unwrap_or_default(),
+                ClientPhase::Asking { bytes, got } => bytes.get_mut(*got..).unwrap_or_default(),
                 // Bytes after the request have no meaning.
                 _ => &mut more[..],
             };
             match c.stream.read(into) {
                 Ok(0) => {
-                    let State::Asking { got, .. } = c.state else {
-                        return matches!(c.state, State::Waiting).then_some((id, Asked::Ended));
+                    let ClientPhase::Asking { got, .. } = c.state else {
+                        return matches!(c.state, ClientPhase::Waiting).then_some((id, Asked::Ended));
                     };
                     let short = got > 0;
                     self.close(slot);
                     return short.then_some((id, Asked::Short));
                 }
                 Ok(n) => {
-                    let State::Asking { bytes, got } = &mut c.state else { continue };
+                    let ClientPhase::Asking { bytes, got } = &mut c.state else { continue };
                     *got += n;
                     let Some(asked) = asked(bytes.get(..*got).unwrap_or_default()) else { continue };
-                    c.state = State::Waiting;
+                    c.state = ClientPhase::Waiting;
                     return Some((id, asked));
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return None,
@@ -290,16 +291,16 @@ impl Server {
         }
         c.state = match reply {
             Reply::Close => return self.close(id.slot),
-            Reply::Wait => State::Waiting,
+            Reply::Wait => ClientPhase::Waiting,
             Reply::Text(text) => {
                 c.out.extend_from_slice(text.as_bytes());
-                State::Answered(Source::Nothing)
+                ClientPhase::Answered(Source::Nothing)
             }
             Reply::List(listing, peers, text) => {
                 c.out.extend_from_slice(text.as_bytes());
-                State::Answered(Source::cache(listing, peers))
+                ClientPhase::Answered(Source::cache(listing, peers))
             }
-            Reply::Kernel(listing) => State::Answered(Source::Kernel(listing)),
+            Reply::Kernel(listing) => ClientPhase::Answered(Source::Kernel(listing)),
         };
     }
 
@@ -309,9 +310,9 @@ impl Server {
         for slot in 0..self.clients.len() {
             let Some(Some(c)) = self.clients.get_mut(slot) else { continue };
             let done = match c.state {
-                State::Asking { .. } => shown.now.saturating_sub(c.since) >= SILENT_MS,
-                State::Waiting => false,
-                State::Answered(_) => match c.write(shown) {
+                ClientPhase::Asking { .. } => shown.now.saturating_sub(c.since) >= SILENT_MS,
+                ClientPhase::Waiting => false,
+                ClientPhase::Answered(_) => match c.write(shown) {
                     Wrote::All => true,
                     Wrote::Blocked => false,
                     Wrote::More => {
@@ -338,7 +339,7 @@ impl Server {
 
     /// When silent clients, or those that wait to be accepted, have to be looked at again.
     pub fn deadline(&self) -> Option<Millis> {
-        let silent = self.clients.iter().flatten().filter(|c| matches!(c.state, State::Asking { .. }));
+        let silent = self.clients.iter().flatten().filter(|c| matches!(c.state, ClientPhase::Asking { .. }));
         silent.map(|c| c.since + SILENT_MS).chain(self.accept_at).min()
     }
 
@@ -382,7 +383,7 @@ impl Client {
             if self.sent == self.out.len() {
                 self.out.clear();
                 self.sent = 0;
-                let State::Answered(source) = &mut self.state else { return Wrote::Blocked };
+                let ClientPhase::Answered(source) = &mut self.state else { return Wrote::Blocked };
                 if !source.fill(&mut self.out, shown) && self.out.is_empty() {
                     return Wrote::All;
                 }

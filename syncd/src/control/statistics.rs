@@ -3,8 +3,8 @@
 use crate::kernel::NetlinkCounters;
 use crate::kernel::inject::Injector;
 use crate::links::{LinkIo, Links};
-use crate::peer::{CacheStats, Item, Machine, Mode, Sent, Stats};
-use crate::store::Counts;
+use crate::peer::{CacheStats, Item, Machine, Mode, PeerStats, Sent};
+use crate::store::StoreCounts;
 use std::fmt::Write as _;
 
 /// What the daemon has counted apart from the machine and netlink; traffic is filled in for a report.
@@ -44,7 +44,7 @@ pub struct SyncView<'a> {
 struct CacheView {
     name: &'static str,
     stats: CacheStats,
-    counts: Counts,
+    counts: StoreCounts,
 }
 
 /// Writes `current active connections` and the lines after it.
@@ -113,7 +113,7 @@ fn active_link(out: &mut String, l: &LinkIo) {
 }
 
 impl SyncView<'_> {
-    fn stats(&self) -> Stats {
+    fn stats(&self) -> PeerStats {
         self.machine.stats()
     }
 
@@ -177,7 +177,7 @@ impl SyncView<'_> {
         if !self.expectations {
             return;
         }
-        let counts = |flows| Counts { flows, ..Counts::default() };
+        let counts = |flows| StoreCounts { flows, ..StoreCounts::default() };
         match self.machine.config().mode.disables_internal_cache() {
             true => bypass(out, &self.stats().internal_expect),
             false => cache(
@@ -280,13 +280,13 @@ impl SyncView<'_> {
 }
 
 /// The text of `-s` in statistics mode.
-pub fn stats_mode(out: &mut String, stats: CacheStats, counts: Counts, r: &Runtime) {
+pub fn stats_mode(out: &mut String, stats: CacheStats, counts: StoreCounts, r: &Runtime) {
     cache(out, &CacheView { name: "stats", stats, counts });
     processed(out, r);
 }
 
 /// The text of `-s cache` in statistics mode.
-pub fn stats_mode_cache(out: &mut String, stats: CacheStats, counts: Counts) {
+pub fn stats_mode_cache(out: &mut String, stats: CacheStats, counts: StoreCounts) {
     cache_extended(out, &CacheView { name: "stats", stats, counts });
 }
 
@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn layouts_are_the_originals() {
         let stats = CacheStats { created: 13, updated: 17, no_space: 5000, ..CacheStats::default() };
-        let counts = Counts { flows: 13, dead: 2, ..Counts::default() };
+        let counts = StoreCounts { flows: 13, dead: 2, ..StoreCounts::default() };
         let c = CacheView { name: "internal", stats, counts };
         let mut out = String::new();
         cache(&mut out, &c);

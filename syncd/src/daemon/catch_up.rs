@@ -184,7 +184,7 @@ pub(super) fn changed(now: Millis, flow: &Flow, machine: &mut Machine) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::{Config, Link, Seed};
+    use crate::peer::{Link, PeerConfig, Seed};
     use zct_wire::peer::Name;
     use zct_wire::tuple::{Addr, Tuple};
 
@@ -202,7 +202,7 @@ mod tests {
 
     /// A node whose peer has told it of these flows.
     fn node(external: &[Flow]) -> Machine {
-        let config = Config::default();
+        let config = PeerConfig::default();
         let links = vec![Link { up: true, payload_max: 1472 }];
         let seed = Seed { sequence: 1, random: 1, hash: [1, 2] };
         let mut machine = Machine::new(0, config, links, 0, seed);

@@ -8,7 +8,7 @@ use crate::control::server::{ClientId, Reply};
 use crate::daemon::state::{Daemon, Node};
 use crate::kernel::commit::CommitProgress;
 use crate::peer::Millis;
-use crate::status::{Missing, Role, text};
+use crate::status::{Missing, VrrpRole, text};
 
 impl Daemon {
     /// What is missing until a condition holds; `None` when it does.
@@ -38,8 +38,8 @@ impl Daemon {
                 let done = outcome.flows + outcome.expects;
                 format!("the commit is under way: {done} of {total} entries")
             }
-            (_, _, Role::Active) => "the commit has failed: the log says why".into(),
-            (_, _, Role::Backup | Role::Unknown) => "no commit was asked for".into(),
+            (_, _, VrrpRole::Active) => "the commit has failed: the log says why".into(),
+            (_, _, VrrpRole::Backup | VrrpRole::Unknown) => "no commit was asked for".into(),
         })
     }
 

@@ -4,8 +4,8 @@
 use crate::daemon::state::{Comparison, Daemon, Node};
 use crate::links::LinkIo;
 use crate::peer::seal::{Refused, Seal};
-use crate::peer::{CacheStats, Machine, Millis, Mode, Stats};
-use crate::status::ledger::{How, KINDS, Kind, Line};
+use crate::peer::{CacheStats, Machine, Millis, Mode, PeerStats};
+use crate::status::ledger::{How, KINDS, LedgerKind, Line};
 
 fn failed(s: &CacheStats) -> u64 {
     s.no_space + s.update_failed + s.destroy_failed
@@ -29,35 +29,35 @@ fn unsealed(seal: Option<&Seal>, reasons: &[Refused]) -> u64 {
 }
 
 /// What has been counted of each kind about one peer; `s` are its machine's counts.
-fn counted_of_peer(kind: Kind, s: &Stats) -> u64 {
+fn counted_of_peer(kind: LedgerKind, s: &PeerStats) -> u64 {
     match kind {
-        Kind::Gap => s.lost,
-        Kind::Difference => s.digest.differences,
-        Kind::Malformed => s.malformed,
-        Kind::OtherMode => s.foreign_mode,
-        Kind::PeerCacheFull => s.external.no_space + s.external_expect.no_space,
-        Kind::ResendQueue => s.resend_dropped,
-        Kind::TooLarge => s.unsendable,
-        Kind::Bypass => s.bypass_dropped,
+        LedgerKind::Gap => s.lost,
+        LedgerKind::Difference => s.digest.differences,
+        LedgerKind::Malformed => s.malformed,
+        LedgerKind::OtherMode => s.foreign_mode,
+        LedgerKind::PeerCacheFull => s.external.no_space + s.external_expect.no_space,
+        LedgerKind::ResendQueue => s.resend_dropped,
+        LedgerKind::TooLarge => s.unsendable,
+        LedgerKind::Bypass => s.bypass_dropped,
         _ => 0,
     }
 }
 
 /// What has been counted of each kind on links.
-fn counted_of_links<'a>(kind: Kind, links: impl Iterator<Item = &'a LinkIo>) -> u64 {
+fn counted_of_links<'a>(kind: LedgerKind, links: impl Iterator<Item = &'a LinkIo>) -> u64 {
     match kind {
-        Kind::Refused => links.map(|l| l.traffic().receive_errors).sum(),
-        Kind::Send => links.map(|l| l.traffic().send_errors + l.error_queue().1).sum(),
+        LedgerKind::Refused => links.map(|l| l.traffic().receive_errors).sum(),
+        LedgerKind::Send => links.map(|l| l.traffic().send_errors + l.error_queue().1).sum(),
         _ => 0,
     }
 }
 
 /// What a seal has counted of each kind.
-fn counted_of_seal(kind: Kind, seal: Option<&Seal>) -> u64 {
+fn counted_of_seal(kind: LedgerKind, seal: Option<&Seal>) -> u64 {
     match kind {
-        Kind::Unsealed => unsealed(seal, &[Refused::Plain]),
-        Kind::Unauthentic => unsealed(seal, &UNAUTHENTIC),
-        Kind::Unproved => unsealed(seal, &[Refused::Unproved]),
+        LedgerKind::Unsealed => unsealed(seal, &[Refused::Plain]),
+        LedgerKind::Unauthentic => unsealed(seal, &UNAUTHENTIC),
+        LedgerKind::Unproved => unsealed(seal, &[Refused::Unproved]),
         _ => 0,
     }
 }
@@ -69,33 +69,33 @@ fn is_answered(machine: &Machine) -> bool {
 
 impl Daemon {
     /// What has been counted of this kind that is nobody else's.
-    fn counted(&self, kind: Kind) -> u64 {
+    fn counted(&self, kind: LedgerKind) -> u64 {
         let kernel = self.kernel.counters();
         match (kind, &self.node) {
-            (Kind::Overrun, _) => kernel.lost,
-            (Kind::Untold, _) => self.reviews.differences,
+            (LedgerKind::Overrun, _) => kernel.lost,
+            (LedgerKind::Untold, _) => self.reviews.differences,
             // An overrun counts as a failure too, so that the original's figure comes out.
-            (Kind::Unreadable, _) => kernel.failed.saturating_sub(kernel.overruns),
-            (Kind::Dump, _) => self.losses.dumps,
-            (Kind::Commit, _) => self.losses.commit_refused,
-            (Kind::CacheFull, Node::Stats(s)) => s.stats.no_space,
-            (Kind::CacheFull, Node::Sync(n)) => {
+            (LedgerKind::Unreadable, _) => kernel.failed.saturating_sub(kernel.overruns),
+            (LedgerKind::Dump, _) => self.losses.dumps,
+            (LedgerKind::Commit, _) => self.losses.commit_refused,
+            (LedgerKind::CacheFull, Node::Stats(s)) => s.stats.no_space,
+            (LedgerKind::CacheFull, Node::Sync(n)) => {
                 let s = n.machine().stats();
                 s.internal.no_space + s.internal_expect.no_space
             }
-            (Kind::Injection, Node::Sync(n)) => {
+            (LedgerKind::Injection, Node::Sync(n)) => {
                 n.injector().map_or(0, |i| failed(&i.flows) + failed(&i.expects))
             }
             _ => 0,
         }
     }
 
-    /// What has been counted since the start by each source, in the order of [`Kind::ALL`].
+    /// What has been counted since the start by each source, in the order of [`LedgerKind::ALL`].
     fn count_by_source(&self, all: &mut [[u64; KINDS]]) {
         all.fill([0; KINDS]);
-        let mut add = |source: usize, of: &dyn Fn(Kind) -> u64| {
+        let mut add = |source: usize, of: &dyn Fn(LedgerKind) -> u64| {
             let counts = all.iter_mut().skip(source).take(1).flatten();
-            Kind::ALL.into_iter().zip(counts).for_each(|(kind, n)| *n += of(kind));
+            LedgerKind::ALL.into_iter().zip(counts).for_each(|(kind, n)| *n += of(kind));
         };
         add(0, &|kind| self.counted(kind));
         if let Node::Sync(n) = &self.node {
@@ -122,11 +122,11 @@ impl Daemon {
     }
 
     /// How losses of this kind are going to be repaired; `None` when nothing is under way.
-    fn repair(&self, source: usize, kind: Kind) -> Option<How> {
+    fn repair(&self, source: usize, kind: LedgerKind) -> Option<How> {
         let ftfw = self.acknowledged(source);
         let asks = ftfw.is_some_and(|m| !is_answered(m));
         match kind {
-            Kind::Overrun | Kind::Unreadable | Kind::Untold | Kind::Dump => {
+            LedgerKind::Overrun | LedgerKind::Unreadable | LedgerKind::Untold | LedgerKind::Dump => {
                 let compares = self.kernel.resync_is_pending()
                     || self.comparison != Comparison::None
                     || self.reviews.deadline().is_some();
@@ -134,25 +134,25 @@ impl Daemon {
                 (compares || polls).then_some(How::Comparison)
             }
             // Once there is room; see `look_for_room`.
-            Kind::CacheFull => Some(How::Comparison),
-            Kind::PeerCacheFull if ftfw.is_some() => Some(How::Bulk),
-            Kind::Gap | Kind::Difference if asks => Some(How::Resent),
-            Kind::Send if ftfw.is_some() => Some(How::Resent),
-            Kind::ResendQueue => Some(How::Bulk),
-            Kind::Gap
-            | Kind::Difference
-            | Kind::Send
-            | Kind::Malformed
-            | Kind::OtherMode
-            | Kind::Refused
-            | Kind::Unsealed
-            | Kind::Unauthentic
-            | Kind::Unproved
-            | Kind::PeerCacheFull
-            | Kind::TooLarge
-            | Kind::Bypass
-            | Kind::Commit
-            | Kind::Injection => None,
+            LedgerKind::CacheFull => Some(How::Comparison),
+            LedgerKind::PeerCacheFull if ftfw.is_some() => Some(How::Bulk),
+            LedgerKind::Gap | LedgerKind::Difference if asks => Some(How::Resent),
+            LedgerKind::Send if ftfw.is_some() => Some(How::Resent),
+            LedgerKind::ResendQueue => Some(How::Bulk),
+            LedgerKind::Gap
+            | LedgerKind::Difference
+            | LedgerKind::Send
+            | LedgerKind::Malformed
+            | LedgerKind::OtherMode
+            | LedgerKind::Refused
+            | LedgerKind::Unsealed
+            | LedgerKind::Unauthentic
+            | LedgerKind::Unproved
+            | LedgerKind::PeerCacheFull
+            | LedgerKind::TooLarge
+            | LedgerKind::Bypass
+            | LedgerKind::Commit
+            | LedgerKind::Injection => None,
         }
     }
 
@@ -162,7 +162,7 @@ impl Daemon {
         self.count_by_source(&mut counts);
         let before = std::mem::take(&mut self.losses.seen);
         for (source, (counts, before)) in counts.iter().zip(&before).enumerate() {
-            for ((kind, count), before) in Kind::ALL.into_iter().zip(counts).zip(before) {
+            for ((kind, count), before) in LedgerKind::ALL.into_iter().zip(counts).zip(before) {
                 let lost = count.saturating_sub(*before);
                 if lost > 0 {
                     let how = self.repair(source, kind);
@@ -204,7 +204,13 @@ impl Daemon {
         (self.losses.compared_from, self.losses.compared) = (None, None);
         // Flows that found no room are found again by every comparison, and either taken or refused and
         // counted once more.
-        for kind in [Kind::Overrun, Kind::Unreadable, Kind::Untold, Kind::Dump, Kind::CacheFull] {
+        for kind in [
+            LedgerKind::Overrun,
+            LedgerKind::Unreadable,
+            LedgerKind::Untold,
+            LedgerKind::Dump,
+            LedgerKind::CacheFull,
+        ] {
             self.losses.ledger.repaired(now, 0, kind, from, how);
         }
     }
@@ -218,7 +224,7 @@ impl Daemon {
                 continue;
             }
             if let Some(from) = losses.resync_ends(at) {
-                losses.ledger.repaired(now, losses.source(at), Kind::PeerCacheFull, from, How::Bulk);
+                losses.ledger.repaired(now, losses.source(at), LedgerKind::PeerCacheFull, from, How::Bulk);
             }
         }
     }
@@ -229,7 +235,7 @@ impl Daemon {
         let Daemon { node: Node::Sync(n), losses, .. } = self else { return };
         for (at, (machine, peer)) in n.each().enumerate() {
             let (source, ledger) = (losses.source(at), &mut losses.ledger);
-            for kind in [Kind::Gap, Kind::Difference] {
+            for kind in [LedgerKind::Gap, LedgerKind::Difference] {
                 if ledger.is_pending(source, kind) && is_answered(machine) {
                     ledger.repaired_as_said(now, source, kind, now + 1);
                 }
@@ -237,7 +243,7 @@ impl Daemon {
             let outlook = machine.outlook();
             if machine.peer_is_there(now) && !outlook.bulk_is_pending {
                 let oldest = outlook.oldest.and_then(|number| peer.numbers.time_of(number));
-                for kind in [Kind::Send, Kind::ResendQueue] {
+                for kind in [LedgerKind::Send, LedgerKind::ResendQueue] {
                     if ledger.is_pending(source, kind) {
                         ledger.repaired_as_said(now, source, kind, oldest.unwrap_or(now));
                     }

@@ -9,7 +9,7 @@ use crate::status::ledger::{How, KINDS, Ledger};
 pub(super) struct Losses {
     pub(super) ledger: Ledger,
     /// The counts of each source at the end of the last turn, in the order of
-    /// [`Kind::ALL`](crate::status::ledger::Kind::ALL).
+    /// [`Kind::ALL`](crate::status::ledger::LedgerKind::ALL).
     pub(super) seen: Vec<[u64; KINDS]>,
     /// Room for those at the end of this turn.
     pub(super) counts: Vec<[u64; KINDS]>,
@@ -22,12 +22,12 @@ pub(super) struct Losses {
     /// Its dump is complete, and was of this kind; what it did not contain may still have to be removed.
     pub(super) compared: Option<How>,
     /// What each peer has been asked for.
-    asked: Vec<Asked>,
+    asked: Vec<AskedFor>,
 }
 
 /// All flows of a peer, which it has been asked for.
 #[derive(Clone, Copy, Debug, Default)]
-struct Asked {
+struct AskedFor {
     /// They have not all come.
     runs: bool,
     /// When it was asked; what came after that may not be complete yet.
@@ -47,7 +47,7 @@ impl Losses {
             commit_refused: 0,
             compared_from: None,
             compared: None,
-            asked: vec![Asked::default(); peers],
+            asked: vec![AskedFor::default(); peers],
         }
     }
 
@@ -77,7 +77,7 @@ impl Losses {
     /// A peer is asked for its flows at this moment, whether it has been asked before or not.
     pub(super) fn resync_begins(&mut self, now: Millis, peer: usize) {
         if let Some(asked) = self.asked.get_mut(peer) {
-            *asked = Asked { runs: true, from: Some(now) };
+            *asked = AskedFor { runs: true, from: Some(now) };
         }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::daemon::peer_node::PeerNode;
 use crate::host::log::Log;
-use crate::peer::seal::{AuthMode, Happening, Refused, Seal, Settings};
+use crate::peer::seal::{AuthMode, Refused, Seal, SealHappening, Settings};
 use crate::peer::{Machine, Millis};
 use zct_engine::Error;
 use zct_engine::secret::{Secret, Vault, random};
@@ -113,8 +113,10 @@ pub(super) fn settle(
     machines.iter_mut().for_each(|m| m.starts_show_in_keys(shows));
     while let Some(happening) = seal.poll() {
         let node = match happening {
-            Happening::Started(node) | Happening::Proved(node) | Happening::Settled(node) => Some(node),
-            Happening::Refused(_) => None,
+            SealHappening::Started(node) | SealHappening::Proved(node) | SealHappening::Settled(node) => {
+                Some(node)
+            }
+            SealHappening::Refused(_) => None,
         };
         let is = |p: &PeerNode| only.is_some() || p.node() == node;
         let at = peers.iter().position(is);
@@ -122,16 +124,16 @@ pub(super) fn settle(
         let peer = at.and_then(|at| peers.get(at)).filter(|_| only.is_some() || node.is_some());
         let said = |text: &str| peer.map_or_else(|| text.into(), |p| p.said(text));
         match happening {
-            Happening::Proved(node) => {
+            SealHappening::Proved(node) => {
                 let text = format!("node {node} has proved that it is there: its messages are taken");
                 log.notice(&said(&text));
                 machine.into_iter().for_each(|m| m.peer_was_not_heard(now));
             }
-            Happening::Started(_) => machine.into_iter().for_each(|m| m.peer_is_another(now)),
-            Happening::Settled(_) => machine.into_iter().for_each(|m| m.peer_was_not_heard(now)),
+            SealHappening::Started(_) => machine.into_iter().for_each(|m| m.peer_is_another(now)),
+            SealHappening::Settled(_) => machine.into_iter().for_each(|m| m.peer_was_not_heard(now)),
             // Every start of a node begins like this.
-            Happening::Refused(Refused::Unproved | Refused::Repeated) => {}
-            Happening::Refused(why) => log.warning(&said(&format!("Auth: {}", why.describe()))),
+            SealHappening::Refused(Refused::Unproved | Refused::Repeated) => {}
+            SealHappening::Refused(why) => log.warning(&said(&format!("Auth: {}", why.describe()))),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::daemon::state::{Comparison, Daemon, Node, token};
 use crate::daemon::sync_node::SyncNode;
 use crate::daemon::takeover::Takeover;
 use crate::daemon::waiting::Waiting;
-use crate::helper::child::Helpers;
+use crate::helper::child::HelperChild;
 use crate::host::lock::Lock;
 use crate::host::log::Log;
 use crate::host::systemd::Systemd;
@@ -88,7 +88,7 @@ pub fn run(config: Config, remarks: &Report, file: PathBuf, background: bool) ->
         }
     };
     let Parts { signals, server, metrics, kernel, flush, node, epoch } = parts;
-    let helpers = Helpers::new(file.clone(), &config.helpers, token::HELPERS, &mut reactor, &mut log);
+    let helpers = HelperChild::new(file.clone(), &config.helpers, token::HELPERS, &mut reactor, &mut log);
     let systemd = Systemd::from_environment(config.general.systemd);
     let sources = match &node {
         Node::Sync(n) => n.peers.len(),

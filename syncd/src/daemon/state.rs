@@ -10,7 +10,7 @@ use crate::daemon::room::Room;
 use crate::daemon::sync_node::SyncNode;
 use crate::daemon::takeover::Takeover;
 use crate::daemon::waiting::Waiting;
-use crate::helper::child::Helpers;
+use crate::helper::child::HelperChild;
 use crate::host::lock::Lock;
 use crate::host::log::Log;
 use crate::host::systemd::Systemd;
@@ -65,7 +65,7 @@ pub(super) struct Daemon {
     pub(super) metrics: Outlets,
     pub(super) kernel: Kernel,
     pub(super) flush: Flush,
-    pub(super) helpers: Helpers,
+    pub(super) helpers: HelperChild,
     pub(super) node: Node,
     pub(super) runtime: Runtime,
     pub(super) takeover: Takeover,

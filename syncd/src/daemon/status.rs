@@ -10,10 +10,10 @@ use crate::links::{LinkIo, LinkKind};
 use crate::peer::seal::{GroupKey, Seal};
 use crate::peer::{CacheStats, Machine, Millis, Mode};
 use crate::stats::cache::StatsCache;
-use crate::status::ledger::{Entry, Kind};
+use crate::status::ledger::{Entry, LedgerKind};
 use crate::status::{
-    Cache, Commit, Digest, Events, Helper, Helpers, Lag, Link, Loss, Malformed, Member, Missing, Peer,
-    PeerState, Sealing, Status, Takeover, Transfer, remaining,
+    Cache, CommitStatus, Digest, Events, HelperStatus, HelpersStatus, Lag, LinkStatus, Loss, Malformed,
+    MemberStatus, Missing, Peer, PeerState, Sealing, Status, TakeoverStatus, Transfer, remaining,
 };
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -69,16 +69,16 @@ impl Daemon {
             takeover: self
                 .takeover
                 .last()
-                .map(|t| Takeover { last_time: clock.unix(t.at), duration: t.took }),
+                .map(|t| TakeoverStatus { last_time: clock.unix(t.at), duration: t.took }),
             helpers: helpers(&self.helpers),
-            losses: Kind::ALL.map(|kind| self.losses.ledger.tally(kind)),
+            losses: LedgerKind::ALL.map(|kind| self.losses.ledger.tally(kind)),
             ledger: None,
         }
     }
 
     /// When the first message to a peer was given up that a bulk has to repair.
     fn given_up(&self, at: usize) -> Option<Millis> {
-        self.losses.ledger.pending_since(self.losses.source(at), Kind::ResendQueue)
+        self.losses.ledger.pending_since(self.losses.source(at), LedgerKind::ResendQueue)
     }
 
     fn peers(&self, n: &SyncNode, clock: Clock) -> Vec<Peer> {
@@ -145,10 +145,10 @@ impl Daemon {
     }
 }
 
-fn helpers(all: &child::Helpers) -> Option<Helpers> {
-    let types: Vec<Helper> = all
+fn helpers(all: &child::HelperChild) -> Option<HelpersStatus> {
+    let types: Vec<HelperStatus> = all
         .types()
-        .map(|(t, counts)| Helper {
+        .map(|(t, counts)| HelperStatus {
             name: t.kind.name,
             family: t.family.word(),
             protocol: t.protocol.word(),
@@ -156,7 +156,7 @@ fn helpers(all: &child::Helpers) -> Option<Helpers> {
         })
         .collect();
     let configured = !types.is_empty();
-    configured.then(|| Helpers { pid: all.pid(), restarts: all.restarts(), types })
+    configured.then(|| HelpersStatus { pid: all.pid(), restarts: all.restarts(), types })
 }
 
 fn loss(e: &Entry, peer: Option<String>, clock: Clock) -> Loss {
@@ -246,8 +246,8 @@ fn counted(s: &StatsCache) -> Cache {
     }
 }
 
-fn links(n: &SyncNode) -> Vec<Link> {
-    let link = |(at, l): (usize, &LinkIo)| Link {
+fn links(n: &SyncNode) -> Vec<LinkStatus> {
+    let link = |(at, l): (usize, &LinkIo)| LinkStatus {
         interface: l.interface().into(),
         transport: match l.kind() {
             LinkKind::Udp { .. } => "udp",
@@ -300,7 +300,7 @@ fn peer(
     let (s, now) = (machine.stats(), clock.now);
     let outlook = machine.outlook();
     Peer {
-        member: p.who.as_ref().map(|(name, node)| Member {
+        member: p.who.as_ref().map(|(name, node)| MemberStatus {
             name: name.clone(),
             node: *node,
             cache: external_of(machine),
@@ -349,15 +349,15 @@ fn sealing(s: &Seal, node: Option<u16>, now: Millis) -> Sealing {
     }
 }
 
-fn committed(n: &SyncNode) -> Commit {
+fn committed(n: &SyncNode) -> CommitStatus {
     let running = n.commit.is_running();
     let conflicts = (n.machines.len() > 1).then(|| n.commit.conflicts());
     let Some(commit::CommitProgress { total, outcome, took }) = n.commit.progress() else {
-        return Commit { conflicts, ..Commit::default() };
+        return CommitStatus { conflicts, ..CommitStatus::default() };
     };
     let done = outcome.flows + outcome.expects;
     let failed = outcome.flows_failed + outcome.expects_failed;
-    Commit {
+    CommitStatus {
         running,
         done,
         total: Some(total),

@@ -17,7 +17,7 @@ use crate::kernel::commit::{Commit, Outcome};
 use crate::kernel::flush::Flush;
 use crate::kernel::inject::Injector;
 use crate::kernel::{Kernel, OwnPorts, Why};
-use crate::links::{Happening, LinkChange, LinkIo, Links};
+use crate::links::{LinkChange, LinkHappening, LinkIo, Links};
 use crate::peer::seal::{Seal, Settings};
 use crate::peer::{self, Machine, Millis, Mode, Notice, Output, Seed};
 use crate::stats::ended::Ended;
@@ -419,12 +419,12 @@ impl SyncNode {
             let peer = whose.and_then(|at| self.peers.get(at));
             let said = |text: &str| peer.map_or_else(|| text.into(), |p| p.said(text));
             match what {
-                Happening::Stranger(from) => {
+                LinkHappening::Stranger(from) => {
                     log.warning(&said(&format!(
                         "`{name}': messages from {from}, which is not the peer, are dropped"
                     )));
                 }
-                Happening::Connected { again } => {
+                LinkHappening::Connected { again } => {
                     log.notice(&said(&format!("`{name}': connected to the peer")));
                     // Without acknowledgements nobody knows what the previous connection has lost.
                     let machine = whose.and_then(|at| self.machines.get_mut(at));
@@ -433,19 +433,19 @@ impl SyncNode {
                         m.send_bulk();
                     }
                 }
-                Happening::Disconnected => {
+                LinkHappening::Disconnected => {
                     log.notice(&said(&format!("`{name}': the connection to the peer is gone")));
                 }
-                Happening::Accepted => log.notice(&said(&format!("`{name}': the peer has connected"))),
-                Happening::Unframed => {
+                LinkHappening::Accepted => log.notice(&said(&format!("`{name}': the peer has connected"))),
+                LinkHappening::Unframed => {
                     log.warning(&said(&format!(
                         "`{name}': the peer sent no messages; its connection was closed"
                     )));
                 }
-                Happening::Withheld(n) => {
+                LinkHappening::Withheld(n) => {
                     log.warning(&said(&format!("`{name}': {n} more incoming connections came and went")));
                 }
-                Happening::SendFailed(errno) => {
+                LinkHappening::SendFailed(errno) => {
                     log.warning(&said(&format!("`{name}': can't send: {}", errno_text(errno))));
                 }
             }
@@ -526,6 +526,6 @@ fn say(links: &Links, peer: &PeerNode, notice: Notice, log: &mut Log) {
 
 /// Takes over the settings that can change at run time.
 pub(super) fn reconfigure(node: &mut SyncNode, config: &Config, sync: &Sync) {
-    let protocol: peer::Config = parts::protocol(config, sync);
+    let protocol: peer::PeerConfig = parts::protocol(config, sync);
     node.machines.iter_mut().for_each(|m| m.reconfigure(&protocol));
 }

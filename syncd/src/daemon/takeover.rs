@@ -1,7 +1,7 @@
 //! Which role the fail-over script has given this node, and how long its take-over took.
 
 use crate::peer::Millis;
-use crate::status::Role;
+use crate::status::VrrpRole;
 use std::time::{Duration, Instant};
 
 /// A take-over that was completed.
@@ -16,7 +16,7 @@ pub(super) struct Completed {
 /// The node's role, with its last take-over.
 #[derive(Debug, Default)]
 pub(super) struct Takeover {
-    role: Role,
+    role: VrrpRole,
     /// The commit that takes over was asked for then, and is not complete.
     asked: Option<Instant>,
     /// Since this node has become active, a commit was completed.
@@ -25,7 +25,7 @@ pub(super) struct Takeover {
 }
 
 impl Takeover {
-    pub(super) fn role(&self) -> Role {
+    pub(super) fn role(&self) -> VrrpRole {
         self.role
     }
 
@@ -36,8 +36,8 @@ impl Takeover {
 
     /// A commit was asked for: this node takes over, unless it has done so already.
     pub(super) fn commit_asked(&mut self, instant: Instant) {
-        if self.role != Role::Active {
-            self.role = Role::Active;
+        if self.role != VrrpRole::Active {
+            self.role = VrrpRole::Active;
             self.committed = false;
             self.asked = Some(instant);
         }
@@ -45,7 +45,7 @@ impl Takeover {
 
     /// A commit has ended, completely or not.
     pub(super) fn commit_ended(&mut self, complete: bool, now: Millis, instant: Instant) {
-        if !complete || self.role != Role::Active {
+        if !complete || self.role != VrrpRole::Active {
             return;
         }
         self.committed = true;
@@ -56,7 +56,7 @@ impl Takeover {
 
     /// A command has come that the script gives to a node which the other one takes over from.
     pub(super) fn gives_way(&mut self) {
-        self.role = Role::Backup;
+        self.role = VrrpRole::Backup;
         self.committed = false;
         self.asked = None;
     }
@@ -75,10 +75,10 @@ mod tests {
     fn a_takeover_lasts_from_the_first_request_to_the_first_commit_that_is_complete() {
         let (mut t, start) = (Takeover::default(), Instant::now());
         let after = |ms| start + Duration::from_millis(ms);
-        assert_eq!((t.role(), t.last(), t.is_committed()), (Role::Unknown, None, false));
+        assert_eq!((t.role(), t.last(), t.is_committed()), (VrrpRole::Unknown, None, false));
         t.commit_asked(start);
         t.commit_ended(false, 10, after(10));
-        assert_eq!((t.role(), t.last(), t.is_committed()), (Role::Active, None, false));
+        assert_eq!((t.role(), t.last(), t.is_committed()), (VrrpRole::Active, None, false));
         t.commit_asked(after(20));
         t.commit_ended(true, 30, after(30));
         let first = Completed { at: 30, took: Duration::from_millis(30) };
@@ -88,10 +88,10 @@ mod tests {
         t.commit_ended(true, 50, after(50));
         assert_eq!(t.last(), Some(first));
         t.gives_way();
-        assert_eq!((t.role(), t.last(), t.is_committed()), (Role::Backup, Some(first), false));
+        assert_eq!((t.role(), t.last(), t.is_committed()), (VrrpRole::Backup, Some(first), false));
         // A commit that ends only now changes nothing.
         t.commit_ended(true, 60, after(60));
-        assert_eq!((t.role(), t.is_committed()), (Role::Backup, false));
+        assert_eq!((t.role(), t.is_committed()), (VrrpRole::Backup, false));
         t.commit_asked(after(70));
         t.commit_ended(true, 75, after(75));
         assert_eq!(t.last(), Some(Completed { at: 75, took: Duration::from_millis(5) }));

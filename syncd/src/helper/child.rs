@@ -1,6 +1,6 @@
 //! The daemon's side of the helpers' process: started, listened to, started again when it has died.
 
-use super::counts::Counts;
+use super::counts::HelperCounts;
 use super::stub;
 use crate::config::settings::{Helper as Settings, Helpers as Wanted};
 use crate::host::log::{Level, Log};
@@ -27,29 +27,29 @@ const LINE_MAX: usize = 64 << 10;
 
 /// The process, and what is known of it.
 #[derive(Debug)]
-pub struct Helpers {
+pub struct HelperChild {
     file: PathBuf,
     token: Token,
     /// The types that it should read for.
     wanted: Vec<Settings>,
-    running: Option<Process>,
+    running: Option<ChildProcess>,
     /// When to start it again, and how long the wait for that was.
     again: Option<Instant>,
     wait: Duration,
     restarts: u64,
     /// The counters by title: those of processes that have ended, and of this one.
-    counts: Vec<(String, Counts, Counts)>,
+    counts: Vec<(String, HelperCounts, HelperCounts)>,
 }
 
 #[derive(Debug)]
-struct Process {
+struct ChildProcess {
     child: Running,
     socket: UnixStream,
     heard: Vec<u8>,
     since: Instant,
 }
 
-impl Helpers {
+impl HelperChild {
     /// Starts the process if the configuration has types for it. `file` is read again by it.
     pub fn new(
         file: PathBuf,
@@ -57,8 +57,8 @@ impl Helpers {
         token: usize,
         reactor: &mut Reactor,
         log: &mut Log,
-    ) -> Helpers {
-        let mut helpers = Helpers {
+    ) -> HelperChild {
+        let mut helpers = HelperChild {
             file,
             token: Token(token),
             wanted: Vec::new(),
@@ -74,7 +74,8 @@ impl Helpers {
 
     /// Takes over other types.
     pub fn reload(&mut self, wanted: &Wanted, reactor: &mut Reactor, log: &mut Log) {
-        self.wanted = wanted.types.iter().filter(|t| super::types::Kind::new(t).is_some()).cloned().collect();
+        self.wanted =
+            wanted.types.iter().filter(|t| super::types::HelperType::new(t).is_some()).cloned().collect();
         if self.wanted.is_empty() {
             self.stop(reactor, log);
         } else if let Some(process) = &mut self.running {
@@ -99,7 +100,7 @@ impl Helpers {
         }
     }
 
-    fn spawn(&self, reactor: &mut Reactor) -> io::Result<Process> {
+    fn spawn(&self, reactor: &mut Reactor) -> io::Result<ChildProcess> {
         let (near, far) = UnixStream::pair()?;
         near.set_nonblocking(true)?;
         let far = OwnedFd::from(far);
@@ -117,7 +118,7 @@ impl Helpers {
             _ = child.wait();
             return Err(io::Error::other(e));
         }
-        Ok(Process { child, socket: near, heard: Vec::new(), since: Instant::now() })
+        Ok(ChildProcess { child, socket: near, heard: Vec::new(), since: Instant::now() })
     }
 
     /// Reads what the process says. When it has died, packets pass at once: its queues are closed, and its
@@ -147,10 +148,10 @@ impl Helpers {
         } else if let Some(rest) = line.strip_prefix("count ") {
             let Some((at, _)) = rest.match_indices(' ').nth(2) else { return };
             let (title, numbers) = rest.split_at(at);
-            let Some(counts) = Counts::parse(numbers.trim_start()) else { return };
+            let Some(counts) = HelperCounts::parse(numbers.trim_start()) else { return };
             match self.counts.iter_mut().find(|(t, ..)| t == title) {
                 Some((_, _, now)) => *now = counts,
-                None => self.counts.push((title.to_owned(), Counts::default(), counts)),
+                None => self.counts.push((title.to_owned(), HelperCounts::default(), counts)),
             }
         }
     }
@@ -175,7 +176,7 @@ impl Helpers {
         self.wait = (self.wait * 2).min(LONGEST_WAIT);
     }
 
-    /// When [`Helpers::turn`] has something to do.
+    /// When [`HelperChild::turn`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         self.again
     }
@@ -191,7 +192,7 @@ impl Helpers {
     /// Ends the process, which disables its stubs; what it does not manage is done here.
     pub fn stop(&mut self, reactor: &mut Reactor, log: &mut Log) {
         self.again = None;
-        let Some(Process { mut child, socket, .. }) = self.running.take() else { return };
+        let Some(ChildProcess { mut child, socket, .. }) = self.running.take() else { return };
         _ = reactor.forget(&socket, self.token);
         _ = socket.shutdown(std::net::Shutdown::Both);
         drop(socket);
@@ -208,14 +209,14 @@ impl Helpers {
     }
 
     /// What has been done for a type since the daemon started.
-    fn counts(&self, wanted: &Settings) -> Counts {
+    fn counts(&self, wanted: &Settings) -> HelperCounts {
         let title = super::types::title(wanted);
         let found = self.counts.iter().find(|(t, ..)| *t == title);
         found.map(|(_, before, now)| before.plus(now)).unwrap_or_default()
     }
 
     /// The types that should be read for, with what has been done for each since the daemon started.
-    pub fn types(&self) -> impl Iterator<Item = (&Settings, Counts)> {
+    pub fn types(&self) -> impl Iterator<Item = (&Settings, HelperCounts)> {
         self.wanted.iter().map(|w| (w, self.counts(w)))
     }
 
@@ -263,7 +264,7 @@ impl Helpers {
     }
 }
 
-impl Process {
+impl ChildProcess {
     /// Reads all that is there; false when the process has closed its end.
     fn read(&mut self) -> bool {
         let mut bytes = [0; 4096];

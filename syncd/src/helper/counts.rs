@@ -5,7 +5,7 @@ use zct_helpers::Refusal;
 
 /// The counters of one type. They start at 0 with the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct HelperCounts {
     /// Packets that the kernel has queued.
     pub packets: u64,
     /// Those with something in them for the helper.
@@ -22,7 +22,7 @@ pub struct Counts {
     pub refused: [u64; Refusal::ALL.len()],
 }
 
-impl Counts {
+impl HelperCounts {
     fn numbers(&self) -> impl Iterator<Item = u64> {
         let six = [self.packets, self.matched, self.made, self.mangled, self.unread, self.dropped];
         six.into_iter().chain(self.refused)
@@ -38,10 +38,10 @@ impl Counts {
     }
 
     /// Reads such a line; `None` for anything else.
-    pub fn parse(line: &str) -> Option<Counts> {
+    pub fn parse(line: &str) -> Option<HelperCounts> {
         let mut words = line.split(' ').map(|w| w.parse().ok());
         let mut next = || words.next().flatten();
-        let mut counts = Counts {
+        let mut counts = HelperCounts {
             packets: next()?,
             matched: next()?,
             made: next()?,
@@ -80,7 +80,7 @@ impl Counts {
 
     /// The sum of two.
     #[must_use]
-    pub fn plus(mut self, other: &Counts) -> Counts {
+    pub fn plus(mut self, other: &HelperCounts) -> HelperCounts {
         self.packets += other.packets;
         self.matched += other.matched;
         self.made += other.made;
@@ -98,18 +98,18 @@ mod tests {
 
     #[test]
     fn a_line_is_read_back() {
-        let mut counts = Counts { packets: u64::MAX, made: 3, ..Counts::default() };
+        let mut counts = HelperCounts { packets: u64::MAX, made: 3, ..HelperCounts::default() };
         counts.refused[Refusal::Kernel.index()] = 7;
-        assert_eq!(Counts::parse(&counts.line()), Some(counts));
+        assert_eq!(HelperCounts::parse(&counts.line()), Some(counts));
         for bad in ["", "1 2 3", "x", &format!("{} 1", counts.line()), &counts.line().replace('7', "-7")] {
-            assert_eq!(Counts::parse(bad), None, "{bad}");
+            assert_eq!(HelperCounts::parse(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn sums_have_every_number() {
-        let one = Counts::parse(&vec!["1"; 6 + Refusal::ALL.len()].join(" ")).unwrap();
-        let two = Counts::parse(&vec!["2"; 6 + Refusal::ALL.len()].join(" ")).unwrap();
+        let one = HelperCounts::parse(&vec!["1"; 6 + Refusal::ALL.len()].join(" ")).unwrap();
+        let two = HelperCounts::parse(&vec!["2"; 6 + Refusal::ALL.len()].join(" ")).unwrap();
         assert_eq!((one.plus(&one), two.refusals()), (two, 2 * Refusal::ALL.len() as u64));
     }
 }

@@ -17,7 +17,7 @@ const UNPRIVILEGED: u16 = 1024;
 
 /// What became of an expectation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum ExpectOutcome {
     /// The kernel took it, with this port.
     Made(Expected),
     /// It was there already: the packet is a retransmission.
@@ -30,18 +30,18 @@ pub(super) enum Outcome {
 
 /// Asks the kernel.
 #[derive(Debug)]
-pub(super) struct Expectations {
+pub(super) struct ExpectSocket {
     requests: Requests,
 }
 
 /// What is known of one that is in the way.
 #[derive(Default)]
-struct Found {
+struct InTheWay {
     master: Option<Tuple>,
     saved_port: Option<u16>,
 }
 
-impl Sink for Found {
+impl Sink for InTheWay {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
         if let Ok(e) = ExpectView::index(msg) {
             self.master = e.master().ok().flatten();
@@ -70,27 +70,27 @@ impl Sink for Count<'_> {
     fn lost(&mut self, _: Lost) {}
 }
 
-impl Expectations {
-    pub(super) fn open() -> Result<Expectations, Error> {
-        Ok(Expectations { requests: Requests::open()? })
+impl ExpectSocket {
+    pub(super) fn open() -> Result<ExpectSocket, Error> {
+        Ok(ExpectSocket { requests: Requests::open()? })
     }
 
     /// Makes an expectation of the flow `master`; if `movable` and its port is taken, at another port.
-    pub(super) fn make(&mut self, master: &Ends, wanted: &Expected, movable: bool) -> Outcome {
+    pub(super) fn make(&mut self, master: &Ends, wanted: &Expected, movable: bool) -> ExpectOutcome {
         for port in ports(wanted.port(), if movable { TRIES } else { 0 }) {
             let expected = wanted.to_port(port);
-            match self.requests.ask(|buf, seq| expected.add(buf, seq, master), &mut Found::default()) {
-                Ok(()) => return Outcome::Made(expected),
+            match self.requests.ask(|buf, seq| expected.add(buf, seq, master), &mut InTheWay::default()) {
+                Ok(()) => return ExpectOutcome::Made(expected),
                 Err(e) if e.errno() == Some(errno::EEXIST) => {
                     if self.is_ours(master, &expected) {
-                        return Outcome::There(expected);
+                        return ExpectOutcome::There(expected);
                     }
                 }
                 Err(e) if e.errno() == Some(errno::EBUSY) => {}
-                Err(_) => return Outcome::Refused,
+                Err(_) => return ExpectOutcome::Refused,
             }
         }
-        Outcome::NoPort
+        ExpectOutcome::NoPort
     }
 
     /// Has the kernel tell everyone of a flow as it is. It says nothing by itself when the sequence numbers of a flow
@@ -101,13 +101,13 @@ impl Expectations {
             it.orig = Some(flow.tuple());
         });
         // A flow that has ended meanwhile need not be told of.
-        let mut nothing = Found::default();
+        let mut nothing = InTheWay::default();
         _ = self.requests.ask(|buf, seq| request::new_flow(buf, seq, nlm_f::ACK, &unchanged), &mut nothing);
     }
 
     /// Whether the one that is there is this flow's, for the same announcement.
     fn is_ours(&mut self, master: &Ends, expected: &Expected) -> bool {
-        let mut found = Found::default();
+        let mut found = InTheWay::default();
         let tuple = expected.tuple();
         let family = expected.family();
         let asked = self.requests.ask(|buf, seq| request::get_expect(buf, seq, family, &tuple), &mut found);

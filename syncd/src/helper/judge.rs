@@ -1,10 +1,10 @@
 //! One packet: read by its protocol, its expectations made, its text changed where a translation asks for it.
 
-use super::expect::{Expectations, Outcome};
+use super::expect::{ExpectOutcome, ExpectSocket};
 use super::limit::Limit;
-use super::queue::Judge;
+use super::queue::PacketJudge;
 use super::recent::Recent;
-use super::types::Kind;
+use super::types::HelperType;
 use std::time::{Duration, Instant};
 use zct_engine::Error;
 use zct_helpers::few::Few;
@@ -20,7 +20,7 @@ use zct_wire::nfqueue::{Change, Queued, QueuedFlow};
 const COUNT_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where lines for the log go.
-pub(super) trait Lines {
+pub(super) trait LogLines {
     /// Something was opened.
     fn made(&mut self, text: &str);
     /// Something was not.
@@ -29,12 +29,12 @@ pub(super) trait Lines {
 
 /// The types, and what is needed to act for them.
 #[derive(Debug)]
-pub(super) struct Helpers {
-    pub(super) kinds: Vec<Kind>,
+pub(super) struct ActingTypes {
+    pub(super) kinds: Vec<HelperType>,
     /// Name, transport and family of each: a helper that has no stub would make the kernel refuse an
     /// expectation.
     there: Vec<(&'static str, u8, u8)>,
-    expectations: Expectations,
+    expectations: ExpectSocket,
     recent: Recent,
     /// Flows of which a packet of this turn changes its length.
     resized: Vec<Ends>,
@@ -42,23 +42,23 @@ pub(super) struct Helpers {
     packet: Box<[u8]>,
 }
 
-/// [`Helpers`] for a turn, with a log.
+/// [`ActingTypes`] for a turn, with a log.
 pub(super) struct Judging<'a> {
-    pub(super) helpers: &'a mut Helpers,
-    pub(super) lines: &'a mut dyn Lines,
+    pub(super) helpers: &'a mut ActingTypes,
+    pub(super) lines: &'a mut dyn LogLines,
     pub(super) now: Instant,
 }
 
-impl Helpers {
-    pub(super) fn new() -> Result<Helpers, Error> {
-        let expectations = Expectations::open()?;
+impl ActingTypes {
+    pub(super) fn new() -> Result<ActingTypes, Error> {
+        let expectations = ExpectSocket::open()?;
         let (kinds, there, resized) = (Vec::new(), Vec::new(), Vec::new());
         let (recent, packet) = (Recent::new(), vec![0; PACKET_MAX].into());
-        Ok(Helpers { kinds, there, expectations, recent, resized, packet })
+        Ok(ActingTypes { kinds, there, expectations, recent, resized, packet })
     }
 }
 
-impl Helpers {
+impl ActingTypes {
     /// To be called when the verdicts of a turn have been sent.
     pub(super) fn settle(&mut self) {
         for flow in self.resized.drain(..) {
@@ -68,20 +68,20 @@ impl Helpers {
 
     /// To be called when the types have changed.
     pub(super) fn note_types(&mut self) {
-        let name = |k: &Kind| (k.protocol.name, k.protocol.protocol, k.family());
+        let name = |k: &HelperType| (k.protocol.name, k.protocol.protocol, k.family());
         self.there = self.kinds.iter().map(name).collect();
     }
 }
 
-impl Judge for Judging<'_> {
+impl PacketJudge for Judging<'_> {
     fn judge(&mut self, queued: &Queued<'_>, say: &mut dyn FnMut(&Change<'_>)) {
         let Ok(Some(flow)) = queued.flow() else { return };
         let family = queued.family;
-        let mine = |k: &&mut Kind| {
+        let mine = |k: &&mut HelperType| {
             let same = flow.helper == Some(k.protocol.name.as_bytes()) && k.family() == family;
             same && k.protocol.protocol == flow.original.protocol
         };
-        let Helpers { kinds, there, expectations, recent, resized, packet } = &mut *self.helpers;
+        let ActingTypes { kinds, there, expectations, recent, resized, packet } = &mut *self.helpers;
         let Some(kind) = kinds.iter_mut().find(mine) else { return };
         kind.counts.packets += 1;
         let (lines, now) = (&mut *self.lines, self.now);
@@ -92,12 +92,12 @@ impl Judge for Judging<'_> {
 
 /// One packet of a type.
 struct One<'a> {
-    kind: &'a mut Kind,
+    kind: &'a mut HelperType,
     there: &'a [(&'static str, u8, u8)],
-    expectations: &'a mut Expectations,
+    expectations: &'a mut ExpectSocket,
     recent: &'a mut Recent,
     resized: &'a mut Vec<Ends>,
-    lines: &'a mut dyn Lines,
+    lines: &'a mut dyn LogLines,
     now: Instant,
     flow: &'a QueuedFlow<'a>,
     queued: &'a Queued<'a>,
@@ -181,13 +181,13 @@ impl One<'_> {
             } else {
                 let movable = packet.translated && verdict.edits.iter().any(|e| names(e.write, number));
                 match self.expectations.make(&self.flow.original, wanted, movable) {
-                    Outcome::Made(e) => {
+                    ExpectOutcome::Made(e) => {
                         self.opened(&e, packet);
                         e
                     }
-                    Outcome::There(e) => e,
-                    Outcome::NoPort => return Err(Refusal::NoFreePort),
-                    Outcome::Refused => return Err(Refusal::Kernel),
+                    ExpectOutcome::There(e) => e,
+                    ExpectOutcome::NoPort => return Err(Refusal::NoFreePort),
+                    ExpectOutcome::Refused => return Err(Refusal::Kernel),
                 }
             };
             _ = made.push(expected);

@@ -22,7 +22,7 @@ const ONE_MAX: usize = MESSAGE_MAX + VERDICT_MAX;
 /// # Allocation
 /// The buffers are allocated once; a packet allocates nothing.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(super) struct PacketQueue {
     pub(super) number: u16,
     socket: NetlinkSocket,
     into: Box<[u8]>,
@@ -73,7 +73,7 @@ impl Verdicts {
 }
 
 /// What to do with the packet that is being judged.
-pub(super) trait Judge {
+pub(super) trait PacketJudge {
     /// Looks at a packet, and hands what is to be changed to `say`, at most once; without that it just goes
     /// on.
     fn judge(&mut self, packet: &Queued<'_>, say: &mut dyn FnMut(&Change<'_>));
@@ -88,18 +88,18 @@ pub(super) enum Read {
     More,
 }
 
-impl Queue {
+impl PacketQueue {
     /// Binds a queue.
     ///
     /// EPERM: another program has it. EINVAL: the kernel has no queues. EOPNOTSUPP: it has, but not the glue
     /// to connection tracking.
-    pub(super) fn bind(number: u16, max_packets: Option<u32>) -> Result<Queue, Error> {
+    pub(super) fn bind(number: u16, max_packets: Option<u32>) -> Result<PacketQueue, Error> {
         let socket = NetlinkSocket::open()?;
         // Smaller ones than asked for lose nothing: the kernel lets packets pass.
         _ = socket.set_receive_buffer(RECEIVE_BUFFER);
         _ = socket.set_send_buffer(SEND_BUFFER);
         socket.set_no_enobufs()?;
-        let mut queue = Queue {
+        let mut queue = PacketQueue {
             number,
             socket,
             into: vec![0; MESSAGE_MAX].into(),
@@ -139,8 +139,8 @@ impl Queue {
     }
 
     /// Reads the packets that wait, up to a turn's share, and answers all of them.
-    pub(super) fn turn(&mut self, judge: &mut dyn Judge) -> Result<Read, Error> {
-        let Queue { socket, into, verdicts, .. } = self;
+    pub(super) fn turn(&mut self, judge: &mut dyn PacketJudge) -> Result<Read, Error> {
+        let PacketQueue { socket, into, verdicts, .. } = self;
         let mut read = Read::More;
         for _ in 0..BUDGET {
             match socket.recv(into, false) {
@@ -165,7 +165,7 @@ impl Queue {
 }
 
 /// Judges every packet of a datagram. Whatever happens, each one gets a verdict.
-fn packets(datagram: &[u8], verdicts: &mut Verdicts, judge: &mut dyn Judge) -> Result<(), Error> {
+fn packets(datagram: &[u8], verdicts: &mut Verdicts, judge: &mut dyn PacketJudge) -> Result<(), Error> {
     for frame in Frames::new(datagram) {
         let frame = frame.map_err(Error::Wire)?;
         // The kernel refuses a verdict only for a packet that is gone already.
@@ -184,7 +184,7 @@ fn packets(datagram: &[u8], verdicts: &mut Verdicts, judge: &mut dyn Judge) -> R
     Ok(())
 }
 
-/// Whether an error of [`Queue::bind`] says that another program has the queue.
+/// Whether an error of [`PacketQueue::bind`] says that another program has the queue.
 pub(super) fn is_taken(e: &Error) -> bool {
     matches!(e.errno(), Some(errno::EPERM | errno::EBUSY))
 }
@@ -240,7 +240,7 @@ mod tests {
     /// Changes packets with even numbers.
     struct Even;
 
-    impl Judge for Even {
+    impl PacketJudge for Even {
         fn judge(&mut self, packet: &Queued<'_>, say: &mut dyn FnMut(&Change<'_>)) {
             if packet.id % 2 == 0 {
                 say(&Change { timeout_s: Some(1), ..Change::default() });
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn a_change_that_does_not_fit_lets_the_packet_go_on_as_it_is() {
         struct Huge;
-        impl Judge for Huge {
+        impl PacketJudge for Huge {
             fn judge(&mut self, _: &Queued<'_>, say: &mut dyn FnMut(&Change<'_>)) {
                 say(&Change { packet: Some(&[0; 70_000]), ..Change::default() });
             }

@@ -4,11 +4,11 @@
 //! to it over its standard input and output, a socket: lines for the log and counters go out, `reload` comes
 //! in, and the end of the daemon is the end of the socket.
 
-use super::judge::{Helpers, Judging, Lines};
-use super::queue::{self, Queue, Read};
+use super::judge::{ActingTypes, Judging, LogLines};
+use super::queue::{self, PacketQueue, Read};
 use super::rules;
 use super::stub::{self, Stubs};
-use super::types::{self, Kind, Whose};
+use super::types::{self, HelperType, Whose};
 use crate::config::settings::{Config, Helper as Settings, Helpers as Wanted};
 use crate::control::client;
 use crate::control::helpers::HelpersMode;
@@ -79,7 +79,7 @@ pub fn run(file: &Path, mode: HelpersMode) -> ExitCode {
 fn prepare(wanted: &Wanted) -> Result<(), String> {
     let mut stubs = Stubs::open().map_err(|e| e.to_string())?;
     let mut failed = Vec::new();
-    for kind in wanted.types.iter().filter_map(Kind::new) {
+    for kind in wanted.types.iter().filter_map(HelperType::new) {
         if let Err(e) = stubs.prepare(&kind, true) {
             failed.push(format!("helper {}: {e}", kind.title()));
         }
@@ -105,7 +105,7 @@ impl Voice {
     }
 }
 
-impl Lines for Voice {
+impl LogLines for Voice {
     fn made(&mut self, text: &str) {
         self.say(Level::Info, text);
     }
@@ -115,13 +115,13 @@ impl Lines for Voice {
     }
 }
 
-struct Process {
+struct HelperProcess {
     file: PathBuf,
     voice: Voice,
     signals: Signals,
     stubs: Stubs,
-    helpers: Helpers,
-    queues: Vec<Queue>,
+    helpers: ActingTypes,
+    queues: Vec<PacketQueue>,
     /// What came from the daemon and is not a whole line yet.
     heard: Vec<u8>,
     /// Reports until the stubs are looked at.
@@ -145,11 +145,12 @@ fn serve(file: &Path, config: &Config, mode: HelpersMode, mut log: Log) -> Resul
         Voice::Log(log)
     };
     reactor.set_timer(Instant::now(), REPORT);
-    let helpers = Helpers::new().map_err(told)?;
+    let helpers = ActingTypes::new().map_err(told)?;
     let stubs = Stubs::open().map_err(told)?;
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let (queues, heard) = (Vec::new(), Vec::new());
-    let mut process = Process { file, voice, signals, stubs, helpers, queues, heard, look_in: LOOK_EVERY };
+    let mut process =
+        HelperProcess { file, voice, signals, stubs, helpers, queues, heard, look_in: LOOK_EVERY };
     // Started as /proc/self/exe, it would be "exe" in the lists of top and ps.
     _ = std::fs::write("/proc/self/comm", "zctd-helpers");
     process::keep_capabilities(&[Capability::NetAdmin]).map_err(told)?;
@@ -160,7 +161,7 @@ fn serve(file: &Path, config: &Config, mode: HelpersMode, mut log: Log) -> Resul
     done.map_err(told)
 }
 
-impl Process {
+impl HelperProcess {
     /// Gives up the system calls that are not needed any more: what strangers send is read from here on.
     fn confine(&mut self, syslog: bool) {
         let calls = [NETLINK_READER, if syslog { SYSLOG } else { &[] }].concat();
@@ -180,7 +181,7 @@ impl Process {
     /// its queue is closed, and what is new is enabled after its queue is open.
     fn apply(&mut self, wanted: &Wanted, reactor: &mut Reactor) {
         let same = |a: &Settings, b: &Settings| types::title(a) == types::title(b);
-        let (kept, gone): (Vec<Kind>, Vec<Kind>) = std::mem::take(&mut self.helpers.kinds)
+        let (kept, gone): (Vec<HelperType>, Vec<HelperType>) = std::mem::take(&mut self.helpers.kinds)
             .into_iter()
             .partition(|k| wanted.types.iter().any(|w| same(w, &k.settings)));
         for kind in &gone {
@@ -227,7 +228,7 @@ impl Process {
 
     /// Takes up a type; false for one that zctd has no protocol for, which the configuration has remarked on.
     fn begin(&mut self, settings: &Settings, setup: bool, reactor: &mut Reactor) -> Result<bool, String> {
-        let Some(kind) = Kind::new(settings) else { return Ok(false) };
+        let Some(kind) = HelperType::new(settings) else { return Ok(false) };
         if let Some(other) = self.stubs.prepare(&kind, setup).map_err(|e| e.to_string())? {
             let text = format!(
                 "helper {}: its stub was enabled with queue {other}; should another daemon read that, in another \
@@ -256,7 +257,7 @@ impl Process {
         if self.queues.iter().any(|q| q.number == number) {
             return Ok(());
         }
-        let queue = Queue::bind(number, settings.queue_len).map_err(|e| match e.errno() {
+        let queue = PacketQueue::bind(number, settings.queue_len).map_err(|e| match e.errno() {
             Some(errno::EINVAL) => "this kernel has no packet queues (modprobe nfnetlink_queue)".to_owned(),
             Some(errno::EOPNOTSUPP) => {
                 "this kernel's queues do not know flows (NETFILTER_NETLINK_GLUE_CT)".into()
@@ -272,7 +273,7 @@ impl Process {
 
     /// Reads out and closes the queues that no type has any more.
     fn close_unused(&mut self, reactor: &mut Reactor) {
-        let used = |n: u16, kinds: &[Kind]| kinds.iter().any(|k| k.settings.queue_num == n);
+        let used = |n: u16, kinds: &[HelperType]| kinds.iter().any(|k| k.settings.queue_num == n);
         let mut at = 0;
         while let Some(number) = self.queues.get(at).map(|q| q.number) {
             if used(number, &self.helpers.kinds) {
@@ -295,7 +296,7 @@ impl Process {
         }
     }
 
-    fn disable(&mut self, kind: &Kind) {
+    fn disable(&mut self, kind: &HelperType) {
         if let Err(e) = self.stubs.disable(&kind.settings) {
             let text = format!("helper {}: can't disable its stub: {e}", kind.title());
             self.voice.say(Level::Error, &text);
@@ -326,7 +327,7 @@ impl Process {
     }
 
     fn turn(&mut self, at: usize) -> Result<Read, Error> {
-        let Process { queues, helpers, voice, .. } = self;
+        let HelperProcess { queues, helpers, voice, .. } = self;
         let Some(queue) = queues.get_mut(at) else { return Ok(Read::All) };
         let read = queue.turn(&mut Judging { helpers, lines: voice, now: Instant::now() });
         helpers.settle();
@@ -386,7 +387,7 @@ impl Process {
 }
 
 /// Enables a stub that another program has disabled or given another queue.
-fn take_back(stubs: &mut Stubs, kind: &mut Kind, voice: &mut Voice) {
+fn take_back(stubs: &mut Stubs, kind: &mut HelperType, voice: &mut Voice) {
     if matches!(stubs.whose(&kind.settings), Ok(Whose::Ours)) {
         return;
     }
@@ -400,7 +401,7 @@ fn take_back(stubs: &mut Stubs, kind: &mut Kind, voice: &mut Voice) {
     voice.say(level, &format!("helper {}: {what}", kind.title()));
 }
 
-impl Handler for Process {
+impl Handler for HelperProcess {
     fn ready(&mut self, token: Token, reactor: &mut Reactor) -> Result<Turn, Error> {
         match token {
             SIGNALS => {
@@ -417,7 +418,7 @@ impl Handler for Process {
                 }
             }
             Token(t) => {
-                let of = |q: &Queue| QUEUES + usize::from(q.number) == t;
+                let of = |q: &PacketQueue| QUEUES + usize::from(q.number) == t;
                 if let Some(at) = self.queues.iter().position(of) {
                     return Ok(match self.turn(at)? {
                         Read::More => Turn::More,

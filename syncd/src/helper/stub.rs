@@ -1,6 +1,6 @@
 //! The stubs in the kernel that queue packets: made, enabled and disabled (nfnetlink_cthelper).
 
-use super::types::{self, Kind, Whose};
+use super::types::{self, HelperType, Whose};
 use crate::config::settings::Helper as Settings;
 use std::fmt;
 use std::ops::ControlFlow;
@@ -56,18 +56,18 @@ pub(super) struct Stubs {
 
 /// What is known of a stub that is there.
 #[derive(Clone, Copy, Debug, Default)]
-struct Found {
+struct FoundStub {
     there: bool,
     private_len: Option<u32>,
     queue: Option<u32>,
     enabled: bool,
 }
 
-impl Sink for Found {
+impl Sink for FoundStub {
     fn message(&mut self, msg: CtMsg<'_>) -> ControlFlow<()> {
         if let Ok(h) = HelperView::parse(msg) {
             let enabled = h.status == Some(nfct_helper_status::ENABLED);
-            *self = Found { there: true, private_len: h.priv_data_len, queue: h.queue, enabled };
+            *self = FoundStub { there: true, private_len: h.priv_data_len, queue: h.queue, enabled };
         }
         ControlFlow::Continue(())
     }
@@ -75,7 +75,7 @@ impl Sink for Found {
     fn lost(&mut self, _: Lost) {}
 }
 
-impl Found {
+impl FoundStub {
     fn whose(&self, settings: &Settings) -> Whose {
         match self.queue {
             Some(queue) if queue != u32::from(settings.queue_num) => Whose::Queue(queue),
@@ -92,14 +92,14 @@ impl Stubs {
 
     /// Makes the stub, disabled; if it is there, gives it this type's queue and policy. Without `setup` it
     /// has to be there. Returns the queue that it was enabled with, if that was another.
-    pub(super) fn prepare(&mut self, kind: &Kind, setup: bool) -> Result<Option<u32>, StubError> {
+    pub(super) fn prepare(&mut self, kind: &HelperType, setup: bool) -> Result<Option<u32>, StubError> {
         let found = self.find(&kind.settings).map_err(|e| refused(e, None))?;
         let private_len = u32::try_from(kind.protocol.private_len).unwrap_or(u32::MAX);
         match found {
-            Found { there: true, private_len: Some(len), .. } if len != private_len => {
+            FoundStub { there: true, private_len: Some(len), .. } if len != private_len => {
                 return Err(StubError::OtherLength(len, kind.protocol.private_len));
             }
-            Found { there: false, .. } if !setup => return Err(StubError::Missing),
+            FoundStub { there: false, .. } if !setup => return Err(StubError::Missing),
             _ => {}
         }
         // One that somebody has left enabled would keep flows out of the table that nobody reads yet. With our own
@@ -119,11 +119,11 @@ impl Stubs {
     }
 
     /// Gives a stub that is there, and may be enabled, another queue or policy.
-    pub(super) fn update(&mut self, kind: &Kind) -> Result<(), StubError> {
+    pub(super) fn update(&mut self, kind: &HelperType) -> Result<(), StubError> {
         self.put(kind, true, None)
     }
 
-    fn put(&mut self, kind: &Kind, there: bool, status: Option<u32>) -> Result<(), StubError> {
+    fn put(&mut self, kind: &HelperType, there: bool, status: Option<u32>) -> Result<(), StubError> {
         let private_len = u32::try_from(kind.protocol.private_len).unwrap_or(u32::MAX);
         let policy = kind.settings.policy;
         let class = ExpectPolicy {
@@ -145,7 +145,7 @@ impl Stubs {
     }
 
     /// Lets it queue packets.
-    pub(super) fn enable(&mut self, kind: &Kind) -> Result<(), StubError> {
+    pub(super) fn enable(&mut self, kind: &HelperType) -> Result<(), StubError> {
         let status = Some(nfct_helper_status::ENABLED);
         self.add(&NewHelper { status, ..key(&kind.settings) }).map_err(StubError::Other)
     }
@@ -157,21 +157,21 @@ impl Stubs {
             return Ok(());
         }
         let (name, family, l4) = parts(settings);
-        self.requests.ask(|buf, seq| cthelper::disable(buf, seq, name, family, l4), &mut Found::default())
+        self.requests.ask(|buf, seq| cthelper::disable(buf, seq, name, family, l4), &mut FoundStub::default())
     }
 
-    fn find(&mut self, settings: &Settings) -> Result<Found, Error> {
+    fn find(&mut self, settings: &Settings) -> Result<FoundStub, Error> {
         let (name, family, l4) = parts(settings);
-        let mut found = Found::default();
+        let mut found = FoundStub::default();
         match self.requests.ask(|buf, seq| cthelper::get(buf, seq, name, Some((family, l4))), &mut found) {
-            Err(e) if e.errno() == Some(errno::ENOENT) => Ok(Found::default()),
+            Err(e) if e.errno() == Some(errno::ENOENT) => Ok(FoundStub::default()),
             Err(e) => Err(e),
             Ok(()) => Ok(found),
         }
     }
 
     fn add(&mut self, stub: &NewHelper<'_>) -> Result<(), Error> {
-        self.requests.ask(|buf, seq| cthelper::add(buf, seq, stub), &mut Found::default())
+        self.requests.ask(|buf, seq| cthelper::add(buf, seq, stub), &mut FoundStub::default())
     }
 }
 
@@ -222,10 +222,11 @@ mod tests {
         let text = b"Helper { Type ftp inet tcp { QueueNum 7 } }\nStats { }\n";
         let config = crate::config::load(text, &Protocols::default()).config.unwrap();
         let ftp = &config.helpers.types[0];
-        let found = |queue, enabled| Found { there: true, queue: Some(queue), enabled, ..Found::default() };
+        let found =
+            |queue, enabled| FoundStub { there: true, queue: Some(queue), enabled, ..FoundStub::default() };
         assert_eq!(found(7, true).whose(ftp), Whose::Ours);
         assert_eq!(found(7, false).whose(ftp), Whose::Disabled);
         assert_eq!([found(8, true), found(8, false)].map(|f| f.whose(ftp)), [Whose::Queue(8); 2]);
-        assert_eq!(Found::default().whose(ftp), Whose::Disabled);
+        assert_eq!(FoundStub::default().whose(ftp), Whose::Disabled);
     }
 }

@@ -1,6 +1,6 @@
 //! The configured types, with the protocol that reads for each.
 
-use super::counts::Counts;
+use super::counts::HelperCounts;
 use super::limit::Limit;
 use crate::config::settings::{Helper as Settings, HelperFamily, HelperProtocol};
 use std::time::Instant;
@@ -25,10 +25,10 @@ pub(super) enum Whose {
 
 /// One `Type` of the configuration that zctd has a protocol for.
 #[derive(Debug)]
-pub(super) struct Kind {
+pub(super) struct HelperType {
     pub(super) settings: Settings,
     pub(super) protocol: &'static Helper,
-    pub(super) counts: Counts,
+    pub(super) counts: HelperCounts,
     pub(super) made_lines: Limit,
     pub(super) refused_lines: Limit,
     /// How many expectations of this type there may be: those that were found at the last count, and those
@@ -39,14 +39,14 @@ pub(super) struct Kind {
     pub(super) stub: Whose,
 }
 
-impl Kind {
+impl HelperType {
     /// `None` for a protocol that zctd does not have.
-    pub(super) fn new(settings: &Settings) -> Option<Kind> {
+    pub(super) fn new(settings: &Settings) -> Option<HelperType> {
         let protocol = Helper::find(settings.kind.name, l4(settings.protocol))?;
-        Some(Kind {
+        Some(HelperType {
             settings: settings.clone(),
             protocol,
-            counts: Counts::default(),
+            counts: HelperCounts::default(),
             made_lines: Limit::new(LINES),
             refused_lines: Limit::new(LINES),
             waiting: 0,

@@ -26,7 +26,7 @@ const TIMEOUT_S: u32 = 60;
 
 /// A change that waits to be sent.
 #[derive(Clone, Copy, Debug)]
-enum Change {
+enum Waiting {
     Flow(Event, Flow),
     Expect(Event, Expect),
 }
@@ -44,7 +44,7 @@ enum Second {
 #[derive(Debug)]
 pub struct Injector {
     batch: Batch,
-    waiting: VecDeque<Change>,
+    waiting: VecDeque<Waiting>,
     tracking: bool,
     /// The counts of flows.
     pub flows: CacheStats,
@@ -54,7 +54,7 @@ pub struct Injector {
 }
 
 /// For each request of a batch, the change it belongs to; `None` for a delete whose result does not matter.
-type Sent = Vec<Option<usize>>;
+type SentFor = Vec<Option<usize>>;
 
 impl Injector {
     /// Opens the socket; its port identifies the events that we cause ourselves.
@@ -72,12 +72,12 @@ impl Injector {
 
     /// Takes a change of a flow.
     pub fn flow(&mut self, event: Event, flow: &Flow) {
-        self.waiting.push_back(Change::Flow(event, *flow));
+        self.waiting.push_back(Waiting::Flow(event, *flow));
     }
 
     /// Takes a change of an expectation.
     pub fn expect(&mut self, event: Event, expect: &Expect) {
-        self.waiting.push_back(Change::Expect(event, *expect));
+        self.waiting.push_back(Waiting::Expect(event, *expect));
     }
 
     /// True when no change waits.
@@ -97,14 +97,14 @@ impl Injector {
     }
 
     /// The changes of the next batch: up to the first that concerns a flow of an earlier one.
-    fn take(&mut self) -> Vec<Change> {
+    fn take(&mut self) -> Vec<Waiting> {
         let mut keys: Vec<Option<Key>> = Vec::with_capacity(BATCH);
         let mut out = Vec::with_capacity(BATCH);
         while let Some(next) = self.waiting.front().filter(|_| out.len() < BATCH) {
             let key = match next {
-                Change::Flow(_, f) => Key::of(f),
+                Waiting::Flow(_, f) => Key::of(f),
                 // Expectations are few: each ends a batch.
-                Change::Expect(..) => None,
+                Waiting::Expect(..) => None,
             };
             let alone = key.is_none();
             if alone && !out.is_empty() || keys.contains(&key) {
@@ -121,7 +121,7 @@ impl Injector {
 
     fn one_batch(&mut self, log: &mut Log) -> Result<(), Error> {
         let changes = self.take();
-        let mut sent: Sent = Vec::new();
+        let mut sent: SentFor = Vec::new();
         for (at, change) in changes.iter().enumerate() {
             self.first(at, change, &mut sent)?;
         }
@@ -163,13 +163,13 @@ impl Injector {
     }
 
     /// Adds the deletion of what a change is about; returns false if the kernel cannot have such an entry.
-    fn delete(&mut self, change: &Change) -> Result<bool, Error> {
+    fn delete(&mut self, change: &Waiting) -> Result<bool, Error> {
         match change {
-            Change::Flow(_, f) => {
+            Waiting::Flow(_, f) => {
                 let Some(key) = restore::flow_key(f) else { return Ok(false) };
                 self.batch.add(|buf, seq| restore::delete(buf, seq, &key, f))?;
             }
-            Change::Expect(_, e) => {
+            Waiting::Expect(_, e) => {
                 let Some(key) = restore::expect_key(e) else { return Ok(false) };
                 self.batch.add(|buf, seq| restore::delete_expect(buf, seq, &key))?;
             }
@@ -178,30 +178,30 @@ impl Injector {
     }
 
     /// Adds the first attempt at a change.
-    fn first(&mut self, at: usize, change: &Change, sent: &mut Sent) -> Result<(), Error> {
+    fn first(&mut self, at: usize, change: &Waiting, sent: &mut SentFor) -> Result<(), Error> {
         match change {
-            Change::Flow(Event::Destroy, _) | Change::Expect(Event::Destroy, _) => {
+            Waiting::Flow(Event::Destroy, _) | Waiting::Expect(Event::Destroy, _) => {
                 if self.delete(change)? {
                     sent.push(Some(at));
                 }
             }
-            Change::Flow(Event::Update, f) => {
+            Waiting::Flow(Event::Update, f) => {
                 let timeout_s = f.timeout_s.unwrap_or(TIMEOUT_S);
                 if let Some(new) = restore::change_flow(f, timeout_s, self.tracking) {
                     self.batch.add(|buf, seq| zct_wire::request::new_flow(buf, seq, 0, &new))?;
                     sent.push(Some(at));
                 }
             }
-            Change::Flow(Event::New, _) | Change::Expect(Event::New | Event::Update, _) => {
+            Waiting::Flow(Event::New, _) | Waiting::Expect(Event::New | Event::Update, _) => {
                 self.create(at, change, sent)?;
             }
         }
         Ok(())
     }
 
-    fn create(&mut self, at: usize, change: &Change, sent: &mut Sent) -> Result<(), Error> {
+    fn create(&mut self, at: usize, change: &Waiting, sent: &mut SentFor) -> Result<(), Error> {
         match change {
-            Change::Flow(_, f) => {
+            Waiting::Flow(_, f) => {
                 let timeout_s = f.timeout_s.unwrap_or(TIMEOUT_S);
                 // A child whose master this node does not have would be refused, and then be lost.
                 let without = Without { master: true, helper: false };
@@ -210,7 +210,7 @@ impl Injector {
                     sent.push(Some(at));
                 }
             }
-            Change::Expect(_, e) => {
+            Waiting::Expect(_, e) => {
                 if let Some(new) = restore::new_expect(e) {
                     self.batch.add(|buf, seq| restore::create_expect(buf, seq, &new))?;
                     sent.push(Some(at));
@@ -231,10 +231,10 @@ impl Injector {
     }
 
     /// Counts the outcome of a change, and reports what went wrong.
-    fn settle(&mut self, change: &Change, errno: Option<i32>, log: &mut Log) {
+    fn settle(&mut self, change: &Waiting, errno: Option<i32>, log: &mut Log) {
         let (event, stats, what) = match change {
-            Change::Flow(event, _) => (event, &mut self.flows, "ct"),
-            Change::Expect(event, _) => (event, &mut self.expects, "exp"),
+            Waiting::Flow(event, _) => (event, &mut self.flows, "ct"),
+            Waiting::Expect(event, _) => (event, &mut self.expects, "exp"),
         };
         let (done, failed, verb) = match event {
             Event::New => (&mut stats.created, &mut stats.no_space, "add new"),
@@ -255,8 +255,8 @@ impl Injector {
         let mut buf = [0; LINE_MAX];
         let mut out = Out::new(&mut buf);
         match change {
-            Change::Flow(_, f) => Row::peer(f).line(&mut out),
-            Change::Expect(_, e) => expect_line(&mut out, e),
+            Waiting::Flow(_, f) => Row::peer(f).line(&mut out),
+            Waiting::Expect(_, e) => expect_line(&mut out, e),
         }
         log.warning(&format!("could not {verb} {what} entry: {}", errno_text(errno)));
         log.flow(Level::Warning, out.written());
@@ -264,14 +264,14 @@ impl Injector {
 }
 
 /// What to do after a refusal (sync-protocol.md §6).
-fn second(change: &Change, errno: i32) -> Option<Second> {
+fn second(change: &Waiting, errno: i32) -> Option<Second> {
     match change {
-        Change::Flow(Event::New, _) | Change::Expect(Event::New | Event::Update, _) => {
+        Waiting::Flow(Event::New, _) | Waiting::Expect(Event::New | Event::Update, _) => {
             (errno == errno::EEXIST).then_some(Second::Replace)
         }
-        Change::Flow(Event::Update, _) => {
+        Waiting::Flow(Event::Update, _) => {
             Some(if errno == errno::ENOENT { Second::Create } else { Second::Replace })
         }
-        Change::Flow(Event::Destroy, _) | Change::Expect(Event::Destroy, _) => None,
+        Waiting::Flow(Event::Destroy, _) | Waiting::Expect(Event::Destroy, _) => None,
     }
 }

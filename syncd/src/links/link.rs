@@ -3,7 +3,7 @@
 use crate::links::multicast;
 use crate::links::settings::{LinkKind, LinkSettings};
 use crate::links::tcp::{self, TcpLink};
-use crate::links::traffic::{Happening, Traffic};
+use crate::links::traffic::{LinkHappening, Traffic};
 use crate::links::udp::UdpLink;
 use crate::links::watch::InterfaceState;
 use crate::peer::{self, Millis};
@@ -26,7 +26,7 @@ pub struct LinkIo {
     state: InterfaceState,
     io: Io,
     traffic: Traffic,
-    happened: Vec<Happening>,
+    happened: Vec<LinkHappening>,
     // The errno reported last, so that a broken network does not fill the log.
     told: Option<i32>,
     error_queue: usize,
@@ -249,7 +249,7 @@ impl LinkIo {
     }
 
     /// Takes out what has happened since the last call.
-    pub(super) fn happened(&mut self) -> std::vec::Drain<'_, Happening> {
+    pub(super) fn happened(&mut self) -> std::vec::Drain<'_, LinkHappening> {
         self.happened.drain(..)
     }
 
@@ -336,7 +336,7 @@ impl LinkIo {
             Io::Udp(u) => {
                 if let Some(errno) = u.flush(traffic).filter(|e| self.told != Some(*e)) {
                     self.told = Some(errno);
-                    happened.push(Happening::SendFailed(errno));
+                    happened.push(LinkHappening::SendFailed(errno));
                 }
             }
             Io::Tcp(t) => t.flush(traffic, happened),

@@ -14,7 +14,7 @@ mod watch;
 
 pub use link::LinkIo;
 pub use settings::{LinkKind, LinkSettings};
-pub use traffic::{Happening, Traffic};
+pub use traffic::{LinkHappening, Traffic};
 
 use crate::peer::{self, Millis};
 use link::{InterfaceChange, LinkTurn};
@@ -198,7 +198,7 @@ impl Links {
     }
 
     /// Takes out what has happened since the last call, with the numbers of the links.
-    pub fn happened(&mut self) -> Vec<(usize, Happening)> {
+    pub fn happened(&mut self) -> Vec<(usize, LinkHappening)> {
         let mut out = Vec::new();
         for (at, l) in self.all.iter_mut().enumerate() {
             out.extend(l.happened().map(|h| (at, h)));

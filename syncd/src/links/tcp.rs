@@ -6,7 +6,7 @@
 //! connection: the original loses the rest of it, and with it the framing of everything that follows.
 
 use crate::links::quota::Quota;
-use crate::links::traffic::{Happening, Traffic};
+use crate::links::traffic::{LinkHappening, Traffic};
 use crate::peer::{Millis, Reassembler};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read as _, Write as _};
@@ -39,14 +39,14 @@ mod role {
 /// What a link needs from outside during a call.
 pub(crate) struct Around<'a> {
     pub(crate) traffic: &'a mut Traffic,
-    pub(crate) happened: &'a mut Vec<Happening>,
+    pub(crate) happened: &'a mut Vec<LinkHappening>,
     pub(crate) reactor: &'a mut Reactor,
     pub(crate) first_token: usize,
     pub(crate) now: Millis,
 }
 
 #[derive(Debug)]
-enum Client {
+enum ClientState {
     Down,
     Connecting(TcpStream, Millis),
     Up(TcpStream),
@@ -63,9 +63,9 @@ pub(crate) struct TcpLink {
     others: Vec<(TcpStream, SocketAddr)>,
     /// Whether other links share the listener.
     shared: bool,
-    client: Client,
+    client: ClientState,
     server: Option<(TcpStream, Reassembler)>,
-    queue: Queue,
+    queue: StreamQueue,
     scratch: Vec<u8>,
     retry_at: Millis,
     was_up: bool,
@@ -76,7 +76,7 @@ pub(crate) struct TcpLink {
 
 /// The datagrams that wait, oldest first, and how much of the first one has been sent.
 #[derive(Debug)]
-struct Queue {
+struct StreamQueue {
     buffers: VecDeque<Vec<u8>>,
     // Empty buffers, to be used again.
     spare: Vec<Vec<u8>>,
@@ -86,9 +86,9 @@ struct Queue {
     dropped: u64,
 }
 
-impl Queue {
-    fn new(limit: usize) -> Queue {
-        Queue { buffers: VecDeque::new(), spare: Vec::new(), head_sent: 0, bytes: 0, limit, dropped: 0 }
+impl StreamQueue {
+    fn new(limit: usize) -> StreamQueue {
+        StreamQueue { buffers: VecDeque::new(), spare: Vec::new(), head_sent: 0, bytes: 0, limit, dropped: 0 }
     }
 
     fn push(&mut self, datagram: &[u8]) {
@@ -160,9 +160,9 @@ impl TcpLink {
             listener: local.map(|local| inet::tcp_listen(&local, &tuning)).transpose()?,
             others: Vec::new(),
             shared,
-            client: Client::Down,
+            client: ClientState::Down,
             server: None,
-            queue: Queue::new(error_queue.max(1)),
+            queue: StreamQueue::new(error_queue.max(1)),
             scratch: vec![0; ROOM],
             retry_at: 0,
             was_up: false,
@@ -172,7 +172,7 @@ impl TcpLink {
     }
 
     pub(crate) fn is_connected(&self) -> bool {
-        matches!(self.client, Client::Up(_))
+        matches!(self.client, ClientState::Up(_))
     }
 
     pub(crate) fn is_accepted(&self) -> bool {
@@ -209,8 +209,8 @@ impl TcpLink {
     }
 
     /// Writes what waits until the connection accepts no more.
-    pub(crate) fn flush(&mut self, traffic: &mut Traffic, happened: &mut Vec<Happening>) {
-        let Client::Up(stream) = &mut self.client else { return };
+    pub(crate) fn flush(&mut self, traffic: &mut Traffic, happened: &mut Vec<LinkHappening>) {
+        let ClientState::Up(stream) = &mut self.client else { return };
         while !self.queue.buffers.is_empty() {
             let (slices, count) = self.queue.slices();
             match stream.write_vectored(slices.get(..count).unwrap_or_default()) {
@@ -230,35 +230,35 @@ impl TcpLink {
         }
     }
 
-    fn disconnected(&mut self, happened: &mut Vec<Happening>) {
-        if matches!(self.client, Client::Up(_)) {
-            happened.push(Happening::Disconnected);
+    fn disconnected(&mut self, happened: &mut Vec<LinkHappening>) {
+        if matches!(self.client, ClientState::Up(_)) {
+            happened.push(LinkHappening::Disconnected);
         }
         // Dropping the stream removes it from the poll.
-        self.client = Client::Down;
+        self.client = ClientState::Down;
         self.queue.head_sent = 0;
         self.queue.trim();
     }
 
     pub(crate) fn deadline(&self) -> Option<Millis> {
         let client = match &self.client {
-            Client::Down => Some(self.retry_at),
-            Client::Connecting(_, since) => Some(since + CONNECT_MS),
-            Client::Up(_) => None,
+            ClientState::Down => Some(self.retry_at),
+            ClientState::Connecting(_, since) => Some(since + CONNECT_MS),
+            ClientState::Up(_) => None,
         };
         [client, self.accept_at].into_iter().flatten().min()
     }
 
     /// Connects if it is time to.
     pub(crate) fn settle(&mut self, around: &mut Around<'_>) -> Result<(), Error> {
-        around.happened.extend(self.quota.withheld(around.now).map(Happening::Withheld));
+        around.happened.extend(self.quota.withheld(around.now).map(LinkHappening::Withheld));
         if self.accept_at.is_some_and(|at| at <= around.now) && self.accept(around)? == Turn::More {
             self.accept_at = Some(around.now);
         }
-        if matches!(self.client, Client::Connecting(_, since) if since + CONNECT_MS <= around.now) {
-            self.client = Client::Down;
+        if matches!(self.client, ClientState::Connecting(_, since) if since + CONNECT_MS <= around.now) {
+            self.client = ClientState::Down;
         }
-        if !matches!(self.client, Client::Down) || around.now < self.retry_at {
+        if !matches!(self.client, ClientState::Down) || around.now < self.retry_at {
             return Ok(());
         }
         self.retry_at = around.now + RETRY_MS;
@@ -266,7 +266,7 @@ impl TcpLink {
         if let Ok(stream) = inet::tcp_connect(&self.peer, &self.tuning) {
             let token = Token(around.first_token + role::CLIENT);
             around.reactor.watch_both(&stream, token)?;
-            self.client = Client::Connecting(stream, around.now);
+            self.client = ClientState::Connecting(stream, around.now);
         }
         Ok(())
     }
@@ -319,14 +319,14 @@ impl TcpLink {
         around.reactor.watch(&stream, Token(around.first_token + role::SERVER))?;
         // The newest connection counts: the peer has given up the one before.
         self.server = Some((stream, Reassembler::default()));
-        self.report(around, Happening::Accepted);
+        self.report(around, LinkHappening::Accepted);
         Ok(())
     }
 
     /// Somebody has connected who is no peer.
     pub(crate) fn stranger(&mut self, from: SocketAddr, around: &mut Around<'_>) {
         around.traffic.receive_errors += 1;
-        self.report(around, Happening::Stranger(from.ip()));
+        self.report(around, LinkHappening::Stranger(from.ip()));
     }
 
     /// Whether this is where its peer connects from.
@@ -340,22 +340,23 @@ impl TcpLink {
     }
 
     /// Reports what others can cause as often as they like.
-    fn report(&mut self, around: &mut Around<'_>, what: Happening) {
+    fn report(&mut self, around: &mut Around<'_>, what: LinkHappening) {
         if self.quota.allows(around.now) {
             around.happened.push(what);
         }
     }
 
     fn client_ready(&mut self, around: &mut Around<'_>) {
-        if let Client::Connecting(stream, _) = &self.client {
+        if let ClientState::Connecting(stream, _) = &self.client {
             match (stream.take_error(), stream.peer_addr()) {
                 (Ok(None), Ok(_)) => {
-                    let Client::Connecting(stream, _) = std::mem::replace(&mut self.client, Client::Down)
+                    let ClientState::Connecting(stream, _) =
+                        std::mem::replace(&mut self.client, ClientState::Down)
                     else {
                         return;
                     };
-                    self.client = Client::Up(stream);
-                    around.happened.push(Happening::Connected { again: self.was_up });
+                    self.client = ClientState::Up(stream);
+                    around.happened.push(LinkHappening::Connected { again: self.was_up });
                     self.was_up = true;
                 }
                 (Ok(None), Err(_)) => return, // not yet
@@ -363,7 +364,7 @@ impl TcpLink {
             }
         }
         // The peer sends nothing on this connection, so anything to be read is its end.
-        if let Client::Up(stream) = &mut self.client {
+        if let ClientState::Up(stream) = &mut self.client {
             let mut sink = [0; 4096];
             loop {
                 match stream.read(&mut sink) {
@@ -392,7 +393,7 @@ impl TcpLink {
                         Err(_) => {
                             around.traffic.receive_errors += 1;
                             self.server = None;
-                            self.report(around, Happening::Unframed);
+                            self.report(around, LinkHappening::Unframed);
                         }
                     }
                 }
@@ -414,7 +415,7 @@ mod tests {
 
     #[test]
     fn a_queue_gives_back_what_a_connection_took_in_part() {
-        let mut q = Queue::new(3);
+        let mut q = StreamQueue::new(3);
         for n in 1..=3u8 {
             q.push(&[n; 10]);
         }

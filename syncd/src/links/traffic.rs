@@ -21,7 +21,7 @@ pub struct Traffic {
 
 /// Something that has happened on a link, for the log and for the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Happening {
+pub enum LinkHappening {
     /// Something came from an address that is not the peer's. UDP reports only the first such datagram.
     Stranger(IpAddr),
     /// The TCP connection that we send on is established; `again` when there was one before.

@@ -4,7 +4,7 @@
 //! not come from the configured address are dropped: first by us, so that they can be reported, and once
 //! there are many by the kernel, before they take room in the receive buffer.
 
-use crate::links::traffic::{Happening, Traffic};
+use crate::links::traffic::{LinkHappening, Traffic};
 use crate::peer::Millis;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
@@ -64,7 +64,7 @@ impl UdpLink {
         &mut self,
         budget: usize,
         traffic: &mut Traffic,
-        happened: &mut Vec<Happening>,
+        happened: &mut Vec<LinkHappening>,
         take: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Turn, Error> {
         let before = self.strangers;
@@ -74,7 +74,7 @@ impl UdpLink {
                 *strangers += 1;
                 traffic.receive_errors += 1;
                 if *strangers == 1 {
-                    happened.push(Happening::Stranger(d.from.ip()));
+                    happened.push(LinkHappening::Stranger(d.from.ip()));
                 }
                 return;
             }

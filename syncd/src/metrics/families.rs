@@ -5,8 +5,8 @@
 
 use super::shown::Shown;
 use crate::peer::seal::Refused;
-use crate::status::ledger::{Kind, Tally};
-use crate::status::{Cache, Helper, Link, Missing, Peer, PeerState, Role, Status, Transfer};
+use crate::status::ledger::{LedgerKind, Tally};
+use crate::status::{Cache, HelperStatus, LinkStatus, Missing, Peer, PeerState, Status, Transfer, VrrpRole};
 use zct_helpers::Refusal;
 use zct_wire::text::Out;
 use zct_wire::text::metrics::{Family, Value};
@@ -156,7 +156,7 @@ pub(super) fn write(shown: &Shown<'_>, out: &mut Out<'_>) {
 }
 
 /// A family, and the value of its sample for one of several things of a kind, if it is known.
-type Row<T> = (&'static Family, fn(&T) -> Option<Value>);
+type FamilyRow<T> = (&'static Family, fn(&T) -> Option<Value>);
 
 fn size(n: usize) -> Value {
     Value::Number(n as u64)
@@ -181,7 +181,7 @@ fn process(shown: &Shown<'_>, out: &mut Out<'_>) {
 
 fn standing(s: &Status, out: &mut Out<'_>) {
     let mut roles = ROLE.write(out);
-    for role in Role::ALL {
+    for role in VrrpRole::ALL {
         roles.sample(&[("role", role.name().as_bytes())], role == s.role);
     }
     READY.single(out, s.is_ready());
@@ -211,7 +211,7 @@ fn kernel(s: &Status, out: &mut Out<'_>) {
 fn caches(s: &Status, out: &mut Out<'_>) {
     let all = [("internal", &s.internal), ("external", &s.external)];
     let there = || all.iter().filter_map(|(name, c)| c.as_ref().map(|c| (name.as_bytes(), c)));
-    let values: [Row<Cache>; 4] = [
+    let values: [FamilyRow<Cache>; 4] = [
         (&CACHE_FLOWS, |c| c.flows.map(size)),
         (&CACHE_LIMIT, |c| c.limit.map(size)),
         (&CACHE_EXPECTATIONS, |c| c.expectations.map(size)),
@@ -241,8 +241,8 @@ fn caches(s: &Status, out: &mut Out<'_>) {
     }
 }
 
-fn links(links: &[Link], out: &mut Out<'_>) {
-    let values: [Row<Link>; 8] = [
+fn links(links: &[LinkStatus], out: &mut Out<'_>) {
+    let values: [FamilyRow<LinkStatus>; 8] = [
         (&LINK_UP, |l| Some((l.state == "running").into())),
         (&LINK_IN_USE, |l| Some(l.in_use.into())),
         (&LINK_SENT_BYTES, |l| Some(l.traffic.sent_bytes.into())),
@@ -271,7 +271,7 @@ fn links(links: &[Link], out: &mut Out<'_>) {
 
 /// Peers are told apart by their number, since addresses are not used as labels.
 fn peers(peers: &[Peer], out: &mut Out<'_>) {
-    let values: [Row<Peer>; 19] = [
+    let values: [FamilyRow<Peer>; 19] = [
         (&PEER_UP, |p| match p.state {
             PeerState::Up => Some(true.into()),
             PeerState::Silent => Some(false.into()),
@@ -320,7 +320,7 @@ fn peers(peers: &[Peer], out: &mut Out<'_>) {
             labelled(at, peer, reason, &mut |labels| samples.sample(labels, count));
         }
     }
-    let transfers: [Row<Transfer>; 3] = [
+    let transfers: [FamilyRow<Transfer>; 3] = [
         (&RESYNC_RUNNING, |t| Some(t.running.into())),
         (&RESYNCS, |t| Some(t.count.into())),
         (&RESYNC_DURATION, |t| t.last_duration.map(Value::Seconds)),
@@ -370,10 +370,10 @@ fn helpers(s: &Status, out: &mut Out<'_>) {
     let Some(helpers) = &s.helpers else { return };
     HELPERS_UP.single(out, helpers.pid.is_some());
     HELPERS_RESTARTS.single(out, helpers.restarts);
-    let labels = |h: &Helper| {
+    let labels = |h: &HelperStatus| {
         [("helper", h.name), ("family", h.family), ("protocol", h.protocol)].map(|(k, v)| (k, v.as_bytes()))
     };
-    let values: [Row<Helper>; 6] = [
+    let values: [FamilyRow<HelperStatus>; 6] = [
         (&HELPER_PACKETS, |h| Some(h.counts.packets.into())),
         (&HELPER_MATCHED, |h| Some(h.counts.matched.into())),
         (&HELPER_EXPECTATIONS, |h| Some(h.counts.made.into())),
@@ -401,14 +401,14 @@ fn helpers(s: &Status, out: &mut Out<'_>) {
 
 /// The ledger's tallies.
 fn losses(s: &Status, out: &mut Out<'_>) {
-    let values: [Row<Tally>; 3] = [
+    let values: [FamilyRow<Tally>; 3] = [
         (&LOSSES, |t| Some(t.estimate.into())),
         (&LOSSES_REPAIRED, |t| Some(t.repaired.into())),
         (&LOSSES_PENDING, |t| Some(t.pending.into())),
     ];
     for (family, of) in values {
         let mut samples = family.write(out);
-        for (kind, tally) in Kind::ALL.iter().zip(&s.losses) {
+        for (kind, tally) in LedgerKind::ALL.iter().zip(&s.losses) {
             if let Some(value) = of(tally) {
                 samples.sample(&[("kind", kind.name().as_bytes())], value);
             }

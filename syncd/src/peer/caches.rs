@@ -1,6 +1,6 @@
 //! The four caches, which are passed to every part of the protocol.
 
-use crate::peer::config::Config;
+use crate::peer::config::PeerConfig;
 use crate::peer::entry::Item;
 use crate::store::{ExpectStore, FlowStore, Meta};
 
@@ -19,7 +19,7 @@ pub struct Caches {
 
 impl Caches {
     /// Empty caches with the configured limit. `hash_seed` should be random, since traffic chooses the keys.
-    pub fn new(config: &Config, hash_seed: [u64; 2]) -> Self {
+    pub fn new(config: &PeerConfig, hash_seed: [u64; 2]) -> Self {
         let [a, b] = hash_seed;
         let limit = config.hash_limit;
         Caches {

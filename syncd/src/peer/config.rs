@@ -9,7 +9,7 @@ use crate::peer::pace::Pace;
 
 /// All settings of the protocol machine. Names follow the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+pub struct PeerConfig {
     /// `Mode`, with the settings that only this mode has.
     pub mode: Mode,
     /// `CommitTimeout`: timeout of committed flows in seconds; if set, TIMEOUT is left out of what is sent.
@@ -35,9 +35,9 @@ pub struct Config {
     pub pace: Pace,
 }
 
-impl Default for Config {
+impl Default for PeerConfig {
     fn default() -> Self {
-        Config {
+        PeerConfig {
             mode: Mode::default(),
             commit_timeout_s: None,
             purge_timeout_s: 60,
@@ -52,10 +52,10 @@ impl Default for Config {
     }
 }
 
-impl Config {
+impl PeerConfig {
     /// The default settings in this mode.
-    pub fn of(mode: impl Into<Mode>) -> Config {
-        Config { mode: mode.into(), ..Config::default() }
+    pub fn of(mode: impl Into<Mode>) -> PeerConfig {
+        PeerConfig { mode: mode.into(), ..PeerConfig::default() }
     }
 
     /// True when TIMEOUT is sent: without CommitTimeout, or where CommitTimeout is ignored because the peer's
@@ -106,19 +106,19 @@ mod tests {
     fn the_timeout_travels_unless_the_commit_has_its_own() {
         let with = |commit_timeout_s, disable_external_cache| {
             let ftfw = Ftfw { disable_external_cache, ..Ftfw::DEFAULT };
-            Config { commit_timeout_s, ..Config::of(ftfw) }.sends_timeout()
+            PeerConfig { commit_timeout_s, ..PeerConfig::of(ftfw) }.sends_timeout()
         };
         assert!(with(None, false) && with(Some(180), true) && !with(Some(180), false));
     }
 
     #[test]
     fn committed_flows_live_for_what_is_left() {
-        let plain = Config::default();
+        let plain = PeerConfig::default();
         assert_eq!(plain.commit_timeout_for(Some(100), 30), 70);
         assert_eq!(plain.commit_timeout_for(Some(100), 100), 60);
         assert_eq!(plain.commit_timeout_for(Some(100), 130), 60);
         assert_eq!(plain.commit_timeout_for(None, 0), 60);
-        let fixed = Config { commit_timeout_s: Some(180), ..plain };
+        let fixed = PeerConfig { commit_timeout_s: Some(180), ..plain };
         assert_eq!((fixed.commit_timeout_for(Some(9), 0), fixed.commit_timeout_for(None, 0)), (180, 180));
     }
 }

@@ -4,7 +4,7 @@
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
 use crate::peer::delivery::Delivery;
-use crate::peer::digest::{Checker, Found};
+use crate::peer::digest::{Checker, Finding};
 use crate::peer::entry::{Control, Range};
 use crate::peer::message::{Class, Refusal, Verdict, classify, length};
 use crate::peer::mode::Ftfw;
@@ -39,7 +39,7 @@ pub(crate) struct FtfwSession {
 }
 
 impl FtfwSession {
-    /// `digest_ms` as in [`Config`](crate::peer::Config).
+    /// `digest_ms` as in [`Config`](crate::peer::PeerConfig).
     pub(crate) fn new(config: &Ftfw, digest_ms: Option<Millis>) -> Self {
         FtfwSession {
             tracker: Tracker::new(config.ack_window_size),
@@ -288,7 +288,7 @@ impl FtfwSession {
         }
         let ours = caches.external.sums();
         let (found, asks) = match digest {
-            Digest::Whole(theirs) => (Found::Nothing, self.checker.whole(now, theirs, ours)),
+            Digest::Whole(theirs) => (Finding::Nothing, self.checker.whole(now, theirs, ours)),
             Digest::Parts(span, key, theirs) => {
                 self.checker.parts(now, (span, key, &theirs), (caches.external.sums_key(), ours))
             }
@@ -296,12 +296,12 @@ impl FtfwSession {
         };
         asks.into_iter().for_each(|ask| delivery.control(now, Control::Ask(ask)));
         match found {
-            Found::Nothing => None,
-            Found::OtherKey(key) => {
+            Finding::Nothing => None,
+            Finding::OtherKey(key) => {
                 caches.external.begin_sums(key);
                 None
             }
-            Found::Leaves(leaves) => {
+            Finding::Leaves(leaves) => {
                 let mut fours = Vec::new();
                 for four in leaves.chunks(4) {
                     // Where there are fewer, the last one is said again.
@@ -314,7 +314,7 @@ impl FtfwSession {
                 fours.into_iter().for_each(|four| self.request(now, Control::Repair(four), delivery));
                 Some(count)
             }
-            Found::TooMuch(count) => {
+            Finding::TooMuch(count) => {
                 self.repairs_all = true;
                 self.want_resync(now, delivery);
                 Some(count)

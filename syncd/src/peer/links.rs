@@ -11,7 +11,7 @@ pub struct Link {
 
 /// The links, and which of them is active.
 #[derive(Debug)]
-pub(crate) struct Links {
+pub(crate) struct PeerLinks {
     all: Vec<Link>,
     active: usize,
 }
@@ -24,9 +24,9 @@ pub(crate) enum Switch {
     NoneUp,
 }
 
-impl Links {
+impl PeerLinks {
     pub(crate) fn new(all: Vec<Link>, active: usize) -> Self {
-        Links { all, active }
+        PeerLinks { all, active }
     }
 
     pub(crate) fn active(&self) -> usize {
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn hands_over_and_does_not_fail_back() {
         let link = Link { payload_max: 1472, up: true };
-        let mut l = Links::new(vec![link; 3], 0);
+        let mut l = PeerLinks::new(vec![link; 3], 0);
         assert_eq!(l.room(), 1471);
         assert_eq!(l.set_up(2, false), Switch::Stays);
         assert_eq!(l.set_up(0, false), Switch::To(1));

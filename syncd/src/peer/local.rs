@@ -46,7 +46,7 @@ impl Origin {
 
 /// What the machine has to do about a change in the internal caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum Consequence {
     /// Nothing has to be done.
     Nothing,
     /// The peer has to be told.
@@ -98,7 +98,7 @@ fn is_assured(flow: &Flow) -> bool {
 }
 
 impl Local {
-    /// `sync_after_s` as in [`Config`](crate::peer::Config).
+    /// `sync_after_s` as in [`Config`](crate::peer::PeerConfig).
     pub(crate) fn new(sync_after_s: u32) -> Self {
         Local {
             flows: CacheStats::default(),
@@ -130,8 +130,8 @@ impl Local {
         flow: &Flow,
         kernel_id: u32,
         caches: &mut Caches,
-    ) -> Change {
-        let Some(key) = Key::of(flow) else { return Change::Nothing };
+    ) -> Consequence {
+        let Some(key) = Key::of(flow) else { return Consequence::Nothing };
         if event == Event::Destroy {
             return self.end(now, &key, flow, quiet, caches);
         }
@@ -147,8 +147,8 @@ impl Local {
         kernel_id: u32,
         (anew, quiet): (bool, bool),
         caches: &mut Caches,
-    ) -> Change {
-        let tell = |id: FlowId| if quiet { Change::Kept(id) } else { Change::Tell(Item::Flow(id)) };
+    ) -> Consequence {
+        let tell = |id: FlowId| if quiet { Consequence::Kept(id) } else { Consequence::Tell(Item::Flow(id)) };
         let generation = self.generations.current();
         let place = caches.internal.locate(key);
         let known = place.id.and_then(|id| Some((id, caches.internal.meta(id)?)));
@@ -165,15 +165,15 @@ impl Local {
                 let change = if mark::is_held(&meta) {
                     if !quiet && is_overdue(&meta) && !has_closed(&merged) {
                         flags = release(flags);
-                        Change::Tell(Item::Flow(id))
+                        Consequence::Tell(Item::Flow(id))
                     } else {
-                        Change::Nothing
+                        Consequence::Nothing
                     }
                 } else if quiet || is_assured(&merged) && !was_assured {
                     // With this update a connection is established: it does not wait.
                     tell(id)
                 } else {
-                    Change::Updated(id)
+                    Consequence::Updated(id)
                 };
                 (id, Meta { flags, id_or_heard_s: kernel_id, generation, ..meta }, change)
             }
@@ -186,7 +186,7 @@ impl Local {
                     // The peer's flow has taken its place.
                     flags &= !mark::WITHHELD;
                 } else if mark::is_held(&meta) {
-                    (slot, change) = (self.hold(now, id, caches), Change::Nothing);
+                    (slot, change) = (self.hold(now, id, caches), Consequence::Nothing);
                 }
                 let born_s = seconds(now);
                 (id, Meta { flags, id_or_heard_s: kernel_id, generation, born_s, slot, ..meta }, change)
@@ -202,14 +202,14 @@ impl Local {
                 };
                 let Ok(id) = caches.internal.insert(&place, flow, meta) else {
                     self.flows.no_space += 1;
-                    return Change::Nothing;
+                    return Consequence::Nothing;
                 };
                 self.flows.created += 1;
                 let mut change = tell(id);
                 // How old a flow is that a dump has found nobody knows: it counts as old enough.
                 if self.hold.is_on() && !quiet {
                     meta.flags |= mark::WITHHELD;
-                    (meta.slot, change) = (self.hold(now, id, caches), Change::Nothing);
+                    (meta.slot, change) = (self.hold(now, id, caches), Consequence::Nothing);
                 }
                 (id, meta, change)
             }
@@ -237,7 +237,7 @@ impl Local {
         &mut self,
         now: Millis,
         caches: &mut Caches,
-        mut tell: impl FnMut(Change, &mut Caches),
+        mut tell: impl FnMut(Consequence, &mut Caches),
     ) {
         for _ in 0..TIMERS_A_TURN {
             let Some((id, stamp)) = self.hold.pop(now) else { break };
@@ -248,39 +248,39 @@ impl Local {
                 continue;
             }
             caches.internal.set_meta(id, Meta { flags: release(meta.flags), ..meta });
-            tell(Change::Tell(Item::Flow(id)), caches);
+            tell(Consequence::Tell(Item::Flow(id)), caches);
         }
     }
 
     /// An expectation arises: the peer has to know its master first, however young that is.
-    pub(crate) fn release_master(&mut self, expect: &Expect, caches: &mut Caches) -> Change {
+    pub(crate) fn release_master(&mut self, expect: &Expect, caches: &mut Caches) -> Consequence {
         let id =
             Key::of(&Flow { orig: expect.master, ..Flow::default() }).and_then(|k| caches.internal.find(&k));
         let held = id.and_then(|id| Some((id, caches.internal.meta(id).filter(mark::is_held)?)));
-        let Some((id, meta)) = held else { return Change::Nothing };
+        let Some((id, meta)) = held else { return Consequence::Nothing };
         caches.internal.set_meta(id, Meta { flags: release(meta.flags), ..meta });
-        Change::Tell(Item::Flow(id))
+        Consequence::Tell(Item::Flow(id))
     }
 
-    fn end(&mut self, now: Millis, key: &Key, flow: &Flow, quiet: bool, caches: &mut Caches) -> Change {
+    fn end(&mut self, now: Millis, key: &Key, flow: &Flow, quiet: bool, caches: &mut Caches) -> Consequence {
         let place = caches.internal.locate(key);
         let Some(id) = place.id else {
             if quiet {
-                return Change::Nothing;
+                return Consequence::Nothing;
             }
             // It is not in the cache, because that was emptied or full; the peer may have it all the same.
             // The original sends nothing here, and its peer keeps the flow forever.
             let status = flow.status.map(|s| s & !ips::DYING);
             let meta = Meta { flags: mark::DEAD, born_s: seconds(now), ..Meta::default() };
             return match caches.internal.insert(&place, &Flow { status, ..*flow }, meta) {
-                Ok(id) => Change::Tell(Item::Flow(id)),
+                Ok(id) => Consequence::Tell(Item::Flow(id)),
                 Err(_) => {
                     self.flows.destroy_failed += 1;
-                    Change::Nothing
+                    Consequence::Nothing
                 }
             };
         };
-        let Some(meta) = caches.internal.meta(id) else { return Change::Nothing };
+        let Some(meta) = caches.internal.meta(id) else { return Consequence::Nothing };
         if meta.flags & mark::DEAD == 0 {
             self.flows.destroyed += 1;
         }
@@ -288,11 +288,11 @@ impl Local {
             self.unannounced += 1;
         }
         if quiet || mark::is_held(&meta) {
-            return Change::Forget(Item::Flow(id));
+            return Consequence::Forget(Item::Flow(id));
         }
         // The attributes stay as they were: an ended flow is sent with its last state.
         caches.internal.set_meta(id, Meta { flags: meta.flags | mark::DEAD, ..meta });
-        Change::Tell(Item::Flow(id))
+        Consequence::Tell(Item::Flow(id))
     }
 
     /// An expectation's event; `quiet` if the peer is not to be told. If its master is not in the internal
@@ -304,21 +304,21 @@ impl Local {
         quiet: bool,
         expect: &Expect,
         caches: &mut Caches,
-    ) -> Change {
+    ) -> Consequence {
         if event == Event::Destroy {
-            let Some(id) = caches.internal_expect.find(expect) else { return Change::Nothing };
+            let Some(id) = caches.internal_expect.find(expect) else { return Consequence::Nothing };
             self.expects.destroyed += 1;
             if quiet {
-                return Change::Forget(Item::Expect(id));
+                return Consequence::Forget(Item::Expect(id));
             }
-            let Some(meta) = caches.internal_expect.meta(id) else { return Change::Nothing };
+            let Some(meta) = caches.internal_expect.meta(id) else { return Consequence::Nothing };
             caches.internal_expect.set_meta(id, Meta { flags: meta.flags | mark::DEAD, ..meta });
-            return Change::Tell(Item::Expect(id));
+            return Consequence::Tell(Item::Expect(id));
         }
         let master = Key::of(&Flow { orig: expect.master, ..Flow::default() });
         let master = master.and_then(|k| caches.internal.find(&k)).and_then(|id| caches.internal.meta(id));
         if master.is_none_or(|m| m.flags & mark::DEAD != 0) {
-            return Change::Nothing;
+            return Consequence::Nothing;
         }
         let old = caches.internal_expect.find(expect).and_then(|id| caches.internal_expect.meta(id));
         let generation = self.generations.current();
@@ -331,13 +331,13 @@ impl Local {
         };
         let Some(id) = caches.internal_expect.upsert(expect, meta) else {
             self.expects.no_space += 1;
-            return Change::Nothing;
+            return Consequence::Nothing;
         };
         match old {
             Some(_) => self.expects.updated += 1,
             None => self.expects.created += 1,
         }
-        if quiet { Change::Nothing } else { Change::Tell(Item::Expect(id)) }
+        if quiet { Consequence::Nothing } else { Consequence::Tell(Item::Expect(id)) }
     }
 
     // Comparing with the kernel.
@@ -384,7 +384,7 @@ impl Local {
     }
 
     /// Ends a bounded number of flows that the kernel no longer has; calls `tell` for each.
-    pub(crate) fn sweep_turn(&mut self, caches: &mut Caches, mut tell: impl FnMut(Change, &mut Caches)) {
+    pub(crate) fn sweep_turn(&mut self, caches: &mut Caches, mut tell: impl FnMut(Consequence, &mut Caches)) {
         let Some(mut cursor) = self.sweep else { return };
         for _ in 0..SWEEP_A_TURN {
             let Some(id) = caches.internal.walk(&mut cursor) else {
@@ -398,7 +398,11 @@ impl Local {
                 self.flows.destroyed += 1;
                 self.unannounced += u64::from(held);
                 tell(
-                    if held { Change::Forget(Item::Flow(id)) } else { Change::Tell(Item::Flow(id)) },
+                    if held {
+                        Consequence::Forget(Item::Flow(id))
+                    } else {
+                        Consequence::Tell(Item::Flow(id))
+                    },
                     caches,
                 );
             }
@@ -407,12 +411,12 @@ impl Local {
     }
 
     /// Expectations are so few that all are swept at once.
-    fn sweep_expects(&mut self, caches: &mut Caches, mut tell: impl FnMut(Change, &mut Caches)) {
+    fn sweep_expects(&mut self, caches: &mut Caches, mut tell: impl FnMut(Consequence, &mut Caches)) {
         let mut cursor = 0;
         while let Some(id) = caches.internal_expect.walk(&mut cursor) {
             if self.end_if_old(Item::Expect(id), caches) {
                 self.expects.destroyed += 1;
-                tell(Change::Tell(Item::Expect(id)), caches);
+                tell(Consequence::Tell(Item::Expect(id)), caches);
             }
         }
     }

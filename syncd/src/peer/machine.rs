@@ -8,17 +8,17 @@ mod view;
 
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
-use crate::peer::config::{Config, Seed};
+use crate::peer::config::{PeerConfig, Seed};
 use crate::peer::delivery::Delivery;
 use crate::peer::ftfw::SUMS_A_TURN;
-use crate::peer::links::{Link, Links, Switch};
+use crate::peer::links::{Link, PeerLinks, Switch};
 use crate::peer::local::{Local, Origin};
 use crate::peer::message::{Class, Data};
 use crate::peer::mode::Mode;
 use crate::peer::output::{Notice, Output, Outputs};
 use crate::peer::remote::{Applied, Remote};
 use crate::peer::session::Session;
-use crate::peer::stats::Stats;
+use crate::peer::stats::PeerStats;
 use crate::peer::timers::Timer;
 use crate::store::Key;
 use zct_wire::event::Event;
@@ -33,16 +33,16 @@ use zct_wire::peer::{Digest, Expect, Flow, Message, Messages};
 /// each unacknowledged message.
 #[derive(Debug)]
 pub struct Machine {
-    config: Config,
+    config: PeerConfig,
     caches: Caches,
     outputs: Outputs,
-    links: Links,
+    links: PeerLinks,
     local: Local,
     remote: Remote,
     pub(crate) delivery: Delivery,
     pub(crate) session: Session,
     // The counts that belong to no part.
-    counted: Stats,
+    counted: PeerStats,
     purge_due: Option<Millis>,
     reported_other_mode: bool,
     reported_unsendable: bool,
@@ -50,16 +50,16 @@ pub struct Machine {
 
 impl Machine {
     /// A machine that starts at `now`. `links` are the dedicated links, `active` is the one to send on.
-    pub fn new(now: Millis, config: Config, links: Vec<Link>, active: usize, seed: Seed) -> Self {
+    pub fn new(now: Millis, config: PeerConfig, links: Vec<Link>, active: usize, seed: Seed) -> Self {
         let mut m = Machine {
             caches: Caches::new(&config, seed.hash),
             outputs: Outputs::default(),
-            links: Links::new(links, active),
+            links: PeerLinks::new(links, active),
             local: Local::new(config.sync_after_s),
             remote: Remote::new(&config.mode),
             delivery: Delivery::new(now, &config, seed.sequence, seed.random, seed.digest_key()),
             session: Session::new(now, &config),
-            counted: Stats::default(),
+            counted: PeerStats::default(),
             purge_due: None,
             reported_other_mode: false,
             reported_unsendable: false,
@@ -74,14 +74,14 @@ impl Machine {
     // State and settings.
 
     /// The settings that it runs with.
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &PeerConfig {
         &self.config
     }
 
     /// Takes over what may change at run time: the timers of commit and purge, how soon the peer is told of
     /// flows and how often of changes, and the timers of ALARM. A flow that is announced or expires already
     /// does so once more at the old interval.
-    pub fn reconfigure(&mut self, new: &Config) {
+    pub fn reconfigure(&mut self, new: &PeerConfig) {
         self.config.commit_timeout_s = new.commit_timeout_s;
         self.config.purge_timeout_s = new.purge_timeout_s;
         self.config.sync_after_s = new.sync_after_s;

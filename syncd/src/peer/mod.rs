@@ -75,7 +75,7 @@ mod track;
 
 pub use caches::Caches;
 pub use clock::Millis;
-pub use config::{Config, Seed};
+pub use config::{PeerConfig, Seed};
 pub use delivery::Outlook;
 pub use digest::DigestStats;
 pub use entry::{Control, Item, Sent};
@@ -85,7 +85,7 @@ pub use machine::Machine;
 pub use mode::{Alarm, Ftfw, Mode, Notrack};
 pub use output::{Notice, Output};
 pub use pace::Pace;
-pub use stats::{CacheStats, Stats};
+pub use stats::{CacheStats, PeerStats};
 pub use stream::Reassembler;
 pub use zct_wire::event::Event;
 

@@ -51,7 +51,7 @@ pub enum Output<'a> {
 
 /// An output without what it is about, which is next in the list of its kind.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum OutputKind {
     Notice(Notice),
     InjectFlow(Event),
     InjectExpect(Event),
@@ -69,7 +69,7 @@ const FLOWS_KEPT: usize = 1024;
 /// copied in, and lent when it is taken.
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
-    order: Vec<Kind>,
+    order: Vec<OutputKind>,
     flows: Vec<Flow>,
     expects: Vec<Expect>,
     // How many of each list have been taken.
@@ -80,25 +80,25 @@ pub(crate) struct Outputs {
 
 impl Outputs {
     pub(crate) fn notice(&mut self, notice: Notice) {
-        self.order.push(Kind::Notice(notice));
+        self.order.push(OutputKind::Notice(notice));
     }
 
     pub(crate) fn inject_flow(&mut self, event: Event, flow: &Flow) {
-        self.order.push(Kind::InjectFlow(event));
+        self.order.push(OutputKind::InjectFlow(event));
         self.flows.push(*flow);
     }
 
     pub(crate) fn inject_expect(&mut self, event: Event, expect: &Expect) {
-        self.order.push(Kind::InjectExpect(event));
+        self.order.push(OutputKind::InjectExpect(event));
         self.expects.push(*expect);
     }
 
     pub(crate) fn dump_kernel(&mut self) {
-        self.order.push(Kind::DumpKernel);
+        self.order.push(OutputKind::DumpKernel);
     }
 
     pub(crate) fn flush_kernel(&mut self) {
-        self.order.push(Kind::FlushKernel);
+        self.order.push(OutputKind::FlushKernel);
     }
 
     /// Takes the oldest; `None` when all have been taken.
@@ -109,17 +109,17 @@ impl Outputs {
         };
         self.taken += 1;
         match *next {
-            Kind::Notice(notice) => Some(Output::Notice(notice)),
-            Kind::InjectFlow(event) => {
+            OutputKind::Notice(notice) => Some(Output::Notice(notice)),
+            OutputKind::InjectFlow(event) => {
                 self.flows_taken += 1;
                 self.flows.get(self.flows_taken - 1).map(|flow| Output::InjectFlow(event, flow))
             }
-            Kind::InjectExpect(event) => {
+            OutputKind::InjectExpect(event) => {
                 self.expects_taken += 1;
                 self.expects.get(self.expects_taken - 1).map(|e| Output::InjectExpect(event, e))
             }
-            Kind::DumpKernel => Some(Output::DumpKernel),
-            Kind::FlushKernel => Some(Output::FlushKernel),
+            OutputKind::DumpKernel => Some(Output::DumpKernel),
+            OutputKind::FlushKernel => Some(Output::FlushKernel),
         }
     }
 
@@ -135,10 +135,11 @@ impl Outputs {
     /// Panics when a list has more or fewer entries than the order tells of.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self) {
-        let count =
-            |which: fn(&Kind) -> bool, from: usize| self.order.iter().skip(from).filter(|k| which(k)).count();
-        let flow = |k: &Kind| matches!(k, Kind::InjectFlow(_));
-        let expect = |k: &Kind| matches!(k, Kind::InjectExpect(_));
+        let count = |which: fn(&OutputKind) -> bool, from: usize| {
+            self.order.iter().skip(from).filter(|k| which(k)).count()
+        };
+        let flow = |k: &OutputKind| matches!(k, OutputKind::InjectFlow(_));
+        let expect = |k: &OutputKind| matches!(k, OutputKind::InjectExpect(_));
         assert_eq!(count(flow, 0), self.flows.len(), "flows to inject");
         assert_eq!(count(expect, 0), self.expects.len(), "expectations to inject");
         assert_eq!(count(flow, self.taken), self.flows.len() - self.flows_taken, "flows that are left");

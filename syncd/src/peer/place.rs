@@ -236,7 +236,7 @@ pub(crate) fn records(caches: &Caches) -> impl Iterator<Item = (Item, Place)> + 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::Config;
+    use crate::peer::PeerConfig;
     use crate::peer::entry::Control;
     use crate::sim::{Named, Rng, seeds};
     use crate::store::Key;
@@ -308,7 +308,7 @@ mod tests {
         for seed in seeds(200) {
             let _named = Named(seed);
             let mut rng = Rng::new(seed);
-            let config = Config { hash_limit: 40, ..Config::default() };
+            let config = PeerConfig { hash_limit: 40, ..PeerConfig::default() };
             let mut caches = Caches::new(&config, [seed, 1]);
             let (mut places, mut model) = (Places::new(), Model::default());
             // The numbers wrap to zero in every run.
@@ -398,7 +398,7 @@ mod tests {
     /// different one.
     #[test]
     fn what_moved_on_counts_once() {
-        let mut caches = Caches::new(&Config::default(), [1, 2]);
+        let mut caches = Caches::new(&PeerConfig::default(), [1, 2]);
         let mut places = Places::new();
         let item = insert(1, false, &mut caches).unwrap();
         for seq in [7, 8] {

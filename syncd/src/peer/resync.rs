@@ -24,7 +24,7 @@ const ASK_APART_MS: Millis = 2000;
 
 /// How far the peer's bulk has come.
 #[derive(Debug, Default, PartialEq, Eq)]
-enum State {
+enum ResyncState {
     #[default]
     Idle,
     /// It was requested. `barrier` is the first of our numbers whose acknowledgement shows that everything
@@ -37,7 +37,7 @@ enum State {
 /// The requested bulks, and the sweeps that follow them.
 #[derive(Debug, Default)]
 pub(crate) struct Resync {
-    state: State,
+    state: ResyncState,
     /// Requests that wait to be sent or acknowledged, including those in `held`.
     requests: usize,
     /// The number of requests that wait for the peer's answer to our HELLO. A single bulk will
@@ -63,24 +63,24 @@ pub(crate) struct Resync {
 
 impl Resync {
     pub(crate) fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Waiting { .. })
+        matches!(self.state, ResyncState::Waiting { .. })
     }
 
     pub(crate) fn is_sweeping(&self) -> bool {
-        matches!(self.state, State::Sweeping { .. })
+        matches!(self.state, ResyncState::Sweeping { .. })
     }
 
     /// Something went wrong that may have cost a flow of the bulk, so nothing may be removed.
     pub(crate) fn abandon(&mut self) {
         self.sound = false;
         if self.is_waiting() {
-            self.state = State::Idle;
+            self.state = ResyncState::Idle;
         }
     }
 
     /// The external caches have been emptied.
     pub(crate) fn forget_sweep(&mut self) {
-        self.state = State::Idle;
+        self.state = ResyncState::Idle;
         (self.sound, self.flushed) = (false, true);
         self.peer.complete();
     }
@@ -88,7 +88,7 @@ impl Resync {
     /// A request has been queued: RESYNC or NACK.
     pub(crate) fn requested(&mut self) {
         self.requests += 1;
-        if let State::Waiting { barrier } = &mut self.state {
+        if let ResyncState::Waiting { barrier } = &mut self.state {
             *barrier = None;
         }
     }
@@ -153,7 +153,7 @@ impl Resync {
         }
         self.last_asked = Some(now);
         self.another |= !self.peer.advance();
-        self.state = State::Waiting { barrier: None };
+        self.state = ResyncState::Waiting { barrier: None };
         (self.only, self.sound, self.flushed) = (None, false, false);
     }
 
@@ -161,24 +161,24 @@ impl Resync {
     pub(crate) fn begin_some(&mut self, mut leaves: Vec<u16>) {
         leaves.sort_unstable();
         self.another |= !self.peer.advance();
-        self.state = State::Waiting { barrier: None };
+        self.state = ResyncState::Waiting { barrier: None };
         self.only = Some(leaves);
     }
 
     /// True while only some leaves are waited for, or swept.
     pub(crate) fn is_partial(&self) -> bool {
-        self.only.is_some() && self.state != State::Idle
+        self.only.is_some() && self.state != ResyncState::Idle
     }
 
     /// True when everything that the peer has sent has come.
     pub(crate) fn is_level(&self) -> bool {
-        self.sound && self.state == State::Idle && self.requests == 0 && !self.overdue
+        self.sound && self.state == ResyncState::Idle && self.requests == 0 && !self.overdue
     }
 
     /// True when only a request for everything leads to [`Resync::is_level`], and nobody has said that what was
     /// there is not wanted.
     pub(crate) fn needs_all(&self) -> bool {
-        !self.sound && !self.flushed && self.state == State::Idle && self.requests == 0
+        !self.sound && !self.flushed && self.state == ResyncState::Idle && self.requests == 0
     }
 
     /// A bulk is wanted, but not before `at`. True if it may be requested now; otherwise it
@@ -212,14 +212,14 @@ impl Resync {
 
     /// An acknowledgement up to `to` has been handled; the next number we send is `next`.
     pub(crate) fn acknowledged(&mut self, to: u32, next: u32) {
-        let State::Waiting { barrier } = &mut self.state else { return };
+        let ResyncState::Waiting { barrier } = &mut self.state else { return };
         if self.requests > 0 {
             return;
         }
         match *barrier {
             None => *barrier = Some(next),
             Some(b) if !after(b, to) => {
-                self.state = State::Sweeping { cursor: Cursor::default(), swept: 0 };
+                self.state = ResyncState::Sweeping { cursor: Cursor::default(), swept: 0 };
             }
             Some(_) => {}
         }
@@ -239,13 +239,13 @@ impl Resync {
     /// Removes a bounded number of flows that the peer no longer has.
     pub(crate) fn sweep_turn(&mut self, caches: &mut Caches) -> Swept {
         let mut turn = Swept::default();
-        let State::Sweeping { mut cursor, swept } = self.state else { return turn };
+        let ResyncState::Sweeping { mut cursor, swept } = self.state else { return turn };
         let current = self.peer.current();
         for _ in 0..SWEEP_A_TURN {
             let Some(id) = caches.external.walk(&mut cursor) else {
                 turn.expects = self.sweep_expects(caches);
                 turn.total = Some(swept + turn.flows + turn.expects);
-                self.state = State::Idle;
+                self.state = ResyncState::Idle;
                 self.sound = !self.another;
                 self.peer.complete();
                 return turn;
@@ -258,7 +258,7 @@ impl Resync {
                 caches.external.set_meta(id, Meta { generation: current, ..meta });
             }
         }
-        self.state = State::Sweeping { cursor, swept: swept + turn.flows };
+        self.state = ResyncState::Sweeping { cursor, swept: swept + turn.flows };
         turn
     }
 
@@ -289,7 +289,7 @@ mod tests {
     use super::*;
 
     fn waiting() -> Resync {
-        let mut r = Resync { state: State::Waiting { barrier: None }, ..Resync::default() };
+        let mut r = Resync { state: ResyncState::Waiting { barrier: None }, ..Resync::default() };
         r.requested();
         r
     }
@@ -298,10 +298,10 @@ mod tests {
     fn the_request_and_then_something_later_must_be_acknowledged() {
         let mut r = waiting();
         r.acknowledged(100, 101);
-        assert_eq!(r.state, State::Waiting { barrier: None });
+        assert_eq!(r.state, ResyncState::Waiting { barrier: None });
         r.answered();
         r.acknowledged(101, 105);
-        assert_eq!(r.state, State::Waiting { barrier: Some(105) });
+        assert_eq!(r.state, ResyncState::Waiting { barrier: Some(105) });
         r.acknowledged(104, 107);
         assert!(!r.is_sweeping());
         r.acknowledged(105, 107);
@@ -315,9 +315,9 @@ mod tests {
         r.acknowledged(1, 5);
         r.requested();
         r.acknowledged(9, 10);
-        assert_eq!(r.state, State::Waiting { barrier: None });
+        assert_eq!(r.state, ResyncState::Waiting { barrier: None });
         r.answered();
         r.acknowledged(10, 12);
-        assert_eq!(r.state, State::Waiting { barrier: Some(12) });
+        assert_eq!(r.state, ResyncState::Waiting { barrier: Some(12) });
     }
 }

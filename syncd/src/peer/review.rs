@@ -16,7 +16,7 @@ const UNTOLD: u32 = ips::DYING | ips::OFFLOAD | ips::HW_OFFLOAD;
 
 /// How far it has come.
 #[derive(Debug, Default, PartialEq, Eq)]
-enum State {
+enum ReviewState {
     #[default]
     Idle,
     /// The kernel's table is being read.
@@ -30,7 +30,7 @@ enum State {
 /// The comparison under way, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Review {
-    state: State,
+    state: ReviewState,
     differing: u64,
 }
 
@@ -53,17 +53,17 @@ fn told(flow: &Flow) -> Flow {
 impl Review {
     /// The kernel's table is about to be read; the generation has been advanced.
     pub(crate) fn begin(&mut self) {
-        *self = Review { state: State::Reading, differing: 0 };
+        *self = Review { state: ReviewState::Reading, differing: 0 };
     }
 
     /// Something else reads the table, or it could not be read whole.
     pub(crate) fn give_up(&mut self) {
-        self.state = State::Idle;
+        self.state = ReviewState::Idle;
     }
 
     /// The kernel has this flow. `comparable` unless there was an event about it since, or it is filtered out.
     pub(crate) fn seen(&mut self, flow: &Flow, comparable: bool, generation: u8, caches: &mut Caches) {
-        if self.state != State::Reading {
+        if self.state != ReviewState::Reading {
             return;
         }
         let comparable = comparable && flow.status.is_none_or(|s| s & ips::DYING == 0);
@@ -82,22 +82,22 @@ impl Review {
 
     /// The table was read whole.
     pub(crate) fn read(&mut self) {
-        if self.state == State::Reading {
-            self.state = State::Counting(Cursor::default());
+        if self.state == ReviewState::Reading {
+            self.state = ReviewState::Counting(Cursor::default());
         }
     }
 
     /// True while there is something to count.
     pub(crate) fn is_counting(&self) -> bool {
-        matches!(self.state, State::Counting(_))
+        matches!(self.state, ReviewState::Counting(_))
     }
 
     /// Counts, of a bounded number of flows, those that the kernel does not have. True at the end.
     pub(crate) fn turn(&mut self, generation: u8, caches: &mut Caches) -> bool {
-        let State::Counting(mut cursor) = self.state else { return false };
+        let ReviewState::Counting(mut cursor) = self.state else { return false };
         for _ in 0..SWEEP_A_TURN {
             let Some(id) = caches.internal.walk(&mut cursor) else {
-                self.state = State::Done;
+                self.state = ReviewState::Done;
                 return true;
             };
             if let Some(meta) = caches.internal.meta(id).filter(|m| m.generation != generation) {
@@ -105,14 +105,14 @@ impl Review {
                 caches.internal.set_meta(id, Meta { generation, ..meta });
             }
         }
-        self.state = State::Counting(cursor);
+        self.state = ReviewState::Counting(cursor);
         false
     }
 
     /// How many flows differ, once after each comparison.
     pub(crate) fn take(&mut self) -> Option<u64> {
-        (self.state == State::Done).then(|| {
-            self.state = State::Idle;
+        (self.state == ReviewState::Done).then(|| {
+            self.state = ReviewState::Idle;
             self.differing
         })
     }
@@ -129,7 +129,7 @@ fn differs(id: FlowId, flow: &Flow, caches: &Caches) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::peer::{Config, Event, Link, Machine, Origin, Seed};
+    use crate::peer::{Event, Link, Machine, Origin, PeerConfig, Seed};
     use crate::sim::flow_tuple;
     use zct_wire::consts::ips;
     use zct_wire::peer::Flow;
@@ -137,7 +137,7 @@ mod tests {
     fn node(flows: u32) -> Machine {
         let links = vec![Link { up: true, payload_max: 1472 }];
         let seed = Seed { sequence: 1, random: 1, hash: [1, 2] };
-        let mut m = Machine::new(0, Config::default(), links, 0, seed);
+        let mut m = Machine::new(0, PeerConfig::default(), links, 0, seed);
         (0..flows).for_each(|n| m.flow_change(5, Event::New, Origin::Kernel, &flow(n), n));
         m
     }

@@ -3,7 +3,7 @@
 use crate::peer::alarm::AlarmSession;
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
-use crate::peer::config::Config;
+use crate::peer::config::PeerConfig;
 use crate::peer::delivery::Delivery;
 use crate::peer::digest::DigestStats;
 use crate::peer::entry::Control;
@@ -25,7 +25,7 @@ pub(crate) enum Session {
 }
 
 impl Session {
-    pub(crate) fn new(now: Millis, config: &Config) -> Session {
+    pub(crate) fn new(now: Millis, config: &PeerConfig) -> Session {
         match &config.mode {
             Mode::Ftfw(m) => Session::Ftfw(FtfwSession::new(m, config.digest_ms)),
             Mode::Alarm(m) => Session::Alarm(AlarmSession::new(now, m.cache_timeout_s)),
@@ -34,7 +34,7 @@ impl Session {
     }
 
     /// Takes over the timers of ALARM, and how often FT-FW compares. False when nothing of the mode can change.
-    pub(crate) fn reconfigure(&mut self, config: &Config) -> bool {
+    pub(crate) fn reconfigure(&mut self, config: &PeerConfig) -> bool {
         match (self, &config.mode) {
             (Session::Alarm(alarm), Mode::Alarm(m)) => {
                 alarm.cache_timeout_s = m.cache_timeout_s;

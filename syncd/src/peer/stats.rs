@@ -35,7 +35,7 @@ impl CacheStats {
 
 /// What the protocol machine has counted since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
+pub struct PeerStats {
     /// Messages that were accepted.
     pub received: u64,
     /// Messages that were sent, including retransmissions and control messages.
@@ -90,7 +90,7 @@ pub struct Stats {
     pub external_expect: CacheStats,
 }
 
-impl Stats {
+impl PeerStats {
     pub(crate) fn bad(&mut self, bad: Bad) {
         self.malformed += 1;
         match bad {

@@ -1,6 +1,6 @@
 //! Any input in any order: no panic, no endless sending, and the machine's checks hold.
 
-use crate::peer::{Alarm, Config, Event, Ftfw, Link, Machine, Mode, Notrack, Origin, Seed};
+use crate::peer::{Alarm, Event, Ftfw, Link, Machine, Mode, Notrack, Origin, PeerConfig, Seed};
 use crate::sim::kernel::tuple;
 use crate::sim::{Named, Rng, seeds};
 use zct_wire::peer::{Encode, Flow, MESSAGE_MAX, flag};
@@ -50,13 +50,13 @@ fn the_books_stay_right_whatever_comes() {
             Notrack::default().into(),
             Alarm { refresh_time_s: 2, cache_timeout_s: 3 }.into(),
         ];
-        let config = Config {
+        let config = PeerConfig {
             mode: modes[rng.below(4) as usize],
             hash_limit: 30,
             purge_timeout_s: 1,
             sync_after_s: rng.below(3) as u32,
             update_interval_s: rng.below(3) as u32,
-            ..Config::default()
+            ..PeerConfig::default()
         };
         let links = vec![Link { payload_max: 200, up: true }; 2];
         let mut m = Machine::new(0, config, links, 0, Seed { sequence: 1000, random: seed, hash: [seed, 1] });

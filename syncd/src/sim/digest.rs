@@ -1,8 +1,8 @@
 //! Comparisons with the peer: what differs without anybody having noticed is found and repaired, and nothing is
 //! taken for a difference that is only late, lost, or being repaired already (sync-protocol.md §10).
 
-use crate::peer::{Config, DigestStats, Ftfw, Notice};
-use crate::sim::{Node, Original, OriginalConfig, OurNode, Quality, Rng, World, seeds};
+use crate::peer::{DigestStats, Ftfw, Notice, PeerConfig};
+use crate::sim::{Original, OriginalConfig, OurNode, Quality, Rng, SimNode, World, seeds};
 use crate::store::{Cursor, FlowId, FlowStore, Key, Meta};
 use zct_wire::peer::digest::MARK;
 use zct_wire::peer::{Flow, Messages, flag};
@@ -11,13 +11,14 @@ const BAD: Quality = Quality { loss: 20, dup: 5, delay_ms: (1, 40), cut: [false;
 const FAIR: Quality = Quality { loss: 2, dup: 1, delay_ms: (0, 3), cut: [false; 2] };
 const SMALL: Ftfw = Ftfw { ack_window_size: 30, ..Ftfw::DEFAULT };
 
-fn config(digest_ms: u64) -> Config {
-    Config { digest_ms: Some(digest_ms), ..Config::of(Ftfw { resend_queue_size: 400, ..SMALL }) }
+fn config(digest_ms: u64) -> PeerConfig {
+    PeerConfig { digest_ms: Some(digest_ms), ..PeerConfig::of(Ftfw { resend_queue_size: 400, ..SMALL }) }
 }
 
-fn pair(seed: u64, quality: Quality, config: &Config) -> World {
-    let mut w =
-        World::new(seed, quality, |_, now, rng, seq| Node::Ours(OurNode::new(now, config.clone(), rng, seq)));
+fn pair(seed: u64, quality: Quality, config: &PeerConfig) -> World {
+    let mut w = World::new(seed, quality, |_, now, rng, seq| {
+        SimNode::Ours(OurNode::new(now, config.clone(), rng, seq))
+    });
     w.kernels.iter_mut().for_each(|k| k.with_expects = true);
     w
 }
@@ -42,7 +43,7 @@ fn nothing_is_taken_for_a_difference() {
     let mut checks = 0;
     for seed in seeds(150) {
         let quick = [(0, 0), (2, 0), (0, 3), (1, 1)][seed as usize % 4];
-        let config = Config { sync_after_s: quick.0, update_interval_s: quick.1, ..config(100) };
+        let config = PeerConfig { sync_after_s: quick.0, update_interval_s: quick.1, ..config(100) };
         let mut w = pair(seed, if seed % 3 == 0 { FAIR } else { BAD }, &config);
         let mut before = Vec::new();
         for _ in 0..5 {
@@ -217,7 +218,8 @@ fn what_the_wire_changes_is_found() {
             w.kernels[0].flows.iter().next().map(|(n, f)| (*n, *f)).expect("there are flows");
         let flow = Flow { mark: Some(0x1111_1111), ..flow };
         w.kernels[0].flows.insert(n, (flow, id));
-        w.nodes[0].event(w.now, &crate::sim::kernel::Report { event: crate::peer::Event::Update, flow, id });
+        w.nodes[0]
+            .event(w.now, &crate::sim::kernel::KernelReport { event: crate::peer::Event::Update, flow, id });
         w.net.alter = Some(([0x11; 4], [0x22; 4]));
         w.run(100);
         w.net.alter = None;
@@ -235,7 +237,7 @@ fn without_digest_nothing_of_it_is_said() {
     for seed in seeds(40) {
         let mut w = World::new(seed, BAD, |i, now, rng, seq| {
             let digest_ms = (i == 1 && seed % 2 == 0).then_some(100);
-            Node::Ours(OurNode::new(now, Config { digest_ms, ..config(100) }, rng, seq))
+            SimNode::Ours(OurNode::new(now, PeerConfig { digest_ms, ..config(100) }, rng, seq))
         });
         w.net.log = Some(Vec::new());
         w.churn_both(200, 150);
@@ -265,7 +267,12 @@ fn a_node_without_an_external_cache_is_asked() {
     for seed in seeds(20) {
         let mut w = World::new(seed, FAIR, |i, now, rng, seq| {
             let mode = Ftfw { resend_queue_size: 400, disable_external_cache: i == 0, ..SMALL };
-            Node::Ours(OurNode::new(now, Config { digest_ms: Some(500), ..Config::of(mode) }, rng, seq))
+            SimNode::Ours(OurNode::new(
+                now,
+                PeerConfig { digest_ms: Some(500), ..PeerConfig::of(mode) },
+                rng,
+                seq,
+            ))
         });
         w.churn(0, 200, 150);
         w.run(15_000);
@@ -297,9 +304,9 @@ fn what_was_flushed_stays_away() {
 fn originals_are_not_asked() {
     for seed in seeds(20) {
         let mut w = World::new(seed, FAIR, |i, now, rng, seq| match i {
-            0 => Node::Ours(OurNode::new(now, config(100), rng, seq)),
-            _ if seed % 2 == 0 => Node::Ours(OurNode::new(now, config(100), rng, seq)),
-            _ => Node::Original(Original::new(
+            0 => SimNode::Ours(OurNode::new(now, config(100), rng, seq)),
+            _ if seed % 2 == 0 => SimNode::Ours(OurNode::new(now, config(100), rng, seq)),
+            _ => SimNode::Original(Original::new(
                 now,
                 OriginalConfig { ack_window: 30, ..OriginalConfig::FTFW },
                 seq,
@@ -310,12 +317,12 @@ fn originals_are_not_asked() {
         if seed % 2 == 0 {
             assert!(stats(&mut w, 0).checks > 0, "seed {seed}");
             let seq = 1_795_451_000 + (w.now / 1000) as u32;
-            w.nodes[1] = Node::Original(Original::new(w.now, OriginalConfig::FTFW, seq));
+            w.nodes[1] = SimNode::Original(Original::new(w.now, OriginalConfig::FTFW, seq));
             w.run(5000);
         }
         let malformed = |w: &World| match &w.nodes[1] {
-            Node::Original(o) => o.malformed,
-            Node::Ours(_) => panic!("this node is an original"),
+            SimNode::Original(o) => o.malformed,
+            SimNode::Ours(_) => panic!("this node is an original"),
         };
         let before = malformed(&w);
         w.churn_both(200, 150);

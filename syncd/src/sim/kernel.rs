@@ -10,7 +10,7 @@ use zct_wire::tuple::{Addr, Tuple};
 
 /// What the kernel reports about one change.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Report {
+pub(crate) struct KernelReport {
     pub(crate) event: Event,
     pub(crate) flow: Flow,
     pub(crate) id: u32,
@@ -18,7 +18,7 @@ pub(crate) struct Report {
 
 /// The flows of one node, by the number that their tuple is made from, and the expectations of some.
 #[derive(Debug, Default)]
-pub(crate) struct Kernel {
+pub(crate) struct SimKernel {
     pub(crate) flows: BTreeMap<u32, (Flow, u32)>,
     pub(crate) expects: BTreeMap<u32, Expect>,
     /// Whether expectations come and go too.
@@ -52,9 +52,9 @@ pub(crate) fn tuple(n: u32) -> Flow {
     Flow { orig, zone: (n % 11 == 10).then_some(7), ..Flow::default() }
 }
 
-impl Kernel {
+impl SimKernel {
     /// Makes one random change among `tuples` possible flows; half of the time an existing flow changes.
-    pub(crate) fn churn(&mut self, rng: &mut Rng, tuples: u32) -> Report {
+    pub(crate) fn churn(&mut self, rng: &mut Rng, tuples: u32) -> KernelReport {
         let n = rng.below(tuples.into()) as u32;
         match self.flows.get(&n) {
             None => self.create(n, rng),
@@ -64,7 +64,7 @@ impl Kernel {
     }
 
     /// What happens to the expectation of the flow that has just changed, if it has one.
-    pub(crate) fn churn_expect(&mut self, r: &Report, rng: &mut Rng) -> Option<ExpectReport> {
+    pub(crate) fn churn_expect(&mut self, r: &KernelReport, rng: &mut Rng) -> Option<ExpectReport> {
         let n = *self.flows.iter().find(|(_, (_, id))| *id == r.id).map(|(n, _)| n).unwrap_or(&u32::MAX);
         let port = r.flow.orig.src_port?;
         if !self.with_expects || r.flow.zone.is_some() {
@@ -96,7 +96,7 @@ impl Kernel {
         }
     }
 
-    fn create(&mut self, n: u32, rng: &mut Rng) -> Report {
+    fn create(&mut self, n: u32, rng: &mut Rng) -> KernelReport {
         self.next_id += 1;
         let mut flow = tuple(n);
         flow.status = Some(0x08);
@@ -118,10 +118,10 @@ impl Kernel {
             };
         }
         self.flows.insert(n, (flow, self.next_id));
-        Report { event: Event::New, flow, id: self.next_id }
+        KernelReport { event: Event::New, flow, id: self.next_id }
     }
 
-    fn change(&mut self, n: u32, rng: &mut Rng) -> Report {
+    fn change(&mut self, n: u32, rng: &mut Rng) -> KernelReport {
         let (flow, id) = self.flows.get_mut(&n).expect("the caller has looked");
         flow.status = flow.status.map(|s| s | 0x06);
         flow.timeout_s = Some(100 + rng.below(432_000) as u32);
@@ -135,10 +135,10 @@ impl Kernel {
             let bits = rng.next() as u8;
             flow.labels = Some([bits; 16]);
         }
-        Report { event: Event::Update, flow: *flow, id: *id }
+        KernelReport { event: Event::Update, flow: *flow, id: *id }
     }
 
-    fn destroy(&mut self, n: u32) -> Report {
+    fn destroy(&mut self, n: u32) -> KernelReport {
         let (flow, id) = self.flows.remove(&n).expect("the caller has looked");
         // The last event has few attributes, and one more status bit.
         let flow = Flow {
@@ -148,6 +148,6 @@ impl Kernel {
             synproxy: None,
             ..flow
         };
-        Report { event: Event::Destroy, flow, id }
+        KernelReport { event: Event::Destroy, flow, id }
     }
 }

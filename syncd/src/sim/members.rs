@@ -2,10 +2,10 @@
 //! duplication, reordering, partitions and deaths, also of all at once, each knows the flows of every other,
 //! and none that has ended. Sealed, somebody on the network repeats and turns whatever he has heard.
 
-use crate::peer::seal::{AuthMode, GroupKey, Happening, Seal, Settings};
-use crate::peer::{Config, Ftfw, Machine, Millis, Origin, Output, Seed};
+use crate::peer::seal::{AuthMode, GroupKey, Seal, SealHappening, Settings};
+use crate::peer::{Ftfw, Machine, Millis, Origin, Output, PeerConfig, Seed};
 use crate::sim::node::{LINK, Table, expect_bytes, expects, replicated, table};
-use crate::sim::{Kernel, Named, Quality, Rng, seeds};
+use crate::sim::{Named, Quality, Rng, SimKernel, seeds};
 use crate::store::Key;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -36,7 +36,7 @@ struct Member {
 }
 
 /// Time of arrival, order of sending, receiver, the address of the sender, bytes.
-type UnderWay = (Millis, u64, usize, usize, Vec<u8>);
+type MembersUnderWay = (Millis, u64, usize, usize, Vec<u8>);
 
 #[derive(Debug)]
 struct Cluster {
@@ -44,11 +44,11 @@ struct Cluster {
     talk: Talk,
     rng: Rng,
     members: Vec<Member>,
-    kernels: Vec<Kernel>,
+    kernels: Vec<SimKernel>,
     quality: Quality,
     /// The nodes on this side of a partition reach those on the other side no more.
     apart: BTreeSet<usize>,
-    under_way: BinaryHeap<Reverse<UnderWay>>,
+    under_way: BinaryHeap<Reverse<MembersUnderWay>>,
     sent: u64,
     tape: Vec<Vec<u8>>,
     repeated: u64,
@@ -77,7 +77,7 @@ impl Member {
             Talk::Group => vec![seal(now, node, peers.iter().map(|p| number(*p)).collect(), rng)],
         };
         let overhead = seals.first().map_or(0, Seal::overhead);
-        let config = Config::of(Ftfw { ack_window_size: 30, resend_queue_size: 200, ..Ftfw::DEFAULT });
+        let config = PeerConfig::of(Ftfw { ack_window_size: 30, resend_queue_size: 200, ..Ftfw::DEFAULT });
         let machine = |_: &usize| {
             let seed = Seed { sequence, hash: [rng.next(), rng.next()], random: rng.next() };
             let mut m = Machine::new(now, config.clone(), vec![LINK], 0, seed);
@@ -112,13 +112,15 @@ impl Member {
             seal.turn(now);
             while let Some(happening) = seal.poll() {
                 let node = match happening {
-                    Happening::Started(node) | Happening::Proved(node) | Happening::Settled(node) => node,
-                    Happening::Refused(_) => continue,
+                    SealHappening::Started(node)
+                    | SealHappening::Proved(node)
+                    | SealHappening::Settled(node) => node,
+                    SealHappening::Refused(_) => continue,
                 };
                 let at = peers.iter().position(|p| number(*p) == node).expect("a peer");
                 match happening {
-                    Happening::Started(_) => machines[at].peer_is_another(now),
-                    Happening::Proved(_) | Happening::Settled(_) | Happening::Refused(_) => {
+                    SealHappening::Started(_) => machines[at].peer_is_another(now),
+                    SealHappening::Proved(_) | SealHappening::Settled(_) | SealHappening::Refused(_) => {
                         machines[at].peer_was_not_heard(now);
                     }
                 }
@@ -168,7 +170,7 @@ impl Cluster {
     fn new(seed: u64, count: usize, talk: Talk, quality: Quality) -> Cluster {
         let mut rng = Rng::new(seed);
         let members = (0..count).map(|n| Member::new(0, n, count, talk, &mut rng, 1_000_000)).collect();
-        let mut kernels: Vec<Kernel> = (0..count).map(|_| Kernel::default()).collect();
+        let mut kernels: Vec<SimKernel> = (0..count).map(|_| SimKernel::default()).collect();
         kernels.iter_mut().for_each(|k| k.with_expects = true);
         Cluster {
             now: 0,

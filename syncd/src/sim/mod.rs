@@ -23,9 +23,9 @@ mod sealed;
 mod tests;
 mod world;
 
-pub(crate) use kernel::{Kernel, tuple as flow_tuple};
+pub(crate) use kernel::{SimKernel, tuple as flow_tuple};
 pub(crate) use net::{Attacker, Net, Quality};
-pub(crate) use node::{Node, OurNode};
+pub(crate) use node::{OurNode, SimNode};
 pub(crate) use original::{Original, OriginalConfig};
 pub(crate) use world::{World, covers};
 

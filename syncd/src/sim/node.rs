@@ -1,10 +1,10 @@
 //! A node in the world: this crate's machine, or the model of the original.
 
-use crate::peer::seal::{AuthMode, Happening, Seal, Settings};
-use crate::peer::{Config, Event, Link, Machine, Millis, Notice, Origin, Output, Seed};
-use crate::sim::kernel::{ExpectReport, Report};
+use crate::peer::seal::{AuthMode, Seal, SealHappening, Settings};
+use crate::peer::{Event, Link, Machine, Millis, Notice, Origin, Output, PeerConfig, Seed};
+use crate::sim::kernel::{ExpectReport, KernelReport};
 use crate::sim::original::Original;
-use crate::sim::{Kernel, Rng};
+use crate::sim::{Rng, SimKernel};
 use crate::store::{Cursor, ExpectStore, FlowStore, Key};
 use std::collections::{BTreeMap, BTreeSet};
 use zct_engine::secret::{Secret, Vault};
@@ -57,14 +57,14 @@ pub(crate) fn expect_bytes(e: &Expect) -> Vec<u8> {
 pub(crate) struct OurNode {
     pub(crate) machine: Machine,
     pub(crate) notices: Vec<Notice>,
-    config: Config,
+    config: PeerConfig,
     pub(crate) seal: Option<Seal>,
 }
 
 pub(crate) const LINK: Link = Link { payload_max: 1472, up: true };
 
 impl OurNode {
-    pub(crate) fn new(now: Millis, config: Config, rng: &mut Rng, sequence: u32) -> Self {
+    pub(crate) fn new(now: Millis, config: PeerConfig, rng: &mut Rng, sequence: u32) -> Self {
         let seed = Seed { sequence, hash: [rng.next(), rng.next()], random: rng.next() };
         let machine = Machine::new(now, config.clone(), vec![LINK], 0, seed);
         OurNode { machine, notices: Vec::new(), config, seal: None }
@@ -92,46 +92,46 @@ const SMALL: usize = 100;
 /// A node of either kind.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there are two of them")]
-pub(crate) enum Node {
+pub(crate) enum SimNode {
     Ours(OurNode),
     Original(Original),
 }
 
-impl Node {
+impl SimNode {
     /// Restarts with an empty external cache and the kernel's flows, as a daemon does.
-    pub(crate) fn restart(&mut self, now: Millis, kernel: &Kernel, rng: &mut Rng, sequence: u32) {
+    pub(crate) fn restart(&mut self, now: Millis, kernel: &SimKernel, rng: &mut Rng, sequence: u32) {
         match self {
-            Node::Ours(n) => {
+            SimNode::Ours(n) => {
                 let settings = n.seal.as_ref().map(|s| s.settings().clone());
                 *n = OurNode::new(now, n.config.clone(), rng, sequence);
                 n.take_keys(now, settings, rng);
             }
-            Node::Original(o) => *o = Original::new(now, o.config, sequence),
+            SimNode::Original(o) => *o = Original::new(now, o.config, sequence),
         }
         for (flow, id) in kernel.flows.values() {
             match self {
-                Node::Ours(n) => n.machine.flow_dumped(now, flow, *id),
-                Node::Original(o) => o.dumped(flow),
+                SimNode::Ours(n) => n.machine.flow_dumped(now, flow, *id),
+                SimNode::Original(o) => o.dumped(flow),
             }
         }
-        if let Node::Ours(n) = self {
+        if let SimNode::Ours(n) = self {
             kernel.expects.values().for_each(|e| n.machine.expect_dumped(now, e));
         }
     }
 
     pub(crate) fn expect_event(&mut self, now: Millis, (event, expect): &ExpectReport) {
         // The model of the original has no expectations.
-        if let Node::Ours(n) = self {
+        if let SimNode::Ours(n) = self {
             n.machine.expect_change(now, *event, Origin::Kernel, expect);
         }
     }
 
-    pub(crate) fn event(&mut self, now: Millis, r: &Report) {
+    pub(crate) fn event(&mut self, now: Millis, r: &KernelReport) {
         match self {
-            Node::Ours(n) => {
+            SimNode::Ours(n) => {
                 n.machine.flow_change(now, r.event, Origin::Kernel, &r.flow, r.id);
             }
-            Node::Original(o) => match r.event {
+            SimNode::Original(o) => match r.event {
                 Event::New => o.event_new(&r.flow),
                 Event::Update => o.event_update(&r.flow),
                 Event::Destroy => o.event_destroy(&r.flow),
@@ -141,28 +141,28 @@ impl Node {
 
     pub(crate) fn datagram(&mut self, now: Millis, bytes: &[u8]) {
         match self {
-            Node::Ours(OurNode { machine, seal: Some(seal), .. }) => {
+            SimNode::Ours(OurNode { machine, seal: Some(seal), .. }) => {
                 seal.open(now, &mut bytes.to_vec(), &mut |messages| machine.datagram(now, 0, messages));
             }
-            Node::Ours(n) => n.machine.datagram(now, 0, bytes),
-            Node::Original(o) => o.datagram(now, bytes),
+            SimNode::Ours(n) => n.machine.datagram(now, 0, bytes),
+            SimNode::Original(o) => o.datagram(now, bytes),
         }
     }
 
     /// Runs the timers, and passes every datagram that is due to `send`.
     pub(crate) fn turn(&mut self, now: Millis, mut send: impl FnMut(&[u8])) {
         match self {
-            Node::Ours(n) => {
+            SimNode::Ours(n) => {
                 if let Some(seal) = &mut n.seal {
                     seal.turn(now);
                     n.machine.starts_show_in_keys(seal.settings().mode == AuthMode::Enforce);
                     while let Some(happening) = seal.poll() {
                         match happening {
-                            Happening::Started(_) => n.machine.peer_is_another(now),
-                            Happening::Proved(_) | Happening::Settled(_) => {
+                            SealHappening::Started(_) => n.machine.peer_is_another(now),
+                            SealHappening::Proved(_) | SealHappening::Settled(_) => {
                                 n.machine.peer_was_not_heard(now);
                             }
-                            Happening::Refused(_) => {}
+                            SealHappening::Refused(_) => {}
                         }
                     }
                 }
@@ -192,13 +192,13 @@ impl Node {
                 }
                 panic!("the machine does not stop sending");
             }
-            Node::Original(o) => o.turn(now).iter().for_each(|d| send(d)),
+            SimNode::Original(o) => o.turn(now).iter().for_each(|d| send(d)),
         }
     }
 
     /// Checks a machine of ours, the more often the cheaper that is. (`chaos` checks after every step.)
     pub(crate) fn check(&self, step: u64) {
-        if let Node::Ours(n) = self {
+        if let SimNode::Ours(n) = self {
             let every = if n.machine.caches().internal.counts().flows < SMALL { 8 } else { 512 };
             if step % every == 0 {
                 n.machine.check();
@@ -208,24 +208,24 @@ impl Node {
 
     pub(crate) fn deadline(&self, now: Millis) -> Option<Millis> {
         match self {
-            Node::Ours(n) => {
+            SimNode::Ours(n) => {
                 [n.machine.deadline(now), n.seal.as_ref().map(Seal::deadline)].into_iter().flatten().min()
             }
-            Node::Original(o) => Some(o.deadline()),
+            SimNode::Original(o) => Some(o.deadline()),
         }
     }
 
     pub(crate) fn internal(&self) -> Table {
         match self {
-            Node::Ours(n) => table(&n.machine.caches().internal),
-            Node::Original(o) => o.internal_table(),
+            SimNode::Ours(n) => table(&n.machine.caches().internal),
+            SimNode::Original(o) => o.internal_table(),
         }
     }
 
     pub(crate) fn external(&self) -> Table {
         match self {
-            Node::Ours(n) => table(&n.machine.caches().external),
-            Node::Original(o) => o.external_table(),
+            SimNode::Ours(n) => table(&n.machine.caches().external),
+            SimNode::Original(o) => o.external_table(),
         }
     }
 
@@ -233,7 +233,7 @@ impl Node {
     /// as `SyncAfter` leaves out.
     pub(crate) fn unannounced(&self) -> BTreeSet<Vec<u8>> {
         let (mut cursor, mut out) = (Cursor::default(), BTreeSet::new());
-        let Node::Ours(n) = self else { return out };
+        let SimNode::Ours(n) = self else { return out };
         let store = &n.machine.caches().internal;
         let closed = |f: &Flow| matches!(f.proto, Some(ProtoInfo::Tcp(TcpInfo { state: Some(7 | 8), .. })));
         while let Some(id) = store.walk(&mut cursor).filter(|_| n.config.sync_after_s > 0) {
@@ -247,15 +247,15 @@ impl Node {
 
     pub(crate) fn external_len(&self) -> usize {
         match self {
-            Node::Ours(n) => n.machine.caches().external.counts().flows,
-            Node::Original(o) => o.external_len(),
+            SimNode::Ours(n) => n.machine.caches().external.counts().flows,
+            SimNode::Original(o) => o.external_len(),
         }
     }
 
     pub(crate) fn ours(&mut self) -> &mut OurNode {
         match self {
-            Node::Ours(n) => n,
-            Node::Original(_) => panic!("this node is an original"),
+            SimNode::Ours(n) => n,
+            SimNode::Original(_) => panic!("this node is an original"),
         }
     }
 }

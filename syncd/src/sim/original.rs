@@ -14,7 +14,7 @@ use zct_wire::peer::{Encode, Flow, Kind, MESSAGE_MAX, Message, Messages, flag};
 
 /// The modes of the original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(crate) enum OriginalMode {
     Ftfw,
     Alarm,
     Notrack,
@@ -23,7 +23,7 @@ pub(crate) enum Mode {
 /// The settings that the model needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OriginalConfig {
-    pub(crate) mode: Mode,
+    pub(crate) mode: OriginalMode,
     pub(crate) ack_window: u32,
     pub(crate) resend_queue: usize,
     pub(crate) startup_resync: bool,
@@ -35,7 +35,7 @@ pub(crate) struct OriginalConfig {
 
 impl OriginalConfig {
     pub(crate) const FTFW: OriginalConfig = OriginalConfig {
-        mode: Mode::Ftfw,
+        mode: OriginalMode::Ftfw,
         ack_window: 300,
         resend_queue: 131_072,
         startup_resync: false,
@@ -51,14 +51,14 @@ const BUFFER: usize = 1472;
 type Id = Vec<u8>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Status {
+enum OriginalStatus {
     New,
     Alive,
     Dead,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum OriginalPlace {
     Nowhere,
     Tx,
     Resend,
@@ -67,8 +67,8 @@ enum Place {
 #[derive(Clone, Debug)]
 struct Object {
     flow: Flow,
-    status: Status,
-    place: Place,
+    status: OriginalStatus,
+    place: OriginalPlace,
     // ALARM: when it has to be announced again.
     due: Millis,
 }
@@ -119,7 +119,7 @@ impl Original {
             resend: VecDeque::new(),
             seq: sequence,
             last_sent: now,
-            hello: config.mode == Mode::Ftfw,
+            hello: config.mode == OriginalMode::Ftfw,
             said: false,
             answer: false,
             last: None,
@@ -140,7 +140,7 @@ impl Original {
 
     pub(crate) fn dumped(&mut self, flow: &Flow) {
         let due = self.now + self.refresh();
-        let object = Object { flow: *flow, status: Status::New, place: Place::Nowhere, due };
+        let object = Object { flow: *flow, status: OriginalStatus::New, place: OriginalPlace::Nowhere, due };
         self.objects.insert(id(flow), object);
     }
 
@@ -166,13 +166,13 @@ impl Original {
 
     fn enqueue(&mut self, id: Id) {
         let Some(object) = self.objects.get_mut(&id) else { return };
-        if object.place == Place::Tx {
+        if object.place == OriginalPlace::Tx {
             return;
         }
-        if object.place == Place::Resend {
+        if object.place == OriginalPlace::Resend {
             self.resend.retain(|(_, e)| *e != Element::Object(id.clone()));
         }
-        object.place = Place::Tx;
+        object.place = OriginalPlace::Tx;
         self.tx.push_back(Element::Object(id));
     }
 
@@ -186,9 +186,9 @@ impl Original {
     pub(crate) fn event_update(&mut self, flow: &Flow) {
         let id = id(flow);
         match self.objects.get_mut(&id) {
-            Some(o) if o.status != Status::Dead => {
+            Some(o) if o.status != OriginalStatus::Dead => {
                 o.flow.merge(flow);
-                o.status = Status::Alive;
+                o.status = OriginalStatus::Alive;
                 self.enqueue(id);
             }
             _ => self.event_new(flow),
@@ -198,7 +198,7 @@ impl Original {
     pub(crate) fn event_destroy(&mut self, flow: &Flow) {
         let id = id(flow);
         if let Some(o) = self.objects.get_mut(&id) {
-            o.status = Status::Dead;
+            o.status = OriginalStatus::Dead;
             self.enqueue(id);
         }
     }
@@ -217,9 +217,9 @@ impl Original {
             match message {
                 Err(_) => self.malformed += 1,
                 Ok(m) => match self.config.mode {
-                    Mode::Ftfw => self.receive_ftfw(&m),
-                    Mode::Notrack => self.receive_notrack(&m),
-                    Mode::Alarm => self.receive_alarm(&m),
+                    OriginalMode::Ftfw => self.receive_ftfw(&m),
+                    OriginalMode::Notrack => self.receive_notrack(&m),
+                    OriginalMode::Alarm => self.receive_alarm(&m),
                 },
             }
         }
@@ -262,7 +262,7 @@ impl Original {
                 for e in again {
                     if let Element::Object(id) = &e {
                         if let Some(o) = self.objects.get_mut(id) {
-                            o.place = Place::Tx;
+                            o.place = OriginalPlace::Tx;
                         }
                     }
                     self.tx.push_back(e);
@@ -344,8 +344,8 @@ impl Original {
 
     fn leave_resend(&mut self, id: &Id) {
         if let Some(o) = self.objects.get_mut(id) {
-            o.place = Place::Nowhere;
-            if o.status == Status::Dead {
+            o.place = OriginalPlace::Nowhere;
+            if o.status == OriginalStatus::Dead {
                 self.objects.remove(id);
             }
         }
@@ -409,7 +409,7 @@ impl Original {
     }
 
     pub(crate) fn deadline(&self) -> Millis {
-        if self.config.mode == Mode::Alarm {
+        if self.config.mode == OriginalMode::Alarm {
             return self.now + 100;
         }
         if self.tx.is_empty() { self.last_sent + 1000 } else { 0 }
@@ -418,7 +418,7 @@ impl Original {
     /// One run of the transmit queue, which sends whole datagrams.
     pub(crate) fn turn(&mut self, now: Millis) -> Vec<Vec<u8>> {
         self.now = now;
-        if self.config.mode == Mode::Alarm {
+        if self.config.mode == OriginalMode::Alarm {
             let limit = self.config.cache_timeout_ms;
             self.external.retain(|_, (_, touched)| *touched + limit > now);
             let due: Vec<Id> =
@@ -453,7 +453,7 @@ impl Original {
         }
         let (seq, mut buf) = (self.seq, [0; MESSAGE_MAX]);
         let due = self.now + self.refresh();
-        let ftfw = self.config.mode == Mode::Ftfw;
+        let ftfw = self.config.mode == OriginalMode::Ftfw;
         let (len, keep) = match &element {
             Element::Control { flags, range } => {
                 let len = encode_control(&mut buf, flags | greeting, seq, *range).expect("it fits");
@@ -462,14 +462,14 @@ impl Original {
             Element::Object(id) => {
                 let o = self.objects.get_mut(id)?;
                 let event = match o.status {
-                    Status::New => Event::New,
-                    Status::Alive => Event::Update,
-                    Status::Dead => Event::Destroy,
+                    OriginalStatus::New => Event::New,
+                    OriginalStatus::Alive => Event::Update,
+                    OriginalStatus::Dead => Event::Destroy,
                 };
                 let len = o.flow.encode(&mut buf, event, greeting, seq, self.config.encode).expect("it fits");
-                o.place = if ftfw { Place::Resend } else { Place::Nowhere };
+                o.place = if ftfw { OriginalPlace::Resend } else { OriginalPlace::Nowhere };
                 o.due = due;
-                if !ftfw && o.status == Status::Dead {
+                if !ftfw && o.status == OriginalStatus::Dead {
                     self.objects.remove(id);
                 }
                 (len, true)
@@ -495,7 +495,7 @@ impl Original {
     }
 
     pub(crate) fn internal_table(&self) -> Table {
-        let live = self.objects.iter().filter(|(_, o)| o.status != Status::Dead);
+        let live = self.objects.iter().filter(|(_, o)| o.status != OriginalStatus::Dead);
         live.map(|(id, o)| (id.clone(), replicated(&o.flow))).collect()
     }
 

@@ -1,10 +1,10 @@
 //! Recordings of two real daemons, replayed message by message: through the model of the original, which has
 //! to send the same, and into our machine, which has to understand it.
 
-use crate::peer::{Config, Event, Ftfw, Notrack};
-use crate::sim::kernel::Report;
+use crate::peer::{Event, Ftfw, Notrack, PeerConfig};
+use crate::sim::kernel::KernelReport;
 use crate::sim::node::Table;
-use crate::sim::original::Mode;
+use crate::sim::original::OriginalMode;
 use crate::sim::{Original, OriginalConfig, OurNode, Rng};
 use crate::store::Key;
 use std::collections::{BTreeMap, VecDeque};
@@ -19,29 +19,29 @@ const LATE_MS: u64 = 80;
 
 /// One line of a recording.
 #[derive(Debug)]
-struct Line {
+struct ReplayLine {
     ms: u64,
     who: String,
     what: String,
     data: Vec<u8>,
 }
 
-fn lines(name: &str) -> Vec<Line> {
+fn lines(name: &str) -> Vec<ReplayLine> {
     let path = format!("{}/../tests/captures/peer/{name}.txt", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).expect(&path);
     text.lines().filter(|l| !l.starts_with('#')).map(line).collect()
 }
 
-fn line(text: &str) -> Line {
+fn line(text: &str) -> ReplayLine {
     let mut words = text.split(' ');
     let mut word = || words.next().unwrap_or_default().to_string();
     let (ms, who, what, hex) = (word().parse().expect(text), word(), word(), word());
     let byte = |i: usize| u8::from_str_radix(&hex[i..i + 2], 16).expect(text);
-    Line { ms, who, what, data: (0..hex.len()).step_by(2).map(byte).collect() }
+    ReplayLine { ms, who, what, data: (0..hex.len()).step_by(2).map(byte).collect() }
 }
 
 /// A conntrack message as the kernel reports it.
-fn report(data: &[u8]) -> Report {
+fn report(data: &[u8]) -> KernelReport {
     let frame = Frames::new(data).next().expect("a message").expect("a good one");
     let msg = CtMsg::parse(frame).expect("a conntrack message");
     let view = FlowView::index(msg).expect("a flow");
@@ -51,14 +51,14 @@ fn report(data: &[u8]) -> Report {
         _ => Event::New,
     };
     let flow = Flow::from_kernel(&view).expect("a flow that can be read");
-    Report { event, flow, id: view.id().unwrap().unwrap_or(0) }
+    KernelReport { event, flow, id: view.id().unwrap().unwrap_or(0) }
 }
 
 fn index(letter: &str) -> usize {
     usize::from(letter == "B")
 }
 
-fn first_seq(all: &[Line], from: usize, way: &str) -> u32 {
+fn first_seq(all: &[ReplayLine], from: usize, way: &str) -> u32 {
     let line = all[from..].iter().find(|l| l.who == way).expect("it has sent something");
     u32::from_be_bytes(line.data[4..8].try_into().unwrap())
 }
@@ -66,7 +66,7 @@ fn first_seq(all: &[Line], from: usize, way: &str) -> u32 {
 /// What has arrived at a daemon, and may or may not have been handled when it next sent something.
 #[derive(Clone, Debug)]
 enum Input {
-    Event(Box<Report>),
+    Event(Box<KernelReport>),
     Datagram(Vec<u8>),
 }
 
@@ -218,7 +218,7 @@ fn replay(name: &str, config: OriginalConfig) {
 }
 
 /// The original walks its hash table, so the order of a bulk is taken from the recording.
-fn order_after(rest: &[Line], node: &str) -> Vec<Vec<u8>> {
+fn order_after(rest: &[ReplayLine], node: &str) -> Vec<Vec<u8>> {
     let sent = rest.iter().filter(|l| l.who.starts_with(node) && l.who.contains('>'));
     let messages = sent
         .flat_map(|l| Messages::new(&l.data).map(Result::unwrap))
@@ -254,7 +254,7 @@ fn the_model_acknowledges_by_window_as_real_daemons_do() {
 
 #[test]
 fn the_model_does_notrack_as_real_daemons_do() {
-    replay("notrack", OriginalConfig { mode: Mode::Notrack, ..RECORDED });
+    replay("notrack", OriginalConfig { mode: OriginalMode::Notrack, ..RECORDED });
 }
 
 #[test]
@@ -325,12 +325,12 @@ fn replicated(f: &Flow) -> Flow {
 #[test]
 fn our_machine_understands_real_daemons() {
     for (name, config) in [
-        ("attributes", Config::default()),
-        ("start", Config::default()),
-        ("loss", Config::default()),
-        ("traffic", Config::default()),
-        ("notrack", Config::of(Notrack::default())),
-        ("window", Config::of(Ftfw { ack_window_size: 20, resend_queue_size: 30, ..Ftfw::DEFAULT })),
+        ("attributes", PeerConfig::default()),
+        ("start", PeerConfig::default()),
+        ("loss", PeerConfig::default()),
+        ("traffic", PeerConfig::default()),
+        ("notrack", PeerConfig::of(Notrack::default())),
+        ("window", PeerConfig::of(Ftfw { ack_window_size: 20, resend_queue_size: 30, ..Ftfw::DEFAULT })),
     ] {
         let mut node = OurNode::new(0, config, &mut Rng::new(1), 77);
         let (mut delivered, mut skipped, mut last) = (Table::new(), 0u64, None);

@@ -2,8 +2,8 @@
 //! only trouble, and nothing that he says is taken (sealed-peers.md §2).
 
 use crate::peer::seal::{AuthMode, GroupKey, Refused, Settings};
-use crate::peer::{Config, Ftfw, Millis, Mode, Notrack};
-use crate::sim::{Attacker, Node, OurNode, Quality, Rng, World, seeds};
+use crate::peer::{Ftfw, Millis, Mode, Notrack, PeerConfig};
+use crate::sim::{Attacker, OurNode, Quality, Rng, SimNode, World, seeds};
 use zct_engine::secret::Secret;
 
 const BAD: Quality = Quality { loss: 20, dup: 5, delay_ms: (1, 40), cut: [false; 2] };
@@ -15,11 +15,11 @@ fn settings(node: usize, mode: AuthMode, active: u8) -> Settings {
 }
 
 fn pair(seed: u64, quality: Quality, mode: impl Into<Mode>) -> World {
-    let config = Config::of(mode);
+    let config = PeerConfig::of(mode);
     let make = |i: usize, now: Millis, rng: &mut Rng, seq: u32| {
         let mut node = OurNode::new(now, config.clone(), rng, seq);
         node.take_keys(now, Some(settings(i, AuthMode::Enforce, 1)), rng);
-        Node::Ours(node)
+        SimNode::Ours(node)
     };
     let mut w = World::new(seed, quality, make);
     w.kernels.iter_mut().for_each(|k| k.with_expects = true);

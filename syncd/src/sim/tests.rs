@@ -1,8 +1,8 @@
 //! Both nodes agree once the network recovers, whatever happened before.
 
-use crate::peer::{Alarm, Config, Ftfw, Notice, Notrack};
-use crate::sim::original::Mode;
-use crate::sim::{Node, Original, OriginalConfig, OurNode, Quality, World, covers, seeds};
+use crate::peer::{Alarm, Ftfw, Notice, Notrack, PeerConfig};
+use crate::sim::original::OriginalMode;
+use crate::sim::{Original, OriginalConfig, OurNode, Quality, SimNode, World, covers, seeds};
 
 const BAD: Quality = Quality { loss: 20, dup: 5, delay_ms: (1, 40), cut: [false; 2] };
 const FAIR: Quality = Quality { loss: 2, dup: 1, delay_ms: (0, 3), cut: [false; 2] };
@@ -10,24 +10,27 @@ const FAIR: Quality = Quality { loss: 2, dup: 1, delay_ms: (0, 3), cut: [false; 
 /// A small acknowledgement window, which is used up often.
 const SMALL: Ftfw = Ftfw { ack_window_size: 30, ..Ftfw::DEFAULT };
 
-fn config() -> Config {
-    Config::of(SMALL)
+fn config() -> PeerConfig {
+    PeerConfig::of(SMALL)
 }
 
-fn pair(seed: u64, quality: Quality, config: &Config) -> World {
-    let mut w =
-        World::new(seed, quality, |_, now, rng, seq| Node::Ours(OurNode::new(now, config.clone(), rng, seq)));
+fn pair(seed: u64, quality: Quality, config: &PeerConfig) -> World {
+    let mut w = World::new(seed, quality, |_, now, rng, seq| {
+        SimNode::Ours(OurNode::new(now, config.clone(), rng, seq))
+    });
     w.kernels.iter_mut().for_each(|k| k.with_expects = true);
     w
 }
 
 /// Node 0 is ours, and node 1 is an original.
-fn mixed(seed: u64, quality: Quality, config: &Config) -> World {
+fn mixed(seed: u64, quality: Quality, config: &PeerConfig) -> World {
     World::new(seed, quality, |i, now, rng, seq| match i {
-        0 => Node::Ours(OurNode::new(now, config.clone(), rng, seq)),
-        _ => {
-            Node::Original(Original::new(now, OriginalConfig { ack_window: 30, ..OriginalConfig::FTFW }, seq))
-        }
+        0 => SimNode::Ours(OurNode::new(now, config.clone(), rng, seq)),
+        _ => SimNode::Original(Original::new(
+            now,
+            OriginalConfig { ack_window: 30, ..OriginalConfig::FTFW },
+            seq,
+        )),
     })
 }
 
@@ -55,7 +58,7 @@ fn ours_agree_after_loss() {
 #[test]
 fn ours_agree_after_partitions() {
     for seed in seeds(60) {
-        let config = Config::of(Ftfw { resend_queue_size: 60 + (seed as u32 % 3) * 400, ..SMALL });
+        let config = PeerConfig::of(Ftfw { resend_queue_size: 60 + (seed as u32 % 3) * 400, ..SMALL });
         let mut w = pair(seed, FAIR, &config);
         w.churn_both(100, 150);
         for _ in 0..3 {
@@ -90,7 +93,7 @@ fn ours_agree_after_restarts() {
 #[test]
 fn ours_agree_after_everything() {
     for seed in seeds(60) {
-        let mut w = pair(seed, BAD, &Config::of(Ftfw { resend_queue_size: 200, ..SMALL }));
+        let mut w = pair(seed, BAD, &PeerConfig::of(Ftfw { resend_queue_size: 200, ..SMALL }));
         for _ in 0..4 {
             w.churn_both(100, 150);
             match w.rng.below(3) {
@@ -112,7 +115,7 @@ fn ours_agree_after_everything() {
 fn ours_agree_when_young_flows_and_quick_changes_are_kept_back() {
     for seed in seeds(60) {
         let quick = [(2, 0), (0, 3), (2, 3), (1, 1)][seed as usize % 4];
-        let config = Config { sync_after_s: quick.0, update_interval_s: quick.1, ..config() };
+        let config = PeerConfig { sync_after_s: quick.0, update_interval_s: quick.1, ..config() };
         let make = if seed % 3 == 2 { mixed } else { pair };
         let mut w = make(seed, BAD, &config);
         let mut unannounced = 0;
@@ -141,7 +144,7 @@ fn a_bulk_is_paced_and_complete() {
         for original in [false, true] {
             let quality = Quality { delay_ms: (1, 1), ..Quality::PERFECT };
             let make = if original { mixed } else { pair };
-            let mut w = make(seed, quality, &Config::default());
+            let mut w = make(seed, quality, &PeerConfig::default());
             for _ in 0..6000 {
                 let report = w.kernels[0].churn(&mut w.rng, 1 << 24);
                 w.nodes[0].event(w.now, &report);
@@ -264,7 +267,7 @@ fn mixed_agree_after_the_original_restarts() {
 #[test]
 fn mixed_agree_after_ours_restarts_but_for_what_the_original_keeps() {
     for seed in seeds(60) {
-        let mut w = mixed(seed, FAIR, &Config::of(Ftfw { startup_resync: true, ..SMALL }));
+        let mut w = mixed(seed, FAIR, &PeerConfig::of(Ftfw { startup_resync: true, ..SMALL }));
         w.churn_both(100, 150);
         for _ in 0..2 {
             let (down, changes) = (20 + w.rng.below(4000), w.rng.below(60) as u32);
@@ -300,16 +303,16 @@ fn ours_agree_over_streams() {
 #[test]
 fn mixed_alarm_agrees_within_its_times() {
     for seed in seeds(30) {
-        let config = Config::of(Alarm { refresh_time_s: 5, cache_timeout_s: 15 });
+        let config = PeerConfig::of(Alarm { refresh_time_s: 5, cache_timeout_s: 15 });
         let theirs = OriginalConfig {
-            mode: Mode::Alarm,
+            mode: OriginalMode::Alarm,
             refresh_ms: 5000,
             cache_timeout_ms: 15_000,
             ..OriginalConfig::FTFW
         };
         let mut w = World::new(seed, BAD, |i, now, rng, seq| match i {
-            0 => Node::Ours(OurNode::new(now, config.clone(), rng, seq)),
-            _ => Node::Original(Original::new(now, theirs, seq)),
+            0 => SimNode::Ours(OurNode::new(now, config.clone(), rng, seq)),
+            _ => SimNode::Original(Original::new(now, theirs, seq)),
         });
         w.churn_both(300, 150);
         w.crash(1, 500, 20, 150);
@@ -324,11 +327,12 @@ fn mixed_alarm_agrees_within_its_times() {
 #[test]
 fn mixed_notrack_serves_resyncs() {
     for seed in seeds(30) {
-        let config = Config::of(Notrack { startup_resync: true, ..Notrack::default() });
-        let theirs = OriginalConfig { mode: Mode::Notrack, startup_resync: true, ..OriginalConfig::FTFW };
+        let config = PeerConfig::of(Notrack { startup_resync: true, ..Notrack::default() });
+        let theirs =
+            OriginalConfig { mode: OriginalMode::Notrack, startup_resync: true, ..OriginalConfig::FTFW };
         let mut w = World::new(seed, Quality::PERFECT, |i, now, rng, seq| match i {
-            0 => Node::Ours(OurNode::new(now, config.clone(), rng, seq)),
-            _ => Node::Original(Original::new(now, theirs, seq)),
+            0 => SimNode::Ours(OurNode::new(now, config.clone(), rng, seq)),
+            _ => SimNode::Original(Original::new(now, theirs, seq)),
         });
         w.churn_both(200, 150);
         w.run(100);
@@ -345,7 +349,7 @@ fn mixed_notrack_serves_resyncs() {
 #[test]
 fn alarm_agrees_within_its_times() {
     for seed in seeds(30) {
-        let config = Config::of(Alarm { refresh_time_s: 5, cache_timeout_s: 15 });
+        let config = PeerConfig::of(Alarm { refresh_time_s: 5, cache_timeout_s: 15 });
         let mut w = pair(seed, BAD, &config);
         w.churn_both(300, 150);
         w.crash(0, 500, 20, 150);
@@ -363,7 +367,7 @@ fn alarm_agrees_within_its_times() {
 #[test]
 fn notrack_brings_everything_on_request() {
     for seed in seeds(30) {
-        let config = Config::of(Notrack::default());
+        let config = PeerConfig::of(Notrack::default());
         let mut w = pair(seed, Quality::PERFECT, &config);
         w.churn_both(200, 150);
         w.run(100);

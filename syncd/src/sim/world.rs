@@ -2,7 +2,7 @@
 
 use crate::peer::Millis;
 use crate::sim::node::{Table, expect_bytes, expects};
-use crate::sim::{Kernel, Named, Net, Node, Quality, Rng};
+use crate::sim::{Named, Net, Quality, Rng, SimKernel, SimNode};
 use std::collections::BTreeSet;
 
 /// Datagrams that a node reads in a millisecond: as many as the original manages.
@@ -14,8 +14,8 @@ pub(crate) struct World {
     pub(crate) now: Millis,
     pub(crate) rng: Rng,
     pub(crate) net: Net,
-    pub(crate) nodes: [Node; 2],
-    pub(crate) kernels: [Kernel; 2],
+    pub(crate) nodes: [SimNode; 2],
+    pub(crate) kernels: [SimKernel; 2],
     // The wall clock, from which sequence numbers start.
     epoch_s: u32,
     steps: u64,
@@ -28,7 +28,7 @@ impl World {
     pub(crate) fn new(
         seed: u64,
         quality: Quality,
-        make: impl Fn(usize, Millis, &mut Rng, u32) -> Node,
+        make: impl Fn(usize, Millis, &mut Rng, u32) -> SimNode,
     ) -> Self {
         let mut rng = Rng::new(seed);
         // Sometimes the numbers wrap in the middle of a run.
@@ -195,22 +195,24 @@ impl World {
             let mut announced = truth.clone();
             announced.retain(|key, _| !unannounced.contains(key));
             let same = match self.nodes[i] {
-                Node::Ours(_) => has == announced,
-                Node::Original(_) => has.keys().eq(truth.keys()) && covers(&has, &truth),
+                SimNode::Ours(_) => has == announced,
+                SimNode::Original(_) => has.keys().eq(truth.keys()) && covers(&has, &truth),
             };
             same && self.nodes[i].internal() == truth && self.expects_agree(i)
         })
     }
 
     fn expects_agree(&self, i: usize) -> bool {
-        let (Node::Ours(own), Node::Ours(other)) = (&self.nodes[i], &self.nodes[1 - i]) else { return true };
+        let (SimNode::Ours(own), SimNode::Ours(other)) = (&self.nodes[i], &self.nodes[1 - i]) else {
+            return true;
+        };
         let truth: BTreeSet<_> = self.kernels[i].expects.values().map(expect_bytes).collect();
         expects(&own.machine.caches().internal_expect) == truth
             && expects(&other.machine.caches().external_expect) == truth
     }
 
     fn expect_differences(&self, i: usize) -> String {
-        let (Node::Ours(own), Node::Ours(other)) = (&self.nodes[i], &self.nodes[1 - i]) else {
+        let (SimNode::Ours(own), SimNode::Ours(other)) = (&self.nodes[i], &self.nodes[1 - i]) else {
             return String::new();
         };
         let truth: BTreeSet<_> = self.kernels[i].expects.values().map(expect_bytes).collect();

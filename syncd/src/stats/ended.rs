@@ -10,7 +10,7 @@ use zct_wire::tracked;
 
 /// The counts of one protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Row {
+struct ProtocolCounts {
     assured: u64,
     replied: u64,
     unreplied: u64,
@@ -24,11 +24,11 @@ struct Row {
 /// # Allocation
 /// 10 KiB, made once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended(Box<[Row; 256]>);
+pub struct Ended(Box<[ProtocolCounts; 256]>);
 
 impl Default for Ended {
     fn default() -> Self {
-        Ended(Box::new([Row::default(); 256]))
+        Ended(Box::new([ProtocolCounts::default(); 256]))
     }
 }
 
@@ -75,7 +75,7 @@ impl Ended {
         );
         for (proto, row) in (0..=u8::MAX).zip(self.0.iter()) {
             let current = store.count_of(proto);
-            if current == 0 && *row == Row::default() {
+            if current == 0 && *row == ProtocolCounts::default() {
                 continue;
             }
             let name = tracked::name(proto).map_or_else(|| proto.to_string(), str::to_owned);

@@ -4,9 +4,10 @@ use crate::kernel::TableSize;
 use crate::links::Traffic;
 use crate::peer::CacheStats;
 use crate::peer::seal::{AuthMode, Refused};
-use crate::status::ledger::{Kind, Tally};
+use crate::status::ledger::{LedgerKind, Tally};
 use crate::status::{
-    Cache, Commit, Events, Helper, Lag, Link, Loss, Peer, SCHEMA, Status, Takeover, Transfer,
+    Cache, CommitStatus, Events, HelperStatus, Lag, LinkStatus, Loss, Peer, SCHEMA, Status, TakeoverStatus,
+    Transfer,
 };
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
@@ -141,7 +142,7 @@ pub fn write(s: &Status) -> String {
         o.list("types", &h.types, helper);
     });
     o.object("losses", |o| {
-        for (kind, tally) in Kind::ALL.iter().zip(&s.losses) {
+        for (kind, tally) in LedgerKind::ALL.iter().zip(&s.losses) {
             o.object(kind.name(), |o| lost(o, tally));
         }
     });
@@ -196,7 +197,7 @@ fn events(o: &mut Json, e: &Events) {
     });
 }
 
-fn link(o: &mut Json, l: &Link) {
+fn link(o: &mut Json, l: &LinkStatus) {
     let Traffic { sent_bytes, sent, send_errors, received_bytes, received, receive_errors } = l.traffic;
     o.text("interface", &l.interface);
     o.text("transport", l.transport);
@@ -293,7 +294,7 @@ fn transfer(o: &mut Json, t: &Transfer) {
     o.seconds("last_duration_seconds", t.last_duration);
 }
 
-fn commit(o: &mut Json, c: &Commit) {
+fn commit(o: &mut Json, c: &CommitStatus) {
     state(o, c.running);
     o.plain("done", c.done);
     o.or_null("total", c.total);
@@ -306,12 +307,12 @@ fn commit(o: &mut Json, c: &Commit) {
     }
 }
 
-fn takeover(o: &mut Json, t: &Takeover) {
+fn takeover(o: &mut Json, t: &TakeoverStatus) {
     o.seconds("last_time", Some(t.last_time));
     o.seconds("duration_seconds", Some(t.duration));
 }
 
-fn helper(o: &mut Json, h: &Helper) {
+fn helper(o: &mut Json, h: &HelperStatus) {
     o.text("name", h.name);
     o.text("family", h.family);
     o.text("protocol", h.protocol);

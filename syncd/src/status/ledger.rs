@@ -21,7 +21,7 @@ const TOLD_APART_MS: Millis = 10_000;
 
 /// What kind of loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum LedgerKind {
     /// Events that the kernel dropped because the buffer was full.
     Overrun,
     /// Events that could not be read.
@@ -67,80 +67,80 @@ pub enum Kind {
 /// The number of kinds.
 pub const KINDS: usize = 20;
 
-impl Kind {
+impl LedgerKind {
     /// All kinds, each at the position of its number.
-    pub const ALL: [Kind; KINDS] = [
-        Kind::Overrun,
-        Kind::Unreadable,
-        Kind::Untold,
-        Kind::Dump,
-        Kind::Gap,
-        Kind::Difference,
-        Kind::Malformed,
-        Kind::OtherMode,
-        Kind::Refused,
-        Kind::Unsealed,
-        Kind::Unauthentic,
-        Kind::Unproved,
-        Kind::CacheFull,
-        Kind::PeerCacheFull,
-        Kind::ResendQueue,
-        Kind::TooLarge,
-        Kind::Bypass,
-        Kind::Send,
-        Kind::Commit,
-        Kind::Injection,
+    pub const ALL: [LedgerKind; KINDS] = [
+        LedgerKind::Overrun,
+        LedgerKind::Unreadable,
+        LedgerKind::Untold,
+        LedgerKind::Dump,
+        LedgerKind::Gap,
+        LedgerKind::Difference,
+        LedgerKind::Malformed,
+        LedgerKind::OtherMode,
+        LedgerKind::Refused,
+        LedgerKind::Unsealed,
+        LedgerKind::Unauthentic,
+        LedgerKind::Unproved,
+        LedgerKind::CacheFull,
+        LedgerKind::PeerCacheFull,
+        LedgerKind::ResendQueue,
+        LedgerKind::TooLarge,
+        LedgerKind::Bypass,
+        LedgerKind::Send,
+        LedgerKind::Commit,
+        LedgerKind::Injection,
     ];
 
     /// The name in JSON.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Overrun => "overrun",
-            Kind::Unreadable => "unreadable",
-            Kind::Untold => "untold",
-            Kind::Dump => "dump",
-            Kind::Gap => "gap",
-            Kind::Difference => "difference",
-            Kind::Malformed => "malformed",
-            Kind::OtherMode => "other_mode",
-            Kind::Refused => "refused",
-            Kind::Unsealed => "unsealed",
-            Kind::Unauthentic => "unauthentic",
-            Kind::Unproved => "unproved",
-            Kind::CacheFull => "cache_full",
-            Kind::PeerCacheFull => "peer_cache_full",
-            Kind::ResendQueue => "resend_queue",
-            Kind::TooLarge => "too_large",
-            Kind::Bypass => "bypass",
-            Kind::Send => "send",
-            Kind::Commit => "commit",
-            Kind::Injection => "injection",
+            LedgerKind::Overrun => "overrun",
+            LedgerKind::Unreadable => "unreadable",
+            LedgerKind::Untold => "untold",
+            LedgerKind::Dump => "dump",
+            LedgerKind::Gap => "gap",
+            LedgerKind::Difference => "difference",
+            LedgerKind::Malformed => "malformed",
+            LedgerKind::OtherMode => "other_mode",
+            LedgerKind::Refused => "refused",
+            LedgerKind::Unsealed => "unsealed",
+            LedgerKind::Unauthentic => "unauthentic",
+            LedgerKind::Unproved => "unproved",
+            LedgerKind::CacheFull => "cache_full",
+            LedgerKind::PeerCacheFull => "peer_cache_full",
+            LedgerKind::ResendQueue => "resend_queue",
+            LedgerKind::TooLarge => "too_large",
+            LedgerKind::Bypass => "bypass",
+            LedgerKind::Send => "send",
+            LedgerKind::Commit => "commit",
+            LedgerKind::Injection => "injection",
         }
     }
 
     /// What it counts, for people.
     pub fn describe(self) -> &'static str {
         match self {
-            Kind::Overrun => "events dropped by the kernel",
-            Kind::Unreadable => "events that could not be read",
-            Kind::Untold => "flows of the kernel that differed without a lost event",
-            Kind::Dump => "dumps of the kernel's table that were not complete",
-            Kind::Gap => "messages of the peer that did not come",
-            Kind::Difference => "parts of the peer's flows that differed without a loss",
-            Kind::Malformed => "messages that made no sense",
-            Kind::OtherMode => "messages of a peer in another mode",
-            Kind::Refused => "datagrams of strangers, and broken connections",
-            Kind::Unsealed => "messages without a seal",
-            Kind::Unauthentic => "sealed frames that were not authentic",
-            Kind::Unproved => "sealed frames before their sender had proved that it was there",
-            Kind::CacheFull => "entries of the kernel for which the cache had no room",
-            Kind::PeerCacheFull => "entries of the peer for which the cache had no room",
-            Kind::ResendQueue => "messages that are not kept until they are acknowledged",
-            Kind::TooLarge => "messages larger than the link carries",
-            Kind::Bypass => "messages dropped because the network took none",
-            Kind::Send => "datagrams that the network did not take",
-            Kind::Commit => "entries that the kernel refused in a commit",
-            Kind::Injection => "changes that the kernel refused",
+            LedgerKind::Overrun => "events dropped by the kernel",
+            LedgerKind::Unreadable => "events that could not be read",
+            LedgerKind::Untold => "flows of the kernel that differed without a lost event",
+            LedgerKind::Dump => "dumps of the kernel's table that were not complete",
+            LedgerKind::Gap => "messages of the peer that did not come",
+            LedgerKind::Difference => "parts of the peer's flows that differed without a loss",
+            LedgerKind::Malformed => "messages that made no sense",
+            LedgerKind::OtherMode => "messages of a peer in another mode",
+            LedgerKind::Refused => "datagrams of strangers, and broken connections",
+            LedgerKind::Unsealed => "messages without a seal",
+            LedgerKind::Unauthentic => "sealed frames that were not authentic",
+            LedgerKind::Unproved => "sealed frames before their sender had proved that it was there",
+            LedgerKind::CacheFull => "entries of the kernel for which the cache had no room",
+            LedgerKind::PeerCacheFull => "entries of the peer for which the cache had no room",
+            LedgerKind::ResendQueue => "messages that are not kept until they are acknowledged",
+            LedgerKind::TooLarge => "messages larger than the link carries",
+            LedgerKind::Bypass => "messages dropped because the network took none",
+            LedgerKind::Send => "datagrams that the network did not take",
+            LedgerKind::Commit => "entries that the kernel refused in a commit",
+            LedgerKind::Injection => "changes that the kernel refused",
         }
     }
 }
@@ -181,7 +181,7 @@ impl fmt::Display for How {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// What kind of loss.
-    pub kind: Kind,
+    pub kind: LedgerKind,
     /// Whose it is: the number of a [`Ledger`]'s account.
     pub source: usize,
     /// When the first of them was noticed.
@@ -253,7 +253,7 @@ impl Default for Ledger {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
     /// What kind of loss.
-    pub kind: Kind,
+    pub kind: LedgerKind,
     /// Whose it is.
     pub source: usize,
     /// How many were lost.
@@ -269,12 +269,12 @@ impl Ledger {
         Ledger { entries, first: 0, accounts: vec![[Account::default(); KINDS]; sources] }
     }
 
-    fn account(&mut self, source: usize, kind: Kind) -> Option<&mut Account> {
+    fn account(&mut self, source: usize, kind: LedgerKind) -> Option<&mut Account> {
         self.accounts.get_mut(source)?.get_mut(kind as usize)
     }
 
     /// Enters a loss of `estimate` things of a source. `how` it will be repaired; `None` when nothing will.
-    pub fn note(&mut self, now: Millis, source: usize, kind: Kind, estimate: u64, how: Option<How>) {
+    pub fn note(&mut self, now: Millis, source: usize, kind: LedgerKind, estimate: u64, how: Option<How>) {
         let first = self.first;
         let next = first + self.entries.len() as u64;
         let Some(accounts) = self.accounts.get_mut(source) else { return };
@@ -312,19 +312,19 @@ impl Ledger {
     }
 
     /// All losses of this kind that were noticed before `before` are repaired now.
-    pub fn repaired(&mut self, now: Millis, source: usize, kind: Kind, before: Millis, how: How) {
+    pub fn repaired(&mut self, now: Millis, source: usize, kind: LedgerKind, before: Millis, how: How) {
         self.repair(now, (source, kind), before, |_| Some(how));
     }
 
     /// Those that were going to be repaired are so now, as it was said.
-    pub fn repaired_as_said(&mut self, now: Millis, source: usize, kind: Kind, before: Millis) {
+    pub fn repaired_as_said(&mut self, now: Millis, source: usize, kind: LedgerKind, before: Millis) {
         self.repair(now, (source, kind), before, |e| e.how);
     }
 
     fn repair(
         &mut self,
         now: Millis,
-        (source, kind): (usize, Kind),
+        (source, kind): (usize, LedgerKind),
         before: Millis,
         how: impl Fn(&Entry) -> Option<How>,
     ) {
@@ -345,12 +345,12 @@ impl Ledger {
     }
 
     /// True when losses of this kind wait for their repair.
-    pub fn is_pending(&self, source: usize, kind: Kind) -> bool {
+    pub fn is_pending(&self, source: usize, kind: LedgerKind) -> bool {
         self.accounts.get(source).is_some_and(|a| a[kind as usize].tally.pending > 0)
     }
 
     /// When the first loss of this kind was noticed that waits for its repair.
-    pub fn pending_since(&self, source: usize, kind: Kind) -> Option<Millis> {
+    pub fn pending_since(&self, source: usize, kind: LedgerKind) -> Option<Millis> {
         if !self.is_pending(source, kind) {
             return None;
         }
@@ -359,7 +359,7 @@ impl Ledger {
     }
 
     /// All losses of this kind, of all sources together.
-    pub fn tally(&self, kind: Kind) -> Tally {
+    pub fn tally(&self, kind: LedgerKind) -> Tally {
         self.accounts.iter().map(|a| a[kind as usize].tally).fold(Tally::default(), |sum, t| Tally {
             entries: sum.entries + t.entries,
             estimate: sum.estimate + t.estimate,
@@ -376,7 +376,7 @@ impl Ledger {
     /// A line that the log should get now; call it until there is none.
     pub fn line(&mut self, now: Millis) -> Option<Line> {
         let mut all = self.accounts.iter_mut().enumerate().flat_map(|(source, accounts)| {
-            Kind::ALL.into_iter().zip(accounts).map(move |(kind, account)| (source, kind, account))
+            LedgerKind::ALL.into_iter().zip(accounts).map(move |(kind, account)| (source, kind, account))
         });
         let (source, kind, account) = all.find(|(_, _, a)| a.due().is_some_and(|due| due <= now))?;
         let (lost, repaired) = (account.untold, account.untold_repaired);
@@ -401,13 +401,13 @@ impl Account {
 mod tests {
     use super::*;
 
-    fn kinds(l: &Ledger) -> Vec<(Kind, u64)> {
+    fn kinds(l: &Ledger) -> Vec<(LedgerKind, u64)> {
         l.entries().map(|e| (e.kind, e.estimate)).collect()
     }
 
     #[test]
     fn kinds_stand_at_their_numbers() {
-        for (at, kind) in Kind::ALL.into_iter().enumerate() {
+        for (at, kind) in LedgerKind::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, at, "{kind:?}");
         }
     }
@@ -415,37 +415,40 @@ mod tests {
     #[test]
     fn losses_close_together_share_an_entry() {
         let mut l = Ledger::default();
-        l.note(100, 0, Kind::Overrun, 5, Some(How::Comparison));
-        l.note(200, 0, Kind::Gap, 1, Some(How::Resent));
-        l.note(1099, 0, Kind::Overrun, 7, Some(How::Comparison));
-        assert_eq!(kinds(&l), [(Kind::Overrun, 12), (Kind::Gap, 1)]);
-        l.note(1100, 0, Kind::Overrun, 1, Some(How::Comparison));
-        assert_eq!(kinds(&l), [(Kind::Overrun, 12), (Kind::Gap, 1), (Kind::Overrun, 1)]);
+        l.note(100, 0, LedgerKind::Overrun, 5, Some(How::Comparison));
+        l.note(200, 0, LedgerKind::Gap, 1, Some(How::Resent));
+        l.note(1099, 0, LedgerKind::Overrun, 7, Some(How::Comparison));
+        assert_eq!(kinds(&l), [(LedgerKind::Overrun, 12), (LedgerKind::Gap, 1)]);
+        l.note(1100, 0, LedgerKind::Overrun, 1, Some(How::Comparison));
+        assert_eq!(kinds(&l), [(LedgerKind::Overrun, 12), (LedgerKind::Gap, 1), (LedgerKind::Overrun, 1)]);
         // One that is repaired is closed, and so is one that is repaired in another way.
-        l.repaired(1150, 0, Kind::Overrun, 1101, How::Comparison);
-        l.note(1160, 0, Kind::Overrun, 2, Some(How::Comparison));
-        l.note(1170, 0, Kind::Overrun, 3, None);
-        assert_eq!(kinds(&l)[3..], [(Kind::Overrun, 2), (Kind::Overrun, 3)]);
-        assert_eq!(l.tally(Kind::Overrun), Tally { entries: 4, estimate: 18, repaired: 13, pending: 1 });
+        l.repaired(1150, 0, LedgerKind::Overrun, 1101, How::Comparison);
+        l.note(1160, 0, LedgerKind::Overrun, 2, Some(How::Comparison));
+        l.note(1170, 0, LedgerKind::Overrun, 3, None);
+        assert_eq!(kinds(&l)[3..], [(LedgerKind::Overrun, 2), (LedgerKind::Overrun, 3)]);
+        assert_eq!(
+            l.tally(LedgerKind::Overrun),
+            Tally { entries: 4, estimate: 18, repaired: 13, pending: 1 }
+        );
     }
 
     #[test]
     fn repairs_are_of_what_came_before() {
         let mut l = Ledger::default();
-        l.note(10, 0, Kind::Overrun, 1, Some(How::Comparison));
-        l.note(20, 0, Kind::Unreadable, 1, None);
-        l.repaired(30, 0, Kind::Overrun, 10, How::Comparison);
-        assert!(l.is_pending(0, Kind::Overrun));
+        l.note(10, 0, LedgerKind::Overrun, 1, Some(How::Comparison));
+        l.note(20, 0, LedgerKind::Unreadable, 1, None);
+        l.repaired(30, 0, LedgerKind::Overrun, 10, How::Comparison);
+        assert!(l.is_pending(0, LedgerKind::Overrun));
         assert_eq!(
-            (l.pending_since(0, Kind::Overrun), l.pending_since(0, Kind::Unreadable)),
+            (l.pending_since(0, LedgerKind::Overrun), l.pending_since(0, LedgerKind::Unreadable)),
             (Some(10), None)
         );
-        l.repaired(40, 0, Kind::Overrun, 11, How::Comparison);
-        assert!(!l.is_pending(0, Kind::Overrun) && !l.is_pending(0, Kind::Unreadable));
-        l.repaired_as_said(45, 0, Kind::Unreadable, 30);
-        assert_eq!(l.tally(Kind::Unreadable).repaired, 0);
+        l.repaired(40, 0, LedgerKind::Overrun, 11, How::Comparison);
+        assert!(!l.is_pending(0, LedgerKind::Overrun) && !l.is_pending(0, LedgerKind::Unreadable));
+        l.repaired_as_said(45, 0, LedgerKind::Unreadable, 30);
+        assert_eq!(l.tally(LedgerKind::Unreadable).repaired, 0);
         // What nobody promised can be repaired all the same.
-        l.repaired(50, 0, Kind::Unreadable, 30, How::Comparison);
+        l.repaired(50, 0, LedgerKind::Unreadable, 30, How::Comparison);
         let all: Vec<_> = l.entries().map(|e| (e.repaired, e.how)).collect();
         assert_eq!(all, [(Some(40), Some(How::Comparison)), (Some(50), Some(How::Comparison))]);
     }
@@ -454,78 +457,84 @@ mod tests {
     #[test]
     fn each_source_has_an_account() {
         let mut l = Ledger::of(3);
-        l.note(10, 1, Kind::Gap, 5, Some(How::Resent));
-        l.note(20, 2, Kind::Gap, 7, Some(How::Resent));
-        l.note(30, 1, Kind::Gap, 1, Some(How::Resent));
+        l.note(10, 1, LedgerKind::Gap, 5, Some(How::Resent));
+        l.note(20, 2, LedgerKind::Gap, 7, Some(How::Resent));
+        l.note(30, 1, LedgerKind::Gap, 1, Some(How::Resent));
         let all: Vec<_> = l.entries().map(|e| (e.source, e.estimate)).collect();
         assert_eq!(all, [(1, 6), (2, 7)]);
-        l.repaired_as_said(40, 1, Kind::Gap, 40);
-        assert_eq!((l.is_pending(1, Kind::Gap), l.is_pending(2, Kind::Gap)), (false, true));
-        assert_eq!((l.pending_since(1, Kind::Gap), l.pending_since(2, Kind::Gap)), (None, Some(20)));
-        assert_eq!(l.tally(Kind::Gap), Tally { entries: 2, estimate: 13, repaired: 6, pending: 1 });
+        l.repaired_as_said(40, 1, LedgerKind::Gap, 40);
+        assert_eq!((l.is_pending(1, LedgerKind::Gap), l.is_pending(2, LedgerKind::Gap)), (false, true));
+        assert_eq!(
+            (l.pending_since(1, LedgerKind::Gap), l.pending_since(2, LedgerKind::Gap)),
+            (None, Some(20))
+        );
+        assert_eq!(l.tally(LedgerKind::Gap), Tally { entries: 2, estimate: 13, repaired: 6, pending: 1 });
         let lines: Vec<_> =
             std::iter::from_fn(|| l.line(40)).map(|l| (l.source, l.lost, l.repaired)).collect();
         assert_eq!(lines, [(1, 6, 6), (2, 7, 0)]);
-        l.note(50, 3, Kind::Gap, 1, None);
+        l.note(50, 3, LedgerKind::Gap, 1, None);
         assert_eq!(l.entries().count(), 2, "there is no such account");
     }
 
     #[test]
     fn a_storm_of_one_kind_leaves_room_for_the_others() {
         let mut l = Ledger::default();
-        l.note(0, 0, Kind::Commit, 3, None);
+        l.note(0, 0, LedgerKind::Commit, 3, None);
         let day = 86_400_000;
         for now in (0..day).step_by(500) {
-            l.note(now, 0, Kind::Malformed, 1, None);
+            l.note(now, 0, LedgerKind::Malformed, 1, None);
         }
-        let lost: u64 = l.entries().filter(|e| e.kind == Kind::Malformed).map(|e| e.estimate).sum();
+        let lost: u64 = l.entries().filter(|e| e.kind == LedgerKind::Malformed).map(|e| e.estimate).sum();
         // A hundred entries of a second each, then one a minute, and none of more than that.
         assert!(l.entries().count() <= ENTRIES_MAX);
-        assert_eq!(l.tally(Kind::Malformed).estimate, day / 500);
+        assert_eq!(l.tally(LedgerKind::Malformed).estimate, day / 500);
         assert!(lost <= day / 500 && lost >= (ENTRIES_MAX as u64 - MANY as u64 - 1) * 120, "{lost}");
-        assert_eq!(l.entries().filter(|e| e.kind == Kind::Commit).count(), 0);
+        assert_eq!(l.entries().filter(|e| e.kind == LedgerKind::Commit).count(), 0);
         // Within ten hours the other one was still there.
         let mut l = Ledger::default();
-        l.note(0, 0, Kind::Commit, 3, None);
-        (0..36_000_000).step_by(500).for_each(|now| l.note(now, 0, Kind::Malformed, 1, None));
-        assert_eq!(kinds(&l)[0], (Kind::Commit, 3));
+        l.note(0, 0, LedgerKind::Commit, 3, None);
+        (0..36_000_000).step_by(500).for_each(|now| l.note(now, 0, LedgerKind::Malformed, 1, None));
+        assert_eq!(kinds(&l)[0], (LedgerKind::Commit, 3));
     }
 
     #[test]
     fn what_is_forgotten_stays_counted_and_waits_for_nothing() {
         let mut l = Ledger::default();
-        let kinds = [Kind::Gap, Kind::Send];
+        let kinds = [LedgerKind::Gap, LedgerKind::Send];
         for n in 0..ENTRIES_MAX as u64 {
             l.note(n * TOGETHER_MANY_MS, 0, kinds[n as usize % 2], 1, Some(How::Resent));
         }
-        assert_eq!((l.entries().count(), l.tally(Kind::Gap).pending), (ENTRIES_MAX, ENTRIES_MAX as u64 / 2));
+        assert_eq!(
+            (l.entries().count(), l.tally(LedgerKind::Gap).pending),
+            (ENTRIES_MAX, ENTRIES_MAX as u64 / 2)
+        );
         let before = l.entries.capacity();
         let late = ENTRIES_MAX as u64 * TOGETHER_MANY_MS;
-        l.note(late, 0, Kind::Gap, 1, Some(How::Resent));
-        l.note(late + 1, 0, Kind::Gap, 1, Some(How::Resent));
+        l.note(late, 0, LedgerKind::Gap, 1, Some(How::Resent));
+        l.note(late + 1, 0, LedgerKind::Gap, 1, Some(How::Resent));
         assert_eq!((l.entries().count(), l.entries.capacity()), (ENTRIES_MAX, before));
         let half = ENTRIES_MAX as u64 / 2;
         assert_eq!(
-            l.tally(Kind::Gap),
+            l.tally(LedgerKind::Gap),
             Tally { entries: half + 1, estimate: half + 2, repaired: 0, pending: half }
         );
-        l.repaired(late + 2, 0, Kind::Gap, late + 2, How::Resent);
-        assert_eq!(l.tally(Kind::Gap).pending, 0);
+        l.repaired(late + 2, 0, LedgerKind::Gap, late + 2, How::Resent);
+        assert_eq!(l.tally(LedgerKind::Gap).pending, 0);
     }
 
     #[test]
     fn the_log_is_told_at_once_and_then_at_its_rate() {
         let mut l = Ledger::default();
         assert_eq!((l.line(0), l.deadline()), (None, None));
-        l.note(5, 0, Kind::Gap, 2, Some(How::Resent));
-        l.note(6, 0, Kind::Send, 1, None);
-        assert_eq!(l.line(6), Some(Line { source: 0, kind: Kind::Gap, lost: 2, repaired: 0 }));
-        assert_eq!(l.line(6), Some(Line { source: 0, kind: Kind::Send, lost: 1, repaired: 0 }));
+        l.note(5, 0, LedgerKind::Gap, 2, Some(How::Resent));
+        l.note(6, 0, LedgerKind::Send, 1, None);
+        assert_eq!(l.line(6), Some(Line { source: 0, kind: LedgerKind::Gap, lost: 2, repaired: 0 }));
+        assert_eq!(l.line(6), Some(Line { source: 0, kind: LedgerKind::Send, lost: 1, repaired: 0 }));
         assert_eq!((l.line(6), l.deadline()), (None, None));
-        l.note(7, 0, Kind::Gap, 3, Some(How::Resent));
-        l.repaired(8, 0, Kind::Gap, 8, How::Resent);
+        l.note(7, 0, LedgerKind::Gap, 3, Some(How::Resent));
+        l.repaired(8, 0, LedgerKind::Gap, 8, How::Resent);
         assert_eq!((l.line(10_005), l.deadline()), (None, Some(10_006)));
-        assert_eq!(l.line(10_006), Some(Line { source: 0, kind: Kind::Gap, lost: 3, repaired: 5 }));
+        assert_eq!(l.line(10_006), Some(Line { source: 0, kind: LedgerKind::Gap, lost: 3, repaired: 5 }));
         assert_eq!((l.line(10_006), l.deadline()), (None, None));
     }
 }

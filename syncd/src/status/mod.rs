@@ -12,12 +12,12 @@ pub mod json;
 pub mod ledger;
 pub mod text;
 
-use crate::helper::counts::Counts as HelperCounts;
+use crate::helper::counts::HelperCounts;
 use crate::kernel::TableSize;
 use crate::links::Traffic;
 use crate::peer::CacheStats;
-use crate::peer::seal::{Counts, Fingerprint};
-use crate::status::ledger::{How, KINDS, Kind, Tally};
+use crate::peer::seal::{Fingerprint, SealCounts};
+use crate::status::ledger::{How, KINDS, LedgerKind, Tally};
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub struct Status {
     /// `ftfw`, `alarm`, `notrack` or `stats`.
     pub mode: &'static str,
     /// What the fail-over script has made of this node.
-    pub role: Role,
+    pub role: VrrpRole,
     /// What keeps this node from being in sync; empty when it is.
     pub missing: Vec<Missing>,
     /// The kernel's table.
@@ -52,16 +52,16 @@ pub struct Status {
     /// The kernel's events.
     pub events: Events,
     /// The dedicated links, in the order of the configuration.
-    pub links: Vec<Link>,
+    pub links: Vec<LinkStatus>,
     /// The other nodes, in the order of the configuration; none in stats mode.
     pub peers: Vec<Peer>,
     /// The commit under way or the last one; `None` in stats mode.
-    pub commit: Option<Commit>,
+    pub commit: Option<CommitStatus>,
     /// The last take-over that was completed; `None` if there was none.
-    pub takeover: Option<Takeover>,
+    pub takeover: Option<TakeoverStatus>,
     /// The userspace helpers; `None` when none is configured.
-    pub helpers: Option<Helpers>,
-    /// Everything that was lost since the start, in the order of [`Kind::ALL`].
+    pub helpers: Option<HelpersStatus>,
+    /// Everything that was lost since the start, in the order of [`LedgerKind::ALL`].
     pub losses: [Tally; KINDS],
     /// The ledger, oldest entry first; `None` unless it was asked for.
     pub ledger: Option<Vec<Loss>>,
@@ -82,7 +82,7 @@ impl Status {
 /// What the fail-over script has made of this node. The daemon does not see virtual addresses; it concludes
 /// from the commands that the script of conntrack-tools gives at each change of state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Role {
+pub enum VrrpRole {
     /// No such command has come since the start.
     #[default]
     Unknown,
@@ -92,16 +92,16 @@ pub enum Role {
     Backup,
 }
 
-impl Role {
+impl VrrpRole {
     /// All roles.
-    pub const ALL: [Role; 3] = [Role::Active, Role::Backup, Role::Unknown];
+    pub const ALL: [VrrpRole; 3] = [VrrpRole::Active, VrrpRole::Backup, VrrpRole::Unknown];
 
     /// The name of the role: `active`, `backup` or `unknown`.
     pub fn name(self) -> &'static str {
         match self {
-            Role::Unknown => "unknown",
-            Role::Active => "active",
-            Role::Backup => "backup",
+            VrrpRole::Unknown => "unknown",
+            VrrpRole::Active => "active",
+            VrrpRole::Backup => "backup",
         }
     }
 }
@@ -216,7 +216,7 @@ pub struct KernelReview {
 
 /// A dedicated link.
 #[derive(Clone, Debug)]
-pub struct Link {
+pub struct LinkStatus {
     /// Name of its interface.
     pub interface: String,
     /// `udp`, `multicast` or `tcp`.
@@ -253,7 +253,7 @@ impl PeerState {
 
 /// One of several other nodes.
 #[derive(Clone, Debug)]
-pub struct Member {
+pub struct MemberStatus {
     /// Its name in the configuration.
     pub name: String,
     /// Its `NodeID`.
@@ -266,7 +266,7 @@ pub struct Member {
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// Which of several it is; `None` in a pair.
-    pub member: Option<Member>,
+    pub member: Option<MemberStatus>,
     /// Its address on the link in use; `None` with multicast.
     pub address: Option<IpAddr>,
     /// Whether it is there.
@@ -328,7 +328,7 @@ pub struct Sealing {
     /// By what it is recognised; `None` when it is no longer configured.
     pub fingerprint: Option<Fingerprint>,
     /// What has been counted.
-    pub counts: Counts,
+    pub counts: SealCounts,
 }
 
 /// How far the peer is behind.
@@ -390,7 +390,7 @@ pub struct Transfer {
 
 /// The commit: the peer's entries on their way into the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Commit {
+pub struct CommitStatus {
     /// Whether one is under way; otherwise the figures are those of the last one.
     pub running: bool,
     /// Entries that the kernel has taken.
@@ -411,7 +411,7 @@ pub struct Commit {
 
 /// A take-over: from the request for a commit until it is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Takeover {
+pub struct TakeoverStatus {
     /// When it was complete.
     pub last_time: Duration,
     /// How long it took.
@@ -420,18 +420,18 @@ pub struct Takeover {
 
 /// The userspace helpers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Helpers {
+pub struct HelpersStatus {
     /// Their process; `None` while it is not running.
     pub pid: Option<u32>,
     /// How often it was started again because it had ended.
     pub restarts: u64,
     /// The types, in the order of the configuration.
-    pub types: Vec<Helper>,
+    pub types: Vec<HelperStatus>,
 }
 
 /// One type of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Helper {
+pub struct HelperStatus {
     /// The name by which rules refer to it.
     pub name: &'static str,
     /// `inet` or `inet6`.
@@ -448,7 +448,7 @@ pub struct Loss {
     /// Which of several peers it is about; `None` when it is about none of them.
     pub peer: Option<String>,
     /// What kind of loss.
-    pub kind: Kind,
+    pub kind: LedgerKind,
     /// When the first of them was noticed.
     pub time: Duration,
     /// When the last of them was noticed.

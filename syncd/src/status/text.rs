@@ -2,8 +2,10 @@
 
 use crate::peer::CacheStats;
 use crate::peer::seal::Refused;
-use crate::status::ledger::Kind;
-use crate::status::{Cache, Commit, Events, Helpers, Link, Loss, Missing, Peer, PeerState, Status, Transfer};
+use crate::status::ledger::LedgerKind;
+use crate::status::{
+    Cache, CommitStatus, Events, HelpersStatus, LinkStatus, Loss, Missing, Peer, PeerState, Status, Transfer,
+};
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 use zct_helpers::Refusal;
@@ -34,7 +36,7 @@ pub fn write(s: &Status, zone: &dyn TimeZone) -> String {
 fn lines(out: &mut String, s: &Status, zone: &dyn TimeZone) -> fmt::Result {
     let running = Short(s.time.saturating_sub(s.start_time));
     writeln!(out, "zctd {}, pid {}, mode {}, role {}", s.version, s.pid, s.mode, s.role.name())?;
-    writeln!(out, "started     {} ({running} ago)", Local(s.start_time, zone))?;
+    writeln!(out, "started     {} ({running} ago)", LocalTime(s.start_time, zone))?;
     writeln!(out, "state       {}", verdict(&s.missing))?;
     let (entries, limit) = (OrUnknown(s.kernel.entries), OrUnknown(s.kernel.limit));
     writeln!(out, "kernel      {entries} of {limit} entries, {} buckets", OrUnknown(s.kernel.buckets))?;
@@ -51,12 +53,12 @@ fn lines(out: &mut String, s: &Status, zone: &dyn TimeZone) -> fmt::Result {
         commit(out, c)?;
     }
     if let Some(t) = &s.takeover {
-        writeln!(out, "take-over   at {}, took {}", Local(t.last_time, zone), Short(t.duration))?;
+        writeln!(out, "take-over   at {}, took {}", LocalTime(t.last_time, zone), Short(t.duration))?;
     }
     if let Some(h) = &s.helpers {
         helpers(out, h)?;
     }
-    for (kind, t) in Kind::ALL.iter().zip(&s.losses).filter(|(_, t)| t.entries > 0) {
+    for (kind, t) in LedgerKind::ALL.iter().zip(&s.losses).filter(|(_, t)| t.entries > 0) {
         let (lost, repaired, what) = (t.estimate, t.repaired, kind.describe());
         writeln!(out, "lost        {lost} {what}: {repaired} repaired, {} entries pending", t.pending)?;
     }
@@ -67,7 +69,7 @@ fn lines(out: &mut String, s: &Status, zone: &dyn TimeZone) -> fmt::Result {
     }
 }
 
-fn helpers(out: &mut String, h: &Helpers) -> fmt::Result {
+fn helpers(out: &mut String, h: &HelpersStatus) -> fmt::Result {
     match h.pid {
         Some(pid) => writeln!(out, "helpers     process {pid}, started again {} times", h.restarts)?,
         None => writeln!(out, "helpers     not running, started again {} times", h.restarts)?,
@@ -89,7 +91,7 @@ fn helpers(out: &mut String, h: &Helpers) -> fmt::Result {
 }
 
 fn loss(out: &mut String, l: &Loss, zone: &dyn TimeZone) -> fmt::Result {
-    write!(out, "{}: ", Local(l.time, zone))?;
+    write!(out, "{}: ", LocalTime(l.time, zone))?;
     if let Some(name) = &l.peer {
         write!(out, "{name}: ")?;
     }
@@ -143,7 +145,7 @@ fn events(out: &mut String, now: Duration, e: &Events) -> fmt::Result {
     writeln!(out, ": {} comparisons, {} differences", r.checks, r.differences)
 }
 
-fn link(out: &mut String, l: &Link) -> fmt::Result {
+fn link(out: &mut String, l: &LinkStatus) -> fmt::Result {
     let t = l.traffic;
     let role = if l.in_use { "in use" } else { "waits" };
     writeln!(
@@ -250,7 +252,7 @@ fn transfer(out: &mut String, name: &str, t: &Transfer) -> fmt::Result {
     writeln!(out)
 }
 
-fn commit(out: &mut String, c: &Commit) -> fmt::Result {
+fn commit(out: &mut String, c: &CommitStatus) -> fmt::Result {
     let Some(total) = c.total else { return writeln!(out, "commit      none since the start") };
     write!(out, "commit      {}: ", if c.running { "running" } else { "idle, the last one" })?;
     write!(out, "{} of {total} entries, {} refused", c.done, c.failed)?;
@@ -296,9 +298,9 @@ impl fmt::Display for Short {
 }
 
 /// A Unix time in the local zone.
-struct Local<'a>(Duration, &'a dyn TimeZone);
+struct LocalTime<'a>(Duration, &'a dyn TimeZone);
 
-impl fmt::Display for Local<'_> {
+impl fmt::Display for LocalTime<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut buf = [0; TIME_MAX];
         let mut out = Out::new(&mut buf);

@@ -11,7 +11,7 @@ use zct_wire::peer::{Encode, Expect, MESSAGE_MAX};
 pub struct ExpectId(u32);
 
 #[derive(Debug)]
-struct Entry {
+struct ExpectEntry {
     expect: Expect,
     meta: Meta,
     hash: u64,
@@ -23,7 +23,7 @@ struct Entry {
 /// Each takes some 450 bytes; a firewall has dozens of them, not millions. Ids stay valid until removal.
 #[derive(Debug)]
 pub struct ExpectStore {
-    entries: Vec<Option<Entry>>,
+    entries: Vec<Option<ExpectEntry>>,
     free: Vec<u32>,
     index: HashTable<u32>,
     seed: [u64; 2],
@@ -57,7 +57,7 @@ impl ExpectStore {
         self.index.find(hash, same).copied().map(ExpectId)
     }
 
-    fn entry(&self, at: u32) -> Option<&Entry> {
+    fn entry(&self, at: u32) -> Option<&ExpectEntry> {
         self.entries.get(at as usize)?.as_ref()
     }
 
@@ -75,7 +75,7 @@ impl ExpectStore {
             return None;
         }
         let hash = self.hash(e);
-        let entry = Some(Entry { expect: *e, meta, hash });
+        let entry = Some(ExpectEntry { expect: *e, meta, hash });
         let at = match self.free.pop() {
             Some(at) => {
                 self.entries[at as usize] = entry;
@@ -148,7 +148,7 @@ impl ExpectStore {
 
     /// Bytes allocated.
     pub fn memory(&self) -> usize {
-        self.entries.capacity() * size_of::<Option<Entry>>()
+        self.entries.capacity() * size_of::<Option<ExpectEntry>>()
             + self.free.capacity() * 4
             + self.index.allocation_size()
     }

@@ -62,7 +62,7 @@ const CLASS6: u32 = 1 << 31;
 
 /// Where a key is, or where it would go, which saves hashing twice.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct KeyPlace {
     key: Key,
     hash: u32,
     /// The record with the key, if there is one.
@@ -80,7 +80,7 @@ pub enum StoreError {
 
 /// Numbers of records, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct StoreCounts {
     /// Live flows.
     pub flows: usize,
     /// Ended flows of which the peer may not know yet.
@@ -139,13 +139,13 @@ impl FlowStore {
 
     /// Looks up a key.
     #[inline]
-    pub fn locate(&self, key: &Key) -> Place {
+    pub fn locate(&self, key: &Key) -> KeyPlace {
         let hash = self.index.hash(key.as_bytes());
         let same = |id: u32| match key {
             Key::V4(k) => id & CLASS6 == 0 && self.v4.get(id).is_some_and(|r| r.key == *k),
             Key::V6(k) => id & CLASS6 != 0 && self.v6.get(id & !CLASS6).is_some_and(|r| r.key == *k),
         };
-        Place { key: *key, hash, id: self.index.find(hash, same).map(FlowId) }
+        KeyPlace { key: *key, hash, id: self.index.find(hash, same).map(FlowId) }
     }
 
     /// Looks up a key, without remembering where it would go.
@@ -157,7 +157,7 @@ impl FlowStore {
     ///
     /// # Errors
     /// [`StoreError::Limit`] when the store is full, [`StoreError::Exists`] when the place is taken.
-    pub fn insert(&mut self, place: &Place, flow: &Flow, meta: Meta) -> Result<FlowId, StoreError> {
+    pub fn insert(&mut self, place: &KeyPlace, flow: &Flow, meta: Meta) -> Result<FlowId, StoreError> {
         if place.id.is_some() {
             return Err(StoreError::Exists);
         }
@@ -378,9 +378,9 @@ impl FlowStore {
     }
 
     /// The numbers of records by kind.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> StoreCounts {
         let (ipv4, ipv6) = (self.v4.len(), self.v6.len());
-        Counts { flows: ipv4 + ipv6 - self.dead, dead: self.dead, ipv4, ipv6 }
+        StoreCounts { flows: ipv4 + ipv6 - self.dead, dead: self.dead, ipv4, ipv6 }
     }
 
     /// Number of records with this layer 4 protocol, dead ones included.

@@ -175,7 +175,7 @@ impl Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::{Kernel, Rng, seeds};
+    use crate::sim::{Rng, SimKernel, seeds};
     use crate::store::{FlowStore, Key};
     use zct_wire::peer::{Encode, Flow, MESSAGE_MAX};
 
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn sums_are_those_of_the_flows_that_are_there() {
         for seed in seeds(60) {
-            let (mut rng, mut kernel) = (Rng::new(seed), Kernel::default());
+            let (mut rng, mut kernel) = (Rng::new(seed), SimKernel::default());
             let mut store = FlowStore::new(1000, [seed, 1]);
             let begin = rng.below(400);
             for step in 0..500 {

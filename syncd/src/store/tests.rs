@@ -97,7 +97,7 @@ fn every_attribute_comes_back() {
             s.replace(id, &f);
             assert_eq!((s.flow(id), s.find(&Key::of(&f).unwrap())), (Some(f), Some(id)));
             assert!(s.remove(id));
-            assert_eq!((s.cells.len(), s.counts()), (0, Counts::default()));
+            assert_eq!((s.cells.len(), s.counts()), (0, StoreCounts::default()));
         }
     }
 }
@@ -111,9 +111,9 @@ fn meta_is_kept_apart_from_attributes() {
     s.set_meta(id, meta);
     s.replace(id, &Flow { mark: Some(9), ..flow(1, false) });
     assert_eq!(s.meta(id), Some(meta));
-    assert_eq!(s.counts(), Counts { flows: 0, dead: 1, ipv4: 1, ipv6: 0 });
+    assert_eq!(s.counts(), StoreCounts { flows: 0, dead: 1, ipv4: 1, ipv6: 0 });
     s.set_meta(id, Meta { flags: 0, ..meta });
-    assert_eq!(s.counts(), Counts { flows: 1, dead: 0, ipv4: 1, ipv6: 0 });
+    assert_eq!(s.counts(), StoreCounts { flows: 1, dead: 0, ipv4: 1, ipv6: 0 });
     assert_eq!(s.flow(id).unwrap().mark, Some(9));
 }
 

@@ -14,7 +14,7 @@ use zctd::control::client;
 use zctd::control::listings::ShownCaches;
 use zctd::control::request::Request;
 use zctd::control::server::{Asked, Reply, Server};
-use zctd::peer::{Caches, Config};
+use zctd::peer::{Caches, PeerConfig};
 
 struct Bench {
     server: Server,
@@ -28,7 +28,7 @@ fn bench() -> Bench {
     let path = std::env::temp_dir().join(format!("zctd-fuzz-{}", std::process::id()));
     let server = Server::open(&path, 0).expect("a socket");
     let reactor = Reactor::new().expect("a reactor");
-    Bench { server, reactor, path, caches: Caches::new(&Config::default(), [1, 2]), now: 0 }
+    Bench { server, reactor, path, caches: Caches::new(&PeerConfig::default(), [1, 2]), now: 0 }
 }
 
 thread_local! {

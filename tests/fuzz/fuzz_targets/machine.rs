@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use zct_wire::peer::{Flow, header};
 use zct_wire::tuple::{Addr, Tuple};
 use zctd::peer::{
-    Alarm, Config, Event, Ftfw, Link, Machine, Mode, Notrack, Origin, Output, Seed,
+    Alarm, PeerConfig, Event, Ftfw, Link, Machine, Mode, Notrack, Origin, Output, Seed,
 };
 
 const LIMIT: usize = 64;
@@ -27,7 +27,7 @@ fn flow(n: u8) -> Flow {
 fuzz_target!(|data: &[u8]| {
     let Some((setup, mut rest)) = data.split_first() else { return };
     let (disable_external_cache, startup_resync) = (setup & 0x10 != 0, setup & 0x20 != 0);
-    let config = Config {
+    let config = PeerConfig {
         mode: match setup % 3 {
             0 => Mode::Ftfw(Ftfw {
                 resend_queue_size: 100,
@@ -39,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
             _ => Mode::Alarm(Alarm::DEFAULT),
         },
         hash_limit: LIMIT,
-        ..Config::default()
+        ..PeerConfig::default()
     };
     let link = Link { payload_max: ROOM, up: true };
     let mut m = Machine::new(0, config, vec![link; 2], 0, Seed { sequence: u32::MAX - 5, random: 1, hash: [1, 2] });

@@ -1,10 +1,10 @@
 //! A setting that may or may not have been given, and the remarks to be made about it.
 
-use super::super::parse::raw::Set;
-use super::super::report::{At, Place, Report, Severity};
+use super::super::parse::raw::Placed;
+use super::super::report::{At, FilePlace, Report, Severity};
 
 /// A setting for which 0 means the default, as in the original.
-pub(super) fn or_default(setting: Set<u32>, word: &str, default: u32, report: &mut Report) -> u32 {
+pub(super) fn or_default(setting: Placed<u32>, word: &str, default: u32, report: &mut Report) -> u32 {
     match setting {
         Some(At { value: 0, place }) => {
             let text = format!("{word} 0 means the default, {default}");
@@ -17,7 +17,7 @@ pub(super) fn or_default(setting: Set<u32>, word: &str, default: u32, report: &m
 }
 
 /// A size for which 0 means that it is not set, as in the original.
-pub(super) fn or_unset(setting: Set<u32>, word: &str, report: &mut Report) -> Option<u32> {
+pub(super) fn or_unset(setting: Placed<u32>, word: &str, report: &mut Report) -> Option<u32> {
     let At { value, place } = setting?;
     if value == 0 {
         warn(report, place, format!("{word} 0 means the system's default"));
@@ -26,11 +26,11 @@ pub(super) fn or_unset(setting: Set<u32>, word: &str, report: &mut Report) -> Op
 }
 
 /// Warns of something in the file that does not do what one may think.
-pub(super) fn warn(report: &mut Report, place: Place, text: impl Into<String>) {
+pub(super) fn warn(report: &mut Report, place: FilePlace, text: impl Into<String>) {
     report.add(Severity::Warning, Some(place), text.into());
 }
 
 /// The value without its place.
-pub(super) fn value<T>(setting: Set<T>) -> Option<T> {
+pub(super) fn value<T>(setting: Placed<T>) -> Option<T> {
     setting.map(|s| s.value)
 }

@@ -1,6 +1,6 @@
 //! Userspace helpers: of a type that is there twice, the first counts.
 
-use super::super::parse::raw::{RawHelper, RawHelpers, RawPolicy, Set};
+use super::super::parse::raw::{Placed, RawHelper, RawHelpers, RawPolicy};
 use super::super::report::{At, Report, Severity};
 use super::super::settings::{Helper, Helpers, Policy};
 use super::given::{value, warn};
@@ -26,7 +26,7 @@ pub(super) fn helpers(raw: RawHelpers, report: &mut Report) -> Helpers {
 }
 
 fn helper(raw: &RawHelper) -> Option<Helper> {
-    let number = |n: &Set<u32>| n.map_or(0, |n| n.value);
+    let number = |n: &Placed<u32>| n.map_or(0, |n| n.value);
     let policy = raw.policy.as_ref().map(|p| Policy {
         expect_max: u8::try_from(number(&p.value.expect_max)).unwrap_or(u8::MAX),
         expect_timeout_s: number(&p.value.expect_timeout_s),

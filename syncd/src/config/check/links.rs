@@ -1,13 +1,17 @@
 //! The links: what each kind needs to work (conntrackd.md §5.4).
 
-use super::super::parse::raw::{RawLink, RawLinkKind, Set};
-use super::super::report::{At, Place, Report, Severity};
+use super::super::parse::raw::{Placed, RawLink, RawLinkKind};
+use super::super::report::{At, FilePlace, Report, Severity};
 use super::super::settings::{DedicatedLink, DedicatedLinks, Ends, Group, default};
 use super::given::{or_default, or_unset};
 use std::net::IpAddr;
 
 /// The links, and the index of the one that is active at first.
-pub(super) fn links(raw: Vec<RawLink>, sync: Place, report: &mut Report) -> Option<(DedicatedLinks, usize)> {
+pub(super) fn links(
+    raw: Vec<RawLink>,
+    sync: FilePlace,
+    report: &mut Report,
+) -> Option<(DedicatedLinks, usize)> {
     let Some(first) = raw.first() else {
         let text = "no link to a peer in Sync: expected Multicast, UDP or TCP";
         report.add(Severity::CannotStart, Some(sync), text.into());
@@ -15,7 +19,7 @@ pub(super) fn links(raw: Vec<RawLink>, sync: Place, report: &mut Report) -> Opti
     };
     let kind = first.kind;
     // It is written in each, and holds for all of them.
-    let error_queue_length: Set<u32> = raw.iter().rev().find_map(|l| l.error_queue_length);
+    let error_queue_length: Placed<u32> = raw.iter().rev().find_map(|l| l.error_queue_length);
     let defaults: Vec<usize> = (0..raw.len()).filter(|i| raw[*i].is_default).collect();
     if let [.., one_before, _] = defaults[..] {
         let text = "several links are the Default: the last of them is active at first";
@@ -86,7 +90,7 @@ fn needs(raw: &RawLink, report: &mut Report, what: &str) {
     report.add(Severity::CannotStart, Some(raw.place), text);
 }
 
-fn ignored(report: &mut Report, place: Option<Place>, word: &str, family: &str) {
+fn ignored(report: &mut Report, place: Option<FilePlace>, word: &str, family: &str) {
     if let Some(place) = place {
         let text = format!("{word} is ignored: this link is an {family} link");
         report.add(Severity::Warning, Some(place), text);
@@ -118,7 +122,7 @@ fn group(raw: &RawLink, report: &mut Report) -> Option<Group> {
     Some(Group::V4 { group, local: raw.v4_interface?.value })
 }
 
-fn multicast(report: &mut Report, place: Place, group: IpAddr) {
+fn multicast(report: &mut Report, place: FilePlace, group: IpAddr) {
     if !group.is_multicast() {
         let text = format!("{group} is not a multicast address");
         report.add(Severity::CannotStart, Some(place), text);

@@ -8,7 +8,7 @@ mod metrics;
 mod peers;
 mod sync;
 
-use super::parse::raw::{Raw, RawFilter, RawGeneral, RawList, RawStats, Set};
+use super::parse::raw::{Placed, Raw, RawFilter, RawGeneral, RawList, RawStats};
 use super::report::{At, Report, Severity};
 use super::settings::{
     Config, Facility, Filter, General, Listed, Logic, Role, Scheduler, SchedulerPolicy, Stats, default,
@@ -55,7 +55,7 @@ pub(crate) fn check(raw: Raw, report: &mut Report) -> Option<Config> {
 /// `General`, and what is taken from it to check `Stats`.
 struct Checked {
     settings: General,
-    syslog: Set<Option<Facility>>,
+    syslog: Placed<Option<Facility>>,
 }
 
 fn general(g: RawGeneral, report: &mut Report) -> Checked {
@@ -108,7 +108,11 @@ fn general(g: RawGeneral, report: &mut Report) -> Checked {
 
 /// The original takes a Type without a Priority to mean priority 0, which no kernel accepts, and ignores a
 /// Priority without a Type.
-fn scheduler(policy: Set<SchedulerPolicy>, priority: Set<u8>, report: &mut Report) -> Option<Scheduler> {
+fn scheduler(
+    policy: Placed<SchedulerPolicy>,
+    priority: Placed<u8>,
+    report: &mut Report,
+) -> Option<Scheduler> {
     if let (Some(At { place, .. }), None | Some(At { value: 0, .. })) = (policy, priority) {
         let text = "real-time scheduling needs a Priority of 1 to 99: the system's default scheduler is used";
         warn(report, place, text);

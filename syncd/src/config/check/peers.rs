@@ -1,7 +1,7 @@
 //! `Peer`: whether several nodes can work together like that.
 
 use super::super::parse::raw::{RawLink, RawLinkKind, RawPeer};
-use super::super::report::{At, Place, Report, Severity};
+use super::super::report::{At, FilePlace, Report, Severity};
 use super::super::settings::{Auth, AuthMode, DedicatedLinks, Mode, PEER_NAME_MAX, PeerSettings};
 use super::links;
 
@@ -9,13 +9,13 @@ use super::links;
 const PEERS_MAX: usize = 15;
 
 /// What else has to fit together with the peers.
-pub(super) struct Rest<'a> {
+pub(super) struct BesidePeers<'a> {
     /// `NodeID` of this node.
     pub(super) own: Option<u16>,
     pub(super) auth: Option<&'a Auth>,
     pub(super) mode: Mode,
     /// Where `Sync` is.
-    pub(super) place: Place,
+    pub(super) place: FilePlace,
 }
 
 /// The links of all peers, one peer after the other, and the peers; `outside` are links beside the `Peer`
@@ -23,7 +23,7 @@ pub(super) struct Rest<'a> {
 pub(super) fn peers(
     outside: Vec<RawLink>,
     raw: Vec<RawPeer>,
-    rest: &Rest<'_>,
+    rest: &BesidePeers<'_>,
     report: &mut Report,
 ) -> Option<(DedicatedLinks, Vec<PeerSettings>)> {
     fits(&outside, &raw, rest, report);
@@ -56,7 +56,7 @@ pub(super) fn peers(
         };
         peers.push(PeerSettings { name: peer.name, node_id, links, default_link });
     }
-    let places: Vec<Place> = flat.iter().map(|l| l.place).collect();
+    let places: Vec<FilePlace> = flat.iter().map(|l| l.place).collect();
     let all = match all {
         Some(all) => all,
         None => links::links(flat, rest.place, report)?.0,
@@ -68,7 +68,7 @@ pub(super) fn peers(
 }
 
 /// Links are either in `Peer` blocks, or all nodes share a group; and some settings are for pairs.
-fn fits(outside: &[RawLink], raw: &[RawPeer], rest: &Rest<'_>, report: &mut Report) {
+fn fits(outside: &[RawLink], raw: &[RawPeer], rest: &BesidePeers<'_>, report: &mut Report) {
     let mut error = |place, text: String| report.add(Severity::Error, Some(place), text);
     let within = || raw.iter().flat_map(|p| p.links.iter().map(move |l| (p, l)));
     let (group, first) = (outside.first(), within().next());
@@ -136,7 +136,7 @@ fn names(raw: &[RawPeer], report: &mut Report) {
     }
 }
 
-fn numbers(raw: &[RawPeer], rest: &Rest<'_>, report: &mut Report) {
+fn numbers(raw: &[RawPeer], rest: &BesidePeers<'_>, report: &mut Report) {
     if let (None, Some(first)) = (rest.own, raw.first()) {
         let text = "Peer needs a NodeID in Sync: the number of this node, which no other has";
         report.add(Severity::CannotStart, Some(first.place), text.into());
@@ -160,7 +160,7 @@ fn numbers(raw: &[RawPeer], rest: &Rest<'_>, report: &mut Report) {
 }
 
 /// Peers are told apart by their addresses.
-fn addresses(all: &DedicatedLinks, peers: &[PeerSettings], places: &[Place], report: &mut Report) {
+fn addresses(all: &DedicatedLinks, peers: &[PeerSettings], places: &[FilePlace], report: &mut Report) {
     let links = match all {
         DedicatedLinks::Multicast(_) => return,
         DedicatedLinks::Udp(links) | DedicatedLinks::Tcp { links, .. } => links,

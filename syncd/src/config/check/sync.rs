@@ -1,17 +1,17 @@
 //! `Sync`: the mode that takes precedence, and what its settings need (conntrackd.md §5.3).
 
-use super::super::parse::raw::{RawAuth, RawSync, Set};
-use super::super::report::{At, Place, Report, Severity};
+use super::super::parse::raw::{Placed, RawAuth, RawSync};
+use super::super::report::{At, FilePlace, Report, Severity};
 use super::super::settings::{Alarm, Auth, Expectations, Ftfw, Mode, Notrack, Sync, default};
 use super::given::{or_default, value, warn};
 use super::links;
-use super::peers::{self, Rest};
+use super::peers::{self, BesidePeers};
 
 /// The longest timeout that every kernel can count: INT_MAX ticks of its clock, which has up to 1000 per
 /// second (CONFIG_HZ). It cuts longer ones.
 const TIMEOUT_S: u32 = i32::MAX as u32 / 1000;
 
-pub(super) fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync> {
+pub(super) fn sync(s: RawSync, place: FilePlace, report: &mut Report) -> Option<Sync> {
     let mode = mode(&s, place, report);
     let direct = match mode {
         Mode::Ftfw(Ftfw { disable_external_cache, .. }) => disable_external_cache,
@@ -42,7 +42,7 @@ pub(super) fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync
             (links, default_link, Vec::new())
         }
         false => {
-            let rest = Rest { own: node_id, auth: auth.as_ref(), mode, place };
+            let rest = BesidePeers { own: node_id, auth: auth.as_ref(), mode, place };
             let (links, peers) = peers::peers(s.links, s.peers, &rest, report)?;
             (links, 0, peers)
         }
@@ -68,7 +68,7 @@ pub(super) fn sync(s: RawSync, place: Place, report: &mut Report) -> Option<Sync
 
 /// Sums hold only at a known place in the sequence of messages, and only FTFW knows whether all before it has
 /// come.
-fn digest(on: Set<bool>, interval: Set<u32>, mode: &Mode, report: &mut Report) -> (bool, Option<u32>) {
+fn digest(on: Placed<bool>, interval: Placed<u32>, mode: &Mode, report: &mut Report) -> (bool, Option<u32>) {
     let on_at = on.filter(|on| on.value).map(|on| on.place);
     if !matches!(mode, Mode::Ftfw(_)) {
         for (place, word) in [(on_at, "Digest"), (interval.map(|i| i.place), "DigestInterval")] {
@@ -95,7 +95,7 @@ fn digest(on: Set<bool>, interval: Set<u32>, mode: &Mode, report: &mut Report) -
 
 /// How often the kernel's table is compared; 0 for never. Only with an internal cache that has the same flows as the
 /// kernel.
-fn review(interval: Set<u32>, mode: &Mode, report: &mut Report) -> Option<u32> {
+fn review(interval: Placed<u32>, mode: &Mode, report: &mut Report) -> Option<u32> {
     let At { value: seconds, place } = interval?;
     if mode.disables_internal_cache() {
         warn(report, place, "ReviewInterval has no effect with DisableInternalCache");
@@ -134,7 +134,7 @@ fn auth(a: RawAuth, node_id: Option<u16>, report: &mut Report) -> Option<Auth> {
 }
 
 /// What makes flows or changes wait, which is kept with the flow in the internal cache.
-fn interval(setting: Set<u32>, word: &str, mode: &Mode, report: &mut Report) -> Option<u32> {
+fn interval(setting: Placed<u32>, word: &str, mode: &Mode, report: &mut Report) -> Option<u32> {
     let At { value, place } = setting?;
     if value == 0 {
         warn(report, place, format!("{word} 0 is the same as no {word}"));
@@ -148,7 +148,7 @@ fn interval(setting: Set<u32>, word: &str, mode: &Mode, report: &mut Report) -> 
     Some(value)
 }
 
-fn commit_timeout(setting: Set<u32>, direct: bool, report: &mut Report) -> Option<u32> {
+fn commit_timeout(setting: Placed<u32>, direct: bool, report: &mut Report) -> Option<u32> {
     let At { value, place } = setting?;
     if direct {
         warn(report, place, "CommitTimeout has no effect together with DisableExternalCache");
@@ -169,7 +169,7 @@ fn commit_timeout(setting: Set<u32>, direct: bool, report: &mut Report) -> Optio
 }
 
 /// FTFW takes precedence over ALARM, and ALARM over NOTRACK. Settings of the other modes have no effect.
-fn mode(s: &RawSync, sync: Place, report: &mut Report) -> Mode {
+fn mode(s: &RawSync, sync: FilePlace, report: &mut Report) -> Mode {
     let (name, place) = match (s.ftfw, s.alarm, s.notrack) {
         (Some(p), _, _) => ("FTFW", p),
         (None, Some(p), _) => ("ALARM", p),
@@ -195,7 +195,7 @@ fn mode(s: &RawSync, sync: Place, report: &mut Report) -> Mode {
             warn(report, place, format!("{word} has no effect in mode {name}"));
         }
     }
-    let on = |setting: Set<bool>| value(setting).unwrap_or(false);
+    let on = |setting: Placed<bool>| value(setting).unwrap_or(false);
     match name {
         "ALARM" => Mode::Alarm(Alarm {
             refresh_time_s: or_default(s.refresh_time_s, "RefreshTime", default::REFRESH_TIME_S, report),
@@ -210,7 +210,7 @@ fn mode(s: &RawSync, sync: Place, report: &mut Report) -> Mode {
     }
 }
 
-fn at<T>(setting: &Set<T>) -> Option<Place> {
+fn at<T>(setting: &Placed<T>) -> Option<FilePlace> {
     setting.as_ref().map(|s| s.place)
 }
 

@@ -3,7 +3,7 @@
 //! No message shows a key, not even a part of a wrong one.
 
 use super::super::lexer::TokenKind;
-use super::super::report::{At, Place, quoted};
+use super::super::report::{At, FilePlace, quoted};
 use super::super::settings::{AuthKey, AuthMode, KeySource};
 use super::general::{PATH_MAX, set};
 use super::parser::{BlockName, Directive, Parser};
@@ -23,13 +23,13 @@ pub(super) const AUTH: &[Directive<RawAuth>] = &[
 ];
 
 /// `Auth { … }`.
-pub(super) fn auth(p: &mut Parser<'_>, sync: &mut RawSync, at: Place) -> Option<()> {
+pub(super) fn auth(p: &mut Parser<'_>, sync: &mut RawSync, at: FilePlace) -> Option<()> {
     let new = || RawAuth { place: at, keys: Vec::new(), active: None, mode: None };
     p.block(BlockName { name: "Auth", place: at }, AUTH, sync.auth.get_or_insert_with(new))
 }
 
 /// `Mode enforce`, `permissive` or `receive-only`.
-fn mode(p: &mut Parser<'_>, auth: &mut RawAuth, at: Place) -> Option<()> {
+fn mode(p: &mut Parser<'_>, auth: &mut RawAuth, at: FilePlace) -> Option<()> {
     const WANTED: &str = "enforce, permissive or receive-only after Mode";
     let (place, text) = p.whole(WANTED)?;
     match AuthMode::ALL.into_iter().find(|m| m.word().as_bytes() == text) {
@@ -40,7 +40,7 @@ fn mode(p: &mut Parser<'_>, auth: &mut RawAuth, at: Place) -> Option<()> {
 }
 
 /// `Key NUMBER file:PATH`, `Key NUMBER credential:NAME`, `Key NUMBER hex:DIGITS`.
-fn key(p: &mut Parser<'_>, auth: &mut RawAuth, at: Place) -> Option<()> {
+fn key(p: &mut Parser<'_>, auth: &mut RawAuth, at: FilePlace) -> Option<()> {
     const WANTED: &str =
         "file:PATH, credential:NAME or hex: and 64 to 128 hexadecimal digits after the key's number";
     let t = p.peek();

@@ -1,7 +1,7 @@
 //! `Filter` (conntrackd.md §5.6).
 
 use super::super::lexer::{Token, TokenKind};
-use super::super::report::{At, Place, quoted};
+use super::super::report::{At, FilePlace, quoted};
 use super::super::settings::{
     FilterFrom, LABEL_MAX, Logic, MarkBits, Network, Ports, Protocol, TCP_STATE_WORDS, TcpState, Translation,
 };
@@ -47,7 +47,7 @@ pub(super) const ADDRESS: &[Directive<Unique<Network>>] = &[
 ];
 
 /// `Filter { … }` or `Filter From WHERE { … }`.
-pub(super) fn block(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
+pub(super) fn block(p: &mut Parser<'_>, filter: &mut RawFilter, at: FilePlace) -> Option<()> {
     if is_word(&p.peek(), "From") {
         p.take();
         let t = p.peek();
@@ -70,7 +70,7 @@ fn is_word(t: &Token<'_>, word: &str) -> bool {
 }
 
 /// `Accept` or `Ignore`.
-fn logic(p: &mut Parser<'_>, at: Place, word: &str) -> Option<At<Logic>> {
+fn logic(p: &mut Parser<'_>, at: FilePlace, word: &str) -> Option<At<Logic>> {
     let t = p.peek();
     let value = if is_word(&t, "Accept") {
         Logic::Accept
@@ -102,7 +102,7 @@ fn list<'l, T: Clone + Eq + Hash>(
     &mut all.items
 }
 
-fn protocol(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
+fn protocol(p: &mut Parser<'_>, filter: &mut RawFilter, at: FilePlace) -> Option<()> {
     let logic = logic(p, at, "Protocol")?;
     let items = list(p, &mut filter.protocol, logic, "Protocol");
     p.list(BlockName { name: "Protocol", place: at }, |p, t| {
@@ -124,7 +124,7 @@ fn protocol(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()>
     })
 }
 
-fn address(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
+fn address(p: &mut Parser<'_>, filter: &mut RawFilter, at: FilePlace) -> Option<()> {
     let logic = logic(p, at, "Address")?;
     let items = list(p, &mut filter.address, logic, "Address");
     p.block(BlockName { name: "Address", place: at }, ADDRESS, items)
@@ -132,7 +132,7 @@ fn address(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> 
 
 /// An address with or without `/LENGTH`. An invalid one is refused: the original leaves it out with a
 /// warning, and then filters more or less than was asked for.
-fn network(p: &mut Parser<'_>, items: &mut Unique<Network>, at: Place, word: &str) -> Option<()> {
+fn network(p: &mut Parser<'_>, items: &mut Unique<Network>, at: FilePlace, word: &str) -> Option<()> {
     let t = p.peek();
     if t.kind != TokenKind::Address {
         p.unexpected(&format!("an address or network after {word}"));
@@ -182,11 +182,11 @@ pub(super) fn leading_zero(word: &[u8]) -> String {
 }
 
 /// `{ STATE … for TCP … }`.
-fn state(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
+fn state(p: &mut Parser<'_>, filter: &mut RawFilter, at: FilePlace) -> Option<()> {
     let logic = logic(p, at, "State")?;
     let items = list(p, &mut filter.state, logic, "State");
     // The first state that no `for TCP` has followed yet.
-    let mut open: Option<Place> = None;
+    let mut open: Option<FilePlace> = None;
     p.list(BlockName { name: "State", place: at }, |p, t| {
         if is_word(&t, "for") {
             p.take();
@@ -219,7 +219,7 @@ fn state(p: &mut Parser<'_>, filter: &mut RawFilter, at: Place) -> Option<()> {
 fn items<T: Clone + Eq + Hash>(
     p: &mut Parser<'_>,
     of: &mut Option<RawList<T>>,
-    at: Place,
+    at: FilePlace,
     word: &'static str,
     wanted: &str,
     read: impl Fn(&str) -> Option<T>,

@@ -1,11 +1,11 @@
 //! `General` and `Stats` (conntrackd.md §5.2, §5.5).
 
 use super::super::lexer::TokenKind;
-use super::super::report::{At, Place, quoted};
+use super::super::report::{At, FilePlace, quoted};
 use super::super::settings::{Facility, LogFormat, SchedulerPolicy, default};
 use super::filter;
 use super::parser::{BlockName, Directive, Parser, place};
-use super::raw::{Raw, RawGeneral, RawStats, Set};
+use super::raw::{Placed, Raw, RawGeneral, RawStats};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
@@ -89,25 +89,25 @@ pub(super) const STATS: &[Directive<RawStats>] = &[
 ];
 
 /// `General { … }`.
-pub(super) fn general(p: &mut Parser<'_>, raw: &mut Raw, at: Place) -> Option<()> {
+pub(super) fn general(p: &mut Parser<'_>, raw: &mut Raw, at: FilePlace) -> Option<()> {
     p.block(BlockName { name: "General", place: at }, GENERAL, &mut raw.general)
 }
 
 /// `Stats { … }`.
-pub(super) fn stats(p: &mut Parser<'_>, raw: &mut Raw, at: Place) -> Option<()> {
+pub(super) fn stats(p: &mut Parser<'_>, raw: &mut Raw, at: FilePlace) -> Option<()> {
     raw.stats_place.get_or_insert(at);
     p.block(BlockName { name: "Stats", place: at }, STATS, &mut raw.stats)
 }
 
 /// Stores a value, if it could be read.
-pub(super) fn set<T>(setting: &mut Set<T>, read: Option<At<T>>) -> Option<()> {
+pub(super) fn set<T>(setting: &mut Placed<T>, read: Option<At<T>>) -> Option<()> {
     *setting = Some(read?);
     Some(())
 }
 
 pub(super) fn path(
     p: &mut Parser<'_>,
-    at: Place,
+    at: FilePlace,
     word: &str,
     wanted: &str,
     max: usize,
@@ -116,7 +116,12 @@ pub(super) fn path(
     Some(At { value: PathBuf::from(OsStr::from_bytes(bytes)), place: at })
 }
 
-fn log_file(p: &mut Parser<'_>, setting: &mut Set<Option<PathBuf>>, at: Place, on: &str) -> Option<()> {
+fn log_file(
+    p: &mut Parser<'_>,
+    setting: &mut Placed<Option<PathBuf>>,
+    at: FilePlace,
+    on: &str,
+) -> Option<()> {
     let value = match p.try_switch() {
         Some(true) => Some(PathBuf::from(on)),
         Some(false) => None,
@@ -127,7 +132,7 @@ fn log_file(p: &mut Parser<'_>, setting: &mut Set<Option<PathBuf>>, at: Place, o
 }
 
 /// An unknown facility is ignored with a warning, as in the original: an earlier setting stays.
-fn syslog(p: &mut Parser<'_>, setting: &mut Set<Option<Facility>>, at: Place) -> Option<()> {
+fn syslog(p: &mut Parser<'_>, setting: &mut Placed<Option<Facility>>, at: FilePlace) -> Option<()> {
     let value = match p.try_switch() {
         Some(true) => Some(Facility::Daemon),
         Some(false) => None,
@@ -148,19 +153,19 @@ fn syslog(p: &mut Parser<'_>, setting: &mut Set<Option<Facility>>, at: Place) ->
     Some(())
 }
 
-fn lock_file(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<()> {
+fn lock_file(p: &mut Parser<'_>, g: &mut RawGeneral, at: FilePlace) -> Option<()> {
     set(&mut g.lock_file, path(p, at, "LockFile", "a path", PATH_MAX))
 }
 
-fn buffer_size(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place, word: &str) -> Option<()> {
+fn buffer_size(p: &mut Parser<'_>, g: &mut RawGeneral, at: FilePlace, word: &str) -> Option<()> {
     set(&mut g.netlink_buffer_size, p.number(at, word, 0..=BYTES_MAX))
 }
 
-fn buffer_size_max(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place, word: &str) -> Option<()> {
+fn buffer_size_max(p: &mut Parser<'_>, g: &mut RawGeneral, at: FilePlace, word: &str) -> Option<()> {
     set(&mut g.netlink_buffer_size_max, p.number(at, word, 0..=BYTES_MAX))
 }
 
-fn overrun_resync(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<()> {
+fn overrun_resync(p: &mut Parser<'_>, g: &mut RawGeneral, at: FilePlace) -> Option<()> {
     let value = match p.try_switch() {
         Some(true) => Some(default::NETLINK_OVERRUN_RESYNC_S),
         Some(false) => None,
@@ -185,17 +190,17 @@ fn overrun_resync(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<(
     Some(())
 }
 
-fn poll_secs(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<()> {
+fn poll_secs(p: &mut Parser<'_>, g: &mut RawGeneral, at: FilePlace) -> Option<()> {
     set(&mut g.poll_s, p.number(at, "PollSecs", 1..=BYTES_MAX))
 }
 
-fn nice(p: &mut Parser<'_>, _: &mut RawGeneral, at: Place) -> Option<()> {
+fn nice(p: &mut Parser<'_>, _: &mut RawGeneral, at: FilePlace) -> Option<()> {
     p.signed(at, "Nice", -20..=19)?;
     p.warn(at, "Nice is deprecated and has no effect: use nice(1) or renice(1)".into());
     Some(())
 }
 
-fn scheduler_type(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<()> {
+fn scheduler_type(p: &mut Parser<'_>, g: &mut RawGeneral, at: FilePlace) -> Option<()> {
     let t = p.peek();
     let name = p.name("Type", "rr or fifo")?;
     let value = match name {
@@ -211,13 +216,13 @@ fn scheduler_type(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<(
     Some(())
 }
 
-fn priority(p: &mut Parser<'_>, g: &mut RawGeneral, at: Place) -> Option<()> {
+fn priority(p: &mut Parser<'_>, g: &mut RawGeneral, at: FilePlace) -> Option<()> {
     let read = p.number(at, "Priority", 0..=99)?;
     g.scheduler_priority = Some(At { value: u8::try_from(read.value).unwrap_or(99), place: at });
     Some(())
 }
 
-fn log_format(p: &mut Parser<'_>, s: &mut RawStats, at: Place) -> Option<()> {
+fn log_format(p: &mut Parser<'_>, s: &mut RawStats, at: FilePlace) -> Option<()> {
     let t = p.peek();
     let value = match t.text {
         b"text" if t.kind == TokenKind::Word => LogFormat::Text,

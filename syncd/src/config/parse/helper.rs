@@ -1,7 +1,7 @@
 //! `Helper` (conntrackd.md §5.7): the settings of the original's plug-ins, and of ours what may be opened.
 
 use super::super::lexer::TokenKind;
-use super::super::report::{At, Place, quoted};
+use super::super::report::{At, FilePlace, quoted};
 use super::super::settings::{HELPERS, HelperFamily, HelperKind, HelperProtocol, default};
 use super::general::{BYTES_MAX, set};
 use super::parser::{BlockName, Directive, Parser, place};
@@ -46,12 +46,12 @@ pub(super) const POLICY: &[Directive<RawPolicy>] = &[
 ];
 
 /// `Helper { … }`.
-pub(super) fn helper(p: &mut Parser<'_>, raw: &mut Raw, at: Place) -> Option<()> {
+pub(super) fn helper(p: &mut Parser<'_>, raw: &mut Raw, at: FilePlace) -> Option<()> {
     p.block(BlockName { name: "Helper", place: at }, HELPER, &mut raw.helpers)
 }
 
 /// `Type NAME FAMILY PROTOCOL { … }`. After a wrong name, the rest is still read.
-fn helper_type(p: &mut Parser<'_>, helpers: &mut RawHelpers, at: Place) -> Option<()> {
+fn helper_type(p: &mut Parser<'_>, helpers: &mut RawHelpers, at: FilePlace) -> Option<()> {
     let name_at = place(&p.peek());
     let name = p.name("Type", "the name of a helper")?;
     let family_at = place(&p.peek());
@@ -103,7 +103,7 @@ fn helper_type(p: &mut Parser<'_>, helpers: &mut RawHelpers, at: Place) -> Optio
 }
 
 /// If it is given twice, the first counts, as in the original.
-fn queue_num(p: &mut Parser<'_>, helper: &mut RawHelper, at: Place) -> Option<()> {
+fn queue_num(p: &mut Parser<'_>, helper: &mut RawHelper, at: FilePlace) -> Option<()> {
     let read = p.number(at, "QueueNum", 0..=65_535)?;
     match helper.queue_num {
         Some(first) => {
@@ -114,7 +114,7 @@ fn queue_num(p: &mut Parser<'_>, helper: &mut RawHelper, at: Place) -> Option<()
     Some(())
 }
 
-fn queue_len(p: &mut Parser<'_>, helper: &mut RawHelper, at: Place) -> Option<()> {
+fn queue_len(p: &mut Parser<'_>, helper: &mut RawHelper, at: FilePlace) -> Option<()> {
     let read = p.number(at, "QueueLen", 0..=BYTES_MAX)?;
     if read.value == 0 {
         p.warn(at, format!("QueueLen 0 means the kernel's default, {}", default::QUEUE_LEN));
@@ -124,7 +124,7 @@ fn queue_len(p: &mut Parser<'_>, helper: &mut RawHelper, at: Place) -> Option<()
 }
 
 /// An address of either family, with or without `/LENGTH`.
-fn prefix(p: &mut Parser<'_>, word: &str, into: &mut Vec<Prefix>, at: Place) -> Option<()> {
+fn prefix(p: &mut Parser<'_>, word: &str, into: &mut Vec<Prefix>, at: FilePlace) -> Option<()> {
     let t = p.peek();
     if t.kind != TokenKind::Address {
         p.unexpected(&format!("an address or network after {word}"));
@@ -155,7 +155,7 @@ fn prefix(p: &mut Parser<'_>, word: &str, into: &mut Vec<Prefix>, at: Place) -> 
 }
 
 /// `Policy NAME { … }`: each helper has one kind of expectation, which has the helper's name.
-fn policy(p: &mut Parser<'_>, helper: &mut RawHelper, at: Place) -> Option<()> {
+fn policy(p: &mut Parser<'_>, helper: &mut RawHelper, at: FilePlace) -> Option<()> {
     let name_at = place(&p.peek());
     let name = p.name("Policy", "the name of a policy")?;
     if let Some(HelperKind { name: own, .. }) = helper.kind.filter(|k| k.name != name) {

@@ -1,11 +1,11 @@
 //! The link blocks `Multicast`, `UDP` and `TCP` (conntrackd.md §5.4).
 
 use super::super::lexer::TokenKind;
-use super::super::report::{At, Place, quoted};
+use super::super::report::{At, FilePlace, quoted};
 use super::filter::{has_leading_zero, leading_zero};
 use super::general::{BYTES_MAX, set};
 use super::parser::{BlockName, Directive, Parser, place};
-use super::raw::{RawLink, RawLinkKind, Set};
+use super::raw::{Placed, RawLink, RawLinkKind};
 use std::str::FromStr;
 
 /// The most links that lead to one peer.
@@ -13,50 +13,57 @@ const LINKS_MAX: usize = 4;
 /// The longest name of an interface (IFNAMSIZ of netdevice(7) is 16 bytes with the NUL).
 const INTERFACE_MAX: usize = 15;
 
-type Row = Directive<RawLink>;
+type LinkDirective = Directive<RawLink>;
 
-const V4: Row = Directive { word: "IPv4_address", read: |p, l, at| addr(p, &mut l.v4, at, "IPv4_address") };
-const V6: Row = Directive { word: "IPv6_address", read: |p, l, at| addr(p, &mut l.v6, at, "IPv6_address") };
-const V4_PEER: Row = Directive {
+const V4: LinkDirective =
+    Directive { word: "IPv4_address", read: |p, l, at| addr(p, &mut l.v4, at, "IPv4_address") };
+const V6: LinkDirective =
+    Directive { word: "IPv6_address", read: |p, l, at| addr(p, &mut l.v6, at, "IPv6_address") };
+const V4_PEER: LinkDirective = Directive {
     word: "IPv4_Destination_Address",
     read: |p, l, at| addr(p, &mut l.v4_peer, at, "IPv4_Destination_Address"),
 };
-const V6_PEER: Row = Directive {
+const V6_PEER: LinkDirective = Directive {
     word: "IPv6_Destination_Address",
     read: |p, l, at| addr(p, &mut l.v6_peer, at, "IPv6_Destination_Address"),
 };
-const V4_INTERFACE: Row =
+const V4_INTERFACE: LinkDirective =
     Directive { word: "IPv4_interface", read: |p, l, at| addr(p, &mut l.v4_interface, at, "IPv4_interface") };
-const V6_INTERFACE: Row = Directive { word: "IPv6_interface", read: v6_interface };
-const GROUP: Row =
+const V6_INTERFACE: LinkDirective = Directive { word: "IPv6_interface", read: v6_interface };
+const GROUP: LinkDirective =
     Directive { word: "Group", read: |p, l, at| set(&mut l.port, p.number(at, "Group", 0..=65_535)) };
-const PORT: Row =
+const PORT: LinkDirective =
     Directive { word: "Port", read: |p, l, at| set(&mut l.port, p.number(at, "Port", 0..=65_535)) };
-const INTERFACE: Row = Directive { word: "Interface", read: interface };
-const SEND_BUFFER: Row = Directive {
+const INTERFACE: LinkDirective = Directive { word: "Interface", read: interface };
+const SEND_BUFFER: LinkDirective = Directive {
     word: "SndSocketBuffer",
     read: |p, l, at| set(&mut l.send_buffer, p.number(at, "SndSocketBuffer", 0..=BYTES_MAX)),
 };
-const RECEIVE_BUFFER: Row = Directive {
+const RECEIVE_BUFFER: LinkDirective = Directive {
     word: "RcvSocketBuffer",
     read: |p, l, at| set(&mut l.receive_buffer, p.number(at, "RcvSocketBuffer", 0..=BYTES_MAX)),
 };
-const CHECKSUM: Row =
+const CHECKSUM: LinkDirective =
     Directive { word: "Checksum", read: |p, l, at| set(&mut l.checksum, p.switch(at, "Checksum")) };
-const ERROR_QUEUE_LENGTH: Row = Directive {
+const ERROR_QUEUE_LENGTH: LinkDirective = Directive {
     word: "ErrorQueueLength",
     read: |p, l, at| set(&mut l.error_queue_length, p.number(at, "ErrorQueueLength", 0..=u32::MAX)),
 };
 
-pub(super) const MULTICAST: &[Row] =
+pub(super) const MULTICAST: &[LinkDirective] =
     &[V4, V6, V4_INTERFACE, V6_INTERFACE, GROUP, INTERFACE, SEND_BUFFER, RECEIVE_BUFFER, CHECKSUM];
-pub(super) const UDP: &[Row] =
+pub(super) const UDP: &[LinkDirective] =
     &[V4, V6, V4_PEER, V6_PEER, PORT, INTERFACE, SEND_BUFFER, RECEIVE_BUFFER, CHECKSUM];
-pub(super) const TCP: &[Row] =
+pub(super) const TCP: &[LinkDirective] =
     &[V4, V6, V4_PEER, V6_PEER, PORT, INTERFACE, SEND_BUFFER, RECEIVE_BUFFER, CHECKSUM, ERROR_QUEUE_LENGTH];
 
 /// `KIND { … }` or `KIND Default { … }`, in `Sync` or in one of its `Peer` blocks.
-pub(super) fn link(p: &mut Parser<'_>, links: &mut Vec<RawLink>, at: Place, kind: RawLinkKind) -> Option<()> {
+pub(super) fn link(
+    p: &mut Parser<'_>,
+    links: &mut Vec<RawLink>,
+    at: FilePlace,
+    kind: RawLinkKind,
+) -> Option<()> {
     let (table, name) = match kind {
         RawLinkKind::Multicast => (MULTICAST, "Multicast"),
         RawLinkKind::Udp => (UDP, "UDP"),
@@ -87,7 +94,7 @@ pub(super) fn link(p: &mut Parser<'_>, links: &mut Vec<RawLink>, at: Place, kind
 
 /// An address. An invalid one is refused: the original goes on without it, and then listens on every address,
 /// for example.
-fn addr<A: FromStr>(p: &mut Parser<'_>, setting: &mut Set<A>, at: Place, word: &str) -> Option<()> {
+fn addr<A: FromStr>(p: &mut Parser<'_>, setting: &mut Placed<A>, at: FilePlace, word: &str) -> Option<()> {
     let t = p.peek();
     if t.kind != TokenKind::Address {
         p.unexpected(&format!("an address after {word}"));
@@ -109,7 +116,7 @@ fn addr<A: FromStr>(p: &mut Parser<'_>, setting: &mut Set<A>, at: Place, word: &
     Some(())
 }
 
-fn v6_interface(p: &mut Parser<'_>, _: &mut RawLink, at: Place) -> Option<()> {
+fn v6_interface(p: &mut Parser<'_>, _: &mut RawLink, at: FilePlace) -> Option<()> {
     if p.peek().kind != TokenKind::Address {
         p.unexpected("an address after IPv6_interface");
         return None;
@@ -119,7 +126,7 @@ fn v6_interface(p: &mut Parser<'_>, _: &mut RawLink, at: Place) -> Option<()> {
     Some(())
 }
 
-fn interface(p: &mut Parser<'_>, link: &mut RawLink, at: Place) -> Option<()> {
+fn interface(p: &mut Parser<'_>, link: &mut RawLink, at: FilePlace) -> Option<()> {
     let t = p.peek();
     let name = p.outside_name("Interface", "the name of an interface")?;
     link.interface = Some(At { value: name.into(), place: place(&t) });

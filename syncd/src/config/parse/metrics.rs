@@ -1,6 +1,6 @@
 //! `Metrics`, which the original does not have: where metrics for Prometheus are to be had.
 
-use super::super::report::{At, Place, quoted};
+use super::super::report::{At, FilePlace, quoted};
 use super::super::settings::Listen;
 use super::general::{BYTES_MAX, PATH_MAX, SOCKET_PATH_MAX, path, set};
 use super::parser::{BlockName, Directive, Parser};
@@ -22,13 +22,13 @@ pub(super) const METRICS: &[Directive<RawMetrics>] = &[
 ];
 
 /// `Metrics { … }`.
-pub(super) fn metrics(p: &mut Parser<'_>, raw: &mut Raw, at: Place) -> Option<()> {
+pub(super) fn metrics(p: &mut Parser<'_>, raw: &mut Raw, at: FilePlace) -> Option<()> {
     raw.metrics.place.get_or_insert(at);
     p.block(BlockName { name: "Metrics", place: at }, METRICS, &mut raw.metrics)
 }
 
 /// `Listen ADDRESS:PORT`, `Listen unix:PATH`.
-fn listen(p: &mut Parser<'_>, m: &mut RawMetrics, at: Place) -> Option<()> {
+fn listen(p: &mut Parser<'_>, m: &mut RawMetrics, at: FilePlace) -> Option<()> {
     const WANTED: &str = "ADDRESS:PORT, [ADDRESS]:PORT or unix:PATH after Listen";
     let (place, text) = p.whole(WANTED)?;
     match read(&text) {

@@ -16,12 +16,12 @@ mod words;
 
 use super::lexer::TokenKind;
 use super::names::Names;
-use super::report::{Place, Report};
+use super::report::{FilePlace, Report};
 use parser::{Parser, place};
 use raw::{Raw, RawLink, RawLinkKind};
 
 /// Reads a section after its name.
-type Section = fn(&mut Parser<'_>, &mut Raw, Place) -> Option<()>;
+type Section = fn(&mut Parser<'_>, &mut Raw, FilePlace) -> Option<()>;
 
 /// Reads a file. Whatever could not be read is missing in the result and listed as an error in the report.
 pub(crate) fn parse(text: &[u8], names: Names<'_>) -> (Raw, Report) {
@@ -60,7 +60,7 @@ pub(crate) fn parse(text: &[u8], names: Names<'_>) -> (Raw, Report) {
 }
 
 impl RawLink {
-    fn new(kind: RawLinkKind, place: Place) -> Self {
+    fn new(kind: RawLinkKind, place: FilePlace) -> Self {
         RawLink {
             kind,
             place,
@@ -138,7 +138,7 @@ mod tests {
         assert!(!report.is_refused());
         assert_eq!(raw.general.hash_limit.map(|s| s.value), Some(2));
         let refresh = raw.sync.refresh_time_s.map(|s| (s.value, s.place));
-        assert_eq!(refresh, Some((3, Place { line: 2, column: 51 })));
+        assert_eq!(refresh, Some((3, FilePlace { line: 2, column: 51 })));
         let protocol = raw.general.filter.protocol.expect("there is a list");
         let names: Vec<_> = protocol.items.into_vec().into_iter().map(|p| p.name).collect();
         assert_eq!(

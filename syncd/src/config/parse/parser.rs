@@ -8,7 +8,7 @@
 
 use super::super::lexer::{Lexer, Token, TokenKind};
 use super::super::names::Names;
-use super::super::report::{At, Place, Report, Severity, quoted};
+use super::super::report::{At, FilePlace, Report, Severity, quoted};
 use super::words;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -18,7 +18,7 @@ use std::str::FromStr;
 /// an error has been reported and the rest of the statement is to be skipped.
 pub(super) struct Directive<T> {
     pub(super) word: &'static str,
-    pub(super) read: fn(&mut Parser<'_>, &mut T, Place) -> Option<()>,
+    pub(super) read: fn(&mut Parser<'_>, &mut T, FilePlace) -> Option<()>,
 }
 
 /// A block as messages name it.
@@ -27,7 +27,7 @@ pub(super) struct BlockName {
     /// `Mode FTFW`, for example.
     pub(super) name: &'static str,
     /// Where its name is.
-    pub(super) place: Place,
+    pub(super) place: FilePlace,
 }
 
 /// Reads one file.
@@ -40,7 +40,7 @@ pub(super) struct Parser<'a> {
     /// A section has begun inside a block, so every block ends without further errors.
     unwinding: bool,
     /// The last path that ends in a brace, which is probably not part of it.
-    swallowed_brace: Option<Place>,
+    swallowed_brace: Option<FilePlace>,
     pub(super) names: Names<'a>,
 }
 
@@ -63,15 +63,15 @@ impl<'a> Parser<'a> {
         std::mem::replace(&mut self.ahead, self.lexer.token())
     }
 
-    pub(super) fn error(&mut self, place: Place, text: String) {
+    pub(super) fn error(&mut self, place: FilePlace, text: String) {
         self.report.add(Severity::Error, Some(place), text);
     }
 
-    pub(super) fn cannot_start(&mut self, place: Place, text: String) {
+    pub(super) fn cannot_start(&mut self, place: FilePlace, text: String) {
         self.report.add(Severity::CannotStart, Some(place), text);
     }
 
-    pub(super) fn warn(&mut self, place: Place, text: String) {
+    pub(super) fn warn(&mut self, place: FilePlace, text: String) {
         self.report.add(Severity::Warning, Some(place), text);
     }
 
@@ -244,12 +244,22 @@ impl<'a> Parser<'a> {
     }
 
     /// A number within `range`.
-    pub(super) fn number(&mut self, at: Place, word: &str, range: RangeInclusive<u32>) -> Option<At<u32>> {
+    pub(super) fn number(
+        &mut self,
+        at: FilePlace,
+        word: &str,
+        range: RangeInclusive<u32>,
+    ) -> Option<At<u32>> {
         self.plain_number(word, TokenKind::Number, range).map(|value| At { value, place: at })
     }
 
     /// A number with a sign.
-    pub(super) fn signed(&mut self, at: Place, word: &str, range: RangeInclusive<i32>) -> Option<At<i32>> {
+    pub(super) fn signed(
+        &mut self,
+        at: FilePlace,
+        word: &str,
+        range: RangeInclusive<i32>,
+    ) -> Option<At<i32>> {
         self.plain_number(word, TokenKind::Signed, range).map(|value| At { value, place: at })
     }
 
@@ -298,7 +308,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Takes everything up to the next blank, brace or directive, and says where it was.
-    pub(super) fn whole(&mut self, wanted: &str) -> Option<(Place, Vec<u8>)> {
+    pub(super) fn whole(&mut self, wanted: &str) -> Option<(FilePlace, Vec<u8>)> {
         let t = self.ahead;
         if matches!(t.kind, TokenKind::Open | TokenKind::Close | TokenKind::End) {
             self.unexpected(wanted);
@@ -316,7 +326,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Sets what an on/off word says, if one comes next; false otherwise.
-    pub(super) fn try_switch_at(&mut self, setting: &mut Option<At<bool>>, place: Place) -> bool {
+    pub(super) fn try_switch_at(&mut self, setting: &mut Option<At<bool>>, place: FilePlace) -> bool {
         match self.try_switch() {
             Some(value) => {
                 *setting = Some(At { value, place });
@@ -327,7 +337,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Takes `on`, `yes`, `off` or `no`, or reports an error.
-    pub(super) fn switch(&mut self, place: Place, word: &str) -> Option<At<bool>> {
+    pub(super) fn switch(&mut self, place: FilePlace, word: &str) -> Option<At<bool>> {
         let Some(value) = self.try_switch() else {
             self.unexpected(&format!("on or off after {word}"));
             return None;
@@ -397,6 +407,6 @@ impl<'a> Parser<'a> {
 }
 
 /// Where a word is.
-pub(super) fn place(t: &Token<'_>) -> Place {
-    Place { line: t.line, column: t.column }
+pub(super) fn place(t: &Token<'_>) -> FilePlace {
+    FilePlace { line: t.line, column: t.column }
 }

@@ -1,6 +1,6 @@
 //! `Peer`, which the original does not have: one of several other nodes.
 
-use super::super::report::Place;
+use super::super::report::FilePlace;
 use super::general::set;
 use super::link::link;
 use super::parser::{BlockName, Directive, Parser};
@@ -16,7 +16,7 @@ pub(super) const PEER: &[Directive<RawPeer>] = &[
 ];
 
 /// `Peer NAME { … }`.
-pub(super) fn peer(p: &mut Parser<'_>, sync: &mut RawSync, at: Place) -> Option<()> {
+pub(super) fn peer(p: &mut Parser<'_>, sync: &mut RawSync, at: FilePlace) -> Option<()> {
     let name = p.outside_name("Peer", "the name of a node")?.to_owned();
     let mut peer = RawPeer { place: at, name, node_id: None, links: Vec::new() };
     let read = p.block(BlockName { name: "Peer", place: at }, PEER, &mut peer);

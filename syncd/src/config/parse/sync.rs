@@ -1,7 +1,7 @@
 //! `Sync` (conntrackd.md §5.3).
 
 use super::super::lexer::TokenKind;
-use super::super::report::Place;
+use super::super::report::FilePlace;
 use super::auth::auth;
 use super::general::{BYTES_MAX, set};
 use super::link::link;
@@ -9,46 +9,46 @@ use super::parser::{BlockName, Directive, Parser};
 use super::peer::peer;
 use super::raw::{Raw, RawLinkKind, RawSync};
 
-type Row = Directive<RawSync>;
+type SyncDirective = Directive<RawSync>;
 
-const REFRESH_TIME: Row = Directive {
+const REFRESH_TIME: SyncDirective = Directive {
     word: "RefreshTime",
     read: |p, s, at| set(&mut s.refresh_time_s, p.number(at, "RefreshTime", 0..=BYTES_MAX)),
 };
-const CACHE_TIMEOUT: Row = Directive {
+const CACHE_TIMEOUT: SyncDirective = Directive {
     word: "CacheTimeout",
     read: |p, s, at| set(&mut s.cache_timeout_s, p.number(at, "CacheTimeout", 0..=BYTES_MAX)),
 };
-const COMMIT_TIMEOUT: Row = Directive {
+const COMMIT_TIMEOUT: SyncDirective = Directive {
     word: "CommitTimeout",
     read: |p, s, at| set(&mut s.commit_timeout_s, p.number(at, "CommitTimeout", 0..=BYTES_MAX)),
 };
-const PURGE_TIMEOUT: Row = Directive {
+const PURGE_TIMEOUT: SyncDirective = Directive {
     word: "PurgeTimeout",
     read: |p, s, at| set(&mut s.purge_timeout_s, p.number(at, "PurgeTimeout", 0..=BYTES_MAX)),
 };
-const RESEND_QUEUE_SIZE: Row = Directive {
+const RESEND_QUEUE_SIZE: SyncDirective = Directive {
     word: "ResendQueueSize",
     read: |p, s, at| set(&mut s.resend_queue_size, p.number(at, "ResendQueueSize", 0..=BYTES_MAX)),
 };
-const ACK_WINDOW_SIZE: Row = Directive {
+const ACK_WINDOW_SIZE: SyncDirective = Directive {
     word: "ACKWindowSize",
     read: |p, s, at| set(&mut s.ack_window_size, p.number(at, "ACKWindowSize", 0..=BYTES_MAX)),
 };
-const DISABLE_EXTERNAL_CACHE: Row = Directive {
+const DISABLE_EXTERNAL_CACHE: SyncDirective = Directive {
     word: "DisableExternalCache",
     read: |p, s, at| set(&mut s.disable_external_cache, p.switch(at, "DisableExternalCache")),
 };
-const DISABLE_INTERNAL_CACHE: Row = Directive {
+const DISABLE_INTERNAL_CACHE: SyncDirective = Directive {
     word: "DisableInternalCache",
     read: |p, s, at| set(&mut s.disable_internal_cache, p.switch(at, "DisableInternalCache")),
 };
-const STARTUP_RESYNC: Row = Directive {
+const STARTUP_RESYNC: SyncDirective = Directive {
     word: "StartupResync",
     read: |p, s, at| set(&mut s.startup_resync, p.switch(at, "StartupResync")),
 };
 
-pub(super) const SYNC: &[Row] = &[
+pub(super) const SYNC: &[SyncDirective] = &[
     Directive { word: "Mode", read: mode },
     Directive { word: "Multicast", read: |p, s, at| link(p, &mut s.links, at, RawLinkKind::Multicast) },
     Directive { word: "UDP", read: |p, s, at| link(p, &mut s.links, at, RawLinkKind::Udp) },
@@ -66,7 +66,7 @@ pub(super) const SYNC: &[Row] = &[
     Directive { word: "Peer", read: peer },
 ];
 
-pub(super) const FTFW: &[Row] = &[
+pub(super) const FTFW: &[SyncDirective] = &[
     RESEND_QUEUE_SIZE,
     ACK_WINDOW_SIZE,
     COMMIT_TIMEOUT,
@@ -74,11 +74,11 @@ pub(super) const FTFW: &[Row] = &[
     DISABLE_EXTERNAL_CACHE,
     STARTUP_RESYNC,
 ];
-pub(super) const ALARM: &[Row] = &[REFRESH_TIME, CACHE_TIMEOUT, COMMIT_TIMEOUT, PURGE_TIMEOUT];
-pub(super) const NOTRACK: &[Row] =
+pub(super) const ALARM: &[SyncDirective] = &[REFRESH_TIME, CACHE_TIMEOUT, COMMIT_TIMEOUT, PURGE_TIMEOUT];
+pub(super) const NOTRACK: &[SyncDirective] =
     &[COMMIT_TIMEOUT, PURGE_TIMEOUT, DISABLE_EXTERNAL_CACHE, DISABLE_INTERNAL_CACHE, STARTUP_RESYNC];
 
-pub(super) const OPTIONS: &[Row] = &[
+pub(super) const OPTIONS: &[SyncDirective] = &[
     Directive {
         word: "TCPWindowTracking",
         read: |p, s, at| set(&mut s.tcp_window_tracking, p.switch(at, "TCPWindowTracking")),
@@ -104,13 +104,13 @@ pub(super) const OPTIONS: &[Row] = &[
 ];
 
 /// `Sync { … }`.
-pub(super) fn sync(p: &mut Parser<'_>, raw: &mut Raw, at: Place) -> Option<()> {
+pub(super) fn sync(p: &mut Parser<'_>, raw: &mut Raw, at: FilePlace) -> Option<()> {
     raw.sync_place.get_or_insert(at);
     p.block(BlockName { name: "Sync", place: at }, SYNC, &mut raw.sync)
 }
 
 /// `Mode NAME { … }`.
-fn mode(p: &mut Parser<'_>, sync: &mut RawSync, at: Place) -> Option<()> {
+fn mode(p: &mut Parser<'_>, sync: &mut RawSync, at: FilePlace) -> Option<()> {
     let t = p.peek();
     let is = |word: &str| t.kind == TokenKind::Word && t.text.eq_ignore_ascii_case(word.as_bytes());
     let (name, table, given) = if is("ftfw") || is("nack") {
@@ -135,7 +135,7 @@ fn mode(p: &mut Parser<'_>, sync: &mut RawSync, at: Place) -> Option<()> {
 }
 
 /// `on`, `off` or `{ HELPER … }`. The names of several lists are joined.
-fn expectation_sync(p: &mut Parser<'_>, sync: &mut RawSync, at: Place) -> Option<()> {
+fn expectation_sync(p: &mut Parser<'_>, sync: &mut RawSync, at: FilePlace) -> Option<()> {
     if p.peek().kind != TokenKind::Open {
         if p.try_switch_at(&mut sync.expectation_sync, at) {
             return Some(());

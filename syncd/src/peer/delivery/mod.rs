@@ -18,12 +18,12 @@ use crate::peer::bulk::Bulk;
 use crate::peer::bypass::Bypass;
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
-use crate::peer::config::Config;
+use crate::peer::config::PeerConfig;
 use crate::peer::delay::Delay;
 use crate::peer::digest::Speaker;
 use crate::peer::entry::{Control, Item, MESSAGE_MIN, Range, Sent};
 use crate::peer::hello::Hello;
-use crate::peer::local::Change;
+use crate::peer::local::Consequence;
 use crate::peer::mark;
 use crate::peer::mode::Mode;
 use crate::peer::pace::Pacer;
@@ -106,7 +106,7 @@ pub(crate) struct Delivery {
 
 impl Delivery {
     /// Starts at `now` with the number `seq`; `random` is for the intervals of ALARM, `digest_key` for sums.
-    pub(crate) fn new(now: Millis, config: &Config, seq: u32, random: u64, digest_key: [u64; 2]) -> Self {
+    pub(crate) fn new(now: Millis, config: &PeerConfig, seq: u32, random: u64, digest_key: [u64; 2]) -> Self {
         let ftfw = matches!(config.mode, Mode::Ftfw(_));
         Delivery {
             encode: Encode { timeout: config.sends_timeout(), wscale: config.tcp_window_tracking },
@@ -148,7 +148,7 @@ impl Delivery {
     }
 
     /// Takes over the settings that may change at run time.
-    pub(crate) fn reconfigure(&mut self, config: &Config) {
+    pub(crate) fn reconfigure(&mut self, config: &PeerConfig) {
         self.encode.timeout = config.sends_timeout();
         self.compares = config.compares();
         self.rest.set(rest_s(config));
@@ -200,20 +200,20 @@ impl Delivery {
     }
 
     /// Does what a change in the internal caches means for sending.
-    pub(crate) fn changed(&mut self, now: Millis, change: Change, caches: &mut Caches) {
+    pub(crate) fn changed(&mut self, now: Millis, change: Consequence, caches: &mut Caches) {
         match change {
-            Change::Nothing => {}
-            Change::Tell(item) => self.enqueue(now, item, caches),
-            Change::Updated(id) => {
+            Consequence::Nothing => {}
+            Consequence::Tell(item) => self.enqueue(now, item, caches),
+            Consequence::Updated(id) => {
                 if !self.withhold(now, id, caches) {
                     self.enqueue(now, Item::Flow(id), caches);
                 }
             }
-            Change::Kept(id) => {
+            Consequence::Kept(id) => {
                 self.speaker.kept();
                 self.stored_quietly(now, id, caches);
             }
-            Change::Forget(item) => {
+            Consequence::Forget(item) => {
                 // Of a flow that is too young the peer knows nothing.
                 if caches.meta(item).is_some_and(|m| !mark::is_held(&m)) {
                     self.speaker.orphaned();
@@ -453,7 +453,7 @@ impl Delivery {
 }
 
 /// How long a flow rests after an update, in seconds.
-fn rest_s(config: &Config) -> u32 {
+fn rest_s(config: &PeerConfig) -> u32 {
     match config.mode {
         Mode::Ftfw(_) | Mode::Notrack(_) => config.update_interval_s,
         Mode::Alarm(_) => 0,

@@ -37,7 +37,7 @@ pub struct DigestStats {
 
 /// What the answers that have come so far show.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum Finding {
     /// Nothing yet.
     Nothing,
     /// The sums have to be kept under another key.
@@ -204,18 +204,18 @@ impl Checker {
         now: Millis,
         (span, key, theirs): (Span, [u64; 2], &[u64]),
         (our_key, ours): (Option<[u64; 2]>, Option<&Sums>),
-    ) -> (Found, Vec<Ask>) {
+    ) -> (Finding, Vec<Ask>) {
         let Some(at) = self.open.iter().position(|a| *a == Ask::Parts(span)).filter(|_| self.is_active())
         else {
-            return (Found::Nothing, Vec::new());
+            return (Finding::Nothing, Vec::new());
         };
         if our_key != Some(key) {
             self.forget();
             // Not at once: whoever names another key each time would keep us adding up.
             self.at = now + AGAIN_MS;
-            return (Found::OtherKey(key), Vec::new());
+            return (Finding::OtherKey(key), Vec::new());
         }
-        let Some(ours) = ours else { return (Found::Nothing, Vec::new()) };
+        let Some(ours) = ours else { return (Finding::Nothing, Vec::new()) };
         self.open.swap_remove(at);
         for ((n, theirs), ours) in (0..).zip(theirs).zip(ours.parts(span)) {
             match span.part(n) {
@@ -228,20 +228,20 @@ impl Checker {
             let count = (self.leaves.len() + self.next.len()) as u64;
             self.stats.differences += count;
             self.forget();
-            return (Found::TooMuch(count), Vec::new());
+            return (Finding::TooMuch(count), Vec::new());
         }
         let asks = self.ask_next(now);
         if !self.open.is_empty() {
-            return (Found::Nothing, asks);
+            return (Finding::Nothing, asks);
         }
         self.at = now + AGAIN_MS;
         let leaves = std::mem::take(&mut self.leaves);
         if leaves.is_empty() {
             // It has passed while it was looked for: two changes in one leaf that had been lost may come at once.
-            return (Found::Nothing, asks);
+            return (Finding::Nothing, asks);
         }
         self.stats.differences += leaves.len() as u64;
-        (Found::Leaves(leaves), asks)
+        (Finding::Leaves(leaves), asks)
     }
 
     /// What differed has been sent again, and so many flows were removed that had not come.

@@ -9,5 +9,5 @@ mod checker;
 mod speaker;
 
 pub use checker::DigestStats;
-pub(crate) use checker::{Checker, Found};
+pub(crate) use checker::{Checker, Finding};
 pub(crate) use speaker::Speaker;

@@ -6,13 +6,13 @@ use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
 use crate::peer::delivery::Outlook;
 use crate::peer::entry::Sent;
-use crate::peer::stats::Stats;
+use crate::peer::stats::PeerStats;
 use crate::store::Meta;
 
 impl Machine {
     /// The counts so far.
-    pub fn stats(&self) -> Stats {
-        Stats {
+    pub fn stats(&self) -> PeerStats {
+        PeerStats {
             sent: self.delivery.sent,
             unsendable: self.delivery.unsendable,
             resend_dropped: self.delivery.resend_dropped,

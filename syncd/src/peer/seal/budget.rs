@@ -32,13 +32,13 @@ const REMEMBERED: usize = 256;
 
 /// Numbers that have come lately. Two may share a place; then the newer is remembered.
 #[derive(Debug)]
-pub(super) struct Recent {
+pub(super) struct RecentNumbers {
     places: Box<[(u64, Millis); REMEMBERED]>,
 }
 
-impl Recent {
-    pub(super) fn new() -> Recent {
-        Recent { places: Box::new([(0, 0); REMEMBERED]) }
+impl RecentNumbers {
+    pub(super) fn new() -> RecentNumbers {
+        RecentNumbers { places: Box::new([(0, 0); REMEMBERED]) }
     }
 
     /// True unless the number has come within the last `apart` milliseconds. It must be one that cannot be
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_number_is_new_once_in_a_while() {
-        let mut r = Recent::new();
+        let mut r = RecentNumbers::new();
         assert!(r.is_new(7, 0, 100) && !r.is_new(7, 99, 100) && r.is_new(7, 100, 100));
         assert!(r.is_new(7 + REMEMBERED as u64, 101, 100) && r.is_new(7, 101, 100));
     }

@@ -80,7 +80,7 @@ impl Refused {
 
 /// What has been counted since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct SealCounts {
     /// Frames sent.
     pub sealed: u64,
     /// Frames taken.
@@ -91,7 +91,7 @@ pub struct Counts {
     pub refused: [u64; Refused::COUNT],
 }
 
-impl Counts {
+impl SealCounts {
     pub(super) fn refuse(&mut self, why: Refused) {
         if let Some(n) = self.refused.get_mut(why as usize) {
             *n += 1;

@@ -18,13 +18,13 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use counts::{Counts, Refused};
+pub use counts::{Refused, SealCounts};
 pub use settings::{AuthMode, Fingerprint, GroupKey, Settings};
 
 use crate::peer::clock::Millis;
-use budget::{Budget, Recent};
+use budget::{Budget, RecentNumbers};
 use keys::Keys;
-use others::{Others, Place, Proof, Which};
+use others::{EpochPlace, Others, Proof, Which};
 use sender::Sender;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -57,7 +57,7 @@ const GENERATIONS: usize = 64;
 
 /// Something for the log, or for the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Happening {
+pub enum SealHappening {
     /// This node has started, or its keys are others: what came from it until now may have been said before
     /// that, and it knows nothing of what was asked of it then.
     Started(u16),
@@ -90,11 +90,11 @@ pub struct Seal {
     notes: VecDeque<Note>,
     trials: Budget,
     answers: Budget,
-    asked: Recent,
-    answered: Recent,
+    asked: RecentNumbers,
+    answered: RecentNumbers,
     generations: [u32; GENERATIONS],
-    counts: Counts,
-    happened: VecDeque<Happening>,
+    counts: SealCounts,
+    happened: VecDeque<SealHappening>,
     /// When which nodes are settled.
     settles: Vec<(Millis, u16)>,
     reported: [bool; Refused::COUNT],
@@ -114,10 +114,10 @@ impl Seal {
             notes: VecDeque::with_capacity(NOTES_WAITING),
             trials: Budget::new(now, TRIALS.0, TRIALS.1),
             answers: Budget::new(now, NOTES.0, NOTES.1),
-            asked: Recent::new(),
-            answered: Recent::new(),
+            asked: RecentNumbers::new(),
+            answered: RecentNumbers::new(),
             generations: [0; GENERATIONS],
-            counts: Counts::default(),
+            counts: SealCounts::default(),
             happened: VecDeque::with_capacity(NOTES_WAITING),
             settles: Vec::with_capacity(others::NODES_MAX),
             reported: [false; Refused::COUNT],
@@ -144,7 +144,7 @@ impl Seal {
     }
 
     /// What has been counted.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> SealCounts {
         self.counts
     }
 
@@ -175,7 +175,7 @@ impl Seal {
         self.settles.retain(|(at, node)| {
             let due = *at <= now;
             if due {
-                happened.push_back(Happening::Settled(*node));
+                happened.push_back(SealHappening::Settled(*node));
             }
             !due
         });
@@ -188,7 +188,7 @@ impl Seal {
     }
 
     /// Takes out what has happened, oldest first.
-    pub fn poll(&mut self) -> Option<Happening> {
+    pub fn poll(&mut self) -> Option<SealHappening> {
         self.happened.pop_front()
     }
 
@@ -293,7 +293,7 @@ impl Seal {
         self.counts.refuse(why);
         if let Some(reported) = self.reported.get_mut(why as usize) {
             if !std::mem::replace(reported, true) {
-                self.happened.push_back(Happening::Refused(why));
+                self.happened.push_back(SealHappening::Refused(why));
             }
         }
     }
@@ -420,9 +420,9 @@ impl Seal {
         self.counts.proofs += 1;
         if proof != Proof::Renewed && self.happened.len() < NOTES_WAITING {
             if proof == Proof::Another {
-                self.happened.push_back(Happening::Started(h.node));
+                self.happened.push_back(SealHappening::Started(h.node));
             }
-            self.happened.push_back(Happening::Proved(h.node));
+            self.happened.push_back(SealHappening::Proved(h.node));
             self.settles.retain(|(_, node)| *node != h.node);
             if self.settles.len() < others::NODES_MAX {
                 self.settles.push((now + SETTLED_MS, h.node));
@@ -431,7 +431,14 @@ impl Seal {
         Ok(Opened::Note)
     }
 
-    fn announced(&mut self, now: Millis, place: Option<Place>, h: &FrameHeader, number: u8, epoch: [u8; 16]) {
+    fn announced(
+        &mut self,
+        now: Millis,
+        place: Option<EpochPlace>,
+        h: &FrameHeader,
+        number: u8,
+        epoch: [u8; 16],
+    ) {
         let Some(place) = place.filter(|p| p.which == Which::Current) else { return };
         if let Some(key) = self.keys.sender(number, h.node, &epoch) {
             self.others.announce(place, now, number, epoch, key, &mut self.keys);

@@ -46,7 +46,7 @@ impl Known {
 }
 
 #[derive(Debug)]
-struct Node {
+struct OtherNode {
     id: u16,
     current: Known,
     /// The one before, and until when it is heard.
@@ -65,7 +65,7 @@ pub(super) enum Which {
 
 /// A node, and one of its epochs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct EpochPlace {
     node: usize,
     pub(super) which: Which,
 }
@@ -85,12 +85,12 @@ pub(super) enum Proof {
 /// All other nodes.
 #[derive(Debug, Default)]
 pub(super) struct Others {
-    nodes: Vec<Node>,
+    nodes: Vec<OtherNode>,
 }
 
 impl Others {
     /// Finds the epoch of a frame among those that are known.
-    pub(super) fn find(&self, h: &FrameHeader, now: Millis) -> Option<Place> {
+    pub(super) fn find(&self, h: &FrameHeader, now: Millis) -> Option<EpochPlace> {
         let node = self.nodes.iter().position(|n| n.id == h.node)?;
         let n = self.nodes.get(node)?;
         let which = if n.current.is(h) {
@@ -102,10 +102,10 @@ impl Others {
         } else {
             return None;
         };
-        Some(Place { node, which })
+        Some(EpochPlace { node, which })
     }
 
-    pub(super) fn known(&mut self, place: Place) -> Option<&mut Known> {
+    pub(super) fn known(&mut self, place: EpochPlace) -> Option<&mut Known> {
         let n = self.nodes.get_mut(place.node)?;
         match place.which {
             Which::Current => Some(&mut n.current),
@@ -116,7 +116,7 @@ impl Others {
 
     /// A frame of the announced epoch was authentic: it is the current one from now on, and the one before is
     /// heard for a while.
-    pub(super) fn advance(&mut self, place: Place, now: Millis, keys: &mut Keys) -> Place {
+    pub(super) fn advance(&mut self, place: EpochPlace, now: Millis, keys: &mut Keys) -> EpochPlace {
         let Some(n) = self.nodes.get_mut(place.node) else { return place };
         if let (Which::Next, Some(mut next)) = (place.which, n.next.take_if(|_| place.which == Which::Next)) {
             next.proved = n.current.proved;
@@ -124,13 +124,13 @@ impl Others {
             forget(n.previous.replace((old, now + PREVIOUS_LASTS_MS)).map(|(k, _)| k), keys);
         }
         let which = if place.which == Which::Next { Which::Current } else { place.which };
-        Place { which, ..place }
+        EpochPlace { which, ..place }
     }
 
     /// The node has announced its next epoch.
     pub(super) fn announce(
         &mut self,
-        place: Place,
+        place: EpochPlace,
         now: Millis,
         number: u8,
         epoch: Epoch,
@@ -179,7 +179,7 @@ impl Others {
         if let Some(at) = at {
             forget_all(self.nodes.swap_remove(at), keys);
         }
-        self.nodes.push(Node { id: h.node, current, previous: None, next: None });
+        self.nodes.push(OtherNode { id: h.node, current, previous: None, next: None });
         Some(proof)
     }
 
@@ -212,7 +212,7 @@ fn forget(known: Option<Known>, keys: &mut Keys) {
     }
 }
 
-fn forget_all(node: Node, keys: &mut Keys) {
+fn forget_all(node: OtherNode, keys: &mut Keys) {
     forget(Some(node.current), keys);
     forget(node.previous.map(|(k, _)| k), keys);
     forget(node.next, keys);

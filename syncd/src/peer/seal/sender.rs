@@ -16,7 +16,7 @@ const ANNOUNCED_APART_MS: Millis = 100;
 
 /// One epoch of this node.
 #[derive(Debug)]
-struct Own {
+struct OwnEpoch {
     epoch: Epoch,
     /// The number of the group key that `key` is made of.
     number: u8,
@@ -25,19 +25,19 @@ struct Own {
     since: Millis,
 }
 
-impl Own {
-    fn new(now: Millis, keys: &mut Keys, node: u16, number: u8) -> Option<Own> {
+impl OwnEpoch {
+    fn new(now: Millis, keys: &mut Keys, node: u16, number: u8) -> Option<OwnEpoch> {
         let epoch = keys.draw();
         let key = keys.sender(number, node, &epoch)?;
         let key = keys.keep(key)?;
-        Some(Own { epoch, number, key, counter: 0, since: now })
+        Some(OwnEpoch { epoch, number, key, counter: 0, since: now })
     }
 }
 
 /// The epoch that comes next.
 #[derive(Debug)]
 struct Coming {
-    own: Own,
+    own: OwnEpoch,
     announced: u64,
     since: Millis,
 }
@@ -46,14 +46,14 @@ struct Coming {
 #[derive(Debug)]
 pub(super) struct Sender {
     node: u16,
-    current: Own,
+    current: OwnEpoch,
     coming: Option<Coming>,
 }
 
 impl Sender {
     /// Begins the first epoch; `None` when there is no key of this number.
     pub(super) fn new(now: Millis, keys: &mut Keys, node: u16, number: u8) -> Option<Sender> {
-        Some(Sender { node, current: Own::new(now, keys, node, number)?, coming: None })
+        Some(Sender { node, current: OwnEpoch::new(now, keys, node, number)?, coming: None })
     }
 
     /// True for the epoch in which this node seals, and for the one that it has announced.
@@ -78,7 +78,7 @@ impl Sender {
 
     /// Begins a new epoch: at once, so that others have to ask for a proof, or `announced` to them before.
     pub(super) fn renew(&mut self, now: Millis, keys: &mut Keys, node: u16, number: u8, announced: bool) {
-        let Some(own) = Own::new(now, keys, node, number) else { return };
+        let Some(own) = OwnEpoch::new(now, keys, node, number) else { return };
         self.node = node;
         if let Some(c) = self.coming.take() {
             keys.forget(c.own.key);

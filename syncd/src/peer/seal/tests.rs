@@ -362,7 +362,7 @@ fn messages_without_a_seal_are_taken_where_that_is_allowed() {
         let mut s = with(Settings { mode, ..settings(1, &[1], 1) }, 0, 0);
         let taken = opened(&mut s, 0, &alive).is_some();
         assert_eq!((taken, s.seals()), (mode != AuthMode::Enforce, mode != AuthMode::ReceiveOnly));
-        assert_eq!(s.poll(), (!taken).then_some(Happening::Refused(Refused::Plain)));
+        assert_eq!(s.poll(), (!taken).then_some(SealHappening::Refused(Refused::Plain)));
         opened(&mut s, 0, &alive);
         assert_eq!(s.poll(), None, "each reason is reported once");
     }

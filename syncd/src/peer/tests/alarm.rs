@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn config() -> Config {
-    Config::of(Alarm { refresh_time_s: 10, cache_timeout_s: 30 })
+fn config() -> PeerConfig {
+    PeerConfig::of(Alarm { refresh_time_s: 10, cache_timeout_s: 30 })
 }
 
 /// Flows are announced within RefreshTime and a second, forever, and never all at the same instant; an update

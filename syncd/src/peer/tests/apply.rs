@@ -26,7 +26,7 @@ fn message(b: &mut Bench, number: u8) {
 #[test]
 fn every_type_changes_its_own_cache_and_no_other() {
     for number in 0..16 {
-        let mut b = Bench::greeted(Config::default());
+        let mut b = Bench::greeted(PeerConfig::default());
         let before = b.m.stats();
         message(&mut b, number);
         let s = b.m.stats();

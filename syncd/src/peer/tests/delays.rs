@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn held(sync_after_s: u32) -> Config {
-    Config { sync_after_s, ..Config::default() }
+fn held(sync_after_s: u32) -> PeerConfig {
+    PeerConfig { sync_after_s, ..PeerConfig::default() }
 }
 
 fn udp(n: u16) -> Flow {
@@ -20,7 +20,7 @@ fn in_state(n: u16, state: u8) -> Flow {
 }
 
 /// What is sent until then about flows: type and mark.
-fn about_flows(sent: &[Seen]) -> Vec<(u8, Option<u32>)> {
+fn about_flows(sent: &[SeenMessage]) -> Vec<(u8, Option<u32>)> {
     sent.iter().filter_map(|s| Some((s.kind, s.flow.as_ref()?.mark))).collect()
 }
 
@@ -162,7 +162,7 @@ fn without_the_setting_what_waits_is_told() {
 #[test]
 fn alarm_announces_what_is_old_enough_and_not_before() {
     let alarm = Alarm { refresh_time_s: 5, cache_timeout_s: 30 };
-    let mut b = Bench::new(Config { sync_after_s: 8, ..Config::of(alarm) });
+    let mut b = Bench::new(PeerConfig { sync_after_s: 8, ..PeerConfig::of(alarm) });
     b.event(Event::New, &marked(1, 1));
     b.event(Event::New, &marked(2, 2));
     b.run(4000);
@@ -173,7 +173,7 @@ fn alarm_announces_what_is_old_enough_and_not_before() {
 }
 
 fn rested(update_interval_s: u32) -> Bench {
-    let mut b = Bench::new(Config { update_interval_s, ..Config::of(Notrack::default()) });
+    let mut b = Bench::new(PeerConfig { update_interval_s, ..PeerConfig::of(Notrack::default()) });
     b.event(Event::New, &marked(1, 0));
     assert_eq!(about_flows(&b.run(20)), [(NEW, Some(0))]);
     b.event(Event::Update, &marked(1, 1));
@@ -227,7 +227,7 @@ fn short_flows_cost_no_datagrams() {
     let datagrams = |sync_after_s| {
         let mut b = Bench::greeted(held(sync_after_s));
         let mut count = 0;
-        let mut seen: Vec<Seen> = Vec::new();
+        let mut seen: Vec<SeenMessage> = Vec::new();
         for ms in 0..10_000u32 {
             let flows = |ms: u32| (0..5).map(move |i| (5 * ms + i) as u16);
             let at = |age: u32| ms.checked_sub(age).filter(|then| *then < 6000);

@@ -2,18 +2,18 @@
 
 use super::*;
 
-fn quick() -> Config {
-    Config::of(Ftfw { ack_window_size: 20, ..Ftfw::DEFAULT })
+fn quick() -> PeerConfig {
+    PeerConfig::of(Ftfw { ack_window_size: 20, ..Ftfw::DEFAULT })
 }
 
 /// sync-protocol.md §5.1.5: a lonely node sends ALIVE|HELLO every second, beginning at once; each
 /// takes a number.
 #[test]
 fn a_lonely_node_says_hello_every_second() {
-    let mut b = Bench::new(Config::default());
-    let heads: Vec<_> = b.run_to(999).iter().map(Seen::head).collect();
+    let mut b = Bench::new(PeerConfig::default());
+    let heads: Vec<_> = b.run_to(999).iter().map(SeenMessage::head).collect();
     assert_eq!(heads, [head(CTL, 0x30, OURS)]);
-    let heads: Vec<_> = b.run_to(2500).iter().map(Seen::head).collect();
+    let heads: Vec<_> = b.run_to(2500).iter().map(SeenMessage::head).collect();
     assert_eq!(heads, [head(CTL, 0x30, OURS + 1), head(CTL, 0x30, OURS + 2)]);
 }
 
@@ -21,13 +21,13 @@ fn a_lonely_node_says_hello_every_second() {
 /// until the peer has answered.
 #[test]
 fn greetings_stand_on_messages_of_any_type() {
-    let mut b = Bench::new(Config::default());
+    let mut b = Bench::new(PeerConfig::default());
     b.run_to(1000);
     b.control(flag::ALIVE | flag::HELLO, None);
     b.event(Event::New, &flow(1));
-    assert_eq!(b.run(10).iter().map(Seen::head).collect::<Vec<_>>(), [head(NEW, 0x60, OURS + 2)]);
+    assert_eq!(b.run(10).iter().map(SeenMessage::head).collect::<Vec<_>>(), [head(NEW, 0x60, OURS + 2)]);
     b.event(Event::New, &flow(2));
-    assert_eq!(b.run(10).iter().map(Seen::head).collect::<Vec<_>>(), [head(NEW, 0x20, OURS + 3)]);
+    assert_eq!(b.run(10).iter().map(SeenMessage::head).collect::<Vec<_>>(), [head(NEW, 0x20, OURS + 3)]);
     // The peer is still sending HELLO, so it is answered again.
     b.control(flag::ALIVE | flag::HELLO, None);
     b.event(Event::New, &flow(3));
@@ -45,7 +45,7 @@ fn greetings_stand_on_messages_of_any_type() {
 /// A HELLO_BACK before our own first message is not for us (sync-protocol.md §5.1.3).
 #[test]
 fn an_early_answer_is_not_believed() {
-    let mut b = Bench::new(Config::default());
+    let mut b = Bench::new(PeerConfig::default());
     b.control(flag::ALIVE | flag::HELLO_BACK, None);
     assert_eq!(b.run_to(1000)[0].flags & flag::HELLO, flag::HELLO);
 }
@@ -103,7 +103,7 @@ fn a_hello_empties_the_resend_queue_and_loses_nothing() {
 /// acknowledged meanwhile is sent again after its answer, including ended flows.
 #[test]
 fn acknowledgements_of_greetings_are_not_believed() {
-    let mut b = Bench::new(Config::default());
+    let mut b = Bench::new(PeerConfig::default());
     assert_eq!(b.run(0).len(), 1, "the greeting");
     for n in 1..4 {
         b.m.flow_dumped(0, &flow(n), 1);
@@ -125,7 +125,7 @@ fn acknowledgements_of_greetings_are_not_believed() {
 /// become one message.
 #[test]
 fn changes_are_gathered() {
-    let mut b = Bench::greeted(Config::default());
+    let mut b = Bench::greeted(PeerConfig::default());
     let t = b.now;
     b.event(Event::New, &flow(1));
     assert_eq!(b.run_to(t + 5), []);
@@ -144,7 +144,7 @@ fn changes_are_gathered() {
 /// sync-protocol.md §4.1: full datagrams go at once; 19 messages of 76 bytes, as the original fills them.
 #[test]
 fn full_datagrams_go_at_once() {
-    let mut b = Bench::greeted(Config { tcp_window_tracking: true, ..Config::default() });
+    let mut b = Bench::greeted(PeerConfig { tcp_window_tracking: true, ..PeerConfig::default() });
     for n in 0..60 {
         let mut f = flow(n);
         if let Some(ProtoInfo::Tcp(i)) = &mut f.proto {
@@ -159,7 +159,7 @@ fn full_datagrams_go_at_once() {
 /// sync-protocol.md §5.1.1: an update is sent as such only if the peer has the flow.
 #[test]
 fn types_follow_what_the_peer_has() {
-    let mut b = Bench::greeted(Config::default());
+    let mut b = Bench::greeted(PeerConfig::default());
     b.event(Event::New, &flow(1));
     let s = b.run(10);
     assert_eq!(s[0].kind, NEW);
@@ -207,7 +207,7 @@ fn window_left(b: &Bench) -> u32 {
 /// A node that sends all the time still acknowledges within a second; the original does not.
 #[test]
 fn a_busy_node_acknowledges_in_time() {
-    let mut b = Bench::greeted(Config::default());
+    let mut b = Bench::greeted(PeerConfig::default());
     b.control(flag::ALIVE, None);
     let mut acks = Vec::new();
     for n in 0..30 {
@@ -220,7 +220,7 @@ fn a_busy_node_acknowledges_in_time() {
 /// sync-protocol.md §2.4: every row of the table that concerns the machine.
 #[test]
 fn bad_messages_are_counted_and_cost_only_themselves() {
-    let mut b = Bench::greeted(Config::default());
+    let mut b = Bench::greeted(PeerConfig::default());
     let before = b.m.stats();
     b.receive(&[0x1a, 0x10, 0]);
     b.receive(&[0x1a, 0x10, 0, 0, 0, 0, 0, 0]);
@@ -243,7 +243,7 @@ fn bad_messages_are_counted_and_cost_only_themselves() {
     b.receive(&m);
     b.data(Event::New, 0, &flow(1));
     let s = b.m.stats();
-    let d = |f: fn(&crate::peer::Stats) -> u64| f(&s) - f(&before);
+    let d = |f: fn(&crate::peer::PeerStats) -> u64| f(&s) - f(&before);
     assert_eq!((d(|s| s.truncated), d(|s| s.bad_size), d(|s| s.bad_version)), (2, 1, 1));
     assert_eq!((d(|s| s.bad_header), d(|s| s.bad_payload), d(|s| s.malformed)), (5, 1, 10));
     // None of them counts as a loss.
@@ -253,7 +253,7 @@ fn bad_messages_are_counted_and_cost_only_themselves() {
 
 #[test]
 fn messages_the_link_cannot_carry_are_dropped_and_told() {
-    let mut b = Bench::with_links(Config::default(), vec![Link { payload_max: 52, up: true }]);
+    let mut b = Bench::with_links(PeerConfig::default(), vec![Link { payload_max: 52, up: true }]);
     assert_eq!(b.run(0).len(), 1, "the greeting");
     b.event(Event::New, &flow(1));
     assert_eq!(b.run(500), []);
@@ -267,7 +267,7 @@ fn messages_the_link_cannot_carry_are_dropped_and_told() {
 #[test]
 fn links_follow_the_peer() {
     let link = Link { payload_max: 1472, up: true };
-    let mut b = Bench::with_links(Config::default(), vec![link; 2]);
+    let mut b = Bench::with_links(PeerConfig::default(), vec![link; 2]);
     let mut alive = [0; 16];
     let n = encode_control(&mut alive, flag::ALIVE, PEER, None).unwrap();
     b.m.datagram(0, 1, &alive[..n]);

@@ -18,7 +18,7 @@ fn from(b: &mut Bench, event: Event, origin: Origin, f: &Flow) {
 /// The table of sync-protocol.md §4: what is stored and what is sent, depending on who caused the event.
 #[test]
 fn origins() {
-    let mut b = Bench::greeted(Config::default());
+    let mut b = Bench::greeted(PeerConfig::default());
     from(&mut b, Event::New, Origin::Commit, &flow(1));
     from(&mut b, Event::Update, Origin::Commit, &Flow { mark: Some(1), ..flow(1) });
     from(&mut b, Event::New, Origin::Inject, &flow(2));
@@ -38,7 +38,7 @@ fn origins() {
 /// An update is merged into the flow; a new flow with the tuple replaces everything.
 #[test]
 fn updates_merge_and_new_flows_replace() {
-    let mut b = Bench::greeted(Config::default());
+    let mut b = Bench::greeted(PeerConfig::default());
     let helped = Flow { helper: Name::new(b"ftp"), mark: Some(3), ..flow(1) };
     b.event(Event::New, &helped);
     b.event(Event::Update, &Flow { timeout_s: Some(5), ..flow(1) });
@@ -55,7 +55,7 @@ fn updates_merge_and_new_flows_replace() {
 /// If the cache was emptied and then the flow ends, the peer is told all the same.
 #[test]
 fn the_end_of_a_flow_that_was_forgotten_is_told() {
-    let mut b = Bench::greeted(Config::default());
+    let mut b = Bench::greeted(PeerConfig::default());
     b.event(Event::New, &flow(1));
     b.run(10);
     b.m.flush_internal();
@@ -67,7 +67,7 @@ fn the_end_of_a_flow_that_was_forgotten_is_told() {
 
 #[test]
 fn a_full_cache_counts_what_it_cannot_hold() {
-    let mut b = Bench::greeted(Config { hash_limit: 2, ..Config::default() });
+    let mut b = Bench::greeted(PeerConfig { hash_limit: 2, ..PeerConfig::default() });
     for n in 0..5 {
         b.event(Event::New, &flow(n));
         b.data(Event::New, 0, &flow(n));
@@ -79,7 +79,7 @@ fn a_full_cache_counts_what_it_cannot_hold() {
 /// After an overrun, what the kernel no longer has is reported as ended, and the rest is announced again.
 #[test]
 fn a_comparison_with_the_kernel() {
-    let mut b = Bench::greeted(Config::default());
+    let mut b = Bench::greeted(PeerConfig::default());
     for n in 0..4 {
         b.event(Event::New, &flow(n));
     }
@@ -103,7 +103,7 @@ fn a_comparison_with_the_kernel() {
 /// A dump that failed half-way, and another after it: only the second decides.
 #[test]
 fn a_comparison_that_failed_ends_nothing() {
-    let mut b = Bench::greeted(Config::default());
+    let mut b = Bench::greeted(PeerConfig::default());
     b.event(Event::New, &flow(1));
     b.event(Event::New, &flow(2));
     b.run(10);
@@ -121,7 +121,7 @@ fn a_comparison_that_failed_ends_nothing() {
 /// `-t`: after PurgeTimeout the kernel is flushed and the internal cache emptied; nothing is sent.
 #[test]
 fn the_purge_comes_once_and_can_be_called_off() {
-    let mut b = Bench::greeted(Config { purge_timeout_s: 5, ..Config::default() });
+    let mut b = Bench::greeted(PeerConfig { purge_timeout_s: 5, ..PeerConfig::default() });
     b.event(Event::New, &flow(1));
     b.run(10);
     assert_eq!(b.m.purge(b.now), Some(5));
@@ -138,7 +138,7 @@ fn the_purge_comes_once_and_can_be_called_off() {
 
 #[test]
 fn a_commit_timeout_keeps_timeouts_at_home() {
-    let config = Config { commit_timeout_s: Some(180), ..Config::default() };
+    let config = PeerConfig { commit_timeout_s: Some(180), ..PeerConfig::default() };
     let mut b = Bench::greeted(config);
     b.event(Event::New, &flow(1));
     assert_eq!(b.run(10)[0].flow.unwrap().timeout_s, None);
@@ -148,7 +148,7 @@ fn a_commit_timeout_keeps_timeouts_at_home() {
 /// `DisableExternalCache`: the peer's flows are passed to the host, in order.
 #[test]
 fn injection_goes_to_the_host() {
-    let mut b = Bench::greeted(Config::of(Ftfw { disable_external_cache: true, ..Ftfw::DEFAULT }));
+    let mut b = Bench::greeted(PeerConfig::of(Ftfw { disable_external_cache: true, ..Ftfw::DEFAULT }));
     b.data(Event::New, 0, &flow(1));
     b.data(Event::Update, 0, &Flow { mark: Some(1), ..flow(1) });
     b.data(Event::Destroy, 0, &flow(1));
@@ -161,7 +161,7 @@ fn injection_goes_to_the_host() {
 /// Expectations are sent with their master, in the order of events, and the peer's side stores them.
 #[test]
 fn expectations_need_their_master() {
-    let mut b = Bench::greeted(Config::default());
+    let mut b = Bench::greeted(PeerConfig::default());
     let expect = Expect {
         master: flow(1).orig,
         tuple: Tuple { src_port: Some(0), dst_port: Some(50_000), ..flow(1).orig },
@@ -200,7 +200,7 @@ fn expectations_need_their_master() {
 #[test]
 fn a_captured_datagram_is_applied() {
     let bytes = include_bytes!("../../../../tests/captures/peer/expect_delete_and_related.bin");
-    let mut b = Bench::greeted(Config::default());
+    let mut b = Bench::greeted(PeerConfig::default());
     let first = u32::from_be_bytes(bytes[4..8].try_into().unwrap());
     b.peer_seq = first.wrapping_sub(1);
     b.control(flag::ALIVE | flag::HELLO, None);

@@ -10,7 +10,7 @@ mod repair;
 mod storms;
 
 use crate::peer::{
-    Alarm, Config, Event, Ftfw, Link, Machine, Millis, Mode, Notice, Notrack, Origin, Output, Seed,
+    Alarm, Event, Ftfw, Link, Machine, Millis, Mode, Notice, Notrack, Origin, Output, PeerConfig, Seed,
 };
 use std::fmt;
 use zct_wire::peer::header::encode_control;
@@ -23,7 +23,7 @@ const OURS: u32 = 1000;
 const PEER: u32 = 5000;
 
 #[derive(Default)]
-struct Log {
+struct TestLog {
     notices: Vec<Notice>,
     flows: Vec<(Event, Flow)>,
     expects: Vec<(Event, Expect)>,
@@ -31,7 +31,7 @@ struct Log {
     flushes: u32,
 }
 
-impl Log {
+impl TestLog {
     fn take(&mut self, output: Output<'_>) {
         match output {
             Output::Notice(notice) => self.notices.push(notice),
@@ -45,7 +45,7 @@ impl Log {
 
 /// A message as the tests look at it.
 #[derive(Clone, PartialEq)]
-struct Seen {
+struct SeenMessage {
     kind: u8,
     flags: u8,
     seq: u32,
@@ -53,14 +53,14 @@ struct Seen {
     flow: Option<Flow>,
 }
 
-impl Seen {
+impl SeenMessage {
     fn head(&self) -> Head {
         head(self.kind, self.flags, self.seq)
     }
 }
 
 /// As failed assertions print it: `ALIVE|HELLO #1001`.
-impl fmt::Debug for Seen {
+impl fmt::Debug for SeenMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.head().fmt(f)?;
         if let Some((from, to)) = self.range {
@@ -120,13 +120,13 @@ fn a_message_that_was_not_expected_can_be_read() {
     assert_eq!(print(NEW, flag::HELLO_BACK), "[flow New|HELLO_BACK #1001]");
     assert_eq!(print(CTL, 0x81), "[0x81 #1001]");
     assert_eq!(print(7, 0), "[type 7 #1001]");
-    let ack = Seen { kind: CTL, flags: flag::ACK, seq: 1001, range: Some((5, 6)), flow: None };
+    let ack = SeenMessage { kind: CTL, flags: flag::ACK, seq: 1001, range: Some((5, 6)), flow: None };
     assert_eq!(format!("{ack:?}"), "ACK #1001 5-6");
 }
 
 struct Bench {
     m: Machine,
-    log: Log,
+    log: TestLog,
     now: Millis,
     peer_seq: u32,
 }
@@ -156,18 +156,18 @@ fn flow(n: u16) -> Flow {
 }
 
 impl Bench {
-    fn new(config: Config) -> Self {
+    fn new(config: PeerConfig) -> Self {
         Bench::with_links(config, vec![Link { payload_max: 1472, up: true }])
     }
 
-    fn with_links(config: Config, links: Vec<Link>) -> Self {
+    fn with_links(config: PeerConfig, links: Vec<Link>) -> Self {
         let m = Machine::new(0, config, links, 0, Seed { sequence: OURS, random: 7, hash: [1, 2] });
-        Bench { m, log: Log::default(), now: 0, peer_seq: PEER }
+        Bench { m, log: TestLog::default(), now: 0, peer_seq: PEER }
     }
 
     /// A machine in FT-FW after the greetings, with nothing to acknowledge on either side and no
     /// bulk to come.
-    fn greeted(config: Config) -> Self {
+    fn greeted(config: PeerConfig) -> Self {
         let mut b = Bench::new(config);
         b.run_to(1000);
         b.control(flag::ALIVE | flag::HELLO | flag::HELLO_BACK, None);
@@ -187,7 +187,7 @@ impl Bench {
     }
 
     /// What the machine has asked for so far.
-    fn log(&mut self) -> &Log {
+    fn log(&mut self) -> &TestLog {
         while let Some(output) = self.m.poll() {
             self.log.take(output);
         }
@@ -220,15 +220,15 @@ impl Bench {
     }
 
     /// Everything that is sent now.
-    fn sent(&mut self) -> Vec<Seen> {
+    fn sent(&mut self) -> Vec<SeenMessage> {
         self.datagrams().iter().flatten().cloned().collect()
     }
 
-    fn datagrams(&mut self) -> Vec<Vec<Seen>> {
+    fn datagrams(&mut self) -> Vec<Vec<SeenMessage>> {
         self.m.turn(self.now);
         let (mut out, mut buf) = (Vec::new(), [0xa5; 2000]);
         while let Some(n) = self.m.transmit(self.now, &mut buf) {
-            let see = |m: zct_wire::peer::Message<'_>| Seen {
+            let see = |m: zct_wire::peer::Message<'_>| SeenMessage {
                 kind: m.number,
                 flags: m.flags,
                 seq: m.seq,
@@ -242,11 +242,11 @@ impl Bench {
     }
 
     /// Lets time pass as a reactor would; returns what was sent meanwhile.
-    fn run(&mut self, ms: Millis) -> Vec<Seen> {
+    fn run(&mut self, ms: Millis) -> Vec<SeenMessage> {
         self.run_to(self.now + ms)
     }
 
-    fn run_to(&mut self, end: Millis) -> Vec<Seen> {
+    fn run_to(&mut self, end: Millis) -> Vec<SeenMessage> {
         let mut out = self.sent();
         loop {
             let next = self.m.deadline(self.now).map_or(end, |t| t.max(self.now + 1)).min(end);
@@ -273,7 +273,7 @@ fn any_numbers_can_be_lived_with() {
     let modes: [Mode; 3] = [ftfw.into(), alarm.into(), Notrack::default().into()];
     for mode in modes {
         for hash_limit in [0, 10] {
-            let mut b = Bench::new(Config { hash_limit, purge_timeout_s: 0, ..Config::of(mode) });
+            let mut b = Bench::new(PeerConfig { hash_limit, purge_timeout_s: 0, ..PeerConfig::of(mode) });
             for n in 0..20 {
                 b.event(Event::New, &flow(n));
                 b.data(Event::New, 0, &flow(n));

@@ -2,12 +2,12 @@
 
 use super::*;
 
-fn config() -> Config {
-    Config::of(Notrack::default())
+fn config() -> PeerConfig {
+    PeerConfig::of(Notrack::default())
 }
 
-fn without_internal_cache() -> Config {
-    Config::of(Notrack { disable_internal_cache: true, ..Notrack::default() })
+fn without_internal_cache() -> PeerConfig {
+    PeerConfig::of(Notrack { disable_internal_cache: true, ..Notrack::default() })
 }
 
 /// No greetings and no acknowledgements, only ALIVE one second after the last transmission.
@@ -15,7 +15,7 @@ fn without_internal_cache() -> Config {
 fn alive_and_nothing_else() {
     let mut b = Bench::new(config());
     b.event(Event::New, &flow(1));
-    let heads: Vec<_> = b.run_to(2500).iter().map(Seen::head).collect();
+    let heads: Vec<_> = b.run_to(2500).iter().map(SeenMessage::head).collect();
     assert_eq!(
         heads,
         [head(NEW, 0, OURS), head(CTL, flag::ALIVE, OURS + 1), head(CTL, flag::ALIVE, OURS + 2)]
@@ -72,7 +72,7 @@ fn without_an_internal_cache() {
     b.event(Event::Update, &flow(1));
     b.event(Event::Destroy, &flow(1));
     assert_eq!(b.run_to(9), []);
-    let heads: Vec<_> = b.run_to(10).iter().map(Seen::head).collect();
+    let heads: Vec<_> = b.run_to(10).iter().map(SeenMessage::head).collect();
     assert_eq!(heads, [head(NEW, 0, OURS), head(UPD, 0, OURS + 1), head(DEL, 0, OURS + 2)]);
     assert_eq!(b.m.caches().internal.counts(), Default::default());
 

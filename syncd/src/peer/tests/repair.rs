@@ -4,15 +4,15 @@ use super::*;
 
 const QUICK: Ftfw = Ftfw { ack_window_size: 20, ..Ftfw::DEFAULT };
 
-fn quick() -> Config {
-    Config::of(QUICK)
+fn quick() -> PeerConfig {
+    PeerConfig::of(QUICK)
 }
 
 /// sync-protocol.md §5.1.4: 857 to 863 are lost. ACK for what came before, then NACK, in one datagram
 /// and at once.
 #[test]
 fn a_gap_is_acknowledged_and_asked_for_at_once() {
-    let mut b = Bench::greeted(Config::default());
+    let mut b = Bench::greeted(PeerConfig::default());
     b.peer_seq = 856;
     b.control(flag::ALIVE | flag::HELLO, None);
     b.run(3000);
@@ -31,7 +31,7 @@ fn a_gap_is_acknowledged_and_asked_for_at_once() {
 /// however often it had been sent within the range.
 #[test]
 fn retransmission_has_new_numbers_and_new_content() {
-    let mut b = Bench::greeted(Config::default());
+    let mut b = Bench::greeted(PeerConfig::default());
     b.event(Event::New, &flow(1));
     b.event(Event::New, &flow(2));
     let s = b.run(10);
@@ -77,7 +77,8 @@ fn a_nack_is_acknowledged_after_the_repair() {
         b.control(flag::ALIVE, None);
     }
     let early = b.sent();
-    let covers = |s: &&Seen| s.flags == flag::ACK && s.range.is_some_and(|(a, z)| a <= asked && asked <= z);
+    let covers =
+        |s: &&SeenMessage| s.flags == flag::ACK && s.range.is_some_and(|(a, z)| a <= asked && asked <= z);
     assert!(early.iter().any(|s| s.flags == flag::ACK) && early.iter().find(covers).is_none());
     let mut flows = early.iter().filter(|s| s.flow.is_some()).count();
     for _ in 0..2000 {
@@ -96,7 +97,7 @@ fn a_nack_is_acknowledged_after_the_repair() {
 /// because there was a deletion among them, learns that we start over.
 #[test]
 fn what_was_given_up_is_made_good_by_a_bulk() {
-    let mut b = Bench::greeted(Config::of(Ftfw { resend_queue_size: 20, ..QUICK }));
+    let mut b = Bench::greeted(PeerConfig::of(Ftfw { resend_queue_size: 20, ..QUICK }));
     b.event(Event::New, &flow(0));
     b.event(Event::New, &flow(1));
     let s = b.run(10);
@@ -161,7 +162,7 @@ fn a_resync_is_acknowledged_after_the_bulk() {
 /// The sweep: flows that the bulk did not contain are removed once everything that was asked for has arrived.
 #[test]
 fn a_bulk_that_was_asked_for_ends_with_a_sweep() {
-    let mut b = Bench::greeted(Config::default());
+    let mut b = Bench::greeted(PeerConfig::default());
     for n in 0..5 {
         b.data(Event::New, 0, &flow(n));
     }
@@ -189,7 +190,7 @@ fn a_bulk_that_was_asked_for_ends_with_a_sweep() {
 /// Nothing is swept if something in the bulk could not be read.
 #[test]
 fn no_sweep_after_a_malformed_message() {
-    let mut b = Bench::greeted(Config::default());
+    let mut b = Bench::greeted(PeerConfig::default());
     b.data(Event::New, 0, &flow(1));
     b.m.request_resync(b.now);
     let asked = b.run(5).into_iter().find(|s| s.flags == flag::RESYNC).unwrap().seq;
@@ -209,7 +210,7 @@ fn no_sweep_after_a_malformed_message() {
 /// If more is missing than a resend queue holds, everything is asked for.
 #[test]
 fn a_giant_gap_is_a_resync() {
-    let mut b = Bench::greeted(Config::of(Ftfw { resend_queue_size: 1000, ..QUICK }));
+    let mut b = Bench::greeted(PeerConfig::of(Ftfw { resend_queue_size: 1000, ..QUICK }));
     b.peer_seq += 1001;
     b.control(flag::ALIVE, None);
     let s = b.run(5);
@@ -219,7 +220,7 @@ fn a_giant_gap_is_a_resync() {
 /// An acknowledgement that is lost for good does not keep the flow waiting forever.
 #[test]
 fn what_stays_unacknowledged_goes_again() {
-    let mut b = Bench::greeted(Config::default());
+    let mut b = Bench::greeted(PeerConfig::default());
     b.event(Event::New, &flow(1));
     let lost = b.run(10)[0].seq;
     let mut again = Vec::new();

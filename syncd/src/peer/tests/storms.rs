@@ -55,8 +55,8 @@ struct Cost {
 fn storm(mode: impl Into<Mode>, acknowledged: bool, make: Make) -> Cost {
     let mode = mode.into();
     let mut b = match mode {
-        Mode::Ftfw(_) => Bench::greeted(Config::of(mode)),
-        Mode::Alarm(_) | Mode::Notrack(_) => Bench::new(Config::of(mode)),
+        Mode::Ftfw(_) => Bench::greeted(PeerConfig::of(mode)),
+        Mode::Alarm(_) | Mode::Notrack(_) => Bench::new(PeerConfig::of(mode)),
     };
     for n in 0..FLOWS {
         b.event(Event::New, &flow(n));
