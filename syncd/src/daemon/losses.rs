@@ -9,7 +9,7 @@ use crate::status::ledger::{How, KINDS, Ledger};
 pub(super) struct Losses {
     pub(super) ledger: Ledger,
     /// The counts of each source at the end of the last turn, in the order of
-    /// [`Kind::ALL`](crate::status::ledger::LedgerKind::ALL).
+    /// [`LedgerKind::ALL`](crate::status::ledger::LedgerKind::ALL).
     pub(super) seen: Vec<[u64; KINDS]>,
     /// Room for those at the end of this turn.
     pub(super) counts: Vec<[u64; KINDS]>,

@@ -39,7 +39,7 @@ pub(crate) struct FtfwSession {
 }
 
 impl FtfwSession {
-    /// `digest_ms` as in [`Config`](crate::peer::PeerConfig).
+    /// `digest_ms` as in [`PeerConfig`](crate::peer::PeerConfig).
     pub(crate) fn new(config: &Ftfw, digest_ms: Option<Millis>) -> Self {
         FtfwSession {
             tracker: Tracker::new(config.ack_window_size),

@@ -98,7 +98,7 @@ fn is_assured(flow: &Flow) -> bool {
 }
 
 impl Local {
-    /// `sync_after_s` as in [`Config`](crate::peer::PeerConfig).
+    /// `sync_after_s` as in [`PeerConfig`](crate::peer::PeerConfig).
     pub(crate) fn new(sync_after_s: u32) -> Self {
         Local {
             flows: CacheStats::default(),
