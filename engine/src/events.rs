@@ -4,11 +4,10 @@ use crate::error::Error;
 use crate::reactor::Turn;
 use crate::sink::{Lost, Sink};
 use crate::socket::NetlinkSocket;
-use crate::sys::{self, Received, RecvSlots};
-use crate::trace;
+use crate::sys::{Received, RecvSlots};
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use zct_wire::header::{CtMsg, Frames};
 
 /// The room one event takes in the receive buffer, however long it is (ctnetlink.md §5.6).
@@ -58,13 +57,7 @@ struct SocketQueue {
 
 impl Queue for SocketQueue {
     fn receive(&mut self) -> io::Result<usize> {
-        let n = sys::recv_many(self.socket.as_fd(), &mut self.slots)?;
-        if trace::is_on() {
-            let port = self.socket.port();
-            let told = self.slots.datagrams().filter(|(received, _)| received.from == 0);
-            told.for_each(|(r, bytes)| trace::datagram(port, "received", bytes, r.len));
-        }
-        Ok(n)
+        self.socket.recv_many(&mut self.slots)
     }
 
     fn each(&self, take: &mut Take<'_>) -> ControlFlow<()> {

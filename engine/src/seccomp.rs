@@ -87,9 +87,10 @@ mod calls {
 
     #[rustfmt::skip]
     pub(super) const NETLINK_READER: &[Allowed] = &[
-        // Once a packet.
-        Allowed::always(libc::SYS_recvfrom),
+        // Once a batch of packets.
+        Allowed::always(libc::SYS_recvmmsg),
         Allowed::always(libc::SYS_sendto),
+        Allowed::always(libc::SYS_recvfrom),
         Allowed::always(libc::SYS_recvmsg),
         Allowed::always(libc::SYS_sendmsg),
         Allowed::always(libc::SYS_epoll_pwait),

@@ -1,7 +1,7 @@
 //! A NETLINK_NETFILTER socket: made, bound, sized, and read one datagram at a time.
 
 use crate::error::Error;
-use crate::sys::{self, BpfInsn};
+use crate::sys::{self, BpfInsn, RecvSlots};
 use crate::trace;
 use libc::c_int;
 use std::io;
@@ -232,6 +232,17 @@ impl NetlinkSocket {
             }
         }
         got
+    }
+
+    /// Receives as many datagrams as wait, up to the number of slots, without sleeping; at least one, or an
+    /// error. Those of other processes are among them.
+    pub(crate) fn recv_many(&self, slots: &mut RecvSlots) -> io::Result<usize> {
+        let n = sys::recv_many(self.as_fd(), slots)?;
+        if trace::is_on() {
+            let told = slots.datagrams().filter(|(received, _)| received.from == 0);
+            told.for_each(|(r, bytes)| trace::datagram(self.port, "received", bytes, r.len));
+        }
+        Ok(n)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The sockets of queues: packets come in, verdicts go out, many at a time.
 
 use std::io;
-use zct_engine::{Error, NetlinkSocket, errno};
+use zct_engine::{Error, Inbox, NetlinkSocket, Turn, errno};
 use zct_wire::build::Full;
 use zct_wire::consts::nfqnl_msg;
 use zct_wire::header::{CtMsg, Frames};
@@ -10,36 +10,53 @@ use zct_wire::nfqueue::{self, Change, MESSAGE_MAX, Queued, VERDICT_MAX};
 /// The receive buffer that is asked for: as many packets as may wait by default, if they are ordinary ones.
 const RECEIVE_BUFFER: usize = 8 << 20;
 const SEND_BUFFER: usize = 1 << 20;
-/// How many messages are received before others get their turn.
-const BUDGET: usize = 128;
+/// How many packets are received by one system call.
+const TOGETHER: usize = 32;
+/// How many such calls are made before others get their turn.
+const BUDGET: usize = 4;
 /// The bytes of verdicts that are sent together.
 const VERDICTS_MAX: usize = 256 << 10;
 /// Room for the largest verdict with the largest packet.
 const ONE_MAX: usize = MESSAGE_MAX + VERDICT_MAX;
 
 /// A queue that this process reads.
-///
-/// # Allocation
-/// The buffers are allocated once; a packet allocates nothing.
 #[derive(Debug)]
 pub(super) struct PacketQueue {
     pub(super) number: u16,
     socket: NetlinkSocket,
-    into: Box<[u8]>,
-    verdicts: Verdicts,
+}
+
+/// Room for packets and verdicts, which all queues use in turn.
+///
+/// # Allocation
+/// Made once; a packet allocates nothing. 2.5 MB of address space, of which ordinary packets reach a page each.
+#[derive(Debug)]
+pub(super) struct PacketRoom {
+    packets: Inbox,
+    verdicts: Box<[u8]>,
+}
+
+impl PacketRoom {
+    pub(super) fn new() -> PacketRoom {
+        // One cache line more, so that packets do not all share the same cache sets.
+        PacketRoom {
+            packets: Inbox::new(TOGETHER, MESSAGE_MAX + 64),
+            verdicts: vec![0; VERDICTS_MAX + ONE_MAX].into(),
+        }
+    }
 }
 
 /// Verdicts that have not been sent yet.
 #[derive(Debug)]
-struct Verdicts {
+struct Verdicts<'a> {
     queue: u16,
-    out: Box<[u8]>,
+    out: &'a mut [u8],
     len: usize,
     /// The last packet that goes on unchanged and has had no verdict yet.
     plain: Option<u32>,
 }
 
-impl Verdicts {
+impl Verdicts<'_> {
     /// Appends what `build` makes. There is room: [`Verdicts::is_full`] is asked before.
     fn push(&mut self, build: impl FnOnce(&mut [u8]) -> Result<&[u8], Full>) -> Result<(), Full> {
         let room = self.out.get_mut(self.len..).unwrap_or_default();
@@ -79,15 +96,6 @@ pub(super) trait PacketJudge {
     fn judge(&mut self, packet: &Queued<'_>, say: &mut dyn FnMut(&Change<'_>));
 }
 
-/// How far a turn has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Read {
-    /// Nothing waits any more.
-    All,
-    /// More may be waiting.
-    More,
-}
-
 impl PacketQueue {
     /// Binds a queue.
     ///
@@ -99,17 +107,7 @@ impl PacketQueue {
         _ = socket.set_receive_buffer(RECEIVE_BUFFER);
         _ = socket.set_send_buffer(SEND_BUFFER);
         socket.set_no_enobufs()?;
-        let mut queue = PacketQueue {
-            number,
-            socket,
-            into: vec![0; MESSAGE_MAX].into(),
-            verdicts: Verdicts {
-                queue: number,
-                out: vec![0; VERDICTS_MAX + ONE_MAX].into(),
-                len: 0,
-                plain: None,
-            },
-        };
+        let queue = PacketQueue { number, socket };
         queue.ask(|buf| nfqueue::bind(buf, 1, number, max_packets))?;
         Ok(queue)
     }
@@ -120,12 +118,14 @@ impl PacketQueue {
 
     /// Sends one request and waits for its acknowledgement. No packet can come before that: the stub is
     /// enabled, or is given this queue, only afterwards.
-    fn ask(&mut self, build: impl FnOnce(&mut [u8]) -> Result<&[u8], Full>) -> Result<(), Error> {
-        let request = build(&mut self.verdicts.out)?;
+    fn ask(&self, build: impl FnOnce(&mut [u8]) -> Result<&[u8], Full>) -> Result<(), Error> {
+        // More than a refusal with the kernel's explanation has.
+        let mut buf = [0; 1024];
+        let request = build(&mut buf)?;
         self.socket.send(request)?;
         loop {
-            let len = self.socket.recv(&mut self.into, true).map_err(|e| Error::sys("recvfrom", e))?;
-            for frame in Frames::new(self.into.get(..len).unwrap_or_default()) {
+            let len = self.socket.recv(&mut buf, true).map_err(|e| Error::sys("recvfrom", e))?;
+            for frame in Frames::new(buf.get(..len).unwrap_or_default()) {
                 let frame = frame.map_err(Error::Wire)?;
                 if let Some(answer) = frame.error() {
                     let code = answer.map_err(Error::Wire)?.code;
@@ -139,33 +139,33 @@ impl PacketQueue {
     }
 
     /// Reads the packets that wait, up to a turn's share, and answers all of them.
-    pub(super) fn turn(&mut self, judge: &mut dyn PacketJudge) -> Result<Read, Error> {
-        let PacketQueue { socket, into, verdicts, .. } = self;
-        let mut read = Read::More;
+    pub(super) fn turn(&self, room: &mut PacketRoom, judge: &mut dyn PacketJudge) -> Result<Turn, Error> {
+        let PacketRoom { packets: inbox, verdicts: out } = room;
+        let mut verdicts = Verdicts { queue: self.number, out, len: 0, plain: None };
+        let mut turn = Turn::More;
         for _ in 0..BUDGET {
-            match socket.recv(into, false) {
-                Ok(len) => packets(into.get(..len).unwrap_or_default(), verdicts, judge)?,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    read = Read::All;
-                    break;
+            turn = inbox.receive(&self.socket).map_err(|e| Error::sys("recvmmsg", e))?;
+            for datagram in inbox.datagrams() {
+                packets(datagram, &mut verdicts, judge)?;
+                if verdicts.is_full() {
+                    self.socket.send(verdicts.take())?;
                 }
-                Err(e) => return Err(Error::sys("recvfrom", e)),
             }
-            if verdicts.is_full() {
-                socket.send(verdicts.take())?;
+            if turn == Turn::Drained {
+                break;
             }
         }
         verdicts.settle_plain()?;
         let all = verdicts.take();
         if !all.is_empty() {
-            socket.send(all)?;
+            self.socket.send(all)?;
         }
-        Ok(read)
+        Ok(turn)
     }
 }
 
 /// Judges every packet of a datagram. Whatever happens, each one gets a verdict.
-fn packets(datagram: &[u8], verdicts: &mut Verdicts, judge: &mut dyn PacketJudge) -> Result<(), Error> {
+fn packets(datagram: &[u8], verdicts: &mut Verdicts<'_>, judge: &mut dyn PacketJudge) -> Result<(), Error> {
     for frame in Frames::new(datagram) {
         let frame = frame.map_err(Error::Wire)?;
         // The kernel refuses a verdict only for a packet that is gone already.
@@ -217,8 +217,12 @@ mod tests {
         assert_eq!(dropped_in("1 2 x\n", 1), None);
     }
 
-    fn verdicts() -> Verdicts {
-        Verdicts { queue: 3, out: vec![0; ONE_MAX + 4096].into(), len: 0, plain: None }
+    fn room() -> Box<[u8]> {
+        vec![0; ONE_MAX + 4096].into()
+    }
+
+    fn verdicts(out: &mut [u8]) -> Verdicts<'_> {
+        Verdicts { queue: 3, out, len: 0, plain: None }
     }
 
     fn kinds(bytes: &[u8]) -> Vec<(u16, u32)> {
@@ -250,7 +254,8 @@ mod tests {
 
     #[test]
     fn every_packet_gets_a_verdict_in_its_turn() {
-        let mut v = verdicts();
+        let mut room = room();
+        let mut v = verdicts(&mut room);
         for id in [1, 3, 5, 6, 7, 9] {
             packets(&packet(id), &mut v, &mut Even).unwrap();
         }
@@ -269,7 +274,8 @@ mod tests {
                 say(&Change { packet: Some(&[0; 70_000]), ..Change::default() });
             }
         }
-        let mut v = verdicts();
+        let mut room = room();
+        let mut v = verdicts(&mut room);
         packets(&packet(7), &mut v, &mut Huge).unwrap();
         v.settle_plain().unwrap();
         assert_eq!(kinds(v.take()), [(nfqnl_msg::VERDICT_BATCH, 7)]);

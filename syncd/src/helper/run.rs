@@ -5,7 +5,7 @@
 //! in, and the end of the daemon is the end of the socket.
 
 use super::judge::{ActingTypes, Judging, LogLines};
-use super::queue::{self, PacketQueue, Read};
+use super::queue::{self, PacketQueue, PacketRoom};
 use super::rules;
 use super::stub::{self, Stubs};
 use super::types::{self, HelperType, Whose};
@@ -122,6 +122,7 @@ struct HelperProcess {
     stubs: Stubs,
     helpers: ActingTypes,
     queues: Vec<PacketQueue>,
+    room: PacketRoom,
     /// What came from the daemon and is not a whole line yet.
     heard: Vec<u8>,
     /// Reports until the stubs are looked at.
@@ -148,9 +149,9 @@ fn serve(file: &Path, config: &Config, mode: HelpersMode, mut log: Log) -> Resul
     let helpers = ActingTypes::new().map_err(told)?;
     let stubs = Stubs::open().map_err(told)?;
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let (queues, heard) = (Vec::new(), Vec::new());
+    let (queues, room, heard) = (Vec::new(), PacketRoom::new(), Vec::new());
     let mut process =
-        HelperProcess { file, voice, signals, stubs, helpers, queues, heard, look_in: LOOK_EVERY };
+        HelperProcess { file, voice, signals, stubs, helpers, queues, room, heard, look_in: LOOK_EVERY };
     // Started as /proc/self/exe, it would be "exe" in the lists of top and ps.
     _ = std::fs::write("/proc/self/comm", "zctd-helpers");
     process::keep_capabilities(&[Capability::NetAdmin]).map_err(told)?;
@@ -290,7 +291,7 @@ impl HelperProcess {
     fn drain(&mut self, at: usize) {
         for _ in 0..64 {
             match self.turn(at) {
-                Ok(Read::More) => {}
+                Ok(Turn::More) => {}
                 _ => return,
             }
         }
@@ -326,12 +327,12 @@ impl HelperProcess {
         }
     }
 
-    fn turn(&mut self, at: usize) -> Result<Read, Error> {
-        let HelperProcess { queues, helpers, voice, .. } = self;
-        let Some(queue) = queues.get_mut(at) else { return Ok(Read::All) };
-        let read = queue.turn(&mut Judging { helpers, lines: voice, now: Instant::now() });
+    fn turn(&mut self, at: usize) -> Result<Turn, Error> {
+        let HelperProcess { queues, room, helpers, voice, .. } = self;
+        let Some(queue) = queues.get(at) else { return Ok(Turn::Drained) };
+        let turn = queue.turn(room, &mut Judging { helpers, lines: voice, now: Instant::now() });
         helpers.settle();
-        read
+        turn
     }
 
     /// The stubs first: what is queued while nobody listens is never entered into the kernel's table.
@@ -420,10 +421,7 @@ impl Handler for HelperProcess {
             Token(t) => {
                 let of = |q: &PacketQueue| QUEUES + usize::from(q.number) == t;
                 if let Some(at) = self.queues.iter().position(of) {
-                    return Ok(match self.turn(at)? {
-                        Read::More => Turn::More,
-                        Read::All => Turn::Drained,
-                    });
+                    return self.turn(at);
                 }
             }
         }
