@@ -31,6 +31,9 @@ dnat='chain pre { type nat hook prerouting priority -100;
     ip daddr 10.1.0.99 udp dport { 69, 111, 10080 } dnat ip to 10.222.111.2
     ip6 daddr fd00:3::9 tcp dport 21 dnat ip6 to fd00:2::2
 }'
+# All that is forwarded is in a zone, or only what the client sends: then what it opens is in that zone too.
+zone='chain zone { type filter hook prerouting priority -300; iifname { "client", "server" } ct zone set 5; }'
+half='chain zone { type filter hook prerouting priority -300; iifname "client" ct original zone set 5; }'
 
 # One line an expectation, without what changes from run to run: of the seconds left some may be gone already.
 plainly() { # CASE
@@ -85,6 +88,16 @@ all() {
     ftp ", destination NAT" 10.1.0.99 "port pasv epsv"
     ftp ", destination NAT, IPv6" fd00:3::9 "epsv"
     forwarded ", destination NAT" 10.1.0.99
+    rules "$zone" || $tell "the rules for a zone" "cannot be loaded"
+    ftp ", zone" 10.222.111.2 "port pasv"
+    ftp ", zone, IPv6" fd00:2::2 "epsv"
+    try "tftp, zone" client perl "$peers" tftp 10.222.111.2
+    try "amanda, zone" client perl "$announce" amanda 10.222.111.2
+    rules "$zone
+$snat" || $tell "the rules for a zone with source NAT" "cannot be loaded"
+    ftp ", zone, source NAT" 10.222.111.2 "port epsv"
+    rules "$half" || $tell "the rules for a zone of one direction" "cannot be loaded"
+    ftp ", zone of one direction" 10.222.111.2 "pasv"
     nft flush ruleset
 }
 errors() { ip netns exec "$1" cat /proc/net/snmp | awk '/^Tcp:/ { print $NF }' | tail -n 1; }
@@ -147,6 +160,7 @@ row_of_expectations() { # CASE
     case $1 in
         amanda*) echo "Z helpers amanda" ;;
         dhcpv6) echo "Z helpers dhcpv6" ;;
+        "ftp p"*zone*) echo "Z helpers zone" ;;
         "ftp epsv"* | "ftp eprt"*IPv6) echo "Z helpers ftp" ;;
         rpc*address*) echo "Z helpers rpc" ;;
         ssdp) echo "Z helpers ssdp" ;;

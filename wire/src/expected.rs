@@ -284,16 +284,26 @@ impl Expected {
         b.put_str(cta_expect::FN, NAT_FOLLOW_MASTER);
     }
 
-    /// Asks for this expectation of the flow `master` (its original direction), which has to be confirmed.
-    /// The kernel answers EEXIST when there is one for the same destination already, whoever made it.
+    /// Asks for this expectation of the flow `master` (its original direction), which has to be confirmed, in
+    /// the zone of this direction; without the zone the kernel answers ENOENT. It answers EEXIST when there is
+    /// one for the same destination in the zone already, whoever made it.
     ///
     /// # Errors
     /// [`Full`] when `buf` is too small; [`crate::request::REQUEST_MAX`] is enough.
-    pub fn add<'b>(&self, buf: &'b mut [u8], seq: u32, master: &Ends) -> Result<&'b [u8], Full> {
+    pub fn add<'b>(
+        &self,
+        buf: &'b mut [u8],
+        seq: u32,
+        master: &Ends,
+        zone: Option<u16>,
+    ) -> Result<&'b [u8], Full> {
         let flags = nlm_f::REQUEST | nlm_f::ACK | nlm_f::CREATE | nlm_f::EXCL;
         let head = Head::new(ipctnl_exp::NEW, seq).flags(flags).family(self.family());
         let mut b = Builder::new(buf, head);
         master.tuple().build(&mut b, cta_expect::MASTER);
+        if let Some(z) = zone {
+            b.put_be16(cta_expect::ZONE, z);
+        }
         self.members(&mut b);
         b.finish()
     }
@@ -338,7 +348,9 @@ mod tests {
                     for helper in [None, Some("ssdp")] {
                         let mut e = Expected::new(17, source, dst, 546).unwrap().follow(follow).permanent();
                         (e.source_port, e.helper) = (port, helper);
-                        let view = read(e.add(&mut buf, 1, &ends()).unwrap());
+                        let zone = follow.map(|_| 5);
+                        let view = read(e.add(&mut buf, 1, &ends(), zone).unwrap());
+                        assert_eq!((view.zone(), view.master()), (Ok(zone), Ok(Some(ends().tuple()))));
                         let (t, m) = (view.tuple_expected().unwrap().unwrap(), view.mask().unwrap().unwrap());
                         assert_eq!((t, m), (e.tuple(), e.mask()));
                         let families = [t.src, t.dst, m.src, m.dst].map(|a| a.unwrap().family());
@@ -375,7 +387,7 @@ mod tests {
         let e = Expected::new(6, Some(SERVER), public, 39_047).unwrap();
         let e = e.follow(Some(Follow { dir: 1, port: 39_047 }));
         let mut buf = [0xa5; 1024];
-        let bytes = e.add(&mut buf, 1, &ends()).unwrap();
+        let bytes = e.add(&mut buf, 1, &ends(), None).unwrap();
         assert!(bytes.ends_with(NAT_AND_FN), "{bytes:02x?}");
         let view = read(bytes);
         assert_eq!((view.msg().kind(), view.msg().flags(), view.family()), (0x200, 0x605, 2));

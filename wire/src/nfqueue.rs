@@ -82,6 +82,9 @@ pub struct QueuedFlow<'a> {
     pub reply: Ends,
     /// The original direction of the flow that expected it.
     pub master: Option<Ends>,
+    /// The zone that the original direction is looked up in (CTA_ZONE, or CTA_TUPLE_ZONE of this direction);
+    /// `None` for 0.
+    pub zone: Option<u16>,
     /// IPS_* bits.
     pub status: u32,
     /// The name of its helper.
@@ -123,15 +126,19 @@ impl<'a> Queued<'a> {
     pub fn flow(&self) -> Result<Option<QueuedFlow<'a>>, WireError> {
         let Some(nest) = self.flow else { return Ok(None) };
         let (mut original, mut reply, mut master, mut status) = (None, None, None, 0);
-        let (mut id, mut helper, mut private) = (0, None, None);
+        let (mut id, mut zone, mut helper, mut private) = (0, None, None, None);
         for a in Attrs::new(nest) {
             let a = a?;
             match a.kind {
                 cta::ID => id = attr::be32("CTA_ID", a.value)?,
-                cta::TUPLE_ORIG => original = Some(Ends::try_from(&Tuple::parse(a.value)?)?),
+                cta::TUPLE_ORIG => {
+                    let tuple = Tuple::parse(a.value)?;
+                    (original, zone) = (Some(Ends::try_from(&tuple)?), zone.or(tuple.zone));
+                }
                 cta::TUPLE_REPLY => reply = Some(Ends::try_from(&Tuple::parse(a.value)?)?),
                 // The master of a flow that a helper expected always has ports; any other counts as absent.
                 cta::TUPLE_MASTER => master = Ends::try_from(&Tuple::parse(a.value)?).ok(),
+                cta::ZONE => zone = Some(attr::be16("CTA_ZONE", a.value)?),
                 cta::STATUS => status = attr::be32("CTA_STATUS", a.value)?,
                 cta::HELP => {
                     for a in Attrs::new(a.value) {
@@ -149,7 +156,7 @@ impl<'a> Queued<'a> {
         let (Some(original), Some(reply)) = (original, reply) else {
             return Err(WireError::Missing { what: "CTA_TUPLE" });
         };
-        Ok(Some(QueuedFlow { id, original, reply, master, status, helper, private }))
+        Ok(Some(QueuedFlow { id, original, reply, master, zone, status, helper, private }))
     }
 }
 
@@ -273,8 +280,35 @@ mod tests {
         let reply = Ends::new(17, (SERVER, 69), (CLIENT, 4000)).unwrap();
         let helper = Some(&b"tftp"[..]);
         let (id, status) = (0x9240_3052, ips::HELPER);
-        let flow = QueuedFlow { id, original, reply, master: None, status, helper, private: None };
+        let (master, zone, private) = (None, None, None);
+        let flow = QueuedFlow { id, original, reply, master, zone, status, helper, private };
         assert_eq!(q.flow().unwrap(), Some(flow));
+    }
+
+    /// A zone of both directions is a member of the flow, one of a single direction a member of its tuple.
+    #[test]
+    fn the_zone_is_that_of_the_original_direction() {
+        let tuples = [(SERVER, 21), (CLIENT, 4000)].map(|(addr, port)| {
+            let other = if addr == SERVER { (CLIENT, 4000) } else { (SERVER, 21) };
+            Ends::new(6, other, (addr, port)).unwrap().tuple()
+        });
+        let zone_of = |orig: Option<u16>, reply: Option<u16>, both: Option<u16>| {
+            let mut buf = [0; 512];
+            let mut b = Builder::new(&mut buf, Head::new(nfqnl_msg::PACKET, 0));
+            b.put(nfqa::PACKET_HDR, &[0, 0, 0, 1, 8, 0, 4]);
+            b.nest(nfqa::CT, |b| {
+                Tuple { zone: orig, ..tuples[0] }.build(b, cta::TUPLE_ORIG);
+                Tuple { zone: reply, ..tuples[1] }.build(b, cta::TUPLE_REPLY);
+                if let Some(z) = both {
+                    b.put_be16(cta::ZONE, z);
+                }
+            });
+            Queued::parse(msg(b.finish().unwrap())).unwrap().flow().unwrap().unwrap().zone
+        };
+        assert_eq!(zone_of(None, None, None), None);
+        assert_eq!(zone_of(None, None, Some(5)), Some(5));
+        assert_eq!(zone_of(Some(6), None, None), Some(6));
+        assert_eq!(zone_of(None, Some(7), None), None);
     }
 
     #[test]

@@ -89,14 +89,23 @@ pub fn get<'b>(
     b.finish()
 }
 
-/// Asks for the one expectation with this tuple.
+/// Asks for the one expectation with this tuple of a flow in this zone.
 ///
 /// # Errors
 /// [`Full`] when `buf` is too small: it needs at most [`REQUEST_MAX`] bytes.
-pub fn get_expect<'b>(buf: &'b mut [u8], seq: u32, family: u8, tuple: &Tuple) -> Result<&'b [u8], Full> {
+pub fn get_expect<'b>(
+    buf: &'b mut [u8],
+    seq: u32,
+    family: u8,
+    tuple: &Tuple,
+    zone: Option<u16>,
+) -> Result<&'b [u8], Full> {
     let mut b =
         Builder::new(buf, Head::new(ipctnl_exp::GET, seq).flags(nlm_f::REQUEST | nlm_f::ACK).family(family));
     tuple.build(&mut b, cta_expect::TUPLE);
+    if let Some(z) = zone {
+        b.put_be16(cta_expect::ZONE, z);
+    }
     b.finish()
 }
 

@@ -84,7 +84,7 @@ pub fn expectation(call: &Invocation) -> Result<(), Fail> {
     let key = orig_tuple(&call.args);
     let family = call.args.family.unwrap_or(af::INET);
     let asked = Requests::open()
-        .and_then(|mut r| r.ask(|buf, seq| request::get_expect(buf, seq, family, &key), &mut sink));
+        .and_then(|mut r| r.ask(|buf, seq| request::get_expect(buf, seq, family, &key, None), &mut sink));
     if let Err(e) = sink.presenter.flush() {
         sink.outcome.note(Err(PrintError::Io(e)));
     }

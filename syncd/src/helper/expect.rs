@@ -15,6 +15,15 @@ use zct_wire::tuple::Tuple;
 const TRIES: u16 = 64;
 const UNPRIVILEGED: u16 = 1024;
 
+/// A flow that expects others, as the kernel finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ExpectMaster {
+    /// Its original direction.
+    pub(super) original: Ends,
+    /// The zone of this direction.
+    pub(super) zone: Option<u16>,
+}
+
 /// What became of an expectation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ExpectOutcome {
@@ -76,10 +85,12 @@ impl ExpectSocket {
     }
 
     /// Makes an expectation of the flow `master`; if `movable` and its port is taken, at another port.
-    pub(super) fn make(&mut self, master: &Ends, wanted: &Expected, movable: bool) -> ExpectOutcome {
+    pub(super) fn make(&mut self, master: &ExpectMaster, wanted: &Expected, movable: bool) -> ExpectOutcome {
         for port in ports(wanted.port(), if movable { TRIES } else { 0 }) {
             let expected = wanted.to_port(port);
-            match self.requests.ask(|buf, seq| expected.add(buf, seq, master), &mut InTheWay::default()) {
+            let ExpectMaster { original, zone } = master;
+            let mut nothing = InTheWay::default();
+            match self.requests.ask(|buf, seq| expected.add(buf, seq, original, *zone), &mut nothing) {
                 Ok(()) => return ExpectOutcome::Made(expected),
                 Err(e) if e.errno() == Some(errno::EEXIST) => {
                     if self.is_ours(master, &expected) {
@@ -95,10 +106,11 @@ impl ExpectSocket {
 
     /// Has the kernel tell everyone of a flow as it is. It says nothing by itself when the sequence numbers of a flow
     /// begin to be adjusted, and a standby that does not know of it cannot take the flow over.
-    pub(super) fn tell_of(&mut self, flow: &Ends) {
+    pub(super) fn tell_of(&mut self, flow: &ExpectMaster) {
         let unchanged = NewFlow::default().with(|it| {
-            it.family = flow.src().family();
-            it.orig = Some(flow.tuple());
+            it.family = flow.original.src().family();
+            it.orig = Some(flow.original.tuple());
+            it.zone = flow.zone;
         });
         // A flow that has ended meanwhile need not be told of.
         let mut nothing = InTheWay::default();
@@ -106,13 +118,16 @@ impl ExpectSocket {
     }
 
     /// Whether the one that is there is this flow's, for the same announcement.
-    fn is_ours(&mut self, master: &Ends, expected: &Expected) -> bool {
+    fn is_ours(&mut self, master: &ExpectMaster, expected: &Expected) -> bool {
         let mut found = InTheWay::default();
         let tuple = expected.tuple();
-        let family = expected.family();
-        let asked = self.requests.ask(|buf, seq| request::get_expect(buf, seq, family, &tuple), &mut found);
+        let (family, zone) = (expected.family(), master.zone);
+        let asked =
+            self.requests.ask(|buf, seq| request::get_expect(buf, seq, family, &tuple, zone), &mut found);
         let theirs = found.master.and_then(|t| Ends::try_from(&t).ok());
-        asked.is_ok() && theirs == Some(*master) && found.saved_port == expected.followed().map(|f| f.port)
+        asked.is_ok()
+            && theirs == Some(master.original)
+            && found.saved_port == expected.followed().map(|f| f.port)
     }
 
     /// How many of a helper's expectations wait in the kernel.

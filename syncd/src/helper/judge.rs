@@ -1,6 +1,6 @@
 //! One packet: read by its protocol, its expectations made, its text changed where a translation asks for it.
 
-use super::expect::{ExpectOutcome, ExpectSocket};
+use super::expect::{ExpectMaster, ExpectOutcome, ExpectSocket};
 use super::limit::Limit;
 use super::queue::PacketJudge;
 use super::recent::Recent;
@@ -37,7 +37,7 @@ pub(super) struct ActingTypes {
     expectations: ExpectSocket,
     recent: Recent,
     /// Flows of which a packet of this turn changes its length.
-    resized: Vec<Ends>,
+    resized: Vec<ExpectMaster>,
     /// The packet as it goes on.
     packet: Box<[u8]>,
 }
@@ -96,7 +96,7 @@ struct One<'a> {
     there: &'a [(&'static str, u8, u8)],
     expectations: &'a mut ExpectSocket,
     recent: &'a mut Recent,
-    resized: &'a mut Vec<Ends>,
+    resized: &'a mut Vec<ExpectMaster>,
     lines: &'a mut dyn LogLines,
     now: Instant,
     flow: &'a QueuedFlow<'a>,
@@ -167,6 +167,7 @@ impl One<'_> {
             rewrite(datagram, bytes, &verdict.expected, &verdict.edits, &mut *out)?;
         }
         let confirmed = self.flow.status & ips::CONFIRMED != 0;
+        let master = ExpectMaster { original: self.flow.original, zone: self.flow.zone };
         let mut made: Few<Expected, EXPECTED_MAX> = Few::NONE;
         for (number, wanted) in verdict.expected.iter().enumerate() {
             let wanted = &self.with_helper(wanted);
@@ -180,7 +181,7 @@ impl One<'_> {
                 return Err(Refusal::TooMany);
             } else {
                 let movable = packet.translated && verdict.edits.iter().any(|e| names(e.write, number));
-                match self.expectations.make(&self.flow.original, wanted, movable) {
+                match self.expectations.make(&master, wanted, movable) {
                     ExpectOutcome::Made(e) => {
                         self.opened(&e, packet);
                         e
@@ -196,7 +197,7 @@ impl One<'_> {
             change.packet = rewrite(datagram, bytes, &made, &verdict.edits, out)?;
             self.kind.counts.mangled += u64::from(change.packet.is_some());
             if packet.transport != Transport::Udp && change.packet.is_some_and(|p| p.len() != bytes.len()) {
-                self.resized.push(self.flow.original);
+                self.resized.push(master);
             }
         }
         Ok(())

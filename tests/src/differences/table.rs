@@ -870,4 +870,12 @@ pub static DIFFERENCES: &[Difference] = &[
             "it follows the translation of its master",
         ],
     ),
+    helpers(
+        "Z helpers zone",
+        [
+            "conntrackd's helpers ftp, rpc and tns, a flow in another zone than 0",
+            "no expectation: it is asked for in zone 0",
+            "the one that is announced",
+        ],
+    ),
 ];
