@@ -9,37 +9,11 @@
 use strict;
 use Socket qw(:all);
 use IO::Select;
+use lib $0 =~ s{[^/]+$}{}r;
+use Sockets;
 $| = 1;
 my ($role, @words) = @ARGV;
 
-sub place {
-    my ($type, $host, $port) = @_;
-    my ($e, $ai) = getaddrinfo($host, $port, { socktype => $type, flags => AI_NUMERICHOST });
-    die "$host: $e\n" if $e;
-    return $ai;
-}
-sub bound {
-    my ($type, $host, $port) = @_;
-    my $ai = place($type, $host, $port);
-    socket my $s, $ai->{family}, $type, 0 or die "socket: $!\n";
-    setsockopt $s, SOL_SOCKET, SO_REUSEADDR, 1;
-    setsockopt $s, IPPROTO_IPV6, IPV6_V6ONLY, 1 if $ai->{family} == AF_INET6;
-    bind $s, $ai->{addr} or die "bind $host $port: $!\n";
-    return $s;
-}
-sub heard {
-    my ($host, $port) = @_;
-    my $s = bound(SOCK_STREAM, $host, $port);
-    listen $s, 5 or die "listen: $!\n";
-    return $s;
-}
-sub connected {
-    my ($host, $port) = @_;
-    my $ai = place(SOCK_STREAM, $host, $port);
-    socket my $s, $ai->{family}, SOCK_STREAM, 0 or die "socket: $!\n";
-    connect $s, $ai->{addr} or die "connect to $host port $port: $!\n";
-    return $s;
-}
 sub text { my ($x) = @_; return pack 'N/a* x!4', $x }
 
 # What the servers answer. The ports are fixed, so that two runs announce the same.
@@ -105,14 +79,14 @@ if ($role eq 'server') {
     $SIG{CHLD} = 'IGNORE';
     my $base = $port{amanda};
     for my $host ($address, $address6) {
-        data(heard($host, $_)) for $base .. $base + 3, $port{rpc}, $port{sane}, $port{tns};
+        data(listening($host, $_)) for $base .. $base + 3, $port{rpc}, $port{sane}, $port{tns};
         datagrams(bound(SOCK_DGRAM, $host, 10080), sub {
             sprintf "Amanda 2.4 REP HANDLE 000-00000000 SEQ 1080\nCONNECT DATA %d MESG %d INDEX %d STATE %d\nOPTIONS features=fff;\n", $base .. $base + 3
         });
         datagrams(bound(SOCK_DGRAM, $host, 111), sub { rpc($_[0], $host) });
-        sessions(heard($host, 111), sub { record(rpc(substr($_[0], 4), $host)) });
-        sessions(heard($host, 6566), sub { $_[0] eq "\0\0\0\7\0\0\0\1" ? pack 'N4', 0, $port{sane}, 0x1234, 0 : pack 'N', 0 });
-        sessions(heard($host, 1521), sub {
+        sessions(listening($host, 111), sub { record(rpc(substr($_[0], 4), $host)) });
+        sessions(listening($host, 6566), sub { $_[0] eq "\0\0\0\7\0\0\0\1" ? pack 'N4', 0, $port{sane}, 0x1234, 0 : pack 'N', 0 });
+        sessions(listening($host, 1521), sub {
             my $to = "(ADDRESS=(PROTOCOL=tcp)(DEV=6)(HOST=$host)(PORT=$port{tns}))";
             pack('nnCCnn', 10 + length $to, 0, 5, 0, 0, length $to) . $to
         });
@@ -125,7 +99,7 @@ if ($role eq 'server') {
     group6(547, 'ff02::1:2', $link, sub { "\2" . substr $_[0], 1, 3 });
     my $url = "http://$address:$port{ssdp}/desc.xml";
     group(1900, '239.255.255.250', $address, sub { "HTTP/1.1 200 OK\r\nST: upnp:rootdevice\r\nLOCATION: $url\r\nUSN: x\r\n\r\n" });
-    sessions(heard($address, $port{ssdp}), sub {
+    sessions(listening($address, $port{ssdp}), sub {
         notify($1, $2) if $_[0] =~ m{^SUBSCRIBE .*CALLBACK: <http://([\d.]+):(\d+)/}s;
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
     });
@@ -225,7 +199,7 @@ if ($role eq 'sentinel') {
     asked(from_group($own, 546), "\1\0\0\1", 'ff02::1:2' . ($own =~ /(%.*)/)[0], 547) eq "\2\0\0\1" or die "dhcpv6\n";
 } elsif ($role eq 'ssdp') {
     my ($own) = @words;
-    my $callback = heard($own, $port{callback});
+    my $callback = listening($own, $port{callback});
     my $search = "M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\nMX: 1\r\nST: ssdp:all\r\n\r\n";
     my $got = asked(from_group($own, 40001), $search, '239.255.255.250', 1900);
     my ($host, $port) = $got =~ m{LOCATION: http://([\d.]+):(\d+)/} or die "ssdp: $got\n";

@@ -7,25 +7,13 @@
 use strict;
 use Socket qw(:all);
 use IO::Select;
+use lib $0 =~ s{[^/]+$}{}r;
+use Sockets;
 $| = 1;
 my ($dir, $part) = @ARGV;
 my ($client, $server, $router) = ('10.1.0.2', '10.222.111.2', '10.222.111.133');
 $SIG{ALRM} = sub { die "no end\n" };
 
-sub place {
-    my ($type, $host, $port) = @_;
-    my ($e, $ai) = getaddrinfo($host, $port, { socktype => $type, flags => AI_NUMERICHOST });
-    die "$host: $e\n" if $e;
-    return $ai;
-}
-sub bound {
-    my ($type, $host, $port) = @_;
-    my $ai = place($type, $host, $port);
-    socket my $s, $ai->{family}, $type, 0 or die "socket: $!\n";
-    setsockopt $s, SOL_SOCKET, SO_REUSEADDR, 1;
-    bind $s, $ai->{addr} or die "bind $host $port: $!\n";
-    return $s;
-}
 sub written { my ($file, $text) = @_; open my $out, '>', "$dir/.new" or die "$file: $!\n"; print $out $text; close $out; rename "$dir/.new", "$dir/$file" }
 sub there { my ($file) = @_; until (-e "$dir/$file") { select undef, undef, undef, 0.02 } unlink "$dir/$file" }
 
@@ -41,8 +29,7 @@ if ($dir eq 'server') {
     my (%listens, %asked);
     for my $host ($server, 'fd00:2::2') {
         for my $port (21, 111, 1521, 6566, 8080) {
-            my $l = bound(SOCK_STREAM, $host, $port);
-            listen $l, 5 or die "listen: $!\n";
+            my $l = listening($host, $port);
             $listens{$l} = $l;
         }
     }
@@ -143,7 +130,7 @@ sub tcp {
     within($where);
     my $s = bound(SOCK_STREAM, $host =~ /:/ ? '::' : '0.0.0.0', $own);
     setsockopt $s, IPPROTO_TCP, TCP_NODELAY, 1;
-    connect $s, place(SOCK_STREAM, $host, $port)->{addr} or die "connect: $!\n";
+    connected($host, $port, $s);
     for (@parts) { if (ref) { $_->($s) } else { syswrite $s, $_ or die "write: $!\n" } }
     shutdown $s, SHUT_WR;
     my ($n, $all) = (0, 0);

@@ -62,7 +62,7 @@ if [[ -e tests/kernels/nfct.sh && -z $suites || " $suites " = *" nfct "* ]]; the
     command="${command:+$command; }sh /zct/nfct.sh || code=1"
 fi
 [ -z "$command" ] || runs+=("$command")
-cp tests/kernels/helpers*.sh tests/kernels/*.pl "$root/zct/"
+cp tests/kernels/helpers*.sh tests/kernels/*.p[lm] tests/fixtures/vyos-udp.conf "$root/zct/"
 for script in tests/kernels/helpers*.sh; do
     name=${script##*/} name=${name%.sh}
     [ "$name" != helpers-lab ] || continue
