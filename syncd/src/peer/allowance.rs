@@ -16,21 +16,31 @@ const UNASKED_MAX: u64 = 1024;
 /// A thousandth of a byte and of a record, so that each millisecond counts.
 const WHOLE: u64 = 1000;
 
-/// Bytes for acknowledgements and requests: as many as have been received. Records that are sent again: as many
-/// as there are in a second, and one for each that is sent unasked.
+/// Bytes for acknowledgements and requests: as many as have been received. Records that are sent because the peer
+/// has asked for them, by their numbers or all together: as many as there are in a second, and one for each that is
+/// sent unasked.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     // Less than nothing when an acknowledgement had to be cut into several.
     bytes: i64,
-    records: u64,
+    // Less than nothing when leaves went that nothing was left for.
+    records: i64,
     at: Millis,
-    // Records that may be sent again at once.
-    most: u64,
+    // Records that a bulk would send.
+    table: u64,
+    // A bulk waits until there are as many: then what is asked for by its number comes with it.
+    saves: bool,
 }
 
 impl Allowance {
     pub(crate) fn new(now: Millis) -> Allowance {
-        Allowance { bytes: ANSWERS_AT_ONCE as i64 * thousandths(ANSWER), records: 0, at: now, most: 0 }
+        Allowance {
+            bytes: ANSWERS_AT_ONCE as i64 * thousandths(ANSWER),
+            records: 0,
+            at: now,
+            table: 0,
+            saves: false,
+        }
     }
 
     /// Time has passed, and there are `records` that a bulk would send.
@@ -38,11 +48,18 @@ impl Allowance {
         let passed = now.saturating_sub(self.at);
         self.at = self.at.max(now);
         self.earn(passed.saturating_mul(ANSWERS_A_SECOND * ANSWER));
-        let most = (records as u64 + UNASKED_MAX).saturating_mul(WHOLE);
+        let before = self.most();
+        self.table = records as u64;
         // What has come to the table since then has not been asked for yet.
-        let grown = most.saturating_sub(self.most);
-        let gained = passed.saturating_mul(records as u64).saturating_add(grown);
-        (self.records, self.most) = (self.records.saturating_add(gained).min(most), most);
+        let grown = self.most().saturating_sub(before);
+        let gained = passed.saturating_mul(self.table).saturating_add(grown);
+        self.records = self.records.saturating_add_unsigned(gained).min(signed(self.most()));
+    }
+
+    /// Records that may go at once, in thousandths; none before it is known how many there are.
+    fn most(&self) -> u64 {
+        let unasked = if self.table > 0 { UNASKED_MAX } else { 0 };
+        self.table.saturating_add(unasked).saturating_mul(WHOLE)
     }
 
     /// A message has come, with a body of this many bytes.
@@ -79,19 +96,41 @@ impl Allowance {
         has
     }
 
-    /// Spends a record that is sent again; false when none is left.
+    /// Spends a record that is sent again; false when none is left, or a bulk waits, which has it.
     pub(crate) fn record_again(&mut self) -> bool {
-        let has = self.records >= WHOLE;
+        let has = !self.saves && self.records >= thousandths(1);
         if has {
-            self.records -= WHOLE;
+            self.leaf_again();
         }
         has
     }
 
+    /// A record is sent again with its leaf.
+    pub(crate) fn leaf_again(&mut self) {
+        self.records = self.records.saturating_sub(thousandths(1));
+    }
+
+    /// When the bulk that is wanted at `now` may begin. While it waits nothing else is spent.
+    pub(crate) fn bulk_from(&mut self, now: Millis) -> Millis {
+        let missing = signed(self.table.saturating_mul(WHOLE)).saturating_sub(self.records).max(0);
+        self.saves = missing > 0;
+        now.saturating_add(missing.unsigned_abs().div_ceil(self.table.max(1)))
+    }
+
+    /// A bulk begins that the peer has asked for or needs.
+    pub(crate) fn bulk(&mut self) {
+        self.records = self.records.saturating_sub(signed(self.table.saturating_mul(WHOLE)));
+        self.saves = false;
+    }
+
     /// A record is sent that nobody has asked for.
     pub(crate) fn unasked(&mut self) {
-        self.records = self.records.saturating_add(WHOLE).min(self.most);
+        self.records = self.records.saturating_add(thousandths(1)).min(signed(self.most()));
     }
+}
+
+fn signed(thousandths: u64) -> i64 {
+    i64::try_from(thousandths).unwrap_or(i64::MAX)
 }
 
 const fn thousandths(bytes: u64) -> i64 {
@@ -130,5 +169,31 @@ mod tests {
         assert_eq!(spent(&mut a), 10);
         a.refill(60_000, 100);
         assert_eq!(spent(&mut a) as u64, 100 + UNASKED_MAX);
+    }
+
+    #[test]
+    fn a_bulk_is_spent_like_what_is_asked_for_by_number() {
+        let mut a = Allowance::new(0);
+        let spent = |a: &mut Allowance| std::iter::from_fn(|| a.record_again().then_some(())).count();
+        a.refill(0, 5000);
+        assert_eq!(a.bulk_from(0), 0);
+        a.bulk();
+        assert_eq!(spent(&mut a) as u64, UNASKED_MAX);
+        // The next one has to wait, and gets what is left after that, whoever asks for records meanwhile.
+        assert_eq!(a.bulk_from(0), 1000);
+        a.refill(999, 5000);
+        assert_eq!((spent(&mut a), a.bulk_from(999)), (0, 1000));
+        a.refill(1000, 5000);
+        assert_eq!(a.bulk_from(1000), 1000);
+        a.bulk();
+        assert_eq!(spent(&mut a), 0);
+        // Leaves go on credit.
+        (0..5000).for_each(|_| a.leaf_again());
+        assert_eq!(a.bulk_from(1000), 3000);
+        // Of nothing there is always enough.
+        a.refill(1000, 0);
+        a.bulk();
+        let mut empty = Allowance::new(0);
+        assert_eq!((empty.bulk_from(5), empty.record_again()), (5, false));
     }
 }

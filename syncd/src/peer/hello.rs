@@ -162,9 +162,14 @@ impl Hello {
         self.bulk_at.filter(|_| !self.greeting)
     }
 
-    /// True once when a bulk is due, which is not before the peer has answered our own HELLO.
-    pub(crate) fn bulk_is_due(&mut self, now: Millis) -> bool {
+    /// True once when a bulk is due, which is not before the peer has answered our own HELLO. Before `from` nothing
+    /// is left for it.
+    pub(crate) fn bulk_is_due(&mut self, now: Millis, from: Millis) -> bool {
         let due = self.bulk_due().is_some_and(|t| t <= now);
+        if due && now < from {
+            self.bulk_at = Some(from);
+            return false;
+        }
         if due {
             self.bulk_at = None;
             self.last_bulk = Some(now);
@@ -174,9 +179,10 @@ impl Hello {
     }
 
     /// The peer asks for everything. True if it can have it at once; otherwise that becomes due a second
-    /// after the last time.
-    pub(crate) fn may_serve(&mut self, now: Millis) -> bool {
-        match self.served.map(|t| t + SERVED_APART_MS).filter(|at| now < *at) {
+    /// after the last time, and not before `from`.
+    pub(crate) fn may_serve(&mut self, now: Millis, from: Millis) -> bool {
+        match self.served.map(|t| t + SERVED_APART_MS).into_iter().chain([from]).max().filter(|at| now < *at)
+        {
             Some(at) => {
                 self.bulk_at = Some(self.bulk_at.map_or(at, |b| b.min(at)));
                 false
@@ -209,6 +215,12 @@ impl Hello {
         let earliest = self.served.map_or(apart, |t| apart.max(t + SERVED_APART_MS));
         self.bulk_at.get_or_insert(earliest.max(now));
     }
+
+    /// The peer has lost so much that it needs everything: a second after the last time.
+    pub(crate) fn want_bulk_soon(&mut self, now: Millis) {
+        let at = self.served.map_or(now, |t| now.max(t + SERVED_APART_MS));
+        self.bulk_at = Some(self.bulk_at.map_or(at, |b| b.min(at)));
+    }
 }
 
 #[cfg(test)]
@@ -236,17 +248,30 @@ mod tests {
         let mut h = Hello::new(false);
         h.want_bulk(100);
         h.want_bulk(200);
-        assert!(h.bulk_is_due(200) && !h.bulk_is_due(200));
+        assert!(h.bulk_is_due(200, 0) && !h.bulk_is_due(200, 0));
         h.want_bulk(300);
-        assert!(!h.bulk_is_due(5199) && h.bulk_is_due(5200));
+        assert!(!h.bulk_is_due(5199, 0) && h.bulk_is_due(5200, 0));
     }
 
     #[test]
     fn a_storm_of_requests_is_one_bulk_a_second() {
         let mut h = Hello::new(false);
-        let bulks = (0..10_000).filter(|now| h.may_serve(*now) | h.bulk_is_due(*now)).count();
+        let bulks = (0..10_000).filter(|now| h.may_serve(*now, 0) | h.bulk_is_due(*now, 0)).count();
         assert_eq!(bulks, 10);
         // The last of them is served too.
-        assert!(h.bulk_is_wanted() && h.bulk_is_due(10_000) && !h.bulk_is_wanted());
+        assert!(h.bulk_is_wanted() && h.bulk_is_due(10_000, 0) && !h.bulk_is_wanted());
+    }
+
+    #[test]
+    fn a_bulk_waits_until_something_is_left_for_it() {
+        let mut h = Hello::new(false);
+        assert!(!h.may_serve(0, 700));
+        assert_eq!(h.bulk_due(), Some(700));
+        assert!(!h.bulk_is_due(700, 710) && h.bulk_is_due(710, 710));
+        // What was lost comes a second later, a greeting's bulk after five.
+        h.want_bulk(800);
+        assert_eq!(h.bulk_due(), Some(5710));
+        h.want_bulk_soon(800);
+        assert_eq!(h.bulk_due(), Some(1710));
     }
 }

@@ -367,7 +367,7 @@ impl Machine {
                     self.session.peer_compares(now, &mut self.delivery);
                     self.asked(now, Ask::Whole);
                 }
-                if self.delivery.hello.may_serve(now) {
+                if self.delivery.may_serve(now, &self.caches) {
                     self.outputs.notice(Notice::ResyncRequested);
                     self.announce_bulk();
                 }
@@ -456,7 +456,7 @@ impl Machine {
             self.forget_internal();
         }
         self.delivery.repeats_turn(now, &mut self.caches);
-        if self.delivery.hello.bulk_is_due(now) {
+        if self.delivery.bulk_is_due(now, &self.caches) {
             self.announce_bulk();
         }
         self.caches.internal.sum_turn(SUMS_A_TURN);

@@ -21,9 +21,36 @@ struct Again {
 impl Delivery {
     /// A message of the peer has come, with a body of this many bytes; whatever it says, it may be answered.
     pub(crate) fn heard(&mut self, now: Millis, body: usize, caches: &Caches) {
+        self.refill(now, caches);
+        self.allowance.received(body);
+    }
+
+    fn refill(&mut self, now: Millis, caches: &Caches) {
         let counts = caches.internal.counts();
         self.allowance.refill(now, counts.flows + counts.dead + caches.internal_expect.len());
-        self.allowance.received(body);
+    }
+
+    /// The peer asks for everything. True if it can have it at once; otherwise that becomes due.
+    pub(crate) fn may_serve(&mut self, now: Millis, caches: &Caches) -> bool {
+        self.refill(now, caches);
+        let may = self.hello.may_serve(now, self.allowance.bulk_from(now));
+        if may {
+            self.allowance.bulk();
+        }
+        may
+    }
+
+    /// True once when a bulk is due that the peer has asked for or needs.
+    pub(crate) fn bulk_is_due(&mut self, now: Millis, caches: &Caches) -> bool {
+        if self.hello.bulk_due().is_none_or(|at| at > now) {
+            return false;
+        }
+        self.refill(now, caches);
+        let due = self.hello.bulk_is_due(now, self.allowance.bulk_from(now));
+        if due {
+            self.allowance.bulk();
+        }
+        due
     }
 
     /// The peer has received this range. Returns the number of requests in it.
@@ -126,15 +153,17 @@ impl Delivery {
         // What the full resend queue has given up cannot be sent again, so everything is sent once. Deletions
         // among it are gone for good; only a peer that starts over can notice them.
         let (from, _) = range;
-        let bulk = self.discarded.take_if(|d| !after(from, *d)).is_some() || short;
+        let discarded = self.discarded.take_if(|d| !after(from, *d)).is_some();
         let start_over = self.discarded_dead.take_if(|d| !after(from, *d)).is_some();
         if start_over {
             self.hello.greet_again();
         }
-        if bulk {
+        if short {
+            self.hello.want_bulk_soon(now);
+        } else if discarded {
             self.hello.want_bulk(now);
         }
-        self.repair.defer(seq, bulk);
+        self.repair.defer(seq, short || discarded);
         start_over
     }
 

@@ -122,10 +122,14 @@ impl Delivery {
             if gone || meta.as_ref().is_some_and(mark::is_held) || !self.places.claim(item, true, caches) {
                 continue;
             }
-            if self.put(now, item, caches, out) == Put::Full {
-                // It will be first in the next paced datagram.
-                self.repair.push(item);
-                return;
+            match self.put(now, item, caches, out) {
+                Put::Full => {
+                    // It will be first in the next paced datagram.
+                    self.repair.push(item);
+                    return;
+                }
+                Put::Sent if self.bulk_only.is_some() => self.allowance.leaf_again(),
+                Put::Sent | Put::Gone => {}
             }
         }
     }
