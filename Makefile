@@ -21,7 +21,7 @@ STATIC_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 # What `make deb` builds for, in Debian's words.
 ARCHITECTURE ?= $(shell dpkg --print-architecture 2>/dev/null || echo amd64)
 
-.PHONY: run test test-kernels test-packages test-hardening test-openwrt test-reproducible deb container lint msrv bench bench-quick bench-sync bench-counts picture differential simulate interop failover demo fuzz soak release static tiny install
+.PHONY: run test test-kernels test-packages test-hardening test-openwrt test-reproducible deb container lint msrv bench bench-quick bench-sync bench-cluster bench-counts picture differential simulate interop failover demo fuzz soak release static tiny install
 
 run:
 	@scripts/run.sh
@@ -142,6 +142,10 @@ bench-quick: release
 # Measures two zctd beside two conntrackd on 300,000 flows, as root; writes perf/SYNC.md.
 bench-sync: release
 	@perf/sync.sh 300000 5
+
+# Two, three and five zctd that know each other's flows, as root; writes the last section of perf/SYNC.md.
+bench-cluster: release
+	@perf/cluster.sh
 
 # Instructions per flow for every piece of work, compared with the baseline, which perf/callgrind.sh --write renews.
 bench-counts:

@@ -346,6 +346,10 @@ Of the 0.46 s of a take-over 0.36 are keepalived's: three announcements and the 
 
 ![CPU of the daemons over the rate of new flows](sync-rates.svg)
 TAIL
-} >perf/SYNC.md
+    # The section of perf/cluster.sh stays as it is.
+    echo
+    sed -n '/^## More than two nodes$/,$p' perf/SYNC.md
+} >perf/SYNC.md.new
+mv perf/SYNC.md.new perf/SYNC.md
 "$target/sync-plots" $raw perf/sync-sizes.svg perf/sync-rates.svg
 cat perf/SYNC.md
