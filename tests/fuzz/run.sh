@@ -20,7 +20,7 @@ cargo run --quiet --release --example seeds -- target/seeds
 mkdir -p target/seeds/config
 cp ../../dist/zctd.conf ../fixtures/*.conf target/seeds/config
 failed=
-for target in ${*:-attr flow expect text peer digest sealed sealed_talk machine config control helpers}; do
+for target in ${*:-attr flow expect text peer digest sealed sealed_talk machine config control helpers nfqueue}; do
     echo "$target: ${FUZZ_SECONDS:-60} seconds, sanitizer $sanitizer"
     mkdir -p "corpus/$target" "target/seeds/$target"
     # 4 KiB is more than any message of the kernel; longer inputs only make each run slower.
