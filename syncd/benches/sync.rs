@@ -2,7 +2,7 @@
 //! to store.
 //!
 //! `cargo bench -p zctd` prints nanoseconds. Under `valgrind --tool=callgrind` the same program counts the
-//! instructions of one part: `sync PART FLOWS`, PART being one of the names below.
+//! instructions of one part: `sync PART FLOWS [ROUNDS]`, PART being one of the names below.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -11,8 +11,10 @@ use zct_wire::build::{Builder, Head};
 use zct_wire::consts::{cta, ipctnl, ips};
 use zct_wire::flow::FlowView;
 use zct_wire::header::{CtMsg, Frames};
+use zct_wire::peer::digest::Ask;
+use zct_wire::peer::header::encode_control;
 use zct_wire::peer::sealed::OVERHEAD;
-use zct_wire::peer::{Encode, Flow, MESSAGE_MAX, Messages};
+use zct_wire::peer::{Digest, Encode, Flow, MESSAGE_MAX, Messages, flag};
 use zct_wire::proto::{ProtoInfo, TcpFlags, TcpInfo};
 use zct_wire::tuple::{Addr, Tuple};
 use zctd::peer::seal::{AuthMode, GroupKey, Seal, Settings};
@@ -66,7 +68,7 @@ fn view(bytes: &[u8]) -> FlowView<'_> {
 }
 
 fn machine(flows: u32) -> Machine {
-    let config = PeerConfig { hash_limit: flows as usize * 2, ..PeerConfig::default() };
+    let config = PeerConfig { hash_limit: flows as usize * 2, digest_ms: Some(5000), ..PeerConfig::default() };
     let link = Link { payload_max: 1472, up: true };
     Machine::new(0, config, vec![link], 0, Seed { sequence: 1, random: 1, hash: [1, 2] })
 }
@@ -176,6 +178,46 @@ fn part(name: &str, flows: u32) -> Option<Box<dyn FnMut()>> {
                 assert_eq!(m.caches().external.counts().flows, flows as usize);
             })
         }
+        // A flow of the cache changes, the peer is told, and acknowledges; with sums, where the peer compares.
+        "update" | "update-sums" => {
+            let (mut m, mut buf, mut now, mut mark) = (machine(flows), [0; 1472], 0, 0);
+            let mut peer = [0; 256];
+            let mut say = move |m: &mut Machine, now, flags, range, ask: bool| {
+                let seq = now as u32;
+                let n = if ask {
+                    Digest::Ask(Ask::Whole).encode(&mut peer, 0, seq)
+                } else {
+                    encode_control(&mut peer, flags, seq, range)
+                };
+                m.datagram(now, 0, &peer[..n.expect("it fits")]);
+            };
+            say(&mut m, 1, flag::ALIVE | flag::HELLO_BACK, None, false);
+            if name == "update-sums" {
+                say(&mut m, 2, 0, None, true);
+            }
+            let mut tell = move || {
+                mark += 1;
+                for (burst, events) in read.chunks(300).zip(events.chunks(300)) {
+                    now += 10;
+                    for (f, e) in burst.iter().zip(events) {
+                        let id = view(e).id().expect("an id").unwrap_or(0);
+                        let f = Flow { mark: Some(mark), ..*f };
+                        m.flow_change(now, Event::Update, Origin::Kernel, &f, id);
+                    }
+                    m.turn(now + 10);
+                    let mut sent = None;
+                    while let Some(n) = m.transmit(now + 10, &mut buf) {
+                        for message in Messages::new(&buf[..n]) {
+                            let seq = message.expect("a good one").seq;
+                            sent = Some((sent.map_or(seq, |(first, _)| first), seq));
+                        }
+                    }
+                    say(&mut m, now + 10, flag::ACK, sent, false);
+                }
+            };
+            tell();
+            Box::new(tell)
+        }
         // One datagram of 1,400 bytes for each flow, and what it costs to refuse one that is forged.
         "seal" | "open" | "forged" => {
             let secret = |byte| Secret::new(&mut [byte; 32]).expect("a page");
@@ -221,6 +263,8 @@ const PARTS: &[&str] = &[
     "unpack",
     "active",
     "backup",
+    "update",
+    "update-sums",
     "seal",
     "open",
     "forged",
@@ -228,9 +272,10 @@ const PARTS: &[&str] = &[
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with("--")).collect();
-    if let [name, flows] = &words[..] {
+    if let [name, flows, rounds @ ..] = &words[..] {
         let mut run = part(name, flows.parse().expect("a number")).expect("a part");
-        return run();
+        let rounds = rounds.first().map_or(1, |n| n.parse().expect("a number"));
+        return (0..rounds).for_each(|_| run());
     }
     for flows in [10_000u32, 300_000, 1_000_000] {
         for name in PARTS {

@@ -119,7 +119,7 @@ pub struct FlowStore {
     by_proto: Box<[u32; 256]>,
     dead: usize,
     limit: usize,
-    sums: Option<Box<Sums>>,
+    sums: Option<Sums>,
 }
 
 impl FlowStore {
@@ -181,21 +181,33 @@ impl FlowStore {
         self.index.insert(place.hash, id);
         self.by_proto[usize::from(place.key.proto())] += 1;
         self.dead += usize::from(meta.flags & Meta::DEAD != 0);
-        self.sum(FlowId(id), Way::In);
+        if sums::counts(&meta) {
+            self.sum(FlowId(id), Way::In);
+        }
         Ok(FlowId(id))
     }
 
     /// Replaces the attributes of a stored flow; its key and meta stay. `flow` must have the same key.
     pub fn replace(&mut self, id: FlowId, flow: &Flow) {
-        self.sum(id, Way::Out);
-        if id.0 & CLASS6 == 0 {
-            if let Some(r) = self.v4.get_mut(id.0) {
-                r.set(flow, &mut self.cells);
-            }
-        } else if let Some(r) = self.v6.get_mut(id.0 & !CLASS6) {
+        let (v6, at) = (id.0 & CLASS6 != 0, id.0 & !CLASS6);
+        let mut sums = self.sums.as_mut().filter(|s| s.has(Cursor { v6, at }));
+        if !v6 {
+            let Some(r) = self.v4.get_mut(at) else { return };
+            sums = sums.filter(|_| sums::counts(&r.body.meta()));
+            let before = sums.is_some().then(|| r.essence(&self.cells));
             r.set(flow, &mut self.cells);
+            if let (Some(sums), Some(before)) = (sums, before) {
+                sums.change(&r.key, &before, &r.essence(&self.cells));
+            }
+        } else {
+            let Some(r) = self.v6.get_mut(at) else { return };
+            sums = sums.filter(|_| sums::counts(&r.body.meta()));
+            let before = sums.is_some().then(|| r.essence(&self.cells));
+            r.set(flow, &mut self.cells);
+            if let (Some(sums), Some(before)) = (sums, before) {
+                sums.change(&r.key, &before, &r.essence(&self.cells));
+            }
         }
-        self.sum(id, Way::In);
     }
 
     /// Unpacks the flow with this id.
@@ -226,32 +238,29 @@ impl FlowStore {
     /// Changes what the daemon keeps about a flow.
     #[inline]
     pub fn set_meta(&mut self, id: FlowId, meta: Meta) {
-        let joins = self
-            .sums
-            .is_some()
-            .then(|| (self.meta(id).is_some_and(|m| sums::counts(&m)), sums::counts(&meta)));
-        if joins == Some((true, false)) {
-            self.sum(id, Way::Out);
-        }
         let body = if id.0 & CLASS6 == 0 {
             self.v4.get_mut(id.0).map(|r| &mut r.body)
         } else {
             self.v6.get_mut(id.0 & !CLASS6).map(|r| &mut r.body)
         };
-        if let Some(body) = body {
-            self.dead -= usize::from(body.meta().flags & Meta::DEAD != 0);
-            self.dead += usize::from(meta.flags & Meta::DEAD != 0);
-            body.set_meta(meta);
-        }
-        if joins == Some((false, true)) {
-            self.sum(id, Way::In);
+        let Some(body) = body else { return };
+        let before = body.meta();
+        self.dead -= usize::from(before.flags & Meta::DEAD != 0);
+        self.dead += usize::from(meta.flags & Meta::DEAD != 0);
+        body.set_meta(meta);
+        match (sums::counts(&before), sums::counts(&meta)) {
+            (true, false) => self.sum(id, Way::Out),
+            (false, true) => self.sum(id, Way::In),
+            (true, true) | (false, false) => {}
         }
     }
 
     /// Removes a flow; returns false when there is none with this id.
     pub fn remove(&mut self, id: FlowId) -> bool {
         let Some(meta) = self.meta(id) else { return false };
-        self.sum(id, Way::Out);
+        if sums::counts(&meta) {
+            self.sum(id, Way::Out);
+        }
         let removed = if id.0 & CLASS6 == 0 {
             self.v4.remove(id.0).map(|r| (Key::V4(r.key), r.body.cells))
         } else {
@@ -310,7 +319,7 @@ impl FlowStore {
     pub fn begin_sums(&mut self, key: [u64; 2]) {
         match &mut self.sums {
             Some(sums) => sums.begin(key),
-            none => *none = Some(Box::new(Sums::new(key))),
+            none => *none = Some(Sums::new(key)),
         }
     }
 
@@ -331,7 +340,9 @@ impl FlowStore {
                 sums.walked(next.map(|_| at));
             }
             // The walk has passed it, so it counts from now on.
-            next.into_iter().for_each(|id| self.sum(id, Way::In));
+            if let Some(id) = next.filter(|id| self.meta(*id).is_some_and(|m| sums::counts(&m))) {
+                self.sum(id, Way::In);
+            }
         }
     }
 
@@ -342,7 +353,7 @@ impl FlowStore {
 
     /// The sums, once they are complete.
     pub(crate) fn sums(&self) -> Option<&Sums> {
-        self.sums.as_deref().filter(|s| s.walk().is_none())
+        self.sums.as_ref().filter(|s| s.walk().is_none())
     }
 
     /// The key of the sums, complete or not.
@@ -360,7 +371,7 @@ impl FlowStore {
         }
     }
 
-    /// Takes a record in or out.
+    /// Takes a record in or out that the sums contain, or did, by its meta.
     #[inline]
     fn sum(&mut self, id: FlowId, way: Way) {
         let Some(sums) = &mut self.sums else { return };
@@ -369,10 +380,10 @@ impl FlowStore {
             return;
         }
         if !v6 {
-            let Some(r) = self.v4.get(at).filter(|r| sums::counts(&r.body.meta())) else { return };
+            let Some(r) = self.v4.get(at) else { return };
             sums.count(way, &r.key, &r.essence(&self.cells));
         } else {
-            let Some(r) = self.v6.get(at).filter(|r| sums::counts(&r.body.meta())) else { return };
+            let Some(r) = self.v6.get(at) else { return };
             sums.count(way, &r.key, &r.essence(&self.cells));
         }
     }

@@ -12,13 +12,10 @@ use crate::store::siphash;
 use zct_wire::consts::ipproto;
 use zct_wire::peer::digest::{LEAVES, PARTS, Span};
 
-/// The words that every flow has.
-const COMMON: usize = 3;
-
 /// The sums of one cache.
 ///
 /// # Allocation
-/// 512 KiB, when they begin.
+/// 512 KiB for the leaves, when they begin.
 #[derive(Debug)]
 pub(crate) struct Sums {
     key: [u64; 2],
@@ -51,7 +48,7 @@ impl Sums {
 
     /// Bytes allocated.
     pub(crate) fn memory(&self) -> usize {
-        size_of_val(&*self.leaves) + size_of_val(self)
+        size_of_val(&*self.leaves)
     }
 
     /// The cache has been emptied.
@@ -77,25 +74,50 @@ impl Sums {
     /// Takes a record in or out, with the bytes of its key.
     #[inline]
     pub(crate) fn count(&mut self, way: Way, key: &[u8], essence: &Essence) {
-        let [.., proto, direction, _, _] = key else { return };
-        if *direction != 0 {
-            self.unlike = match way {
-                Way::In => self.unlike + 1,
-                Way::Out => self.unlike.saturating_sub(1),
-            };
-            return;
+        match Kind::of(key) {
+            Kind::Unlike => {
+                self.unlike = match way {
+                    Way::In => self.unlike + 1,
+                    Way::Out => self.unlike.saturating_sub(1),
+                };
+            }
+            Kind::Alone => {}
+            Kind::Summed => {
+                let hash = siphash::hash(self.key, key);
+                let value = self.value(hash, essence);
+                self.add(hash, if way == Way::In { value } else { value.wrapping_neg() });
+            }
         }
-        if !travels_whole(*proto) {
+    }
+
+    /// A record that has been taken in has changed. Its key is hashed once, and nothing where the change is one
+    /// that is not compared, which most messages are that say a flow again.
+    #[inline]
+    pub(crate) fn change(&mut self, key: &[u8], before: &Essence, after: &Essence) {
+        if before == after || Kind::of(key) != Kind::Summed {
             return;
         }
         let hash = siphash::hash(self.key, key);
+        let (before, after) = (self.value(hash, before), self.value(hash, after));
+        self.add(hash, after.wrapping_sub(before));
+    }
+
+    /// What a record adds to its leaf. Without the rare words if it has none.
+    #[inline]
+    fn value(&self, hash: u64, essence: &Essence) -> u64 {
         let [_, second] = self.key;
-        let value = siphash::hash([hash, second], bytes(essence).as_slice());
-        let Some(leaf) = self.leaves.get_mut(leaf(hash)) else { return };
-        (*leaf, self.root) = match way {
-            Way::In => (leaf.wrapping_add(value), self.root.wrapping_add(value)),
-            Way::Out => (leaf.wrapping_sub(value), self.root.wrapping_sub(value)),
-        };
+        let key = [hash, second];
+        let [common @ .., _, _, _, _, _, _] = essence;
+        let [_, _, _, rare @ ..] = essence;
+        if *rare == [0; 6] { siphash::hash_words(key, common) } else { siphash::hash_words(key, essence) }
+    }
+
+    #[inline]
+    fn add(&mut self, hash: u64, value: u64) {
+        if let Some(leaf) = self.leaves.get_mut(leaf(hash)) {
+            *leaf = leaf.wrapping_add(value);
+            self.root = self.root.wrapping_add(value);
+        }
     }
 
     /// The leaf of the flow with this key.
@@ -129,6 +151,28 @@ impl Sums {
     }
 }
 
+/// What a flow's key says about comparing it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It is part of the sums.
+    Summed,
+    /// It has a zone in one direction only, and the peer has it under another key.
+    Unlike,
+    /// Its ports do not travel.
+    Alone,
+}
+
+impl Kind {
+    #[inline]
+    fn of(key: &[u8]) -> Kind {
+        match key {
+            [.., proto, 0, _, _] if travels_whole(*proto) => Kind::Summed,
+            [.., 0, _, _] => Kind::Alone,
+            _ => Kind::Unlike,
+        }
+    }
+}
+
 /// True for flows that the sums contain: those that the peer has, or has been told of.
 #[inline]
 pub(crate) fn counts(meta: &Meta) -> bool {
@@ -145,31 +189,6 @@ fn travels_whole(proto: u8) -> bool {
         proto,
         ipproto::TCP | ipproto::UDP | ipproto::SCTP | ipproto::DCCP | ipproto::ICMP | ipproto::ICMPV6
     )
-}
-
-/// The words as bytes, without the rare ones if there are none.
-#[inline]
-fn bytes(essence: &Essence) -> Bytes {
-    let mut out = Bytes { bytes: [0; 72], len: 8 * COMMON };
-    let rare = essence.iter().skip(COMMON).any(|w| *w != 0);
-    if rare {
-        out.len = 72;
-    }
-    for (to, word) in out.bytes.chunks_exact_mut(8).zip(essence) {
-        to.copy_from_slice(&word.to_le_bytes());
-    }
-    out
-}
-
-struct Bytes {
-    bytes: [u8; 72],
-    len: usize,
-}
-
-impl Bytes {
-    fn as_slice(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]
@@ -255,6 +274,17 @@ mod tests {
             peer.clear();
             assert_eq!(sums_of(&peer), (0, [0; PARTS]));
         }
+    }
+
+    #[test]
+    fn two_caches_take_one_mebibyte_for_them() {
+        let grown = |limit| {
+            let mut store = FlowStore::new(limit, [1, 2]);
+            let before = store.memory().total();
+            store.begin_sums([3, 4]);
+            store.memory().total() - before
+        };
+        assert_eq!(grown(10) + grown(1_000_000), 1 << 20);
     }
 
     #[test]
