@@ -68,7 +68,8 @@ fn view(bytes: &[u8]) -> FlowView<'_> {
 }
 
 fn machine(flows: u32) -> Machine {
-    let config = PeerConfig { hash_limit: flows as usize * 2, digest_ms: Some(5000), ..PeerConfig::default() };
+    let config =
+        PeerConfig { hash_limit: flows as usize * 2, digest_ms: Some(5000), ..PeerConfig::default() };
     let link = Link { payload_max: 1472, up: true };
     Machine::new(0, config, vec![link], 0, Seed { sequence: 1, random: 1, hash: [1, 2] })
 }

@@ -208,6 +208,134 @@ fn a_load_makes_no_difference() {
     }
 }
 
+const QUIET: [(&str, &str); 2] = [("NOTRACK", ""), ("ALARM", "RefreshTime 600 CacheTimeout 1200")];
+
+/// Waits until both have compared once more, and were equal.
+fn equal(cluster: &Cluster) {
+    for at in [At::Here, At::There] {
+        let last = |status: &serde_json::Value| status["peers"][0]["digest"]["last_equal"].as_f64();
+        let before = last(&status(cluster, at));
+        eventually("they are equal", || {
+            let now = status(cluster, at);
+            // The same moment may be told with other fractions; the next one is a second away.
+            if last(&now).is_some_and(|t| before.is_none_or(|b| t > b + 0.5)) {
+                Ok(())
+            } else {
+                Err(now["peers"][0]["digest"].to_string())
+            }
+        });
+    }
+}
+
+/// Where nobody acknowledges anything: a flow begins, another one changes, a third one ends, and the datagrams that
+/// tell of it are lost.
+#[test]
+fn what_nobody_asks_for_again_is_found() {
+    for (mode, mode_options) in QUIET {
+        let options = "Digest on DigestInterval 1";
+        let cluster =
+            Cluster::start(Zctd, Zctd, Settings { mode, mode_options, options, ..Settings::default() });
+        for (at, net) in [(At::Here, 1), (At::There, 2)] {
+            cluster.must(at, &["-R", "-"], &mixture(net, 200));
+        }
+        cluster.must(At::Here, &words(&format!("-I {FLOW} -t 900 -m 5")), "");
+        for at in [At::Here, At::There] {
+            cluster.agree(at, "the flows");
+        }
+        equal(&cluster);
+        let drop = "udp dport 3780 counter drop\n";
+        let lost = |what: &str| {
+            cluster.rules(&format!(
+                "table inet lossy {{\nchain come {{\ntype filter hook input priority 0; policy accept;\n{drop}}}\n}}\n"
+            ));
+            cluster.must(At::Here, &words(what), "");
+            eventually("the daemon knows", || {
+                let own = cluster.internal(At::Here);
+                let line = own.iter().find(|l| l.contains("src=10.77.1.2"));
+                let so = match line {
+                    None => what.starts_with("-D"),
+                    Some(line) => what.starts_with("-I") || line.contains("mark=6"),
+                };
+                if so { Ok(()) } else { Err(format!("{line:?}")) }
+            });
+            // What it says of that comes to nothing: a sign of life or a question goes out later, and is lost too.
+            let before = number(&status(&cluster, At::Here)["peers"][0]["sent"]);
+            eventually("it has said so", || {
+                let now = number(&status(&cluster, At::Here)["peers"][0]["sent"]);
+                if now > before { Ok(()) } else { Err(now.to_string()) }
+            });
+            cluster.rules("delete table inet lossy\n");
+        };
+        let before = digest(&cluster, At::There);
+        lost(&format!("-U {FLOW} -m 6"));
+        known(&cluster, At::Here, Some("mark=6"));
+        equal(&cluster);
+        lost(&format!("-D {FLOW}"));
+        known(&cluster, At::Here, None);
+        equal(&cluster);
+        lost(&format!("-I {FLOW} -t 900 -m 7"));
+        known(&cluster, At::Here, Some("mark=7"));
+        equal(&cluster);
+        let after = digest(&cluster, At::There);
+        assert!(after[1] >= before[1] + 3 && after[2] >= before[2] + 3, "{mode}: {before:?} {after:?}");
+        assert_eq!(digest(&cluster, At::Here)[1], 0, "{mode}: the other direction");
+        let removed = number(&status(&cluster, At::There)["peers"][0]["digest"]["removed"]);
+        assert_eq!(removed, 1, "{mode}");
+        let text = cluster.ask(At::There, &["status", "--ledger"]);
+        assert!(text.contains("repaired"), "{text}");
+        // Flows come and go, and it stays so.
+        let loads = [cluster.churn(At::Here, 31, 2000), cluster.churn(At::There, 32, 1000)];
+        equal_checks(&cluster, 3);
+        loads.into_iter().for_each(|l| _ = l.end());
+        for at in [At::Here, At::There] {
+            cluster.agree(at, "after the load");
+        }
+        equal(&cluster);
+    }
+}
+
+/// Waits for so many more comparisons on both.
+fn equal_checks(cluster: &Cluster, more: u64) {
+    for at in [At::Here, At::There] {
+        let before = digest(cluster, at)[0];
+        eventually("comparisons go on", || {
+            let now = digest(cluster, at)[0];
+            if now >= before + more { Ok(()) } else { Err(now.to_string()) }
+        });
+    }
+}
+
+/// An original in these modes takes the sign of life of a daemon that compares for one, or for nothing.
+#[test]
+fn an_original_that_acknowledges_nothing_is_left_alone() {
+    for (mode, mode_options) in QUIET {
+        let settings = Settings { mode, mode_options, ..Settings::default() };
+        let mut cluster = Cluster::prepare(Zctd, Original, settings);
+        let file = cluster.configuration(At::Here);
+        let text = fs::read_to_string(&file).expect("a configuration");
+        let with = "Options { Digest on DigestInterval 1 ";
+        fs::write(&file, text.replace("Options { ", with)).expect("a configuration");
+        cluster.run(At::Here);
+        cluster.run(At::There);
+        for (at, net) in [(At::Here, 1), (At::There, 2)] {
+            cluster.must(at, &["-R", "-"], &mixture(net, 200));
+        }
+        for at in [At::Here, At::There] {
+            cluster.agree(at, "the flows");
+        }
+        let sent = || number(&status(&cluster, At::Here)["peers"][0]["sent"]);
+        let before = sent();
+        eventually("signs of life go out", || {
+            let now = sent();
+            if now >= before + 4 { Ok(()) } else { Err(now.to_string()) }
+        });
+        assert_eq!(digest(&cluster, At::Here), [0, 0, 0]);
+        let network = cluster.ask(At::There, &["-s", "network"]);
+        let bad = network.lines().find(|l| l.contains("Malformed")).expect("a count of malformed messages");
+        assert!(bad.split_ascii_whitespace().any(|w| w == "0"), "{mode}: {network}");
+    }
+}
+
 /// An original next to a daemon that would compare: nothing that it does not know is sent to it.
 #[test]
 fn an_original_is_left_alone() {

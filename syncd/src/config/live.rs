@@ -187,7 +187,7 @@ const SETTINGS: &[Setting] = &[
         Live(|old, new| take_sync(old, new, |old, new| old.update_interval_s = new.update_interval_s)),
         |c| sync(c, |s| s.update_interval_s.map(|n| n.to_string())),
     ),
-    ("Digest", Restart, |c| sync(c, |s| matches!(s.mode, Mode::Ftfw(_)).then(|| words::on_off(s.digest)))),
+    ("Digest", Restart, |c| sync(c, |s| Some(words::on_off(s.digest)))),
     (
         "DigestInterval",
         Live(|old, new| take_sync(old, new, |old, new| old.digest_interval_s = new.digest_interval_s)),
@@ -440,6 +440,7 @@ mod tests {
             ),
             ("SyncAfter", true, sync("FTFW {", "Options { SyncAfter 3 }"), sync("FTFW {", "")),
             ("Digest", false, sync("FTFW {", "Options { Digest off }"), sync("FTFW {", "")),
+            ("Digest", false, sync("ALARM {", "Options { Digest on }"), sync("ALARM {", "")),
             ("DigestInterval", true, sync("FTFW {", "Options { DigestInterval 9 }"), sync("FTFW {", "")),
             ("ReviewInterval", true, sync("FTFW {", "Options { ReviewInterval 9 }"), sync("FTFW {", "")),
             ("NodeID", true, sync("FTFW {", "NodeID 3"), sync("FTFW {", "")),

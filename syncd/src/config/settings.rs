@@ -419,7 +419,7 @@ pub struct Sync {
     /// `UpdateInterval`: the seconds from one update of a flow to the next; `None` sends each change. Not in
     /// the original.
     pub update_interval_s: Option<u32>,
-    /// `Digest`: whether the caches of two zctd are compared. Always false but in FTFW. Not in the original.
+    /// `Digest`: whether the caches of two zctd are compared. Not in the original.
     pub digest: bool,
     /// `DigestInterval`: seconds from one comparison to the next; `None` is the default. Not in the original.
     pub digest_interval_s: Option<u32>,

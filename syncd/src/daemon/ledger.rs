@@ -121,6 +121,13 @@ impl Daemon {
         Some(machine).filter(|m| matches!(m.config().mode, Mode::Ftfw(_)))
     }
 
+    /// True while the flows of a source that differ are sent again.
+    fn repairs_difference(&self, source: usize) -> bool {
+        let Node::Sync(n) = &self.node else { return false };
+        let machine = self.losses.peer(source).and_then(|at| n.machines.get(at));
+        machine.is_some_and(Machine::repairs_difference)
+    }
+
     /// How losses of this kind are going to be repaired; `None` when nothing is under way.
     fn repair(&self, source: usize, kind: LedgerKind) -> Option<How> {
         let ftfw = self.acknowledged(source);
@@ -137,6 +144,7 @@ impl Daemon {
             LedgerKind::CacheFull => Some(How::Comparison),
             LedgerKind::PeerCacheFull if ftfw.is_some() => Some(How::Bulk),
             LedgerKind::Gap | LedgerKind::Difference if asks => Some(How::Resent),
+            LedgerKind::Difference if self.repairs_difference(source) => Some(How::Resent),
             LedgerKind::Send if ftfw.is_some() => Some(How::Resent),
             LedgerKind::ResendQueue => Some(How::Bulk),
             LedgerKind::Gap
@@ -236,7 +244,8 @@ impl Daemon {
         for (at, (machine, peer)) in n.each().enumerate() {
             let (source, ledger) = (losses.source(at), &mut losses.ledger);
             for kind in [LedgerKind::Gap, LedgerKind::Difference] {
-                if ledger.is_pending(source, kind) && is_answered(machine) {
+                let repairs = kind == LedgerKind::Difference && machine.repairs_difference();
+                if ledger.is_pending(source, kind) && is_answered(machine) && !repairs {
                     ledger.repaired_as_said(now, source, kind, now + 1);
                 }
             }

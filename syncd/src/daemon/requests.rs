@@ -228,6 +228,7 @@ impl Daemon {
     /// internal cache, and with it, in the original's own fail-over script, what the preceding commit has
     /// just restored.
     fn flush_cache(&mut self, cache: WhichCache, reactor: &mut Reactor) -> Result<Reply, String> {
+        let now = self.now();
         let n = match &mut self.node {
             Node::Sync(n) => n,
             Node::Stats(s) => {
@@ -249,7 +250,7 @@ impl Daemon {
             WhichCache::Both => "flushing caches",
         });
         if cache != WhichCache::External {
-            n.machines.iter_mut().for_each(Machine::flush_internal);
+            n.machines.iter_mut().for_each(|m| m.flush_internal(now));
         }
         if cache != WhichCache::Internal {
             n.machines.iter_mut().for_each(Machine::flush_external);

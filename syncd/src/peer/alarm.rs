@@ -4,7 +4,8 @@ use crate::peer::caches::Caches;
 use crate::peer::clock::{Millis, tick, tick_ms};
 use crate::peer::delivery::Delivery;
 use crate::peer::mark;
-use crate::peer::message::{Class, Refusal, Verdict, classify};
+use crate::peer::message::{Class, Refusal, Verdict, classify, compares};
+use crate::peer::quiet::Quiet;
 use crate::peer::refresh::TIMERS_A_TURN;
 use crate::peer::remote::Remote;
 use crate::store::{FlowId, Meta, Wheel};
@@ -21,20 +22,33 @@ pub(crate) struct AlarmSession {
     expects_checked: Millis,
     /// The value of CacheTimeout.
     pub(crate) cache_timeout_s: u32,
+    pub(crate) quiet: Quiet,
 }
 
 impl AlarmSession {
-    pub(crate) fn new(now: Millis, cache_timeout_s: u32) -> Self {
-        AlarmSession { expiry: Wheel::new(tick(now)), expects_checked: now, cache_timeout_s }
+    pub(crate) fn new(now: Millis, cache_timeout_s: u32, quiet: Quiet) -> Self {
+        AlarmSession { expiry: Wheel::new(tick(now)), expects_checked: now, cache_timeout_s, quiet }
     }
 
     /// Judges whether a message is accepted.
-    pub(crate) fn receive(m: &Message<'_>) -> Verdict {
-        if m.flags != 0 {
+    pub(crate) fn receive(&mut self, now: Millis, m: &Message<'_>) -> Verdict {
+        let class = classify(m);
+        let about_sums = compares(m) || class == Some(Class::Digest) && self.quiet.is_on();
+        if m.flags != 0 && !about_sums {
             return Verdict::refuse(Refusal::OtherMode);
         }
-        match classify(m) {
-            Some(class @ Class::Data(_)) => Verdict::take(class),
+        if compares(m) {
+            self.quiet.peer_knows(now);
+        }
+        match class {
+            Some(class @ Class::Data(_)) => {
+                self.quiet.heard(m.seq);
+                Verdict::take(class)
+            }
+            Some(class) if about_sums => {
+                self.quiet.heard(m.seq);
+                Verdict::take(class)
+            }
             Some(Class::Alive | Class::Ack(_) | Class::Nack(_) | Class::Resync | Class::Digest) | None => {
                 Verdict::refuse(Refusal::Header)
             }
@@ -104,6 +118,7 @@ impl AlarmSession {
 
     /// The external caches have been emptied, so there is nothing to time.
     pub(crate) fn forget(&mut self) {
+        self.quiet.flushed();
         self.expiry = Wheel::new(self.expiry.tick());
     }
 }

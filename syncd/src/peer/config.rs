@@ -27,7 +27,7 @@ pub struct PeerConfig {
     /// which has its own intervals.
     pub update_interval_s: u32,
     /// `Digest`, `DigestInterval`: milliseconds from one comparison with a zctd peer to the next; `None` compares
-    /// nothing, and knows nothing of it. Only in FT-FW; from or to `None` only at the start.
+    /// nothing, and knows nothing of it. From or to `None` only at the start.
     pub digest_ms: Option<Millis>,
     /// How long a change may wait for others to share its datagram.
     pub gather_ms: Millis,
@@ -66,7 +66,7 @@ impl PeerConfig {
 
     /// True when the external cache is compared with what the peer has promised.
     pub fn compares(&self) -> bool {
-        self.digest_ms.is_some() && matches!(self.mode, Mode::Ftfw(m) if !m.disable_external_cache)
+        self.digest_ms.is_some() && !self.mode.disables_external_cache()
     }
 
     /// The timeout in seconds of a peer's flow that is committed now, `age_s` after the last message about

@@ -18,6 +18,8 @@ pub enum Control {
     Nack(u32, u32),
     /// Asks the peer to send everything.
     Resync,
+    /// Where nobody acknowledges anything: tells the peer that we compare. To others it is a sign of life.
+    Compares,
     /// Asks the peer for sums (`peer::digest`).
     Ask(Ask),
     /// Asks the peer to send the flows of these leaves of the sums.

@@ -156,15 +156,15 @@ impl Machine {
 
     /// `-f internal`: forgets the kernel's flows and whatever was to be sent about them, without telling the
     /// peer. Cancels the purge.
-    pub fn flush_internal(&mut self) {
+    pub fn flush_internal(&mut self, now: Millis) {
         self.purge_due = None;
-        self.forget_internal();
+        self.forget_internal(now);
     }
 
-    fn forget_internal(&mut self) {
+    fn forget_internal(&mut self, now: Millis) {
         self.caches.internal.clear();
         self.caches.internal_expect.clear();
-        self.delivery.forget_records();
+        self.delivery.forget_records(now);
         self.local.forget();
     }
 
@@ -402,12 +402,16 @@ impl Machine {
 
     /// The peer asks for sums, which are kept from the first time on.
     fn asked(&mut self, now: Millis, ask: Ask) {
-        if self.config.digest_ms.is_none() {
+        // Without an internal cache there is nothing that could be compared, which is not the same as no flow.
+        if self.config.digest_ms.is_none() || self.config.mode.disables_internal_cache() {
             return;
         }
         let anew = ask == Ask::Whole && self.delivery.speaker.adds_anew();
         if anew || self.caches.internal.sums_key().is_none() {
             self.caches.internal.begin_sums(self.delivery.speaker.key());
+            if !matches!(self.config.mode, Mode::Ftfw(_)) {
+                self.caches.internal.watch();
+            }
         }
         self.delivery.speaker.ask(now, ask);
     }
@@ -453,7 +457,7 @@ impl Machine {
         if self.purge_due.is_some_and(|due| due <= now) {
             self.purge_due = None;
             self.outputs.flush_kernel();
-            self.forget_internal();
+            self.forget_internal(now);
         }
         self.delivery.repeats_turn(now, &mut self.caches);
         if self.delivery.bulk_is_due(now, &self.caches) {
@@ -518,7 +522,7 @@ impl Machine {
             Timer::Hold => self.local.hold_due(),
             Timer::Rest => self.delivery.rest_due(now, &self.caches),
             Timer::Digest => {
-                [self.session.digest_due(), self.delivery.speaker.repair_due()].into_iter().flatten().min()
+                [self.session.digest_due(now), self.delivery.speaker.repair_due()].into_iter().flatten().min()
             }
             Timer::Sums => {
                 (self.caches.internal.is_summing() || self.caches.external.is_summing()).then_some(now)

@@ -35,6 +35,12 @@ pub(crate) fn classify(m: &Message<'_>) -> Option<Class> {
     }
 }
 
+/// True for the sign of life of a node that compares where nobody acknowledges anything: to all others this answers
+/// a greeting, which nobody sends there.
+pub(crate) fn compares(m: &Message<'_>) -> bool {
+    m.kind() == Some(Kind::Control) && m.flags == flag::ALIVE | flag::HELLO_BACK
+}
+
 /// The kind of a control message.
 fn control(m: &Message<'_>, flags: u8) -> Option<Class> {
     if flags == flag::ALIVE {

@@ -11,25 +11,32 @@ use crate::peer::ftfw::FtfwSession;
 use crate::peer::message::Verdict;
 use crate::peer::mode::Mode;
 use crate::peer::notrack::NotrackSession;
+use crate::peer::quiet::Quiet;
 use crate::peer::remote::{Applied, Remote};
 use crate::store::Meta;
 use zct_wire::peer::{Digest, Message};
 
 /// The state that only one mode has.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one of them")]
 pub(crate) enum Session {
     Ftfw(FtfwSession),
     Alarm(AlarmSession),
     Notrack(NotrackSession),
 }
 
+/// How a mode without acknowledgements compares.
+fn quiet(now: Millis, config: &PeerConfig, resyncs: bool) -> Quiet {
+    Quiet::new(now, config.digest_ms.is_some(), config.digest_ms.filter(|_| config.compares()), resyncs)
+}
+
 impl Session {
     pub(crate) fn new(now: Millis, config: &PeerConfig) -> Session {
         match &config.mode {
             Mode::Ftfw(m) => Session::Ftfw(FtfwSession::new(m, config.digest_ms)),
-            Mode::Alarm(m) => Session::Alarm(AlarmSession::new(now, m.cache_timeout_s)),
-            Mode::Notrack(_) => Session::Notrack(NotrackSession::new()),
+            Mode::Alarm(m) => {
+                Session::Alarm(AlarmSession::new(now, m.cache_timeout_s, quiet(now, config, false)))
+            }
+            Mode::Notrack(_) => Session::Notrack(NotrackSession::new(quiet(now, config, true))),
         }
     }
 
@@ -38,13 +45,18 @@ impl Session {
         match (self, &config.mode) {
             (Session::Alarm(alarm), Mode::Alarm(m)) => {
                 alarm.cache_timeout_s = m.cache_timeout_s;
+                alarm.quiet.reconfigure(config.digest_ms);
                 true
+            }
+            (Session::Notrack(notrack), _) => {
+                notrack.quiet.reconfigure(config.digest_ms.filter(|_| config.compares()));
+                false
             }
             (Session::Ftfw(ftfw), _) => {
                 ftfw.checker.reconfigure(config.digest_ms.filter(|_| config.compares()));
                 false
             }
-            (Session::Alarm(_) | Session::Notrack(_), _) => false,
+            (Session::Alarm(_), _) => false,
         }
     }
 
@@ -62,7 +74,10 @@ impl Session {
     pub(crate) fn request_resync(&mut self, now: Millis, delivery: &mut Delivery) {
         match self {
             Session::Ftfw(ftfw) => ftfw.begin_resync(now, delivery),
-            Session::Notrack(_) => delivery.control(now, Control::Resync),
+            Session::Notrack(notrack) => {
+                notrack.quiet.asks_for_all();
+                delivery.control(now, Control::Resync);
+            }
             Session::Alarm(_) => {}
         }
     }
@@ -93,8 +108,11 @@ impl Session {
 
     /// The peer has shown that it knows sums.
     pub(crate) fn peer_compares(&mut self, now: Millis, delivery: &mut Delivery) {
-        if let Session::Ftfw(ftfw) = self {
-            ftfw.peer_compares(now, delivery);
+        match self {
+            Session::Ftfw(ftfw) => ftfw.peer_compares(now, delivery),
+            Session::Alarm(AlarmSession { quiet, .. }) | Session::Notrack(NotrackSession { quiet, .. }) => {
+                quiet.peer_knows(now);
+            }
         }
     }
 
@@ -108,15 +126,19 @@ impl Session {
     ) -> Option<u64> {
         match self {
             Session::Ftfw(ftfw) => ftfw.digest(now, digest, delivery, caches),
-            Session::Alarm(_) | Session::Notrack(_) => None,
+            Session::Alarm(AlarmSession { quiet, .. }) | Session::Notrack(NotrackSession { quiet, .. }) => {
+                quiet.digest(now, digest, delivery, caches)
+            }
         }
     }
 
     /// When to ask about sums.
-    pub(crate) fn digest_due(&self) -> Option<Millis> {
+    pub(crate) fn digest_due(&self, now: Millis) -> Option<Millis> {
         match self {
             Session::Ftfw(ftfw) => ftfw.checker.due(),
-            Session::Alarm(_) | Session::Notrack(_) => None,
+            Session::Alarm(AlarmSession { quiet, .. }) | Session::Notrack(NotrackSession { quiet, .. }) => {
+                quiet.due(now)
+            }
         }
     }
 
@@ -124,18 +146,30 @@ impl Session {
     pub(crate) fn digest_stats(&self) -> DigestStats {
         match self {
             Session::Ftfw(ftfw) => ftfw.checker.stats,
-            Session::Alarm(_) | Session::Notrack(_) => DigestStats::default(),
+            Session::Alarm(AlarmSession { quiet, .. }) | Session::Notrack(NotrackSession { quiet, .. }) => {
+                quiet.stats
+            }
         }
     }
 
     /// True while some flows of the peer are waited for, or swept, because they differed.
     pub(crate) fn repairs_some(&self) -> bool {
-        matches!(self, Session::Ftfw(ftfw) if ftfw.resync.is_partial())
+        match self {
+            Session::Ftfw(ftfw) => ftfw.resync.is_partial(),
+            Session::Alarm(AlarmSession { quiet, .. }) | Session::Notrack(NotrackSession { quiet, .. }) => {
+                quiet.repairs()
+            }
+        }
     }
 
     /// True when the peer is known to answer about sums, and is asked.
     pub(crate) fn compares(&self) -> bool {
-        matches!(self, Session::Ftfw(ftfw) if ftfw.checker.is_active())
+        match self {
+            Session::Ftfw(ftfw) => ftfw.checker.is_active(),
+            Session::Alarm(AlarmSession { quiet, .. }) | Session::Notrack(NotrackSession { quiet, .. }) => {
+                quiet.is_active()
+            }
+        }
     }
 
     // Messages.
@@ -150,7 +184,7 @@ impl Session {
     ) -> Verdict {
         match self {
             Session::Ftfw(ftfw) => ftfw.receive(now, m, delivery, caches),
-            Session::Alarm(_) => AlarmSession::receive(m),
+            Session::Alarm(alarm) => alarm.receive(now, m),
             Session::Notrack(notrack) => notrack.receive(now, m),
         }
     }
@@ -167,7 +201,9 @@ impl Session {
     pub(crate) fn generation(&self) -> u8 {
         match self {
             Session::Ftfw(ftfw) => ftfw.resync.generation(),
-            Session::Alarm(_) | Session::Notrack(_) => 0,
+            Session::Alarm(AlarmSession { quiet, .. }) | Session::Notrack(NotrackSession { quiet, .. }) => {
+                quiet.generation()
+            }
         }
     }
 
@@ -203,7 +239,7 @@ impl Session {
         match self {
             Session::Ftfw(ftfw) => ftfw.resync.forget_sweep(),
             Session::Alarm(alarm) => alarm.forget(),
-            Session::Notrack(_) => {}
+            Session::Notrack(notrack) => notrack.quiet.flushed(),
         }
     }
 
@@ -259,9 +295,9 @@ impl Session {
             }
             Session::Alarm(alarm) => {
                 alarm.turn(now, delivery, remote, caches);
-                None
+                alarm.quiet.turn(now, delivery, remote, caches)
             }
-            Session::Notrack(_) => None,
+            Session::Notrack(notrack) => notrack.quiet.turn(now, delivery, remote, caches),
         }
     }
 

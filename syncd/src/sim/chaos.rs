@@ -79,7 +79,7 @@ fn the_books_stay_right_whatever_comes() {
                     m.flow_change(now, event, origin, &f, 1);
                 }
                 14 => match rng.below(8) {
-                    0 => m.flush_internal(),
+                    0 => m.flush_internal(now),
                     1 => m.flush_external(),
                     2 => m.request_resync(now),
                     3 => m.send_bulk(),

@@ -18,6 +18,7 @@ mod members;
 mod net;
 mod node;
 mod original;
+mod quiet;
 mod replay;
 mod sealed;
 mod tests;

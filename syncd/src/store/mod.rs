@@ -16,6 +16,7 @@ mod expects;
 mod index;
 mod key;
 mod meta;
+mod recent;
 mod record;
 mod siphash;
 mod slab;
@@ -27,7 +28,7 @@ pub use expects::{ExpectId, ExpectStore};
 pub use key::Key;
 pub use meta::{GENERATIONS, Meta};
 pub(crate) use siphash::hash as keyed_hash;
-pub(crate) use sums::Sums;
+pub(crate) use sums::{Sums, UNQUIET};
 pub use wheel::{Wheel, WheelSlot};
 
 use cells::Cells;
@@ -341,7 +342,7 @@ impl FlowStore {
             }
             // The walk has passed it, so it counts from now on.
             if let Some(id) = next.filter(|id| self.meta(*id).is_some_and(|m| sums::counts(&m))) {
-                self.sum(id, Way::In);
+                self.sum_by(id, |sums, key, essence| _ = sums.count_quietly(Way::In, key, essence));
             }
         }
     }
@@ -361,6 +362,36 @@ impl FlowStore {
         self.sums.as_ref().map(|s| s.key())
     }
 
+    /// Remembers from now on which leaves of the sums have changed of late, if there are sums.
+    pub(crate) fn watch(&mut self) {
+        self.sums.iter_mut().for_each(Sums::watch);
+    }
+
+    /// A second has passed, for what has changed of late.
+    pub(crate) fn age(&mut self) {
+        self.sums.iter_mut().for_each(Sums::age);
+    }
+
+    /// Something about this flow is on its way to the peer: its leaf counts as changed.
+    pub(crate) fn touch(&mut self, id: FlowId) {
+        let Some(sums) = &mut self.sums else { return };
+        if id.0 & CLASS6 == 0 {
+            self.v4.get(id.0).into_iter().for_each(|r| sums.touch(&r.key));
+        } else {
+            self.v6.get(id.0 & !CLASS6).into_iter().for_each(|r| sums.touch(&r.key));
+        }
+    }
+
+    /// The leaf of a flow, and what it adds to the sum of that; `None` where it is not compared.
+    pub(crate) fn share(&self, id: FlowId) -> Option<(u16, u64)> {
+        let sums = self.sums.as_ref()?;
+        if id.0 & CLASS6 == 0 {
+            self.v4.get(id.0).and_then(|r| sums.share(&r.key, &r.essence(&self.cells)))
+        } else {
+            self.v6.get(id.0 & !CLASS6).and_then(|r| sums.share(&r.key, &r.essence(&self.cells)))
+        }
+    }
+
     /// The leaf that a flow belongs to.
     pub(crate) fn leaf(&self, id: FlowId) -> Option<u16> {
         let sums = self.sums.as_ref()?;
@@ -374,6 +405,11 @@ impl FlowStore {
     /// Takes a record in or out that the sums contain, or did, by its meta.
     #[inline]
     fn sum(&mut self, id: FlowId, way: Way) {
+        self.sum_by(id, |sums, key, essence| sums.count(way, key, essence));
+    }
+
+    #[inline]
+    fn sum_by(&mut self, id: FlowId, count: impl FnOnce(&mut Sums, &[u8], &cells::Essence)) {
         let Some(sums) = &mut self.sums else { return };
         let (v6, at) = (id.0 & CLASS6 != 0, id.0 & !CLASS6);
         if !sums.has(Cursor { v6, at }) {
@@ -381,10 +417,10 @@ impl FlowStore {
         }
         if !v6 {
             let Some(r) = self.v4.get(at) else { return };
-            sums.count(way, &r.key, &r.essence(&self.cells));
+            count(sums, &r.key, &r.essence(&self.cells));
         } else {
             let Some(r) = self.v6.get(at) else { return };
-            sums.count(way, &r.key, &r.essence(&self.cells));
+            count(sums, &r.key, &r.essence(&self.cells));
         }
     }
 

@@ -8,9 +8,13 @@
 use crate::store::cells::Essence;
 use crate::store::cursor::Cursor;
 use crate::store::meta::Meta;
+use crate::store::recent::Recent;
 use crate::store::siphash;
 use zct_wire::consts::ipproto;
 use zct_wire::peer::digest::{LEAVES, PARTS, Span};
+
+/// In place of the sum of a leaf that has changed of late, where only quiet ones are compared.
+pub(crate) const UNQUIET: u64 = u64::MAX;
 
 /// The sums of one cache.
 ///
@@ -25,6 +29,8 @@ pub(crate) struct Sums {
     walk: Option<Cursor>,
     /// Flows with a zone in one direction only, which the peer has under another key.
     unlike: usize,
+    /// Which leaves have changed of late, where that counts.
+    recent: Option<Recent>,
 }
 
 /// Whether a flow joins the sums or leaves them.
@@ -37,24 +43,52 @@ pub(crate) enum Way {
 impl Sums {
     pub(crate) fn new(key: [u64; 2]) -> Sums {
         let leaves = vec![0; LEAVES].into_boxed_slice();
-        Sums { key, leaves, root: 0, walk: Some(Cursor::default()), unlike: 0 }
+        Sums { key, leaves, root: 0, walk: Some(Cursor::default()), unlike: 0, recent: None }
+    }
+
+    /// Remembers from now on which leaves have changed of late: at first, all.
+    pub(crate) fn watch(&mut self) {
+        self.recent.get_or_insert_with(Recent::new);
+    }
+
+    /// A second has passed.
+    pub(crate) fn age(&mut self) {
+        self.recent.iter_mut().for_each(Recent::age);
+    }
+
+    /// Something about the flow with this key is on its way to the peer.
+    pub(crate) fn touch(&mut self, key: &[u8]) {
+        if let Some(recent) = &mut self.recent {
+            recent.touch(leaf(siphash::hash(self.key, key)));
+        }
+    }
+
+    /// True when this leaf has not changed for two seconds; never where nobody watches.
+    pub(crate) fn is_quiet(&self, leaf: u16) -> bool {
+        self.recent.as_ref().is_some_and(|r| r.is_quiet(leaf.into()))
     }
 
     /// Starts over under this key.
     pub(crate) fn begin(&mut self, key: [u64; 2]) {
-        self.clear();
+        // Under the same key nothing changes by that.
+        if key != self.key {
+            self.recent.iter_mut().for_each(Recent::touch_all);
+        }
+        self.leaves.fill(0);
+        (self.root, self.unlike) = (0, 0);
         (self.key, self.walk) = (key, Some(Cursor::default()));
     }
 
     /// Bytes allocated.
     pub(crate) fn memory(&self) -> usize {
-        size_of_val(&*self.leaves)
+        size_of_val(&*self.leaves) + self.recent.as_ref().map_or(0, Recent::memory)
     }
 
     /// The cache has been emptied.
     pub(crate) fn clear(&mut self) {
         self.leaves.fill(0);
         (self.root, self.walk, self.unlike) = (0, None, 0);
+        self.recent.iter_mut().for_each(Recent::touch_all);
     }
 
     pub(crate) fn walk(&self) -> Option<Cursor> {
@@ -74,18 +108,28 @@ impl Sums {
     /// Takes a record in or out, with the bytes of its key.
     #[inline]
     pub(crate) fn count(&mut self, way: Way, key: &[u8], essence: &Essence) {
+        if let Some(hash) = self.count_quietly(way, key, essence) {
+            self.changed(hash);
+        }
+    }
+
+    /// As [`Sums::count`], of a record that has been there before; returns the hash of its key if it counts.
+    #[inline]
+    pub(crate) fn count_quietly(&mut self, way: Way, key: &[u8], essence: &Essence) -> Option<u64> {
         match Kind::of(key) {
             Kind::Unlike => {
                 self.unlike = match way {
                     Way::In => self.unlike + 1,
                     Way::Out => self.unlike.saturating_sub(1),
                 };
+                None
             }
-            Kind::Alone => {}
+            Kind::Alone => None,
             Kind::Summed => {
                 let hash = siphash::hash(self.key, key);
                 let value = self.value(hash, essence);
                 self.add(hash, if way == Way::In { value } else { value.wrapping_neg() });
+                Some(hash)
             }
         }
     }
@@ -100,6 +144,20 @@ impl Sums {
         let hash = siphash::hash(self.key, key);
         let (before, after) = (self.value(hash, before), self.value(hash, after));
         self.add(hash, after.wrapping_sub(before));
+        self.changed(hash);
+    }
+
+    #[inline]
+    fn changed(&mut self, hash: u64) {
+        if let Some(recent) = &mut self.recent {
+            recent.touch(leaf(hash));
+        }
+    }
+
+    /// The leaf of a record, and what it adds to that; `None` where it is not compared.
+    pub(crate) fn share(&self, key: &[u8], essence: &Essence) -> Option<(u16, u64)> {
+        let hash = (Kind::of(key) == Kind::Summed).then(|| siphash::hash(self.key, key))?;
+        Some((leaf(hash) as u16, self.value(hash, essence)))
     }
 
     /// What a record adds to its leaf. Without the rare words if it has none.
@@ -143,6 +201,24 @@ impl Sums {
             *to = part.iter().fold(0, |sum: u64, leaf| sum.wrapping_add(*leaf));
         }
         out
+    }
+
+    /// As [`Sums::parts`], with [`UNQUIET`] for single leaves that have changed of late.
+    pub(crate) fn quiet_parts(&self, span: Span) -> [u64; PARTS] {
+        let mut parts = self.parts(span);
+        if span.part_len() == 1 {
+            for (n, part) in (0..).zip(&mut parts) {
+                if !self.is_quiet(span.first() | n) {
+                    *part = UNQUIET;
+                }
+            }
+        }
+        parts
+    }
+
+    /// The sum of a leaf.
+    pub(crate) fn leaf_sum(&self, leaf: u16) -> u64 {
+        self.leaves.get(usize::from(leaf)).copied().unwrap_or(0)
     }
 
     /// Flows that the peer has under another key, so that nothing can be compared.

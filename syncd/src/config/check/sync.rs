@@ -66,21 +66,16 @@ pub(super) fn sync(s: RawSync, place: FilePlace, report: &mut Report) -> Option<
     })
 }
 
-/// Sums hold only at a known place in the sequence of messages, and only FTFW knows whether all before it has
-/// come.
+/// FTFW compares by itself: nothing of it goes to a peer that does not say that it compares too. In the other modes
+/// even that has to be told, by signs of life.
 fn digest(on: Placed<bool>, interval: Placed<u32>, mode: &Mode, report: &mut Report) -> (bool, Option<u32>) {
     let on_at = on.filter(|on| on.value).map(|on| on.place);
-    if !matches!(mode, Mode::Ftfw(_)) {
-        for (place, word) in [(on_at, "Digest"), (interval.map(|i| i.place), "DigestInterval")] {
-            let Some(place) = place else { continue };
-            let text =
-                format!("{word} needs mode FTFW: in no other it is known whether all messages have come");
-            report.add(Severity::CannotStart, Some(place), text);
-        }
+    let on = value(on).unwrap_or(matches!(mode, Mode::Ftfw(_)));
+    if let Some(place) = on_at.filter(|_| mode.disables_internal_cache() && mode.disables_external_cache()) {
+        let text = "Digest has no effect with DisableInternalCache and DisableExternalCache";
+        warn(report, place, text);
         return (false, None);
     }
-    // Nothing of it goes to a peer that does not say that it compares too.
-    let on = value(on).unwrap_or(true);
     let Some(At { value: seconds, place }) = interval else { return (on, None) };
     if !on {
         warn(report, place, "DigestInterval has no effect with Digest off");

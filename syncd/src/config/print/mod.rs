@@ -314,8 +314,8 @@ fn sync(l: &mut Lines, s: &Sync) {
             for (word, seconds) in numbers {
                 seconds.into_iter().for_each(|s| l.number(word, s));
             }
-            if !s.digest && matches!(s.mode, Mode::Ftfw(_)) {
-                l.switch("Digest", false);
+            if s.digest != matches!(s.mode, Mode::Ftfw(_)) {
+                l.switch("Digest", s.digest);
             }
         });
         s.node_id.into_iter().for_each(|n| l.number("NodeID", n));

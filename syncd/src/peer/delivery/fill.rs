@@ -190,10 +190,12 @@ impl Delivery {
             Control::Ack(from, to) => (flag::ACK, (from, to)),
             Control::Nack(from, to) => (flag::NACK, (from, to)),
             Control::Resync => (flag::RESYNC, (0, if self.compares { MARK } else { 0 })),
+            Control::Compares => (flag::ALIVE | flag::HELLO_BACK, (0, 0)),
             Control::Ask(ask) => return self.put_digest(Digest::Ask(ask), item, caches, out),
             Control::Repair(leaves) => return self.put_digest(Digest::Repair(leaves), item, caches, out),
         };
-        let Some((seq, flags)) = self.put_control(out, flags, Some(range)) else { return Put::Full };
+        let range = (control != Control::Compares).then_some(range);
+        let Some((seq, flags)) = self.put_control(out, flags, range) else { return Put::Full };
         if let After::Keep(limit) = self.after {
             self.keep(Sent { seq, flags, item }, limit, caches);
         }
@@ -225,7 +227,7 @@ impl Delivery {
         };
         let event = if meta.flags & mark::DEAD != 0 {
             Event::Destroy
-        } else if meta.flags & (mark::UPDATED | mark::FRESH) == mark::UPDATED {
+        } else if meta.flags & (mark::UPDATED | mark::FRESH) == mark::UPDATED && !self.replaces(&meta) {
             Event::Update
         } else {
             Event::New
@@ -248,6 +250,9 @@ impl Delivery {
         self.numbered();
         if let Item::Flow(id) = item {
             self.rest_from_now(now, id, meta, caches);
+            if self.is_news(&meta) {
+                caches.internal.touch(id);
+            }
         }
         if let After::Keep(limit) = self.after {
             self.keep(Sent { seq, flags, item }, limit, caches);
@@ -255,6 +260,22 @@ impl Delivery {
             self.presume_received(now, item, meta, caches);
         }
         Put::Sent
+    }
+
+    /// True when a flow is repaired in NOTRACK, where the peer merges updates, and would keep what is wrong.
+    fn replaces(&self, meta: &Meta) -> bool {
+        matches!(self.after, After::Forget) && self.bulk_only.is_some() && Place::of(meta) == Place::Paced
+    }
+
+    /// True when what is sent may be new to a peer that does not acknowledge it: until it has arrived, this is no
+    /// difference.
+    fn is_news(&self, meta: &Meta) -> bool {
+        let queued = Place::of(meta) == Place::Queued;
+        match self.after {
+            After::Keep(_) => false,
+            After::Announce(_) => queued,
+            After::Forget => queued || self.bulk_only.is_none(),
+        }
     }
 
     /// A record was sent in a mode without acknowledgements: the peer is assumed to have it.

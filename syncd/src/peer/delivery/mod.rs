@@ -44,6 +44,9 @@ const DEAF_MS: Millis = 2500;
 /// The shortest time between two halvings of a window, because one loss shows in several reports.
 const LOSS_APART_MS: Millis = 100;
 
+/// ALARM: longer than an announcement may be late, and on its way.
+const SETTLES_MS: Millis = 3000;
+
 /// What happens to a record after it has been sent, which depends on the mode.
 #[derive(Debug)]
 enum After {
@@ -98,6 +101,10 @@ pub(crate) struct Delivery {
     last_ack: Millis,
     /// What the peer asks about sums.
     pub(crate) speaker: Speaker,
+    // ALARM: until then the peer may not have been told of what was stored or removed quietly.
+    unsettled_until: Millis,
+    // RefreshTime and CacheTimeout.
+    alarm_s: (u32, u32),
     // The cache of the peer's flows is compared with what it has promised.
     compares: bool,
     // The leaves that the bulk under way is about, in order; `None` for everything.
@@ -141,7 +148,12 @@ impl Delivery {
             stuck: Stuck::default(),
             rest: Delay::new(rest_s(config)),
             last_ack: now,
-            speaker: Speaker::new(digest_key),
+            speaker: Speaker::new(digest_key, !ftfw),
+            unsettled_until: now,
+            alarm_s: match config.mode {
+                Mode::Alarm(m) => (m.refresh_time_s, m.cache_timeout_s),
+                Mode::Ftfw(_) | Mode::Notrack(_) => (0, 0),
+            },
             compares: config.compares(),
             bulk_only: None,
         }
@@ -154,6 +166,7 @@ impl Delivery {
         self.rest.set(rest_s(config));
         if let (After::Announce(refresh), Mode::Alarm(m)) = (&mut self.after, &config.mode) {
             refresh.time_s = m.refresh_time_s;
+            self.alarm_s = (m.refresh_time_s, m.cache_timeout_s);
         }
     }
 
@@ -211,16 +224,23 @@ impl Delivery {
             }
             Consequence::Kept(id) => {
                 self.speaker.kept();
+                self.unsettled(now, self.alarm_s.0);
                 self.stored_quietly(now, id, caches);
             }
             Consequence::Forget(item) => {
                 // Of a flow that is too young the peer knows nothing.
                 if caches.meta(item).is_some_and(|m| !mark::is_held(&m)) {
                     self.speaker.orphaned();
+                    self.unsettled(now, self.alarm_s.1);
                 }
                 self.places.remove(item, caches);
             }
         }
+    }
+
+    /// ALARM: it takes so many seconds until announcements have told the peer, or silence has.
+    fn unsettled(&mut self, now: Millis, seconds: u32) {
+        self.unsettled_until = self.unsettled_until.max(now + Millis::from(seconds) * 1000 + SETTLES_MS);
     }
 
     /// Puts off an update of a flow that rests; false if it need not wait.
@@ -327,7 +347,8 @@ impl Delivery {
     }
 
     /// The internal caches have been emptied, so only control messages are left to send.
-    pub(crate) fn forget_records(&mut self) {
+    pub(crate) fn forget_records(&mut self, now: Millis) {
+        self.unsettled(now, self.alarm_s.1);
         self.queue.keep_controls();
         self.repair.clear();
         self.bulk.cancel();

@@ -1,13 +1,14 @@
 //! When the peer can be answered about sums, and leaves of them that it wants again (sync-protocol.md §10).
 
-use super::Delivery;
+use super::{After, Delivery};
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
 
 impl Delivery {
     /// The peer wants the flows of these leaves again.
     pub(crate) fn want_leaves(&mut self, now: Millis, leaves: &[u16]) {
-        if !self.speaker.want(now, leaves) {
+        // In ALARM there are no bulks: what is wanted beyond that is asked for again.
+        if !self.speaker.want(now, leaves) && !matches!(self.after, After::Announce(_)) {
             self.hello.want_bulk(now);
         }
     }
@@ -20,7 +21,9 @@ impl Delivery {
         }
         let mut leaves = self.speaker.take_wanted(now);
         if self.bulk.is_running() && self.bulk_only.is_none() || caches.internal.sums_key().is_none() {
-            return self.start_bulk();
+            return if !matches!(self.after, After::Announce(_)) {
+                self.start_bulk()
+            };
         }
         leaves.extend(self.bulk_only.take().unwrap_or_default());
         leaves.sort_unstable();
@@ -31,10 +34,13 @@ impl Delivery {
 
     /// True when the peer will have what is in the cache, once it has got what was sent.
     fn is_told(&self, now: Millis) -> bool {
-        !self.bulk_is_pending()
+        let told = match self.after {
+            After::Announce(_) => self.unsettled_until <= now,
+            After::Keep(_) | After::Forget => self.speaker.has_told(),
+        };
+        told && !self.bulk_is_pending()
             && !self.hello.hello_is_under_way(now)
             && self.hello.repeats_due().is_none()
-            && self.speaker.has_told()
             && self.unsendable == 0
     }
 
@@ -49,7 +55,9 @@ impl Delivery {
     pub(crate) fn answer_due(&self, now: Millis, caches: &Caches) -> Option<Millis> {
         let at = self.speaker.due()?;
         let sums = caches.internal.sums().filter(|s| s.unlike() == 0);
-        let level = self.queue.len() == 0 && self.repair.len() == 0 && self.rest.is_empty();
+        // In ALARM what is paced are announcements of what the peer has been told.
+        let paced = self.repair.len() > 0 && !matches!(self.after, After::Announce(_));
+        let level = self.queue.len() == 0 && !paced && self.rest.is_empty();
         (level && sums.is_some() && self.is_told(now)).then_some(at)
     }
 }

@@ -36,10 +36,12 @@ pub(crate) struct Speaker {
     wanted_at: Millis,
     /// Answers since the sums were added up.
     answers: u32,
+    /// Nobody acknowledges anything: leaves that have changed of late are left out of answers.
+    quiet: bool,
 }
 
 impl Speaker {
-    pub(crate) fn new(key: [u64; 2]) -> Speaker {
+    pub(crate) fn new(key: [u64; 2], quiet: bool) -> Speaker {
         Speaker {
             key,
             asked: Vec::new(),
@@ -51,6 +53,7 @@ impl Speaker {
             wanted: Vec::new(),
             wanted_at: 0,
             answers: 0,
+            quiet,
         }
     }
 
@@ -109,7 +112,10 @@ impl Speaker {
     pub(crate) fn answer(&self, sums: &Sums) -> Option<Digest> {
         Some(match *self.asked.last()? {
             Ask::Whole => Digest::Whole(sums.whole()),
-            Ask::Parts(span) => Digest::Parts(span, sums.key(), sums.parts(span)),
+            Ask::Parts(span) => {
+                let parts = if self.quiet { sums.quiet_parts(span) } else { sums.parts(span) };
+                Digest::Parts(span, sums.key(), parts)
+            }
         })
     }
 
@@ -172,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_bulk_tells_what_was_there_when_it_began() {
-        let mut s = Speaker::new([0; 2]);
+        let mut s = Speaker::new([0; 2], false);
         assert!(s.has_told());
         s.kept();
         s.bulk_begins();
@@ -192,7 +198,7 @@ mod tests {
 
     #[test]
     fn floods_of_questions_and_of_repairs_are_bounded() {
-        let mut s = Speaker::new([0; 2]);
+        let mut s = Speaker::new([0; 2], false);
         let mut sums = crate::store::FlowStore::new(1, [1, 2]);
         sums.begin_sums([1, 2]);
         sums.sum_turn(1);

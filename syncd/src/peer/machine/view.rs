@@ -59,6 +59,12 @@ impl Machine {
         self.session.compares()
     }
 
+    /// True while a part of the peer's flows is known not to be what it has, and is asked for again; in FT-FW
+    /// [`Outlook::open_requests`] tells that.
+    pub fn repairs_difference(&self) -> bool {
+        self.session.repairs_some()
+    }
+
     /// True while flows that a comparison with the kernel has not found are being ended.
     pub fn comparison_is_running(&self) -> bool {
         self.local.is_sweeping()

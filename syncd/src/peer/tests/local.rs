@@ -58,7 +58,7 @@ fn the_end_of_a_flow_that_was_forgotten_is_told() {
     let mut b = Bench::greeted(PeerConfig::default());
     b.event(Event::New, &flow(1));
     b.run(10);
-    b.m.flush_internal();
+    b.m.flush_internal(b.now);
     assert_eq!(b.m.resend_queue(), []);
     b.event(Event::Destroy, &Flow { status: Some(0x38e), ..flow(1) });
     let s = b.run(10);
