@@ -3,6 +3,8 @@
 
 use super::*;
 use crate::sim::Rng;
+use zct_wire::peer::Digest;
+use zct_wire::peer::digest::{Ask, Part, Span};
 
 /// Flows that a bulk has.
 const FLOWS: u16 = 500;
@@ -134,6 +136,84 @@ fn a_storm_is_answered_with_no_more_than_it_is() {
                 let most = flows * (seconds + 1) + 1024;
                 assert!(c.records <= most, "{name}, {what}: {c:?}");
             }
+        }
+    }
+}
+
+/// A message about sums: its number in the storm, and one more than the number before.
+type Say = fn(&mut Rng, u32) -> Digest;
+
+const SUMS: [(&str, Say); 7] = [
+    ("ASK of everything", |_, _| Digest::Ask(Ask::Whole)),
+    ("ASK of all parts", |_, _| Digest::Ask(Ask::Parts(Span::ALL))),
+    ("ASK of any part", |_, n| {
+        let Part::Span(span) = Span::ALL.part(n as u8) else { panic!("all leaves are more than one") };
+        Digest::Ask(Ask::Parts(span))
+    }),
+    ("WHOLE", |rng, _| Digest::Whole(rng.next())),
+    ("PARTS under another key each time", |rng, _| {
+        Digest::Parts(Span::ALL, [rng.next(), 1], std::array::from_fn(|i| i as u64))
+    }),
+    ("PARTS that differ", |rng, _| Digest::Parts(Span::ALL, [1, 2], std::array::from_fn(|_| rng.next()))),
+    ("REPAIR", |rng, _| Digest::Repair(std::array::from_fn(|_| rng.next() as u16))),
+];
+
+/// Questions about sums, and answers that nobody has asked for: no more bytes come back than were sent, no more than
+/// sixty-four answers in fifty milliseconds, and no more flows than in a bulk a second.
+#[test]
+fn a_storm_about_sums_is_answered_with_no_more_than_it_is() {
+    let modes: [(&str, Mode); 3] = [
+        ("FTFW", Ftfw::DEFAULT.into()),
+        ("NOTRACK", Notrack::default().into()),
+        ("ALARM", Alarm::default().into()),
+    ];
+    for (name, mode) in modes {
+        for (what, say) in SUMS {
+            let config = PeerConfig { digest_ms: Some(5000), ..PeerConfig::of(mode) };
+            let mut b = if name == "FTFW" { Bench::greeted(config) } else { Bench::new(config) };
+            for n in 0..FLOWS {
+                b.event(Event::New, &flow(n));
+            }
+            let last = b.run(100).last().expect("flows").seq;
+            if name == "FTFW" {
+                b.control(flag::ACK, Some((OURS, last)));
+            }
+            let (mut rng, mut cost, mut buf, mut out) = (Rng::new(1), Cost::default(), [0; 200], [0; 2000]);
+            let (mut n, mut answers, end) = (0, 0, b.now + SECONDS * 1000);
+            while b.now < end {
+                for _ in 0..A_MILLISECOND {
+                    let len = say(&mut rng, n).encode(&mut buf, 0, b.peer_seq).expect("it fits");
+                    (n, b.peer_seq) = (n + 1, b.peer_seq.wrapping_add(1));
+                    cost.came += len;
+                    b.receive(&buf[..len]);
+                }
+                b.log();
+                b.m.turn(b.now);
+                while let Some(len) = b.m.transmit(b.now, &mut out) {
+                    for m in Messages::new(&out[..len]) {
+                        let m = m.expect("ours");
+                        let len = m.body().len() + 8;
+                        match m.kind() {
+                            Some(Kind::Control) => cost.control += len,
+                            Some(Kind::Digest) => {
+                                cost.control += len;
+                                answers += usize::from(m.flags & (flag::ALIVE | flag::ACK) != 0);
+                            }
+                            _ => (cost.records, cost.bytes) = (cost.records + 1, cost.bytes + len),
+                        }
+                    }
+                }
+                b.now += 1;
+            }
+            let seconds = SECONDS as usize;
+            println!("{name}, {what}: {cost:?}, {answers} answers");
+            let most = cost.came + AT_ONCE + (UNASKED_A_SECOND + 156) * seconds;
+            assert!(cost.control <= most, "{name}, {what}: {cost:?}");
+            assert!(answers <= 64 * 20 * seconds, "{name}, {what}: {answers} answers");
+            assert!(answers > 0 || !what.starts_with("ASK") || name == "ALARM", "{name}, {what}: no answer");
+            // In ALARM each flow is announced by itself, twice in a RefreshTime.
+            let most = usize::from(FLOWS) * (seconds + 1);
+            assert!(cost.records <= most, "{name}, {what}: {cost:?}");
         }
     }
 }
