@@ -174,7 +174,7 @@ fn flow(net: u8, n: u32) -> NewFlow<'static> {
 impl Churn {
     /// Begins in this thread's namespace, with sources in 10.`net`.0.0/16; after the end, about `living`
     /// flows are left.
-    fn start(net: u8, living: u32, a_second: Option<u32>) -> Churn {
+    pub(crate) fn start(net: u8, living: u32, a_second: Option<u32>) -> Churn {
         let shared = Arc::new(Shared::default());
         let told = shared.clone();
         let thread = std::thread::spawn(move || {

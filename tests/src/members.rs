@@ -1,6 +1,7 @@
 //! Several firewalls on one bridge, each with a zctd that knows all the others.
 
 use crate::cluster::{Which, eventually, travelling};
+use crate::faults::Churn;
 use crate::netns::{Netns, Peer};
 use crate::program::{Exit, Output, Tool, run};
 use nix::sys::signal::{Signal, kill};
@@ -129,6 +130,26 @@ impl Members {
             let answer = self.asked(number, &["-s"]);
             if answer.exit == Exit::Code(0) { Ok(()) } else { Err(answer.err()) }
         });
+    }
+
+    /// Writes another configuration for a member that runs, and waits until it has taken the keys in it.
+    pub fn reconfigure(&self, number: u8, between: Between, sync: &str) {
+        let count = u8::try_from(self.members.len()).expect("few");
+        let text = self.configuration(number, count, between, sync);
+        fs::write(self.file(number, "conf"), text).expect("a configuration");
+        let before = self.said(number).matches("Auth in mode").count();
+        let member = self.members.iter().find(|m| m.number == number).expect("a member");
+        let child = member.child.as_ref().expect("it runs");
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGHUP).expect("it is there");
+        eventually("it has taken the keys", || {
+            let said = self.said(number);
+            (said.matches("Auth in mode").count() > before).then_some(()).ok_or(said)
+        });
+    }
+
+    /// Starts a load on a member, with sources in 10.`net`.0.0/16.
+    pub fn churn(&self, number: u8, net: u8, living: u32) -> Churn {
+        self.inside(number, || Churn::start(net, living, None))
     }
 
     /// Kills a member's daemon: it says good-bye to nobody.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
-use zct_tests::cluster::{Which, eventually, mixture};
+use zct_tests::cluster::{Which, difference, eventually, mixture};
 use zct_tests::members::{Between, Members};
 use zct_tests::program::{Exit, run};
 
@@ -126,6 +126,41 @@ fn three_nodes_that_seal_what_they_say_to_each() {
         assert_eq!(refused(&members, number, if number == 1 { "fw-2" } else { "fw-1" }, "foreign"), 0);
     }
     one_dies_and_another_takes_over(&mut members);
+}
+
+/// From plain to sealed while flows come and go: each step of each node leaves all of them in touch.
+#[test]
+fn three_nodes_come_to_seal_one_by_one() {
+    let (_dir, auth) = auth();
+    let members = filled(Between::Udp, "");
+    let churn = members.churn(1, 20, 1000);
+    for mode in ["receive-only", "permissive", "enforce"] {
+        let auth = auth.replace("ActiveKey 1 }", &format!("ActiveKey 1 Mode {mode} }}"));
+        assert!(auth.contains(mode));
+        for number in ALL {
+            members.reconfigure(number, Between::Udp, &auth);
+            churn.more(300);
+            members.agree(&ALL, 2, FLOWS);
+            members.agree(&ALL, 3, FLOWS);
+        }
+    }
+    churn.end();
+    for number in [2, 3] {
+        // What it has made last may still be on its way to its own daemon.
+        eventually(&format!("{number} knows what is left"), || {
+            let own = members.own(1);
+            assert!(own.len() > FLOWS, "{own:?}");
+            difference(&own, &members.known(number, 1))
+        });
+    }
+    for number in ALL {
+        let s = status(&members, number);
+        for p in s["peers"].as_array().expect("peers") {
+            assert_eq!(p["authenticated"], true, "{p}");
+            let why = |why: &str| p["sealing"]["refused"][why].as_u64();
+            assert_eq!((why("plain"), why("forged")), (Some(0), Some(0)), "{p}");
+        }
+    }
 }
 
 /// Everything that is said in the group, repeated and changed by somebody on the same bridge.
