@@ -175,8 +175,9 @@ fuzz_target!(|data: &[u8]| {
         for who in [0, 1] {
             let frame = t.say(who, 40, node(1 - who));
             t.hear(1 - who, &frame);
+            // Notes of the other go before its next words, and would be lost with them.
+            t.settle();
         }
-        t.settle();
         t.now += 1000;
     }
     for who in [0, 1] {
