@@ -360,3 +360,21 @@ fn an_original_is_left_alone() {
     let bad = network.lines().find(|l| l.contains("Malformed")).expect("a count of malformed messages");
     assert!(bad.split_ascii_whitespace().any(|w| w == "0"), "{network}");
 }
+
+/// An original can be asked for everything on a schedule, which makes good what nobody has noticed.
+#[test]
+fn an_original_is_asked_for_everything_if_that_is_wanted() {
+    for mode in ["FTFW", "NOTRACK"] {
+        let settings = Settings { mode, ..Settings::default() };
+        let mut cluster = Cluster::prepare(Zctd, Original, settings);
+        let file = cluster.configuration(At::Here);
+        let text = fs::read_to_string(&file).expect("a configuration");
+        fs::write(&file, text.replace("Options { ", "Options { ResyncInterval 2 ")).expect("a configuration");
+        cluster.run(At::Here);
+        cluster.run(At::There);
+        cluster.must(At::There, &words(&format!("-I {FLOW} -t 900 -m {MARK}")), "");
+        known(&cluster, At::There, Some(&format!("mark={MARK}")));
+        assert!(alter_memory(cluster.pid(At::Here), MARK, 77) > 0);
+        known(&cluster, At::There, Some(&format!("mark={MARK}")));
+    }
+}

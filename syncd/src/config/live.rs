@@ -194,6 +194,11 @@ const SETTINGS: &[Setting] = &[
         |c| sync(c, |s| s.digest_interval_s.map(|n| n.to_string())),
     ),
     (
+        "ResyncInterval",
+        Live(|old, new| take_sync(old, new, |old, new| old.resync_interval_s = new.resync_interval_s)),
+        |c| sync(c, |s| s.resync_interval_s.map(|n| n.to_string())),
+    ),
+    (
         "ReviewInterval",
         Live(|old, new| take_sync(old, new, |old, new| old.review_interval_s = new.review_interval_s)),
         |c| sync(c, |s| s.review_interval_s.map(|n| n.to_string())),
@@ -442,6 +447,7 @@ mod tests {
             ("Digest", false, sync("FTFW {", "Options { Digest off }"), sync("FTFW {", "")),
             ("Digest", false, sync("ALARM {", "Options { Digest on }"), sync("ALARM {", "")),
             ("DigestInterval", true, sync("FTFW {", "Options { DigestInterval 9 }"), sync("FTFW {", "")),
+            ("ResyncInterval", true, sync("FTFW {", "Options { ResyncInterval 9 }"), sync("FTFW {", "")),
             ("ReviewInterval", true, sync("FTFW {", "Options { ReviewInterval 9 }"), sync("FTFW {", "")),
             ("NodeID", true, sync("FTFW {", "NodeID 3"), sync("FTFW {", "")),
             ("Peer", false, peers(&[(2, "b"), (3, "c")]), peers(&[(2, "b"), (4, "c")])),

@@ -16,6 +16,7 @@ pub fn protocol(config: &Config, sync: &Sync) -> peer::PeerConfig {
         sync_after_s: sync.sync_after_s.unwrap_or(0),
         update_interval_s: sync.update_interval_s.unwrap_or(0),
         digest_ms: sync.digest.then(|| peer::Millis::from(digest_interval_s(sync)) * 1000),
+        resync_ms: sync.resync_interval_s.map(|s| peer::Millis::from(s) * 1000),
         ..peer::PeerConfig::default()
     }
 }

@@ -423,6 +423,9 @@ pub struct Sync {
     pub digest: bool,
     /// `DigestInterval`: seconds from one comparison to the next; `None` is the default. Not in the original.
     pub digest_interval_s: Option<u32>,
+    /// `ResyncInterval`: seconds from one request for all flows of a peer that compares nothing to the next; `None`
+    /// for never. Not in the original.
+    pub resync_interval_s: Option<u32>,
     /// `ReviewInterval`: seconds from one slow comparison with the kernel to the next, 0 for none; `None` is the
     /// default. Not in the original.
     pub review_interval_s: Option<u32>,

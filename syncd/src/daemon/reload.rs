@@ -71,8 +71,9 @@ impl Daemon {
         if filter_changed && self.comparison == Comparison::None {
             self.comparison = Comparison::Wanted;
         }
+        let now = self.now();
         if let (Node::Sync(n), Role::Sync(s)) = (&mut self.node, &next.role) {
-            sync_node::reconfigure(n, next, s);
+            sync_node::reconfigure(now, n, next, s);
         }
     }
 

@@ -525,7 +525,7 @@ fn say(links: &Links, peer: &PeerNode, notice: Notice, log: &mut Log) {
 }
 
 /// Takes over the settings that can change at run time.
-pub(super) fn reconfigure(node: &mut SyncNode, config: &Config, sync: &Sync) {
+pub(super) fn reconfigure(now: Millis, node: &mut SyncNode, config: &Config, sync: &Sync) {
     let protocol: peer::PeerConfig = parts::protocol(config, sync);
-    node.machines.iter_mut().for_each(|m| m.reconfigure(&protocol));
+    node.machines.iter_mut().for_each(|m| m.reconfigure(now, &protocol));
 }

@@ -29,6 +29,9 @@ pub struct PeerConfig {
     /// `Digest`, `DigestInterval`: milliseconds from one comparison with a zctd peer to the next; `None` compares
     /// nothing, and knows nothing of it. From or to `None` only at the start.
     pub digest_ms: Option<Millis>,
+    /// `ResyncInterval`: milliseconds from one request for all the peer's flows to the next, while they are not
+    /// compared; `None` for never. Does nothing in ALARM, where they come by themselves.
+    pub resync_ms: Option<Millis>,
     /// How long a change may wait for others to share its datagram.
     pub gather_ms: Millis,
     /// How fast bulks are sent.
@@ -46,6 +49,7 @@ impl Default for PeerConfig {
             sync_after_s: 0,
             update_interval_s: 0,
             digest_ms: None,
+            resync_ms: None,
             gather_ms: 10,
             pace: Pace::default(),
         }

@@ -44,6 +44,8 @@ pub struct Machine {
     // The counts that belong to no part.
     counted: PeerStats,
     purge_due: Option<Millis>,
+    // When the peer is asked for all its flows because of ResyncInterval.
+    scheduled: Option<Millis>,
     reported_other_mode: bool,
     reported_unsendable: bool,
 }
@@ -61,6 +63,7 @@ impl Machine {
             session: Session::new(now, &config),
             counted: PeerStats::default(),
             purge_due: None,
+            scheduled: config.resync_ms.map(|ms| now + ms),
             reported_other_mode: false,
             reported_unsendable: false,
             config,
@@ -78,10 +81,14 @@ impl Machine {
         &self.config
     }
 
-    /// Takes over what may change at run time: the timers of commit and purge, how soon the peer is told of
-    /// flows and how often of changes, and the timers of ALARM. A flow that is announced or expires already
+    /// Takes over what may change at run time: the timers of commit, purge and scheduled requests, how soon the peer
+    /// is told of flows and how often of changes, and the timers of ALARM. A flow that is announced or expires already
     /// does so once more at the old interval.
-    pub fn reconfigure(&mut self, new: &PeerConfig) {
+    pub fn reconfigure(&mut self, now: Millis, new: &PeerConfig) {
+        if self.config.resync_ms != new.resync_ms {
+            self.config.resync_ms = new.resync_ms;
+            self.scheduled = new.resync_ms.map(|ms| now + ms);
+        }
         self.config.commit_timeout_s = new.commit_timeout_s;
         self.config.purge_timeout_s = new.purge_timeout_s;
         self.config.sync_after_s = new.sync_after_s;
@@ -459,6 +466,12 @@ impl Machine {
             self.outputs.flush_kernel();
             self.forget_internal(now);
         }
+        if self.scheduled.is_some_and(|due| due <= now) {
+            self.scheduled = self.config.resync_ms.map(|ms| now + ms);
+            if !self.session.compares() {
+                self.request_resync(now);
+            }
+        }
         self.delivery.repeats_turn(now, &mut self.caches);
         if self.delivery.bulk_is_due(now, &self.caches) {
             self.announce_bulk();
@@ -510,6 +523,7 @@ impl Machine {
         }
         match timer {
             Timer::Purge => self.purge_due,
+            Timer::Scheduled => self.scheduled,
             Timer::Repeats => self.delivery.hello.repeats_due(),
             Timer::Bulk => self.delivery.hello.bulk_due(),
             Timer::Announce => self.delivery.announce_due(),

@@ -5,6 +5,8 @@
 pub(crate) enum Timer {
     /// The operator's purge is due.
     Purge,
+    /// The peer is asked for its flows because it is time again.
+    Scheduled,
     /// What was acknowledged too early to be believed is sent again.
     Repeats,
     /// A bulk begins, for a peer that has started.
@@ -43,8 +45,9 @@ pub(crate) enum Timer {
 
 impl Timer {
     /// All timers there are.
-    pub(crate) const ALL: [Timer; 18] = [
+    pub(crate) const ALL: [Timer; 19] = [
         Timer::Purge,
+        Timer::Scheduled,
         Timer::Repeats,
         Timer::Bulk,
         Timer::Announce,
@@ -68,6 +71,7 @@ impl Timer {
     pub(crate) fn sends(self) -> bool {
         match self {
             Timer::Purge
+            | Timer::Scheduled
             | Timer::Repeats
             | Timer::Bulk
             | Timer::Announce

@@ -269,3 +269,18 @@ fn a_restart_is_made_good() {
         assert!(flows_agree(&w), "seed {seed}: no more:\n{}", w.differences());
     }
 }
+
+/// `ResyncInterval` is for peers that cannot be compared with.
+#[test]
+fn who_compares_is_not_asked_for_everything() {
+    for seed in seeds(10) {
+        let config = PeerConfig { resync_ms: Some(20_000), ..mode(2 * seed) };
+        let mut w = pair(seed, LATE, &config);
+        churn(&mut w, 500);
+        w.run(90_000);
+        for node in &mut w.nodes {
+            assert!(node.ours().machine.compares_with_peer(), "seed {seed}");
+            assert!(!node.ours().notices.contains(&Notice::ResyncRequested), "seed {seed}");
+        }
+    }
+}

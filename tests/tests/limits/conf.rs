@@ -125,6 +125,7 @@ const ROWS: &[Row] = &[
     number(&["SyncAfter"], OPTIONS, INT, Zero::Said("0 is the same as no SyncAfter")),
     number(&["UpdateInterval"], OPTIONS, INT, Zero::Said("0 is the same as no UpdateInterval")),
     number(&["DigestInterval"], DIGEST, INT, Zero::Said("0 means the default")),
+    number(&["ResyncInterval"], OPTIONS, INT, Zero::Said("0 is the same as no ResyncInterval")),
     number(&["ReviewInterval"], OPTIONS, INT, Zero::Number),
     number(&["NodeID"], SYNC, 65_535, Zero::Wrong),
     number(&["PurgeTimeout"], ALARM, INT, Zero::Said("PurgeTimeout")),

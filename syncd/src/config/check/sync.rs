@@ -33,6 +33,7 @@ pub(super) fn sync(s: RawSync, place: FilePlace, report: &mut Report) -> Option<
         report.add(Severity::CannotStart, Some(place), text.into());
     }
     let (digest, digest_interval_s) = digest(s.digest, s.digest_interval_s, &mode, report);
+    let resync_interval_s = scheduled_resync(s.resync_interval_s, &mode, report);
     let review_interval_s = review(s.review_interval_s, &mode, report);
     let node_id = value(s.node_id).and_then(|n| u16::try_from(n).ok());
     let auth = s.auth.and_then(|a| auth(a, node_id, report));
@@ -60,6 +61,7 @@ pub(super) fn sync(s: RawSync, place: FilePlace, report: &mut Report) -> Option<
         update_interval_s,
         digest,
         digest_interval_s,
+        resync_interval_s,
         review_interval_s,
         node_id,
         auth,
@@ -86,6 +88,22 @@ fn digest(on: Placed<bool>, interval: Placed<u32>, mode: &Mode, report: &mut Rep
         return (on, None);
     }
     (on, Some(seconds))
+}
+
+/// How often a peer that compares nothing is asked for everything.
+fn scheduled_resync(interval: Placed<u32>, mode: &Mode, report: &mut Report) -> Option<u32> {
+    let At { value: seconds, place } = interval?;
+    if seconds == 0 {
+        warn(report, place, "ResyncInterval 0 is the same as no ResyncInterval");
+        return None;
+    }
+    if matches!(mode, Mode::Alarm(_)) {
+        let text =
+            "ResyncInterval has no effect in mode ALARM, which announces every flow within RefreshTime";
+        warn(report, place, text);
+        return None;
+    }
+    Some(seconds)
 }
 
 /// How often the kernel's table is compared; 0 for never. Only with an internal cache that has the same flows as the
@@ -256,7 +274,8 @@ mod tests {
     fn every_setting_of_sync_gets_where_it_belongs() {
         let s = sync_of(
             "CommitTimeout 1 PurgeTimeout 2 Options { TCPWindowTracking on ExpectationSync { ftp sip } \
-             SyncAfter 3 UpdateInterval 10 Digest on DigestInterval 20 ReviewInterval 30 } NodeID 7 Auth { Key 9 file:/k9 Key 8 credential:k8 Key 9 file:/k \
+             SyncAfter 3 UpdateInterval 10 Digest on DigestInterval 20 \
+             ResyncInterval 40 ReviewInterval 30 } NodeID 7 Auth { Key 9 file:/k9 Key 8 credential:k8 Key 9 file:/k \
              ActiveKey 8 Mode receive-only }",
         );
         let link = DedicatedLink {
@@ -295,6 +314,7 @@ mod tests {
             update_interval_s: Some(10),
             digest: true,
             digest_interval_s: Some(20),
+            resync_interval_s: Some(40),
             review_interval_s: Some(30),
             node_id: Some(7),
             auth: Some(auth),

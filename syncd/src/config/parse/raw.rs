@@ -90,6 +90,7 @@ pub(crate) struct RawSync {
     pub(crate) update_interval_s: Placed<u32>,
     pub(crate) digest: Placed<bool>,
     pub(crate) digest_interval_s: Placed<u32>,
+    pub(crate) resync_interval_s: Placed<u32>,
     pub(crate) review_interval_s: Placed<u32>,
     pub(crate) links: Vec<RawLink>,
     pub(crate) peers: Vec<RawPeer>,

@@ -90,6 +90,10 @@ pub(super) const OPTIONS: &[SyncDirective] = &[
         read: |p, s, at| set(&mut s.digest_interval_s, p.number(at, "DigestInterval", 0..=BYTES_MAX)),
     },
     Directive {
+        word: "ResyncInterval",
+        read: |p, s, at| set(&mut s.resync_interval_s, p.number(at, "ResyncInterval", 0..=BYTES_MAX)),
+    },
+    Directive {
         word: "ReviewInterval",
         read: |p, s, at| set(&mut s.review_interval_s, p.number(at, "ReviewInterval", 0..=BYTES_MAX)),
     },

@@ -73,6 +73,7 @@ pub(super) const DIRECTIVES: &[(&str, &str)] = &[
     ("RcvSocketBuffer", "Multicast, UDP or TCP"),
     ("RefreshTime", "Mode ALARM or Sync"),
     ("ResendQueueSize", "Mode FTFW"),
+    ("ResyncInterval", "Options"),
     ("ReviewInterval", "Options"),
     ("Scheduler", "General"),
     ("Setup", "Helper"),
@@ -116,7 +117,7 @@ const OTHERS: [&str; 16] = [
 ];
 
 /// Words that the original does not know: it would take them for names.
-const OWN: [&str; 19] = [
+const OWN: [&str; 20] = [
     "ActiveKey",
     "Auth",
     "Digest",
@@ -131,6 +132,7 @@ const OWN: [&str; 19] = [
     "NAT",
     "NodeID",
     "Peer",
+    "ResyncInterval",
     "ReviewInterval",
     "SyncAfter",
     "TextFile",

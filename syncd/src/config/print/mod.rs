@@ -309,6 +309,7 @@ fn sync(l: &mut Lines, s: &Sync) {
                 ("SyncAfter", s.sync_after_s),
                 ("UpdateInterval", s.update_interval_s),
                 ("DigestInterval", s.digest_interval_s),
+                ("ResyncInterval", s.resync_interval_s),
                 ("ReviewInterval", s.review_interval_s),
             ];
             for (word, seconds) in numbers {

@@ -154,7 +154,7 @@ fn without_the_setting_what_waits_is_told() {
     let mut b = Bench::greeted(held(600));
     b.event(Event::New, &marked(1, 1));
     b.run(1000);
-    b.m.reconfigure(&held(0));
+    b.m.reconfigure(b.now, &held(0));
     b.event(Event::New, &marked(2, 2));
     assert_eq!(about_flows(&b.run(300)), [(NEW, Some(2)), (NEW, Some(1))]);
 }

@@ -103,3 +103,16 @@ fn what_waits_without_a_cache_is_bounded() {
     assert!(dropped > 10_000, "{dropped}");
     assert_eq!(b.run(20).len() as u64 + dropped, 30_000);
 }
+
+/// `ResyncInterval`, which may change while we run.
+#[test]
+fn a_peer_that_compares_nothing_is_asked_on_a_schedule() {
+    let every = |resync_ms| PeerConfig { resync_ms, ..config() };
+    let mut b = Bench::new(every(Some(10_000)));
+    let asked = |b: &mut Bench, ms| b.run(ms).iter().filter(|m| m.flags & flag::RESYNC != 0).count();
+    assert_eq!([9_900, 200, 9_900, 10_000].map(|ms| asked(&mut b, ms)), [0, 1, 1, 1]);
+    b.m.reconfigure(b.now, &every(Some(1000)));
+    assert_eq!(asked(&mut b, 2500), 2);
+    b.m.reconfigure(b.now, &every(None));
+    assert_eq!(asked(&mut b, 60_000), 0);
+}
