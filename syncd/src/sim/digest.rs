@@ -275,7 +275,8 @@ fn a_node_without_an_external_cache_is_asked() {
             ))
         });
         w.churn(0, 200, 150);
-        w.run(15_000);
+        // A request that is lost is made again after ten seconds.
+        w.run(30_000);
         let s = stats(&mut w, 1);
         assert!(s.checks > 5 && s.differences == 0, "seed {seed}: {s:?}");
         assert_eq!(stats(&mut w, 0).checks, 0, "seed {seed}");
