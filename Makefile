@@ -21,7 +21,7 @@ STATIC_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 # What `make deb` builds for, in Debian's words.
 ARCHITECTURE ?= $(shell dpkg --print-architecture 2>/dev/null || echo amd64)
 
-.PHONY: run test test-kernels test-packages test-hardening test-openwrt test-reproducible deb container lint msrv bench bench-quick bench-sync bench-cluster bench-counts picture differential simulate interop failover demo fuzz soak release static tiny install
+.PHONY: run test test-kernels test-packages test-hardening test-targets test-openwrt test-reproducible deb container lint msrv bench bench-quick bench-sync bench-cluster bench-counts picture differential simulate interop failover demo fuzz soak release static tiny install
 
 run:
 	@scripts/run.sh
@@ -68,6 +68,10 @@ test-packages:
 # The daemon's tests with what its unit allows and nothing more, enforced by the kernel.
 test-hardening:
 	@tests/hardening/run.sh
+
+# The unit tests on other machines, emulated, as root: make test-targets TARGETS=armv7-unknown-linux-gnueabihf
+test-targets:
+	@CARGO="$(CARGO)" tests/targets/run.sh $(TARGETS)
 
 # OpenWrt's recipe, as far as it can be tried without OpenWrt.
 test-openwrt:

@@ -43,6 +43,9 @@ variable=CARGO_TARGET_$(printf %s "$target" | tr 'a-z-' 'A-Z_')
 [ -z "$linker" ] || export "${variable}_LINKER=$linker"
 if [ -n "$qemu" ]; then
     [ -n "${CROSS_BUILD_ONLY-}" ] || scripts/setup.sh "$qemu:qemu-user"
-    export "${variable}_RUNNER=$qemu${gcc:+ -L /usr/$gcc}"
+    export "${variable}_RUNNER=$qemu"
+    # Where the emulated program's libraries are. It sees every file there in the place of this machine's own, `/` and
+    # a /tmp among them, so who runs static programs sets it to nothing.
+    [ -z "${gcc-}" ] || export QEMU_LD_PREFIX="${QEMU_LD_PREFIX-/usr/$gcc}"
 fi
 exec "$@"

@@ -136,9 +136,26 @@ pub fn text(value: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::vec::Vec;
+
+    /// Attributes that were recorded on a little-endian machine, as the kernel of this one would send them. Their values
+    /// are in network byte order already; which of them are nests says the flag.
+    pub(crate) fn recorded(little: &[u8]) -> Vec<u8> {
+        let mut here = Vec::new();
+        let mut rest = little;
+        while let Some(([l0, l1, k0, k1], _)) = rest.split_first_chunk() {
+            let (len, kind) = (u16::from_le_bytes([*l0, *l1]), u16::from_le_bytes([*k0, *k1]));
+            let value = &rest[ATTR_HDR..usize::from(len)];
+            here.extend(hdr(len, kind));
+            here.extend(if kind & NLA_F_NESTED == 0 { value.to_vec() } else { recorded(value) });
+            let padded = usize::from(len).next_multiple_of(4).min(rest.len());
+            here.extend(&rest[usize::from(len)..padded]);
+            rest = &rest[padded..];
+        }
+        here
+    }
 
     /// CTA_TIMEOUT = 300 and CTA_HELP { NAME "ftp" }, laid out by hand.
     const TWO: &[u8] = &[
@@ -150,14 +167,7 @@ mod tests {
     ];
 
     fn two() -> [u8; 20] {
-        let mut b = [0u8; 20];
-        b.copy_from_slice(TWO);
-        if cfg!(target_endian = "big") {
-            for at in [0, 2, 8, 10, 12, 14] {
-                b.swap(at, at + 1);
-            }
-        }
-        b
+        recorded(TWO).try_into().unwrap()
     }
 
     #[test]

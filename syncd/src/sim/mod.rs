@@ -19,6 +19,7 @@ mod net;
 mod node;
 mod original;
 mod quiet;
+mod recorded;
 mod replay;
 mod sealed;
 mod tests;

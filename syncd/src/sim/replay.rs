@@ -5,6 +5,7 @@ use crate::peer::{Event, Ftfw, Notrack, PeerConfig};
 use crate::sim::kernel::KernelReport;
 use crate::sim::node::Table;
 use crate::sim::original::OriginalMode;
+use crate::sim::recorded::{ReplayLine, lines};
 use crate::sim::{Original, OriginalConfig, OurNode, Rng};
 use crate::store::Key;
 use std::collections::{BTreeMap, VecDeque};
@@ -16,29 +17,6 @@ use zct_wire::tuple::Addr;
 
 /// How late a real daemon's timers may be.
 const LATE_MS: u64 = 80;
-
-/// One line of a recording.
-#[derive(Debug)]
-struct ReplayLine {
-    ms: u64,
-    who: String,
-    what: String,
-    data: Vec<u8>,
-}
-
-fn lines(name: &str) -> Vec<ReplayLine> {
-    let path = format!("{}/../tests/captures/peer/{name}.txt", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(&path).expect(&path);
-    text.lines().filter(|l| !l.starts_with('#')).map(line).collect()
-}
-
-fn line(text: &str) -> ReplayLine {
-    let mut words = text.split(' ');
-    let mut word = || words.next().unwrap_or_default().to_string();
-    let (ms, who, what, hex) = (word().parse().expect(text), word(), word(), word());
-    let byte = |i: usize| u8::from_str_radix(&hex[i..i + 2], 16).expect(text);
-    ReplayLine { ms, who, what, data: (0..hex.len()).step_by(2).map(byte).collect() }
-}
 
 /// A conntrack message as the kernel reports it.
 fn report(data: &[u8]) -> KernelReport {
