@@ -55,6 +55,10 @@ sed -i "s/^PKG_HASH:=.*/PKG_HASH:=${sum%% *}/" "$work/zct-$version-openwrt/Makef
 pack "zct-$version-openwrt"
 for target in $TARGETS; do
     scripts/build.sh "$target"
+    for program in zct zctd; do
+        readelf --wide --sections "target/$target/release/$program" | grep ' \.dep-v0 ' >/dev/null ||
+            fail "$program for $target does not carry the list of what it is made of"
+    done
     name=zct-$version-$target
     mkdir "$work/$name"
     install -m 755 "target/$target/release/zct" "target/$target/release/zctd" "$work/$name"

@@ -34,5 +34,13 @@ if ! diff -r "$built" "$work/second/and-deeper/tree/target/release-$version"; th
     echo "reproducible: the two differ; diffoscope shows in what" >&2
     exit 1
 fi
+# Each program names what it is made of: itself and what it shares with the other one, as the SBOM does.
+for archive in "$built"/zct-"$version"-*-linux-*.tar.gz; do
+    tar xzf "$archive" -C "$work"
+    for program in zct zctd; do
+        file=$work/$(basename "$archive" .tar.gz)/$program
+        tests/reproducible/parts.py "$file" "$program" zct-wire zct-engine memchr
+    done
+done
 cat "$built/SHA256SUMS"
 echo "reproducible: both builds are the same, byte for byte"
