@@ -1,8 +1,9 @@
 #!/bin/sh
 # The smallest programs: musl, and the standard library built anew for size and without what prints backtraces, which is
-# a sixth of a program; no tables for unwinding, since a panic aborts, and relocations packed. Building the standard
-# library is not stable yet (cargo's -Z build-std); RUSTC_BOOTSTRAP lets the stable toolchain do it, so that no other is
-# needed. Then they are run in an empty root directory.
+# a sixth of a program; no tables for unwinding, since a panic aborts, and relocations packed. What runs once a command
+# is smaller than in a release, and not as fast. A panic still says what and where. Building the standard library is not
+# stable yet (cargo's -Z build-std); RUSTC_BOOTSTRAP lets the stable toolchain do it, so that no other is needed. Then they
+# are run in an empty root directory.
 set -eu
 cd "$(dirname "$0")/.."
 : "${CARGO:=cargo}"
@@ -15,7 +16,8 @@ fi
 rustup --quiet component add rust-src
 rustup --quiet target add "$target"
 flags="'-Ctarget-feature=+crt-static', '-Cforce-unwind-tables=no', '-Clink-arg=-Wl,-z,pack-relative-relocs'"
-RUSTC_BOOTSTRAP=1 $CARGO build --config "target.$target.rustflags=[$flags]" --release --locked --target "$target" \
+RUSTC_BOOTSTRAP=1 $CARGO build --config "target.$target.rustflags=[$flags]" --config 'profile.release.opt-level="z"' \
+    --release --locked --target "$target" \
     -Z build-std=std,panic_abort -Z build-std-features=optimize_for_size --package zct --package zctd
 built="target/$target/release"
 ls -l "$built/zct" "$built/zctd"
