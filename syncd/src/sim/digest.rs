@@ -275,7 +275,7 @@ fn a_node_without_an_external_cache_is_asked() {
             ))
         });
         w.churn(0, 200, 150);
-        // A request that is lost is made again after ten seconds.
+        // It takes as long where much is lost in a row: nothing is compared before all that was asked for has come.
         w.run(30_000);
         let s = stats(&mut w, 1);
         assert!(s.checks > 5 && s.differences == 0, "seed {seed}: {s:?}");
