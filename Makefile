@@ -21,7 +21,7 @@ STATIC_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 # What `make deb` builds for, in Debian's words.
 ARCHITECTURE ?= $(shell dpkg --print-architecture 2>/dev/null || echo amd64)
 
-.PHONY: run test test-kernels test-packages test-hardening test-targets test-openwrt test-reproducible deb container lint msrv bench bench-quick bench-sync bench-cluster bench-counts picture differential simulate interop failover demo fuzz soak release static tiny install
+.PHONY: run test test-kernels test-packages test-hardening test-targets test-openwrt test-reproducible deb container lint msrv bench bench-quick bench-sync bench-cluster bench-counts picture differential simulate interop failover demo fuzz miri soak release static tiny install
 
 run:
 	@scripts/run.sh
@@ -122,6 +122,12 @@ demo:
 
 fuzz:
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh
+
+# What reads headers and attributes, under Miri for a machine with the other byte order. Needs a nightly Rust:
+# rustup component add --toolchain nightly miri rust-src
+miri:
+	rustup run nightly cargo miri test --locked --package zct-wire --lib --target s390x-unknown-linux-gnu \
+		--target-dir target/miri -- attr header
 
 # What takes too long for every change: many seeds, long fuzzing, every fault many times, an hour of churn.
 soak: release
