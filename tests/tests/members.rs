@@ -154,9 +154,13 @@ fn three_nodes_come_to_seal_one_by_one() {
         });
     }
     for number in ALL {
-        let s = status(&members, number);
-        for p in s["peers"].as_array().expect("peers") {
-            assert_eq!(p["authenticated"], true, "{p}");
+        // The last change may not have been proved to all yet.
+        eventually(&format!("{number} has proof of all"), || {
+            let s = status(&members, number);
+            let proved = s["peers"].as_array().expect("peers").iter().all(|p| p["authenticated"] == true);
+            if proved { Ok(()) } else { Err(s["peers"].to_string()) }
+        });
+        for p in status(&members, number)["peers"].as_array().expect("peers") {
             let why = |why: &str| p["sealing"]["refused"][why].as_u64();
             assert_eq!((why("plain"), why("forged")), (Some(0), Some(0)), "{p}");
         }
