@@ -10,7 +10,7 @@
 //! # How a reactor drives it
 //!
 //! ```text
-//! start     Config, Machine::new; join the event groups, then dump the table into
+//! start     PeerConfig, Machine::new; join the event groups, then dump the table into
 //!           Machine::flow_dumped (and expect_dumped), and only then read events
 //! event     filter it, tell its Origin by the port id, then Machine::flow_change / expect_change
 //! datagram  Machine::datagram with the link's number; over TCP one Reassembler a connection in between
@@ -31,13 +31,13 @@
 //! ```
 //! use zct_wire::peer::Flow;
 //! use zct_wire::tuple::{Addr, Tuple};
-//! use zctd::peer::{Config, Event, Link, Machine, Notice, Origin, Output, Seed};
+//! use zctd::peer::{Event, Link, Machine, Notice, Origin, Output, PeerConfig, Seed};
 //!
 //! // Two nodes, joined by a function call instead of a network.
 //! let node = |sequence| {
 //!     let link = Link { payload_max: 1500 - zct_wire::peer::UDP4_OVERHEAD, up: true };
 //!     let seed = Seed { sequence, random: 1, hash: [0x5eed, 0x5eed] }; // random in a daemon
-//!     Machine::new(0, Config::default(), vec![link], 0, seed)
+//!     Machine::new(0, PeerConfig::default(), vec![link], 0, seed)
 //! };
 //! let (mut here, mut there) = (node(1), node(2));
 //!
