@@ -39,7 +39,18 @@ fn compared(table: Table) -> Table {
             ProtoInfo::Tcp(TcpInfo { state, .. }) => ProtoInfo::Tcp(TcpInfo { state, ..TcpInfo::default() }),
             other @ (ProtoInfo::Sctp(_) | ProtoInfo::Dccp(_)) => other,
         });
-        Flow { timeout_s: None, master: None, seq_adj: None, helper: None, synproxy: None, proto, ..f }
+        // No label is the same as labels that are all zero.
+        let labels = f.labels.filter(|l| l.iter().any(|b| *b != 0));
+        Flow {
+            timeout_s: None,
+            master: None,
+            seq_adj: None,
+            helper: None,
+            synproxy: None,
+            proto,
+            labels,
+            ..f
+        }
     };
     table.into_iter().map(|(key, flow)| (key, part(flow))).collect()
 }
