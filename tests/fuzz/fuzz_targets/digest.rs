@@ -7,7 +7,7 @@ use zct_wire::peer::digest::{DIGEST_MAX, MARK, Part};
 use zct_wire::peer::header::{self, encode_control};
 use zct_wire::peer::{Digest, Flow, Kind, Messages, flag};
 use zct_wire::tuple::{Addr, Tuple};
-use zctd::peer::{Config, Event, Ftfw, Link, Machine, Mode, Origin, Seed};
+use zctd::peer::{Event, Ftfw, Link, Machine, Mode, Origin, PeerConfig, Seed};
 
 const LIMIT: usize = 64;
 const ROOM: usize = 1472;
@@ -40,7 +40,9 @@ fn codec(data: &[u8]) {
     for m in Messages::new(data).flatten().filter(|m| m.kind() == Some(Kind::Digest)) {
         let Some(digest) = Digest::decode(&m) else { continue };
         for room in 0..DIGEST_MAX {
-            assert!(digest.encode(&mut [0xa5; DIGEST_MAX][..room], m.flags, m.seq).is_none_or(|len| len <= room));
+            assert!(
+                digest.encode(&mut [0xa5; DIGEST_MAX][..room], m.flags, m.seq).is_none_or(|len| len <= room)
+            );
         }
         let mut buf = [0xa5; DIGEST_MAX];
         let len = digest.encode(&mut buf, m.flags, m.seq).expect("the longest fits");
@@ -49,10 +51,12 @@ fn codec(data: &[u8]) {
         assert_eq!((again.flags, again.seq, Digest::decode(&again)), (m.flags, m.seq, Some(digest)));
         if let Digest::Parts(span, ..) = digest {
             // Parts are within their span, in order, and end where there is a single leaf.
-            let firsts: Vec<usize> = (0..16).map(|n| match span.part(n) {
-                Part::Span(s) => usize::from(s.first()),
-                Part::Leaf(l) => usize::from(l),
-            }).collect();
+            let firsts: Vec<usize> = (0..16)
+                .map(|n| match span.part(n) {
+                    Part::Span(s) => usize::from(s.first()),
+                    Part::Leaf(l) => usize::from(l),
+                })
+                .collect();
             let wanted: Vec<usize> =
                 (0..16).map(|n| usize::from(span.first()) + n * span.part_len()).collect();
             assert_eq!(firsts, wanted);
@@ -96,7 +100,7 @@ fuzz_target!(|data: &[u8]| {
         codec(&buf[..len]);
     }
     let Some((setup, mut rest)) = data.split_first() else { return };
-    let config = Config {
+    let config = PeerConfig {
         mode: Mode::Ftfw(Ftfw {
             resend_queue_size: 100,
             ack_window_size: 20,
@@ -105,7 +109,7 @@ fuzz_target!(|data: &[u8]| {
         }),
         digest_ms: (setup & 4 == 0).then_some(100),
         hash_limit: LIMIT,
-        ..Config::default()
+        ..PeerConfig::default()
     };
     let link = Link { payload_max: ROOM, up: true };
     let mut m = Machine::new(0, config, vec![link], 0, Seed { sequence: 1, random: 1, hash: [1, 2] });

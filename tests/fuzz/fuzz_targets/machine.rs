@@ -5,9 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use zct_wire::peer::{Flow, header};
 use zct_wire::tuple::{Addr, Tuple};
-use zctd::peer::{
-    Alarm, PeerConfig, Event, Ftfw, Link, Machine, Mode, Notrack, Origin, Output, Seed,
-};
+use zctd::peer::{Alarm, Event, Ftfw, Link, Machine, Mode, Notrack, Origin, Output, PeerConfig, Seed};
 
 const LIMIT: usize = 64;
 const ROOM: usize = 1472;
@@ -35,14 +33,19 @@ fuzz_target!(|data: &[u8]| {
                 disable_external_cache,
                 startup_resync,
             }),
-            1 => Mode::Notrack(Notrack { disable_internal_cache: false, disable_external_cache, startup_resync }),
+            1 => Mode::Notrack(Notrack {
+                disable_internal_cache: false,
+                disable_external_cache,
+                startup_resync,
+            }),
             _ => Mode::Alarm(Alarm::DEFAULT),
         },
         hash_limit: LIMIT,
         ..PeerConfig::default()
     };
     let link = Link { payload_max: ROOM, up: true };
-    let mut m = Machine::new(0, config, vec![link; 2], 0, Seed { sequence: u32::MAX - 5, random: 1, hash: [1, 2] });
+    let mut m =
+        Machine::new(0, config, vec![link; 2], 0, Seed { sequence: u32::MAX - 5, random: 1, hash: [1, 2] });
     let (mut now, mut buf) = (0u64, [0; ROOM]);
     while let [op, arg, more @ ..] = rest {
         rest = more;
@@ -73,7 +76,7 @@ fuzz_target!(|data: &[u8]| {
                 0 => m.request_resync(now),
                 1 => m.send_bulk(),
                 2 => m.flush_external(),
-                3 => m.flush_internal(),
+                3 => m.flush_internal(now),
                 4 => m.begin_kernel_resync(),
                 _ => m.end_kernel_resync(),
             },
