@@ -266,10 +266,14 @@ impl FtfwSession {
     }
 
     /// The peer has shown that it knows sums.
-    pub(crate) fn peer_compares(&mut self, now: Millis, delivery: &mut Delivery) {
-        let news = self.checker.peer_knows(now);
-        if news && self.knows_sums && !self.checker.is_on() {
-            // It has to learn that we answer, and this is sent until it has come.
+    pub(crate) fn peer_compares(&mut self, now: Millis) {
+        self.checker.peer_knows(now);
+    }
+
+    /// A node that compares nothing shows its peer only here that it answers. Not once for all: a late HELLO makes
+    /// the peer forget it, and then the peer asks for everything again.
+    pub(crate) fn serves_bulk(&self, now: Millis, delivery: &mut Delivery) {
+        if self.knows_sums && !self.checker.is_on() && self.checker.has_met_sums() {
             delivery.control(now, Control::Ask(Ask::Whole));
         }
     }

@@ -151,6 +151,12 @@ impl Machine {
         self.start_bulk();
     }
 
+    /// Starts the bulk that the peer has asked for, or needs.
+    fn serve_bulk(&mut self, now: Millis) {
+        self.announce_bulk();
+        self.session.serves_bulk(now, &mut self.delivery);
+    }
+
     /// Starts a bulk, or extends the one under way to another full circle.
     fn start_bulk(&mut self) {
         self.counted.bulks += 1;
@@ -371,12 +377,12 @@ impl Machine {
             Ok(Class::Resync) => {
                 self.delivery.speaker.peer_asks_for_all();
                 if m.range() == Some((0, MARK)) {
-                    self.session.peer_compares(now, &mut self.delivery);
+                    self.session.peer_compares(now);
                     self.asked(now, Ask::Whole);
                 }
                 if self.delivery.may_serve(now, &self.caches) {
                     self.outputs.notice(Notice::ResyncRequested);
-                    self.announce_bulk();
+                    self.serve_bulk(now);
                 }
                 self.session.bulk_requested(m.seq, &mut self.delivery);
             }
@@ -390,7 +396,7 @@ impl Machine {
     fn digest(&mut self, now: Millis, m: &Message<'_>) {
         match Digest::decode(m) {
             Some(Digest::Ask(ask)) => {
-                self.session.peer_compares(now, &mut self.delivery);
+                self.session.peer_compares(now);
                 self.asked(now, ask);
             }
             Some(Digest::Repair(leaves)) => {
@@ -474,7 +480,7 @@ impl Machine {
         }
         self.delivery.repeats_turn(now, &mut self.caches);
         if self.delivery.bulk_is_due(now, &self.caches) {
-            self.announce_bulk();
+            self.serve_bulk(now);
         }
         self.caches.internal.sum_turn(SUMS_A_TURN);
         self.delivery.repair_turn(now, &self.caches);

@@ -104,12 +104,20 @@ impl Session {
         }
     }
 
+    /// The peer is sent everything that it has asked for or needs, once a second at most.
+    pub(crate) fn serves_bulk(&self, now: Millis, delivery: &mut Delivery) {
+        match self {
+            Session::Ftfw(ftfw) => ftfw.serves_bulk(now, delivery),
+            Session::Alarm(_) | Session::Notrack(_) => {}
+        }
+    }
+
     // Comparing.
 
     /// The peer has shown that it knows sums.
-    pub(crate) fn peer_compares(&mut self, now: Millis, delivery: &mut Delivery) {
+    pub(crate) fn peer_compares(&mut self, now: Millis) {
         match self {
-            Session::Ftfw(ftfw) => ftfw.peer_compares(now, delivery),
+            Session::Ftfw(ftfw) => ftfw.peer_compares(now),
             Session::Alarm(AlarmSession { quiet, .. }) | Session::Notrack(NotrackSession { quiet, .. }) => {
                 quiet.peer_knows(now);
             }

@@ -101,13 +101,16 @@ impl Checker {
         self.knows && self.is_on()
     }
 
-    /// The peer has shown that it knows sums; true when that was not known.
-    pub(crate) fn peer_knows(&mut self, now: Millis) -> bool {
-        let news = !std::mem::replace(&mut self.knows, true);
-        if news {
+    /// The peer has shown that it knows sums.
+    pub(crate) fn peer_knows(&mut self, now: Millis) {
+        if !std::mem::replace(&mut self.knows, true) {
             self.at = now;
         }
-        news
+    }
+
+    /// True when the peer has shown that.
+    pub(crate) fn has_met_sums(&self) -> bool {
+        self.knows
     }
 
     /// True when everything may be asked for, because nothing else leads to a comparison. A peer that makes each
