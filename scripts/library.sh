@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks what the two crates for others promise and the workspace does not check: zct-wire builds without its features
-# and where there is no standard library, and both can be packed.
+# Checks what building the workspace does not: zct-wire builds without its features and where there is no standard
+# library, both crates for others can be packed, and the fuzz targets compile.
 set -eu
 cd "$(dirname "$0")/.."
 : "${CARGO:=cargo}"
@@ -29,3 +29,13 @@ done
 for crate in zct-wire zct-engine; do
     $CARGO package --quiet --locked --offline --allow-dirty --no-verify --list --package "$crate" > /dev/null
 done
+
+# The fuzz targets are a workspace of their own, because of their flags; here they are only compiled, without the
+# fuzzer's run-time, which would need a C++ compiler.
+fuzz=tests/fuzz/Cargo.toml
+if $CARGO fetch --quiet --locked --manifest-path $fuzz; then
+    CUSTOM_LIBFUZZER_PATH=$PWD/none/libnone.a $CARGO clippy --quiet --locked --manifest-path $fuzz \
+        --target-dir target/fuzz --bins --examples -- -D warnings
+else
+    echo "lint: the crates of tests/fuzz cannot be had; its targets were not compiled" >&2
+fi

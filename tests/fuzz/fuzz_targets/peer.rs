@@ -34,7 +34,7 @@ fn body(m: &Message<'_>) {
     match m.kind() {
         Some(Kind::Flow(_)) => flow(m.body()),
         Some(Kind::Expect(_)) => expect(m.body()),
-        Some(Kind::Digest) => _ = zct_wire::peer::Digest::decode(&m),
+        Some(Kind::Digest) => _ = zct_wire::peer::Digest::decode(m),
         Some(Kind::Control) | None => {}
     }
 }
