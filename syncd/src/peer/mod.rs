@@ -23,7 +23,7 @@
 //!
 //! * `clock`, `entry`, `mark`, `mode`, `pace`, `config`, `output`, `caches`: the terms that all use;
 //! * `queue`, `ring`, `place`, `bulk`, `track`, `stuck`, `links`, `bypass`, `hello`, `generations`, `delay`,
-//!   `resync`, `refresh`, `message`, `stats`, `timers`: one thing each;
+//!   `backoff`, `resync`, `refresh`, `message`, `stats`, `timers`: one thing each;
 //! * `digest`: comparing what was promised with what has come;
 //! * `local` and `remote`: the caches of the kernel's flows and of the peer's;
 //! * `delivery`: everything that goes out, until the peer has it, and how datagrams are filled with it;
@@ -37,6 +37,7 @@
 
 mod alarm;
 mod allowance;
+mod backoff;
 mod bulk;
 mod bypass;
 mod caches;

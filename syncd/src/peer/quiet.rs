@@ -5,6 +5,7 @@
 //! question. What differs is sent again; a flow is removed only if what has come of its leaf since then is, by its
 //! sum, exactly what the peer has.
 
+use crate::peer::backoff::Backoff;
 use crate::peer::caches::Caches;
 use crate::peer::clock::Millis;
 use crate::peer::delivery::Delivery;
@@ -86,8 +87,8 @@ pub(crate) struct Quiet {
     /// Where the next comparison goes on.
     from: u16,
     silent: u32,
-    all_at: Millis,
-    all_apart: Millis,
+    /// When everything may be asked for.
+    all: Backoff,
     anew_at: u64,
     unrepaired: bool,
     pub(crate) stats: DigestStats,
@@ -111,8 +112,7 @@ impl Quiet {
             heard_before: None,
             from: 0,
             silent: 0,
-            all_at: 0,
-            all_apart: ALL_FIRST_MS,
+            all: Backoff::new(ALL_FIRST_MS, ALL_LAST_MS),
             anew_at: ANEW,
             unrepaired: false,
             stats: DigestStats::default(),
@@ -267,8 +267,7 @@ impl Quiet {
         self.state = State::Idle;
         self.at = now + self.interval.unwrap_or(AGAIN_MS);
         self.silent += 1;
-        if self.resyncs && now >= self.all_at {
-            (self.all_at, self.all_apart) = (now + self.all_apart, (2 * self.all_apart).min(ALL_LAST_MS));
+        if self.resyncs && self.all.attempts(now) {
             delivery.control(now, Control::Resync);
         }
         if self.silent >= SILENT {
@@ -306,7 +305,8 @@ impl Quiet {
         let fresh = |o: &Open| o.ask == question && now.saturating_sub(o.at) <= AGAIN_MS;
         let at = open.iter().position(fresh)?;
         open.swap_remove(at);
-        (*tries, self.silent, self.all_apart) = (0, 0, ALL_FIRST_MS);
+        (*tries, self.silent) = (0, 0);
+        self.all.succeeded();
         match digest {
             Digest::Whole(theirs) => {
                 self.stats.checks += 1;

@@ -1,5 +1,6 @@
 //! The side that asks and compares.
 
+use crate::peer::backoff::Backoff;
 use crate::peer::clock::Millis;
 use crate::store::Sums;
 use zct_wire::peer::digest::{Ask, Part, Span};
@@ -61,9 +62,8 @@ pub(crate) struct Checker {
     open: Vec<Ask>,
     next: Vec<Span>,
     leaves: Vec<u16>,
-    /// When everything may be asked for, and how long not after that.
-    all_at: Millis,
-    all_apart: Millis,
+    /// When everything may be asked for, because nothing else leads to a comparison.
+    all: Backoff,
     /// The number of comparisons after which the sums are added up anew.
     anew_at: u64,
     pub(crate) stats: DigestStats,
@@ -78,8 +78,7 @@ impl Checker {
             open: Vec::new(),
             next: Vec::new(),
             leaves: Vec::new(),
-            all_at: 0,
-            all_apart: ALL_FIRST_MS,
+            all: Backoff::new(ALL_FIRST_MS, ALL_LAST_MS),
             anew_at: ANEW,
             stats: DigestStats::default(),
         }
@@ -116,12 +115,7 @@ impl Checker {
     /// True when everything may be asked for, because nothing else leads to a comparison. A peer that makes each
     /// attempt fail is asked less and less often.
     pub(crate) fn may_ask_for_all(&mut self, now: Millis) -> bool {
-        let may = now >= self.all_at;
-        if may {
-            self.all_at = now + self.all_apart;
-            self.all_apart = (2 * self.all_apart).min(ALL_LAST_MS);
-        }
-        may
+        self.all.attempts(now)
     }
 
     /// The peer has started, and may be another program.
@@ -178,7 +172,7 @@ impl Checker {
         let interval = self.interval.unwrap_or(AGAIN_MS);
         if ours.is_some() {
             self.stats.checks += 1;
-            self.all_apart = ALL_FIRST_MS;
+            self.all.succeeded();
         }
         if ours.is_some_and(|sums| sums.whole() == theirs) {
             self.stats.last_equal = Some(now);
