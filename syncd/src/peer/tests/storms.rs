@@ -57,47 +57,62 @@ struct Cost {
     came: usize,
     /// Bytes that were sent, without what flows take.
     control: usize,
+    /// Answers about sums among that.
+    answers: usize,
     /// Messages about flows, and their bytes.
     records: usize,
     bytes: usize,
 }
 
-fn storm(mode: impl Into<Mode>, acknowledged: bool, make: Make) -> Cost {
-    let mode = mode.into();
-    let mut b = match mode {
-        Mode::Ftfw(_) => Bench::greeted(PeerConfig::of(mode)),
-        Mode::Alarm(_) | Mode::Notrack(_) => Bench::new(PeerConfig::of(mode)),
-    };
+impl Cost {
+    /// This was sent.
+    fn add(&mut self, datagram: &[u8]) {
+        for m in Messages::new(datagram) {
+            let m = m.expect("ours");
+            let len = m.body().len() + 8;
+            match m.kind() {
+                Some(Kind::Control) => self.control += len,
+                Some(Kind::Digest) => {
+                    self.control += len;
+                    self.answers += usize::from(m.flags & (flag::ALIVE | flag::ACK) != 0);
+                }
+                _ => (self.records, self.bytes) = (self.records + 1, self.bytes + len),
+            }
+        }
+    }
+}
+
+/// A node with flows that it has told its peer of; in FT-FW these are acknowledged or in flight.
+fn stormed(config: PeerConfig, acknowledged: bool) -> Bench {
+    let ftfw = matches!(config.mode, Mode::Ftfw(_));
+    let mut b = if ftfw { Bench::greeted(config) } else { Bench::new(config) };
     for n in 0..FLOWS {
         b.event(Event::New, &flow(n));
     }
-    let sent = b.run(100);
+    let last = b.run(100).last().expect("flows").seq;
     if acknowledged {
-        let last = sent.last().expect("flows").seq;
         b.control(flag::ACK, Some((OURS, last)));
     }
-    let (mut rng, mut cost, mut buf) = (Rng::new(1), Cost::default(), [0; 16]);
-    let mut out = [0; 2000];
+    b
+}
+
+/// What it costs that some seconds long these messages come. `say` writes the message of this number in the storm, and
+/// returns its length and its own number; a true peer would use the one that it is given.
+fn storm(b: &mut Bench, mut say: impl FnMut(&mut Rng, u32, u32, &mut [u8]) -> (usize, u32)) -> Cost {
+    let (mut rng, mut cost) = (Rng::new(1), Cost::default());
+    let (mut buf, mut out) = ([0; 200], [0; 2000]);
     let (mut n, end) = (0, b.now + SECONDS * 1000);
     while b.now < end {
         for _ in 0..A_MILLISECOND {
-            let (flags, seq, range) = make(&mut rng, n, b.peer_seq);
+            let (len, seq) = say(&mut rng, n, b.peer_seq, &mut buf);
             (n, b.peer_seq) = (n + 1, seq.wrapping_add(1));
-            let len = encode_control(&mut buf, flags, seq, range).expect("it fits");
             cost.came += len;
             b.receive(&buf[..len]);
         }
         b.log();
         b.m.turn(b.now);
         while let Some(len) = b.m.transmit(b.now, &mut out) {
-            for m in Messages::new(&out[..len]) {
-                let m = m.expect("ours");
-                let len = m.body().len() + 8;
-                match m.kind() {
-                    Some(Kind::Control) => cost.control += if m.flags & flag::ALIVE != 0 { 8 } else { 16 },
-                    _ => (cost.records, cost.bytes) = (cost.records + 1, cost.bytes + len),
-                }
-            }
+            cost.add(&out[..len]);
         }
         b.now += 1;
     }
@@ -122,7 +137,10 @@ fn a_storm_is_answered_with_no_more_than_it_is() {
         for (what, make) in STORMS {
             // With everything in flight, and with nothing.
             for acknowledged in [true, false] {
-                let c = storm(mode, acknowledged, make);
+                let c = storm(&mut stormed(PeerConfig::of(mode), acknowledged), |rng, n, next, buf| {
+                    let (flags, seq, range) = make(rng, n, next);
+                    (encode_control(buf, flags, seq, range).expect("it fits"), seq)
+                });
                 println!(
                     "{name}, {what}: {} bytes came, {} went and {} bulks in {} bytes",
                     c.came,
@@ -170,46 +188,14 @@ fn a_storm_about_sums_is_answered_with_no_more_than_it_is() {
     for (name, mode) in modes {
         for (what, say) in SUMS {
             let config = PeerConfig { digest_ms: Some(5000), ..PeerConfig::of(mode) };
-            let mut b = if name == "FTFW" { Bench::greeted(config) } else { Bench::new(config) };
-            for n in 0..FLOWS {
-                b.event(Event::New, &flow(n));
-            }
-            let last = b.run(100).last().expect("flows").seq;
-            if name == "FTFW" {
-                b.control(flag::ACK, Some((OURS, last)));
-            }
-            let (mut rng, mut cost, mut buf, mut out) = (Rng::new(1), Cost::default(), [0; 200], [0; 2000]);
-            let (mut n, mut answers, end) = (0, 0, b.now + SECONDS * 1000);
-            while b.now < end {
-                for _ in 0..A_MILLISECOND {
-                    let len = say(&mut rng, n).encode(&mut buf, 0, b.peer_seq).expect("it fits");
-                    (n, b.peer_seq) = (n + 1, b.peer_seq.wrapping_add(1));
-                    cost.came += len;
-                    b.receive(&buf[..len]);
-                }
-                b.log();
-                b.m.turn(b.now);
-                while let Some(len) = b.m.transmit(b.now, &mut out) {
-                    for m in Messages::new(&out[..len]) {
-                        let m = m.expect("ours");
-                        let len = m.body().len() + 8;
-                        match m.kind() {
-                            Some(Kind::Control) => cost.control += len,
-                            Some(Kind::Digest) => {
-                                cost.control += len;
-                                answers += usize::from(m.flags & (flag::ALIVE | flag::ACK) != 0);
-                            }
-                            _ => (cost.records, cost.bytes) = (cost.records + 1, cost.bytes + len),
-                        }
-                    }
-                }
-                b.now += 1;
-            }
-            let seconds = SECONDS as usize;
-            println!("{name}, {what}: {cost:?}, {answers} answers");
+            let cost = storm(&mut stormed(config, name == "FTFW"), |rng, n, next, buf| {
+                (say(rng, n).encode(buf, 0, next).expect("it fits"), next)
+            });
+            let (seconds, answers) = (SECONDS as usize, cost.answers);
+            println!("{name}, {what}: {cost:?}");
             let most = cost.came + AT_ONCE + (UNASKED_A_SECOND + 156) * seconds;
             assert!(cost.control <= most, "{name}, {what}: {cost:?}");
-            assert!(answers <= 64 * 20 * seconds, "{name}, {what}: {answers} answers");
+            assert!(answers <= 64 * 20 * seconds, "{name}, {what}: {cost:?}");
             assert!(answers > 0 || !what.starts_with("ASK") || name == "ALARM", "{name}, {what}: no answer");
             // In ALARM each flow is announced by itself, twice in a RefreshTime.
             let most = usize::from(FLOWS) * (seconds + 1);
