@@ -55,6 +55,9 @@ pub(crate) enum Consequence {
     Updated(FlowId),
     /// A flow was stored of which the peer is not to be told now.
     Kept(FlowId),
+    /// A comparison with the kernel has found a flow that is new or other than it was. Where there are bulks, the
+    /// one that follows tells the peer.
+    Found(FlowId),
     /// It has ended and the peer is not to be told: remove it from its cache.
     Forget(Item),
 }
@@ -71,6 +74,8 @@ pub(crate) struct Local {
     // had closed when its time was over: then it waits for its end.
     hold: Delay,
     generations: Generations,
+    // The kernel's tables are being dumped, to compare them.
+    dumps: bool,
     // The sweep under way, if there is one.
     sweep: Option<Cursor>,
     pub(crate) review: Review,
@@ -93,6 +98,11 @@ fn release(flags: u8) -> u8 {
     flags & !mark::WITHHELD | mark::FRESH
 }
 
+/// True when nothing has changed but the time that is left.
+fn is_same(flow: &Flow, known: &Flow) -> bool {
+    Flow { timeout_s: known.timeout_s, ..*flow } == *known
+}
+
 fn is_assured(flow: &Flow) -> bool {
     flow.status.is_some_and(|s| s & ips::ASSURED != 0)
 }
@@ -106,6 +116,7 @@ impl Local {
             unannounced: 0,
             hold: Delay::new(sync_after_s),
             generations: Generations::default(),
+            dumps: false,
             sweep: None,
             review: Review::default(),
         }
@@ -148,7 +159,11 @@ impl Local {
         (anew, quiet): (bool, bool),
         caches: &mut Caches,
     ) -> Consequence {
-        let tell = |id: FlowId| if quiet { Consequence::Kept(id) } else { Consequence::Tell(Item::Flow(id)) };
+        let tell = |id: FlowId| match (quiet, self.dumps) {
+            (false, _) => Consequence::Tell(Item::Flow(id)),
+            (true, false) => Consequence::Kept(id),
+            (true, true) => Consequence::Found(id),
+        };
         let generation = self.generations.current();
         let place = caches.internal.locate(key);
         let known = place.id.and_then(|id| Some((id, caches.internal.meta(id)?)));
@@ -156,8 +171,8 @@ impl Local {
             // A change. A new flow with this tuple, or one that was believed to have ended,
             // starts over instead.
             Some((id, meta)) if !anew && meta.flags & mark::DEAD == 0 => {
-                let mut merged = caches.internal.flow(id).unwrap_or(*flow);
-                let was_assured = is_assured(&merged);
+                let known = caches.internal.flow(id).unwrap_or(*flow);
+                let mut merged = known;
                 merged.merge(flow);
                 caches.internal.replace(id, &merged);
                 self.flows.updated += 1;
@@ -169,7 +184,10 @@ impl Local {
                     } else {
                         Consequence::Nothing
                     }
-                } else if quiet || is_assured(&merged) && !was_assured {
+                } else if quiet && is_same(&merged, &known) {
+                    // A dump says nothing new of most flows.
+                    Consequence::Nothing
+                } else if quiet || is_assured(&merged) && !is_assured(&known) {
                     // With this update a connection is established: it does not wait.
                     tell(id)
                 } else {
@@ -347,12 +365,14 @@ impl Local {
         // If this fails, an earlier comparison that was not completed has left something behind, and the next
         // one will remove it.
         self.generations.advance();
+        self.dumps = true;
         self.sweep = None;
         self.review.give_up();
     }
 
     /// The dump is complete.
     pub(crate) fn end_dump(&mut self) {
+        self.dumps = false;
         self.sweep = Some(Cursor::default());
     }
 

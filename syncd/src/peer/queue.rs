@@ -127,6 +127,15 @@ impl Repair {
         self.popped -= 1;
     }
 
+    /// How many items have been put on the queue so far, and how many have left it.
+    pub(crate) fn pushed(&self) -> u64 {
+        self.pushed
+    }
+
+    pub(crate) fn popped(&self) -> u64 {
+        self.popped
+    }
+
     /// The items on the queue, for checks.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn items(&self) -> impl Iterator<Item = Item> + '_ {

@@ -89,6 +89,9 @@ impl Delivery {
                 self.repair.put_back(item);
                 return;
             }
+            if self.repair.popped() >= self.found {
+                self.found = 0;
+            }
         }
     }
 
@@ -273,7 +276,8 @@ impl Delivery {
         let queued = Place::of(meta) == Place::Queued;
         match self.after {
             After::Keep(_) => false,
-            After::Announce(_) => queued,
+            // With this one, or one behind it, what a comparison with the kernel has found is told.
+            After::Announce(_) => queued || self.found > 0,
             After::Forget => queued || self.bulk_only.is_none(),
         }
     }

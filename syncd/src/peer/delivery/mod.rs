@@ -103,6 +103,9 @@ pub(crate) struct Delivery {
     pub(crate) speaker: Speaker,
     // ALARM: until then the peer may not have been told of what was stored or removed quietly.
     unsettled_until: Millis,
+    // ALARM: how far the paced queue has to come until the peer has been told of what comparisons with the kernel
+    // have found; 0 when it has been.
+    found: u64,
     // RefreshTime and CacheTimeout.
     alarm_s: (u32, u32),
     // The cache of the peer's flows is compared with what it has promised.
@@ -150,6 +153,7 @@ impl Delivery {
             last_ack: now,
             speaker: Speaker::new(digest_key, !ftfw),
             unsettled_until: now,
+            found: 0,
             alarm_s: match config.mode {
                 Mode::Alarm(m) => (m.refresh_time_s, m.cache_timeout_s),
                 Mode::Ftfw(_) | Mode::Notrack(_) => (0, 0),
@@ -226,6 +230,14 @@ impl Delivery {
                 self.speaker.kept();
                 self.unsettled(now, self.alarm_s.0);
                 self.stored_quietly(now, id, caches);
+            }
+            Consequence::Found(id) => {
+                self.speaker.kept();
+                if matches!(self.after, After::Announce(_)) {
+                    claim_paced(&mut self.places, &mut self.repair, Item::Flow(id), caches);
+                    // Unless it waits on the other queue, and nothing on this one.
+                    self.found = if self.repair.len() > 0 { self.repair.pushed() } else { 0 };
+                }
             }
             Consequence::Forget(item) => {
                 // Of a flow that is too young the peer knows nothing.
@@ -351,6 +363,7 @@ impl Delivery {
         self.unsettled(now, self.alarm_s.1);
         self.queue.keep_controls();
         self.repair.clear();
+        self.found = 0;
         self.bulk.cancel();
         self.bulk_only = None;
         self.speaker.orphaned();

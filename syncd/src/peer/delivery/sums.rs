@@ -35,7 +35,7 @@ impl Delivery {
     /// True when the peer will have what is in the cache, once it has got what was sent.
     fn is_told(&self, now: Millis) -> bool {
         let told = match self.after {
-            After::Announce(_) => self.unsettled_until <= now,
+            After::Announce(_) => self.unsettled_until <= now && self.found == 0,
             After::Keep(_) | After::Forget => self.speaker.has_told(),
         };
         told && !self.bulk_is_pending()

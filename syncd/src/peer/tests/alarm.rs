@@ -1,6 +1,8 @@
 //! ALARM: refresh and expiry (sync-protocol.md §5.2).
 
 use super::*;
+use zct_wire::peer::Digest;
+use zct_wire::peer::digest::Ask;
 
 fn config() -> PeerConfig {
     PeerConfig::of(Alarm { refresh_time_s: 10, cache_timeout_s: 30 })
@@ -101,4 +103,69 @@ fn other_modes_are_told_apart() {
     b.m.request_resync(b.now);
     b.m.send_bulk();
     assert_eq!(b.run(20), []);
+}
+
+/// The kernel's table is read, as an overrun and PollSecs have it; the timeouts go on.
+fn poll(b: &mut Bench, flows: impl Iterator<Item = Flow>) {
+    b.m.begin_kernel_resync();
+    for f in flows {
+        let left = 432_000 - (b.now / 1000) as u32;
+        b.m.flow_dumped(b.now, &Flow { timeout_s: Some(left), ..f }, 1);
+    }
+    b.m.end_kernel_resync();
+}
+
+/// However often the kernel's table is read, flows are announced within RefreshTime, and no more of them than else.
+#[test]
+fn a_node_that_polls_announces_flows_in_time() {
+    let mut b = Bench::new(config());
+    let (mut last, mut total) = ([0; 50], 0);
+    while b.now < 100_000 {
+        poll(&mut b, (0..50).map(flow));
+        for _ in 0..20 {
+            for s in b.run(100) {
+                last[usize::from(s.flow.unwrap().orig.src_port.unwrap())] = b.now;
+                total += 1;
+            }
+            assert!(last.iter().all(|t| b.now - t <= 11_500), "{last:?} at {}", b.now);
+        }
+    }
+    assert!((650..1000).contains(&total), "{total}");
+}
+
+/// What a poll finds is told at once: what has begun, what has changed and what has ended.
+#[test]
+fn a_node_that_polls_tells_what_it_finds() {
+    let mut b = Bench::new(PeerConfig::of(Alarm { refresh_time_s: 1_000_000, cache_timeout_s: 3_000_000 }));
+    poll(&mut b, (0..50).map(flow));
+    assert_eq!(b.run(900).len(), 50);
+    let changed = Flow { mark: Some(7), ..flow(0) };
+    poll(&mut b, [changed].into_iter().chain((2..51).map(flow)));
+    let sent = b.run(900);
+    let mut told: Vec<_> = sent.iter().map(|s| (s.flow.unwrap().orig.src_port.unwrap(), s.kind)).collect();
+    told.sort_unstable();
+    assert_eq!(told, [(0, UPD), (1, DEL), (50, NEW)]);
+    poll(&mut b, [changed].into_iter().chain((2..51).map(flow)));
+    assert_eq!(b.run(900), []);
+}
+
+/// A peer that compares is answered also by a node that reads the kernel's table more often than in RefreshTime, and
+/// in which flows begin all the time.
+#[test]
+fn a_node_that_polls_answers_about_sums() {
+    let mut b = Bench::new(PeerConfig { digest_ms: Some(5000), ..config() });
+    let mut answers = 0;
+    for round in 0..20 {
+        poll(&mut b, (0..50 + round).map(flow));
+        for _ in 0..5 {
+            let mut buf = [0; 16];
+            let len = Digest::Ask(Ask::Whole).encode(&mut buf, 0, b.peer_seq).unwrap();
+            b.peer_seq += 1;
+            b.receive(&buf[..len]);
+            let sent = b.run(1000);
+            answers +=
+                sent.iter().filter(|s| s.kind == Kind::Digest.number() && s.flags & flag::ALIVE != 0).count();
+        }
+    }
+    assert!(answers > 80, "{answers} answers");
 }
