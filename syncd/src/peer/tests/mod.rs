@@ -21,6 +21,7 @@ use zct_wire::tuple::{Addr, Tuple};
 /// Our first number, and the peer's.
 const OURS: u32 = 1000;
 const PEER: u32 = 5000;
+const SEED: Seed = Seed { sequence: OURS, random: 7, hash: [1, 2] };
 
 #[derive(Default)]
 struct TestLog {
@@ -161,7 +162,7 @@ impl Bench {
     }
 
     fn with_links(config: PeerConfig, links: Vec<Link>) -> Self {
-        let m = Machine::new(0, config, links, 0, Seed { sequence: OURS, random: 7, hash: [1, 2] });
+        let m = Machine::new(0, config, links, 0, SEED);
         Bench { m, log: TestLog::default(), now: 0, peer_seq: PEER }
     }
 
