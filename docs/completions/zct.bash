@@ -2,25 +2,36 @@
 _zct_seen() {
     zct -L --by "$1" --top 100 2>/dev/null | sed -n 's/^\([0-9][0-9]*\) .*/\1/p'
 }
+_zct_offer() {
+    COMPREPLY=($(compgen -W "$1" -- "$cur"))
+}
+_zct_list() {
+    local head=
+    [[ $cur != *,* ]] || head=${cur%,*},
+    COMPREPLY=($(compgen -P "$head" -W "$1" -- "${cur##*,}"))
+}
 _zct() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
     local proto= own= i
     COMPREPLY=()
+    [[ $cur != = ]] || cur=
+    [[ $prev != = ]] || prev=${COMP_WORDS[COMP_CWORD-2]}
     if [[ ${COMP_WORDS[0]##*/} == zct ]]; then
-        ((COMP_CWORD == 1)) && [[ $cur != -* ]] && { COMPREPLY=($(compgen -W "help metrics top nfct reconcile" -- "$cur")); return; }
+        ((COMP_CWORD == 1)) && [[ $cur != -* ]] && { _zct_offer "help metrics top nfct reconcile"; return; }
         case ${COMP_WORDS[1]} in
+            help) ((COMP_CWORD != 2)) || _zct_offer "dump get delete create add update event flush counter stats help version load-file metrics top nfct reconcile tcp udp udplite sctp dccp gre icmp icmpv6"; return ;;
             metrics)
                 case $prev in
                     --textfile) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 esac
-                COMPREPLY=($(compgen -W "--by-protocol --by-zone --textfile --help" -- "$cur")); return ;;
+                _zct_offer "--by-protocol --by-zone --textfile --help"; return ;;
             top)
                 case $prev in
-                    --by) COMPREPLY=($(compgen -W "src dst sport dport proto zone mark state nat flow" -- "$cur")); return ;;
-                    --sort) COMPREPLY=($(compgen -W "flows packets bytes rate age" -- "$cur")); return ;;
+                    --by) _zct_list "src dst sport dport proto zone mark state nat flow"; return ;;
+                    --sort) _zct_offer "flows packets bytes rate age"; return ;;
                     --delay) return ;;
                     --rows) return ;;
-                    --output) COMPREPLY=($(compgen -W "json" -- "$cur")); return ;;
+                    --output) _zct_offer "json"; return ;;
                 esac
                 own=" --by --sort --delay --rows --once --batch --output --help" ;;
             reconcile)
@@ -35,44 +46,55 @@ _zct() {
     fi
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            -p|--protonum) proto=${COMP_WORDS[i+1]} ;;
+            -p|--protonum)
+                proto=${COMP_WORDS[i+1]}
+                [[ $proto != = ]] || proto=${COMP_WORDS[i+2]} ;;
         esac
     done
     case $prev in
         -L|--dump|-G|--get|-D|--delete|-I|--create|-A|--add|-U|--update|-E|--event|-F|--flush|-C|--counter|-S|--stats)
-            [[ $cur == -* ]] || { COMPREPLY=($(compgen -W "conntrack expect dying unconfirmed" -- "$cur")); return; } ;;
+            [[ $cur == -* ]] || { _zct_offer "conntrack expect dying unconfirmed"; return; } ;;
         -R|--load-file) COMPREPLY=($(compgen -f -- "$cur")); return ;;
         -s|--src|--orig-src) return ;;
         -d|--dst|--orig-dst) return ;;
         -r|--reply-src) return ;;
         -q|--reply-dst) return ;;
-        -p|--protonum) COMPREPLY=($(compgen -W "tcp udp udplite icmp icmpv6 sctp gre dccp" -- "$cur")); return ;;
+        -p|--protonum)
+            _zct_offer "tcp udp udplite icmp icmpv6 sctp gre dccp"; return ;;
         -t|--timeout) return ;;
-        -u|--status) COMPREPLY=($(compgen -W "ASSURED SEEN_REPLY UNREPLIED FIXED_TIMEOUT EXPECTED OFFLOAD HW_OFFLOAD UNSET" -- "$cur")); return ;;
-        -e|--event-mask) COMPREPLY=($(compgen -W "ALL NEW UPDATES DESTROY" -- "$cur")); return ;;
+        -u|--status)
+            _zct_list "ASSURED SEEN_REPLY UNREPLIED FIXED_TIMEOUT EXPECTED OFFLOAD HW_OFFLOAD UNSET"; return ;;
+        -e|--event-mask)
+            _zct_list "ALL NEW UPDATES DESTROY"; return ;;
         --tuple-src) return ;;
         --tuple-dst) return ;;
         --mask-src) return ;;
         --mask-dst) return ;;
         -a|--nat-range) return ;;
-        -m|--mark) COMPREPLY=($(compgen -W "$(_zct_seen mark)" -- "$cur")); return ;;
+        -m|--mark) _zct_offer "$(_zct_seen mark)"; return ;;
         -i|--id) return ;;
-        -f|--family) COMPREPLY=($(compgen -W "ipv4 ipv6" -- "$cur")); return ;;
-        -o|--output) COMPREPLY=($(compgen -W "xml extended timestamp id ktimestamp labels userspace save json" -- "$cur")); return ;;
+        -f|--family)
+            _zct_offer "ipv4 ipv6"; return ;;
+        -o|--output)
+            _zct_list "xml extended timestamp id ktimestamp labels userspace save json"; return ;;
         -c|--secmark) return ;;
         -b|--buffer-size) return ;;
-        -w|--zone) COMPREPLY=($(compgen -W "$(_zct_seen zone)" -- "$cur")); return ;;
+        -w|--zone) _zct_offer "$(_zct_seen zone)"; return ;;
         -l|--label) return ;;
         --label-add) return ;;
-        --orig-zone) COMPREPLY=($(compgen -W "$(_zct_seen zone)" -- "$cur")); return ;;
-        --reply-zone) COMPREPLY=($(compgen -W "$(_zct_seen zone)" -- "$cur")); return ;;
+        --orig-zone) _zct_offer "$(_zct_seen zone)"; return ;;
+        --reply-zone) _zct_offer "$(_zct_seen zone)"; return ;;
         -M|--labelmap) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-        --kernel-filter) COMPREPLY=($(compgen -W "auto always never" -- "$cur")); return ;;
+        --kernel-filter)
+            _zct_offer "auto always never"; return ;;
         --jobs) return ;;
-        --reader) COMPREPLY=($(compgen -W "auto bpf netlink" -- "$cur")); return ;;
-        --by) COMPREPLY=($(compgen -W "src dst sport dport proto zone mark state nat" -- "$cur")); return ;;
+        --reader)
+            _zct_offer "auto bpf netlink"; return ;;
+        --by)
+            _zct_list "src dst sport dport proto zone mark state nat"; return ;;
         --top) return ;;
-        --sort) COMPREPLY=($(compgen -W "flows packets bytes" -- "$cur")); return ;;
+        --sort)
+            _zct_offer "flows packets bytes"; return ;;
         --sport|--orig-port-src) return ;;
         --dport|--orig-port-dst) return ;;
         --reply-port-src) return ;;
@@ -81,10 +103,17 @@ _zct() {
         --mask-port-dst) return ;;
         --tuple-port-src) return ;;
         --tuple-port-dst) return ;;
-        --state) COMPREPLY=($(compgen -W "NONE SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSE SYN_SENT2 LISTEN CLOSED COOKIE_WAIT COOKIE_ECHOED SHUTDOWN_SENT SHUTDOWN_RECD SHUTDOWN_ACK_SENT HEARTBEAT_SENT HEARTBEAT_ACKED REQUEST RESPOND PARTOPEN OPEN CLOSEREQ CLOSING TIMEWAIT IGNORE INVALID" -- "$cur")); return ;;
+        --state)
+            case ${proto,,} in
+                tcp|6) _zct_list "NONE SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSE SYN_SENT2 LISTEN"; return ;;
+                sctp|132) _zct_list "NONE CLOSED COOKIE_WAIT COOKIE_ECHOED ESTABLISHED SHUTDOWN_SENT SHUTDOWN_RECD SHUTDOWN_ACK_SENT HEARTBEAT_SENT HEARTBEAT_ACKED"; return ;;
+                dccp|33) _zct_list "NONE REQUEST RESPOND PARTOPEN OPEN CLOSEREQ CLOSING TIMEWAIT IGNORE INVALID"; return ;;
+            esac
+            _zct_list "NONE SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSE SYN_SENT2 LISTEN CLOSED COOKIE_WAIT COOKIE_ECHOED SHUTDOWN_SENT SHUTDOWN_RECD SHUTDOWN_ACK_SENT HEARTBEAT_SENT HEARTBEAT_ACKED REQUEST RESPOND PARTOPEN OPEN CLOSEREQ CLOSING TIMEWAIT IGNORE INVALID"; return ;;
         --orig-vtag) return ;;
         --reply-vtag) return ;;
-        --role) COMPREPLY=($(compgen -W "client server" -- "$cur")); return ;;
+        --role)
+            _zct_offer "client server"; return ;;
         --srckey|--orig-key-src) return ;;
         --dstkey|--orig-key-dst) return ;;
         --reply-key-src) return ;;
@@ -111,6 +140,6 @@ _zct() {
         icmp|1) words+=" --icmp-type --icmp-code --icmp-id" ;;
         icmpv6|58) words+=" --icmpv6-type --icmpv6-code --icmpv6-id" ;;
     esac
-    COMPREPLY=($(compgen -W "$words" -- "$cur"))
+    _zct_offer "$words"
 }
 complete -F _zct zct conntrack
