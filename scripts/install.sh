@@ -18,7 +18,7 @@ for file in keepalived.conf primary-backup.sh; do
     sed "s|/usr/|$2/|g" "dist/$file" >"$root/share/zctd/$file"
 done
 chmod 755 "$root/share/zctd/primary-backup.sh"
-for program in zct nfct; do
+for program in zct nfct zctd; do
     install -m 644 "docs/completions/$program.bash" "$root/share/bash-completion/completions/$program"
     install -m 644 "docs/completions/_$program" "$root/share/zsh/site-functions"
     install -m 644 "docs/completions/$program.fish" "$root/share/fish/vendor_completions.d"
@@ -29,6 +29,9 @@ for name in $links; do
     else
         ln -sf zct "$sbin/$name"
     fi
-    [ "$name" != conntrack ] || ln -sf zct "$root/share/bash-completion/completions/conntrack"
+    case $name in
+        conntrack) ln -sf zct "$root/share/bash-completion/completions/conntrack" ;;
+        conntrackd) ln -sf zctd "$root/share/bash-completion/completions/conntrackd" ;;
+    esac
 done
 echo "installed under $root${links:+, also as: $links}"

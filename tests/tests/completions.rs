@@ -2,18 +2,24 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use zct_tests::cluster::Which;
 use zct_tests::netns::Netns;
 use zct_tests::program::{Exit, Tool, find, run, zct};
+use zct_tests::tmux::Tmux;
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/completions")).join(name)
 }
 
+const FILES: [(&str, [&str; 3]); 3] = [
+    ("bash", ["zct.bash", "nfct.bash", "zctd.bash"]),
+    ("zsh", ["_zct", "_nfct", "_zctd"]),
+    ("fish", ["zct.fish", "nfct.fish", "zctd.fish"]),
+];
+
 #[test]
 fn every_shell_can_read_its_file() {
-    for (shell, files) in
-        [("bash", ["zct.bash", "nfct.bash"]), ("zsh", ["_zct", "_nfct"]), ("fish", ["zct.fish", "nfct.fish"])]
-    {
+    for (shell, files) in FILES {
         for name in files {
             let output = run(Command::new(find(shell, shell)).arg("-n").arg(file(name)), b"");
             assert_eq!((output.exit, output.err().as_str()), (Exit::Code(0), ""), "{shell} {name}");
@@ -125,5 +131,89 @@ fn every_shell_offers_what_the_table_has() {
         let zsh = "compadd() { shift; print -- $*; }; compdef() { :; }; _arguments() { :; }; words=(zct -L)";
         let zsh = format!("{zsh}; CURRENT=3; source {}; _zct_seen {key}", file("_zct").display());
         assert_eq!(ask("zsh", zsh), seen, "zsh {key}");
+    }
+}
+
+/// Commands, options and words of `zctd -h`, each of which every shell is told of.
+#[test]
+fn every_shell_knows_what_zctd_does() {
+    let help = run(Command::new(Which::Zctd.path()).arg("-h"), b"").out();
+    let lines = help.lines().filter_map(|l| l.strip_prefix("  ")).map(|l| {
+        // Behind the words a sentence says what they do.
+        l.split_once(", ").map_or(l, |(words, _)| words)
+    });
+    let parts = |l: &str| l.split(['[', ']', '|', ' ']).map(str::to_owned).collect::<Vec<_>>();
+    let written = |w: &String| w.starts_with('-') || w.len() > 1 && !w.contains(char::is_uppercase);
+    let mut words: Vec<String> = lines.flat_map(parts).filter(written).collect();
+    words.retain(|w| w != "configfile");
+    assert!(
+        words.len() > 40 && ["status", "--synced", "rsqueue"].iter().all(|k| words.iter().any(|w| w == k))
+    );
+    for (shell, [.., name]) in FILES {
+        let text = std::fs::read_to_string(file(name)).expect("a file");
+        // fish is told of `-l json` and `-o d`.
+        let text = text.replace(" -l ", " --").replace(" -o ", " -");
+        let told: Vec<&str> = text.split(['\'', '"', ' ', ':', ')', '|', '\n']).collect();
+        for word in &words {
+            assert!(told.contains(&word.as_str()), "{shell}: {word}");
+        }
+    }
+}
+
+/// What Tab makes of a line, in the line editors themselves: values behind `=`, the next one of a list, the states of
+/// the protocol, zones of the table, and what there is help on.
+#[test]
+fn every_line_editor_completes_values() {
+    let _ns = Netns::fresh();
+    let flow = b"-A -p udp -s 10.0.0.9 -d 10.96.0.10 --sport 5000 --dport 53 -t 600 -w 31\n";
+    let made = Tool::ZctByName.run_with_stdin(&["-R", "-"], flow);
+    assert_eq!(made.exit, Exit::Code(0), "{made:?}");
+    let dir = tempfile::tempdir().expect("a directory");
+    let home = dir.path();
+    std::os::unix::fs::symlink(zct(), home.join("zct")).expect("a link");
+    let completions = file("").display().to_string();
+    let write = |name: &str, text: String| std::fs::write(home.join(name), text).expect("a file");
+    write(
+        "bashrc",
+        format!("PS1='ready> '\nsource {completions}/zct.bash\nsource {completions}/zctd.bash\n"),
+    );
+    let zsh = "autoload -Uz compinit\ncompinit -u -D";
+    write(".zshrc", format!("PS1='ready> '\nfpath=({completions} $fpath)\n{zsh}\n"));
+    let fish = "function fish_prompt; echo -n 'ready> '; end\nset -g fish_autosuggestion_enabled 0";
+    write("fish", format!("{fish}\nsource {completions}/zct.fish\nsource {completions}/zctd.fish\n"));
+    for (shell, start) in [
+        ("bash", format!("--noprofile --rcfile {}/bashrc -i", home.display())),
+        ("zsh", "-i".to_owned()),
+        ("fish", format!("--no-config -i -C 'source {}/fish'", home.display())),
+    ] {
+        let set = format!("export HOME={0} ZDOTDIR={0} PATH={0}:$PATH", home.display());
+        let tmux = Tmux::start(150, 24, &format!("{set}; {} {start}", find(shell, shell).display()));
+        for (typed, completed) in [
+            ("zct hel", "zct help"),
+            ("zct help recon", "zct help reconcile"),
+            ("zct -L --reader=n", "zct -L --reader=netlink"),
+            ("zct -L --zone=3", "zct -L --zone=31"),
+            ("zct -L -w ", "zct -L -w 31"),
+            ("zct -L -u ASSURED,SEE", "zct -L -u ASSURED,SEEN_REPLY"),
+            ("zct -L --status=ASSURED,SEE", "zct -L --status=ASSURED,SEEN_REPLY"),
+            ("zct -L -p sctp --state CLOSED,COOKIE_E", "zct -L -p sctp --state CLOSED,COOKIE_ECHOED"),
+            ("zct -L --protonum=tcp --state ES", "zct -L --protonum=tcp --state ESTABLISHED"),
+            ("zct -L -p tcp --state LI", "zct -L -p tcp --state LISTEN"),
+            ("zct -L -p sctp --state S", "zct -L -p sctp --state SHUTDOWN_"),
+            ("zct top --so", "zct top --sort"),
+            ("zct reconcile --keep-s", "zct reconcile --keep-src"),
+            ("zctd sta", "zctd status"),
+            ("zctd wait --sy", "zctd wait --synced"),
+            ("zctd -C /dev/null -s rsq", "zctd -C /dev/null -s rsqueue"),
+            ("zctd -e --fr", "zctd -e --from"),
+        ] {
+            let last = |s: &[String]| s.iter().rfind(|l| !l.is_empty()).cloned().unwrap_or_default();
+            tmux.keys(&["C-u"]);
+            tmux.wait(shell, |s| last(s) == "ready>");
+            tmux.keys(&[typed, "Tab"]);
+            tmux.wait(&format!("{shell}: {typed}"), |s| {
+                s.iter().any(|l| l.starts_with(&format!("ready> {completed}")))
+            });
+        }
     }
 }
