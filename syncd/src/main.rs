@@ -56,7 +56,9 @@ fn check(file: &Path) -> ExitCode {
             for remark in support::remarks(&config.helpers) {
                 eprintln!("{}: warning: {remark}", file.display());
             }
-            print(&config::print(&config))
+            // There are two places where it looks for a file.
+            let name = format!("# {}\n", file.display());
+            print(&[name.as_bytes(), &config::print(&config)].concat())
         }
         Err(why) => fail(&why.to_string()),
     }

@@ -183,6 +183,7 @@ fn rendered_configurations_are_accepted() {
             let said = run(Command::new(Which::Zctd.path()).arg("--check").arg("-C").arg(&file), b"");
             assert_eq!(said.exit, Exit::Code(0), "{name}: {said:?}");
             assert!(said.err().lines().all(|l| l.contains(": warning: ")), "{name}: {said:?}");
+            assert_eq!(said.lines()[0], format!("# {}", file.display()));
             said
         };
         let said = check(text);
