@@ -106,9 +106,14 @@ impl Node {
         std::io::Read::read_exact(out, &mut byte).expect("namespaces");
         let node = Node(child);
         let settle = "mount -t tmpfs tmpfs /run && mkdir /run/lock
-            mount -t tmpfs tmpfs /etc/conntrackd && mount -t tmpfs tmpfs /var/log && ip link set lo up
+            mount -t tmpfs tmpfs /mnt && cp -a /etc/. /mnt && mount --move /mnt /etc
+            mkdir -p /etc/conntrackd /etc/zctd && rm -f /etc/conntrackd/*
+            mount -t tmpfs tmpfs /var/log && ip link set lo up
             echo 1 >/proc/sys/net/netfilter/nf_conntrack_events";
-        let output = run(node.shell(settle, &std::env::var("PATH").unwrap_or_default()), b"");
+        // As the package leaves it.
+        let example = root().join("dist/zctd.conf").display().to_string();
+        let settle = format!("{settle}; cp {example} /etc/zctd/zctd.conf");
+        let output = run(node.shell(&settle, &std::env::var("PATH").unwrap_or_default()), b"");
         assert_eq!(output.exit, Exit::Code(0), "{output:?}");
         node
     }
@@ -308,6 +313,21 @@ fn what_is_done_by_hand_is_there() {
         }
     }
     assert!(count >= 8, "only {count} targets were found");
+}
+
+/// A block that says neither `sh` nor what else it is would be left out of all this unnoticed.
+#[test]
+fn every_block_says_what_it_is() {
+    let mut count = 0;
+    for document in documents() {
+        for block in blocks(&document) {
+            let known =
+                ["sh", "conf", "text", "json", "rust", "toml", "yaml"].contains(&block.language.as_str());
+            assert!(known, "{}: `{}'", block.place(), block.language);
+            count += 1;
+        }
+    }
+    assert!(count > 30, "only {count} blocks");
 }
 
 /// Links between the documents lead to files.
