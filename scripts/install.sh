@@ -29,9 +29,13 @@ for name in $links; do
     else
         ln -sf zct "$sbin/$name"
     fi
+    # bash and fish load a file by the name that is typed; zsh is told of both in the file.
     case $name in
-        conntrack) ln -sf zct "$root/share/bash-completion/completions/conntrack" ;;
-        conntrackd) ln -sf zctd "$root/share/bash-completion/completions/conntrackd" ;;
+        conntrack) like=zct ;;
+        conntrackd) like=zctd ;;
+        *) continue ;;
     esac
+    ln -sf "$like" "$root/share/bash-completion/completions/$name"
+    ln -sf "$like.fish" "$root/share/fish/vendor_completions.d/$name.fish"
 done
 echo "installed under $root${links:+, also as: $links}"

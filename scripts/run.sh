@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.." || exit 1
 PATH="$PATH:/usr/sbin:/sbin"
 
 if ! command -v cargo >/dev/null 2>&1; then
-    echo "cargo is not installed: see https://rustup.rs, Rust 1.85 or newer" >&2
+    echo "cargo is not installed: apt install cargo on Debian 13, else https://rustup.rs; Rust 1.85 or newer" >&2
     exit 1
 fi
 if ! command -v cc >/dev/null 2>&1; then

@@ -58,6 +58,11 @@ $apt install $new/*.deb
 conntrack -V | grep -F 'conntrack v1.4.9 (conntrack-tools)'
 nfct version | grep -F 1.4.9
 conntrackd -v | grep -F zctd
+# Shells load completions by the name that is typed.
+for name in conntrack conntrackd nfct zct zctd; do
+    [ -e "/usr/share/bash-completion/completions/$name" ]
+    [ -e "/usr/share/fish/vendor_completions.d/$name.fish" ]
+done
 ! installed conntrack
 ! installed conntrackd
 installed needs-conntrack
