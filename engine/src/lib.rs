@@ -59,6 +59,7 @@ pub mod inet;
 pub mod labels;
 pub mod number;
 pub mod pace;
+pub mod platform;
 pub mod process;
 pub mod protocols;
 pub mod reactor;

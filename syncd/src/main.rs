@@ -9,6 +9,7 @@ use zctd::control::client::{self, Action, Args};
 use zctd::control::exchange::Answer;
 use zctd::control::request::Request;
 use zctd::control::selection::Selection;
+use zctd::control::version;
 use zctd::control::words::{self, BROKEN, CommandEnd, NO_DAEMON, Own};
 use zctd::helper::{run, support};
 use zctd::host::log::Log;
@@ -33,7 +34,8 @@ fn main() -> ExitCode {
     };
     match action {
         Action::Help => print(client::help(&name).as_bytes()),
-        Action::Version => print(client::version().as_bytes()),
+        Action::Version => print(version::line().as_bytes()),
+        Action::Features => print(version::features().as_bytes()),
         Action::Check => check(&file),
         Action::GenKey(path) => genkey(path.as_deref()),
         Action::Daemon { background } => start(&file, background),

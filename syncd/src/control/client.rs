@@ -8,6 +8,7 @@ use crate::control::exchange::{Answer, exchange, exchange_within};
 use crate::control::helpers::HelpersMode;
 use crate::control::request::{Listing, Request, STATUS, Statistics, WhichCache};
 use crate::control::selection::Selection;
+use crate::control::version;
 use crate::control::words::{self, Misused, Own, UNKNOWN};
 use crate::kernel::commit::Entries;
 use std::ffi::{OsStr, OsString};
@@ -101,6 +102,8 @@ pub enum Action {
     Help,
     /// `-v`: print the version.
     Version,
+    /// `--version`: that, and what this daemon can do here.
+    Features,
 }
 
 /// A command line that was understood.
@@ -151,7 +154,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, file: &Path) -> Result<A
     while let Some(word) = words.next() {
         match word.to_str() {
             Some("--help") => return Ok(Args { action: Action::Help, file }),
-            Some("--version") => return Ok(Args { action: Action::Version, file }),
+            Some("--version") => return Ok(Args { action: Action::Features, file }),
             Some("--check") => {
                 check = true;
                 continue;
@@ -394,14 +397,6 @@ fn plain(path: &Path, request: Request, out: &mut dyn io::Write) -> Answer {
     exchange(path, request.code(false), out)
 }
 
-/// The text of `-v`.
-pub fn version() -> String {
-    format!(
-        "Connection tracking userspace daemon v1.4.9 (zctd {}). Licensed under MIT or Apache-2.0.\n",
-        env!("CARGO_PKG_VERSION")
-    )
-}
-
 /// The text of `-h`, for a program with this name.
 pub fn help(name: &str) -> String {
     let general = [
@@ -442,7 +437,7 @@ pub fn help(name: &str) -> String {
         ("--check", "say what is wrong with the configuration file, and what it amounts to"),
         ("--help, --version", "as -h and -v"),
     ];
-    let mut out = format!("{}Usage: {name} [commands] [options]\n", version());
+    let mut out = format!("{}Usage: {name} [commands] [options]\n", version::line());
     for (title, rows) in [
         ("General commands", &general[..]),
         ("Client mode commands", &client[..]),

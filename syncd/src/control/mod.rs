@@ -8,4 +8,5 @@ pub mod request;
 pub mod selection;
 pub mod server;
 pub mod statistics;
+pub mod version;
 pub mod words;

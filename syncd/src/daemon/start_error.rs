@@ -8,8 +8,8 @@ use crate::metrics::server::ListenError;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use zct_engine::Error;
 use zct_engine::write_file::WriteError;
+use zct_engine::{Error, errno};
 
 /// What could not be had at the start.
 #[derive(Debug)]
@@ -47,6 +47,9 @@ impl fmt::Display for StartError {
             StartError::Lock(path, why) => write!(f, "can't create lockfile `{}': {why}", path.display()),
             StartError::Control(e) => {
                 write!(f, "can't open the control socket `{}': {}", e.path.display(), lock::reason(e))
+            }
+            StartError::Netlink(e) if e.errno() == Some(errno::EPERM) => {
+                write!(f, "can't open netlink handler: {e}\nthis takes root, or CAP_NET_ADMIN")
             }
             StartError::Netlink(e) => {
                 write!(f, "can't open netlink handler: {e}\nno ctnetlink kernel support?")
