@@ -181,6 +181,48 @@ fn peers_are_printed_whole_and_so_again() {
     assert_eq!((status, again.as_str(), remarks.as_str()), (Some(0), printed.as_str(), ""));
 }
 
+/// Two and more peers compare in every mode, over every kind of link, with keys and without; a group of more than two
+/// needs keys, and says so.
+#[test]
+fn any_number_of_peers_can_compare() {
+    let ends = |node| {
+        format!("{{ IPv4_address 10.0.0.1 IPv4_Destination_Address 10.0.0.{node} Port 3780 Interface lo }}")
+    };
+    let group = "Multicast { IPv4_address 225.0.0.50 Group 3780 IPv4_interface 10.0.0.1 Interface lo }";
+    let key = file("compare.key", "0123456789abcdef".repeat(4).as_bytes());
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let auth = format!("Auth {{ Key 1 file:{}\nActiveKey 1 }}", key.display());
+    for mode in ["FTFW { }", "NOTRACK { }", "ALARM { }"] {
+        for links in ["UDP", "TCP", "Multicast"] {
+            for (peers, auth) in [(1, ""), (1, &*auth), (3, ""), (3, &*auth)] {
+                let peers = (2..2 + peers).map(|node| {
+                    let link =
+                        if links == "Multicast" { String::new() } else { format!("{links} {}", ends(node)) };
+                    format!("Peer fw-{node} {{ NodeID {node}\n{link} }}\n")
+                });
+                let peers: Vec<String> = peers.collect();
+                let shared = if links == "Multicast" { group } else { "" };
+                let text = format!(
+                    "General {{ UNIX {{ Path /run/x\n}} }}\nSync {{ Mode {mode} NodeID 1\n{shared}\n{}{auth}\n\
+                     Options {{ Digest on DigestInterval 7 }} }}\n",
+                    peers.concat()
+                );
+                let (status, printed, remarks) = check("compare.conf", text.as_bytes());
+                if links == "Multicast" && peers.len() > 1 && auth.is_empty() {
+                    assert_ne!(status, Some(0), "{text}");
+                    assert!(remarks.contains("needs Auth in mode enforce"), "{remarks}");
+                    continue;
+                }
+                assert_eq!(status, Some(0), "{text}{remarks}");
+                assert!(!remarks.contains("Digest"), "{text}{remarks}");
+                assert!(printed.contains("DigestInterval 7"), "{printed}");
+                assert!(printed.contains("Digest on") != mode.starts_with("FTFW"), "{printed}");
+            }
+        }
+    }
+    std::fs::remove_file(&key).unwrap();
+}
+
 /// The example is one that a daemon runs with, and shows the peers that it has.
 #[test]
 fn the_example_of_three_nodes_is_good() {

@@ -39,7 +39,8 @@ pub struct Members {
 }
 
 impl Members {
-    /// So many members, configured and not started; `sync` is more text for their `Sync` sections.
+    /// So many members, configured and not started; `sync` is more text for their `Sync` sections, where it may begin
+    /// with another `Mode` than FTFW.
     pub fn prepare(count: u8, between: Between, sync: &str) -> Members {
         let bridge = Netns::fresh();
         bridge.bridge();
@@ -87,8 +88,9 @@ impl Members {
             ),
             Between::Udp | Between::Tcp => String::new(),
         };
+        let mode = if sync.starts_with("Mode ") { "" } else { "Mode FTFW { }\n" };
         format!(
-            "Sync {{\nMode FTFW {{ }}\nNodeID {number}\n{group}{peers}{sync}\n}}\nGeneral {{\nLogFile {}\nLockFile {}\n\
+            "Sync {{\n{mode}NodeID {number}\n{group}{peers}{sync}\n}}\nGeneral {{\nLogFile {}\nLockFile {}\n\
              UNIX {{ Path {}\n}}\nNetlinkBufferSize 16777216\nNetlinkBufferSizeMaxGrowth 33554432\nFilter From Userspace {{ Address Ignore {{ IPv4_address 10.9.0.0/24 \
              IPv4_address 127.0.0.1 IPv6_address fe80::/10 IPv6_address ff02::/16 }} }}\n}}\n\
              Metrics {{ TextFile {}\nInterval 1 }}\n",

@@ -102,6 +102,29 @@ fn refused(members: &Members, number: u8, name: &str, why: &str) -> u64 {
     peer(&s, name)["sealing"]["refused"][why].as_u64().unwrap_or_else(|| panic!("{why}: {s}"))
 }
 
+/// Each pair compares what has been sent with what is stored.
+fn each_pair_is_equal(members: &Members) {
+    for number in ALL {
+        eventually(&format!("{number} finds both equal"), || {
+            let s = status(members, number);
+            let peers = s["peers"].as_array().expect("peers");
+            let equal = |p: &Value| !p["digest"]["last_equal"].is_null() && p["digest"]["differences"] == 0;
+            if peers.iter().all(equal) { Ok(()) } else { Err(format!("{peers:?}")) }
+        });
+    }
+}
+
+/// Nobody acknowledges anything, and each two compare all the same: plainly, and in a group with one seal for all.
+#[test]
+fn three_nodes_that_acknowledge_nothing_compare() {
+    let (_dir, auth) = auth();
+    let options = "Options { Digest on DigestInterval 1 }";
+    for mode in ["Mode NOTRACK { }", "Mode ALARM { RefreshTime 3 }"] {
+        each_pair_is_equal(&filled(Between::Udp, &format!("{mode}\n{options}")));
+        each_pair_is_equal(&filled(Between::Group, &format!("{mode}\n{options}\n{auth}")));
+    }
+}
+
 /// Each peer has a seal of its own, so a frame for one says nothing to another: replayed there it is that of
 /// a node which has yet to prove itself, or of one that is not the peer.
 #[test]
@@ -109,15 +132,7 @@ fn three_nodes_that_seal_what_they_say_to_each() {
     let (_dir, auth) = auth();
     let mut members = filled(Between::Udp, &format!("{auth}\nOptions {{ Digest on DigestInterval 1 }}"));
     flows_are_known_by_node(&members);
-    // Each pair compares what has been sent with what is stored.
-    for number in ALL {
-        eventually(&format!("{number} finds both equal"), || {
-            let s = status(&members, number);
-            let peers = s["peers"].as_array().expect("peers");
-            let equal = |p: &Value| !p["digest"]["last_equal"].is_null() && p["digest"]["differences"] == 0;
-            if peers.iter().all(equal) { Ok(()) } else { Err(format!("{peers:?}")) }
-        });
-    }
+    each_pair_is_equal(&members);
     for number in ALL {
         let s = status(&members, number);
         for p in s["peers"].as_array().expect("peers") {

@@ -34,6 +34,29 @@ pub(crate) fn table(store: &FlowStore) -> Table {
     out
 }
 
+/// What is compared of flows. Of the rest, and of expectations, what was lost in NOTRACK stays lost.
+pub(crate) fn compared(table: Table) -> Table {
+    let part = |f: Flow| {
+        let proto = f.proto.map(|proto| match proto {
+            ProtoInfo::Tcp(TcpInfo { state, .. }) => ProtoInfo::Tcp(TcpInfo { state, ..TcpInfo::default() }),
+            other @ (ProtoInfo::Sctp(_) | ProtoInfo::Dccp(_)) => other,
+        });
+        // No label is the same as labels that are all zero.
+        let labels = f.labels.filter(|l| l.iter().any(|b| *b != 0));
+        Flow {
+            timeout_s: None,
+            master: None,
+            seq_adj: None,
+            helper: None,
+            synproxy: None,
+            proto,
+            labels,
+            ..f
+        }
+    };
+    table.into_iter().map(|(key, flow)| (key, part(flow))).collect()
+}
+
 /// The expectations of a cache, each as it would be sent.
 pub(crate) fn expects(store: &ExpectStore) -> BTreeSet<Vec<u8>> {
     let (mut cursor, mut out) = (0, BTreeSet::new());

@@ -2,11 +2,10 @@
 //! good, what has only just changed is no difference, and no loss in a repair removes a flow (sync-protocol.md §10.6).
 
 use crate::peer::{Alarm, DigestStats, Mode, Notice, Notrack, PeerConfig};
-use crate::sim::node::Table;
+use crate::sim::node::compared;
 use crate::sim::{Original, OriginalConfig, OurNode, Quality, SimNode, World, seeds};
 use crate::store::{Cursor, FlowStore, Meta};
 use zct_wire::peer::{Flow, Messages, flag};
-use zct_wire::proto::{ProtoInfo, TcpInfo};
 
 const BAD: Quality = Quality { loss: 20, dup: 5, delay_ms: (1, 40), cut: [false; 2] };
 /// Nothing is lost, and little comes in its order.
@@ -17,7 +16,7 @@ fn config(mode: impl Into<Mode>) -> PeerConfig {
 }
 
 /// By turns; in ALARM nothing is forgotten so soon that it would be made good by that.
-fn mode(seed: u64) -> PeerConfig {
+pub(super) fn mode(seed: u64) -> PeerConfig {
     match seed % 2 {
         0 => config(Notrack::default()),
         _ => config(Alarm { refresh_time_s: 5, cache_timeout_s: 100_000 }),
@@ -30,29 +29,6 @@ fn pair(seed: u64, quality: Quality, config: &PeerConfig) -> World {
 
 fn stats(w: &mut World, i: usize) -> DigestStats {
     w.nodes[i].ours().machine.stats().digest
-}
-
-/// What is compared of flows. Of the rest, and of expectations, what was lost in NOTRACK stays lost.
-fn compared(table: Table) -> Table {
-    let part = |f: Flow| {
-        let proto = f.proto.map(|proto| match proto {
-            ProtoInfo::Tcp(TcpInfo { state, .. }) => ProtoInfo::Tcp(TcpInfo { state, ..TcpInfo::default() }),
-            other @ (ProtoInfo::Sctp(_) | ProtoInfo::Dccp(_)) => other,
-        });
-        // No label is the same as labels that are all zero.
-        let labels = f.labels.filter(|l| l.iter().any(|b| *b != 0));
-        Flow {
-            timeout_s: None,
-            master: None,
-            seq_adj: None,
-            helper: None,
-            synproxy: None,
-            proto,
-            labels,
-            ..f
-        }
-    };
-    table.into_iter().map(|(key, flow)| (key, part(flow))).collect()
 }
 
 fn flows_agree(w: &World) -> bool {
