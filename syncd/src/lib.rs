@@ -14,7 +14,7 @@
 //!           Machine::flow_dumped (and expect_dumped), and only then read events
 //! event     filter it, tell its Origin by the port id, then Machine::flow_change / expect_change
 //! datagram  Machine::datagram with the link's number; over TCP one Reassembler a connection in between
-//! overrun   Machine::begin_kernel_resync, a dump into flow_dumped, end_kernel_resync
+//! overrun   Machine::begin_kernel_resync, a dump into flow_compared, end_kernel_resync
 //! command   request_resync (-n), send_bulk (-B), flush_internal, flush_external (-f), purge (-t),
 //!           cancel_purge (-c); the commit itself walks caches().external
 //! link      link_state, link_payload

@@ -62,7 +62,7 @@ impl Taker for SyncTaker<'_> {
                 Why::Populate | Why::CatchUp => machine.flow_dumped(self.now, &flow, id),
                 Why::Resync => {
                     let known = machine.caches().internal.counts().flows;
-                    machine.flow_dumped(self.now, &flow, id);
+                    machine.flow_compared(self.now, &flow, id);
                     let flows = machine.caches().internal.counts().flows;
                     // All machines are told the same: one of them counts.
                     *self.repaired += if at == 0 { flows.saturating_sub(known) as u64 } else { 0 };

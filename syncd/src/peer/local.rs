@@ -32,6 +32,16 @@ pub enum Origin {
     Flush,
 }
 
+/// Whether the peer is told of what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Telling {
+    Now,
+    /// A commit, or a dump that compares nothing: the peer is not told now.
+    Quiet,
+    /// A comparison with the kernel has found it.
+    Found,
+}
+
 impl Origin {
     /// True if a change is kept without telling the peer; `None` when it is not even kept: what was injected
     /// is the peer's own.
@@ -74,8 +84,6 @@ pub(crate) struct Local {
     // had closed when its time was over: then it waits for its end.
     hold: Delay,
     generations: Generations,
-    // The kernel's tables are being dumped, to compare them.
-    dumps: bool,
     // The sweep under way, if there is one.
     sweep: Option<Cursor>,
     pub(crate) review: Review,
@@ -116,7 +124,6 @@ impl Local {
             unannounced: 0,
             hold: Delay::new(sync_after_s),
             generations: Generations::default(),
-            dumps: false,
             sweep: None,
             review: Review::default(),
         }
@@ -132,21 +139,21 @@ impl Local {
         self.hold.clear();
     }
 
-    /// A flow's event; `quiet` if the peer is not to be told. A flow without a key is ignored.
+    /// A flow's event. A flow without a key is ignored.
     pub(crate) fn flow(
         &mut self,
         now: Millis,
         event: Event,
-        quiet: bool,
+        telling: Telling,
         flow: &Flow,
         kernel_id: u32,
         caches: &mut Caches,
     ) -> Consequence {
         let Some(key) = Key::of(flow) else { return Consequence::Nothing };
         if event == Event::Destroy {
-            return self.end(now, &key, flow, quiet, caches);
+            return self.end(now, &key, flow, telling != Telling::Now, caches);
         }
-        self.store(now, &key, flow, kernel_id, (event == Event::New, quiet), caches)
+        self.store(now, &key, flow, kernel_id, (event == Event::New, telling), caches)
     }
 
     /// Stores a flow, `anew` or merged into what is known about it.
@@ -156,13 +163,14 @@ impl Local {
         key: &Key,
         flow: &Flow,
         kernel_id: u32,
-        (anew, quiet): (bool, bool),
+        (anew, telling): (bool, Telling),
         caches: &mut Caches,
     ) -> Consequence {
-        let tell = |id: FlowId| match (quiet, self.dumps) {
-            (false, _) => Consequence::Tell(Item::Flow(id)),
-            (true, false) => Consequence::Kept(id),
-            (true, true) => Consequence::Found(id),
+        let quiet = telling != Telling::Now;
+        let tell = |id: FlowId| match telling {
+            Telling::Now => Consequence::Tell(Item::Flow(id)),
+            Telling::Quiet => Consequence::Kept(id),
+            Telling::Found => Consequence::Found(id),
         };
         let generation = self.generations.current();
         let place = caches.internal.locate(key);
@@ -365,14 +373,12 @@ impl Local {
         // If this fails, an earlier comparison that was not completed has left something behind, and the next
         // one will remove it.
         self.generations.advance();
-        self.dumps = true;
         self.sweep = None;
         self.review.give_up();
     }
 
     /// The dump is complete.
     pub(crate) fn end_dump(&mut self) {
-        self.dumps = false;
         self.sweep = Some(Cursor::default());
     }
 

@@ -12,7 +12,7 @@ use crate::peer::config::{PeerConfig, Seed};
 use crate::peer::delivery::Delivery;
 use crate::peer::ftfw::SUMS_A_TURN;
 use crate::peer::links::{Link, PeerLinks, Switch};
-use crate::peer::local::{Local, Origin};
+use crate::peer::local::{Local, Origin, Telling};
 use crate::peer::message::{Class, Data};
 use crate::peer::mode::Mode;
 use crate::peer::output::{Notice, Output, Outputs};
@@ -209,12 +209,17 @@ impl Machine {
     pub fn flow_change(&mut self, now: Millis, event: Event, origin: Origin, flow: &Flow, kernel_id: u32) {
         let Some(quiet) = origin.is_quiet() else { return };
         if !self.config.mode.disables_internal_cache() {
-            self.make_room(event, flow);
-            let change = self.local.flow(now, event, quiet, flow, kernel_id, &mut self.caches);
-            self.delivery.changed(now, change, &mut self.caches);
+            let telling = if quiet { Telling::Quiet } else { Telling::Now };
+            self.store_flow(now, event, telling, flow, kernel_id);
         } else if !quiet && Key::of(flow).is_some() {
             self.bypass_flow(now, event, flow);
         }
+    }
+
+    fn store_flow(&mut self, now: Millis, event: Event, telling: Telling, flow: &Flow, kernel_id: u32) {
+        self.make_room(event, flow);
+        let change = self.local.flow(now, event, telling, flow, kernel_id, &mut self.caches);
+        self.delivery.changed(now, change, &mut self.caches);
     }
 
     /// Takes care that ended flows, which are kept until the peer knows, take no room from living ones,
@@ -227,10 +232,17 @@ impl Machine {
         }
     }
 
-    /// A flow from a dump: the first one, one that the operator asked for, or a comparison with the kernel.
-    /// It is stored, but not sent; after a comparison a bulk brings it to the peer.
+    /// A flow from a dump: the first one, or one that the operator asked for. It is stored, but not sent.
     pub fn flow_dumped(&mut self, now: Millis, flow: &Flow, kernel_id: u32) {
         self.flow_change(now, Event::Update, Origin::Commit, flow, kernel_id);
+    }
+
+    /// A flow from a dump that compares the internal cache with the kernel. What it has that was not known is sent with
+    /// the bulk that follows, or at once in a mode without bulks.
+    pub fn flow_compared(&mut self, now: Millis, flow: &Flow, kernel_id: u32) {
+        if !self.config.mode.disables_internal_cache() {
+            self.store_flow(now, Event::Update, Telling::Found, flow, kernel_id);
+        }
     }
 
     /// An expectation event that has passed the filter of helpers. If the expectation's master is not in
@@ -274,7 +286,7 @@ impl Machine {
     }
 
     /// Begins to compare the internal cache with the kernel, after an overrun or when polling: dump the
-    /// tables into [`Machine::flow_dumped`] and, if expectations are replicated, into
+    /// tables into [`Machine::flow_compared`] and, if expectations are replicated, into
     /// [`Machine::expect_dumped`], then call [`Machine::end_kernel_resync`].
     pub fn begin_kernel_resync(&mut self) {
         self.local.begin_dump();

@@ -71,12 +71,16 @@ fn the_books_stay_right_whatever_comes() {
                 7..14 => {
                     let event = [Event::New, Event::Update, Event::Destroy][rng.below(3) as usize];
                     let origin = match rng.below(10) {
-                        0 => Origin::Commit,
-                        1 => Origin::Flush,
-                        _ => Origin::Kernel,
+                        0 => Some(Origin::Commit),
+                        1 => Some(Origin::Flush),
+                        2 => None,
+                        _ => Some(Origin::Kernel),
                     };
                     let f = Flow { status: Some(8), ..tuple(rng.below(40) as u32) };
-                    m.flow_change(now, event, origin, &f, 1);
+                    match origin {
+                        Some(origin) => m.flow_change(now, event, origin, &f, 1),
+                        None => m.flow_compared(now, &f, 1),
+                    }
                 }
                 14 => match rng.below(8) {
                     0 => m.flush_internal(now),

@@ -72,12 +72,13 @@ fuzz_target!(|data: &[u8]| {
             3 => now += u64::from(*arg) * u64::from(*arg),
             4 => m.flow_change(now, Event::New, Origin::Kernel, &flow(*arg), 1),
             5 => m.flow_change(now, Event::Destroy, Origin::Kernel, &flow(*arg), 1),
-            6 => match arg % 6 {
+            6 => match arg % 7 {
                 0 => m.request_resync(now),
                 1 => m.send_bulk(),
                 2 => m.flush_external(),
                 3 => m.flush_internal(now),
                 4 => m.begin_kernel_resync(),
+                5 => m.flow_compared(now, &flow(*arg), 1),
                 _ => m.end_kernel_resync(),
             },
             _ => {

@@ -110,7 +110,7 @@ fn poll(b: &mut Bench, flows: impl Iterator<Item = Flow>) {
     b.m.begin_kernel_resync();
     for f in flows {
         let left = 432_000 - (b.now / 1000) as u32;
-        b.m.flow_dumped(b.now, &Flow { timeout_s: Some(left), ..f }, 1);
+        b.m.flow_compared(b.now, &Flow { timeout_s: Some(left), ..f }, 1);
     }
     b.m.end_kernel_resync();
 }
@@ -147,6 +147,20 @@ fn a_node_that_polls_tells_what_it_finds() {
     assert_eq!(told, [(0, UPD), (1, DEL), (50, NEW)]);
     poll(&mut b, [changed].into_iter().chain((2..51).map(flow)));
     assert_eq!(b.run(900), []);
+}
+
+/// What a commit puts into the kernel is announced in its time, also while the table is compared, and after that was
+/// interrupted.
+#[test]
+fn a_commit_during_a_poll_is_told_as_any() {
+    let mut b = Bench::new(PeerConfig::of(Alarm { refresh_time_s: 1_000_000, cache_timeout_s: 3_000_000 }));
+    b.m.begin_kernel_resync();
+    b.m.flow_compared(b.now, &flow(0), 1);
+    for n in 1..50 {
+        b.m.flow_change(b.now, Event::New, Origin::Commit, &flow(n), 1);
+    }
+    let told: Vec<_> = b.run(2000).iter().map(|s| (s.flow.unwrap().orig.src_port, s.kind)).collect();
+    assert_eq!(told, [(Some(0), NEW)]);
 }
 
 /// A peer that compares is answered also by a node that reads the kernel's table more often than in RefreshTime, and

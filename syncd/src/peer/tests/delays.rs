@@ -105,7 +105,7 @@ fn a_comparison_changes_nothing_for_young_flows() {
     b.event(Event::New, &marked(2, 2));
     b.run(1000);
     b.m.begin_kernel_resync();
-    b.m.flow_dumped(b.now, &marked(1, 1), 1);
+    b.m.flow_compared(b.now, &marked(1, 1), 1);
     b.m.end_kernel_resync();
     assert_eq!(about_flows(&b.run(1000)), []);
     assert_eq!((b.m.caches().internal.counts().flows, b.m.stats().unannounced), (1, 1));

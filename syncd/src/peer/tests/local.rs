@@ -87,7 +87,7 @@ fn a_comparison_with_the_kernel() {
     b.control(flag::ACK, Some((s[0].seq, s[3].seq)));
     b.m.begin_kernel_resync();
     for n in [1, 3, 9] {
-        b.m.flow_dumped(b.now, &flow(n), 1);
+        b.m.flow_compared(b.now, &flow(n), 1);
     }
     b.event(Event::New, &flow(7)); // meanwhile
     b.m.end_kernel_resync();
@@ -108,11 +108,11 @@ fn a_comparison_that_failed_ends_nothing() {
     b.event(Event::New, &flow(2));
     b.run(10);
     b.m.begin_kernel_resync();
-    b.m.flow_dumped(b.now, &flow(1), 1);
+    b.m.flow_compared(b.now, &flow(1), 1);
     b.run(100);
     assert_eq!(b.m.caches().internal.counts().flows, 2);
     b.m.begin_kernel_resync();
-    b.m.flow_dumped(b.now, &flow(2), 1);
+    b.m.flow_compared(b.now, &flow(2), 1);
     b.m.end_kernel_resync();
     b.run(100);
     assert_eq!((internal(&b, &flow(1)), internal(&b, &flow(2))), (None, Some(flow(2))));
