@@ -120,14 +120,21 @@ impl Daemon {
             Ok(Stepped::Failed(Why::CatchUp)) => self.catch_up_failed(now, "it was interrupted"),
             Ok(Stepped::Failed(why)) => self.dump_failed(why, now, "it was interrupted"),
             Err(e) if self.populating.is_some() => return Err(e),
-            Err(e) if self.is_catching_up() => self.catch_up_failed(now, &e.to_string()),
-            Err(e) => {
-                // Its purpose has failed with it; a single comparison makes up for all of them.
-                let why = if self.waiting.is_refilling() { Why::Populate } else { Why::Resync };
-                self.dump_failed(why, now, &e.to_string());
-            }
+            Err(e) => self.no_dump(now, &e.to_string()),
         }
         Ok(true)
+    }
+
+    /// None of the dumps that were asked for could be begun; a single comparison makes up for all of them.
+    fn no_dump(&mut self, now: Millis, reason: &str) {
+        if self.is_catching_up() {
+            self.catch_up_failed(now, reason);
+        } else {
+            let why = if self.waiting.is_refilling() { Why::Populate } else { Why::Resync };
+            self.dump_failed(why, now, reason);
+        }
+        // Also of those that were asked for because of something else: what runs for ever is never begun again.
+        self.comparison_failed(now);
     }
 
     fn dump_failed(&mut self, why: Why, now: Millis, reason: &str) {
@@ -136,6 +143,10 @@ impl Daemon {
         if why == Why::Populate {
             return self.refilled(Err(format!("the kernel's table could not be read whole: {reason}")));
         }
+        self.comparison_failed(now);
+    }
+
+    fn comparison_failed(&mut self, now: Millis) {
         self.comparison = Comparison::None;
         self.losses.comparison_ends(None);
         self.kernel.resync_later(now);
