@@ -137,6 +137,7 @@ soak: release
 	@FUZZ_SECONDS=600 tests/fuzz/run.sh
 	@ZCT_FAULTS=full scripts/test.sh $(FAULTS) interop_faults
 	ZCT_SEALED_FRAMES=1000000 $(CARGO) test --locked --profile simulate --package zctd --test sealed_frames -- --nocapture
+	ZCT_STORM_SECONDS=4 $(CARGO) test --locked --profile simulate --package zctd --lib -- storms
 	@ZCT_SOAK_SECONDS=$(ZCT_SOAK_SECONDS) scripts/test.sh faults_churn
 	$(MAKE) simulate SEEDS=5000
 	$(MAKE) interop failover
