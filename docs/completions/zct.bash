@@ -22,7 +22,7 @@ _zct() {
             help) ((COMP_CWORD != 2)) || _zct_offer "dump get delete create add update event flush counter stats help version load-file metrics top nfct reconcile tcp udp udplite sctp dccp gre icmp icmpv6"; return ;;
             metrics)
                 case $prev in
-                    --textfile) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                    --textfile) compopt -o default; return ;;
                 esac
                 _zct_offer "--by-protocol --by-zone --textfile --help"; return ;;
             top)
@@ -54,7 +54,7 @@ _zct() {
     case $prev in
         -L|--dump|-G|--get|-D|--delete|-I|--create|-A|--add|-U|--update|-E|--event|-F|--flush|-C|--counter|-S|--stats)
             [[ $cur == -* ]] || { _zct_offer "conntrack expect dying unconfirmed"; return; } ;;
-        -R|--load-file) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        -R|--load-file) compopt -o default; return ;;
         -s|--src|--orig-src) return ;;
         -d|--dst|--orig-dst) return ;;
         -r|--reply-src) return ;;
@@ -84,7 +84,7 @@ _zct() {
         --label-add) return ;;
         --orig-zone) _zct_offer "$(_zct_seen zone)"; return ;;
         --reply-zone) _zct_offer "$(_zct_seen zone)"; return ;;
-        -M|--labelmap) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        -M|--labelmap) compopt -o default; return ;;
         --kernel-filter)
             _zct_offer "auto always never"; return ;;
         --jobs) return ;;

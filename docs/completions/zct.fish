@@ -1,5 +1,6 @@
 # Made from the table of options: ZCT_GOLDEN=write cargo test -p zct
 function __zct_seen
+    command -q zct; or return
     zct -L --by $argv[1] --top 100 2>/dev/null | sed -n 's/^\([0-9][0-9]*\) .*/\1/p'
 end
 function __zct_list

@@ -7,7 +7,7 @@ _zctd() {
     local command= words= i
     COMPREPLY=()
     case $prev in
-        -C|genkey) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+        -C|genkey) compopt -o default; return ;;
         --from) COMPREPLY=($(compgen -W "$(_zctd_peers)" -- "$cur")); return ;;
         --zone|--timeout) return ;;
     esac

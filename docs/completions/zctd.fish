@@ -1,5 +1,6 @@
 # Commands of zctd with their words. The tests compare them with zctd -h.
 function __zctd_peers
+    command -q zctd; or return
     zctd status 2>/dev/null | sed -n 's/^peer  *\([^ ]*\) (node [0-9]*) .*/\1/p'
 end
 # The command of the line, which stands in front but for the configuration file, is one of these.

@@ -134,6 +134,18 @@ fn every_shell_offers_what_the_table_has() {
     }
 }
 
+/// Where the program is not in PATH, as for most users of Debian, nothing is offered and nothing said.
+#[test]
+fn fish_says_nothing_where_there_is_no_program() {
+    for (name, line) in
+        [("zct.fish", "zct -L -w "), ("nfct.fish", "nfct get timeout "), ("zctd.fish", "zctd -e --from ")]
+    {
+        let script = format!("source {}; complete -C '{line}'", file(name).display());
+        let output = run(Command::new(find("fish", "fish")).args(["-c", &script]).env("PATH", "/none"), b"");
+        assert_eq!((output.out().as_str(), output.err().as_str()), ("", ""), "{line}");
+    }
+}
+
 /// Commands, options and words of `zctd -h`, each of which every shell is told of.
 #[test]
 fn every_shell_knows_what_zctd_does() {
@@ -173,6 +185,10 @@ fn every_line_editor_completes_values() {
     std::os::unix::fs::symlink(zct(), home.join("zct")).expect("a link");
     let completions = file("").display().to_string();
     let write = |name: &str, text: String| std::fs::write(home.join(name), text).expect("a file");
+    write("a list of flows", String::new());
+    let list = home.join("a").display().to_string();
+    let named = |before: &str| (format!("{before}{list}"), format!(r"{before}{list}\ list\ of\ flows"));
+    let files = ["zct -R ", "zct metrics --textfile=", "zctd -C "].map(named);
     write(
         "bashrc",
         format!("PS1='ready> '\nsource {completions}/zct.bash\nsource {completions}/zctd.bash\n"),
@@ -206,7 +222,10 @@ fn every_line_editor_completes_values() {
             ("zctd wait --sy", "zctd wait --synced"),
             ("zctd -C /dev/null -s rsq", "zctd -C /dev/null -s rsqueue"),
             ("zctd -e --fr", "zctd -e --from"),
-        ] {
+        ]
+        .into_iter()
+        .chain(files.iter().map(|(typed, completed)| (&**typed, &**completed)))
+        {
             let last = |s: &[String]| s.iter().rfind(|l| !l.is_empty()).cloned().unwrap_or_default();
             tmux.keys(&["C-u"]);
             tmux.wait(shell, |s| last(s) == "ready>");

@@ -121,7 +121,7 @@ pub fn bash() -> String {
         "        {})\n            [[ $cur == -* ]] || {{ _zct_offer \"{TABLES}\"; return; }} ;;",
         commands.join("|")
     );
-    out += "        -R|--load-file) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n";
+    out += "        -R|--load-file) compopt -o default; return ;;\n";
     for f in all_flags() {
         let names = spellings(f).join("|");
         let words = words_of(f);
@@ -224,7 +224,8 @@ fn bash_words(value: &str, words: &[&str]) -> String {
 
 fn bash_value(value: &str, complete: Complete) -> String {
     match complete {
-        Complete::File => "COMPREPLY=($(compgen -f -- \"$cur\")); ".to_owned(),
+        // bash completes names of files by itself, with blanks and all, where nothing is offered.
+        Complete::File => "compopt -o default; ".to_owned(),
         Complete::Words(words) => bash_words(value, words),
         Complete::Seen(key) => format!("_zct_offer \"$(_zct_seen {key})\"; "),
         Complete::Nothing => String::new(),
@@ -389,7 +390,9 @@ fn fish_text(text: &str) -> String {
 /// The completion script for fish.
 pub fn fish() -> String {
     let mut out = HEAD.to_owned();
-    _ = writeln!(out, "function __zct_seen\n    {}\nend", SEEN.replace("$KEY", "$argv[1]"));
+    // fish complains of a program that is not in PATH wherever its errors go.
+    let seen = SEEN.replace("$KEY", "$argv[1]");
+    _ = writeln!(out, "function __zct_seen\n    command -q zct; or return\n    {seen}\nend");
     out += FISH;
     out += "complete -c zct -f\n";
     let selecting = format!(" -n 'not __zct_own {}'", without_selection());

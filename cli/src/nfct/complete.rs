@@ -166,7 +166,8 @@ pub fn fish() -> String {
                 _ = writeln!(out, "complete -c nfct -n '{}; and {key}' -a '{list}'", words(at + 3));
             }
             Offer::Policies => {
-                let list = POLICIES.replace('\\', "\\\\").replace('\'', "\\'");
+                let list =
+                    format!("command -q nfct; and {POLICIES}").replace('\\', "\\\\").replace('\'', "\\'");
                 _ = writeln!(out, "complete -c nfct -n '{}; and {key}' -a '({list})'", words(at + 3));
             }
             Offer::States => {

@@ -435,7 +435,8 @@ pub fn help(name: &str) -> String {
             "read the queues of the userspace helpers; print rules for nft; make or disable the stubs",
         ),
         ("--check", "say what is wrong with the configuration file, and what it amounts to"),
-        ("--help, --version", "as -h and -v"),
+        ("--help", "as -h"),
+        ("--version", "as -v, and what the daemon can do here"),
     ];
     let mut out = format!("{}Usage: {name} [commands] [options]\n", version::line());
     for (title, rows) in [
