@@ -262,17 +262,20 @@ impl TcpInfo {
         if let Some(s) = self.state {
             b.put_u8(cta_protoinfo_tcp::STATE, s);
         }
-        let kinds = [cta_protoinfo_tcp::WSCALE_ORIGINAL, cta_protoinfo_tcp::WSCALE_REPLY];
-        for (kind, scale) in kinds.into_iter().zip(self.wscale) {
-            if let Some(s) = scale {
-                b.put_u8(kind, s);
-            }
+        // No loop over the two directions: LLVM 22 makes of one here now this and now that, and a release has to
+        // come out the same each time it is built.
+        let ([orig, reply], [orig_flags, reply_flags]) = (self.wscale, self.flags);
+        if let Some(s) = orig {
+            b.put_u8(cta_protoinfo_tcp::WSCALE_ORIGINAL, s);
         }
-        let kinds = [cta_protoinfo_tcp::FLAGS_ORIGINAL, cta_protoinfo_tcp::FLAGS_REPLY];
-        for (kind, flags) in kinds.into_iter().zip(self.flags) {
-            if let Some(f) = flags {
-                b.put(kind, &[f.flags, f.mask]);
-            }
+        if let Some(s) = reply {
+            b.put_u8(cta_protoinfo_tcp::WSCALE_REPLY, s);
+        }
+        if let Some(f) = orig_flags {
+            b.put(cta_protoinfo_tcp::FLAGS_ORIGINAL, &[f.flags, f.mask]);
+        }
+        if let Some(f) = reply_flags {
+            b.put(cta_protoinfo_tcp::FLAGS_REPLY, &[f.flags, f.mask]);
         }
     }
 }
