@@ -14,6 +14,9 @@ use zct_wire::tuple::{Addr, Tuple};
 
 use Which::Zctd;
 
+/// Where the peer's daemon has its link.
+const ADDRESS: &str = "10.9.0.2:3780";
+
 /// A peer whose every byte is up to the test.
 struct Puppet {
     socket: UdpSocket,
@@ -48,7 +51,7 @@ fn told(flow: &Flow, event: Event, flags: u8, seq: u32) -> Vec<u8> {
 impl Puppet {
     /// Takes the peer's place, and waits until the daemon greets it.
     fn open(cluster: &Cluster) -> Puppet {
-        let socket = cluster.inside(At::There, || UdpSocket::bind("10.9.0.2:3780").expect("the address"));
+        let socket = cluster.inside(At::There, || UdpSocket::bind(ADDRESS).expect("the address"));
         socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
         let puppet = Puppet { socket, seq: 0 };
         puppet.hears("a greeting", |flags, _| flags & flag::HELLO != 0);
@@ -121,6 +124,11 @@ fn alone(settings: Settings) -> Cluster {
 /// The puppet leaves, and a real peer with flows of its own comes.
 fn a_real_peer_comes(mut cluster: Cluster, puppet: Puppet) {
     drop(puppet);
+    // A program that another test is just starting has a copy of its socket until it runs.
+    eventually("the address is free", || {
+        let bound = cluster.inside(At::There, || UdpSocket::bind(ADDRESS));
+        bound.map(drop).map_err(|e| e.to_string())
+    });
     cluster.must(At::There, &["-R", "-"], &mixture(2, 300));
     cluster.run(At::There);
     cluster.whole("with a real peer");
