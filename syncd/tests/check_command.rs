@@ -17,8 +17,9 @@ fn check(name: &str, text: &[u8]) -> (Option<i32>, String, String) {
     let path = file(name, text);
     let out = zctd(&["--check", "-C", path.to_str().unwrap()]);
     std::fs::remove_file(&path).unwrap();
-    let stderr = String::from_utf8_lossy(&out.stderr).replace(path.to_str().unwrap(), "FILE");
-    (out.status.code(), String::from_utf8(out.stdout).unwrap(), stderr)
+    let [stdout, stderr] = [out.stdout, out.stderr]
+        .map(|s| String::from_utf8(s).unwrap().replace(path.to_str().unwrap(), "FILE"));
+    (out.status.code(), stdout, stderr)
 }
 
 #[test]
@@ -26,6 +27,7 @@ fn a_good_file_is_printed_whole_and_so_again() {
     let text = b"General {\n\tUNIX {\n\t\tPath /run/x\n\t}\n}\nStats {\n\tLogFile on\n}\n";
     let (status, printed, remarks) = check("good.conf", text);
     assert_eq!((status, remarks.as_str()), (Some(0), ""));
+    assert!(printed.starts_with("# FILE\n"), "{printed}");
     for line in [
         "HashLimit 262144",
         "LogFile /var/log/conntrackd-stats.log",
