@@ -1,6 +1,6 @@
 //! `-v` and `--version`.
 
-use crate::config::settings::HELPERS;
+use crate::config::settings::{HELPERS, PEERS_MAX};
 use std::fmt::Write as _;
 use zct_engine::platform;
 
@@ -19,7 +19,10 @@ pub fn features() -> String {
     let mut out = line();
     for line in [
         &platform::built(),
-        "modes FTFW, ALARM, NOTRACK over UDP, multicast or TCP; sealed peers; digests; up to 16 nodes",
+        &format!(
+            "modes FTFW, ALARM, NOTRACK over UDP, multicast or TCP; sealed peers; digests; up to {} nodes",
+            PEERS_MAX + 1
+        ),
         &format!("helpers {}", helpers.join(", ")),
         &format!("kernel {}", platform::kernel_release()),
     ] {

@@ -179,8 +179,10 @@ impl Local {
             // A change. A new flow with this tuple, or one that was believed to have ended,
             // starts over instead.
             Some((id, meta)) if !anew && meta.flags & mark::DEAD == 0 => {
-                let known = caches.internal.flow(id).unwrap_or(*flow);
-                let mut merged = known;
+                let mut merged = caches.internal.flow(id).unwrap_or(*flow);
+                let was_assured = is_assured(&merged);
+                // Events need no copy.
+                let before = quiet.then_some(merged);
                 merged.merge(flow);
                 caches.internal.replace(id, &merged);
                 self.flows.updated += 1;
@@ -192,10 +194,10 @@ impl Local {
                     } else {
                         Consequence::Nothing
                     }
-                } else if quiet && is_same(&merged, &known) {
+                } else if before.is_some_and(|known| is_same(&merged, &known)) {
                     // A dump says nothing new of most flows.
                     Consequence::Nothing
-                } else if quiet || is_assured(&merged) && !is_assured(&known) {
+                } else if quiet || is_assured(&merged) && !was_assured {
                     // With this update a connection is established: it does not wait.
                     tell(id)
                 } else {

@@ -2,11 +2,8 @@
 
 use super::super::parse::raw::{RawLink, RawLinkKind, RawPeer};
 use super::super::report::{At, FilePlace, Report, Severity};
-use super::super::settings::{Auth, AuthMode, DedicatedLinks, Mode, PEER_NAME_MAX, PeerSettings};
+use super::super::settings::{Auth, AuthMode, DedicatedLinks, Mode, PEER_NAME_MAX, PEERS_MAX, PeerSettings};
 use super::links;
-
-/// The most other nodes: with this one as many as a seal remembers.
-const PEERS_MAX: usize = 15;
 
 /// What else has to fit together with the peers.
 pub(super) struct BesidePeers<'a> {

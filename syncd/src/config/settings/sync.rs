@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use zct_engine::secret::Secret;
 
+/// The most other nodes: with this one as many as a seal remembers.
+pub const PEERS_MAX: usize = 15;
+
 /// `Sync`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sync {
